@@ -1,0 +1,3 @@
+export * from './decision.ts';
+export * from './fold.ts';
+export * from './json.ts';
