@@ -1,1 +1,12 @@
-export {};
+export * from './agent-gateway.ts';
+export * from './agent-protocol.ts';
+export * from './define.ts';
+export * from './migration-templates.ts';
+export * from './provisioning.ts';
+export * from './registry.ts';
+export * from './resource-allocation.ts';
+export * from './shapes.ts';
+export * from './tasks.ts';
+export * from './topics.ts';
+export * from './topology.ts';
+export * from './workflow.ts';

@@ -1,5 +1,6 @@
 /** What a decider answers: the events to append, or a refusal with a stable code. A throw is a bug, never an answer. */
-export type Decision<E, R extends Rejection = Rejection> = { readonly ok: true; readonly events: readonly E[] } | { readonly ok: false; readonly rejection: R };
+export type Decision<E, R extends Rejection = Rejection> =
+  { readonly ok: true; readonly events: readonly E[] } | { readonly ok: false; readonly rejection: R };
 
 /** An expected refusal. `code` is `noun.reason`, stable for ever; further fields are evidence for the caller. */
 export type Rejection = { readonly code: string; readonly [evidence: string]: unknown };

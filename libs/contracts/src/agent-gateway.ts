@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { event, type EventsOf } from './define.ts';
+import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
+import { taskReported } from './workflow.ts';
+
+/** The claims of a grant: a JWS (EdDSA) signed by a tenant administrator's key, `kid` in the header. */
+export const GrantClaims = z.object({
+  jti: Id,
+  iss: Name.describe('tenant'),
+  iat: z.int(),
+  exp: z.int(),
+  vms: z.array(Id).min(1).max(1000),
+  packages: z.array(Sha256).max(64),
+  uses: Positive.max(10_000),
+  actions: z.array(z.enum(['add-agent', 'characterise', 'reconfigure', 'run-script'])).min(1),
+});
+export type GrantClaims = z.infer<typeof GrantClaims>;
+
+/** Streams: `host-agent-<hostId>`, `grant-<jti>`, `tenant-key-<tenant>`, `task-<workflowId>`. */
+export const agentGatewayEvents = {
+  hostAgentEnrolled: event(
+    'chrysalis.agent-gateway.host-agent.enrolled.v1',
+    'A host agent opened a session and told its facts',
+    z.object({ hostId: Name, sessionId: Id, agentVersion: z.string(), facts: HostFacts }),
+  ),
+  hostAgentLost: event(
+    'chrysalis.agent-gateway.host-agent.lost.v1',
+    'A session ended or its heartbeats stopped; lost is not dead',
+    z.object({ hostId: Name, sessionId: Id, reason: z.string() }),
+  ),
+  tenantKeyTrusted: event(
+    'chrysalis.agent-gateway.tenant-key.trusted.v1',
+    "A tenant administrator's public key is trusted",
+    z.object({ tenant: Name, kid: Id, publicKeyJwk: z.record(z.string(), z.unknown()) }),
+  ),
+  grantRegistered: event(
+    'chrysalis.agent-gateway.grant.registered.v1',
+    'A grant was verified and may be used',
+    z.object({ grantId: Id, tenant: Name, claims: GrantClaims, jws: z.string() }),
+  ),
+  grantUsed: event(
+    'chrysalis.agent-gateway.grant.used.v1',
+    'One use of a grant',
+    z.object({ grantId: Id, vmId: Id, use: Positive, taskKey: z.string(), at: Timestamp }),
+  ),
+  grantRevoked: event(
+    'chrysalis.agent-gateway.grant.revoked.v1',
+    'A grant may not be used any more',
+    z.object({ grantId: Id, reason: z.string() }),
+  ),
+  taskReported: taskReported('agent-gateway'),
+} as const;
+export type AgentGatewayEvent = EventsOf<typeof agentGatewayEvents>;

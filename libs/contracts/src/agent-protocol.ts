@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
+import { TaskDispatch, TaskReport } from './workflow.ts';
+
+/** JSON text frames over a WebSocket between host agent and gateway. The newest version both speak is used; see agent-protocol.md. */
+export const AGENT_PROTOCOL = { min: 1, max: 1 } as const;
+export const MAX_AGENT_FRAME_BYTES = 1_048_576;
+
+/** What a host agent says of a VM it has: read from QEMU, not from memory. */
+export const VmOnHost = z.object({
+  vmId: Id,
+  epoch: Positive,
+  role: z.enum(['runner', 'incoming', 'fenced']),
+  status: z.string(),
+  topologyHash: Sha256.optional(),
+});
+
+export const FromHostAgent = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('hello'),
+    protocol: z.object({ min: Positive, max: Positive }),
+    hostId: Name,
+    agentVersion: z.string().max(64),
+    token: z.string().max(4096),
+    facts: HostFacts,
+    vms: z.array(VmOnHost).max(10_000),
+  }),
+  z.object({ type: z.literal('heartbeat'), seq: Count, at: Timestamp, vms: z.array(VmOnHost).max(10_000) }),
+  /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */
+  z.object({ type: z.literal('report'), report: TaskReport }),
+  z.object({ type: z.literal('accepted'), workflowId: Id, task: Name, attempt: Positive, token: Positive }),
+  /** Telemetry, not an event: may be lost. */
+  z.object({
+    type: z.literal('progress'),
+    vmId: Id,
+    moveId: Id,
+    phase: z.string().max(64),
+    bytesTotal: Count,
+    bytesRemaining: Count,
+    bytesTransferred: Count,
+    dirtyPagesPerSecond: Count,
+    mbps: z.number(),
+    at: Timestamp,
+  }),
+]);
+export type FromHostAgent = z.infer<typeof FromHostAgent>;
+
+export const ToHostAgent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive }),
+  z.object({ type: z.literal('task'), dispatch: TaskDispatch }),
+  z.object({ type: z.literal('cancel'), workflowId: Id, task: Name, token: Positive }),
+  z.object({ type: z.literal('report-ack'), workflowId: Id, task: Name, action: z.enum(['run', 'compensate']), attempt: Positive }),
+  z.object({ type: z.literal('refused'), cause: Cause }),
+]);
+export type ToHostAgent = z.infer<typeof ToHostAgent>;

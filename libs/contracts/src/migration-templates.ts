@@ -1,0 +1,161 @@
+import { z } from 'zod';
+import { event, type EventsOf } from './define.ts';
+import { Cause, Characterisation, Count, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
+import { Section, taskReported, WorkflowRequest } from './workflow.ts';
+
+/** One step a template's author writes. `guest-script` runs in the guest under limits; `undo` is its compensation. */
+export const TemplateStep = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('guest-script'),
+    name: Name,
+    script: z.string().min(1).max(65_536),
+    undo: z.string().max(65_536).optional(),
+    timeoutMs: Positive.max(600_000),
+  }),
+  z.object({ kind: z.literal('unplug-nic'), name: Name, nic: Name }),
+  z.object({ kind: z.literal('unplug-disk'), name: Name, disk: Name }),
+  z.object({ kind: z.literal('plug-cpus'), name: Name, vcpus: Positive.max(64) }),
+  z.object({ kind: z.literal('plug-memory'), name: Name, memoryMiB: Positive.max(262_144) }),
+  z.object({ kind: z.literal('grow-disk'), name: Name, disk: Name, sizeMiB: Positive.max(1_048_576) }),
+  z.object({ kind: z.literal('online-cpus'), name: Name, vcpus: Positive.max(64) }),
+  z.object({ kind: z.literal('online-memory'), name: Name, memoryMiB: Positive.max(262_144) }),
+  z.object({ kind: z.literal('grow-filesystem'), name: Name, disk: Name }),
+  z.object({ kind: z.literal('live-migration'), name: Name }),
+]);
+export type TemplateStep = z.infer<typeof TemplateStep>;
+
+export const MigrationMethod = z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']);
+export const TemplateOptions = z.object({
+  targetType: Ref,
+  method: MigrationMethod,
+  newResources: z.enum(['expose', 'hide']),
+  emulateIncompatible: z.boolean(),
+  augmentation: z.array(z.string().max(64)).max(32),
+  downtimeLimitMs: Positive.max(60_000),
+  maxBandwidthMiBps: Positive.max(100_000),
+});
+export type TemplateOptions = z.infer<typeof TemplateOptions>;
+export const TemplateSpec = z.object({
+  sourceType: Ref,
+  options: TemplateOptions,
+  preMigration: z.array(TemplateStep).max(64),
+  hotUnplug: z.array(TemplateStep).max(64),
+  /** Empty: a morphing template. */
+  migration: z.array(TemplateStep).max(1),
+  hotPlug: z.array(TemplateStep).max(64),
+  postMigration: z.array(TemplateStep).max(64),
+});
+export type TemplateSpec = z.infer<typeof TemplateSpec>;
+
+export const Blocker = z.object({
+  code: z.string().max(128),
+  message: z.string().max(1024),
+  subject: z.string().max(255),
+  remedy: z.string().max(512).optional(),
+});
+export type Blocker = z.infer<typeof Blocker>;
+
+/** One answer of an options query: a stable id, what it would do, where it could go; or why it is not offered. */
+export const MigrationOption = z.object({
+  id: z.string().max(255),
+  targetType: Ref,
+  move: z.boolean(),
+  method: MigrationMethod,
+  newResources: z.enum(['expose', 'hide']),
+  augmentation: z.array(z.string().max(64)),
+  hosts: z.array(Name),
+  needsAgent: z.boolean(),
+  summary: z.string().max(512),
+});
+export type MigrationOption = z.infer<typeof MigrationOption>;
+export const RefusedOption = z.object({ id: z.string().max(255), blockers: z.array(Blocker).min(1) });
+
+/** What a plan was made from: it is applied only while these still hold. */
+export const PlanBasis = z.object({ template: Ref, vmVersions: z.record(z.string(), Count), hostGenerations: z.record(z.string(), Count) });
+export const PlannedMove = z.object({
+  vmId: Id,
+  fromHost: Name,
+  toHost: Name,
+  fromType: Ref,
+  toType: Ref,
+  steps: z.array(z.object({ section: Section, name: Name, kind: z.string(), summary: z.string() })),
+  blockers: z.array(Blocker),
+});
+export const Plan = z.object({ planId: Id, basis: PlanBasis, moves: z.array(PlannedMove), at: Timestamp });
+export type Plan = z.infer<typeof Plan>;
+export type PlannedMove = z.infer<typeof PlannedMove>;
+
+export const MoveFigures = z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, controlPlaneMs: z.number() });
+
+/** Streams: `template-<name>`, `options-query-<id>`, `characterisation-<vmId>`, `plan-<id>`, `migration-<id>`. */
+export const migrationTemplatesEvents = {
+  templatePublished: event(
+    'chrysalis.migration-templates.template.published.v1',
+    'An immutable version of a template was published',
+    z.object({ name: Name, version: Positive, spec: TemplateSpec }),
+  ),
+  templateRetired: event(
+    'chrysalis.migration-templates.template.retired.v1',
+    'A template takes no new migrations',
+    z.object({ name: Name }),
+  ),
+  optionsQueried: event(
+    'chrysalis.migration-templates.options.queried.v1',
+    'Someone asked where VMs can go',
+    z.object({ queryId: Id, vmIds: z.array(Id).min(1).max(1000), grantId: Id.optional(), request: WorkflowRequest.optional() }),
+  ),
+  optionsAnswered: event(
+    'chrysalis.migration-templates.options.answered.v1',
+    'The answer, with a reason for each option that is missing',
+    z.object({
+      queryId: Id,
+      source: z.enum(['agent', 'failsafe', 'mixed']),
+      options: z.array(MigrationOption),
+      refused: z.array(RefusedOption),
+    }),
+  ),
+  optionsFailed: event(
+    'chrysalis.migration-templates.options.failed.v1',
+    'The query could not be answered',
+    z.object({ queryId: Id, cause: Cause }),
+  ),
+  vmCharacterised: event(
+    'chrysalis.migration-templates.vm.characterised.v1',
+    'What is known of a VM, with evidence',
+    z.object({ characterisation: Characterisation }),
+  ),
+  planMade: event(
+    'chrysalis.migration-templates.plan.made.v1',
+    'A migration was worked out in full; nothing was touched',
+    z.object({ plan: Plan }),
+  ),
+  migrationRequested: event(
+    'chrysalis.migration-templates.migration.requested.v1',
+    'A run of a template over a set of VMs began',
+    z.object({ migrationId: Id, plan: Plan, concurrency: Positive }),
+  ),
+  moveStarted: event(
+    'chrysalis.migration-templates.move.started.v1',
+    'One VM of the set began to move',
+    z.object({ migrationId: Id, moveId: Id, vmId: Id, request: WorkflowRequest }),
+  ),
+  moveEnded: event(
+    'chrysalis.migration-templates.move.ended.v1',
+    "One VM's part is in a final state",
+    z.object({
+      migrationId: Id,
+      moveId: Id,
+      vmId: Id,
+      state: z.enum(['succeeded', 'undone', 'failed']),
+      cause: Cause.optional(),
+      figures: MoveFigures.optional(),
+    }),
+  ),
+  migrationEnded: event(
+    'chrysalis.migration-templates.migration.ended.v1',
+    'Every move of the set is in a final state',
+    z.object({ migrationId: Id, state: z.enum(['succeeded', 'undone', 'failed']), cause: Cause.optional() }),
+  ),
+  taskReported: taskReported('migration-templates'),
+} as const;
+export type MigrationTemplatesEvent = EventsOf<typeof migrationTemplatesEvents>;

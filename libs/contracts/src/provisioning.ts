@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import { event, type EventsOf } from './define.ts';
+import { Cause, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
+import { taskReported, WorkflowRequest } from './workflow.ts';
+
+/** Streams: `vm-type-<name>`, `image-<name>`, `vm-<id>`, `task-<workflowId>`. An event that carries `request` starts that workflow. */
+export const provisioningEvents = {
+  vmTypePublished: event(
+    'chrysalis.provisioning.vm-type.published.v1',
+    'A version of a VM type was published',
+    z.object({ name: Name, version: Positive, spec: VmTypeSpec }),
+  ),
+  imageRegistered: event('chrysalis.provisioning.image.registered.v1', 'A version of an image was registered', z.object({ image: Image })),
+  vmRequested: event(
+    'chrysalis.provisioning.vm.requested.v1',
+    'A tenant asked for a VM; its type is pinned to a version',
+    z.object({
+      vmId: Id,
+      name: Name,
+      tenant: Name,
+      uuid: Uuid,
+      type: Ref,
+      spec: VmTypeSpec,
+      image: Image,
+      nics: z.array(Nic.omit({ port: true })),
+      request: WorkflowRequest,
+    }),
+  ),
+  vmPlaced: event(
+    'chrysalis.provisioning.vm.placed.v1',
+    'A host was chosen and holds the VM',
+    z.object({ vmId: Id, hostId: Name, epoch: Positive }),
+  ),
+  vmBooted: event(
+    'chrysalis.provisioning.vm.booted.v1',
+    'The VM runs on its host',
+    z.object({ vmId: Id, hostId: Name, epoch: Positive, topology: Topology, topologyHash: Sha256, at: Timestamp }),
+  ),
+  vmProvisioningFailed: event(
+    'chrysalis.provisioning.vm.provisioning-failed.v1',
+    'The VM could not be provisioned; nothing is held',
+    z.object({ vmId: Id, cause: Cause }),
+  ),
+  vmTopologyChanged: event(
+    'chrysalis.provisioning.vm.topology-changed.v1',
+    'A device was plugged or unplugged, or a disk resized',
+    z.object({ vmId: Id, topology: Topology, topologyHash: Sha256, reason: z.string().max(255) }),
+  ),
+  vmMoveBegun: event(
+    'chrysalis.provisioning.vm.move-begun.v1',
+    'The VM is locked for one move',
+    z.object({ vmId: Id, moveId: Id, fromHost: Name, toHost: Name, fromType: Ref, toType: Ref }),
+  ),
+  vmSwitchedOver: event(
+    'chrysalis.provisioning.vm.switched-over.v1',
+    'The VM runs on its new host; the epoch rose',
+    z.object({ vmId: Id, moveId: Id, fromHost: Name, toHost: Name, epoch: Positive, topology: Topology, topologyHash: Sha256 }),
+  ),
+  vmTypeChanged: event(
+    'chrysalis.provisioning.vm.type-changed.v1',
+    'The VM has a new type',
+    z.object({ vmId: Id, from: Ref, to: Ref, spec: VmTypeSpec }),
+  ),
+  vmMoveEnded: event(
+    'chrysalis.provisioning.vm.move-ended.v1',
+    'The move let go of the VM',
+    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']) }),
+  ),
+  vmDeletionRequested: event(
+    'chrysalis.provisioning.vm.deletion-requested.v1',
+    'A tenant asked to delete the VM',
+    z.object({ vmId: Id, request: WorkflowRequest }),
+  ),
+  taskReported: taskReported('provisioning'),
+  vmDeleted: event('chrysalis.provisioning.vm.deleted.v1', 'The VM is gone; nothing is held', z.object({ vmId: Id })),
+} as const;
+export type ProvisioningEvent = EventsOf<typeof provisioningEvents>;

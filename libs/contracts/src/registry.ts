@@ -1,0 +1,19 @@
+import { agentGatewayEvents } from './agent-gateway.ts';
+import type { EventContract } from './define.ts';
+import { migrationTemplatesEvents } from './migration-templates.ts';
+import { provisioningEvents } from './provisioning.ts';
+import { resourceAllocationEvents } from './resource-allocation.ts';
+import { workflowEvents } from './workflow.ts';
+import type { Context } from './topics.ts';
+
+/** Every event version ever shipped, by context. A new event is a line in its context's file and a frozen example in ../examples. */
+export const eventsByContext: Readonly<Record<Context, Readonly<Record<string, EventContract>>>> = {
+  provisioning: provisioningEvents,
+  'resource-allocation': resourceAllocationEvents,
+  'migration-templates': migrationTemplatesEvents,
+  workflow: workflowEvents,
+  'agent-gateway': agentGatewayEvents,
+};
+export const contractOf: ReadonlyMap<string, EventContract> = new Map(
+  Object.values(eventsByContext).flatMap((r) => Object.values(r).map((c) => [c.type, c] as const)),
+);

@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { event, type EventsOf } from './define.ts';
+import { Amounts, HostFacts, Id, Name } from './shapes.ts';
+import { taskReported } from './workflow.ts';
+
+/** Who holds: the VM itself, or a move (a consumer of its own beside the VM's hold on the source). */
+export const Consumer = z.object({ kind: z.enum(['vm', 'move']), id: Id });
+export type Consumer = z.infer<typeof Consumer>;
+export const consumerText = (c: Consumer): string => `${c.kind}:${c.id}`;
+
+export const hostStates = ['enabled', 'cordoned', 'draining', 'lost'] as const;
+export const HostState = z.enum(hostStates);
+export type HostState = z.infer<typeof HostState>;
+
+/** Stream: `host-<id>`. Its version is the host's allocation generation. */
+export const resourceAllocationEvents = {
+  hostRegistered: event(
+    'chrysalis.resource-allocation.host.registered.v1',
+    'A host and its inventory became known',
+    z.object({ facts: HostFacts }),
+  ),
+  hostFactsChanged: event(
+    'chrysalis.resource-allocation.host.facts-changed.v1',
+    'A host reported other facts than before',
+    z.object({ facts: HostFacts }),
+  ),
+  hostStateChanged: event(
+    'chrysalis.resource-allocation.host.state-changed.v1',
+    'An operator or a detector changed what a host may be used for',
+    z.object({ hostId: Name, from: HostState, to: HostState, reason: z.string().max(255) }),
+  ),
+  allocationHeld: event(
+    'chrysalis.resource-allocation.allocation.held.v1',
+    'A consumer holds amounts on a host',
+    z.object({ hostId: Name, consumer: Consumer, vmId: Id, amounts: Amounts }),
+  ),
+  allocationReleased: event(
+    'chrysalis.resource-allocation.allocation.released.v1',
+    'A hold ended',
+    z.object({ hostId: Name, consumer: Consumer, vmId: Id, amounts: Amounts, reason: z.string().max(255) }),
+  ),
+  /** One event, so that no reader sees the target held twice or not at all. */
+  allocationSwapped: event(
+    'chrysalis.resource-allocation.allocation.swapped.v1',
+    "A move's hold became the VM's",
+    z.object({ hostId: Name, moveId: Id, vmId: Id, amounts: Amounts }),
+  ),
+  taskReported: taskReported('resource-allocation'),
+} as const;
+export type ResourceAllocationEvent = EventsOf<typeof resourceAllocationEvents>;

@@ -1,0 +1,156 @@
+import { z } from 'zod';
+
+/** Names people choose: types, images, templates, networks, hosts. */
+export const Name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
+export const Id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}$/);
+export const Uuid = z.uuid();
+export const Mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+export const Timestamp = z.iso.datetime({ offset: true });
+export const Sha256 = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+export const Positive = z.int().positive();
+export const Count = z.int().nonnegative();
+
+export const Ref = z.object({ name: Name, version: Positive });
+export type Ref = z.infer<typeof Ref>;
+/** `small@1`: how people and reports write a reference. */
+export const refText = (r: Ref): string => `${r.name}@${r.version}`;
+export const parseRef = (text: string): Ref | undefined => {
+  const m = /^([a-z][a-z0-9-]{0,62})@([1-9][0-9]{0,8})$/.exec(text);
+  return m ? { name: m[1]!, version: Number(m[2]) } : undefined;
+};
+
+/** A VM type: a named, versioned shape. `max` is the headroom made at boot (maxcpus, DIMM slots), not a promise. */
+export const VmTypeSpec = z.object({
+  vcpus: z.object({ now: Positive.max(64), max: Positive.max(64) }),
+  memoryMiB: z.object({ now: Positive.max(262_144), max: Positive.max(262_144) }),
+  disks: z.array(z.object({ id: Name, sizeMiB: Positive.max(1_048_576) })).max(8),
+  nics: z.array(z.object({ id: Name, network: Name })).max(8),
+  cpuModel: z.string().min(1).max(64),
+  requiredTraits: z.array(z.string().max(64)).max(32),
+});
+export type VmTypeSpec = z.infer<typeof VmTypeSpec>;
+
+export const resources = ['vcpu', 'memoryMiB', 'diskMiB'] as const;
+export type Resource = (typeof resources)[number];
+export const Amounts = z.object({ vcpu: Count, memoryMiB: Count, diskMiB: Count });
+export type Amounts = z.infer<typeof Amounts>;
+/** What a VM of this shape holds on a host. The one place where a type becomes amounts. */
+export const amountsOf = (spec: VmTypeSpec): Amounts => ({
+  vcpu: spec.vcpus.now,
+  memoryMiB: spec.memoryMiB.now,
+  diskMiB: spec.disks.reduce((sum, d) => sum + d.sizeMiB, 0),
+});
+
+/** Ratios are per-mille integers: a float ratio lets two call sites round differently. */
+export const Inventory = z.object({ total: Count, reserved: Count, ratioPerMille: Positive, min: Positive, max: Positive, step: Positive });
+export type Inventory = z.infer<typeof Inventory>;
+
+export const HostFacts = z.object({
+  hostId: Name,
+  address: z.string().max(255),
+  place: z.object({ site: Name, room: Name, rack: Name }),
+  driver: z.enum(['qemu', 'simulated']),
+  accelerator: z.enum(['kvm', 'tcg', 'none']),
+  hypervisorVersion: z.string().max(64),
+  cpuModels: z.array(z.string().max(64)).max(512),
+  machineTypes: z.array(z.string().max(64)).max(512),
+  traits: z.array(z.string().max(64)).max(256),
+  storagePools: z.array(Name).max(32),
+  networks: z.array(Name).max(256),
+  inventory: z.object({ vcpu: Inventory, memoryMiB: Inventory, diskMiB: Inventory }),
+});
+export type HostFacts = z.infer<typeof HostFacts>;
+
+/** A guest image: kernel, initial RAM disk and what makes it one, by digest. Hosts resolve the files in their image store. */
+export const Image = z.object({ name: Name, version: Positive, digest: Sha256, cmdline: z.string().max(1024) });
+export type Image = z.infer<typeof Image>;
+
+export const Disk = z.object({
+  id: Name,
+  port: Count,
+  serial: z.string().max(20),
+  sizeMiB: Positive,
+  format: z.enum(['raw', 'qcow2']),
+  pool: Name,
+  volume: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+  readOnly: z.boolean(),
+});
+export type Disk = z.infer<typeof Disk>;
+export const Nic = z.object({ id: Name, port: Count, mac: Mac, network: Name });
+export type Nic = z.infer<typeof Nic>;
+export const SerialPort = z.object({ id: Name, nr: Positive, name: z.string().max(64) });
+
+/**
+ * The hardware a VM has, as data: recorded at boot and at each plug, hashed, and the only source of a target's command line.
+ * One socket; hot-added CPU n is core n. `port` is the index of the root port; one device a port.
+ */
+export const Topology = z.object({
+  uuid: Uuid,
+  machine: z.string().max(64),
+  cpuModel: z.string().max(64),
+  vcpus: z.object({ boot: Positive, max: Positive, plugged: z.array(z.object({ id: Name, coreId: Positive })) }),
+  memory: z.object({ bootMiB: Positive, slots: Count, maxMiB: Positive, dimms: z.array(z.object({ id: Name, sizeMiB: Positive })) }),
+  rootPorts: Positive,
+  disks: z.array(Disk),
+  nics: z.array(Nic),
+  serialPorts: z.array(SerialPort),
+  image: Image,
+});
+export type Topology = z.infer<typeof Topology>;
+
+export const Device = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('cpu'), id: Name, coreId: Positive }),
+  z.object({ kind: z.literal('memory'), id: Name, sizeMiB: Positive }),
+  Disk.extend({ kind: z.literal('disk') }),
+  Nic.extend({ kind: z.literal('nic') }),
+]);
+export type Device = z.infer<typeof Device>;
+
+/** Everything read inside the guest; the shape of vm.before and vm.after in the demo's report. */
+export const GuestFacts = z.object({
+  bootId: z.string().regex(/^[0-9a-f-]{36}$/),
+  uptimeSeconds: z.number(),
+  os: z.object({ id: z.string().max(64), version: z.string().max(64), kernel: z.string().max(128) }),
+  vcpus: Count,
+  memoryMiB: Count,
+  disks: z.array(z.object({ name: z.string().max(64), serial: z.string().max(64), bytes: Count })).max(64),
+  fileSystems: z.array(z.object({ mount: z.string().max(255), disk: z.string().max(64), type: z.string().max(32), bytes: Count })).max(64),
+  nics: z.array(Mac).max(64),
+});
+export type GuestFacts = z.infer<typeof GuestFacts>;
+
+/** A capability is present, absent or unknown, always with what was looked at. */
+export const Capability = z.object({
+  name: z.enum([
+    'cpu-hotplug',
+    'cpu-hotunplug',
+    'memory-hotplug',
+    'memory-hotunplug',
+    'disk-rescan',
+    'filesystem-grow',
+    'nic-hotunplug',
+    'run-script',
+  ]),
+  state: z.enum(['present', 'absent', 'unknown']),
+  evidence: z.string().max(512),
+  addableBy: z.string().max(64).optional(),
+});
+export type Capability = z.infer<typeof Capability>;
+export const Characterisation = z.object({
+  vmId: Id,
+  source: z.enum(['agent', 'qemu-ga', 'failsafe']),
+  at: Timestamp,
+  agentVersion: z.string().max(64).optional(),
+  facts: GuestFacts.optional(),
+  capabilities: z.array(Capability),
+});
+export type Characterisation = z.infer<typeof Characterisation>;
+
+/** Why something did not happen: a stable code, words for people, and the evidence. Passed from the failing component unchanged. */
+export const Cause = z.object({
+  code: z.string().max(128),
+  message: z.string().max(2048),
+  retriable: z.boolean().optional(),
+  detail: z.unknown().optional(),
+});
+export type Cause = z.infer<typeof Cause>;

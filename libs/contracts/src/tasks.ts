@@ -1,0 +1,325 @@
+import { z } from 'zod';
+import { task } from './define.ts';
+import { Consumer } from './resource-allocation.ts';
+import {
+  Amounts,
+  Characterisation,
+  Count,
+  Device,
+  GuestFacts,
+  HostFacts,
+  Id,
+  Image,
+  Name,
+  Nic,
+  Positive,
+  Ref,
+  Sha256,
+  Timestamp,
+  Topology,
+  Uuid,
+  VmTypeSpec,
+} from './shapes.ts';
+import { Blocker, MigrationMethod, TemplateOptions } from './migration-templates.ts';
+
+/** Every task of every executor. Each runs at least once and is idempotent by (workflow, task, action, attempt), and by its own target state. */
+const none = z.object({});
+/** What every command to a host names: the VM, its epoch; the fencing token comes with the dispatch. */
+const onVm = { vmId: Id, epoch: Positive };
+const shaped = z.object({ topology: Topology, topologyHash: Sha256 });
+
+export const resourceAllocationTasks = {
+  place: task(
+    'resource-allocation',
+    'allocation.place',
+    'Choose a host and hold the amounts there for a consumer',
+    z.object({
+      consumer: Consumer,
+      vmId: Id,
+      amounts: Amounts,
+      cpuModel: z.string(),
+      traits: z.array(z.string()),
+      networks: z.array(Name),
+      pools: z.array(Name),
+      machine: z.string().optional(),
+      host: Name.optional(),
+      notHost: Name.optional(),
+    }),
+    z.object({ hostId: Name, address: z.string(), generation: Count }),
+  ),
+  release: task(
+    'resource-allocation',
+    'allocation.release',
+    'End every hold of a consumer',
+    z.object({ consumer: Consumer, vmId: Id, reason: z.string() }),
+    none,
+  ),
+  swap: task(
+    'resource-allocation',
+    'allocation.swap',
+    "The move's hold becomes the VM's, and the VM's hold on the source ends, in one commit",
+    z.object({ moveId: Id, vmId: Id, fromHost: Name, toHost: Name, amounts: Amounts }),
+    none,
+  ),
+} as const;
+
+export const provisioningTasks = {
+  recordPlacement: task(
+    'provisioning',
+    'vm.record-placement',
+    'Record the host of a new VM',
+    z.object({ vmId: Id, hostId: Name }),
+    z.object({ epoch: Positive }),
+  ),
+  recordBoot: task(
+    'provisioning',
+    'vm.record-boot',
+    'Record that the VM runs',
+    z.object({ ...onVm, hostId: Name, topology: Topology, topologyHash: Sha256, at: Timestamp }),
+    none,
+  ),
+  beginMove: task(
+    'provisioning',
+    'vm.begin-move',
+    'Lock the VM for one move; refused when it is in a move, or is not at the expected version',
+    z.object({ vmId: Id, moveId: Id, fromHost: Name, toHost: Name, fromType: Ref, toType: Ref, expectedVersion: Count.optional() }),
+    z.object({ epoch: Positive, newEpoch: Positive, topology: Topology, topologyHash: Sha256 }),
+  ),
+  endMove: task(
+    'provisioning',
+    'vm.end-move',
+    'Let go of the VM',
+    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']) }),
+    none,
+  ),
+  recordTopology: task(
+    'provisioning',
+    'vm.record-topology',
+    'Record the topology after a plug or unplug',
+    z.object({ vmId: Id, topology: Topology, topologyHash: Sha256, reason: z.string() }),
+    none,
+  ),
+  switchOver: task(
+    'provisioning',
+    'vm.switch-over',
+    'Record the new host and the raised epoch',
+    z.object({ vmId: Id, moveId: Id, fromHost: Name, toHost: Name, epoch: Positive, topology: Topology, topologyHash: Sha256 }),
+    none,
+  ),
+  changeType: task(
+    'provisioning',
+    'vm.change-type',
+    'Record the new type',
+    z.object({
+      vmId: Id,
+      moveId: Id,
+      from: Ref,
+      to: Ref,
+      spec: VmTypeSpec,
+      topology: Topology.optional(),
+      topologyHash: Sha256.optional(),
+    }),
+    none,
+  ),
+  recordDeleted: task('provisioning', 'vm.record-deleted', 'Record that the VM is gone', z.object({ vmId: Id }), none),
+  failProvisioning: task(
+    'provisioning',
+    'vm.fail-provisioning',
+    'Compensation of a placement: the VM failed to come up',
+    z.object({ vmId: Id }),
+    none,
+  ),
+} as const;
+
+export const migrationTemplatesTasks = {
+  recordCharacterisation: task(
+    'migration-templates',
+    'template.record-characterisation',
+    'Keep what was found in a guest',
+    z.object({ vmId: Id, characterisation: Characterisation }),
+    none,
+  ),
+  answerOptions: task(
+    'migration-templates',
+    'template.answer-options',
+    'Work out the options of a query from what is known now',
+    z.object({ queryId: Id }),
+    none,
+  ),
+} as const;
+
+/** Where the agent disk and port go; the digest must be one that the grant names. */
+export const AgentPlacement = z.object({ package: Sha256, diskPort: Count.optional(), serialNr: Positive.optional() });
+
+/** Executor `host:<hostId>`. Topologies returned are the VM's whole hardware after the step, as QEMU shows it. */
+export const hostTasks = {
+  bootVm: task(
+    'agent-gateway',
+    'host.boot-vm',
+    'Make the volumes and start the VM; done when QEMU runs it and the guest answers',
+    z.object({
+      ...onVm,
+      uuid: Uuid,
+      tenant: Name,
+      spec: VmTypeSpec,
+      image: Image,
+      nics: z.array(Nic.omit({ port: true })),
+      pool: Name,
+      waitForGuest: z.boolean(),
+    }),
+    shaped.extend({ bootedAt: Timestamp }),
+  ),
+  destroyVm: task(
+    'agent-gateway',
+    'host.destroy-vm',
+    'End the QEMU process and delete its volumes',
+    z.object({ ...onVm, deleteVolumes: z.boolean() }),
+    none,
+  ),
+  preflight: task(
+    'agent-gateway',
+    'host.preflight',
+    'Check this end of a move; answers with every blocker at once and changes nothing',
+    z.object({ ...onVm, role: z.enum(['source', 'target']), topology: Topology, topologyHash: Sha256, targetSpec: VmTypeSpec }),
+    z.object({ blockers: z.array(Blocker), facts: HostFacts }),
+  ),
+  plug: task('agent-gateway', 'host.plug', 'Plug a device', z.object({ ...onVm, device: Device }), shaped),
+  unplug: task(
+    'agent-gateway',
+    'host.unplug',
+    'Unplug a device; done when the guest let it go',
+    z.object({ ...onVm, device: z.object({ kind: z.enum(['cpu', 'memory', 'disk', 'nic']), id: Name }) }),
+    shaped,
+  ),
+  resizeDisk: task(
+    'agent-gateway',
+    'host.resize-disk',
+    'Grow a disk while the VM runs; shrinking is refused',
+    z.object({ ...onVm, disk: Name, sizeMiB: Positive }),
+    shaped,
+  ),
+  prepareTarget: task(
+    'agent-gateway',
+    'host.prepare-target',
+    'Start a paused QEMU with exactly this topology that waits for the incoming stream; epoch is the new one',
+    z.object({ ...onVm, moveId: Id, tenant: Name, topology: Topology, topologyHash: Sha256 }),
+    z.object({ migrationAddress: z.string(), peerAddress: z.string(), peerToken: z.string() }),
+  ),
+  discardTarget: task(
+    'agent-gateway',
+    'host.discard-target',
+    'End the waiting QEMU of a move that did not switch over',
+    z.object({ ...onVm, moveId: Id }),
+    none,
+  ),
+  transfer: task(
+    'agent-gateway',
+    'host.transfer',
+    'Move the running state; done when the source is fenced and the target was seen running; on failure the source runs',
+    z.object({
+      ...onVm,
+      newEpoch: Positive,
+      moveId: Id,
+      method: MigrationMethod,
+      migrationAddress: z.string(),
+      peerAddress: z.string(),
+      peerToken: z.string(),
+      downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
+      maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
+    }),
+    z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, stoppedAt: Timestamp, resumedAt: Timestamp }),
+  ),
+  confirmTarget: task(
+    'agent-gateway',
+    'host.confirm-target',
+    'The target runs this VM at this epoch with this topology',
+    z.object({ ...onVm, moveId: Id, topologyHash: Sha256 }),
+    shaped,
+  ),
+  releaseSource: task(
+    'agent-gateway',
+    'host.release-source',
+    'End the fenced QEMU of the source; epoch is the old one',
+    z.object({ ...onVm, moveId: Id }),
+    none,
+  ),
+  addAgent: task(
+    'agent-gateway',
+    'host.add-agent',
+    'Add the migration agent to the running VM under a grant',
+    z.object({ ...onVm, grant: z.string().max(16_384), package: Sha256 }),
+    shaped.extend({ agentVersion: z.string() }),
+  ),
+  removeAgent: task(
+    'agent-gateway',
+    'host.remove-agent',
+    'Take the migration agent out again, without trace',
+    z.object({ ...onVm }),
+    shaped,
+  ),
+} as const;
+
+/** Relayed by the host agent to the migration agent in the guest; executor `host:<hostId>` of the host that runs the VM. */
+export const guestTasks = {
+  characterise: task(
+    'agent-gateway',
+    'guest.characterise',
+    'Detect what the guest can do, with evidence',
+    z.object({ ...onVm }),
+    z.object({ characterisation: Characterisation }),
+  ),
+  facts: task('agent-gateway', 'guest.facts', 'Read the facts', z.object({ ...onVm }), z.object({ facts: GuestFacts })),
+  onlineCpus: task(
+    'agent-gateway',
+    'guest.online-cpus',
+    'Bring plugged CPUs online; fails unless all of them come',
+    z.object({ ...onVm, vcpus: Positive }),
+    z.object({ online: Count }),
+  ),
+  offlineCpus: task(
+    'agent-gateway',
+    'guest.offline-cpus',
+    'Take CPUs offline, the highest first',
+    z.object({ ...onVm, vcpus: Positive }),
+    z.object({ online: Count }),
+  ),
+  onlineMemory: task(
+    'agent-gateway',
+    'guest.online-memory',
+    'Bring plugged memory blocks online',
+    z.object({ ...onVm, memoryMiB: Positive }),
+    z.object({ onlineMiB: Count }),
+  ),
+  growFileSystem: task(
+    'agent-gateway',
+    'guest.grow-filesystem',
+    'Grow the file system to its disk',
+    z.object({ ...onVm, disk: Name }),
+    z.object({ beforeBytes: Count, afterBytes: Count }),
+  ),
+  runScript: task(
+    'agent-gateway',
+    'guest.run-script',
+    'Run a script with limits of time, output and privilege',
+    z.object({ ...onVm, script: z.string().max(65_536), timeoutMs: Positive.max(600_000), maxOutputBytes: Positive.max(65_536) }),
+    z.object({ exitCode: z.int(), stdout: z.string(), stderr: z.string(), truncated: z.boolean(), ms: z.number() }),
+  ),
+  verify: task(
+    'agent-gateway',
+    'guest.verify',
+    'Delivered, not requested: the guest has exactly this',
+    z.object({
+      ...onVm,
+      expect: z.object({
+        bootId: z.string().optional(),
+        vcpus: Positive.optional(),
+        memoryMiB: Positive.optional(),
+        disks: z.array(z.object({ serial: z.string(), minBytes: Count })).optional(),
+        macs: z.array(z.string()).optional(),
+      }),
+    }),
+    z.object({ facts: GuestFacts }),
+  ),
+} as const;
+
+export const allTasks = { ...resourceAllocationTasks, ...provisioningTasks, ...migrationTemplatesTasks, ...hostTasks, ...guestTasks };

@@ -1,0 +1,60 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '@chrysalis/kernel';
+import type { Device, Topology } from './shapes.ts';
+
+/** Both ends of a move compare this before a byte is sent. Lists are sorted by id: the order of plugging is not part of the hardware. */
+export const topologyHash = (t: Topology): string => {
+  const byId = <T extends { id: string }>(list: readonly T[]): T[] => [...list].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  const sorted = {
+    ...t,
+    vcpus: { ...t.vcpus, plugged: byId(t.vcpus.plugged) },
+    memory: { ...t.memory, dimms: byId(t.memory.dimms) },
+    disks: byId(t.disks),
+    nics: byId(t.nics),
+    serialPorts: byId(t.serialPorts),
+  };
+  return `sha256:${createHash('sha256').update(canonicalJson(sorted)).digest('hex')}`;
+};
+
+export const vcpusOf = (t: Topology): number => t.vcpus.boot + t.vcpus.plugged.length;
+export const memoryMiBOf = (t: Topology): number => t.memory.bootMiB + t.memory.dimms.reduce((sum, d) => sum + d.sizeMiB, 0);
+export const portsInUse = (t: Topology): ReadonlySet<number> => new Set([...t.disks, ...t.nics].map((d) => d.port));
+export const freePort = (t: Topology): number | undefined => {
+  const used = portsInUse(t);
+  for (let p = 0; p < t.rootPorts; p++) if (!used.has(p)) return p;
+  return undefined;
+};
+
+/** The topology after a plug. The caller has checked that the id and the port are free. */
+export const plugged = (t: Topology, d: Device): Topology => {
+  const { kind, ...rest } = d;
+  switch (kind) {
+    case 'cpu':
+      return { ...t, vcpus: { ...t.vcpus, plugged: [...t.vcpus.plugged, rest as { id: string; coreId: number }] } };
+    case 'memory':
+      return { ...t, memory: { ...t.memory, dimms: [...t.memory.dimms, rest as { id: string; sizeMiB: number }] } };
+    case 'disk':
+      return { ...t, disks: [...t.disks, rest as Topology['disks'][number]] };
+    case 'nic':
+      return { ...t, nics: [...t.nics, rest as Topology['nics'][number]] };
+  }
+};
+
+export const unplugged = (t: Topology, d: { kind: Device['kind']; id: string }): Topology => {
+  const without = <T extends { id: string }>(list: readonly T[]): T[] => list.filter((x) => x.id !== d.id);
+  switch (d.kind) {
+    case 'cpu':
+      return { ...t, vcpus: { ...t.vcpus, plugged: without(t.vcpus.plugged) } };
+    case 'memory':
+      return { ...t, memory: { ...t.memory, dimms: without(t.memory.dimms) } };
+    case 'disk':
+      return { ...t, disks: without(t.disks) };
+    case 'nic':
+      return { ...t, nics: without(t.nics) };
+  }
+};
+
+export const resized = (t: Topology, disk: string, sizeMiB: number): Topology => ({
+  ...t,
+  disks: t.disks.map((d) => (d.id === disk ? { ...d, sizeMiB } : d)),
+});
