@@ -1,1 +1,2 @@
-export {};
+export * from './decider.ts';
+export * from './postgres.ts';

@@ -1,0 +1,207 @@
+import type pg from 'pg';
+import { ConcurrentAppend, isTransient, isVersionRace } from './errors.ts';
+import * as appendSql from './sql/append.ts';
+import { toEvent, type Row } from './sql/columns.ts';
+import * as checkpoint from './sql/checkpoint.ts';
+import * as idempotency from './sql/idempotency.ts';
+import { identifier } from './sql/identifier.ts';
+import { firstSeen } from './sql/inbox.ts';
+import { readAll } from './sql/read-all.ts';
+import * as readSql from './sql/read.ts';
+import type { Append, Appended, Position, StoredEvent } from './types.ts';
+import type { Upcast } from './upcast.ts';
+
+export type EventStoreOptions = {
+  /** Applied to every event read. See upcast.ts. */
+  readonly upcast?: Upcast;
+  /** Sends a NOTIFY with each append, a hint for a relay that polls in another process. Off: it costs every commit a lock. */
+  readonly notify?: boolean;
+};
+
+export type Remembered = { readonly kind: 'none' } | { readonly kind: 'answer'; readonly answer: unknown } | { readonly kind: 'mismatch' };
+
+type Statement = { readonly name: string; readonly text: string };
+
+/** The log of one service, in its schema. Every method but `transaction` takes a caller's transaction as its last argument. */
+export class EventStore {
+  readonly #sql: Readonly<Record<keyof ReturnType<typeof statements>, Statement>>;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(
+    readonly pool: pg.Pool,
+    readonly schema: string,
+    readonly options: EventStoreOptions = {},
+  ) {
+    this.#sql = statements(identifier(schema));
+  }
+
+  /**
+   * Appends all or nothing. A conflict is an answer, and leaves a caller's transaction usable. In a caller's transaction a true race
+   * with another ends in `ConcurrentAppend`; alone it is answered as the conflict it is, or done again where any version would do.
+   */
+  async append(appends: Append | readonly Append[], tx?: pg.PoolClient): Promise<Appended> {
+    const list = (Array.isArray(appends) ? appends : [appends]) as readonly Append[];
+    checkShape(list);
+    if (tx) return this.#appendIn(tx, list);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const appended = await this.#appendOnce(this.pool, list);
+        if (appended.ok) this.#appended();
+        return appended;
+      } catch (error) {
+        if (!isVersionRace(error) && !isTransient(error)) throw error;
+        const conflict = await this.#conflictNow(list);
+        if (conflict) return { ok: false, conflict };
+        if (attempt === 50) throw error;
+      }
+    }
+  }
+
+  async #appendIn(tx: pg.PoolClient, list: readonly Append[]): Promise<Appended> {
+    try {
+      return await this.#appendOnce(tx, list);
+    } catch (error) {
+      throw isVersionRace(error) ? new ConcurrentAppend(list.map((a) => a.stream)) : error;
+    }
+  }
+
+  async #appendOnce(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
+    const [only] = list;
+    const versions =
+      list.length === 1 && only
+        ? [(await queryable.query<{ version: number }>(this.#sql.appendOne, appendSql.appendOneValues(only))).rows[0]!.version]
+        : await this.#appendMany(queryable, list);
+    const late = list.findIndex((a, i) => !appendSql.fits(a.expected, versions[i]!));
+    if (late >= 0) return { ok: false, conflict: { stream: list[late]!.stream, expected: list[late]!.expected, actual: versions[late]! } };
+    return { ok: true, versions: Object.fromEntries(list.map((a, i) => [a.stream, versions[i]! + a.events.length])) };
+  }
+
+  async #appendMany(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<readonly number[]> {
+    const { rows } = await queryable.query<{ stream_id: string; version: number }>(this.#sql.append, appendSql.appendValues(list));
+    const byStream = new Map(rows.map((row) => [row.stream_id, row.version]));
+    return list.map((a) => byStream.get(a.stream)!);
+  }
+
+  /** After a lost race: the conflict as it stands now, or nothing if the expectations hold (again). */
+  async #conflictNow(list: readonly Append[]): Promise<Extract<Appended, { ok: false }>['conflict'] | undefined> {
+    const probe = await this.#appendOnce(this.pool, list.map((a) => ({ ...a, events: [] })));
+    return probe.ok ? undefined : probe.conflict;
+  }
+
+  /** `from` and `to` are versions, both included; `asOf` is an ISO moment, and the events up to it are read. */
+  async read(stream: string, options: { from?: number; to?: number; asOf?: string } = {}, tx?: pg.PoolClient): Promise<StoredEvent[]> {
+    const { from = 1, to = 2147483647, asOf } = options;
+    const [statement, values] =
+      asOf === undefined ? [this.#sql.read, [stream, from, to]] : [this.#sql.readAsOf, [stream, from, to, asOf]];
+    return this.#events(await (tx ?? this.pool).query<Row>(statement, values));
+  }
+
+  /** The log in an order that no later commit changes; an empty answer is the end for now. Go on from the last event's place. */
+  async readAll(after: Position, limit: number, tx?: pg.PoolClient): Promise<StoredEvent[]> {
+    return this.#events(await (tx ?? this.pool).query<Row>(this.#sql.readAll, [after.transactionId, after.position, limit]));
+  }
+
+  #events({ rows }: pg.QueryResult<Row>): StoredEvent[] {
+    const { upcast } = this.options;
+    return upcast ? rows.map((row) => upcast(toEvent(row))) : rows.map(toEvent);
+  }
+
+  /** Commits what `work` returns from, rolls back what it throws from. `attempts` above 1 runs `work` again after a lost race. */
+  async transaction<T>(work: (tx: pg.PoolClient) => Promise<T>, { attempts = 1 }: { attempts?: number } = {}): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const result = await this.#transactionOnce(work);
+        this.#appended();
+        return result;
+      } catch (error) {
+        if (attempt >= attempts || !(error instanceof ConcurrentAppend || isTransient(error))) throw error;
+      }
+    }
+  }
+
+  async #transactionOnce<T>(work: (tx: pg.PoolClient) => Promise<T>): Promise<T> {
+    const tx = await this.pool.connect();
+    let broken: Error | undefined;
+    try {
+      await tx.query('begin');
+      const result = await work(tx);
+      await tx.query('commit');
+      return result;
+    } catch (error) {
+      await tx.query('rollback').catch((e: Error) => (broken = e));
+      throw error;
+    } finally {
+      tx.release(broken);
+    }
+  }
+
+  /** The inbox: true exactly once per consumer and event, if the transaction commits. */
+  async firstSeen(tx: pg.PoolClient, consumer: string, eventId: string): Promise<boolean> {
+    return (await this.firstSeenOf(tx, consumer, [eventId])).has(eventId);
+  }
+
+  async firstSeenOf(tx: pg.PoolClient, consumer: string, eventIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const { rows } = await tx.query<{ event_id: string }>(this.#sql.firstSeen, [consumer, eventIds]);
+    return new Set(rows.map((row) => row.event_id));
+  }
+
+  /** Keeps the answer to an idempotent request; false if the key has one already (then roll back and recall it). */
+  async rememberAnswer(tx: pg.PoolClient, key: string, tenant: string, route: string, requestHash: string, answer: unknown): Promise<boolean> {
+    const { rowCount } = await tx.query(this.#sql.remember, [tenant, key, route, requestHash, JSON.stringify(answer)]);
+    return rowCount === 1;
+  }
+
+  /** `mismatch`: the key was used for another request. */
+  async recallAnswer(tx: pg.Pool | pg.PoolClient, key: string, tenant: string, route: string, requestHash: string): Promise<Remembered> {
+    const { rows } = await tx.query<{ route: string; request_hash: string; answer: unknown }>(this.#sql.recall, [tenant, key]);
+    const [row] = rows;
+    if (!row) return { kind: 'none' };
+    return row.route === route && row.request_hash === requestHash ? { kind: 'answer', answer: row.answer } : { kind: 'mismatch' };
+  }
+
+  /** `age` is a PostgreSQL interval, e.g. `24 hours`. Returns how many answers were dropped. */
+  async forgetAnswers(age: string): Promise<number> {
+    return (await this.pool.query(this.#sql.forget, [age])).rowCount ?? 0;
+  }
+
+  async loadCheckpoint(name: string, tx?: pg.PoolClient): Promise<(Position & { detail: Record<string, unknown> }) | undefined> {
+    type Saved = { transaction_id: string; position: string; detail: Record<string, unknown> };
+    const { rows } = await (tx ?? this.pool).query<Saved>(this.#sql.loadCheckpoint, [name]);
+    const [row] = rows;
+    return row && { transactionId: row.transaction_id, position: row.position, detail: row.detail };
+  }
+
+  async saveCheckpoint(name: string, at: Position, detail?: Record<string, unknown>, tx?: pg.PoolClient): Promise<void> {
+    await (tx ?? this.pool).query(this.#sql.saveCheckpoint, [name, at.transactionId, at.position, detail ? JSON.stringify(detail) : null]);
+  }
+
+  /** Calls back after each commit that may have added events in this process: a wake-up, not a promise. Returns how to end it. */
+  onAppend(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #appended(): void {
+    for (const listener of this.#listeners) listener();
+    if (this.options.notify) this.pool.query(`select pg_notify('${this.schema}_events', '')`).catch(() => undefined); // only a hint
+  }
+}
+
+const statements = (schema: string) => ({
+  append: appendSql.append(schema),
+  appendOne: appendSql.appendOne(schema),
+  read: readSql.read(schema),
+  readAsOf: readSql.readAsOf(schema),
+  readAll: readAll(schema),
+  firstSeen: firstSeen(schema),
+  remember: idempotency.remember(schema),
+  recall: idempotency.recall(schema),
+  forget: idempotency.forget(schema),
+  loadCheckpoint: checkpoint.loadCheckpoint(schema),
+  saveCheckpoint: checkpoint.saveCheckpoint(schema),
+});
+
+const checkShape = (list: readonly Append[]): void => {
+  if (list.length === 0) throw new Error('nothing to append');
+  if (new Set(list.map((a) => a.stream)).size !== list.length) throw new Error('a stream is named twice in one append');
+};

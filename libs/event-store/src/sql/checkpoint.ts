@@ -1,0 +1,14 @@
+/** $1 name. */
+export const loadCheckpoint = (schema: string) => ({
+  name: `${schema}.load_checkpoint`,
+  text: `select transaction_id, position, detail from ${schema}.checkpoints where name = $1`,
+});
+
+/** $1 name, $2 transaction, $3 position, $4 detail or null to leave it. */
+export const saveCheckpoint = (schema: string) => ({
+  name: `${schema}.save_checkpoint`,
+  text: `
+    insert into ${schema}.checkpoints (name, transaction_id, position, detail) values ($1, $2, $3, coalesce($4::jsonb, '{}'))
+    on conflict (name) do update set transaction_id = excluded.transaction_id, position = excluded.position,
+      detail = coalesce($4::jsonb, ${schema}.checkpoints.detail), at = now()`,
+});

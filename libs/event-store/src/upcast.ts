@@ -1,0 +1,32 @@
+import type { StoredEvent } from './types.ts';
+
+export type Upcast = (event: StoredEvent) => StoredEvent;
+
+/** One step: what an event of this type becomes in the next version. The type it returns decides whether another step follows. */
+export type Step = (event: { readonly type: string; readonly data: unknown }) => { readonly type: string; readonly data: unknown };
+
+/**
+ * A registry of upcasters, by type without its version and by version. Reading applies steps until none is left, so each release
+ * adds one step and never edits those before.
+ */
+export const upcasters = () => {
+  const steps = new Map<string, Step>();
+  const registry = {
+    add: (type: string, version: number, step: Step) => {
+      const from = `${type}.v${version}`;
+      if (steps.has(from)) throw new Error(`two upcasters from ${from}`);
+      steps.set(from, step);
+      return registry;
+    },
+    upcast: (<E extends { readonly type: string; readonly data: unknown }>(event: E): E => {
+      let current = event;
+      for (let step = steps.get(current.type); step; step = steps.get(current.type)) {
+        const next = step(current);
+        if (next.type === current.type) throw new Error(`the upcaster from ${current.type} stays where it is`);
+        current = { ...current, type: next.type, data: next.data };
+      }
+      return current;
+    }) satisfies Upcast,
+  };
+  return registry;
+};
