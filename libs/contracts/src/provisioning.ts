@@ -71,6 +71,11 @@ export const provisioningEvents = {
     'A tenant asked to delete the VM',
     z.object({ vmId: Id, request: WorkflowRequest }),
   ),
+  vmDeletionFailed: event(
+    'chrysalis.provisioning.vm.deletion-failed.v1',
+    'The deletion did not come to its end; the VM is as it was before, and may be deleted again',
+    z.object({ vmId: Id, workflowId: Id, cause: Cause }),
+  ),
   taskReported: taskReported('provisioning'),
   vmDeleted: event('chrysalis.provisioning.vm.deleted.v1', 'The VM is gone; nothing is held', z.object({ vmId: Id })),
 } as const;
