@@ -1,1 +1,12 @@
-export {};
+export * from './auth.ts';
+export * from './commands.ts';
+export * from './config.ts';
+export * from './context.ts';
+export * from './documentation.ts';
+export * from './failpoint.ts';
+export * from './handlers.ts';
+export * from './log.ts';
+export * from './problems.ts';
+export * from './process.ts';
+export * from './service.ts';
+export * from './tokens.ts';

@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson } from '@chrysalis/kernel';
+import type { z } from 'zod';
+import type { ApiRequest } from './auth.ts';
+import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from './context.ts';
+import { parse, ProblemError } from './problems.ts';
+import type { Caller } from './tokens.ts';
+
+/** A route's answer with its status and headers; a plain value is a 200. */
+export class Answer {
+  constructor(
+    readonly status: number,
+    readonly body: unknown,
+    readonly headers: Readonly<Record<string, string>> = {},
+  ) {}
+}
+type AnswerShape = { readonly status: number; readonly body: unknown; readonly headers?: Readonly<Record<string, string>> };
+
+export type CommandContext = MessageContext & { readonly caller: Caller; readonly idempotencyKey: string | undefined };
+
+export class Commands {
+  constructor(private readonly service: ServiceContext) {}
+
+  /**
+   * One transaction around `work` with the idempotency check in it. The same key with the same request gives the kept answer, with
+   * another request `idempotency.key_reused`. What `work` throws leaves nothing, and no kept answer either.
+   */
+  async run<S extends z.ZodType>(
+    request: ApiRequest,
+    schema: S,
+    work: (body: z.infer<S>, context: CommandContext) => Promise<AnswerShape>,
+  ): Promise<Answer> {
+    const body = parse(schema, request.body ?? {});
+    const { caller } = request;
+    const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
+    const route = `${request.method} ${request.url}`;
+    const hash = createHash('sha256').update(canonicalJson(body)).digest('hex');
+    const kept = key ? await this.#kept(key, caller.tenant, route, hash) : undefined;
+    if (kept) return kept;
+    const meta = metaOfRequest(this.service, request, caller);
+    try {
+      return await this.service.store.transaction(
+        async (tx) => {
+          const {
+            status,
+            body: out,
+            headers = {},
+          } = await work(body, { ...messageContext(this.service, tx, meta), caller, idempotencyKey: key });
+          if (key && !(await this.service.store.rememberAnswer(tx, key, caller.tenant, route, hash, { status, body: out, headers })))
+            throw new SameKeyAtOnce();
+          return new Answer(status, out, headers);
+        },
+        { attempts: 5 },
+      );
+    } catch (error) {
+      if (!(error instanceof SameKeyAtOnce)) throw error;
+      return (await this.#kept(key!, caller.tenant, route, hash))!;
+    }
+  }
+
+  async #kept(key: string, tenant: string, route: string, hash: string): Promise<Answer | undefined> {
+    const found = await this.service.store.recallAnswer(this.service.pool, key, tenant, route, hash);
+    if (found.kind === 'none') return undefined;
+    if (found.kind === 'mismatch')
+      throw new ProblemError({ status: 409, code: 'idempotency.key_reused', title: 'This Idempotency-Key was used for another request' });
+    const { status, body, headers } = found.answer as Required<AnswerShape>;
+    return new Answer(status, body, { ...headers, 'idempotent-replay': 'true' });
+  }
+}
+
+/** Two requests with one key at the same time: this one lost, and answers what the other did. */
+class SameKeyAtOnce extends Error {}

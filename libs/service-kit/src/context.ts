@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto';
+import type { EventMeta, EventStore, NewEvent } from '@chrysalis/event-store';
+import { decideAndAppend } from '@chrysalis/event-store';
+import type { Decider, Decision, Rejection } from '@chrysalis/kernel';
+import type { CloudEvent, EventBus } from '@chrysalis/messaging';
+import type { FastifyInstance } from 'fastify';
+import type pg from 'pg';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { v7 as uuidv7 } from 'uuid';
+import type { ServiceConfig } from './config.ts';
+
+export type ServiceContext = {
+  readonly context: string;
+  readonly schema: string;
+  readonly pool: pg.Pool;
+  readonly store: EventStore;
+  readonly bus: EventBus;
+  readonly log: Logger;
+  readonly config: ServiceConfig;
+  readonly metrics: Registry;
+  readonly clock: () => string;
+  readonly newId: (prefix?: string) => string;
+  readonly http: () => FastifyInstance;
+};
+/** Injection token of the ServiceContext. */
+export const SERVICE = Symbol('chrysalis.service');
+
+export const clock = (): string => new Date().toISOString();
+export const newId = (prefix?: string): string => (prefix ? `${prefix}-${uuidv7()}` : uuidv7());
+const newTraceparent = (): string => `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-01`;
+
+/** What a handler works with: one transaction, and meta data ready to append with. */
+export type MessageContext = {
+  readonly tx: pg.PoolClient;
+  readonly store: EventStore;
+  readonly log: Logger;
+  readonly now: string;
+  readonly newId: (prefix?: string) => string;
+  readonly meta: EventMeta;
+  /** Load, fold, decide, append within `tx`. Nothing is written when the decision is a refusal. */
+  readonly decide: <C, S, E extends { type: string; data: unknown }, R extends Rejection>(
+    stream: string,
+    decider: Decider<C, S, E, Decision<E, R>>,
+    command: C,
+    options?: { ifVersion?: number },
+  ) => Promise<Decided<S, E, R>>;
+  readonly append: (
+    stream: string,
+    expected: 'noStream' | 'streamExists' | 'any' | number,
+    ...events: { type: string; data: unknown }[]
+  ) => ReturnType<EventStore['append']>;
+};
+export type Decided<S, E, R extends Rejection> =
+  | { readonly ok: true; readonly events: readonly E[]; readonly version: number; readonly state: S }
+  | { readonly ok: false; readonly rejection: R | Rejection };
+
+export const messageContext = (service: ServiceContext, tx: pg.PoolClient, meta: EventMeta): MessageContext => {
+  const toEvents = (events: readonly { type: string; data: unknown }[]): NewEvent[] =>
+    events.map((e) => ({ id: newId(), type: e.type, data: e.data, meta }));
+  return {
+    tx,
+    store: service.store,
+    log: service.log,
+    now: meta.at,
+    newId: service.newId,
+    meta,
+    decide: (stream, decider, command, options) =>
+      decideAndAppend({
+        store: service.store,
+        stream,
+        decider,
+        command,
+        toEvents,
+        tx,
+        ...(options?.ifVersion === undefined ? {} : { ifVersion: options.ifVersion }),
+      }),
+    append: (stream, expected, ...events) => service.store.append({ stream, expected, events: toEvents(events) }, tx),
+  };
+};
+
+export const metaOfEvent = (service: ServiceContext, event: CloudEvent): EventMeta => ({
+  at: service.clock(),
+  correlationId: event.correlationid,
+  causationId: event.id,
+  actor: `service:${service.context}`,
+  tenant: event.tenant,
+  ...(event.traceparent ? { traceparent: event.traceparent } : {}),
+});
+
+export const metaOfRequest = (
+  service: ServiceContext,
+  request: { headers: Record<string, string | string[] | undefined>; id?: string },
+  caller: { sub: string; tenant: string },
+): EventMeta => {
+  const header = (name: string): string | undefined => [request.headers[name]].flat()[0];
+  return {
+    at: service.clock(),
+    correlationId: header('x-correlation-id')?.slice(0, 128) ?? newId(),
+    actor: `user:${caller.sub}`,
+    tenant: caller.tenant,
+    traceparent: /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(header('traceparent') ?? '') ? header('traceparent')! : newTraceparent(),
+  };
+};

@@ -1,0 +1,94 @@
+import { RequestMethod, SetMetadata, type Type } from '@nestjs/common';
+import { z } from 'zod';
+import { neededBy } from './auth.ts';
+
+export type RouteDoc = {
+  readonly summary: string;
+  readonly body?: z.ZodType;
+  readonly answers: Readonly<Record<number, z.ZodType | string>>;
+  readonly query?: Readonly<Record<string, string>>;
+};
+const DOC = 'chrysalis:doc';
+/** What a route does, takes and answers, for the OpenAPI document. */
+export const Doc = (doc: RouteDoc): MethodDecorator => SetMetadata(DOC, doc);
+
+type Route = { readonly method: string; readonly path: string; readonly handler: object; readonly name: string };
+
+export const routesOf = (controllers: readonly Type[]): Route[] =>
+  controllers.flatMap((controller) => {
+    const prefix = [Reflect.getMetadata('path', controller) as string | string[] | undefined].flat()[0] ?? '';
+    const prototype = controller.prototype as Record<string, object>;
+    return Object.getOwnPropertyNames(prototype).flatMap((name) => {
+      const handler = prototype[name];
+      if (typeof handler !== 'function') return [];
+      const path = Reflect.getMetadata('path', handler) as string | string[] | undefined;
+      if (path === undefined) return [];
+      const method = RequestMethod[Reflect.getMetadata('method', handler) as number] ?? 'GET';
+      return [path]
+        .flat()
+        .map((p) => ({ method, path: `/${[prefix, p].join('/')}`.replaceAll(/\/+/g, '/'), handler, name: `${controller.name}.${name}` }));
+    });
+  });
+
+/** Throws when a route says not what it needs: a forgotten decorator must not become an open door. */
+export const assertAllDeclared = (controllers: readonly Type[]): void => {
+  const bare = routesOf(controllers).filter((r) => neededBy(r.handler) === undefined);
+  if (bare.length > 0) throw new Error(`routes without @Allow: ${bare.map((r) => r.name).join(', ')}`);
+};
+
+const problem = { description: 'A problem', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
+
+/** The service's part of the OpenAPI 3.1 document. */
+export const openApi = (title: string, controllers: readonly Type[]): Record<string, unknown> => {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routesOf(controllers)) {
+    const doc = Reflect.getMetadata(DOC, route.handler) as RouteDoc | undefined;
+    const needed = neededBy(route.handler);
+    const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
+    const parameters = [...path.matchAll(/\{(\w+)\}/g)].map((m) => ({
+      name: m[1],
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+    }));
+    const query = Object.entries(doc?.query ?? {}).map(([name, description]) => ({
+      name,
+      in: 'query',
+      description,
+      schema: { type: 'string' },
+    }));
+    const answers = Object.entries(doc?.answers ?? { 200: 'Done' }).map(([status, a]) => [
+      status,
+      typeof a === 'string' ? { description: a } : { description: 'The answer', content: json(a) },
+    ]);
+    (paths[path] ??= {})[route.method.toLowerCase()] = {
+      operationId: route.name.replaceAll('.', '_'),
+      summary: doc?.summary ?? route.name,
+      parameters: [...parameters, ...query],
+      ...(doc?.body ? { requestBody: { required: true, content: json(doc.body) } } : {}),
+      responses: { ...Object.fromEntries(answers), default: problem },
+      ...(needed === 'public' ? { security: [] } : { security: [{ bearer: [] }], 'x-role': needed }),
+    };
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title, version: '0.1.0' },
+    paths,
+    components: {
+      securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } },
+      schemas: { Problem: z.toJSONSchema(ProblemSchema, { target: 'draft-2020-12' }) },
+    },
+  };
+};
+
+const ProblemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.int(),
+  code: z.string(),
+  detail: z.string().optional(),
+  instance: z.string().optional(),
+});
+const json = (schema: z.ZodType): Record<string, unknown> => ({
+  'application/json': { schema: z.toJSONSchema(schema, { target: 'draft-2020-12', unrepresentable: 'any', io: 'input' }) },
+});

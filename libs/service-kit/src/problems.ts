@@ -1,0 +1,92 @@
+import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { Rejection } from '@chrysalis/kernel';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { z } from 'zod';
+
+export type Problem = { status: number; code: string; title: string; detail?: string; [member: string]: unknown };
+
+/** RFC 9457. `code` is what programs read; it never changes its meaning. */
+export class ProblemError extends Error {
+  constructor(readonly problem: Problem) {
+    super(`${problem.code}: ${problem.detail ?? problem.title}`);
+    this.name = 'ProblemError';
+  }
+
+  /** A decider's refusal as an answer: what is unknown is 404, malformed 400, denied 403, everything else a conflict with what is. */
+  static of(rejection: Rejection, status = statusOf(rejection.code)): ProblemError {
+    const { code, message, ...evidence } = rejection;
+    return new ProblemError({
+      ...evidence,
+      status,
+      code,
+      title: titleOf(code),
+      ...(typeof message === 'string' ? { detail: message } : {}),
+    });
+  }
+}
+
+const statusOf = (code: string): number => {
+  const reason = code.slice(code.indexOf('.') + 1);
+  if (reason === 'unknown' || reason === 'not_found') return 404;
+  if (reason === 'malformed') return 400;
+  if (reason === 'invalid' || reason === 'impossible' || reason.endsWith('_invalid') || reason.endsWith('_unknown')) return 422;
+  if (reason === 'denied' || reason === 'expired' || reason.startsWith('foreign')) return 403;
+  return 409;
+};
+const titleOf = (code: string): string => code.replace('.', ': ').replaceAll('_', ' ');
+
+/** Every fault of a value at once, each with its place. */
+export const parse = <S extends z.ZodType>(schema: S, value: unknown, code = 'request.invalid'): z.infer<S> => {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const errors = result.error.issues.slice(0, 100).map((i) => ({ path: i.path.join('.') || '(body)', message: i.message }));
+  throw new ProblemError({
+    status: 422,
+    code,
+    title: 'The request has faults',
+    detail: errors
+      .map((e) => `${e.path}: ${e.message}`)
+      .join('; ')
+      .slice(0, 2000),
+    errors,
+  });
+};
+
+const byStatus: Record<number, [code: string, title: string]> = {
+  400: ['request.malformed', 'The request could not be read'],
+  401: ['auth.required', 'A valid token is needed'],
+  403: ['auth.denied', 'The caller may not do this'],
+  404: ['route.unknown', 'There is nothing here'],
+  413: ['request.too_large', 'The request is larger than the limit'],
+  415: ['request.media_type', 'The body must be application/json'],
+};
+
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly log: Logger) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const problem = this.#problemOf(error);
+    const request = http.getRequest<FastifyRequest>();
+    if (problem.status >= 500) this.log.error({ err: error, method: request.method, url: request.url }, 'request failed');
+    const reply = http.getResponse<FastifyReply>();
+    if (problem.status === 503) void reply.header('retry-after', '1');
+    void reply
+      .status(problem.status)
+      .header('content-type', 'application/problem+json')
+      .send(JSON.stringify({ type: `https://chrysalis.invalid/problems/${problem.code}`, ...problem, instance: request.url }));
+  }
+
+  #problemOf(error: unknown): Problem {
+    if (error instanceof ProblemError) return error.problem;
+    const status = error instanceof HttpException ? error.getStatus() : ((error as { statusCode?: number })?.statusCode ?? 500);
+    const [code, title] =
+      byStatus[status] ??
+      (status < 500
+        ? ['request.refused', 'The request was refused']
+        : ['service.fault', 'The service failed; nothing more is known to you']);
+    return { status, code, title, ...(status < 500 && error instanceof Error ? { detail: error.message.slice(0, 500) } : {}) };
+  }
+}

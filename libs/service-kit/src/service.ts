@@ -1,0 +1,258 @@
+import {
+  Controller,
+  Get,
+  Inject,
+  Module,
+  type CallHandler,
+  type ExecutionContext,
+  type NestInterceptor,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { contexts, deadTopic, eventsTopic, tasksTopic, type Context, type TaskGroup } from '@chrysalis/contracts';
+import { EventStore, migrate, type StoredEvent } from '@chrysalis/event-store';
+import { consume, createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
+import type { FastifyReply } from 'fastify';
+import pg from 'pg';
+import { collectDefaultMetrics, Registry } from 'prom-client';
+import { map, type Observable } from 'rxjs';
+import { Allow, AuthGuard } from './auth.ts';
+import { Answer, Commands } from './commands.ts';
+import type { ServiceConfig } from './config.ts';
+import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
+import { assertAllDeclared, Doc, openApi } from './documentation.ts';
+import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
+import { createLog } from './log.ts';
+import { ProblemError, ProblemFilter } from './problems.ts';
+
+export type Routed = { readonly topic: string; readonly event: CloudEvent };
+export type ServiceDefinition = {
+  readonly context: Context | 'projector' | 'admin-api';
+  readonly schema: string;
+  /** Idempotent SQL, run at each start under a lock. */
+  readonly tables?: readonly string[];
+  readonly controllers?: readonly Type[];
+  readonly providers?: readonly Provider[];
+  readonly tasks?: readonly TaskHandler[];
+  readonly consumers?: readonly Consumer[];
+  /** Topics beside the context's own `…events`. */
+  readonly route?: (event: StoredEvent, cloudEvent: CloudEvent) => readonly Routed[];
+  /** Timers, sockets; each returns its stop. Run after the consumers are up. */
+  readonly background?: readonly ((service: ServiceContext) => Promise<() => Promise<void>>)[];
+};
+export type RunningService = { readonly context: string; readonly url: string; readonly service: ServiceContext; stop(): Promise<void> };
+
+type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason?: string } };
+
+/** Starts in the order that is safe: tables, HTTP (not ready yet), relay, consumers, background. Stops in reverse. */
+export const startService = async (config: ServiceConfig, definition: ServiceDefinition): Promise<RunningService> => {
+  const controllers = [...(definition.controllers ?? []), HealthController];
+  assertAllDeclared(controllers);
+  const parts: Part[] = [];
+  const stop = async (): Promise<void> => {
+    for (const part of parts.splice(0).reverse()) await part.stop();
+  };
+  try {
+    const service = await openContext(config, definition, parts);
+    const { app, health } = await startHttp(service, definition, controllers, parts);
+    await startMessaging(service, definition, parts);
+    for (const start of definition.background ?? []) parts.push({ stop: await start(service) });
+    health.ready = () => parts.flatMap((p) => (p.health ? [p.health()] : []));
+    const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
+    service.log.info({ url }, 'ready');
+    return { context: definition.context, url, service, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+};
+
+const openContext = async (
+  config: ServiceConfig,
+  definition: ServiceDefinition,
+  parts: Part[],
+): Promise<ServiceContext & { app?: NestFastifyApplication }> => {
+  const { context, schema } = definition;
+  const log = createLog(context);
+  const pool = new pg.Pool({ connectionString: config.databaseUrl, max: config.poolSize, application_name: `chrysalis-${context}` });
+  pool.on('error', (err) => log.warn({ err }, 'a database connection was lost'));
+  parts.push({ stop: () => pool.end() });
+  await migrate(pool, schema);
+  await createTables(pool, schema, definition.tables ?? []);
+  const bus: EventBus =
+    config.bus.kind === 'embedded'
+      ? createBus({ kind: 'embedded', pool, connectionString: config.databaseUrl })
+      : createBus({ kind: 'kafka', brokers: config.bus.brokers, clientId: `${context}-${config.instance}` });
+  parts.push({ stop: () => bus.close() });
+  const metrics = new Registry();
+  metrics.setDefaultLabels({ service: context });
+  if (process.env['CHRYSALIS_PROCESS_METRICS'] !== 'off') collectDefaultMetrics({ register: metrics });
+  let http: NestFastifyApplication | undefined;
+  return {
+    context,
+    schema,
+    pool,
+    store: new EventStore(pool, schema),
+    bus,
+    log,
+    config,
+    metrics,
+    clock,
+    newId,
+    http: () => {
+      if (!http) throw new Error('HTTP is not up yet');
+      return http.getHttpAdapter().getInstance();
+    },
+    set app(value: NestFastifyApplication) {
+      http = value;
+    },
+  };
+};
+
+const createTables = async (pool: pg.Pool, schema: string, tables: readonly string[]): Promise<void> => {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`chrysalis.tables.${schema}`]);
+    await client.query(`set local search_path to ${schema}`);
+    for (const sql of tables) await client.query(sql.replaceAll('${schema}', schema));
+    await client.query('commit');
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+};
+
+type Health = { ready: () => { ok: boolean; reason?: string }[] };
+const HEALTH = Symbol('chrysalis.health');
+const OPENAPI = Symbol('chrysalis.openapi');
+
+@Controller()
+class HealthController {
+  constructor(
+    @Inject(HEALTH) private readonly health: Health,
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(OPENAPI) private readonly document: object,
+  ) {}
+
+  @Get('/health/live')
+  @Allow('public')
+  @Doc({ summary: 'The process answers', answers: { 200: 'Alive' } })
+  live(): object {
+    return { ok: true };
+  }
+
+  @Get('/health/ready')
+  @Allow('public')
+  @Doc({ summary: 'Database, relay and consumers work', answers: { 200: 'Ready', 503: 'Not ready, with reasons' } })
+  async ready(): Promise<object> {
+    await this.service.pool.query('select 1');
+    const bad = this.health.ready().filter((h) => !h.ok);
+    if (bad.length > 0)
+      throw new ProblemError({
+        status: 503,
+        code: 'service.not_ready',
+        title: 'The service is not ready',
+        detail: bad.map((b) => b.reason ?? 'unknown').join('; '),
+      });
+    return { ok: true };
+  }
+
+  @Get('/metrics')
+  @Allow('public')
+  @Doc({ summary: 'Prometheus metrics', answers: { 200: 'Text' } })
+  async metrics(): Promise<Answer> {
+    return new Answer(200, await this.service.metrics.metrics(), { 'content-type': this.service.metrics.contentType });
+  }
+
+  @Get('/openapi.json')
+  @Allow('public')
+  @Doc({ summary: 'This description', answers: { 200: 'OpenAPI 3.1' } })
+  openapi(): object {
+    return this.document;
+  }
+}
+
+class AnswerInterceptor implements NestInterceptor {
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(
+      map((value: unknown) => {
+        if (!(value instanceof Answer)) return value;
+        const reply = context.switchToHttp().getResponse<FastifyReply>();
+        void reply.status(value.status).headers(value.headers);
+        return value.body;
+      }),
+    );
+  }
+}
+
+const startHttp = async (
+  service: ServiceContext & { app?: NestFastifyApplication },
+  definition: ServiceDefinition,
+  controllers: Type[],
+  parts: Part[],
+) => {
+  const health: Health = { ready: () => [{ ok: false, reason: 'starting' }] };
+  const document = openApi(`Chrysalis ${definition.context}`, controllers);
+  class ServiceModule {}
+  Module({
+    controllers,
+    providers: [
+      { provide: SERVICE, useValue: service },
+      { provide: Commands, useValue: new Commands(service) },
+      { provide: HEALTH, useValue: health },
+      { provide: OPENAPI, useValue: document },
+      ...(definition.providers ?? []),
+    ],
+  })(ServiceModule);
+  const adapter = new FastifyAdapter({ bodyLimit: 1_048_576, forceCloseConnections: true, routerOptions: { maxParamLength: 255 } });
+  const app = await NestFactory.create<NestFastifyApplication>(ServiceModule, adapter, { logger: false, abortOnError: false });
+  service.app = app;
+  app.useGlobalGuards(new AuthGuard(service.config.tokenKey));
+  app.useGlobalFilters(new ProblemFilter(service.log));
+  app.useGlobalInterceptors(new AnswerInterceptor());
+  await app.listen(service.config.port, service.config.listen);
+  parts.push({ stop: () => app.close() });
+  return { app, health };
+};
+
+const isContext = (name: string): name is Context => (contexts as readonly string[]).includes(name);
+
+const startMessaging = async (service: ServiceContext, definition: ServiceDefinition, parts: Part[]): Promise<void> => {
+  const { bus, store, schema } = service;
+  const { context, consumers = [], tasks = [], route } = definition;
+  const topics = [
+    ...consumers.flatMap((c) => c.topics),
+    ...(isContext(context) ? [eventsTopic(context), deadTopic(context), tasksTopic(context as TaskGroup)] : []),
+  ];
+  await bus.ensureTopics([...new Set(topics)].map((name) => ({ name, partitions: 6 })));
+  if (isContext(context)) {
+    const own = eventsTopic(context);
+    const routed = (stored: StoredEvent): Routed[] => {
+      const event = toCloudEvent(stored, { context });
+      return [{ topic: own, event }, ...(route?.(stored, event) ?? [])];
+    };
+    parts.push(await startRelay({ store, schema, bus, route: routed, mode: 'auto' }));
+  }
+  if (tasks.length > 0) {
+    const consumer = `${context}.tasks`;
+    parts.push(
+      await consume({
+        bus,
+        store,
+        consumer,
+        group: consumer,
+        topics: [tasksTopic(context as TaskGroup)],
+        handle: taskEffect(service, tasks),
+      }),
+    );
+  }
+  for (const consumer of consumers) {
+    const name = `${context}.${consumer.name}`;
+    parts.push(await consume({ bus, store, consumer: name, group: name, topics: consumer.topics, handle: eventEffect(service, consumer) }));
+  }
+};

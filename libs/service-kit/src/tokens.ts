@@ -1,0 +1,42 @@
+import { exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type JWK } from 'jose';
+import { z } from 'zod';
+
+export const roles = ['viewer', 'operator', 'admin', 'host-agent'] as const;
+export type Role = (typeof roles)[number];
+export type Caller = { readonly sub: string; readonly roles: readonly Role[]; readonly tenant: string };
+
+export const ISSUER = 'chrysalis';
+const Claims = z.object({ sub: z.string().min(1).max(255), roles: z.array(z.enum(roles)), tenant: z.string().min(1).max(64) });
+
+export type SigningKey = { readonly privateJwk: JWK; readonly publicJwk: JWK };
+
+export const newSigningKey = async (): Promise<SigningKey> => {
+  const { privateKey, publicKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
+  return { privateJwk: await exportJWK(privateKey), publicJwk: await exportJWK(publicKey) };
+};
+
+/** `expires` in jose's words, e.g. `12h`. */
+export const issueToken = async (key: JWK, caller: Caller, expires = '12h'): Promise<string> =>
+  new SignJWT({ roles: caller.roles, tenant: caller.tenant })
+    .setProtectedHeader({ alg: 'EdDSA' })
+    .setIssuer(ISSUER)
+    .setSubject(caller.sub)
+    .setIssuedAt()
+    .setExpirationTime(expires)
+    .sign(await importJWK(key, 'EdDSA'));
+
+/** Who the token speaks for, or undefined when it is not ours, expired or malformed. */
+export const verifyToken = async (publicJwk: JWK, token: string): Promise<Caller | undefined> => {
+  try {
+    const { payload } = await jwtVerify(token, await importJWK(publicJwk, 'EdDSA'), { issuer: ISSUER, algorithms: ['EdDSA'] });
+    const claims = Claims.safeParse(payload);
+    return claims.success ? claims.data : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const rank: Record<Role, number> = { viewer: 1, operator: 2, admin: 3, 'host-agent': 0 };
+/** admin may what operator may, operator what viewer may; a host agent only what is its own. */
+export const allows = (caller: Caller, needed: Role): boolean =>
+  needed === 'host-agent' ? caller.roles.includes('host-agent') : caller.roles.some((r) => rank[r] >= rank[needed]);
