@@ -1,5 +1,6 @@
 export * from './agent-gateway.ts';
 export * from './agent-protocol.ts';
+export * from './asyncapi.ts';
 export * from './define.ts';
 export * from './migration-templates.ts';
 export * from './provisioning.ts';
