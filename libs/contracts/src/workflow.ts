@@ -22,7 +22,10 @@ export const sections = ['prepare', 'pre-migration', 'hot-unplug', 'migration', 
 export const Section = z.enum(sections);
 export type Section = z.infer<typeof Section>;
 
-/** Inputs hold JSON with references: `${params.x.y}` and `${tasks.name.output.z}`; a string that is one reference takes the value's type. */
+/**
+ * Inputs hold JSON with references: `${params.x.y}` and `${tasks.name.output.z}`; a string that is one reference takes the value's type.
+ * Any other `${` is a fault: text of people (scripts) goes in as a param, or through `literal`.
+ */
 export const TaskDefinition = z.object({
   name: Name,
   kind: z.string().regex(/^[a-z-]+\.[a-z-]+$/),
@@ -73,6 +76,9 @@ export const WorkflowRequest = z.object({
 });
 export type WorkflowRequest = z.infer<typeof WorkflowRequest>;
 
+/** Text that is to arrive as it is, whatever `${…}` it holds: `$${` stands for `${` in an input. */
+export const literal = (text: string): string => text.replaceAll('${', '$${');
+
 export const Action = z.enum(['run', 'compensate']);
 export type Action = z.infer<typeof Action>;
 
@@ -122,18 +128,18 @@ export const workflowStates = ['running', 'compensating', 'succeeded', 'undone',
 export const WorkflowState = z.enum(workflowStates);
 export type WorkflowState = z.infer<typeof WorkflowState>;
 
-/** Stream: `workflow-<id>`. `undone`: failed and fully compensated. `failed`: a compensation failed as well. `stopped`: failed after the point of no return. */
+/** Stream: `workflow-<id>`. `missing` names the tasks not done (`stopped`), or whose effect is left (`failed`). `undone`: failed and fully compensated. `failed`: a compensation failed as well. `stopped`: failed after the point of no return. */
 export const workflowEvents = {
   instanceStarted: event(
     'chrysalis.workflow.instance.started.v1',
     'A workflow instance began',
-    WorkflowRequest.extend({ at: Timestamp, deadlineAt: Timestamp }),
+    WorkflowRequest.extend({ at: Timestamp, deadlineAt: Timestamp, tenant: z.string().optional() }),
   ),
   taskDispatched: event('chrysalis.workflow.task.dispatched.v1', 'A task was given to an executor', TaskDispatch.extend({ at: Timestamp })),
   taskSkipped: event(
     'chrysalis.workflow.task.skipped.v1',
     'A condition was false',
-    z.object({ workflowId: Id, task: Name, reason: z.string() }),
+    z.object({ workflowId: Id, task: Name, reason: z.string(), at: Timestamp.optional() }),
   ),
   taskSucceeded: event(
     'chrysalis.workflow.task.succeeded.v1',
@@ -159,27 +165,42 @@ export const workflowEvents = {
       cause: Cause,
       final: z.boolean(),
       retryAt: Timestamp.optional(),
+      at: Timestamp.optional(),
     }),
   ),
   compensationStarted: event(
     'chrysalis.workflow.compensation.started.v1',
     'Finished tasks are undone in reverse order',
-    z.object({ workflowId: Id, cause: Cause, task: Name.optional() }),
+    z.object({ workflowId: Id, cause: Cause, task: Name.optional(), at: Timestamp.optional() }),
   ),
   taskCompensated: event(
     'chrysalis.workflow.task.compensated.v1',
     "A task's effect was undone",
-    z.object({ workflowId: Id, task: Name, attempt: Positive, output: z.record(z.string(), z.unknown()) }),
+    z.object({
+      workflowId: Id,
+      task: Name,
+      attempt: Positive,
+      output: z.record(z.string(), z.unknown()),
+      at: Timestamp.optional(),
+    }),
   ),
   compensationFailed: event(
     'chrysalis.workflow.compensation.failed.v1',
     'An attempt to undo a task failed',
-    z.object({ workflowId: Id, task: Name, attempt: Positive, cause: Cause, final: z.boolean(), retryAt: Timestamp.optional() }),
+    z.object({
+      workflowId: Id,
+      task: Name,
+      attempt: Positive,
+      cause: Cause,
+      final: z.boolean(),
+      retryAt: Timestamp.optional(),
+      at: Timestamp.optional(),
+    }),
   ),
   cancelRequested: event(
     'chrysalis.workflow.cancel.requested.v1',
     'Someone asked to cancel',
-    z.object({ workflowId: Id, reason: z.string().max(255) }),
+    z.object({ workflowId: Id, reason: z.string().max(255), at: Timestamp.optional() }),
   ),
   instanceEnded: event(
     'chrysalis.workflow.instance.ended.v1',
