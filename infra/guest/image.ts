@@ -175,7 +175,7 @@ const configuration = async (keys: readonly TrustedKey[]): Promise<CpioEntry[]> 
     text('etc/group', 'root:x:0:\nnogroup:x:65534:\n'),
     text(
       'etc/mke2fs.conf',
-      '[defaults]\n\tbase_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr\n[fs_types]\n\tsmall = {\n\t}\n\text4 = {\n\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize\n\t\tinode_size = 256\n\t}\n',
+      '[defaults]\n\tbase_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr\n[fs_types]\n\tsmall = {\n\t\tinode_size = 256\n\t}\n\text4 = {\n\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize\n\t\tinode_size = 256\n\t}\n',
     ),
     text('etc/os-release', 'ID=chrysalis-guest\nVERSION_ID=1\nPRETTY_NAME="Chrysalis guest"\n'),
     ...keys.map((k) => text(`etc/chrysalis/trust.d/${k.kid}.jwk`, `${JSON.stringify(k)}\n`)),

@@ -1,5 +1,6 @@
 # The service of the guest: HTTP on port 80, keep-alive, one process, no modules.
 # Answers {"bootId","uptimeSeconds","requests"}; the count lives on the data disk, so it goes on over a restart.
+# PERL_HASH_SEED and PERL_INTERNAL_RAND_SEED are set in inittab: perl would wait 1.2 s for the kernel's random numbers (TCG).
 use strict;
 $SIG{PIPE} = 'IGNORE';
 
