@@ -1,0 +1,37 @@
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+
+/** What each part of the machine is for, how to see that it is there, and Debian's package for it. */
+const parts = {
+  qemu: [
+    { command: 'qemu-system-x86_64', package: 'qemu-system-x86', why: 'runs the VMs' },
+    { command: 'qemu-img', package: 'qemu-utils', why: 'makes their disks' },
+    { command: 'ip', package: 'iproute2', why: "makes the hosts' network namespaces" },
+    { command: 'mksquashfs', package: 'squashfs-tools', why: "packs the migration agent's disk" },
+    { command: 'mkfs.ext4', package: 'e2fsprogs', why: 'makes file systems' },
+  ],
+  kafka: [
+    { command: 'java', package: 'default-jre-headless', why: 'runs Apache Kafka' },
+    { command: 'mvn', package: 'maven', why: "fetches Apache Kafka's jars" },
+  ],
+};
+
+const found = (command) => [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => fs.existsSync(path.join(dir, command)));
+const skipped = () => (process.env.CHRYSALIS_SKIP ?? '').split(',');
+
+/** Installs what is missing where it may (root on Debian or Ubuntu); else names it with the command to type. The command itself decides what it can do without. */
+export const installSystemParts = (names) => {
+  const missing = names.filter((n) => !skipped().includes(n)).flatMap((n) => parts[n].filter((p) => !found(p.command)));
+  if (missing.length === 0) return;
+  const packages = [...new Set(missing.map((p) => p.package))];
+  const typed = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
+  for (const p of missing) console.error(`${p.command} is missing: it ${p.why}`);
+  if (process.getuid?.() !== 0 || !found('apt-get')) {
+    console.error(`It can't be installed from here. Type: ${found('apt-get') ? `sudo sh -c '${typed}'` : `(with your system's package manager) the packages that hold ${missing.map((p) => p.command).join(', ')}`}`);
+    return;
+  }
+  console.error(`Installing ${packages.join(', ')} …`);
+  const { status } = spawnSync('sh', ['-c', typed], { stdio: ['ignore', 2, 2], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  if (status !== 0) console.error(`That failed. The lines above say why; type: ${typed}`);
+};

@@ -1,0 +1,60 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Context } from '@chrysalis/contracts';
+import { issueToken, newSigningKey, type Role, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
+import { startPostgres, type Postgres } from '../../infra/postgres/launcher.ts';
+
+export const root = path.resolve(import.meta.dirname, '../..');
+export const cacheDir = path.join(root, '.cache');
+export const stateDir = path.join(root, '.chrysalis');
+
+export const contextServices = ['provisioning', 'resource-allocation', 'migration-templates', 'workflow', 'agent-gateway'] as const satisfies readonly Context[];
+export const serviceNames = [...contextServices, 'projector', 'admin-api'] as const;
+export type ServiceName = (typeof serviceNames)[number];
+
+export type BusFacts = { readonly kind: 'embedded' | 'kafka'; readonly version?: string; readonly brokers?: string[] };
+/** A control plane that runs: in one process over the embedded bus, or each service its own process over Kafka. */
+export type Platform = {
+  readonly mode: 'embedded' | 'distributed';
+  readonly adminUrl: string;
+  readonly agentUrl: string;
+  readonly token: string;
+  readonly tokenFor: (sub: string, roles: readonly Role[], tenant?: string) => Promise<string>;
+  readonly database: { readonly kind: 'postgresql'; readonly version: string; readonly url: string };
+  readonly bus: BusFacts;
+  /** The processes that make it up, by name; PostgreSQL and Kafka included. */
+  readonly pids: () => Readonly<Record<string, number>>;
+  /** SIGKILL to a service's process; its supervisor starts it anew. Only in distributed mode. */
+  readonly kill?: (service: ServiceName) => Promise<void>;
+  stop(): Promise<void>;
+};
+export type PlatformOptions = {
+  /** `address:port` on which host agents connect. */
+  readonly agentListen: string;
+  /** Kept between runs; without it a database that goes with the run. */
+  readonly dataDir?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+};
+
+export const baseConfig = (postgres: Postgres, key: SigningKey, bus: ServiceConfig['bus']): Omit<ServiceConfig, 'port'> => ({
+  databaseUrl: postgres.connectionString,
+  bus,
+  listen: '127.0.0.1',
+  tokenKey: key.publicJwk as Record<string, unknown>,
+  instance: '1',
+  poolSize: 4,
+});
+
+export const openDatabase = (o: PlatformOptions): Promise<Postgres> => startPostgres(o.dataDir ? { dataDir: o.dataDir } : {});
+
+export const credentials = async (): Promise<{ key: SigningKey; token: string; tokenFor: Platform['tokenFor'] }> => {
+  const key = await newSigningKey();
+  const tokenFor: Platform['tokenFor'] = (sub, roles, tenant = 'main') => issueToken(key.privateJwk, { sub, roles: [...roles], tenant });
+  return { key, tokenFor, token: await tokenFor('operator', ['admin']) };
+};
+
+/** Where the CLI finds the control plane that runs here. */
+export const writeCurrent = (platform: Platform): void => {
+  mkdirSync(stateDir, { recursive: true });
+  writeFileSync(path.join(stateDir, 'current.json'), JSON.stringify({ server: platform.adminUrl, token: platform.token, pid: process.pid }), { mode: 0o600 });
+};
