@@ -15,6 +15,36 @@ export const VmOnHost = z.object({
   topologyHash: Sha256.optional(),
 });
 
+/**
+ * Between the two host agents of a move: over the target's peer link (NDJSON, TCP), or, where that is cut, through the gateway.
+ * `peerToken` is `<target host>.<secret>`, made by prepare-target; it is what authenticates the source.
+ */
+export const PeerRequest = z.discriminatedUnion('type', [
+  /** Is the target there and waiting? Asked before a byte is sent. */
+  z.object({ type: z.literal('probe'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
+  /** The source wrote and synced its fence for `epoch`: the target may run `newEpoch`. Repeated until answered. */
+  z.object({
+    type: z.literal('receipt'),
+    moveId: Id,
+    vmId: Id,
+    epoch: Positive,
+    newEpoch: Positive,
+    peerToken: z.string().max(256),
+    fencedAt: Timestamp,
+  }),
+]);
+export type PeerRequest = z.infer<typeof PeerRequest>;
+
+export const PeerAnswer = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('waiting') }),
+  /** The guest runs on the target. `at` is the target's clock when it answered: the source takes the clocks' offset from it. */
+  z.object({ type: z.literal('resumed'), newEpoch: Positive, resumedAt: Timestamp, at: Timestamp }),
+  /** Final: the target's QEMU is gone and it recorded that it will never run this move; the source may take the guest back. */
+  z.object({ type: z.literal('gone'), newEpoch: Positive, reason: z.string().max(512) }),
+  z.object({ type: z.literal('refused'), cause: Cause }),
+]);
+export type PeerAnswer = z.infer<typeof PeerAnswer>;
+
 export const FromHostAgent = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hello'),
@@ -42,6 +72,9 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     mbps: z.number(),
     at: Timestamp,
   }),
+  /** Passed on unread to the other host's agent, if it is connected: the way round a cut peer link. */
+  z.object({ type: z.literal('peer-request'), id: Id, toHost: Name, request: PeerRequest }),
+  z.object({ type: z.literal('peer-answer'), id: Id, toHost: Name, answer: PeerAnswer }),
 ]);
 export type FromHostAgent = z.infer<typeof FromHostAgent>;
 
@@ -50,6 +83,8 @@ export const ToHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('task'), dispatch: TaskDispatch }),
   z.object({ type: z.literal('cancel'), workflowId: Id, task: Name, token: Positive }),
   z.object({ type: z.literal('report-ack'), workflowId: Id, task: Name, action: z.enum(['run', 'compensate']), attempt: Positive }),
+  z.object({ type: z.literal('peer-request'), id: Id, fromHost: Name, request: PeerRequest }),
+  z.object({ type: z.literal('peer-answer'), id: Id, fromHost: Name, answer: PeerAnswer }),
   z.object({ type: z.literal('refused'), cause: Cause }),
 ]);
 export type ToHostAgent = z.infer<typeof ToHostAgent>;
