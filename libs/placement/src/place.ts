@@ -1,0 +1,55 @@
+import { resources } from '@chrysalis/contracts';
+import { capacityOf, free, minus, plus } from './capacity.ts';
+import { needOn, policies as allPolicies } from './policies.ts';
+import type { Candidate, HostView, Placement, PlacementRequest, Policy, Reason, Refused, Verdict } from './types.ts';
+
+/** Each policy's verdict on one host, passed or not: the answer to "why (not) this host". */
+export const verdicts = (host: HostView, request: PlacementRequest, policies: readonly Policy[] = allPolicies): readonly Verdict[] =>
+  policies.map((p) => {
+    const refused = p.refuses(host, request);
+    return refused ? { ok: false, policy: p.name, ...refused } : { ok: true, policy: p.name };
+  });
+
+const reasonsOf = (host: HostView, request: PlacementRequest, policies: readonly Policy[]): Reason[] => {
+  const reasons: Reason[] = [];
+  for (const p of policies) {
+    const refused = p.refuses(host, request);
+    if (refused) reasons.push({ policy: p.name, ...refused });
+  }
+  return reasons;
+};
+
+/** How full the fullest resource would be, in millionths; integers, so that equal hosts tie on every machine. */
+const dominantShare = (host: HostView, request: PlacementRequest): number => {
+  const total = capacityOf(host.facts);
+  const after = plus(host.held, needOn(host, request));
+  return Math.max(...resources.map((r) => (total[r] === 0 ? 0 : Math.floor((after[r] * 1_000_000) / total[r]))));
+};
+
+/** Best fit: the host that will be fullest first, so that whole hosts stay free; equal ones by id. */
+const tightestFirst = (a: Candidate, b: Candidate): number => b.share - a.share || (a.hostId < b.hostId ? -1 : 1);
+
+/**
+ * Ranks hosts for a request: candidates, best first, and every refused host with all its reasons, by id. A host that the request
+ * pins but nobody knows is refused as `host.unknown`. Pure and total: the same hosts in any order give the same answer.
+ */
+export const place = (hosts: Iterable<HostView>, request: PlacementRequest, policies: readonly Policy[] = allPolicies): Placement => {
+  const candidates: Candidate[] = [];
+  const refused: Refused[] = [];
+  let pinKnown = request.host === undefined;
+  for (const host of hosts) {
+    const { hostId } = host.facts;
+    if (hostId === request.host) pinKnown = true;
+    const [first, ...more] = reasonsOf(host, request, policies);
+    if (first) refused.push({ hostId, reasons: [first, ...more] });
+    else candidates.push({ hostId, share: dominantShare(host, request), free: minus(free(host.facts, host.held), needOn(host, request)) });
+  }
+  if (!pinKnown) refused.push(unknownPin(request.host!));
+  refused.sort((a, b) => (a.hostId < b.hostId ? -1 : 1));
+  return { candidates: candidates.sort(tightestFirst), refused };
+};
+
+const unknownPin = (hostId: string): Refused => ({
+  hostId,
+  reasons: [{ policy: 'pin', code: 'host.unknown', message: `no host is known as ${hostId}`, evidence: { requested: hostId } }],
+});
