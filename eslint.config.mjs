@@ -1,0 +1,43 @@
+import nx from '@nx/eslint-plugin';
+import tseslint from 'typescript-eslint';
+
+/** Dependencies point one way: apps -> libs; a core knows the kernel, the contracts and other pure parts; nothing imports an app. */
+const boundaries = [
+  { sourceTag: 'type:kernel', onlyDependOnLibsWithTags: ['type:kernel'] },
+  { sourceTag: 'type:contracts', onlyDependOnLibsWithTags: ['type:kernel', 'type:contracts'] },
+  { sourceTag: 'type:core', onlyDependOnLibsWithTags: ['type:kernel', 'type:contracts', 'type:core'] },
+  { sourceTag: 'type:lib', onlyDependOnLibsWithTags: ['type:kernel', 'type:contracts', 'type:lib'] },
+  { sourceTag: 'type:testing', onlyDependOnLibsWithTags: ['type:kernel', 'type:contracts', 'type:lib', 'type:core'] },
+  { sourceTag: 'type:app', onlyDependOnLibsWithTags: ['type:kernel', 'type:contracts', 'type:lib', 'type:core'] },
+];
+
+/** A core has no I/O, clock, randomness, framework or database: these come in with the command. */
+const pure = {
+  patterns: [
+    { group: ['node:*', 'fs', 'path', 'crypto', 'os', 'child_process', 'net', 'http'], message: 'A core does no I/O: clock, ids and randomness come in with the command.' },
+    { group: ['@nestjs/*', 'typeorm', 'pg', 'kafkajs', 'pino'], message: 'A core knows no framework, database or broker.' },
+  ],
+};
+
+const tests = ['**/*.test.ts', '**/*.contract.ts', '**/test/**/*.ts'];
+
+export default tseslint.config(
+  { ignores: ['**/node_modules', '**/dist', '.nx', '.cache', '.chrysalis', '**/*.js', 'tools/lint/breaches'] },
+  { files: ['**/*.ts'], extends: [tseslint.configs.recommended], plugins: { '@nx': nx } },
+  {
+    files: ['**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true }],
+      '@typescript-eslint/consistent-type-imports': ['error', { disallowTypeAnnotations: false }],
+      complexity: ['error', 20],
+      'max-depth': ['error', 4],
+      'max-params': ['error', 5],
+    },
+  },
+  {
+    files: ['apps/**/*.ts', 'libs/**/*.ts'],
+    ignores: tests,
+    rules: { '@nx/enforce-module-boundaries': ['error', { enforceBuildableLibDependency: false, allow: [], depConstraints: boundaries, checkDynamicDependenciesExceptions: ['.*'] }] },
+  },
+  { files: ['libs/*/core/src/**/*.ts', 'libs/placement/src/**/*.ts', 'libs/kernel/src/**/*.ts'], ignores: tests, rules: { 'no-restricted-imports': ['error', pure] } },
+);
