@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { z } from 'zod';
+import { sections } from '@chrysalis/contracts';
+
+/** What `npm run demo -- --json` prints. Everything in a guest's facts was read inside the guest. */
+const Guest = z.object({
+  type: z.string(),
+  host: z.string(),
+  bootId: z.string().regex(/^[0-9a-f-]{36}$/),
+  uptimeSeconds: z.number(),
+  vcpus: z.int(),
+  memoryMiB: z.int(),
+  disks: z.array(z.object({ name: z.string(), bytes: z.int() })),
+  fileSystemBytes: z.int(),
+  nics: z.array(z.string()),
+});
+export type Guest = z.infer<typeof Guest>;
+const Check = z.object({ name: z.string(), ok: z.boolean(), expected: z.unknown(), observed: z.unknown() });
+export type Check = { name: string; ok: boolean; expected: unknown; observed: unknown };
+
+export const DemoReport = z.object({
+  chrysalis: z.string(),
+  ok: z.boolean(),
+  mode: z.enum(['embedded', 'distributed']),
+  bus: z.object({ kind: z.enum(['embedded', 'kafka']), version: z.string().optional(), brokers: z.array(z.string()).optional() }),
+  database: z.object({ kind: z.literal('postgresql'), version: z.string() }),
+  hypervisor: z.object({ driver: z.enum(['qemu', 'simulated']), version: z.string(), accelerator: z.enum(['kvm', 'tcg', 'none']) }),
+  network: z.string(),
+  hosts: z.array(z.object({ id: z.string(), address: z.string(), traits: z.array(z.string()), inventory: z.unknown() })).min(2),
+  vm: z.object({ id: z.string(), before: Guest, after: Guest }),
+  service: z.object({ requests: z.int(), errors: z.int(), connections: z.int(), longestGapMs: z.number(), p50Ms: z.number(), p99Ms: z.number() }),
+  options: z.object({ withoutGrant: z.array(z.string()), withGrant: z.array(z.string()) }),
+  migration: z.object({
+    id: z.string(),
+    state: z.enum(['succeeded', 'undone', 'failed']),
+    method: z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']),
+    downtimeMs: z.number(),
+    totalMs: z.number(),
+    transferredBytes: z.int(),
+    controlPlaneMs: z.number(),
+    cause: z.string().optional(),
+  }),
+  steps: z.array(z.object({ section: z.enum(sections), name: z.string(), state: z.enum(['done', 'undone', 'failed', 'skipped']), ms: z.number() })),
+  events: z.object({ total: z.int(), byContext: z.record(z.string(), z.int()) }),
+  ledger: z.array(z.object({ host: z.string(), consumer: z.string(), vcpu: z.int(), memoryMiB: z.int() })),
+  killed: z.string().optional(),
+  checks: z.array(Check).min(9),
+});
+export type DemoReport = z.infer<typeof DemoReport>;
+
+export const version = (JSON.parse(readFileSync(path.resolve(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string }).version;
+
+export const MAX_GAP_MS = 1000;
+type Observed = Pick<DemoReport, 'vm' | 'service' | 'options' | 'migration' | 'ledger'> & { sourceQemuGone: boolean; targetHost: string; killed: string | undefined };
+
+const check = (name: string, expected: unknown, observed: unknown, ok: boolean): Check => ({ name, ok, expected, observed });
+
+/** The verdict, from what was seen at both ends, in the guest and by the client; never from what a call returned. */
+export const judge = (o: Observed): Check[] => {
+  const { before: b, after: a } = o.vm;
+  const { service: s, migration: m } = o;
+  const undone = m.state === 'undone' && o.killed !== undefined;
+  const common = [
+    check('migration ended', o.killed ? 'succeeded or undone' : 'succeeded', m.state, m.state === 'succeeded' || undone),
+    check('same boot', b.bootId, a.bootId, a.bootId === b.bootId),
+    check('uptime grew', `> ${b.uptimeSeconds}`, a.uptimeSeconds, a.uptimeSeconds > b.uptimeSeconds),
+    check('no request failed', 0, s.errors, s.errors === 0 && s.requests > 50),
+    check('one connection', 1, s.connections, s.connections === 1),
+    check('largest gap', `< ${MAX_GAP_MS} ms`, s.longestGapMs, s.longestGapMs < MAX_GAP_MS),
+    check('more options with a grant', `a proper superset of ${o.options.withoutGrant.length}`, o.options.withGrant.length, o.options.withGrant.length > o.options.withoutGrant.length && o.options.withoutGrant.every((x) => o.options.withGrant.includes(x))),
+    check('the ledger holds one host alone', a.host, o.ledger.map((l) => `${l.consumer}@${l.host}`), o.ledger.length > 0 && o.ledger.every((l) => l.host === a.host)),
+  ];
+  if (undone) return [...common, check('undone: type, host and hardware as before', shapeOf(b), shapeOf(a), JSON.stringify(shapeOf(a)) === JSON.stringify(shapeOf(b)))];
+  return [
+    ...common,
+    check('another host', o.targetHost, a.host, a.host === o.targetHost && a.host !== b.host),
+    check('another type', `not ${b.type}`, a.type, a.type !== b.type),
+    check('vCPUs in the guest', 2, a.vcpus, b.vcpus === 1 && a.vcpus === 2),
+    check('memory in the guest', `>= ${b.memoryMiB + 384} MiB`, a.memoryMiB, a.memoryMiB >= b.memoryMiB + 384),
+    check('file system grew', `> ${b.fileSystemBytes}`, a.fileSystemBytes, a.fileSystemBytes > b.fileSystemBytes),
+    check('a NIC was unplugged', b.nics.length - 1, a.nics.length, a.nics.length === b.nics.length - 1),
+    check("the source's QEMU is gone", true, o.sourceQemuGone, o.sourceQemuGone),
+  ];
+};
+const shapeOf = (g: Guest): object => ({ type: g.type, host: g.host, vcpus: g.vcpus, memoryMiB: g.memoryMiB, nics: g.nics });

@@ -1,0 +1,59 @@
+// One keep-alive client outside both hosts, as a process of its own so that nothing else on this machine's event loop counts
+// as the service's gap. Usage: service-client.ts ADDRESS PORT [PAUSE_MS]. Asks until SIGTERM or a closed stdin, then prints what it saw.
+import http from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+export type ServiceSeen = { requests: number; errors: number; connections: number; longestGapMs: number; longestGapAt: string; lastError?: string; p50Ms: number; p99Ms: number };
+
+const [host, port, pause = '5'] = process.argv.slice(2);
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1, keepAliveMsecs: 1000 });
+const sockets = new Set<unknown>();
+const latencies: number[] = [];
+const seen: ServiceSeen = { requests: 0, errors: 0, connections: 0, longestGapMs: 0, longestGapAt: '', p50Ms: 0, p99Ms: 0 };
+let stopping = false;
+let lastAnswer = performance.now();
+
+const ask = (): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const request = http.get({ host, port: Number(port), path: '/', agent, timeout: 15_000 }, (answer) => {
+      answer.on('data', () => undefined);
+      answer.on('error', reject);
+      answer.on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`status ${answer.statusCode}`))));
+    });
+    request.on('socket', (socket) => sockets.add(socket));
+    request.on('timeout', () => request.destroy(new Error('no answer within 15 s')));
+    request.on('error', reject);
+  });
+
+const loop = async (): Promise<void> => {
+  while (!stopping) {
+    const started = performance.now();
+    try {
+      await ask();
+      const now = performance.now();
+      latencies.push(now - started);
+      const gap = now - lastAnswer;
+      if (seen.requests > 0 && gap > seen.longestGapMs) {
+        seen.longestGapMs = Math.round(gap * 10) / 10;
+        seen.longestGapAt = new Date().toISOString();
+      }
+      lastAnswer = now;
+      seen.requests += 1;
+      if (seen.requests === 1) process.stdout.write('{"first":true}\n');
+    } catch (error) {
+      seen.errors += 1;
+      seen.lastError = String(error);
+      await sleep(100);
+    }
+    await sleep(Number(pause));
+  }
+  latencies.sort((a, b) => a - b);
+  const at = (q: number): number => Math.round((latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0) * 10) / 10;
+  process.stdout.write(JSON.stringify({ ...seen, connections: sockets.size, p50Ms: at(0.5), p99Ms: at(0.99) }) + '\n');
+  agent.destroy();
+  process.exit(0);
+};
+const stop = (): void => void (stopping = true);
+process.on('SIGTERM', stop);
+process.stdin.on('end', stop).on('error', stop).resume();
+await loop();
