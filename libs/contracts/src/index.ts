@@ -2,6 +2,8 @@ export * from './agent-gateway.ts';
 export * from './agent-protocol.ts';
 export * from './asyncapi.ts';
 export * from './define.ts';
+export * from './guest-link.ts';
+export * from './guest-protocol.ts';
 export * from './migration-templates.ts';
 export * from './provisioning.ts';
 export * from './registry.ts';

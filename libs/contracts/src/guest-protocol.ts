@@ -1,0 +1,221 @@
+import { z } from 'zod';
+import { Cause, Characterisation, Count, GuestFacts, Id, Name, Positive, Sha256, Uuid } from './shapes.ts';
+
+/** What a host and the migration agent in its guest say to each other over a virtio-serial port; see guest-protocol.md. */
+export const GUEST_PROTOCOL = { min: 1, max: 1 } as const;
+export const GUEST_PORT_NAME = 'com.chrysalis.agent.0';
+/** Of one frame, with its delimiters. */
+export const MAX_GUEST_FRAME_BYTES = 262_144;
+/** Commands that may be in work at once, and messages that may be unacknowledged. */
+export const GUEST_WINDOW = 64;
+
+/**
+ * Codes that end in a cause:
+ *
+ * | code | meaning |
+ * | --- | --- |
+ * | guest.protocol_unsupported | no common version |
+ * | guest.unreachable / guest.timeout | no connection to the agent / no result within the command's time |
+ * | guest.agent_restarted | another agent process answers; a command that is not repeatable was not sent again |
+ * | guest.protocol_violation | the guest sent what no agent sends |
+ * | guest.command_unknown / guest.input_invalid / guest.output_invalid | not a command of this version / its input / its output breaks the schema |
+ * | guest.idempotency_conflict | this id was used for another command |
+ * | guest.result_forgotten | this id was executed, its result is no longer kept; it is not executed again |
+ * | guest.busy / guest.cancelled / guest.shutting_down | too much at once / cancelled by the host / the agent is ending |
+ * | guest.cpus_not_online / guest.cpus_not_offline / guest.memory_not_online | not delivered, with what is there |
+ * | guest.disk_unknown / guest.filesystem_unsupported / guest.filesystem_not_grown | no such disk / no file system we can grow on it / the tool failed |
+ * | guest.script_timeout / guest.script_not_started | ended with all its children / could not be run |
+ * | guest.not_delivered | the guest does not have what was expected; `detail.differences` names each |
+ * | guest.failed | a fault of the agent itself |
+ * | grant.invalid / grant.unknown_key / grant.expired / grant.foreign_vm / grant.package_not_allowed / grant.action_not_allowed | why a grant does not cover this |
+ */
+export const guestCodes = [
+  'guest.protocol_unsupported',
+  'guest.unreachable',
+  'guest.timeout',
+  'guest.agent_restarted',
+  'guest.protocol_violation',
+  'guest.command_unknown',
+  'guest.input_invalid',
+  'guest.output_invalid',
+  'guest.idempotency_conflict',
+  'guest.result_forgotten',
+  'guest.busy',
+  'guest.cancelled',
+  'guest.shutting_down',
+  'guest.cpus_not_online',
+  'guest.cpus_not_offline',
+  'guest.memory_not_online',
+  'guest.disk_unknown',
+  'guest.filesystem_unsupported',
+  'guest.filesystem_not_grown',
+  'guest.script_timeout',
+  'guest.script_not_started',
+  'guest.not_delivered',
+  'guest.failed',
+  'grant.invalid',
+  'grant.unknown_key',
+  'grant.expired',
+  'grant.foreign_vm',
+  'grant.package_not_allowed',
+  'grant.action_not_allowed',
+] as const;
+export type GuestCode = (typeof guestCodes)[number];
+
+/** A refusal or failure on either side of the protocol; becomes a `Cause` on the wire. */
+export class GuestError extends Error {
+  override readonly name = 'GuestError';
+  readonly code: GuestCode;
+  readonly detail: unknown;
+  constructor(code: GuestCode, message: string, detail?: unknown) {
+    super(message);
+    this.code = code;
+    this.detail = detail;
+  }
+  toCause(): Cause {
+    return { code: this.code, message: this.message.slice(0, 2048), ...(this.detail === undefined ? {} : { detail: this.detail }) };
+  }
+}
+
+type Command<I extends z.ZodType = z.ZodType, O extends z.ZodType = z.ZodType> = Readonly<{
+  input: I;
+  output: O;
+  /** What the grant must allow; `undefined`: every session may, so that an agent can be taken out after its grant ran out. */
+  action: 'characterise' | 'reconfigure' | 'run-script' | undefined;
+  /** May be executed again by a new agent process: it aims at a state, and says what is so. */
+  repeatable: boolean;
+}>;
+const command = <I extends z.ZodType, O extends z.ZodType>(c: Command<I, O>): Command<I, O> => c;
+const none = z.object({});
+const Expected = z.object({
+  bootId: z.string().max(64).optional(),
+  vcpus: Positive.optional(),
+  memoryMiB: Positive.optional(),
+  disks: z
+    .array(z.object({ serial: z.string().max(64), minBytes: Count }))
+    .max(64)
+    .optional(),
+  macs: z.array(z.string().max(64)).max(64).optional(),
+});
+
+/** The commands of version 1. Inputs and outputs are those of the tasks `guest.<command>` without VM and epoch, which the host checks. */
+export const guestCommands = {
+  characterise: command({
+    input: none,
+    output: z.object({ characterisation: Characterisation }),
+    action: 'characterise',
+    repeatable: true,
+  }),
+  facts: command({ input: none, output: z.object({ facts: GuestFacts }), action: 'characterise', repeatable: true }),
+  verify: command({
+    input: z.object({ expect: Expected }),
+    output: z.object({ facts: GuestFacts }),
+    action: 'characterise',
+    repeatable: true,
+  }),
+  'online-cpus': command({
+    input: z.object({ vcpus: Positive }),
+    output: z.object({ online: Count }),
+    action: 'reconfigure',
+    repeatable: true,
+  }),
+  'offline-cpus': command({
+    input: z.object({ vcpus: Positive }),
+    output: z.object({ online: Count }),
+    action: 'reconfigure',
+    repeatable: true,
+  }),
+  'online-memory': command({
+    input: z.object({ memoryMiB: Positive }),
+    output: z.object({ onlineMiB: Count }),
+    action: 'reconfigure',
+    repeatable: true,
+  }),
+  'grow-filesystem': command({
+    input: z.object({ disk: Name }),
+    output: z.object({ beforeBytes: Count, afterBytes: Count }),
+    action: 'reconfigure',
+    repeatable: true,
+  }),
+  'run-script': command({
+    input: z.object({
+      script: z.string().max(65_536),
+      timeoutMs: Positive.max(600_000),
+      maxOutputBytes: Positive.max(65_536),
+      runAs: z.enum(['root', 'nobody']).default('root'),
+    }),
+    output: z.object({
+      exitCode: z.int(),
+      stdout: z.string().max(65_536),
+      stderr: z.string().max(65_536),
+      truncated: z.boolean(),
+      ms: z.number(),
+    }),
+    action: 'run-script',
+    repeatable: false,
+  }),
+  shutdown: command({ input: none, output: none, action: undefined, repeatable: true }),
+} as const;
+export type GuestCommandName = keyof typeof guestCommands;
+export type GuestInput<N extends GuestCommandName> = z.input<(typeof guestCommands)[N]['input']>;
+export type GuestOutput<N extends GuestCommandName> = z.output<(typeof guestCommands)[N]['output']>;
+export const isGuestCommand = (name: string): name is GuestCommandName => Object.hasOwn(guestCommands, name);
+
+const Range = z.object({ min: Positive, max: Positive });
+/** An idempotency id: the task key of the control plane. */
+const CommandId = z.string().min(1).max(512);
+const Outcome = z.discriminatedUnion('ok', [
+  z.object({ ok: z.literal(true), output: z.record(z.string(), z.unknown()) }),
+  z.object({ ok: z.literal(false), cause: Cause }),
+]);
+export type GuestOutcome = z.infer<typeof Outcome>;
+
+/** What is delivered in order and once within a session. */
+export const ToAgent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('command'), id: CommandId, name: z.string().max(64), input: z.record(z.string(), z.unknown()) }),
+  z.object({ type: z.literal('cancel'), id: CommandId }),
+]);
+export type ToAgent = z.infer<typeof ToAgent>;
+export const FromAgent = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('result'), id: CommandId, outcome: Outcome }),
+  z.object({ type: z.literal('progress'), id: CommandId, note: z.string().max(256) }),
+]);
+export type FromAgent = z.infer<typeof FromAgent>;
+
+const link = [
+  z.object({ t: z.literal('msg'), session: Uuid, seq: Positive, ack: Count, body: z.unknown() }),
+  z.object({ t: z.literal('ack'), session: Uuid, ack: Count }),
+  z.object({ t: z.literal('ping'), session: Uuid, ack: Count }),
+] as const;
+
+/** Frames from the host. `open` starts a session or takes it up again after a lost connection. */
+export const HostFrame = z.discriminatedUnion('t', [
+  z.object({
+    t: z.literal('open'),
+    session: Uuid,
+    protocol: Range,
+    vmId: Id,
+    grant: z.string().max(16_384),
+    ack: Count,
+    /** Milliseconds since 1970 on the host: the agent reports its own, so that a skewed clock can be seen. */
+    at: Count,
+  }),
+  ...link,
+]);
+export type HostFrame = z.infer<typeof HostFrame>;
+
+const Agent = z.object({
+  version: z.string().max(64),
+  /** Of this agent process: another one knows nothing of earlier commands. */
+  instance: Uuid,
+  package: Sha256,
+});
+export type AgentIdentity = z.infer<typeof Agent>;
+/** Frames from the agent. `hello` is said until a session opens. */
+export const AgentFrame = z.discriminatedUnion('t', [
+  z.object({ t: z.literal('hello'), protocol: Range, agent: Agent }),
+  z.object({ t: z.literal('opened'), session: Uuid, protocol: Positive, agent: Agent, ack: Count, at: Count }),
+  z.object({ t: z.literal('refused'), session: Uuid, cause: Cause }),
+  ...link,
+]);
+export type AgentFrame = z.infer<typeof AgentFrame>;
