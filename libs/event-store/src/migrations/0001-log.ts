@@ -21,7 +21,7 @@ export const log = (schema: string): string => `
 
   create table ${schema}.inbox (
     consumer text not null,
-    event_id uuid not null,
+    event_id text not null,
     at timestamptz not null default now(),
     primary key (consumer, event_id)
   );
@@ -38,7 +38,7 @@ export const log = (schema: string): string => `
     sequence bigint generated always as identity,
     consumer text not null,
     key text not null,
-    event_id uuid not null,
+    event_id text not null,
     topic text not null,
     event jsonb not null,
     reason text not null,
@@ -48,6 +48,7 @@ export const log = (schema: string): string => `
     primary key (consumer, event_id)
   );
   create index parked_in_order on ${schema}.parked (consumer, key, sequence);
+  create index parked_to_redrive on ${schema}.parked (consumer) where redrive;
 
   create table ${schema}.idempotency (
     tenant text not null,

@@ -1,0 +1,58 @@
+/** CloudEvents 1.0. Attributes beyond the specification's are extensions, hence lower case. `subject` is the stream. */
+export type CloudEvent = {
+  readonly specversion: '1.0';
+  readonly id: string;
+  readonly source: string;
+  readonly type: string;
+  readonly subject: string;
+  readonly time: string;
+  /** Events of one key are delivered in the order they were published in. */
+  readonly partitionkey: string;
+  readonly datacontenttype: 'application/json';
+  readonly traceparent?: string;
+  readonly correlationid: string;
+  readonly causationid?: string;
+  readonly actor: string;
+  readonly tenant: string;
+  /** The version the event has in its stream, from 1. */
+  readonly streamversion?: number;
+  readonly data: unknown;
+};
+
+export type Message = { readonly topic: string; readonly event: CloudEvent };
+export type Topic = { readonly name: string; readonly partitions: number; readonly config?: Readonly<Record<string, string>> };
+export type Delivery = { readonly topic: string; readonly partition: number };
+export type Health = { readonly ok: boolean; readonly reason?: string };
+export type Subscription = { stop(): Promise<void>; health(): Health };
+
+export type SubscribeOptions = {
+  /** Members of one group share the partitions: each is with one member at a time. */
+  readonly group: string;
+  readonly topics: readonly string[];
+  /** Where a new group starts; true unless told: the log is the truth, and a wiped bus is filled anew. */
+  readonly fromBeginning?: boolean;
+  /** Events in one call at most, 100 unless told. */
+  readonly maxBatch?: number;
+  /** Resolves when the events are dealt with, for good. A throw means: again, the same events, after a pause. See consume.ts. */
+  readonly handle: (events: readonly CloudEvent[], delivery: Delivery) => Promise<void>;
+};
+
+export type BusDescription = {
+  readonly kind: string;
+  readonly version?: string;
+  readonly brokers?: string[];
+  /** Changes when the bus was made anew, so that what was published is gone. The relay then publishes the whole log again. */
+  readonly identity: string;
+};
+
+/** At least once, in order per partition key. What consumers need beyond that is in consume.ts. */
+export interface EventBus {
+  readonly kind: 'embedded' | 'kafka';
+  /** Resolves when the bus has all of it durably; what it rejects may be there in part: publish it again. */
+  publish(messages: readonly Message[]): Promise<void>;
+  subscribe(options: SubscribeOptions): Promise<Subscription>;
+  /** Makes what is missing. The partitions of a topic that exists stay as they are: keys would move otherwise. */
+  ensureTopics(topics: readonly Topic[]): Promise<void>;
+  describe(): Promise<BusDescription>;
+  close(): Promise<void>;
+}

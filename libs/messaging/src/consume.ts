@@ -1,0 +1,181 @@
+import type { EventStore } from '@chrysalis/event-store';
+import type pg from 'pg';
+import type { CloudEvent, Delivery, EventBus, Health } from './bus.ts';
+import { Parking } from './parking.ts';
+import { backoff, messageOf, Pause } from './pause.ts';
+
+export type ConsumeOptions = {
+  readonly bus: EventBus;
+  /** Its schema holds the consumer's inbox and what it parks. */
+  readonly store: EventStore;
+  /** The name in the inbox: one effect per consumer and event, for ever. */
+  readonly consumer: string;
+  readonly group: string;
+  readonly topics: readonly string[];
+  /** The effect, all of it through `tx`. It may run again until it commits; what it does beside `tx` must be idempotent. */
+  readonly handle: (event: CloudEvent, tx: pg.PoolClient) => Promise<void>;
+  readonly fromBeginning?: boolean;
+  readonly maxBatch?: number;
+  /** Tries of one event before it is parked, 5 unless told. A thrown `Poison` is parked at once. */
+  readonly attempts?: number;
+  /** Pause after the first failure, 50 ms unless told; doubles up to 1 s. */
+  readonly backoffMs?: number;
+  readonly onParked?: (event: CloudEvent, reason: string) => void;
+};
+
+export type Consumption = {
+  stop(): Promise<void>;
+  health(): Health;
+  /** Puts parked events back in order, of one key or all; returns how many went through. A failure leaves the rest of its key parked. */
+  redrive(key?: string): Promise<{ redriven: number; failed: number }>;
+  /** Since the start, for metrics. */
+  readonly counts: { handled: number; repeated: number; parked: number };
+};
+
+/** Thrown by a handler: no repetition will help. */
+export class Poison extends Error {
+  override readonly name = 'Poison';
+}
+
+/**
+ * Effects once. The inbox row and the effect are one transaction, so an event delivered again finds its row and does nothing. A batch
+ * is one transaction while all goes well (one commit for a hundred events); when one fails, they go one by one, so that only the
+ * poisonous one is parked, and what follows under its key.
+ */
+export const consume = async (options: ConsumeOptions): Promise<Consumption> => {
+  const consumer = new Consumer(options);
+  const subscription = await options.bus.subscribe({
+    group: options.group,
+    topics: options.topics,
+    ...(options.fromBeginning === undefined ? {} : { fromBeginning: options.fromBeginning }),
+    ...(options.maxBatch === undefined ? {} : { maxBatch: options.maxBatch }),
+    handle: (events, delivery) => consumer.deliver(events, delivery),
+  });
+  const redriving = consumer.redriveOnRequest();
+  return {
+    stop: async () => {
+      consumer.stop();
+      await Promise.all([subscription.stop(), redriving]);
+    },
+    health: () => subscription.health(),
+    redrive: (key) => consumer.redrive(key),
+    counts: consumer.counts,
+  };
+};
+
+class Consumer {
+  readonly counts = { handled: 0, repeated: 0, parked: 0 };
+  readonly #parking: Parking;
+  readonly #pause = new Pause();
+  #stopped = false;
+
+  constructor(private readonly o: ConsumeOptions) {
+    this.#parking = new Parking(o.store, o.consumer);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.#pause.cut();
+  }
+
+  /** Resolves when each event is handled, known, or parked. Throws only where not even parking works: then the bus tries again. */
+  async deliver(events: readonly CloudEvent[], { topic }: Delivery): Promise<void> {
+    const parked = await this.#parking.keysAmong(events);
+    if (parked.size === 0 && (await this.#together(events))) return;
+    for (const event of events) await this.#alone(event, topic);
+  }
+
+  async #together(events: readonly CloudEvent[]): Promise<boolean> {
+    try {
+      const { store, consumer } = this.o;
+      const handled = await store.transaction(async (tx) => {
+        const fresh = await store.firstSeenOf(tx, consumer, [...new Set(events.map((event) => event.id))].sort());
+        const pending = new Set(fresh);
+        // `delete` is false for a repetition within the batch.
+        for (const event of events) if (pending.delete(event.id)) await this.o.handle(event, tx);
+        return fresh.size;
+      });
+      this.#count(handled, events.length - handled);
+      return true;
+    } catch {
+      return false; // one of them failed, or the database did: going one by one tells
+    }
+  }
+
+  async #alone(event: CloudEvent, topic: string): Promise<void> {
+    if ((await this.#parking.keysAmong([event])).size > 0 && (await this.#parking.parkBehind(event, topic))) return;
+    const { attempts = 5, backoffMs = 50 } = this.o;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#once(event);
+      } catch (error) {
+        if (isOutage(error)) throw error;
+        if (attempt >= attempts || error instanceof Poison) return this.#park(event, topic, error, attempt);
+        if (this.#stopped) throw error; // the next member goes on
+        await this.#pause.wait(backoff(attempt, backoffMs, 1_000));
+      }
+    }
+  }
+
+  async #once(event: CloudEvent): Promise<void> {
+    const { store, consumer, handle } = this.o;
+    const first = await store.transaction(async (tx) => {
+      const fresh = await store.firstSeen(tx, consumer, event.id);
+      if (fresh) await handle(event, tx);
+      return fresh;
+    });
+    this.#count(first ? 1 : 0, first ? 0 : 1);
+  }
+
+  async #park(event: CloudEvent, topic: string, error: unknown, attempts: number): Promise<void> {
+    const reason = messageOf(error);
+    await this.#parking.park(event, topic, reason, attempts);
+    this.counts.parked++;
+    this.o.onParked?.(event, reason);
+  }
+
+  #count(handled: number, repeated: number): void {
+    this.counts.handled += handled;
+    this.counts.repeated += repeated;
+  }
+
+  async redrive(key?: string): Promise<{ redriven: number; failed: number }> {
+    const keys = key === undefined ? await this.#parkedKeys() : [key];
+    let redriven = 0;
+    let failed = 0;
+    for (const one of keys) {
+      try {
+        while (await this.#parking.redriveFirst(one, this.o.handle)) redriven++;
+      } catch {
+        failed++; // its new reason is in the table
+      }
+    }
+    return { redriven, failed };
+  }
+
+  async #parkedKeys(): Promise<readonly string[]> {
+    const { store, consumer } = this.o;
+    const sql = `select key from ${store.schema}.parked where consumer = $1 group by key order by min(sequence)`;
+    return (await store.pool.query<{ key: string }>(sql, [consumer])).rows.map((row) => row.key);
+  }
+
+  /** An admin asks through the table, as the consumer may run in another process. */
+  async redriveOnRequest(): Promise<void> {
+    while (!this.#stopped) {
+      await this.#pause.wait(1_000);
+      if (this.#stopped) return;
+      try {
+        for (const key of await this.#parking.keysToRedrive()) await this.redrive(key);
+      } catch {
+        // the database is away; the next round looks again
+      }
+    }
+  }
+}
+
+/** The database is away or going down: no fault of the event, so it is not parked. 57P0x, class 08, 53 (no resources), or no answer. */
+const isOutage = (error: unknown): boolean => {
+  const { code, message } = error as { code?: string; message?: string };
+  if (typeof code === 'string') return /^(57P0|08|53)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code);
+  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/.test(message ?? '');
+};

@@ -1,0 +1,7 @@
+import type { EventBus } from './bus.ts';
+import { EmbeddedBus, type EmbeddedConfig } from './embedded/bus.ts';
+import { KafkaBus, type KafkaConfig } from './kafka.ts';
+
+export type BusConfig = EmbeddedConfig | KafkaConfig;
+
+export const createBus = (config: BusConfig): EventBus => (config.kind === 'kafka' ? new KafkaBus(config) : new EmbeddedBus(config));

@@ -1,0 +1,116 @@
+import type pg from 'pg';
+import type { BusDescription, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
+import { migrateBus } from './schema.ts';
+import { shareMembership } from './shared.ts';
+import * as sql from './sql.ts';
+
+export type EmbeddedConfig = { readonly kind: 'embedded'; readonly pool: pg.Pool; readonly connectionString: string };
+
+/** The bus on PostgreSQL, for one machine. Several processes may share it. */
+export class EmbeddedBus implements EventBus {
+  readonly kind = 'embedded' as const;
+  readonly #partitions = new Map<string, number>();
+  readonly #wanted = new Map<string, Topic>();
+  readonly #shared: ReturnType<typeof shareMembership>;
+  readonly #subscriptions = new Set<Subscription>();
+  #ready: Promise<void> | undefined;
+
+  constructor(private readonly config: EmbeddedConfig) {
+    this.#shared = shareMembership(config.connectionString, () => this.#repair());
+  }
+
+  async publish(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    await this.#migrated();
+    const placed = await Promise.all(messages.map(async (m) => ({ ...m, partition: partitionOf(m.event.partitionkey, await this.#count(m.topic)) })));
+    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), placed.map((m) => JSON.stringify(m.event)), this.#shared.membership.others];
+    const { rows } = await this.#guarded(() => this.config.pool.query<{ stored: number }>(sql.publish, values));
+    if (rows[0]!.stored !== messages.length) {
+      this.#partitions.clear(); // the topics were made anew under us
+      throw new Error(`the bus stored ${rows[0]!.stored} of ${messages.length} messages`);
+    }
+    for (const { topic, partition } of placed) this.#shared.membership.wake(topic, partition);
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<Subscription> {
+    await this.#migrated();
+    for (const topic of options.topics) await this.#count(topic);
+    const { membership } = this.#shared;
+    const member = await membership.add(this.config.pool, options);
+    const subscription = {
+      stop: async () => {
+        this.#subscriptions.delete(subscription);
+        await membership.remove(member);
+      },
+      health: () => membership.health(member),
+    };
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  async ensureTopics(topics: readonly Topic[]): Promise<void> {
+    await this.#migrated();
+    for (const topic of topics) this.#wanted.set(topic.name, topic);
+    await this.config.pool.query(
+      `with made as (
+        insert into bus.topics (name, partitions) select * from unnest($1::text[], $2::int[]) on conflict do nothing returning name, partitions
+      ) insert into bus.partitions (topic, partition) select name, n from made, generate_series(0, partitions - 1) n`,
+      [topics.map((t) => t.name), topics.map((t) => t.partitions)],
+    );
+  }
+
+  async describe(): Promise<BusDescription> {
+    await this.#migrated();
+    const { rows } = await this.#guarded(() =>
+      this.config.pool.query<{ id: string; version: string }>(`select id, current_setting('server_version') as version from bus.identity`),
+    );
+    return { kind: 'embedded', version: `PostgreSQL ${rows[0]!.version}`, identity: rows[0]!.id };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.stop()));
+    await this.#shared.leave();
+  }
+
+  #migrated(): Promise<void> {
+    this.#ready ??= migrateBus(this.config.pool).catch((error: unknown) => {
+      this.#ready = undefined;
+      throw error;
+    });
+    return this.#ready;
+  }
+
+  /** The bus's tables were dropped: makes them and the topics again. The relay then sees a new identity. */
+  async #repair(): Promise<void> {
+    this.#ready = undefined;
+    this.#partitions.clear();
+    await this.ensureTopics([...this.#wanted.values()]);
+  }
+
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) await this.#repair();
+      throw error;
+    }
+  }
+
+  async #count(topic: string): Promise<number> {
+    const known = this.#partitions.get(topic);
+    if (known !== undefined) return known;
+    const { rows } = await this.#guarded(() =>
+      this.config.pool.query<{ partitions: number }>('select partitions from bus.topics where name = $1', [topic]),
+    );
+    if (!rows[0]) throw new Error(`there is no topic ${topic}: see ensureTopics`);
+    this.#partitions.set(topic, rows[0].partitions);
+    return rows[0].partitions;
+  }
+}
+
+/** FNV-1a: a key stays in its partition for as long as their number does not change. */
+export const partitionOf = (key: string, partitions: number): number => {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(key)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return (hash >>> 0) % partitions;
+};

@@ -1,0 +1,275 @@
+// The only file that knows kafkajs. Everything else sees the port in bus.ts.
+import { CompressionTypes, Kafka, logLevel, type Admin, type Consumer, type EachBatchPayload, type KafkaMessage, type Producer } from 'kafkajs';
+import type { BusDescription, CloudEvent, EventBus, Health, Message, SubscribeOptions, Subscription, Topic } from './bus.ts';
+import { backoff, messageOf, Pause } from './pause.ts';
+
+export type KafkaConfig = {
+  readonly kind: 'kafka';
+  readonly brokers: readonly string[];
+  readonly clientId: string;
+  /** Where what kafkajs has to say goes; its errors alone unless told, on stderr. */
+  readonly log?: (level: 'error' | 'warn', message: string) => void;
+};
+
+/** CloudEvents in Kafka's binary mode: attributes as headers `ce_…`, the data as the value, the partition key as the key. */
+export class KafkaBus implements EventBus {
+  readonly kind = 'kafka' as const;
+  readonly #kafka: Kafka;
+  readonly #wanted = new Map<string, Topic>();
+  readonly #subscriptions = new Set<KafkaSubscription>();
+  #producer: Promise<Producer> | undefined;
+  #admin: Promise<Admin> | undefined;
+
+  constructor(private readonly config: KafkaConfig) {
+    this.#kafka = new Kafka({
+      clientId: config.clientId,
+      brokers: [...config.brokers],
+      connectionTimeout: 3_000,
+      requestTimeout: 10_000,
+      retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 5 },
+      logLevel: logLevel.WARN,
+      logCreator: () => (entry) => this.#log(entry.level, entry.log as { message: string; error?: string }),
+    });
+  }
+
+  async publish(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    const byTopic = new Map<string, ReturnType<typeof toRecord>[]>();
+    for (const { topic, event } of messages) {
+      const records = byTopic.get(topic) ?? [];
+      if (records.length === 0) byTopic.set(topic, records);
+      records.push(toRecord(event));
+    }
+    const producer = await this.#connectedProducer();
+    try {
+      await producer.sendBatch({
+        acks: -1,
+        compression: CompressionTypes.None,
+        topicMessages: [...byTopic].map(([topic, records]) => ({ topic, messages: records })),
+      });
+    } catch (error) {
+      // A producer whose numbering a broker does not accept any more stays so: the next publication gets a new one.
+      this.#producer = undefined;
+      void producer.disconnect().catch(() => undefined);
+      if (this.#wanted.size > 0) await this.#createTopics([...this.#wanted.values()]).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<Subscription> {
+    const subscription = new KafkaSubscription(this.#kafka, options, () => this.#createTopics([...this.#wanted.values()]));
+    this.#subscriptions.add(subscription);
+    await subscription.start();
+    return {
+      stop: async () => {
+        this.#subscriptions.delete(subscription);
+        await subscription.stop();
+      },
+      health: () => subscription.health(),
+    };
+  }
+
+  async ensureTopics(topics: readonly Topic[]): Promise<void> {
+    for (const topic of topics) this.#wanted.set(topic.name, topic);
+    await this.#createTopics(topics);
+  }
+
+  async #createTopics(topics: readonly Topic[]): Promise<void> {
+    const admin = await this.#connectedAdmin();
+    const there = new Set(await admin.listTopics());
+    const missing = topics.filter((topic) => !there.has(topic.name));
+    if (missing.length === 0) return;
+    await admin.createTopics({
+      waitForLeaders: true,
+      topics: missing.map(({ name, partitions, config = {} }) => ({
+        topic: name,
+        numPartitions: partitions,
+        configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+      })),
+    });
+  }
+
+  async describe(): Promise<BusDescription> {
+    const { brokers, clusterId } = await (await this.#connectedAdmin()).describeCluster();
+    return { kind: 'kafka', brokers: brokers.map((b) => `${b.host}:${b.port}`), identity: clusterId };
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.stop()));
+    await Promise.all([this.#producer, this.#admin].map(async (client) => (await client?.catch(() => undefined))?.disconnect().catch(() => undefined)));
+  }
+
+  #connectedProducer(): Promise<Producer> {
+    this.#producer ??= connected(
+      this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 3 } }),
+      () => (this.#producer = undefined),
+    );
+    return this.#producer;
+  }
+
+  #connectedAdmin(): Promise<Admin> {
+    this.#admin ??= connected(this.#kafka.admin({ retry: { retries: 3 } }), () => (this.#admin = undefined));
+    return this.#admin;
+  }
+
+  #log(level: logLevel, { message, error }: { message: string; error?: string }): void {
+    const text = error ? `${message}: ${error}` : message;
+    if (expected.test(text)) return;
+    if (this.config.log) this.config.log(level === logLevel.ERROR ? 'error' : 'warn', text);
+    else if (level === logLevel.ERROR) process.stderr.write(`kafka: ${text}\n`);
+  }
+}
+
+const connected = async <T extends { connect(): Promise<void> }>(client: T, forget: () => void): Promise<T> => {
+  try {
+    await client.connect();
+    return client;
+  } catch (error) {
+    forget();
+    throw error;
+  }
+};
+
+/** Passing states of a broker that starts or a group that forms; kafkajs logs them as errors and tries again by itself. */
+const expected = /coordinator is loading|is not the coordinator|group coordinator is not available|group is rebalancing|rebalance|already exists/i;
+
+/** A member of a group. kafkajs's consumer may crash for good and leave a live process that consumes nothing: it is started anew. */
+class KafkaSubscription {
+  readonly #pause = new Pause();
+  #consumer: Consumer | undefined;
+  #stopped = false;
+  #fault: string | undefined;
+  #crashes = 0;
+  #restarting: Promise<void> | undefined;
+
+  constructor(
+    private readonly kafka: Kafka,
+    private readonly options: SubscribeOptions,
+    private readonly repairTopics: () => Promise<void>,
+  ) {}
+
+  health(): Health {
+    return this.#fault === undefined ? { ok: true } : { ok: false, reason: this.#fault };
+  }
+
+  async start(): Promise<void> {
+    const { group, topics, fromBeginning = true } = this.options;
+    const consumer = this.kafka.consumer({
+      groupId: group,
+      sessionTimeout: 6_000,
+      heartbeatInterval: 1_000,
+      rebalanceTimeout: 10_000,
+      maxWaitTimeInMs: 500,
+      allowAutoTopicCreation: false,
+      metadataMaxAge: 30_000,
+      retry: { initialRetryTime: 100, maxRetryTime: 1_000, retries: 5, restartOnFailure: () => Promise.resolve(false) },
+    });
+    this.#consumer = consumer;
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      if (this.#consumer === consumer) this.#crashed(payload.error);
+    });
+    const joined = new Promise<void>((resolve) => consumer.on(consumer.events.GROUP_JOIN, () => resolve()));
+    await consumer.connect();
+    await consumer.subscribe({ topics: [...topics], fromBeginning });
+    await consumer.run({
+      autoCommit: false,
+      eachBatchAutoResolve: false,
+      partitionsConsumedConcurrently: 6,
+      eachBatch: (payload) => this.#batch(payload),
+    });
+    await Promise.race([joined, new Promise((resolve) => setTimeout(resolve, 15_000).unref())]);
+    this.#fault = undefined;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#pause.cut();
+    await this.#restarting;
+    await this.#consumer?.disconnect().catch(() => undefined);
+  }
+
+  #crashed(error: Error): void {
+    this.#fault = `the consumer crashed: ${messageOf(error)}`;
+    this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
+  }
+
+  async #restart(): Promise<void> {
+    while (!this.#stopped) {
+      await this.#consumer?.disconnect().catch(() => undefined);
+      await this.#pause.wait(backoff(++this.#crashes, 100, 3_000));
+      if (this.#stopped) return;
+      try {
+        await this.repairTopics();
+        await this.start();
+        this.#crashes = 0;
+        return;
+      } catch (error) {
+        this.#fault = `the consumer does not start: ${messageOf(error)}`;
+      }
+    }
+  }
+
+  async #batch({ batch, resolveOffset, heartbeat, commitOffsetsIfNecessary, isRunning, isStale }: EachBatchPayload): Promise<void> {
+    const { maxBatch = 100, handle } = this.options;
+    const { topic, partition, messages } = batch;
+    for (let start = 0; start < messages.length; start += maxBatch) {
+      const part = messages.slice(start, start + maxBatch);
+      const current = (): boolean => isRunning() && !isStale() && !this.#stopped;
+      if (!current()) return;
+      const done = await this.#handled(() => handle(part.map(fromRecord), { topic, partition }), heartbeat, current);
+      if (!done) return;
+      const { offset } = part.at(-1)!;
+      resolveOffset(offset);
+      await commitOffsetsIfNecessary({ topics: [{ topic, partitions: [{ partition, offset: String(BigInt(offset) + 1n) }] }] });
+    }
+  }
+
+  /** Runs it until it succeeds, with heartbeats meanwhile so that a slow handler does not cost us the partition. */
+  async #handled(work: () => Promise<void>, heartbeat: () => Promise<void>, current: () => boolean): Promise<boolean> {
+    for (let attempt = 1; current(); attempt++) {
+      const beating = setInterval(() => void heartbeat().catch(() => undefined), 1_000);
+      try {
+        await work();
+        this.#fault = undefined;
+        return true;
+      } catch (error) {
+        this.#fault = messageOf(error);
+        await this.#pause.wait(backoff(attempt, 50, 2_000));
+      } finally {
+        clearInterval(beating);
+      }
+    }
+    return false;
+  }
+}
+
+const attributes = ['specversion', 'id', 'source', 'type', 'subject', 'time', 'traceparent', 'correlationid', 'causationid', 'actor', 'tenant'] as const;
+
+const toRecord = (event: CloudEvent): { key: string; value: string; headers: Record<string, string> } => {
+  const headers: Record<string, string> = { 'content-type': event.datacontenttype };
+  for (const name of attributes) if (event[name] !== undefined) headers[`ce_${name}`] = event[name];
+  headers['ce_partitionkey'] = event.partitionkey;
+  if (event.streamversion !== undefined) headers['ce_streamversion'] = String(event.streamversion);
+  return { key: event.partitionkey, value: JSON.stringify(event.data ?? null), headers };
+};
+
+const fromRecord = ({ key, value, headers = {} }: KafkaMessage): CloudEvent => {
+  const header = (name: string): string | undefined => headers[`ce_${name}`]?.toString();
+  const event: Record<string, unknown> = {};
+  for (const name of attributes) if (header(name) !== undefined) event[name] = header(name);
+  event['partitionkey'] = header('partitionkey') ?? key?.toString() ?? '';
+  event['datacontenttype'] = 'application/json';
+  if (header('streamversion') !== undefined) event['streamversion'] = Number(header('streamversion'));
+  event['data'] = parse(value);
+  return event as CloudEvent;
+};
+
+/** Bytes that are no JSON are delivered as text: the consumer's schema refuses them, and they are parked like any poison. */
+const parse = (value: Buffer | null): unknown => {
+  if (value === null) return null;
+  try {
+    return JSON.parse(value.toString());
+  } catch {
+    return value.toString();
+  }
+};

@@ -1,0 +1,152 @@
+import pg from 'pg';
+import { backoff, messageOf, Pause } from './pause.ts';
+import { runLogical } from './relay/logical.ts';
+import { runPoll } from './relay/poll.ts';
+import type { Lead } from './relay/publisher.ts';
+import { logicalPossible } from './relay/slot.ts';
+import type { Relay, RelayOptions, RelayState } from './relay/types.ts';
+import { origin, type Position } from '@chrysalis/event-store';
+
+export type { Relay, RelayOptions, RelayStatus } from './relay/types.ts';
+
+/** A standby looks this often whether the lead is free: it takes over well within 5 s of the leader's end. */
+const standbyMs = 500;
+/** A leader that has not said anything for so long hangs: its connection is ended for it. */
+const hungMs = 4_000;
+
+/**
+ * Carries a schema's events to the bus, in order, each at least once. Any number may be started: one leads, by a lock on its
+ * connection, the others stand by. Resolves when it runs, leading or not.
+ */
+export const startRelay = async (options: RelayOptions): Promise<Relay> => {
+  const state: RelayState = {
+    options,
+    connection: options.connection ?? connectionOf(options.store.pool),
+    stopped: false,
+    leader: false,
+    mode: options.mode === 'poll' ? 'poll' : 'logical',
+    published: 0,
+    pending: 0,
+    lagBytes: undefined,
+    fault: undefined,
+  };
+  const control = { cut: (): void => undefined };
+  const pause = new Pause();
+  const running = elect(state, control, pause);
+  return {
+    stop: async () => {
+      state.stopped = true;
+      pause.cut();
+      control.cut();
+      await running;
+    },
+    health: () => {
+      const { lagAlarmBytes = 256 * 1024 * 1024 } = options;
+      if (state.fault !== undefined) return { ok: false, reason: state.fault };
+      if ((state.lagBytes ?? 0) > lagAlarmBytes) return { ok: false, reason: `the relay is ${state.lagBytes} bytes behind` };
+      return { ok: true };
+    },
+    status: () => ({
+      role: state.leader ? 'leader' : 'standby',
+      mode: state.mode,
+      published: state.published,
+      pending: state.pending,
+      ...(state.lagBytes === undefined ? {} : { lagBytes: state.lagBytes }),
+    }),
+  };
+};
+
+/**
+ * Publishes the log again from a place, for a bus that lost something without being made anew. Consumers know what they have seen.
+ * Run it while the relay is idle or stopped: beside it, an old event of a key may come after a new one. Returns how many it published.
+ */
+export const replayFrom = async (options: Omit<RelayOptions, 'mode'>, after: Position = origin): Promise<number> => {
+  const { store, bus, route, batch = 500 } = options;
+  let count = 0;
+  for (let place = after; ; ) {
+    const events = await store.readAll(place, batch);
+    if (events.length === 0) return count;
+    await bus.publish(events.flatMap((event) => route(event)));
+    count += events.length;
+    place = { transactionId: events.at(-1)!.transactionId, position: events.at(-1)!.position };
+  }
+};
+
+const connectionOf = (pool: pg.Pool): pg.ClientConfig => {
+  const { connectionString, host, port, user, password, database } = pool.options as pg.PoolConfig;
+  return connectionString === undefined ? ({ host, port, user, password, database } as pg.ClientConfig) : { connectionString };
+};
+
+type Control = { cut: () => void };
+
+const elect = async (state: RelayState, control: Control, pause: Pause): Promise<void> => {
+  for (let failures = 0; !state.stopped; ) {
+    const client = new pg.Client({ ...state.connection, keepAlive: true, application_name: `chrysalis-relay-${state.options.schema}` });
+    let broken = false;
+    const lost = (): void => {
+      broken = true;
+      control.cut();
+      pause.cut();
+    };
+    client.on('error', lost);
+    client.on('end', lost);
+    try {
+      await client.connect();
+      if (await takeLead(state, client, pause, () => broken)) {
+        failures = 0;
+        await lead(state, client, { lost: () => broken || state.stopped }, control);
+      }
+    } catch (error) {
+      if (!state.stopped) state.fault = messageOf(error);
+      await pause.wait(backoff(++failures, 100, 2_000));
+    } finally {
+      state.leader = false;
+      control.cut = () => undefined;
+      await client.end().catch(() => undefined);
+    }
+  }
+};
+
+const lockKey = (state: RelayState): string => `chrysalis relay ${state.options.schema}`;
+
+const takeLead = async (state: RelayState, client: pg.Client, pause: Pause, broken: () => boolean): Promise<boolean> => {
+  while (!state.stopped && !broken()) {
+    const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as locked', [lockKey(state)]);
+    if (rows[0]!.locked) return true;
+    await endHungLeader(client, lockKey(state));
+    state.fault = undefined;
+    await pause.wait(standbyMs);
+  }
+  return false;
+};
+
+/** The leader says something over its connection every second (see `lead`); one that does not is stopped or stuck, lock in hand. */
+const endHungLeader = async (client: pg.Client, key: string): Promise<void> => {
+  await client.query(
+    `select pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
+     where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_database where datname = current_database())
+       and (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended($1, 0) and l.objsubid = 1
+       and a.state_change < clock_timestamp() - make_interval(secs => ${hungMs / 1000})`,
+    [key],
+  );
+};
+
+const lead = async (state: RelayState, client: pg.Client, held: Lead, control: Control): Promise<void> => {
+  state.leader = true;
+  const beat = setInterval(() => void client.query('select 1').catch(() => undefined), 1_000);
+  const cutWith = (cut: () => void): void => void (control.cut = cut);
+  try {
+    if (state.options.mode !== 'poll') {
+      const obstacle = await logicalPossible(client);
+      if (obstacle === undefined) {
+        state.mode = 'logical';
+        return await runLogical(state, client, held, cutWith);
+      }
+      if (state.options.mode === 'logical') throw new Error(`logical replication cannot be had: ${obstacle}`);
+    }
+    state.mode = 'poll';
+    await runPoll(state, held, cutWith);
+  } finally {
+    clearInterval(beat);
+  }
+};

@@ -1,0 +1,76 @@
+import { origin, type Position, type StoredEvent } from '@chrysalis/event-store';
+import type pg from 'pg';
+import { checkpointName, publish, type Lead } from './publisher.ts';
+import type { RelayState } from './types.ts';
+
+/** A row of `events`, from a query or from the replication stream. */
+export type Row = {
+  readonly stream_id: string;
+  readonly version: number;
+  readonly id: string;
+  readonly type: string;
+  readonly data: unknown;
+  readonly meta: StoredEvent['meta'];
+  readonly global_position: string;
+  readonly transaction_id: string;
+};
+
+export const toStored = (row: Row, { options }: RelayState): StoredEvent => {
+  const event: StoredEvent = {
+    id: row.id,
+    type: row.type,
+    data: row.data,
+    meta: row.meta,
+    stream: row.stream_id,
+    version: row.version,
+    position: row.global_position,
+    transactionId: row.transaction_id,
+  };
+  return options.store.options.upcast?.(event) ?? event;
+};
+
+/**
+ * Publishes from the checkpoint all that is committed by now, while a slot gathers what commits from now on. One snapshot: what it
+ * does not show comes through the slot, so nothing is left out whatever is still open. Some come both ways, first here, so that the
+ * order holds for who drops repetitions. Returns false if it was not finished.
+ */
+export const catchUp = async (state: RelayState, lead: Lead): Promise<boolean> => {
+  const { store } = state.options;
+  for (;;) {
+    const saved = await store.loadCheckpoint(checkpointName);
+    const outcome = await publishSnapshot(state, lead, saved ?? origin);
+    if (outcome === 'lost') return false;
+    if (outcome === 'replay') continue; // the checkpoint is at the beginning now
+    const { replay: _, ...detail } = saved?.detail ?? {};
+    await store.saveCheckpoint(checkpointName, saved ?? origin, detail);
+    return true;
+  }
+};
+
+const publishSnapshot = async (state: RelayState, lead: Lead, after: Position): Promise<'done' | 'lost' | 'replay'> => {
+  const { store, batch = 500 } = state.options;
+  const tx = await store.pool.connect();
+  try {
+    await tx.query('begin isolation level repeatable read read only');
+    for (let place = after; ; ) {
+      const rows = await readSnapshot(tx, state.options.schema, place, batch);
+      if (rows.length === 0) return 'done';
+      const outcome = await publish(state, rows.map((row) => toStored(row, state)), lead);
+      if (outcome !== 'done') return outcome;
+      const last = rows.at(-1)!;
+      place = { transactionId: last.transaction_id, position: last.global_position };
+    }
+  } finally {
+    await tx.query('rollback').catch(() => undefined);
+    tx.release();
+  }
+};
+
+const readSnapshot = async (tx: pg.PoolClient, schema: string, { transactionId, position }: Position, limit: number): Promise<Row[]> => {
+  const { rows } = await tx.query<Row>(
+    `select stream_id, version, id, type, data, meta, global_position, transaction_id from ${schema}.events
+     where (transaction_id, global_position) > ($1::xid8, $2::bigint) order by transaction_id, global_position limit $3`,
+    [transactionId, position, limit],
+  );
+  return rows;
+};

@@ -1,0 +1,148 @@
+import type { StoredEvent } from '@chrysalis/event-store';
+import type pg from 'pg';
+import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
+import { Pause } from '../pause.ts';
+import { catchUp, toStored, type Row } from './catch-up.ts';
+import { lsnNumber, lsnText } from './lsn.ts';
+import { busIsNew, checkpointName, publish, type Lead } from './publisher.ts';
+import { watchSlot } from './watch-slot.ts';
+import { ensureSlot, freeSlot, publicationName } from './slot.ts';
+import type { RelayState } from './types.ts';
+
+/** Events waiting to be published; above this the server is made to wait. */
+const mostPending = 5_000;
+
+type Change = { readonly tag: string; readonly new?: Row; readonly commitEndLsn?: string };
+type Commit = { readonly events: StoredEvent[]; readonly endLsn: string };
+
+/**
+ * Follows PostgreSQL's own log: events come in commit order, right after their commit, whatever other transactions do. The slot is the
+ * checkpoint: it is moved after the bus has acknowledged, never before. (The library would also move it by a timer, over what is
+ * still in our hands; that is switched off, and keepalives are answered here.)
+ */
+export const runLogical = async (state: RelayState, client: pg.Client, lead: Lead, cutWith: (cut: () => void) => void): Promise<void> => {
+  const { store, schema } = state.options;
+  const { slot, fresh } = await ensureSlot(client, schema);
+  await freeSlot(client, slot);
+  const anew = await busIsNew(state);
+  const unfinished = (await store.loadCheckpoint(checkpointName))?.detail['replay'] === true;
+  if ((fresh || anew || unfinished) && !(await catchUp(state, lead))) return;
+  const follower = new Follower(state, lead, slot);
+  cutWith(() => follower.cut());
+  const watch = watchSlot(state, client, slot, follower);
+  try {
+    await follower.run();
+  } finally {
+    follower.cut();
+    await watch;
+  }
+};
+
+export class Follower {
+  readonly #service: LogicalReplicationService;
+  readonly #ready = new Pause();
+  readonly #queue: Commit[] = [];
+  #open: StoredEvent[] | undefined;
+  #drained: (() => void) | undefined;
+  #fault: Error | undefined;
+  #stopped = false;
+  #busAnew = false;
+  #done = 0n;
+
+  constructor(
+    private readonly state: RelayState,
+    private readonly lead: Lead,
+    private readonly slot: string,
+  ) {
+    state.pending = 0;
+    this.#service = new LogicalReplicationService(state.connection, {
+      acknowledge: { auto: false, timeoutSeconds: 0 },
+      flowControl: { enabled: true },
+    });
+    this.#service.on('data', (_lsn: string, change: Change) => this.#change(change));
+    this.#service.on('heartbeat', (lsn: string, _time: number, shouldRespond: boolean) => this.#heartbeat(lsn, shouldRespond));
+    this.#service.on('error', (error: Error) => this.fail(error));
+  }
+
+  get stopped(): boolean {
+    return this.#stopped || this.lead.lost();
+  }
+
+  /** All of the log before this is published. */
+  get done(): bigint {
+    return this.#done;
+  }
+
+  cut(): void {
+    this.#stopped = true;
+    this.#ready.cut();
+    this.#drained?.();
+  }
+
+  fail(error: Error): void {
+    this.#fault ??= error;
+    this.#ready.cut();
+  }
+
+  /** The bus was made anew: everything goes again, before what is waiting. */
+  replay(): void {
+    this.#busAnew = true;
+    this.#ready.cut();
+  }
+
+  async run(): Promise<void> {
+    const plugin = new PgoutputPlugin({ protoVersion: 1, publicationNames: [publicationName(this.state.options.schema)] });
+    void this.#service
+      .subscribe(plugin, this.slot)
+      .then(() => this.fail(new Error('the replication stream ended')))
+      .catch((error: Error) => this.fail(error));
+    try {
+      while (!this.stopped) {
+        if (this.#fault) throw this.#fault;
+        if (this.#busAnew) this.#busAnew = !(await catchUp(this.state, this.lead));
+        else if (this.#queue.length > 0) await this.#publishNext();
+        else await this.#ready.wait(1_000);
+      }
+    } finally {
+      await this.#service.destroy().catch(() => undefined);
+    }
+  }
+
+  async #publishNext(): Promise<void> {
+    const { batch = 500 } = this.state.options;
+    const commits: Commit[] = [];
+    for (let size = 0; this.#queue.length > 0 && size < batch; size += commits.at(-1)!.events.length) commits.push(this.#queue.shift()!);
+    const events = commits.flatMap((commit) => commit.events);
+    const outcome = await publish(this.state, events, this.lead);
+    // What is in hand is committed, so it is part of the replay; it may be acknowledged after it.
+    if (outcome === 'lost' || (outcome === 'replay' && !(await catchUp(this.state, this.lead)))) return;
+    this.state.pending -= events.length;
+    if (this.state.pending < mostPending) this.#drained?.();
+    await this.#acknowledge(commits.at(-1)!.endLsn);
+  }
+
+  async #acknowledge(lsn: string): Promise<void> {
+    this.#done = lsnNumber(lsn);
+    await this.#service.acknowledge(lsn);
+  }
+
+  #change(change: Change): Promise<void> | void {
+    if (change.tag === 'begin') this.#open = [];
+    if (change.tag === 'insert' && change.new) this.#open?.push(toStored(change.new, this.state));
+    if (change.tag !== 'commit') return;
+    const events = this.#open ?? [];
+    this.#open = undefined;
+    if (events.length === 0) return;
+    this.#queue.push({ events, endLsn: change.commitEndLsn! });
+    this.state.pending += events.length;
+    this.#ready.cut();
+    if (this.state.pending >= mostPending) return new Promise((resolve) => (this.#drained = resolve));
+  }
+
+  /** With nothing in hand, all up to here is dealt with: the slot moves on over other schemas' work. */
+  #heartbeat(lsn: string, shouldRespond: boolean): void {
+    const idle = this.state.pending === 0 && this.#open === undefined && !this.#busAnew;
+    if (idle) void this.#acknowledge(lsn);
+    else if (shouldRespond && this.#done > 0n) void this.#service.acknowledge(lsnText(this.#done));
+  }
+}

@@ -1,0 +1,45 @@
+import { origin, type StoredEvent } from '@chrysalis/event-store';
+import { backoff, messageOf, Pause } from '../pause.ts';
+import type { RelayState } from './types.ts';
+
+export const checkpointName = 'relay';
+
+/** The right to publish for a schema, held by one instance at a time. */
+export type Lead = { lost(): boolean };
+
+/**
+ * Publishes in order and waits until the bus has it, for as long as that takes: the log is patient, and nothing may be left out.
+ * `lost`: the relay stopped or lost its lead; `replay`: the bus was made anew, and the log's beginning has to go first.
+ */
+export const publish = async (state: RelayState, events: readonly StoredEvent[], lead: Lead): Promise<'done' | 'lost' | 'replay'> => {
+  const { bus, route } = state.options;
+  const messages = events.flatMap((event) => route(event));
+  const pause = new Pause();
+  for (let attempt = 1; !lead.lost(); attempt++) {
+    try {
+      if (messages.length > 0) await bus.publish(messages);
+      state.published += events.length;
+      state.fault = undefined;
+      return 'done';
+    } catch (error) {
+      state.fault = `publishing fails: ${messageOf(error)}`;
+      if (await busIsNew(state).catch(() => false)) return 'replay';
+      await pause.wait(backoff(attempt, 50, 1_000));
+    }
+  }
+  return 'lost';
+};
+
+/**
+ * Whether the bus was made anew since we last published: then all of it is gone from there. The checkpoint goes to the beginning
+ * first, with a mark, so that a crash in the middle of the replay starts it again.
+ */
+export const busIsNew = async ({ options: { store, bus } }: RelayState): Promise<boolean> => {
+  const { identity } = await bus.describe();
+  const saved = await store.loadCheckpoint(checkpointName);
+  const known = saved?.detail['bus'];
+  if (known === identity) return false;
+  if (known === undefined) await store.saveCheckpoint(checkpointName, saved ?? origin, { ...saved?.detail, bus: identity });
+  else await store.saveCheckpoint(checkpointName, origin, { bus: identity, replay: true });
+  return known !== undefined;
+};

@@ -1,0 +1,52 @@
+import type pg from 'pg';
+import { messageOf, Pause } from '../pause.ts';
+import type { Follower } from './logical.ts';
+import { lsnNumber } from './lsn.ts';
+import { busIsNew, checkpointName } from './publisher.ts';
+import type { RelayState } from './types.ts';
+
+const everyMs = 2_000;
+type Sample = { readonly xmin: string; readonly lsn: string; readonly lag: string };
+
+/** Beside the stream, every two seconds: how far behind it is, whether the bus is the one we know, and a place for the poll. */
+export const watchSlot = async (state: RelayState, client: pg.Client, slot: string, follower: Follower): Promise<void> => {
+  const pause = new Pause();
+  let candidate: Sample | undefined;
+  while (!follower.stopped) {
+    try {
+      const now = await sample(client, slot);
+      state.lagBytes = Number(now.lag);
+      candidate = await movePlace(state, follower, candidate, now);
+      if (await busIsNew(state)) follower.replay();
+    } catch (error) {
+      if (error instanceof SlotGone) return follower.fail(error);
+      state.fault = messageOf(error);
+    }
+    for (let waited = 0; waited < everyMs && !follower.stopped; waited += 100) await pause.wait(100);
+  }
+};
+
+class SlotGone extends Error {}
+
+const sample = async (client: pg.Client, slot: string): Promise<Sample> => {
+  const { rows } = await client.query<Sample>(
+    `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin, pg_current_wal_insert_lsn()::text as lsn,
+       coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as lag
+     from pg_replication_slots where slot_name = $1 and wal_status is distinct from 'lost'`,
+    [slot],
+  );
+  if (!rows[0]) throw new SlotGone(`the slot ${slot} is gone`);
+  return rows[0];
+};
+
+/**
+ * The checkpoint is where the poll, or a new slot, would go on. Every transaction below the snapshot's lower bound had committed before
+ * PostgreSQL's log was as long as it was then: once that much of it is published, so are they.
+ */
+const movePlace = async ({ options: { store } }: RelayState, follower: Follower, candidate: Sample | undefined, now: Sample): Promise<Sample> => {
+  if (!candidate || follower.done < lsnNumber(candidate.lsn)) return candidate ?? now;
+  const saved = await store.loadCheckpoint(checkpointName);
+  if (saved?.detail['replay'] === true) return now;
+  await store.saveCheckpoint(checkpointName, { transactionId: candidate.xmin, position: '0' });
+  return now;
+};
