@@ -12,7 +12,11 @@ export const installDependencies = (root) => {
   if (fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === wanted) return;
   console.error('Installing dependencies (npm ci), about a minute the first time …');
   // With the machine's Node on a lockfile made for a later one npm warns of engines: the project's own Node comes with it.
-  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: root, stdio: ['ignore', 2, 2], env: { ...process.env, NODE_ENV: 'development' } });
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+    env: { ...process.env, NODE_ENV: 'development' },
+  });
   if (status !== 0) {
     console.error('npm ci failed. The lines above say why; it needs a reachable npm registry and about 700 MB of disk.');
     process.exit(1);

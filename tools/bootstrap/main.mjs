@@ -30,7 +30,9 @@ if (!helpOnly) installSystemParts(command.needs(args));
 
 const node = path.join(root, 'node_modules/.bin/node');
 const register = path.join(root, 'tools/node/register.mjs');
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', '--import', register, path.join(root, command.entry), ...args], { stdio: 'inherit' });
+const child = spawn(node, ['--disable-warning=ExperimentalWarning', '--import', register, path.join(root, command.entry), ...args], {
+  stdio: 'inherit',
+});
 // A terminal's Ctrl-C reaches the child by itself; a signal sent to this process alone has to be passed on.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal ? 128 + 15 : 1)));

@@ -17,7 +17,8 @@ const parts = {
   ],
 };
 
-const found = (command) => [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => fs.existsSync(path.join(dir, command)));
+const found = (command) =>
+  [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => fs.existsSync(path.join(dir, command)));
 const skipped = () => (process.env.CHRYSALIS_SKIP ?? '').split(',');
 
 /** Installs what is missing where it may (root on Debian or Ubuntu); else names it with the command to type. The command itself decides what it can do without. */
@@ -28,10 +29,15 @@ export const installSystemParts = (names) => {
   const typed = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
   for (const p of missing) console.error(`${p.command} is missing: it ${p.why}`);
   if (process.getuid?.() !== 0 || !found('apt-get')) {
-    console.error(`It can't be installed from here. Type: ${found('apt-get') ? `sudo sh -c '${typed}'` : `(with your system's package manager) the packages that hold ${missing.map((p) => p.command).join(', ')}`}`);
+    console.error(
+      `It can't be installed from here. Type: ${found('apt-get') ? `sudo sh -c '${typed}'` : `(with your system's package manager) the packages that hold ${missing.map((p) => p.command).join(', ')}`}`,
+    );
     return;
   }
   console.error(`Installing ${packages.join(', ')} …`);
-  const { status } = spawnSync('sh', ['-c', typed], { stdio: ['ignore', 2, 2], env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } });
+  const { status } = spawnSync('sh', ['-c', typed], {
+    stdio: ['ignore', 2, 2],
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  });
   if (status !== 0) console.error(`That failed. The lines above say why; type: ${typed}`);
 };

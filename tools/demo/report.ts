@@ -29,7 +29,14 @@ export const DemoReport = z.object({
   network: z.string(),
   hosts: z.array(z.object({ id: z.string(), address: z.string(), traits: z.array(z.string()), inventory: z.unknown() })).min(2),
   vm: z.object({ id: z.string(), before: Guest, after: Guest }),
-  service: z.object({ requests: z.int(), errors: z.int(), connections: z.int(), longestGapMs: z.number(), p50Ms: z.number(), p99Ms: z.number() }),
+  service: z.object({
+    requests: z.int(),
+    errors: z.int(),
+    connections: z.int(),
+    longestGapMs: z.number(),
+    p50Ms: z.number(),
+    p99Ms: z.number(),
+  }),
   options: z.object({ withoutGrant: z.array(z.string()), withGrant: z.array(z.string()) }),
   migration: z.object({
     id: z.string(),
@@ -41,7 +48,9 @@ export const DemoReport = z.object({
     controlPlaneMs: z.number(),
     cause: z.string().optional(),
   }),
-  steps: z.array(z.object({ section: z.enum(sections), name: z.string(), state: z.enum(['done', 'undone', 'failed', 'skipped']), ms: z.number() })),
+  steps: z.array(
+    z.object({ section: z.enum(sections), name: z.string(), state: z.enum(['done', 'undone', 'failed', 'skipped']), ms: z.number() }),
+  ),
   events: z.object({ total: z.int(), byContext: z.record(z.string(), z.int()) }),
   ledger: z.array(z.object({ host: z.string(), consumer: z.string(), vcpu: z.int(), memoryMiB: z.int() })),
   killed: z.string().optional(),
@@ -49,10 +58,15 @@ export const DemoReport = z.object({
 });
 export type DemoReport = z.infer<typeof DemoReport>;
 
-export const version = (JSON.parse(readFileSync(path.resolve(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string }).version;
+export const version = (JSON.parse(readFileSync(path.resolve(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string })
+  .version;
 
 export const MAX_GAP_MS = 1000;
-type Observed = Pick<DemoReport, 'vm' | 'service' | 'options' | 'migration' | 'ledger'> & { sourceQemuGone: boolean; targetHost: string; killed: string | undefined };
+type Observed = Pick<DemoReport, 'vm' | 'service' | 'options' | 'migration' | 'ledger'> & {
+  sourceQemuGone: boolean;
+  targetHost: string;
+  killed: string | undefined;
+};
 
 const check = (name: string, expected: unknown, observed: unknown, ok: boolean): Check => ({ name, ok, expected, observed });
 
@@ -68,10 +82,24 @@ export const judge = (o: Observed): Check[] => {
     check('no request failed', 0, s.errors, s.errors === 0 && s.requests > 50),
     check('one connection', 1, s.connections, s.connections === 1),
     check('largest gap', `< ${MAX_GAP_MS} ms`, s.longestGapMs, s.longestGapMs < MAX_GAP_MS),
-    check('more options with a grant', `a proper superset of ${o.options.withoutGrant.length}`, o.options.withGrant.length, o.options.withGrant.length > o.options.withoutGrant.length && o.options.withoutGrant.every((x) => o.options.withGrant.includes(x))),
-    check('the ledger holds one host alone', a.host, o.ledger.map((l) => `${l.consumer}@${l.host}`), o.ledger.length > 0 && o.ledger.every((l) => l.host === a.host)),
+    check(
+      'more options with a grant',
+      `a proper superset of ${o.options.withoutGrant.length}`,
+      o.options.withGrant.length,
+      o.options.withGrant.length > o.options.withoutGrant.length && o.options.withoutGrant.every((x) => o.options.withGrant.includes(x)),
+    ),
+    check(
+      'the ledger holds one host alone',
+      a.host,
+      o.ledger.map((l) => `${l.consumer}@${l.host}`),
+      o.ledger.length > 0 && o.ledger.every((l) => l.host === a.host),
+    ),
   ];
-  if (undone) return [...common, check('undone: type, host and hardware as before', shapeOf(b), shapeOf(a), JSON.stringify(shapeOf(a)) === JSON.stringify(shapeOf(b)))];
+  if (undone)
+    return [
+      ...common,
+      check('undone: type, host and hardware as before', shapeOf(b), shapeOf(a), JSON.stringify(shapeOf(a)) === JSON.stringify(shapeOf(b))),
+    ];
   return [
     ...common,
     check('another host', o.targetHost, a.host, a.host === o.targetHost && a.host !== b.host),

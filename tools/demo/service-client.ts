@@ -3,7 +3,16 @@
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-export type ServiceSeen = { requests: number; errors: number; connections: number; longestGapMs: number; longestGapAt: string; lastError?: string; p50Ms: number; p99Ms: number };
+export type ServiceSeen = {
+  requests: number;
+  errors: number;
+  connections: number;
+  longestGapMs: number;
+  longestGapAt: string;
+  lastError?: string;
+  p50Ms: number;
+  p99Ms: number;
+};
 
 const [host, port, pause = '5'] = process.argv.slice(2);
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1, keepAliveMsecs: 1000 });
@@ -48,7 +57,8 @@ const loop = async (): Promise<void> => {
     await sleep(Number(pause));
   }
   latencies.sort((a, b) => a - b);
-  const at = (q: number): number => Math.round((latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0) * 10) / 10;
+  const at = (q: number): number =>
+    Math.round((latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0) * 10) / 10;
   process.stdout.write(JSON.stringify({ ...seen, connections: sockets.size, p50Ms: at(0.5), p99Ms: at(0.99) }) + '\n');
   agent.destroy();
   process.exit(0);

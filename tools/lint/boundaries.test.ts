@@ -8,7 +8,10 @@ const root = path.resolve(import.meta.dirname, '../..');
 /** What ESLint says of this text if it stood in that file. */
 const lint = (file: string, text: string): Promise<string> =>
   new Promise((resolve) => {
-    const child = spawn(process.execPath, ['node_modules/eslint/bin/eslint.js', '--stdin', '--stdin-filename', file, '--format', 'json'], { cwd: root, env: { ...process.env, NX_DAEMON: 'false' } });
+    const child = spawn(process.execPath, ['node_modules/eslint/bin/eslint.js', '--stdin', '--stdin-filename', file, '--format', 'json'], {
+      cwd: root,
+      env: { ...process.env, NX_DAEMON: 'false' },
+    });
     let out = '';
     child.stdout.on('data', (d: Buffer) => (out += d.toString()));
     child.on('close', () => resolve(out));
@@ -23,11 +26,36 @@ describe('the lint catches a breach of the boundaries', () => {
   beforeAll(() => prepareGraph(root), 60_000);
 
   test.each([
-    ['a core that imports a library with I/O', 'libs/workflow/core/src/breach.ts', `import { EventStore } from '@chrysalis/event-store';\nexport const x = EventStore;\n`, '@nx/enforce-module-boundaries'],
-    ['a library that imports an app', 'libs/messaging/src/breach.ts', `import * as app from '@chrysalis/workflow-app';\nexport const x = app;\n`, '@nx/enforce-module-boundaries'],
-    ['an app that imports another app', 'apps/provisioning/src/breach.ts', `import * as app from '@chrysalis/workflow-app';\nexport const x = app;\n`, '@nx/enforce-module-boundaries'],
-    ['a core that reads a file', 'libs/provisioning/core/src/breach.ts', `import { readFileSync } from 'node:fs';\nexport const x = readFileSync;\n`, 'no-restricted-imports'],
-    ['a core that knows the database', 'libs/provisioning/core/src/breach.ts', `import pg from 'pg';\nexport const x = pg;\n`, 'no-restricted-imports'],
+    [
+      'a core that imports a library with I/O',
+      'libs/workflow/core/src/breach.ts',
+      `import { EventStore } from '@chrysalis/event-store';\nexport const x = EventStore;\n`,
+      '@nx/enforce-module-boundaries',
+    ],
+    [
+      'a library that imports an app',
+      'libs/messaging/src/breach.ts',
+      `import * as app from '@chrysalis/workflow-app';\nexport const x = app;\n`,
+      '@nx/enforce-module-boundaries',
+    ],
+    [
+      'an app that imports another app',
+      'apps/provisioning/src/breach.ts',
+      `import * as app from '@chrysalis/workflow-app';\nexport const x = app;\n`,
+      '@nx/enforce-module-boundaries',
+    ],
+    [
+      'a core that reads a file',
+      'libs/provisioning/core/src/breach.ts',
+      `import { readFileSync } from 'node:fs';\nexport const x = readFileSync;\n`,
+      'no-restricted-imports',
+    ],
+    [
+      'a core that knows the database',
+      'libs/provisioning/core/src/breach.ts',
+      `import pg from 'pg';\nexport const x = pg;\n`,
+      'no-restricted-imports',
+    ],
   ])('%s', async (_name, file, text, rule) => {
     expect(await rulesBroken(file, text)).toContain(rule);
   });

@@ -9,7 +9,10 @@ export const prepareGraph = async (root: string): Promise<void> => {
   const dir = await mkdtemp(path.join(tmpdir(), 'chrysalis-graph-'));
   try {
     const nx = path.join(root, 'node_modules/nx/dist/bin/nx.js');
-    await promisify(execFile)(process.execPath, [nx, 'graph', `--file=${path.join(dir, 'graph.json')}`], { cwd: root, env: { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false' } });
+    await promisify(execFile)(process.execPath, [nx, 'graph', `--file=${path.join(dir, 'graph.json')}`], {
+      cwd: root,
+      env: { ...process.env, NX_DAEMON: 'false', NX_TUI: 'false' },
+    });
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -2,7 +2,17 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { startKafka } from '../../infra/kafka/launcher.ts';
 import { freePort } from '../../infra/process/free-port.ts';
-import { baseConfig, cacheDir, contextServices, credentials, openDatabase, serviceNames, type Platform, type PlatformOptions, type ServiceName } from './platform.ts';
+import {
+  baseConfig,
+  cacheDir,
+  contextServices,
+  credentials,
+  openDatabase,
+  serviceNames,
+  type Platform,
+  type PlatformOptions,
+  type ServiceName,
+} from './platform.ts';
 import { superviseService, type ServiceProcess } from './supervisor.ts';
 
 /** Each service a process of its own, over Apache Kafka and PostgreSQL. */
@@ -24,7 +34,11 @@ export const startDistributed = async (o: PlatformOptions): Promise<Platform> =>
     const config = baseConfig(postgres, key, { kind: 'kafka', brokers: kafka.brokers });
     await Promise.all(
       serviceNames.map(async (name) => {
-        const service = superviseService({ name, config: { ...config, port: ports.get(name)!, agentListen: o.agentListen, serviceUrls }, environment: o.environment ?? {} });
+        const service = superviseService({
+          name,
+          config: { ...config, port: ports.get(name)!, agentListen: o.agentListen, serviceUrls },
+          environment: o.environment ?? {},
+        });
         processes.set(name, service);
         await service.ready();
       }),
@@ -37,7 +51,11 @@ export const startDistributed = async (o: PlatformOptions): Promise<Platform> =>
       tokenFor,
       database: { kind: 'postgresql', version: postgres.version, url: postgres.connectionString },
       bus: { kind: 'kafka', version: kafka.version, brokers: kafka.brokers },
-      pids: () => ({ ...Object.fromEntries([...processes].flatMap(([n, p]) => (p.pid() ? [[n, p.pid()!]] : []))), postgresql: postgres.pid, ...(kafka.pid ? { kafka: kafka.pid } : {}) }),
+      pids: () => ({
+        ...Object.fromEntries([...processes].flatMap(([n, p]) => (p.pid() ? [[n, p.pid()!]] : []))),
+        postgresql: postgres.pid,
+        ...(kafka.pid ? { kafka: kafka.pid } : {}),
+      }),
       kill: (name) => processes.get(name)!.kill(),
       stop,
     };

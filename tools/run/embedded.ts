@@ -1,6 +1,14 @@
 import type { Context } from '@chrysalis/contracts';
 import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
-import { baseConfig, contextServices, credentials, openDatabase, type Platform, type PlatformOptions, type ServiceName } from './platform.ts';
+import {
+  baseConfig,
+  contextServices,
+  credentials,
+  openDatabase,
+  type Platform,
+  type PlatformOptions,
+  type ServiceName,
+} from './platform.ts';
 
 type Start = (config: ServiceConfig) => Promise<RunningService>;
 const startOf = async (name: ServiceName): Promise<Start> => ((await import(`../../apps/${name}/src/main.ts`)) as { start: Start }).start;
@@ -16,15 +24,25 @@ export const startEmbedded = async (o: PlatformOptions): Promise<Platform> => {
   ]);
   const running: RunningService[] = [];
   const stop = async (): Promise<void> => {
-    await Promise.allSettled(running.splice(0).reverse().map((s) => s.stop()));
+    await Promise.allSettled(
+      running
+        .splice(0)
+        .reverse()
+        .map((s) => s.stop()),
+    );
     await postgres.stop();
   };
   try {
     const config = { ...baseConfig(postgres, key, { kind: 'embedded' }), port: 0 };
-    const started = await Promise.allSettled([...starts.map((start) => start({ ...config, agentListen: o.agentListen })), startProjector(config)]);
+    const started = await Promise.allSettled([
+      ...starts.map((start) => start({ ...config, agentListen: o.agentListen })),
+      startProjector(config),
+    ]);
     for (const s of started) if (s.status === 'fulfilled') running.push(s.value);
     for (const s of started) if (s.status === 'rejected') throw s.reason;
-    const serviceUrls = Object.fromEntries(running.filter((s) => s.context !== 'projector').map((s) => [s.context as Context, s.url])) as Record<Context, string>;
+    const serviceUrls = Object.fromEntries(
+      running.filter((s) => s.context !== 'projector').map((s) => [s.context as Context, s.url]),
+    ) as Record<Context, string>;
     const admin = await startAdmin({ ...config, serviceUrls });
     running.push(admin);
     return {

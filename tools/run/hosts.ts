@@ -15,19 +15,36 @@ const inventory = (vcpu: number, memoryMiB: number, diskMiB: number): HostFacts[
 
 /** Two generations of servers: what both can give is what a VM may be made of if it is to move between them. */
 export const demoHosts: readonly Shape[] = [
-  { hostId: 'rack1-old', place: { site: 'lab', room: 'one', rack: 'r1' }, traits: ['generation.2010', 'storage.shared'], cpuModels: ['Nehalem', 'Westmere'], inventory: inventory(4, 4096, 20_480) },
-  { hostId: 'rack2-new', place: { site: 'lab', room: 'one', rack: 'r2' }, traits: ['generation.2016', 'storage.shared', 'storage.nvme'], cpuModels: ['Westmere', 'SandyBridge', 'Haswell-noTSX'], inventory: inventory(8, 8192, 81_920) },
+  {
+    hostId: 'rack1-old',
+    place: { site: 'lab', room: 'one', rack: 'r1' },
+    traits: ['generation.2010', 'storage.shared'],
+    cpuModels: ['Nehalem', 'Westmere'],
+    inventory: inventory(4, 4096, 20_480),
+  },
+  {
+    hostId: 'rack2-new',
+    place: { site: 'lab', room: 'one', rack: 'r2' },
+    traits: ['generation.2016', 'storage.shared', 'storage.nvme'],
+    cpuModels: ['Westmere', 'SandyBridge', 'Haswell-noTSX'],
+    inventory: inventory(8, 8192, 81_920),
+  },
 ];
 
-export type HostsOptions = { readonly runDir: string; readonly imageStore: string; readonly packageStore: string; readonly driver: 'qemu' | 'simulated'; readonly environment?: Readonly<Record<string, string>> };
+export type HostsOptions = {
+  readonly runDir: string;
+  readonly imageStore: string;
+  readonly packageStore: string;
+  readonly driver: 'qemu' | 'simulated';
+  readonly environment?: Readonly<Record<string, string>>;
+};
 export type Hosts = {
   readonly agents: readonly { readonly hostId: string; readonly pid: () => number | undefined; kill(): Promise<void> }[];
   stop(): Promise<void>;
 };
 
 /** One network namespace a host, one for a client outside both, one bridge. */
-export const openFabric = (id: string): Promise<Fabric> =>
-  createFabric({ id, hosts: demoHosts.map((h) => ({ name: h.hostId })) });
+export const openFabric = (id: string): Promise<Fabric> => createFabric({ id, hosts: demoHosts.map((h) => ({ name: h.hostId })) });
 
 /** A host agent in each host's namespace, started anew when it ends; the VMs outlive it. */
 export const startHostAgents = async (platform: Platform, fabric: Fabric, o: HostsOptions): Promise<Hosts> => {
@@ -62,7 +79,14 @@ const superviseAgent = (host: FabricHost, hostId: string, config: string, enviro
   let child: ChildProcess | undefined;
   let stopping = false;
   const start = (): void => {
-    const [command, ...args] = host.inside([process.execPath, '--disable-warning=ExperimentalWarning', '--import', path.join(root, 'tools/node/register.mjs'), path.join(root, 'apps/host-agent/src/main.ts'), config]);
+    const [command, ...args] = host.inside([
+      process.execPath,
+      '--disable-warning=ExperimentalWarning',
+      '--import',
+      path.join(root, 'tools/node/register.mjs'),
+      path.join(root, 'apps/host-agent/src/main.ts'),
+      config,
+    ]);
     child = spawn(command!, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env: { ...process.env, ...environment } });
     child.once('exit', () => {
       child = undefined;

@@ -8,7 +8,13 @@ export const root = path.resolve(import.meta.dirname, '../..');
 export const cacheDir = path.join(root, '.cache');
 export const stateDir = path.join(root, '.chrysalis');
 
-export const contextServices = ['provisioning', 'resource-allocation', 'migration-templates', 'workflow', 'agent-gateway'] as const satisfies readonly Context[];
+export const contextServices = [
+  'provisioning',
+  'resource-allocation',
+  'migration-templates',
+  'workflow',
+  'agent-gateway',
+] as const satisfies readonly Context[];
 export const serviceNames = [...contextServices, 'projector', 'admin-api'] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
@@ -56,5 +62,9 @@ export const credentials = async (): Promise<{ key: SigningKey; token: string; t
 /** Where the CLI finds the control plane that runs here. */
 export const writeCurrent = (platform: Platform): void => {
   mkdirSync(stateDir, { recursive: true });
-  writeFileSync(path.join(stateDir, 'current.json'), JSON.stringify({ server: platform.adminUrl, token: platform.token, pid: process.pid }), { mode: 0o600 });
+  writeFileSync(
+    path.join(stateDir, 'current.json'),
+    JSON.stringify({ server: platform.adminUrl, token: platform.token, pid: process.pid }),
+    { mode: 0o600 },
+  );
 };

@@ -15,7 +15,11 @@ export type ServiceProcess = {
 const BACKOFF_MS = { first: 100, most: 5000 };
 
 /** Keeps one service running: it ends with us (its IPC channel closes), and is started anew when it ends by itself. */
-export const superviseService = (o: { name: ServiceName; config: ServiceConfig; environment: Readonly<Record<string, string>> }): ServiceProcess => {
+export const superviseService = (o: {
+  name: ServiceName;
+  config: ServiceConfig;
+  environment: Readonly<Record<string, string>>;
+}): ServiceProcess => {
   let child: ChildProcess | undefined;
   let stopping = false;
   let backoff = BACKOFF_MS.first;
@@ -27,10 +31,19 @@ export const superviseService = (o: { name: ServiceName; config: ServiceConfig; 
 
   const start = (): void => {
     const startedAt = Date.now();
-    child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--import', path.join(root, 'tools/node/register.mjs'), path.join(root, `apps/${o.name}/src/main.ts`)], {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      env: { ...process.env, ...o.environment, CHRYSALIS_CONFIG: JSON.stringify(o.config) },
-    });
+    child = spawn(
+      process.execPath,
+      [
+        '--disable-warning=ExperimentalWarning',
+        '--import',
+        path.join(root, 'tools/node/register.mjs'),
+        path.join(root, `apps/${o.name}/src/main.ts`),
+      ],
+      {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+        env: { ...process.env, ...o.environment, CHRYSALIS_CONFIG: JSON.stringify(o.config) },
+      },
+    );
     child.on('message', (m: { type?: string }) => {
       if (m.type !== 'ready') return;
       everReady = true;
@@ -47,7 +60,8 @@ export const superviseService = (o: { name: ServiceName; config: ServiceConfig; 
   };
   start();
 
-  const gone = (c: ChildProcess): Promise<unknown> => new Promise((resolve) => (c.exitCode !== null || c.signalCode !== null ? resolve(undefined) : c.once('exit', resolve)));
+  const gone = (c: ChildProcess): Promise<unknown> =>
+    new Promise((resolve) => (c.exitCode !== null || c.signalCode !== null ? resolve(undefined) : c.once('exit', resolve)));
   return {
     pid: () => child?.pid,
     ready: () => ready,

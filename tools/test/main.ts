@@ -12,7 +12,10 @@ drivers, and a move on real QEMU. A suite whose part is missing on this machine 
 CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.`;
 
 const root = path.resolve(import.meta.dirname, '../..');
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: 'string', default: 'lint,types,jest' }, help: { type: 'boolean', short: 'h' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { only: { type: 'string', default: 'lint,types,jest' }, help: { type: 'boolean', short: 'h' } },
+});
 if (values.help) {
   console.log(usage);
   process.exit(0);
@@ -21,7 +24,11 @@ if (values.help) {
 type Counts = { passed: number; failed: number; skipped: number };
 const run = (args: readonly string[]): Promise<number> =>
   new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, NX_DAEMON: 'false' } });
+    const child = spawn(process.execPath, args, {
+      cwd: root,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      env: { CHRYSALIS_LOG: 'silent', ...process.env, NX_DAEMON: 'false' },
+    });
     child.on('close', (code) => resolve(code ?? 1));
   });
 const asOne = (code: number): Counts => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
@@ -36,8 +43,21 @@ const steps: Record<string, () => Promise<Counts>> = {
     const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-test-'));
     const report = path.join(dir, 'report.json');
     try {
-      const code = await run(['--disable-warning=ExperimentalWarning', '--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--maxWorkers=2', '--json', `--outputFile=${report}`, ...positionals]);
-      const r = JSON.parse(readFileSync(report, 'utf8')) as { numPassedTests: number; numFailedTests: number; numPendingTests: number; numRuntimeErrorTestSuites: number };
+      const code = await run([
+        '--disable-warning=ExperimentalWarning',
+        '--experimental-vm-modules',
+        'node_modules/jest/bin/jest.js',
+        '--maxWorkers=2',
+        '--json',
+        `--outputFile=${report}`,
+        ...positionals,
+      ]);
+      const r = JSON.parse(readFileSync(report, 'utf8')) as {
+        numPassedTests: number;
+        numFailedTests: number;
+        numPendingTests: number;
+        numRuntimeErrorTestSuites: number;
+      };
       const failed = r.numFailedTests + r.numRuntimeErrorTestSuites;
       return { passed: r.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed, skipped: r.numPendingTests };
     } finally {

@@ -20,7 +20,7 @@ export const routesOf = (controllers: readonly Type[]): Route[] =>
     const prototype = controller.prototype as Record<string, object>;
     return Object.getOwnPropertyNames(prototype).flatMap((name) => {
       const handler = prototype[name];
-      if (typeof handler !== 'function') return [];
+      if (typeof handler !== 'function' || name === 'constructor') return [];
       const path = Reflect.getMetadata('path', handler) as string | string[] | undefined;
       if (path === undefined) return [];
       const method = RequestMethod[Reflect.getMetadata('method', handler) as number] ?? 'GET';

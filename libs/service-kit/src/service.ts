@@ -25,6 +25,7 @@ import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
 import { assertAllDeclared, Doc, openApi } from './documentation.ts';
 import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
 import { createLog } from './log.ts';
+import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
 
 export type Routed = { readonly topic: string; readonly event: CloudEvent };
@@ -48,7 +49,11 @@ type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason?: stri
 
 /** Starts in the order that is safe: tables, HTTP (not ready yet), relay, consumers, background. Stops in reverse. */
 export const startService = async (config: ServiceConfig, definition: ServiceDefinition): Promise<RunningService> => {
-  const controllers = [...(definition.controllers ?? []), HealthController];
+  const controllers = [
+    ...(definition.controllers ?? []),
+    HealthController,
+    ...(isContext(definition.context) || definition.context === 'projector' ? [DeadLettersController] : []),
+  ];
   assertAllDeclared(controllers);
   const parts: Part[] = [];
   const stop = async (): Promise<void> => {

@@ -1,0 +1,179 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Controller, Get, Inject, Post, Req } from '@nestjs/common';
+import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
+import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { z } from 'zod';
+import { Allow, type ApiRequest } from './auth.ts';
+import { Commands } from './commands.ts';
+import type { ServiceConfig } from './config.ts';
+import { done, failed, handleTask } from './handlers.ts';
+import { startService, type RunningService } from './service.ts';
+import { issueToken, newSigningKey, type SigningKey } from './tokens.ts';
+
+const Thing = z.object({ name: z.string().min(1), size: z.int().positive() });
+
+@Controller()
+class ThingsController {
+  constructor(@Inject(Commands) private readonly commands: Commands) {}
+  @Post('/v1/things')
+  @Allow('operator')
+  create(@Req() request: ApiRequest): Promise<unknown> {
+    return this.commands.run(request, Thing, async (body, ctx) => {
+      await ctx.append(`thing-${body.name}`, 'any', { type: 'chrysalis.test.thing.made.v1', data: body });
+      return { status: 201, body: { id: ctx.newId('thing') } };
+    });
+  }
+}
+
+@Controller()
+class ForgetfulController {
+  @Get('/v1/open')
+  open(): object {
+    return {};
+  }
+}
+
+const dispatch = (attempt: number, amounts: number) => ({
+  workflowId: 'op-1',
+  task: 'hold',
+  action: 'run',
+  attempt,
+  kind: 'allocation.release',
+  executor: 'group:resource-allocation',
+  group: 'resource-allocation',
+  input: { consumer: { kind: 'vm', id: `vm-${amounts}` }, vmId: `vm-${amounts}`, reason: 'test' },
+  token: attempt,
+  deadlineAt: '2030-01-01T00:00:00Z',
+  tenant: 'main',
+});
+
+describe('a service', () => {
+  let database: TemporaryDatabase;
+  let key: SigningKey;
+  let service: RunningService;
+  let operator: string;
+  let viewer: string;
+  const config = (): ServiceConfig => ({
+    databaseUrl: database.connectionString,
+    bus: { kind: 'embedded' },
+    port: 0,
+    listen: '127.0.0.1',
+    tokenKey: key.publicJwk as Record<string, unknown>,
+    instance: '1',
+    poolSize: 4,
+  });
+
+  beforeAll(async () => {
+    database = await temporaryDatabase();
+    key = await newSigningKey();
+    operator = await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant: 'main' });
+    viewer = await issueToken(key.privateJwk, { sub: 'vera', roles: ['viewer'], tenant: 'main' });
+    service = await startService(config(), {
+      context: 'resource-allocation',
+      schema: 'resource_allocation',
+      tables: ['create table if not exists ${schema}.effects (vm text primary key)'],
+      controllers: [ThingsController],
+      tasks: [
+        handleTask(resourceAllocationTasks.release, async ({ vmId }, ctx) => {
+          await ctx.tx.query('insert into resource_allocation.effects values ($1)', [vmId]);
+          if (vmId === 'vm-2') return failed({ code: 'allocation.unknown', message: 'no hold', retriable: false });
+          if (vmId === 'vm-3') throw new Error('a bug');
+          return done({});
+        }),
+      ],
+    });
+  });
+  afterAll(async () => {
+    await service?.stop();
+    await database?.drop();
+  });
+
+  const post = (body: unknown, headers: Record<string, string> = {}, token = operator): Promise<Response> =>
+    fetch(`${service.url}/v1/things`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+  const events = async (): Promise<number> =>
+    Number((await service.service.pool.query(`select count(*) from resource_allocation.events where type like '%thing%'`)).rows[0].count);
+
+  test('does not start with a route that says not what it needs', async () => {
+    await expect(
+      startService(config(), { context: 'resource-allocation', schema: 'resource_allocation', controllers: [ForgetfulController] }),
+    ).rejects.toThrow('ForgetfulController.open');
+  });
+
+  test('answers bad input with a problem, names every fault, and changes nothing', async () => {
+    const before = await events();
+    const cases: [unknown, Record<string, string>, string, number, string][] = [
+      [{ name: '', size: -1 }, {}, operator, 422, 'request.invalid'],
+      ['{"name":', {}, operator, 400, 'request.malformed'],
+      [{ name: 'x'.repeat(1_100_000), size: 1 }, {}, operator, 413, 'request.too_large'],
+      [{ name: 'a', size: 1 }, {}, viewer, 403, 'auth.denied'],
+      [{ name: 'a', size: 1 }, {}, 'nonsense', 401, 'auth.required'],
+    ];
+    for (const [body, headers, token, status, code] of cases) {
+      const answer = await post(body, headers, token);
+      const problem = (await answer.json()) as { code: string; errors?: { path: string }[] };
+      expect([answer.status, problem.code, answer.headers.get('content-type')?.split(';')[0]]).toEqual([
+        status,
+        code,
+        'application/problem+json',
+      ]);
+      if (code === 'request.invalid') expect(problem.errors!.map((e) => e.path)).toEqual(['name', 'size']);
+    }
+    expect(await events()).toBe(before);
+  });
+
+  test('does a command once for one Idempotency-Key, also when both come at the same time', async () => {
+    const before = await events();
+    const body = { name: 'one', size: 1 };
+    const answers = await Promise.all([1, 2, 3, 4].map(() => post(body, { 'idempotency-key': 'k1' })));
+    const ids = new Set(await Promise.all(answers.map(async (a) => ((await a.json()) as { id: string }).id)));
+    expect(answers.map((a) => a.status)).toEqual([201, 201, 201, 201]);
+    expect(ids.size).toBe(1);
+    expect(await events()).toBe(before + 1);
+    expect(((await (await post({ name: 'two', size: 1 }, { 'idempotency-key': 'k1' })).json()) as { code: string }).code).toBe(
+      'idempotency.key_reused',
+    );
+  });
+
+  test('reports a task with its effect, and rolls the effect of a failed one back', async () => {
+    const { bus, store, pool } = service.service;
+    const event = (n: number, data: unknown) => ({
+      specversion: '1.0' as const,
+      id: `00000000-0000-7000-8000-00000000000${n}`,
+      source: '/chrysalis/workflow',
+      type: 'chrysalis.workflow.task.dispatched.v1',
+      subject: 'workflow-op-1',
+      time: '2026-01-01T00:00:00Z',
+      partitionkey: 'workflow-op-1',
+      datacontenttype: 'application/json' as const,
+      correlationid: 'c',
+      actor: 'a',
+      tenant: 'main',
+      data,
+    });
+    const topic = tasksTopic('resource-allocation');
+    const messages = [1, 2, 3].map((n) => ({ topic, event: event(n, dispatch(n, n)) }));
+    await bus.publish([...messages, messages[0]!] as Parameters<typeof bus.publish>[0]);
+    const reports = async () =>
+      (await store.read('task-op-1'))
+        .map((e) => e.data as { attempt: number; outcome: { ok: boolean; cause?: { code: string } } })
+        .map((r) => [r.attempt, r.outcome.ok, r.outcome.cause?.code]);
+    for (let i = 0; i < 100 && (await reports()).length < 3; i++) await new Promise((r) => setTimeout(r, 50));
+    expect(await reports()).toEqual([
+      [1, true, undefined],
+      [2, false, 'allocation.unknown'],
+      [3, false, 'executor.fault'],
+    ]);
+    expect((await pool.query('select vm from resource_allocation.effects order by vm')).rows).toEqual([{ vm: 'vm-1' }]);
+  });
+
+  test('describes itself', async () => {
+    const document = (await (await fetch(`${service.url}/openapi.json`)).json()) as { openapi: string; paths: Record<string, unknown> };
+    expect(document.openapi).toBe('3.1.0');
+    expect(Object.keys(document.paths)).toContain('/v1/things');
+    expect((await fetch(`${service.url}/health/ready`)).status).toBe(200);
+  });
+});
