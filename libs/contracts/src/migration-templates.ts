@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { Cause, Characterisation, Count, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
-import { Section, taskReported, WorkflowRequest } from './workflow.ts';
+import { Section, taskReported, WorkflowCancel, WorkflowRequest } from './workflow.ts';
 
 /** One step a template's author writes. `guest-script` runs in the guest under limits; `undo` is its compensation. */
 export const TemplateStep = z.discriminatedUnion('kind', [
@@ -150,6 +150,11 @@ export const migrationTemplatesEvents = {
       cause: Cause.optional(),
       figures: MoveFigures.optional(),
     }),
+  ),
+  migrationCancelRequested: event(
+    'chrysalis.migration-templates.migration.cancel-requested.v1',
+    'Someone asked to cancel: no further move begins; those that run are undone while they can be',
+    z.object({ migrationId: Id, reason: z.string().max(255), cancel: WorkflowCancel }),
   ),
   migrationEnded: event(
     'chrysalis.migration-templates.migration.ended.v1',

@@ -76,6 +76,10 @@ export const WorkflowRequest = z.object({
 });
 export type WorkflowRequest = z.infer<typeof WorkflowRequest>;
 
+/** Any context may ask to cancel workflows by an event whose data carries this as `cancel`; asking again is harmless. */
+export const WorkflowCancel = z.object({ workflowIds: z.array(Id).max(1000), reason: z.string().max(255) });
+export type WorkflowCancel = z.infer<typeof WorkflowCancel>;
+
 /** Text that is to arrive as it is, whatever `${…}` it holds: `$${` stands for `${` in an input. */
 export const literal = (text: string): string => text.replaceAll('${', '$${');
 
