@@ -4,7 +4,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostFacts } from '@chrysalis/contracts';
 import { createFabric, type Fabric, type FabricHost } from '../../infra/network/fabric.ts';
-import { root, type Platform } from './platform.ts';
+import { root, stateDir, type Platform } from './platform.ts';
+
+export const fabricsDir = path.join(stateDir, 'fabrics');
 
 type Shape = Pick<HostFacts, 'place' | 'traits' | 'inventory'> & { readonly hostId: string; readonly cpuModels: readonly string[] };
 const inventory = (vcpu: number, memoryMiB: number, diskMiB: number): HostFacts['inventory'] => ({
@@ -44,7 +46,8 @@ export type Hosts = {
 };
 
 /** One network namespace a host, one for a client outside both, one bridge. */
-export const openFabric = (id: string): Promise<Fabric> => createFabric({ id, hosts: demoHosts.map((h) => ({ name: h.hostId })) });
+export const openFabric = (id: string): Promise<Fabric> =>
+  createFabric({ id, hosts: demoHosts.map((h) => ({ name: h.hostId })), stateDir: fabricsDir });
 
 /** A host agent in each host's namespace, started anew when it ends; the VMs outlive it. */
 export const startHostAgents = async (platform: Platform, fabric: Fabric, o: HostsOptions): Promise<Hosts> => {

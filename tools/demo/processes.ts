@@ -1,0 +1,20 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+
+export type QemuProcess = { readonly pid: number; readonly netns: string };
+
+/** The QEMUs of a VM as the kernel tells it: by the uuid on their command lines, whoever started them. */
+export const qemuProcessesOf = (uuid: string): QemuProcess[] =>
+  readdirSync('/proc')
+    .filter((n) => /^\d+$/.test(n))
+    .flatMap((pid) => {
+      try {
+        const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+        if (!/qemu-system/.test(argv[0] ?? '') || !argv.some((a) => a.includes(uuid))) return [];
+        return [{ pid: Number(pid), netns: readlinkSync(`/proc/${pid}/ns/net`) }];
+      } catch {
+        return []; // it ended while we looked
+      }
+    });
+
+/** The network namespace a process is in. */
+export const netnsOf = (pid: number): string => readlinkSync(`/proc/${pid}/ns/net`);
