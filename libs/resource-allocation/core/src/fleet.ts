@@ -1,11 +1,12 @@
 import type { Amounts } from '@chrysalis/contracts';
+import { fold } from '@chrysalis/kernel';
 import type { HostView } from '@chrysalis/placement';
 import { evolveHost, heldInAll, initialHost, type Host, type HostEvent } from './host.ts';
 
 /** All hosts folded from their events, for ranking. Mutable on purpose: one per process, kept up as events come. */
 export class Fleet {
   readonly #hosts = new Map<string, { host: Host; version: number }>();
-  readonly #views = new Map<string, Omit<HostView, 'connected'>>();
+  readonly #views = new Map<string, View>();
 
   /** Takes an event of a host's stream; versions already seen are passed over. */
   apply(hostId: string, version: number, event: HostEvent): void {
@@ -19,29 +20,35 @@ export class Fleet {
     return this.#hosts.get(hostId)?.version ?? 0;
   }
 
-  addressOf(hostId: string): string | undefined {
-    const host = this.#hosts.get(hostId)?.host;
-    return host?.status === 'known' ? host.facts.address : undefined;
-  }
-
-  views(isConnected: (hostId: string) => boolean): HostView[] {
+  /** Every known host. `ahead` holds events that are not (yet) to be kept: of transactions still open, the caller's own for one. */
+  views(isConnected: (hostId: string) => boolean, ahead: ReadonlyMap<string, readonly Versioned[]> = new Map()): HostView[] {
     const all: HostView[] = [];
-    for (const hostId of this.#hosts.keys()) {
-      const view = this.#viewOf(hostId);
+    for (const hostId of new Set([...this.#hosts.keys(), ...ahead.keys()])) {
+      const events = ahead.get(hostId)?.filter((e) => e.version > this.versionOf(hostId));
+      const view = events ? viewOf(fold(evolveHost, this.#hostOf(hostId), events)) : this.#keptView(hostId);
       if (view) all.push({ ...view, connected: isConnected(hostId) });
     }
     return all;
   }
 
-  #viewOf(hostId: string): Omit<HostView, 'connected'> | undefined {
+  #hostOf(hostId: string): Host {
+    return this.#hosts.get(hostId)?.host ?? initialHost;
+  }
+
+  #keptView(hostId: string): View | undefined {
     const kept = this.#views.get(hostId);
     if (kept) return kept;
-    const host = this.#hosts.get(hostId)?.host;
-    if (host?.status !== 'known') return undefined;
-    const vms = new Map<string, Amounts>();
-    for (const { consumer, vmId, amounts } of host.holds.values()) if (consumer.kind === 'vm') vms.set(vmId, amounts);
-    const view = { facts: host.facts, state: host.state, held: heldInAll(host), vms };
-    this.#views.set(hostId, view);
+    const view = viewOf(this.#hostOf(hostId));
+    if (view) this.#views.set(hostId, view);
     return view;
   }
 }
+
+export type Versioned = HostEvent & { readonly version: number };
+type View = Omit<HostView, 'connected'>;
+const viewOf = (host: Host): View | undefined => {
+  if (host.status === 'unknown') return undefined;
+  const vms = new Map<string, Amounts>();
+  for (const { consumer, vmId, amounts } of host.holds.values()) if (consumer.kind === 'vm') vms.set(vmId, amounts);
+  return { facts: host.facts, state: host.state, held: heldInAll(host), vms };
+};

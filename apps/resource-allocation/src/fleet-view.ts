@@ -1,0 +1,58 @@
+import type { EventStore, Position } from '@chrysalis/event-store';
+import { origin } from '@chrysalis/event-store';
+import type { HostView } from '@chrysalis/placement';
+import { Fleet, type HostEvent, type Versioned } from '@chrysalis/resource-allocation-core';
+import type pg from 'pg';
+import { hostVersions } from './sql/hosts.ts';
+
+const views = new WeakMap<EventStore, FleetView>();
+
+/**
+ * The hosts in memory, for ranking: folded from the service's own log at the first use, and up to its end before each. Reading the
+ * log in order stops at the oldest open transaction, of any service; hosts that are further by then, as the caller's transaction sees
+ * them, are folded for this one answer only, since that transaction may still be undone.
+ */
+export class FleetView {
+  readonly fleet = new Fleet();
+  #position: Position = origin;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  static of(store: EventStore): FleetView {
+    const view = views.get(store) ?? new FleetView(store);
+    views.set(store, view);
+    return view;
+  }
+
+  private constructor(private readonly store: EventStore) {}
+
+  /** Reads through the caller's own connection: two that wait for a second one each could wait for ever. */
+  async hosts(db: pg.Pool | pg.PoolClient): Promise<HostView[]> {
+    await this.#oneAtATime(() => this.#catchUp(db));
+    const rows = await hostVersions(db, this.store.schema);
+    const connected = new Set(rows.filter((r) => r.connected).map((r) => r.host));
+    const ahead = new Map<string, readonly Versioned[]>();
+    for (const { host, version } of rows) {
+      const from = this.fleet.versionOf(host) + 1;
+      if (version >= from)
+        ahead.set(host, (await this.store.read(`host-${host}`, { from }, db as pg.PoolClient)) as unknown as Versioned[]);
+    }
+    return this.fleet.views((host) => connected.has(host), ahead);
+  }
+
+  #oneAtATime(work: () => Promise<void>): Promise<void> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  async #catchUp(db: pg.Pool | pg.PoolClient): Promise<void> {
+    for (;;) {
+      const events = await this.store.readAll(this.#position, 1000, db as pg.PoolClient);
+      for (const e of events) {
+        if (e.stream.startsWith('host-')) this.fleet.apply(e.stream.slice('host-'.length), e.version, e as unknown as HostEvent);
+        this.#position = { transactionId: e.transactionId, position: e.position };
+      }
+      if (events.length < 1000) return;
+    }
+  }
+}

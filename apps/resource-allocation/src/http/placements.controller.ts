@@ -1,0 +1,41 @@
+import { Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common';
+import { Id, Name, resourceAllocationTasks } from '@chrysalis/contracts';
+import { place } from '@chrysalis/placement';
+import { Allow, Doc, parse, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { z } from 'zod';
+import { FleetView } from '../fleet-view.ts';
+import { allocations } from '../sql/ledger.ts';
+import { allocationView } from './views.ts';
+
+const DryRun = resourceAllocationTasks.place.input.omit({ consumer: true }).extend({
+  vmId: Id.default('vm-new'),
+  consumer: z.enum(['vm', 'move']).default('vm'),
+});
+const Filter = z.object({ host: Name.optional(), vm: Id.optional() });
+
+@Controller()
+export class PlacementsController {
+  constructor(@Inject(SERVICE) private readonly service: ServiceContext) {}
+
+  @Post('/v1/placements')
+  @HttpCode(200)
+  @Allow('viewer')
+  @Doc({
+    summary: 'Where could this go? Holds nothing; every refused host comes with all its reasons',
+    body: DryRun,
+    answers: { 200: '{candidates, refused}' },
+  })
+  async dryRun(@Req() request: ApiRequest): Promise<object> {
+    const asked = parse(DryRun, request.body ?? {});
+    return place(await FleetView.of(this.service.store).hosts(this.service.pool), asked);
+  }
+
+  @Get('/v1/allocations')
+  @Allow('viewer')
+  @Doc({ summary: 'The ledger: who holds what where', query: { host: 'of this host', vm: 'of this VM' }, answers: { 200: '{items}' } })
+  async ledger(@Query() query: unknown): Promise<object> {
+    const { host, vm } = parse(Filter, query);
+    const rows = await allocations(this.service.pool, this.service.schema, { ...(host ? { host } : {}), ...(vm ? { vm } : {}) });
+    return { items: rows.map(allocationView) };
+  }
+}

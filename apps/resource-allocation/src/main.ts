@@ -1,0 +1,27 @@
+import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { hostAgents } from './agents.ts';
+import { FleetView } from './fleet-view.ts';
+import { HostsController } from './http/hosts.controller.ts';
+import { PlacementsController } from './http/placements.controller.ts';
+import { tables } from './tables.ts';
+import { placeTask } from './tasks/place.ts';
+import { releaseTask } from './tasks/release.ts';
+import { swapTask } from './tasks/swap.ts';
+
+export const start = (config: ServiceConfig): Promise<RunningService> =>
+  startService(config, {
+    context: 'resource-allocation',
+    schema: 'resource_allocation',
+    tables,
+    controllers: [HostsController, PlacementsController],
+    tasks: [placeTask, releaseTask, swapTask],
+    consumers: [hostAgents],
+    background: [
+      async ({ store, pool }) => {
+        await FleetView.of(store).hosts(pool); // folds the log now rather than in the first placement
+        return async () => undefined;
+      },
+    ],
+  });
+
+if (import.meta.main) await runAsProcess(start);

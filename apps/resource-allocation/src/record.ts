@@ -1,0 +1,37 @@
+import { consumerText } from '@chrysalis/contracts';
+import { unreachable } from '@chrysalis/kernel';
+import { moveConsumer, vmConsumer, type HostEvent } from '@chrysalis/resource-allocation-core';
+import { writeFacts, writeState, writeVersion, type Queryable } from './sql/hosts.ts';
+import * as ledger from './sql/ledger.ts';
+
+/** Writes what a host's new events mean into `hosts` and the ledger, in the transaction that appended them. */
+export const record = async (
+  tx: Queryable,
+  schema: string,
+  hostId: string,
+  version: number,
+  events: readonly HostEvent[],
+): Promise<void> => {
+  for (const event of events) await recordOne(tx, schema, event);
+  if (events.length > 0) await writeVersion(tx, schema, hostId, version);
+};
+
+const recordOne = (tx: Queryable, schema: string, e: HostEvent): Promise<void> => {
+  switch (e.type) {
+    case 'chrysalis.resource-allocation.host.registered.v1':
+    case 'chrysalis.resource-allocation.host.facts-changed.v1':
+      return writeFacts(tx, schema, e.data.facts);
+    case 'chrysalis.resource-allocation.host.state-changed.v1':
+      return writeState(tx, schema, e.data.hostId, e.data.to);
+    case 'chrysalis.resource-allocation.allocation.held.v1':
+      return ledger.hold(tx, schema, e.data.hostId, consumerText(e.data.consumer), e.data.vmId, e.data.amounts);
+    case 'chrysalis.resource-allocation.allocation.released.v1':
+      return ledger.release(tx, schema, e.data.hostId, consumerText(e.data.consumer));
+    case 'chrysalis.resource-allocation.allocation.swapped.v1': {
+      const { hostId, moveId, vmId, amounts } = e.data;
+      return ledger.swap(tx, schema, hostId, consumerText(moveConsumer(moveId)), consumerText(vmConsumer(vmId)), amounts);
+    }
+    default:
+      return unreachable(e);
+  }
+};

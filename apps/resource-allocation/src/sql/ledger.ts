@@ -1,0 +1,73 @@
+import type { Amounts } from '@chrysalis/contracts';
+import type { Queryable } from './hosts.ts';
+
+export type LedgerRow = {
+  readonly consumer: string;
+  readonly host: string;
+  readonly vm: string;
+  readonly vcpu: string;
+  readonly memory_mib: string;
+  readonly disk_mib: string;
+};
+
+/** One at a time decides for a consumer, whichever hosts it looks at. Ends with the transaction. */
+export const lockConsumers = async (tx: Queryable, schema: string, consumers: readonly string[]): Promise<void> => {
+  for (const c of [...consumers].sort()) await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema} ${c}`]);
+};
+
+export const hostOf = async (tx: Queryable, schema: string, consumer: string): Promise<string | undefined> =>
+  (await tx.query<{ host: string }>(`select host from ${schema}.ledger where consumer = $1`, [consumer])).rows[0]?.host;
+
+export const hold = async (tx: Queryable, schema: string, host: string, consumer: string, vm: string, a: Amounts): Promise<void> => {
+  await tx.query(`insert into ${schema}.ledger (consumer, host, vm, vcpu, memory_mib, disk_mib) values ($1, $2, $3, $4, $5, $6)`, [
+    consumer,
+    host,
+    vm,
+    a.vcpu,
+    a.memoryMiB,
+    a.diskMiB,
+  ]);
+};
+
+export const release = async (tx: Queryable, schema: string, host: string, consumer: string): Promise<void> => {
+  await tx.query(`delete from ${schema}.ledger where consumer = $1 and host = $2`, [consumer, host]);
+};
+
+/**
+ * The move's row becomes the VM's. Where the VM has a row on this host, one statement empties the move's and sets the VM's, so that
+ * the host's sum moves once, by the difference; then the empty row goes.
+ */
+export const swap = async (tx: Queryable, schema: string, host: string, move: string, vm: string, a: Amounts): Promise<void> => {
+  const { rowCount } = await tx.query(
+    `update ${schema}.ledger set
+       vcpu = case consumer when $2 then $4 else 0 end,
+       memory_mib = case consumer when $2 then $5 else 0 end,
+       disk_mib = case consumer when $2 then $6 else 0 end
+     where host = $1 and consumer in ($2, $3) and exists (select from ${schema}.ledger where consumer = $2 and host = $1)`,
+    [host, vm, move, a.vcpu, a.memoryMiB, a.diskMiB],
+  );
+  if (rowCount) return release(tx, schema, host, move);
+  await tx.query(`update ${schema}.ledger set consumer = $2 where consumer = $3 and host = $1`, [host, vm, move]);
+};
+
+export const allocations = async (db: Queryable, schema: string, of: { host?: string; vm?: string }): Promise<LedgerRow[]> =>
+  (
+    await db.query<LedgerRow>(
+      `select consumer, host, vm, vcpu, memory_mib, disk_mib from ${schema}.ledger
+       where ($1::text is null or host = $1) and ($2::text is null or vm = $2) order by host, consumer`,
+      [of.host ?? null, of.vm ?? null],
+    )
+  ).rows;
+
+/** The highest token with which a workflow released a consumer. */
+export const noteRelease = async (tx: Queryable, schema: string, consumer: string, workflow: string, token: number): Promise<void> => {
+  await tx.query(
+    `insert into ${schema}.released as r (consumer, workflow, token) values ($1, $2, $3)
+     on conflict (consumer, workflow) do update set token = greatest(r.token, excluded.token)`,
+    [consumer, workflow, token],
+  );
+};
+
+export const releasedSince = async (tx: Queryable, schema: string, consumer: string, workflow: string, token: number): Promise<boolean> =>
+  ((await tx.query(`select from ${schema}.released where consumer = $1 and workflow = $2 and token > $3`, [consumer, workflow, token]))
+    .rowCount ?? 0) > 0;

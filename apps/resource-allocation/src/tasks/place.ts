@@ -1,0 +1,79 @@
+import { consumerText, resourceAllocationTasks, type InputOf } from '@chrysalis/contracts';
+import { place as rank, type PlacementRequest, type Refused } from '@chrysalis/placement';
+import { done, failed, handleTask, refused, type MessageContext, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
+import { decideHost, type HostDecided } from '../decide-host.ts';
+import { FleetView } from '../fleet-view.ts';
+import { lockHosts } from '../sql/hosts.ts';
+import { hostOf, lockConsumers, releasedSince } from '../sql/ledger.ts';
+
+type PlaceInput = InputOf<typeof resourceAllocationTasks.place>;
+type Placed = { hostId: string; address: string; generation: number };
+
+/** How many hosts are asked after ranking: more refusals than this in a row mean that the ranking is far behind. */
+const MAX_CANDIDATES = 32;
+
+export const requestOf = ({ consumer, ...rest }: PlaceInput): PlacementRequest => ({ ...rest, consumer: consumer.kind });
+
+export const placeTask = handleTask(resourceAllocationTasks.place, async (input, ctx: TaskContext) => {
+  const consumer = consumerText(input.consumer);
+  await lockConsumers(ctx.tx, ctx.store.schema, [consumer]);
+  const { workflowId, token } = ctx.dispatch;
+  if (await releasedSince(ctx.tx, ctx.store.schema, consumer, workflowId, token))
+    return failed({
+      code: 'allocation.superseded',
+      message: `${consumer} was released by this workflow after this placement was sent`,
+      retriable: false,
+    });
+  return placeConsumer(input, ctx);
+});
+
+/** The engine ranks, the host's stream decides; where it refuses, the next candidate. A consumer that holds already gets the same answer. */
+export const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<TaskResult<Placed>> => {
+  const already = await hostOf(ctx.tx, ctx.store.schema, consumerText(input.consumer));
+  if (already) return holdAgain(input, already, ctx);
+  const { candidates, refused: reasons } = rank(await FleetView.of(ctx.store).hosts(ctx.tx), requestOf(input));
+  const late: Refused[] = [];
+  for (const { hostId } of candidates.slice(0, MAX_CANDIDATES)) {
+    const decided = await holdOn(input, hostId, ctx);
+    if (decided.ok) return answer(hostId, decided);
+    late.push(lateRefusal(hostId, decided.rejection));
+  }
+  return noHost(input, [...late, ...reasons], candidates.length > late.length);
+};
+
+const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<HostDecided> => {
+  const { consumer, vmId, amounts } = input;
+  await lockHosts(ctx.tx, ctx.store.schema, [hostId]);
+  return decideHost(ctx, hostId, { type: 'hold', hostId, consumer, vmId, amounts });
+};
+
+const holdAgain = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<TaskResult<Placed>> => {
+  if (input.host !== undefined && input.host !== hostId)
+    return refused({
+      code: 'allocation.conflict',
+      message: `${consumerText(input.consumer)} holds on ${hostId}, not on ${input.host}`,
+      hostId,
+    });
+  const decided = await holdOn(input, hostId, ctx);
+  return decided.ok ? answer(hostId, decided) : refused(decided.rejection);
+};
+
+const answer = (hostId: string, { state, version }: Extract<HostDecided, { ok: true }>): TaskResult<Placed> => {
+  if (state.status === 'unknown') throw new Error(`${hostId} holds but is not known`);
+  return done({ hostId, address: state.facts.address, generation: version });
+};
+
+const lateRefusal = (hostId: string, { code, ...evidence }: { code: string; [k: string]: unknown }): Refused => ({
+  hostId,
+  reasons: [{ policy: 'stream', code, message: 'the host was taken meanwhile', evidence }],
+});
+
+/** The whole answer to "why not": for a pinned host its own first reason is the cause, else that there is none. */
+const noHost = (input: PlaceInput, all: readonly Refused[], more: boolean): TaskResult<never> => {
+  const asked = all.filter((r) => input.host === undefined || r.hostId === input.host);
+  const text = asked.map((r) => `${r.hostId}: ${r.reasons.map((x) => `${x.code} (${x.message})`).join(', ')}`).join('; ');
+  const code = input.host === undefined ? 'placement.no_host' : (asked[0]?.reasons[0].code ?? 'placement.no_host');
+  const message = text === '' ? 'no host is known' : text;
+  // 100 hosts' reasons are enough for a cause; POST /v1/placements gives them all.
+  return failed({ code, message: message.slice(0, 2000), retriable: more, detail: { refused: asked.slice(0, 100) } });
+};
