@@ -1,1 +1,12 @@
-export {};
+export * from './commands.ts';
+export * from './critical-path.ts';
+export * from './decide.ts';
+export { evolve } from './evolve.ts';
+export type * from './faults.ts';
+export { compile, type Graph, type GraphNode } from './graph.ts';
+export * from './policy.ts';
+export * from './state.ts';
+export * from './timers.ts';
+export * from './validate.ts';
+export { toArray } from './vector.ts';
+export * from './view.ts';

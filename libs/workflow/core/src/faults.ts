@@ -1,0 +1,17 @@
+/** One thing wrong with a definition or its params. `place` is a path into the request, e.g. `tasks[3].input.host`. Codes are stable. */
+export type Fault = { readonly code: FaultCode; readonly place: string; readonly message: string };
+export type FaultCode =
+  | 'workflow.shape_invalid'
+  | 'workflow.name_duplicate'
+  | 'workflow.task_unknown'
+  | 'workflow.reference_malformed'
+  | 'workflow.param_unknown'
+  | 'workflow.param_missing'
+  | 'workflow.param_type'
+  | 'workflow.param_undeclared'
+  | 'workflow.input_too_deep'
+  | 'workflow.condition_malformed'
+  | 'workflow.condition_refused'
+  | 'workflow.cycle';
+
+export type Report = (code: FaultCode, place: string, message: string) => void;

@@ -1,0 +1,33 @@
+import type { Cause, TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
+
+type Retry = NonNullable<TaskDefinition['retry']>;
+const once: Retry = { attempts: 1, backoffMs: 0 };
+/** An undo that is not tried again leaves an effect behind: without a policy of its own it gets this one. */
+export const undoRetry: Retry = { attempts: 5, backoffMs: 200, maxBackoffMs: 10_000 };
+
+export const retryOf = (definition: TaskDefinition, action: 'run' | 'compensate'): Retry =>
+  action === 'run' ? (definition.retry ?? once) : (definition.compensation?.retry ?? undoRetry);
+
+/**
+ * Milliseconds until the next attempt, or `undefined` where this was the last. A run is tried again only for a failure that its executor
+ * calls retriable, an undo for every failure that is not called final; a list of codes rules out all others.
+ */
+export const backoff = (retry: Retry, action: 'run' | 'compensate', attempt: number, cause: Cause): number | undefined => {
+  if (attempt >= retry.attempts) return undefined;
+  const wanted = action === 'run' ? cause.retriable === true : cause.retriable !== false;
+  if (retry.codes ? !retry.codes.includes(cause.code) : !wanted) return undefined;
+  return Math.min(retry.backoffMs * 2 ** (attempt - 1), retry.maxBackoffMs ?? 3_600_000);
+};
+
+/** The longest a definition can still undo after its deadline: for whoever waits for an end. Milliseconds. */
+export const undoBudget = (definition: WorkflowDefinition): number =>
+  definition.tasks.reduce((sum, task) => {
+    if (!task.compensation) return sum;
+    const retry = retryOf(task, 'compensate');
+    let total = task.compensation.deadlineMs * retry.attempts;
+    for (let n = 1; n < retry.attempts; n++) total += Math.min(retry.backoffMs * 2 ** (n - 1), retry.maxBackoffMs ?? 3_600_000);
+    return sum + total;
+  }, 0);
+
+export const DEADLINE_PASSED = 'workflow.deadline_passed';
+export const CANCELLED = 'workflow.cancelled';

@@ -1,0 +1,84 @@
+import type { Action, Cause, TaskReport, WorkflowEvent } from '@chrysalis/contracts';
+import { evolve } from './evolve.ts';
+import type { GraphNode } from './graph.ts';
+import { backoff, retryOf } from './policy.ts';
+import { initial, type Instance, lastAttempt, type TaskState } from './state.ts';
+import { iso } from './timers.ts';
+import { get } from './vector.ts';
+
+/** One decision being made: the events so far, and the state that they lead to. */
+export class Run {
+  readonly events: WorkflowEvent[] = [];
+  readonly now: number;
+
+  constructor(
+    public state: Instance,
+    readonly at: string,
+  ) {
+    this.now = Date.parse(at);
+  }
+
+  static started(event: Extract<WorkflowEvent, { type: 'chrysalis.workflow.instance.started.v1' }>, at: string): Run {
+    const run = new Run(evolve(initial, event) as Instance, at);
+    run.events.push(event);
+    return run;
+  }
+
+  emit(event: WorkflowEvent): void {
+    this.events.push(event);
+    this.state = evolve(this.state, event) as Instance;
+  }
+
+  node(index: number): GraphNode {
+    return this.state.graph.nodes[index]!;
+  }
+  task(index: number): TaskState {
+    return get(this.state.tasks, index);
+  }
+  name(index: number): string {
+    return this.node(index).definition.name;
+  }
+
+  /** No task runs past the instance's deadline. */
+  get expired(): boolean {
+    return this.now >= this.state.deadlineAt;
+  }
+
+  /** Work goes forward, unless something failed and may still be undone. */
+  get forward(): boolean {
+    return !this.expired && (!this.state.cause || this.state.committed);
+  }
+
+  succeed(report: TaskReport, output: Record<string, unknown>): void {
+    const { workflowId, task, attempt, executor, startedAt, endedAt } = report;
+    if (report.action === 'compensate')
+      this.emit({ type: 'chrysalis.workflow.task.compensated.v1', data: { workflowId, task, attempt, output, at: this.at } });
+    else this.emit({ type: 'chrysalis.workflow.task.succeeded.v1', data: { workflowId, task, attempt, executor, output, startedAt, endedAt } });
+  }
+
+  /** The attempt under way failed: another one by policy, or for good. */
+  fail(index: number, executor: string, cause: Cause): void {
+    const { action, attempt } = lastAttempt(this.task(index))!;
+    const retryAt = this.#retryAt(index, action, attempt, cause);
+    const { workflowId } = this.state;
+    const data = { workflowId, task: this.name(index), attempt, cause, final: retryAt === undefined, ...(retryAt ? { retryAt } : {}), at: this.at };
+    if (action === 'compensate') this.emit({ type: 'chrysalis.workflow.compensation.failed.v1', data });
+    else this.emit({ type: 'chrysalis.workflow.task.failed.v1', data: { ...data, executor } });
+  }
+
+  /** A task that could not even be given out. It was never dispatched, so it has had no effect. */
+  failBefore(index: number, cause: Cause): void {
+    const data = { workflowId: this.state.workflowId, task: this.name(index), attempt: 1, executor: 'workflow', cause, final: true, at: this.at };
+    this.emit({ type: 'chrysalis.workflow.task.failed.v1', data });
+  }
+
+  #retryAt(index: number, action: Action, attempt: number, cause: Cause): string | undefined {
+    const { definition } = this.node(index);
+    const wait = backoff(retryOf(definition, action), action, attempt, cause);
+    if (wait === undefined) return undefined;
+    const at = this.now + wait;
+    if (action === 'compensate') return iso(at);
+    const wanted = this.state.status === 'running' && (this.forward || definition.pointOfNoReturn === true);
+    return wanted && at < this.state.deadlineAt ? iso(at) : undefined;
+  }
+}

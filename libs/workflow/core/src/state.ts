@@ -1,0 +1,108 @@
+import type { Action, Cause, WorkflowDefinition, WorkflowState } from '@chrysalis/contracts';
+import type { Graph } from './graph.ts';
+import type { Heap } from './heap.ts';
+import type { Vector } from './vector.ts';
+
+export type TaskPhase =
+  | 'waiting'
+  | 'ready'
+  | 'dispatched'
+  | 'retrying'
+  | 'succeeded'
+  | 'failed'
+  | 'skipped'
+  | 'compensating'
+  | 'compensation-retrying'
+  | 'compensated'
+  | 'compensation-failed';
+
+/** One execution that was given out. `settled` is how it ended; a report for an attempt that is settled changes nothing. */
+export type Attempt = {
+  readonly action: Action;
+  readonly attempt: number;
+  readonly token: number;
+  readonly executor: string;
+  readonly dispatchedAt: string;
+  readonly deadlineAt: string;
+  readonly settled?: {
+    readonly ok: boolean;
+    readonly cause?: Cause;
+    readonly at?: string;
+    readonly startedAt?: string;
+    readonly endedAt?: string;
+  };
+};
+
+export type TaskState = {
+  readonly phase: TaskPhase;
+  /** Dependencies that have neither succeeded nor been skipped. */
+  readonly waitingFor: number;
+  /** Direct dependants whose effects are not undone yet; meaningful once compensation started. */
+  readonly undoAfter: number;
+  readonly attempts: readonly Attempt[];
+  readonly output?: Readonly<Record<string, unknown>>;
+  readonly cause?: Cause;
+  readonly reason?: string;
+};
+
+/** A stack that shares its tail. */
+export type List = { readonly head: number; readonly tail: List } | undefined;
+
+/** `at` in milliseconds since 1970; `token` names the dispatch it belongs to: an entry of another one is stale. */
+export type TimerEntry = { readonly at: number; readonly kind: 'deadline' | 'retry'; readonly index: number; readonly token: number };
+
+export type End = {
+  readonly state: WorkflowState;
+  readonly cause?: Cause;
+  readonly missing?: readonly string[];
+  readonly output: Readonly<Record<string, unknown>>;
+  readonly at: string;
+};
+
+/** A request that was refused: ended before it began. */
+export type Refused = { readonly status: 'refused'; readonly workflowId: string; readonly subject: string; readonly name: string; readonly end: End };
+
+export type Instance = {
+  readonly status: WorkflowState;
+  readonly workflowId: string;
+  readonly subject: string;
+  readonly tenant: string;
+  readonly definition: WorkflowDefinition;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly startedAt: string;
+  /** Of the instance: no task runs past it; compensation may. Milliseconds since 1970. */
+  readonly deadlineAt: number;
+  readonly graph: Graph;
+  readonly tasks: Vector<TaskState>;
+  /** Of the latest dispatch; 0 before the first. */
+  readonly token: number;
+  /** Executions given out and not settled. */
+  readonly open: number;
+  /** Failed attempts that wait for their next one. */
+  readonly retrying: number;
+  /** The same two counts for points of no return alone: while one is under way, nothing is undone. */
+  readonly decisiveOpen: number;
+  readonly decisiveRetrying: number;
+  /** Tasks neither succeeded nor skipped. */
+  readonly unfinished: number;
+  /** A point of no return has succeeded. */
+  readonly committed: boolean;
+  readonly ready: List;
+  readonly undoReady: List;
+  readonly timers: Heap<TimerEntry>;
+  /** The first one, kept to the end. */
+  readonly cause?: Cause;
+  /** The task whose failure it was. */
+  readonly causedBy?: string;
+  readonly cancelReason?: string;
+  readonly compensationFailed: boolean;
+  readonly end?: End;
+};
+
+export type WorkflowInstance = { readonly status: 'none' } | Refused | Instance;
+export const initial: WorkflowInstance = { status: 'none' };
+
+export const isInstance = (state: WorkflowInstance): state is Instance => state.status !== 'none' && state.status !== 'refused';
+export const sooner = (a: TimerEntry, b: TimerEntry): boolean => a.at < b.at || (a.at === b.at && a.token < b.token);
+/** The execution under way, or the last one. */
+export const lastAttempt = (task: TaskState): Attempt | undefined => task.attempts.at(-1);

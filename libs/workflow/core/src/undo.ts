@@ -1,0 +1,50 @@
+import type { Cause } from '@chrysalis/contracts';
+import type { Draft } from './evolve.ts';
+import type { GraphNode } from './graph.ts';
+import type { TaskState } from './state.ts';
+import { get, set, toArray, vectorOf } from './vector.ts';
+
+/**
+ * Reverse order of dependencies: a task is undone when each of its dependants is. One that never ran, or has no compensation, has nothing
+ * to undo and passes the word on; one that runs still holds back what it depends on until it reports or its deadline passes. A task whose
+ * attempt failed or timed out may have had its effect, so it is undone like one that succeeded. A compensation that fails for good holds
+ * back what its task depends on: taking the ground away from an effect that is still there would make it worse.
+ */
+export const beginUndo = (draft: Draft, cause: Cause, task: string | undefined): void => {
+  draft.status = 'compensating';
+  draft.cause ??= cause;
+  if (task !== undefined) draft.causedBy ??= task;
+  draft.ready = undefined;
+  draft.retrying = draft.decisiveRetrying = 0;
+  const tasks = toArray(draft.tasks).map((t, i): TaskState => ({
+    ...t,
+    phase: t.phase === 'retrying' ? 'failed' : t.phase === 'ready' ? 'waiting' : t.phase,
+    undoAfter: draft.graph.nodes[i]!.dependants.length,
+  }));
+  draft.tasks = vectorOf(tasks);
+  // from the last to the first, so that those dispatched first are the last ones started
+  for (let i = tasks.length - 1; i >= 0; i--) if (draft.graph.nodes[i]!.dependants.length === 0) undoSettled(draft, i);
+};
+
+/** A task has come to rest, or its last dependant is undone: it is next, or has nothing to undo and lets go of its dependencies. */
+export const undoSettled = (draft: Draft, index: number): void => {
+  const settled = [index];
+  for (let i = settled.pop(); i !== undefined; i = settled.pop()) {
+    const node = draft.graph.nodes[i]!;
+    const task = get(draft.tasks, i);
+    if (task.undoAfter > 0 || task.phase === 'dispatched') continue;
+    if (needsUndo(node, task)) draft.undoReady = { head: i, tail: draft.undoReady };
+    else for (const before of node.dependsOn) if (lessOne(draft, before) === 0) settled.push(before);
+  }
+};
+
+/** Only what was given to an executor can have had an effect. */
+export const needsUndo = (node: GraphNode, task: TaskState): boolean =>
+  node.compensation !== undefined && task.attempts.length > 0 && (task.phase === 'succeeded' || task.phase === 'failed');
+
+const lessOne = (draft: Draft, index: number): number => {
+  const task = get(draft.tasks, index);
+  const undoAfter = task.undoAfter - 1;
+  draft.tasks = set(draft.tasks, index, { ...task, undoAfter });
+  return undoAfter;
+};
