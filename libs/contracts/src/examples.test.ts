@@ -15,6 +15,11 @@ describe('the corpus of events', () => {
     expect(names.map((n) => n.replace(/\.json$/, '')).sort()).toEqual([...contractOf.keys()].sort());
   });
 
+  test('gives each its own id', () => {
+    const ids = names.map((n) => JSON.parse(readFileSync(join(folder, n), 'utf8')).id as string);
+    expect(new Set(ids).size).toBe(names.length);
+  });
+
   test.each(names)('%s parses, and parsing takes nothing away', (name) => {
     const stored = JSON.parse(readFileSync(join(folder, name), 'utf8'));
     expect(`${stored.type}.json`).toBe(name);

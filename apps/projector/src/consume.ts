@@ -1,0 +1,67 @@
+import { contexts, eventsTopic } from '@chrysalis/contracts';
+import type { EventStore } from '@chrysalis/event-store';
+import { consume, Parking, Poison, type CloudEvent, type Consumption, type EventBus } from '@chrysalis/messaging';
+import type { Logger } from 'pino';
+import { applyBatch } from './apply.ts';
+import type { Recorded } from './recorded.ts';
+
+export const CONSUMER = 'projector';
+export const sources = contexts.map(eventsTopic);
+
+type Projecting = { readonly bus: EventBus; readonly store: EventStore; readonly log: Pick<Logger, 'warn'>; readonly onApplied?: (events: number) => void };
+
+/**
+ * Follows every `…events` topic. The usual way is a whole batch in one transaction. Where that fails, or something of these keys is
+ * parked, the events go one by one through `consume`, which retries, parks the poisonous one and what follows under its key, and can
+ * put them back later.
+ */
+export const project = async ({ bus, store, log, onApplied }: Projecting): Promise<Consumption> => {
+  const parking = new Parking(store, CONSUMER);
+  const whole = async (events: readonly CloudEvent[]): Promise<boolean> => {
+    if ((await parking.keysAmong(events)).size > 0) return false;
+    try {
+      const recorded = events.map(fromCloudEvent);
+      await store.transaction((tx) => applyBatch(tx, store.schema, recorded), { attempts: 3 });
+      onApplied?.(events.length);
+      return true;
+    } catch (err) {
+      log.warn({ err, events: events.length }, 'a batch could not be applied as a whole; going one by one');
+      return false;
+    }
+  };
+  return consume({
+    bus: batchesFirst(bus, whole),
+    store,
+    consumer: CONSUMER,
+    group: CONSUMER,
+    topics: sources,
+    maxBatch: 500,
+    handle: async (event, tx) => {
+      await applyBatch(tx, store.schema, [fromCloudEvent(event)]);
+      onApplied?.(1);
+    },
+    onParked: (event, reason) => log.warn({ type: event.type, stream: event.subject, id: event.id, reason }, 'event parked'),
+  });
+};
+
+const batchesFirst = (bus: EventBus, whole: (events: readonly CloudEvent[]) => Promise<boolean>): EventBus =>
+  Object.assign(Object.create(bus) as EventBus, {
+    subscribe: (o: Parameters<EventBus['subscribe']>[0]) =>
+      bus.subscribe({ ...o, handle: async (events, delivery) => void ((await whole(events)) || (await o.handle(events, delivery))) }),
+  });
+
+export const fromCloudEvent = (e: CloudEvent): Recorded => {
+  if (e.streamversion === undefined) throw new Poison(`event ${e.id} has no stream version`);
+  return {
+    id: e.id,
+    type: e.type,
+    stream: e.subject,
+    version: e.streamversion,
+    at: new Date(e.time).toISOString(),
+    tenant: e.tenant,
+    actor: e.actor,
+    correlationId: e.correlationid,
+    ...(e.causationid === undefined ? {} : { causationId: e.causationid }),
+    data: e.data,
+  };
+};

@@ -1,0 +1,30 @@
+import { runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { Counter, Gauge } from 'prom-client';
+import { project, sources } from './consume.ts';
+import { migrateReadModels } from './data-source.ts';
+
+export const READ_SCHEMA = 'read';
+
+/** Builds the read models in schema `read` from every context's events. Any number may run: the bus shares the partitions among them. */
+export const start = async (config: ServiceConfig): Promise<RunningService> => {
+  await migrateReadModels(config.databaseUrl, READ_SCHEMA);
+  return startService(config, { context: 'projector', schema: READ_SCHEMA, background: [follow] });
+};
+
+const follow = async (service: ServiceContext): Promise<() => Promise<void>> => {
+  const { bus, store, log, metrics } = service;
+  const applied = new Counter({ name: 'chrysalis_projector_events_total', help: 'Events applied', registers: [metrics] });
+  await bus.ensureTopics(sources.map((name) => ({ name, partitions: 6 })));
+  const consumption = await project({ bus, store, log, onApplied: (n) => applied.inc(n) });
+  new Gauge({
+    name: 'chrysalis_projector_parked_total',
+    help: 'Events parked since the start',
+    registers: [metrics],
+    collect() {
+      this.set(consumption.counts.parked);
+    },
+  });
+  return () => consumption.stop();
+};
+
+if (import.meta.main) await runAsProcess(start);

@@ -1,0 +1,66 @@
+import { contractOf } from '@chrysalis/contracts';
+import { describe, expect, test } from '@jest/globals';
+import { handlersOf } from './projections/index.ts';
+import type { Document } from './projection.ts';
+import type { Recorded } from './recorded.ts';
+import { corpus } from './testing/corpus.ts';
+
+const fold = (events: readonly Recorded[]): Record<string, Document> => {
+  const rows: Record<string, Document> = {};
+  for (const e of events)
+    for (const change of (handlersOf.get(e.type) ?? []).flatMap((h) => h.changes(e))) {
+      const key = `${change.table}/${change.id}`;
+      rows[key] = change.evolve(rows[key]);
+    }
+  return rows;
+};
+const rows = fold(corpus());
+const row = (table: string, id: RegExp): Document => Object.entries(rows).find(([k]) => k.startsWith(`${table}/`) && id.test(k))![1];
+
+describe('projections', () => {
+  test('each event has one, or is one of those that only the feed shows', () => {
+    const feedOnly = [...contractOf.keys()].filter((t) => !handlersOf.has(t));
+    expect(feedOnly.sort()).toEqual([
+      'chrysalis.agent-gateway.task.reported.v1',
+      'chrysalis.agent-gateway.tenant-key.trusted.v1',
+      'chrysalis.migration-templates.task.reported.v1',
+      'chrysalis.provisioning.task.reported.v1',
+      'chrysalis.resource-allocation.task.reported.v1',
+    ]);
+  });
+
+  test("a VM's row follows it from the request to its deletion", () => {
+    const steps = corpus().filter((e) => e.stream.startsWith('vm-0199c0de-0000-7000-8000-000000000001'));
+    const states = steps.map((_, n) => Object.values(fold(steps.slice(0, n + 1)))[0]!['state']);
+    expect(states).toEqual(['requested', 'placed', 'running', 'moving', 'moving', 'moving', 'moving', 'running', 'deleting', 'deleted']);
+    expect(Object.values(fold(steps.slice(0, 8)))[0]).toMatchObject({ hostId: 'h2', epoch: 2, type: 'large@1', lastMove: { outcome: 'succeeded' } });
+  });
+
+  test('an operation tells what happened, how far it came, and the first cause', () => {
+    expect(row('operations', /op-/)).toMatchObject({
+      kind: 'workflow',
+      name: 'provision-vm',
+      state: 'undone',
+      progress: { done: 2, total: 3, unit: 'tasks' },
+      cause: { code: 'qemu.start_failed' },
+    });
+    expect(row('operations', /mig-/)).toMatchObject({ kind: 'migration', state: 'succeeded', progress: { done: 1, total: 1, unit: 'moves' } });
+  });
+
+  test('a swap is the end of the move’s hold and the start of the VM’s', () => {
+    expect(row('allocations', /h2\/move:/)).toMatchObject({ state: 'released' });
+    expect(row('allocations', /h2\/vm:/)).toMatchObject({ state: 'held', amounts: { vcpu: 2, memoryMiB: 1024, diskMiB: 512 } });
+  });
+
+  test('the end of an older session does not disconnect a newer one', () => {
+    const [enrolled, lost] = corpus().filter((e) => e.stream === 'host-agent-h1') as [Recorded<object>, Recorded<object>];
+    const again = { ...enrolled, version: 2, data: { ...enrolled.data, sessionId: 'newer' } };
+    expect(fold([enrolled, again, { ...lost, version: 3 }])['host_agents/h1']).toMatchObject({ connected: true, sessionId: 'newer' });
+    expect(fold([enrolled, lost])['host_agents/h1']).toMatchObject({ connected: false });
+  });
+
+  test('no row has a grant or a token of a peer in it', () => {
+    expect(JSON.stringify(rows)).not.toContain('eyJhbGciOi');
+    expect(JSON.stringify(rows)).not.toContain('peerToken":"');
+  });
+});

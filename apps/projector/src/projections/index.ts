@@ -1,0 +1,19 @@
+import type { Handler } from '../projection.ts';
+import { catalogue, grants } from './catalogue.ts';
+import { allocations, hosts } from './hosts.ts';
+import { migrations, optionsAndPlans } from './migrations.ts';
+import { vms } from './vms.ts';
+import { workflows } from './workflows.ts';
+
+export const projections: readonly Handler[] = [
+  ...vms,
+  ...hosts,
+  ...allocations,
+  ...catalogue,
+  ...grants,
+  ...optionsAndPlans,
+  ...migrations,
+  ...workflows,
+];
+/** What each event type changes. Types without an entry are in the feed alone. */
+export const handlersOf: ReadonlyMap<string, readonly Handler[]> = Map.groupBy(projections, (h) => h.contract.type);

@@ -1,0 +1,83 @@
+import { migrationTemplatesEvents as e, refText } from '@chrysalis/contracts';
+import { merge, on, type Document, type Handler } from '../projection.ts';
+
+export const optionsAndPlans: readonly Handler[] = [
+  on(e.optionsQueried, (d) => [
+    merge('options_queries', d.queryId, {
+      queryId: d.queryId,
+      state: 'open',
+      vmIds: d.vmIds,
+      grantId: d.grantId,
+      operation: d.request?.workflowId,
+    }),
+  ]),
+  on(e.optionsAnswered, (d) => [
+    merge('options_queries', d.queryId, { state: 'answered', source: d.source, options: d.options, refused: d.refused }),
+  ]),
+  on(e.optionsFailed, (d) => [merge('options_queries', d.queryId, { state: 'failed', cause: d.cause })]),
+  on(e.vmCharacterised, ({ characterisation }) => [merge('characterisations', characterisation.vmId, () => characterisation)]),
+  on(e.planMade, ({ plan }) => [
+    merge('plans', plan.planId, {
+      ...plan,
+      template: refText(plan.basis.template),
+      ready: plan.moves.every((m) => m.blockers.length === 0),
+    }),
+  ]),
+];
+
+type Moves = Readonly<Record<string, Document>>;
+const movesOf = (before: Document): Moves => (before['moves'] as Moves | undefined) ?? {};
+
+/** Migration, its moves and its operation come from one stream, `migration-<id>`. */
+export const migrations: readonly Handler[] = [
+  on(e.migrationRequested, ({ migrationId, plan, concurrency }, { at }) => [
+    merge('migrations', migrationId, {
+      migrationId,
+      state: 'running',
+      planId: plan.planId,
+      template: refText(plan.basis.template),
+      vmIds: plan.moves.map((m) => m.vmId),
+      planned: plan.moves.map(({ vmId, fromHost, toHost, fromType, toType }) => ({
+        vmId,
+        fromHost,
+        toHost,
+        fromType: refText(fromType),
+        toType: refText(toType),
+      })),
+      concurrency,
+      startedAt: at,
+      moves: {},
+    }),
+    merge('operations', migrationId, {
+      id: migrationId,
+      kind: 'migration',
+      name: refText(plan.basis.template),
+      subject: migrationId,
+      state: 'running',
+      summary: `Migrate ${plan.moves.length === 1 ? '1 VM' : `${plan.moves.length} VMs`} by ${refText(plan.basis.template)}`,
+      progress: { done: 0, total: plan.moves.length, unit: 'moves' },
+      startedAt: at,
+    }),
+  ]),
+  on(e.moveStarted, ({ migrationId, moveId, vmId, request }, { at }) => [
+    merge('moves', moveId, { moveId, migrationId, vmId, state: 'running', workflowId: request.workflowId, startedAt: at }),
+    merge('migrations', migrationId, (before) => ({
+      moves: { ...movesOf(before), [moveId]: { vmId, state: 'running', workflowId: request.workflowId } },
+    })),
+    merge('operations', migrationId, {}),
+  ]),
+  on(e.moveEnded, ({ migrationId, moveId, state, cause, figures }, { at }) => [
+    merge('moves', moveId, { state, cause, figures, endedAt: at }),
+    merge('migrations', migrationId, (before) => ({
+      moves: { ...movesOf(before), [moveId]: { ...movesOf(before)[moveId], state, cause, figures } },
+    })),
+    merge('operations', migrationId, (before) => {
+      const progress = before['progress'] as { done: number } | undefined;
+      return { progress: { ...progress, done: (progress?.done ?? 0) + 1 } };
+    }),
+  ]),
+  on(e.migrationEnded, ({ migrationId, state, cause }, { at }) => [
+    merge('migrations', migrationId, { state, cause, endedAt: at }),
+    merge('operations', migrationId, { state, cause, endedAt: at }),
+  ]),
+];

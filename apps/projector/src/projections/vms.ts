@@ -1,0 +1,52 @@
+import { provisioningEvents as e, refText } from '@chrysalis/contracts';
+import { merge, on, type Handler } from '../projection.ts';
+
+/** `state`: requested, placed, running, moving, deleting, deleted or failed. */
+export const vms: readonly Handler[] = [
+  on(e.vmRequested, (d) => [
+    merge('vms', d.vmId, {
+      vmId: d.vmId,
+      name: d.name,
+      tenant: d.tenant,
+      uuid: d.uuid,
+      state: 'requested',
+      type: refText(d.type),
+      image: refText(d.image),
+      spec: d.spec,
+      operation: d.request.workflowId,
+    }),
+  ]),
+  on(e.vmPlaced, (d) => [merge('vms', d.vmId, { state: 'placed', hostId: d.hostId, epoch: d.epoch })]),
+  on(e.vmBooted, (d) => [
+    merge('vms', d.vmId, {
+      state: 'running',
+      hostId: d.hostId,
+      epoch: d.epoch,
+      topology: d.topology,
+      topologyHash: d.topologyHash,
+      bootedAt: d.at,
+    }),
+  ]),
+  on(e.vmProvisioningFailed, (d) => [merge('vms', d.vmId, { state: 'failed', cause: d.cause, hostId: undefined })]),
+  on(e.vmTopologyChanged, (d) => [merge('vms', d.vmId, { topology: d.topology, topologyHash: d.topologyHash })]),
+  on(e.vmMoveBegun, (d) => [
+    merge('vms', d.vmId, {
+      state: 'moving',
+      move: { moveId: d.moveId, fromHost: d.fromHost, toHost: d.toHost, fromType: refText(d.fromType), toType: refText(d.toType) },
+    }),
+  ]),
+  on(e.vmSwitchedOver, (d) => [
+    merge('vms', d.vmId, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
+  ]),
+  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, { type: refText(d.to), spec: d.spec })]),
+  on(e.vmMoveEnded, (d) => [
+    merge('vms', d.vmId, { state: 'running', move: undefined, lastMove: { moveId: d.moveId, outcome: d.outcome } }),
+  ]),
+  on(e.vmDeletionRequested, (d) => [
+    merge('vms', d.vmId, (before) => ({ state: 'deleting', stateBefore: before['state'], operation: d.request.workflowId })),
+  ]),
+  on(e.vmDeletionFailed, (d) => [
+    merge('vms', d.vmId, (before) => ({ state: before['stateBefore'] ?? 'running', stateBefore: undefined, cause: d.cause })),
+  ]),
+  on(e.vmDeleted, (d) => [merge('vms', d.vmId, { state: 'deleted', stateBefore: undefined, hostId: undefined, cause: undefined })]),
+];

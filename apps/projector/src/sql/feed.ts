@@ -1,0 +1,39 @@
+import type pg from 'pg';
+import type { Recorded } from '../recorded.ts';
+import { redact } from '../redact.ts';
+
+/** Readers LISTEN on it; the payload is nothing but a wake-up. */
+export const READ_CHANNEL = 'chrysalis_read';
+
+/**
+ * Positions are given out under a lock that is held to the commit (some 1 ms, once a batch), so they become visible in their order:
+ * who resumes after position n has missed nothing below it.
+ */
+export const appendFeed = async (tx: pg.ClientBase, schema: string, events: readonly Recorded[]): Promise<void> => {
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended('chrysalis.projector.feed', 0))`);
+  const { rowCount } = await tx.query({
+    name: `${schema}.feed.append`,
+    text: `
+      insert into ${schema}.feed (event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data)
+      select event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data
+      from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::jsonb[])
+        with ordinality as e (event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data, nr)
+      order by nr
+      on conflict (event_id) do nothing`,
+    values: columnsOf(events),
+  });
+  if (rowCount) await tx.query(`select pg_notify('${READ_CHANNEL}', '')`);
+};
+
+const columnsOf = (events: readonly Recorded[]): unknown[] => [
+  events.map((e) => e.id),
+  events.map((e) => e.type),
+  events.map((e) => e.stream),
+  events.map((e) => e.version),
+  events.map((e) => e.at),
+  events.map((e) => e.tenant),
+  events.map((e) => e.actor),
+  events.map((e) => e.correlationId),
+  events.map((e) => e.causationId ?? null),
+  events.map((e) => JSON.stringify(redact(e.data))),
+];
