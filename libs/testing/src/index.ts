@@ -1,2 +1,3 @@
 export * from './decider.ts';
+export * from './kafka.ts';
 export * from './postgres.ts';
