@@ -1,1 +1,15 @@
-export {};
+export * from './driver.ts';
+export * from './errors.ts';
+export { Mutex } from './mutex.ts';
+export * from './qmp.ts';
+export * from './shape.ts';
+export { QemuDriver } from './qemu/driver.ts';
+export type { QemuConfig } from './qemu/driver.ts';
+export { chooseAccelerator } from './qemu/accelerator.ts';
+export { commandLine } from './qemu/command-line.ts';
+export { identify, isAlive } from './qemu/process.ts';
+export type { ProcessId } from './qemu/process.ts';
+export { sweepStateDir } from './qemu/state.ts';
+export type { BootImage } from './qemu/launch.ts';
+export type { Network } from './qemu/tap.ts';
+export type { Pool } from './qemu/volumes.ts';

@@ -1,0 +1,135 @@
+import type { Duplex } from 'node:stream';
+import type { Device, HostFacts, Image, Nic, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { z } from 'zod';
+import type { SimulatedGuest } from './simulated/guest.ts';
+
+/** The whole hardware of a VM after a step, as the hypervisor shows it, and its hash. */
+export type Shaped = { readonly topology: Topology; readonly topologyHash: string };
+export type SerialPortSpec = z.infer<typeof SerialPort>;
+export type DeviceRef = { readonly kind: Device['kind']; readonly id: string };
+
+/** What the driver knows of its host; the host agent adds name, place, traits and inventory. */
+export type DriverFacts = Pick<
+  HostFacts,
+  'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks'
+> & { readonly cpuBlockers: Readonly<Record<string, readonly string[]>> };
+
+export type BootSpec = {
+  readonly vmId: string;
+  readonly uuid: string;
+  readonly spec: VmTypeSpec;
+  readonly image: Image;
+  readonly nics: readonly Omit<z.infer<typeof Nic>, 'port'>[];
+  readonly pool: string;
+  /** A versioned machine type; the newest q35 that every host of ours has by default. */
+  readonly machine?: string;
+};
+
+/**
+ * `runner`: was booted or resumed here. `incoming`: waits for a stream, or has it and is paused.
+ * `state` is QEMU's own word (`running`, `paused`, `inmigrate`, `postmigrate`, `shutdown`, ...) or `gone`: no process.
+ */
+export type VmStatus = {
+  readonly vmId: string;
+  readonly role: 'runner' | 'incoming';
+  readonly state: string;
+  readonly running: boolean;
+  readonly migrating: boolean;
+  readonly topology: Topology;
+  readonly topologyHash: string;
+  readonly pid?: number;
+  /** Last lines of a QEMU that is gone. */
+  readonly lastWords?: string;
+};
+
+export type MigrationProgress = {
+  readonly phase: string;
+  readonly bytesTotal: number;
+  readonly bytesRemaining: number;
+  readonly bytesTransferred: number;
+  readonly dirtyPagesPerSecond: number;
+  readonly mbps: number;
+  /** Wall clock, ISO 8601. */
+  readonly at: string;
+};
+
+export type MigrateRequest = {
+  readonly address: string;
+  readonly limits: { readonly downtimeLimitMs: number; readonly maxBandwidthMiBps: number };
+  readonly onProgress?: (progress: MigrationProgress) => void;
+  /** How often progress is read; the end is an event and not read at all. */
+  readonly progressEveryMs?: number;
+  /** With no new low of the remaining bytes for so long the migration is cancelled (`hypervisor.migration_stalled`). */
+  readonly stallMs?: number;
+  readonly signal?: AbortSignal;
+};
+
+/**
+ * `completed`: this end is paused for good (`postmigrate`) and the stream was loaded at the other end, which waits for `resume`.
+ * `failed`: this end was seen running again. Times are QEMU's, microseconds since 1970; downtime = RESUME(target) - STOP(source).
+ */
+export type MigrateOutcome =
+  | {
+      readonly outcome: 'completed';
+      readonly stoppedAtUs: number;
+      readonly completedAtUs: number;
+      /** Read after the event, so that nothing stands between the event and the caller. */
+      readonly statistics: Promise<MigrationStatistics>;
+    }
+  | { readonly outcome: 'failed'; readonly cause: import('./errors.ts').HypervisorError; readonly running: boolean };
+export type MigrationStatistics = {
+  readonly totalMs: number;
+  /** QEMU's own figure: up to the end of the source's part; not what a client sees. */
+  readonly qemuDowntimeMs: number;
+  readonly transferredBytes: number;
+  readonly iterations: number;
+};
+
+export type PrepareTarget = { readonly vmId: string; readonly topology: Topology; readonly topologyHash: string };
+
+/**
+ * What a host can do with virtual machines. Policy (epochs, fences, grants, deadlines of a move) is the host agent's.
+ * Every call is serialised per VM; every call may be repeated, and then says what is so. Refusals are `HypervisorError`s.
+ */
+export interface HypervisorDriver {
+  facts(): Promise<DriverFacts>;
+
+  /** Makes the volumes and starts the VM. A VM that already runs with this uuid is left alone and answered. */
+  boot(spec: BootSpec): Promise<Shaped>;
+  /** After a restart of the host agent: takes over every VM in the state directory, also those whose process is gone. */
+  adopt(): Promise<VmStatus[]>;
+  list(): readonly string[];
+  status(vmId: string): Promise<VmStatus>;
+  /** Read from the hypervisor; `hypervisor.topology_mismatch` when it isn't what was recorded. */
+  topology(vmId: string): Promise<Shaped>;
+
+  plug(vmId: string, device: Device): Promise<Shaped>;
+  /** Ends when the guest let go, refused (`unplug_refused`, final) or said nothing until the deadline (`unplug_timeout`). */
+  unplug(vmId: string, device: DeviceRef, deadlineMs: number): Promise<Shaped>;
+  resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<Shaped>;
+  plugSerialPort(vmId: string, port: SerialPortSpec): Promise<Shaped>;
+  unplugSerialPort(vmId: string, id: string, deadlineMs: number): Promise<Shaped>;
+  /** The host's end of a serial port: one client at a time. */
+  openSerialPort(vmId: string, id: string): Promise<Duplex>;
+
+  prepareTarget(request: PrepareTarget): Promise<{ readonly migrationAddress: string }>;
+  migrate(vmId: string, request: MigrateRequest): Promise<MigrateOutcome>;
+  cancelMigration(vmId: string): Promise<void>;
+  /** Continues a target whose stream is in. Only after the fence of the source is on its disk. */
+  resume(vmId: string): Promise<{ readonly resumedAtUs: number }>;
+  /** Continues a source after `completed`. Only when the target is known never to run. */
+  reclaim(vmId: string): Promise<{ readonly resumedAtUs: number }>;
+
+  /** Ends the process and forgets the VM. Of an unknown VM: nothing to do. */
+  destroy(vmId: string, options: { readonly deleteVolumes: boolean }): Promise<void>;
+  deleteVolume(pool: string, volume: string): Promise<void>;
+
+  /** What the guest wrote to its console: the last 64 KiB. */
+  console(vmId: string): Promise<string>;
+  /** The guest of a simulated VM; undefined where guests are real. */
+  simulatedGuest?(vmId: string): SimulatedGuest;
+  /** A VM's process ended by itself. */
+  onExit(listener: (exit: { readonly vmId: string; readonly lastWords: string }) => void): () => void;
+  /** Lets go of every VM; they run on. */
+  close(): Promise<void>;
+}

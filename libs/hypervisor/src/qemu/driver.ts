@@ -1,0 +1,266 @@
+import { createConnection } from 'node:net';
+import { readFile } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
+import { topologyHash } from '@chrysalis/contracts';
+import type { Device, Image, Topology } from '@chrysalis/contracts';
+import type * as port from '../driver.ts';
+import { HypervisorError } from '../errors.ts';
+import { assertMigratableCpu, assertVersionedMachine, initialTopology } from '../shape.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import { readConsole } from './console.ts';
+import { readFacts } from './facts.ts';
+import { Fleet } from './fleet.ts';
+import type { Exit } from './fleet.ts';
+import * as hotplug from './hotplug.ts';
+import type { BootImage } from './launch.ts';
+import { awaitIncoming, continueVm, listen, migrate } from './migration.ts';
+import { lastWords } from './process.ts';
+import { Networks } from './tap.ts';
+import type { Network } from './tap.ts';
+import type { Vm } from './vm.ts';
+import { Volumes } from './volumes.ts';
+import type { Pool } from './volumes.ts';
+
+export type QemuConfig = {
+  /** Records, sockets and logs of this host's VMs. One driver at a time. */
+  readonly stateDir: string;
+  /** Where other hosts reach this one: targets listen there. */
+  readonly address: string;
+  readonly pools: Readonly<Record<string, Pool>>;
+  readonly networks: Readonly<Record<string, Network>>;
+  /** The files of an image in this host's store. */
+  readonly resolveImage: (image: Image) => Promise<BootImage>;
+  readonly accelerator?: 'kvm' | 'tcg';
+  readonly qemu?: string;
+  /** New volumes come with a file system labelled with the disk's id, where mkfs.ext4 is at hand; else blank. */
+  readonly fileSystem?: 'ext4' | 'none';
+};
+
+/** Real VMs: one QEMU process each, which outlives this process. */
+export class QemuDriver implements port.HypervisorDriver {
+  private readonly config: QemuConfig;
+  private readonly qemu: string;
+  private readonly volumes: Volumes;
+  private readonly networks: Networks;
+  private readonly fleet: Fleet;
+  private read: Promise<port.DriverFacts> | undefined;
+
+  constructor(config: QemuConfig) {
+    this.config = config;
+    this.qemu = config.qemu ?? 'qemu-system-x86_64';
+    this.volumes = new Volumes(config.pools, this.qemu, config.fileSystem ?? 'ext4');
+    this.networks = new Networks(config.networks);
+    this.fleet = new Fleet(config.stateDir, { volumes: this.volumes, networks: this.networks });
+  }
+
+  facts(): Promise<port.DriverFacts> {
+    this.read ??= this.readFacts();
+    this.read.catch(() => (this.read = undefined));
+    return this.read;
+  }
+
+  private async readFacts(): Promise<port.DriverFacts> {
+    const accelerator = this.config.accelerator ?? (await chooseAccelerator(this.qemu));
+    const { version, cpuModels, cpuBlockers, machineTypes } = await readFacts(this.qemu, accelerator);
+    const { names: storagePools } = this.volumes;
+    return {
+      driver: 'qemu',
+      accelerator,
+      hypervisorVersion: version,
+      cpuModels,
+      cpuBlockers,
+      machineTypes,
+      storagePools,
+      networks: this.networks.names,
+    };
+  }
+
+  boot(spec: port.BootSpec): Promise<port.Shaped> {
+    return this.fleet.gate(spec.vmId, async () => {
+      const existing = this.fleet.find(spec.vmId);
+      if (existing) return this.bootAgain(existing, spec.uuid);
+      const topology = initialTopology(spec);
+      const made: Topology['disks'] = [];
+      try {
+        for (const disk of topology.disks) if (await this.volumes.ensure(disk)) made.push(disk);
+        const vm = await this.fleet.create(spec.vmId, 'runner', topology, await this.how(topology, false), async (v) => {
+          await continueVm(v.qmp);
+        });
+        return vm.shaped;
+      } catch (error) {
+        for (const disk of made) await this.volumes.delete(disk.pool, disk.volume);
+        throw error;
+      }
+    });
+  }
+
+  private async bootAgain(vm: Vm, uuid: string): Promise<port.Shaped> {
+    if (vm.topology.uuid !== uuid || vm.record.role !== 'runner' || !vm.alive)
+      throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role, or ended`, { role: vm.record.role });
+    return vm.exclusive(() => vm.verified(vm.topology));
+  }
+
+  private async how(topology: Topology, incoming: boolean): Promise<{ qemu: string; accelerator: 'kvm' | 'tcg'; image: BootImage; incoming: boolean }> {
+    const { accelerator, cpuModels, cpuBlockers } = await this.facts();
+    assertMigratableCpu(topology.cpuModel);
+    assertVersionedMachine(topology.machine);
+    if (!cpuModels.includes(topology.cpuModel))
+      throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${topology.cpuModel}`, {
+        missing: cpuBlockers[topology.cpuModel] ?? 'unknown model',
+      });
+    const image = await this.config.resolveImage(topology.image);
+    return { qemu: this.qemu, accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg', image, incoming };
+  }
+
+  async adopt(): Promise<port.VmStatus[]> {
+    const vms = await this.fleet.adopt();
+    return Promise.all(vms.map((vm) => this.status(vm.vmId)));
+  }
+
+  list(): readonly string[] {
+    return this.fleet.list();
+  }
+
+  async status(vmId: string): Promise<port.VmStatus> {
+    const vm = this.fleet.get(vmId);
+    const { role, process, topology, topologyHash: hash } = vm.record;
+    const common = { vmId, role, topology, topologyHash: hash, migrating: vm.migrating !== undefined };
+    const answer = vm.connected
+      ? await vm.qmp.execute<{ status: string; running: boolean }>('query-status').catch(() => undefined)
+      : undefined;
+    if (answer && process) return { ...common, state: answer.status, running: answer.running, pid: process.pid };
+    if (vm.alive) return { ...common, state: 'unknown', running: false, pid: process!.pid };
+    return { ...common, state: 'gone', running: false, lastWords: await lastWords(vm.files.words) };
+  }
+
+  topology(vmId: string): Promise<port.Shaped> {
+    const vm = this.fleet.get(vmId);
+    return vm.mutex.run(() => vm.explained(() => vm.verified(vm.topology)));
+  }
+
+  async plug(vmId: string, device: Device): Promise<port.Shaped> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(() => hotplug.plug(vm, device));
+  }
+  async unplug(vmId: string, device: port.DeviceRef, deadlineMs: number): Promise<port.Shaped> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(() => hotplug.unplug(vm, device, deadlineMs));
+  }
+  async resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<port.Shaped> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(() => hotplug.resizeDisk(vm, disk, sizeMiB));
+  }
+  async plugSerialPort(vmId: string, serialPort: port.SerialPortSpec): Promise<port.Shaped> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(() => hotplug.plugSerialPort(vm, serialPort));
+  }
+  async unplugSerialPort(vmId: string, id: string, deadlineMs: number): Promise<port.Shaped> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(() => hotplug.unplugSerialPort(vm, id, deadlineMs));
+  }
+
+  /** Where a serial port's socket is, for a client that connects by itself. */
+  serialSocket(vmId: string, id: string): string {
+    const vm = this.fleet.get(vmId);
+    if (vm.topology.serialPorts.some((p) => p.id === id)) return vm.files.socket(`port-${id}`);
+    throw new HypervisorError('hypervisor.device_unknown', `No serial port ${id}`, { id });
+  }
+  async openSerialPort(vmId: string, id: string): Promise<Duplex> {
+    const socket = createConnection(this.serialSocket(vmId, id));
+    await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
+    return socket;
+  }
+
+  prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
+    return this.fleet.gate(vmId, async () => {
+      if (topologyHash(topology) !== hash)
+        throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', { said: hash, is: topologyHash(topology) });
+      const existing = this.fleet.find(vmId);
+      if (existing) return this.prepareAgain(existing, hash);
+      let migrationAddress = '';
+      await this.fleet.create(vmId, 'incoming', topology, await this.how(topology, true), async (vm) => {
+        migrationAddress = await listen(vm.qmp, this.config.address);
+        await vm.save({ migrationAddress });
+      });
+      return { migrationAddress };
+    });
+  }
+
+  private prepareAgain(vm: Vm, hash: string): { migrationAddress: string } {
+    const { role, migrationAddress, topologyHash: recorded } = vm.record;
+    if (role === 'incoming' && recorded === hash && migrationAddress && vm.alive) return { migrationAddress };
+    throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, { role, topologyHash: recorded });
+  }
+
+  async migrate(vmId: string, request: port.MigrateRequest): Promise<port.MigrateOutcome> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(async () => {
+      const running = migrate(vm, request);
+      vm.migrating = running.catch(() => undefined);
+      try {
+        return await running;
+      } finally {
+        vm.migrating = undefined;
+      }
+    });
+  }
+
+  async cancelMigration(vmId: string): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    if (!vm.migrating) return;
+    await vm.qmp.execute('migrate_cancel');
+    await vm.migrating;
+  }
+
+  async resume(vmId: string): Promise<{ resumedAtUs: number }> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(async () => {
+      const { role, resumedAtUs: before } = vm.record;
+      if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
+      if (role !== 'incoming') throw new HypervisorError('hypervisor.not_ready', `${vmId} was not prepared as a target here`, { role });
+      await awaitIncoming(vm.qmp, 5_000);
+      const resumedAtUs = await continueVm(vm.qmp);
+      // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
+      const announce = { initial: 50, max: 550, rounds: 5, step: 100 };
+      void vm.qmp.execute('announce-self', announce).catch(() => undefined);
+      await vm.save({ role: 'runner', resumedAtUs });
+      return { resumedAtUs };
+    });
+  }
+
+  async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(async () => {
+      const { status } = await vm.qmp.execute<{ status: string }>('query-status');
+      if (vm.record.role !== 'runner' || !['postmigrate', 'paused'].includes(status))
+        throw new HypervisorError('hypervisor.not_ready', `${vmId} was not given away: it is ${status}`, { state: status, role: vm.record.role });
+      return { resumedAtUs: await continueVm(vm.qmp) };
+    });
+  }
+
+  destroy(vmId: string, { deleteVolumes }: { deleteVolumes: boolean }): Promise<void> {
+    return this.fleet.gate(vmId, async () => {
+      const vm = this.fleet.find(vmId);
+      if (!vm) return;
+      await this.fleet.destroy(vm);
+      if (!deleteVolumes) return;
+      for (const disk of vm.topology.disks) if (!disk.readOnly) await this.volumes.delete(disk.pool, disk.volume);
+    });
+  }
+  deleteVolume(pool: string, volume: string): Promise<void> {
+    return this.volumes.delete(pool, volume);
+  }
+
+  async console(vmId: string): Promise<string> {
+    const vm = this.fleet.get(vmId);
+    return vm.connected ? readConsole(vm) : readFile(vm.files.console, 'utf8').catch(() => '');
+  }
+
+  onExit(listener: (exit: Exit) => void): () => void {
+    return this.fleet.onExit(listener);
+  }
+
+  async close(): Promise<void> {
+    this.fleet.close();
+  }
+}

@@ -1,0 +1,131 @@
+import { topologyHash } from '@chrysalis/contracts';
+import type { Topology } from '@chrysalis/contracts';
+import { HypervisorError } from '../errors.ts';
+import { Mutex } from '../mutex.ts';
+import { followLateUnplugs } from './hotplug.ts';
+import { connect, launch, tearDown } from './launch.ts';
+import type { Launch } from './launch.ts';
+import { differences } from './observe.ts';
+import { lastWords } from './process.ts';
+import { processOf, readRecord, recordedVms, VmFiles } from './state.ts';
+import type { VmRecord } from './state.ts';
+import { Vm } from './vm.ts';
+import type { HostParts } from './vm.ts';
+
+export type Exit = { readonly vmId: string; readonly lastWords: string };
+
+/** The VMs of this host, in memory and in the state directory. */
+export class Fleet {
+  private readonly vms = new Map<string, Vm>();
+  private readonly gates = new Map<string, Mutex>();
+  private readonly listeners = new Set<(exit: Exit) => void>();
+  private readonly stateDir: string;
+  private readonly parts: HostParts;
+
+  constructor(stateDir: string, parts: HostParts) {
+    this.stateDir = stateDir;
+    this.parts = parts;
+  }
+
+  list(): string[] {
+    return [...this.vms.keys()].sort();
+  }
+  find(vmId: string): Vm | undefined {
+    return this.vms.get(vmId);
+  }
+  get(vmId: string): Vm {
+    const vm = this.vms.get(vmId);
+    if (!vm) throw new HypervisorError('hypervisor.vm_unknown', `No VM ${vmId} on this host`, { vmId });
+    return vm;
+  }
+
+  /** Making and unmaking a VM, one at a time per id. */
+  gate<T>(vmId: string, work: () => Promise<T>): Promise<T> {
+    let gate = this.gates.get(vmId);
+    if (!gate) this.gates.set(vmId, (gate = new Mutex()));
+    return gate.run(work);
+  }
+
+  /** A new VM; nothing of it is left when it does not come up. */
+  async create(vmId: string, role: VmRecord['role'], topology: Topology, how: Launch, then: (vm: Vm) => Promise<void>): Promise<Vm> {
+    const files = new VmFiles(this.stateDir, vmId);
+    files.make();
+    const vm = new Vm(files, { v: 1, vmId, role, topology, topologyHash: topologyHash(topology) }, this.parts);
+    try {
+      await vm.save({});
+      await vm.explained(async () => {
+        await launch(vm, how);
+        await then(vm);
+      });
+    } catch (error) {
+      await tearDown(vm);
+      throw error;
+    }
+    this.vms.set(vmId, vm);
+    this.follow(vm);
+    return vm;
+  }
+
+  /** Every VM of the state directory that we do not hold yet. One whose process is gone is kept, so that it can be told and destroyed. */
+  async adopt(): Promise<Vm[]> {
+    for (const vmId of recordedVms(this.stateDir)) await this.gate(vmId, () => this.adoptOne(vmId));
+    return [...this.vms.values()];
+  }
+
+  private async adoptOne(vmId: string): Promise<void> {
+    if (this.vms.has(vmId)) return;
+    const files = new VmFiles(this.stateDir, vmId);
+    const record = readRecord(files);
+    // We died before the first record: no QEMU was started.
+    if (!record) return files.remove();
+    const { process: _, ...rest } = record;
+    const process = processOf(files, record);
+    const vm = new Vm(files, process ? { ...rest, process } : rest, this.parts);
+    this.vms.set(vmId, vm);
+    if (!process) return;
+    await connect(vm);
+    await vm.save({ process });
+    await this.acceptDrift(vm);
+    this.follow(vm);
+  }
+
+  /** While nobody looked a guest may have let go of a device (a late unplug): what QEMU shows is so. */
+  private async acceptDrift(vm: Vm): Promise<void> {
+    const actual = await vm.observed();
+    if (topologyHash(actual) !== vm.record.topologyHash && differences(vm.topology, actual).length > 0) await vm.saveTopology(actual);
+  }
+
+  private follow(vm: Vm): void {
+    followLateUnplugs(vm);
+    void vm.qmp.closed.then(async () => {
+      if (vm.ending || vm.alive || this.vms.get(vm.vmId) !== vm) return;
+      const words = await lastWords(vm.files.words);
+      for (const listener of this.listeners) listener({ vmId: vm.vmId, lastWords: words });
+    });
+  }
+
+  destroy(vm: Vm): Promise<void> {
+    // A migration holds the VM's mutex until its process ends: the process first, then what is left.
+    vm.ending = true;
+    const now = vm.migrating ? vm.end() : Promise.resolve(true);
+    return now.then(() =>
+      vm.mutex.run(async () => {
+        await tearDown(vm);
+        this.vms.delete(vm.vmId);
+      }),
+    );
+  }
+
+  onExit(listener: (exit: Exit) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  close(): void {
+    for (const vm of this.vms.values()) {
+      vm.ending = true;
+      vm.detach();
+    }
+    this.vms.clear();
+  }
+}

@@ -1,0 +1,207 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MigrateOutcome, MigrateRequest, MigrationProgress, MigrationStatistics } from '../driver.ts';
+import { HypervisorError, hasCode } from '../errors.ts';
+import type { QmpClient, QmpEvent } from '../qmp.ts';
+import { locked } from './devices.ts';
+import { StallDetector } from '../stall.ts';
+import type { Vm } from './vm.ts';
+
+type Info = {
+  status?: string;
+  'error-desc'?: string;
+  'total-time'?: number;
+  downtime?: number;
+  ram?: {
+    total: number;
+    remaining: number;
+    transferred: number;
+    'dirty-pages-rate': number;
+    mbps: number;
+    'dirty-sync-count': number;
+  };
+  'socket-address'?: { type: string; host: string; port: string }[];
+};
+
+const MiB = 1024 * 1024;
+const NO_DEADLINE_MS = 2_000_000_000;
+const ENDS = new Set(['completed', 'failed', 'cancelled']);
+const status = (event: QmpEvent): string => String(event.data['status']);
+
+/**
+ * Without `return-path` a source says `completed` while its target dies in loading the devices. `late-block-activate`: the
+ * target takes the disks when it is continued, not before, so that a source may be taken back as long as no one runs.
+ */
+const capabilities = (qmp: QmpClient, target: boolean): Promise<unknown> => {
+  const on = ['events', 'return-path', 'validate-uuid', ...(target ? ['late-block-activate'] : [])];
+  return qmp.execute('migrate-set-capabilities', { capabilities: on.map((capability) => ({ capability, state: true })) });
+};
+
+/** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
+export const listen = async (qmp: QmpClient, host: string): Promise<string> => {
+  await capabilities(qmp, true);
+  const bracketed = host.includes(':') ? `[${host}]` : host;
+  await qmp.execute('migrate-incoming', { uri: `tcp:${bracketed}:0` });
+  const info = await qmp.execute<Info>('query-migrate');
+  const port = info['socket-address']?.[0]?.port;
+  if (!port) throw new HypervisorError('hypervisor.migration_failed', 'QEMU does not say where it listens');
+  return `tcp:${bracketed}:${port}`;
+};
+
+export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateOutcome> => {
+  const { qmp } = vm;
+  const before = await qmp.execute<{ status: string; running: boolean }>('query-status');
+  if (!['running', 'paused'].includes(before.status))
+    throw new HypervisorError('hypervisor.not_ready', `A VM in state ${before.status} cannot be migrated`, { state: before.status });
+
+  let stoppedAtUs = 0;
+  const off = qmp.on((event) => {
+    if (event.event === 'STOP') stoppedAtUs = event.atUs;
+  });
+  const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(status(e)), NO_DEADLINE_MS);
+  const watch = new Watch(qmp, request);
+  try {
+    const refused = await start(qmp, request);
+    if (refused) return { outcome: 'failed', cause: refused, running: before.running };
+    watch.begin();
+    const event = await end.promise;
+    watch.stop();
+    if (status(event) === 'completed')
+      return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
+    return { outcome: 'failed', cause: await cause(qmp, status(event), watch.reason), running: await runsAgain(qmp, before.running) };
+  } finally {
+    watch.stop();
+    end.cancel();
+    off();
+  }
+};
+
+/** A refusal before anything was sent, or nothing. */
+const start = async (qmp: QmpClient, { address, limits, signal }: MigrateRequest): Promise<HypervisorError | undefined> => {
+  if (signal?.aborted) return new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
+  try {
+    await capabilities(qmp, false);
+    await qmp.execute('migrate-set-parameters', {
+      'downtime-limit': limits.downtimeLimitMs,
+      'max-bandwidth': limits.maxBandwidthMiBps * MiB,
+    });
+    await qmp.execute('migrate', { uri: address });
+    return undefined;
+  } catch (error) {
+    if (!hasCode(error, 'hypervisor.qmp_refused')) throw error;
+    return new HypervisorError('hypervisor.migration_failed', error.message, { ...error.detail, address });
+  }
+};
+
+const cause = async (qmp: QmpClient, ended: string, reason: HypervisorError | undefined): Promise<HypervisorError> => {
+  if (reason && ended === 'cancelled') return reason;
+  if (ended === 'cancelled') return new HypervisorError('hypervisor.migration_cancelled', 'The migration was cancelled');
+  const info = await qmp.execute<Info>('query-migrate').catch((): Info => ({}));
+  const why = info['error-desc'] ?? 'the target did not take the stream; see its last words';
+  return new HypervisorError('hypervisor.migration_failed', `The migration failed: ${why}`, { qemu: info['error-desc'] });
+};
+
+/** QEMU continues a source whose migration failed; where it did not, we do. Its answer counts, not our command's. */
+const runsAgain = async (qmp: QmpClient, wasRunning: boolean): Promise<boolean> => {
+  if (!wasRunning) return false;
+  const until = performance.now() + 5_000;
+  for (let i = 0; ; i++) {
+    const { running, status: state } = await qmp.execute<{ running: boolean; status: string }>('query-status');
+    if (running) return true;
+    if (performance.now() > until) throw new HypervisorError('hypervisor.not_ready', `The source stays ${state} after a failed migration`, { state });
+    if (i >= 10) await qmp.execute('cont').catch(() => undefined);
+    await sleep(10);
+  }
+};
+
+const statistics = async (qmp: QmpClient): Promise<MigrationStatistics> => {
+  const info = await qmp.execute<Info>('query-migrate').catch((): Info => ({}));
+  return {
+    totalMs: info['total-time'] ?? 0,
+    qemuDowntimeMs: info.downtime ?? 0,
+    transferredBytes: info.ram?.transferred ?? 0,
+    iterations: info.ram?.['dirty-sync-count'] ?? 0,
+  };
+};
+
+/** Reads progress beside the migration, and cancels it when it stalls or the caller says so. The end is not its business. */
+class Watch {
+  reason: HypervisorError | undefined;
+  private readonly qmp: QmpClient;
+  private readonly request: MigrateRequest;
+  private readonly stall: StallDetector;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly aborted = (): void => void this.cancel(new HypervisorError('hypervisor.migration_cancelled', 'Cancelled on request'));
+
+  constructor(qmp: QmpClient, request: MigrateRequest) {
+    this.qmp = qmp;
+    this.request = request;
+    this.stall = new StallDetector(request.stallMs);
+  }
+
+  begin(): void {
+    this.request.signal?.addEventListener('abort', this.aborted, { once: true });
+    if (this.request.signal?.aborted) this.aborted();
+    this.timer = setInterval(() => void this.look(), this.request.progressEveryMs ?? 200);
+  }
+
+  stop(): void {
+    clearInterval(this.timer);
+    this.request.signal?.removeEventListener('abort', this.aborted);
+  }
+
+  private async look(): Promise<void> {
+    const info = await this.qmp.execute<Info>('query-migrate').catch(() => undefined);
+    if (!info?.status || ENDS.has(info.status)) return;
+    const progress = toProgress(info);
+    this.request.onProgress?.(progress);
+    const stalledMs = this.stall.see(progress.bytesRemaining, performance.now());
+    if (stalledMs === undefined) return;
+    const detail = { ...progress, stalledMs };
+    await this.cancel(new HypervisorError('hypervisor.migration_stalled', `No progress for ${Math.round(stalledMs)} ms`, detail));
+  }
+
+  private async cancel(reason: HypervisorError): Promise<void> {
+    this.reason ??= reason;
+    await this.qmp.execute('migrate_cancel').catch(() => undefined);
+  }
+}
+
+const toProgress = (info: Info): MigrationProgress => ({
+  phase: info.status ?? 'unknown',
+  bytesTotal: info.ram?.total ?? 0,
+  // Before the first pass QEMU has not counted yet and says 0.
+  bytesRemaining: info.ram?.remaining || (info.ram?.transferred ? 0 : (info.ram?.total ?? 0)),
+  bytesTransferred: info.ram?.transferred ?? 0,
+  dirtyPagesPerSecond: info.ram?.['dirty-pages-rate'] ?? 0,
+  mbps: info.ram?.mbps ?? 0,
+  at: new Date().toISOString(),
+});
+
+/** Continues a paused VM and answers with QEMU's own time of it. */
+export const continueVm = async (qmp: QmpClient): Promise<number> => {
+  const resumed = qmp.waitFor('RESUME', () => true, 10_000);
+  try {
+    await qmp.execute('cont').catch((error: unknown) => Promise.reject(locked(error)));
+    return (await resumed.promise).atUs;
+  } finally {
+    resumed.cancel();
+  }
+};
+
+/** The stream is in: `inmigrate` turns to `paused`. A `cont` before that would run the VM at the stream's end, fence or no fence. */
+export const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise<void> => {
+  const arrived = qmp.waitFor('MIGRATION', (e) => ENDS.has(status(e)), deadlineMs);
+  try {
+    const { status: state } = await qmp.execute<{ status: string }>('query-status');
+    if (state === 'paused') return;
+    if (state !== 'inmigrate') throw new HypervisorError('hypervisor.not_ready', `The target is ${state}`, { state });
+    await arrived.promise.catch((error: unknown) => {
+      if (hasCode(error, 'hypervisor.qmp_timeout')) throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state });
+      throw error;
+    });
+    const after = await qmp.execute<{ status: string }>('query-status');
+    if (after.status !== 'paused') throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
+  } finally {
+    arrived.cancel();
+  }
+};

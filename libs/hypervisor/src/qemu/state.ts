@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import type { Topology } from '@chrysalis/contracts';
+import { identify, isAlive, kill } from './process.ts';
+import type { ProcessId } from './process.ts';
+
+/** What a host remembers of a VM: enough to find its process again, to describe it, and to take it down. */
+export type VmRecord = {
+  readonly v: 1;
+  readonly vmId: string;
+  readonly role: 'runner' | 'incoming';
+  readonly topology: Topology;
+  readonly topologyHash: string;
+  readonly process?: ProcessId;
+  readonly migrationAddress?: string;
+  /** When this VM began to run here after a migration; QEMU's clock. */
+  readonly resumedAtUs?: number;
+};
+
+/** The longest path a unix socket can have is 107 bytes. */
+const MAX_SOCKET_PATH = 107;
+
+/** `<state dir>/vms/<vm id>/`: vm.json, qemu.pid, words (QEMU's stderr), console.log, and the sockets. */
+export class VmFiles {
+  readonly dir: string;
+  readonly record: string;
+  readonly pidFile: string;
+  readonly words: string;
+  readonly console: string;
+  private readonly sockets: string;
+
+  constructor(stateDir: string, vmId: string) {
+    this.dir = join(stateDir, 'vms', encodeURIComponent(vmId));
+    this.record = join(this.dir, 'vm.json');
+    this.pidFile = join(this.dir, 'qemu.pid');
+    this.words = join(this.dir, 'words');
+    this.console = join(this.dir, 'console.log');
+    const roomForName = this.dir.length + 48 <= MAX_SOCKET_PATH;
+    this.sockets = roomForName ? this.dir : join(tmpdir(), `chy-${createHash('sha256').update(this.dir).digest('hex').slice(0, 16)}`);
+  }
+
+  make(): void {
+    mkdirSync(this.dir, { recursive: true, mode: 0o700 });
+    mkdirSync(this.sockets, { recursive: true, mode: 0o700 });
+  }
+
+  /** Names of up to 40 characters fit as they are, longer ones by their hash. */
+  socket(name: string): string {
+    const short = name.length <= 40 ? name : createHash('sha256').update(name).digest('hex').slice(0, 40);
+    return join(this.sockets, `${short}.sock`);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.sockets, { recursive: true, force: true });
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** Whole or not at all, and on the disk when this returns. */
+export const writeRecord = async (files: VmFiles, record: VmRecord): Promise<void> => {
+  const temporary = `${files.record}.new`;
+  const file = await open(temporary, 'w', 0o600);
+  try {
+    await file.writeFile(JSON.stringify(record));
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(temporary, files.record);
+};
+
+export const readRecord = (files: VmFiles): VmRecord | undefined => {
+  try {
+    return JSON.parse(readFileSync(files.record, 'utf8')) as VmRecord;
+  } catch {
+    return undefined;
+  }
+};
+
+/** The record's process, or, when we died between the start and the record, the one that QEMU's pid file names. */
+export const processOf = (files: VmFiles, record: VmRecord): ProcessId | undefined => {
+  if (record.process) return isAlive(record.process) ? record.process : undefined;
+  try {
+    const id = identify(Number(readFileSync(files.pidFile, 'utf8').trim()));
+    const ours = id && readFileSync(`/proc/${id.pid}/cmdline`, 'utf8').includes(files.pidFile);
+    return ours ? id : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+export const recordedVms = (stateDir: string): string[] => {
+  try {
+    return readdirSync(join(stateDir, 'vms')).map((name) => decodeURIComponent(basename(name)));
+  } catch {
+    return [];
+  }
+};
+
+/** Ends every QEMU of a state directory and removes what it left there: for a demo's end, and after a kill -9. Volumes stay. */
+export const sweepStateDir = async (stateDir: string): Promise<{ killed: number }> => {
+  let killed = 0;
+  for (const vmId of recordedVms(stateDir)) {
+    const files = new VmFiles(stateDir, vmId);
+    const record = readRecord(files) ?? { v: 1 as const, vmId, role: 'runner' as const, topology: undefined!, topologyHash: '' };
+    const process = processOf(files, record);
+    if (process && (await kill(process))) killed++;
+    await files.remove();
+  }
+  return { killed };
+};

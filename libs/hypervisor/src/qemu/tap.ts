@@ -1,0 +1,53 @@
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { HypervisorError } from '../errors.ts';
+
+/** `bridge`: a tap on that bridge, so that VMs reach each other and the outside at L2. `isolated`: a NIC that leads nowhere. */
+export type Network = { readonly kind: 'bridge'; readonly bridge: string } | { readonly kind: 'isolated' };
+
+const run = promisify(execFile);
+/** Interface names have at most 15 characters. The same NIC has the same name always: making it twice makes one. */
+export const tapName = (vmId: string, nic: string): string => `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
+
+export class Networks {
+  private readonly networks: Readonly<Record<string, Network>>;
+
+  constructor(networks: Readonly<Record<string, Network>>) {
+    this.networks = networks;
+  }
+
+  get names(): string[] {
+    return Object.keys(this.networks).sort();
+  }
+
+  find(name: string): Network {
+    const network = this.networks[name];
+    if (!network) throw new HypervisorError('hypervisor.network_unknown', `No network ${name} on this host`, { network: name, networks: this.names });
+    return network;
+  }
+
+  netdev(vmId: string, network: string, nic: string): Record<string, unknown> {
+    const { kind } = this.find(network);
+    if (kind === 'isolated') return { type: 'hubport', hubid: Number.parseInt(tapName(vmId, nic).slice(8), 16) % 1_000_000 };
+    return { type: 'tap', ifname: tapName(vmId, nic), script: 'no', downscript: 'no' };
+  }
+
+  async attach(vmId: string, network: string, nic: string): Promise<void> {
+    const found = this.find(network);
+    if (found.kind === 'isolated') return;
+    const tap = tapName(vmId, nic);
+    try {
+      if (!existsSync(`/sys/class/net/${tap}`)) await run('ip', ['tuntap', 'add', 'dev', tap, 'mode', 'tap']);
+      await run('ip', ['link', 'set', 'dev', tap, 'master', found.bridge, 'up']);
+    } catch (error) {
+      await this.detach(vmId, nic);
+      throw new HypervisorError('hypervisor.network_unknown', `No tap on bridge ${found.bridge}: ${String(error)}`, { network, bridge: found.bridge });
+    }
+  }
+
+  async detach(vmId: string, nic: string): Promise<void> {
+    await run('ip', ['link', 'delete', 'dev', tapName(vmId, nic)]).catch(() => undefined);
+  }
+}

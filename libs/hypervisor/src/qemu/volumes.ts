@@ -1,0 +1,112 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Topology } from '@chrysalis/contracts';
+import { HypervisorError } from '../errors.ts';
+import type { QmpClient } from '../qmp.ts';
+import { withToolQemu } from './tool.ts';
+
+/** A pool is a directory. `shared`: the hosts of the fleet see the same directory, so that a VM moves without its disks. */
+export type Pool = { readonly directory: string; readonly shared: boolean };
+type Disk = Pick<Topology['disks'][number], 'id' | 'pool' | 'volume' | 'format' | 'sizeMiB' | 'readOnly'>;
+
+const MiB = 1024 * 1024;
+const run = promisify(execFile);
+/** Debian keeps it where users without privilege don't look. */
+const MKFS = ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'].find((path) => existsSync(path));
+
+export class Volumes {
+  private readonly pools: Readonly<Record<string, Pool>>;
+  private readonly qemu: string;
+  private readonly fileSystem: 'ext4' | 'none';
+
+  constructor(pools: Readonly<Record<string, Pool>>, qemu: string, fileSystem: 'ext4' | 'none') {
+    this.pools = pools;
+    this.qemu = qemu;
+    this.fileSystem = fileSystem;
+  }
+
+  get names(): string[] {
+    return Object.keys(this.pools).sort();
+  }
+
+  path(pool: string, volume: string): string {
+    const found = this.pools[pool];
+    if (!found) throw new HypervisorError('hypervisor.pool_unknown', `No storage pool ${pool} on this host`, { pool, pools: this.names });
+    // The contract allows dots in a volume's name; it is one name and never a path.
+    if (!/^[A-Za-z0-9._-]{1,128}$/.test(volume) || volume === '.' || volume === '..')
+      throw new HypervisorError('hypervisor.volume_missing', `${volume} is not the name of a volume`);
+    return join(found.directory, volume);
+  }
+
+  assertThere(disk: Disk): void {
+    const path = this.path(disk.pool, disk.volume);
+    if (!existsSync(path))
+      throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool} of this host`, { disk: disk.id });
+  }
+
+  /** True when it was made now. A volume that is there keeps its content: a disk that is plugged again has its data. */
+  async ensure(disk: Disk): Promise<boolean> {
+    const path = this.path(disk.pool, disk.volume);
+    if (existsSync(path)) return false;
+    if (disk.readOnly) this.assertThere(disk);
+    await mkdir(this.pools[disk.pool]!.directory, { recursive: true });
+    // Made beside and renamed: a volume is never seen half made. The pid keeps two hosts on one shared pool apart.
+    const temporary = `${path}.new-${process.pid}`;
+    try {
+      await this.make(disk, temporary);
+      await rename(temporary, path);
+      return true;
+    } catch (error) {
+      if (error instanceof HypervisorError) throw error;
+      throw new HypervisorError('hypervisor.volume_failed', `Volume ${disk.volume} could not be made: ${String(error)}`, { disk: disk.id });
+    } finally {
+      await rm(temporary, { force: true });
+      await rm(`${temporary}.raw`, { force: true });
+    }
+  }
+
+  async delete(pool: string, volume: string): Promise<void> {
+    await rm(this.path(pool, volume), { force: true });
+  }
+
+  private async make(disk: Disk, path: string): Promise<void> {
+    const raw = disk.format === 'raw' ? path : `${path}.raw`;
+    const file = await open(raw, 'w', 0o600);
+    await file.truncate(disk.sizeMiB * MiB);
+    await file.close();
+    const formatted = this.fileSystem === 'ext4' && MKFS !== undefined;
+    if (formatted) await run(MKFS, ['-q', '-F', '-L', disk.id.slice(0, 16), raw]);
+    if (disk.format === 'qcow2') await withToolQemu(this.qemu, 'tcg', (qmp) => toQcow2(qmp, raw, path, disk.sizeMiB * MiB, formatted));
+  }
+}
+
+/** There may be no qemu-img on a host: QEMU itself makes the image and copies what is not zero. */
+const toQcow2 = async (qmp: QmpClient, raw: string, path: string, size: number, copy: boolean): Promise<void> => {
+  await job(qmp, 'blockdev-create', { 'job-id': 'file', options: { driver: 'file', filename: path, size: 0 } });
+  await qmp.execute('blockdev-add', { driver: 'file', 'node-name': 'target-file', filename: path });
+  const options = { driver: 'qcow2', file: 'target-file', size, 'lazy-refcounts': false };
+  await job(qmp, 'blockdev-create', { 'job-id': 'qcow2', options });
+  if (!copy) return;
+  await qmp.execute('blockdev-add', { driver: 'qcow2', 'node-name': 'target', file: 'target-file' });
+  await qmp.execute('blockdev-add', { driver: 'raw', 'node-name': 'source', file: { driver: 'file', filename: raw } });
+  await job(qmp, 'blockdev-backup', { 'job-id': 'copy', device: 'source', target: 'target', sync: 'full', 'auto-dismiss': false });
+  await qmp.execute('blockdev-del', { 'node-name': 'target' });
+};
+
+const job = async (qmp: QmpClient, command: string, args: { 'job-id': string } & Record<string, unknown>): Promise<void> => {
+  const id = args['job-id'];
+  const concluded = qmp.waitFor('JOB_STATUS_CHANGE', (e) => e.data['id'] === id && e.data['status'] === 'concluded', 60_000);
+  try {
+    await qmp.execute(command, args);
+    await concluded.promise;
+  } finally {
+    concluded.cancel();
+  }
+  const jobs = await qmp.execute<{ id: string; error?: string }[]>('query-jobs');
+  const error = jobs.find((j) => j.id === id)?.error;
+  await qmp.execute('job-dismiss', { id });
+  if (error) throw new HypervisorError('hypervisor.volume_failed', `${command}: ${error}`);
+};

@@ -1,0 +1,152 @@
+import { freePort, memoryMiBOf, portsInUse, vcpusOf } from '@chrysalis/contracts';
+import type { Device, Topology } from '@chrysalis/contracts';
+import type { BootSpec, SerialPortSpec } from './driver.ts';
+import { HypervisorError } from './errors.ts';
+
+export const DEFAULT_MACHINE = 'pc-q35-7.2';
+export const ROOT_PORTS = 8;
+export const DIMM_SLOTS = 4;
+export const MAX_SERIAL_NR = 7;
+export const GUEST_AGENT_PORT: SerialPortSpec = { id: 'qga', nr: 1, name: 'org.qemu.guest_agent.0' };
+const UNSAFE_MODELS = new Set(['max', 'host', 'base']);
+
+export const assertMigratableCpu = (model: string): void => {
+  if (UNSAFE_MODELS.has(model) || !/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(model))
+    throw new HypervisorError('hypervisor.cpu_model_unsafe', `A VM with CPU model ${model} may not survive a migration`, { model });
+};
+
+/** `pc-q35-7.2`, never the alias `q35`: an alias means another machine on another QEMU. */
+export const assertVersionedMachine = (machine: string): void => {
+  if (!/^pc-q35-[0-9]+\.[0-9]+$/.test(machine))
+    throw new HypervisorError('hypervisor.machine_unsupported', `${machine} is not a versioned q35 machine type`, { machine });
+};
+
+export const volumeName = (vmId: string, disk: string): string => `${vmId.replaceAll(/[^A-Za-z0-9._-]/g, '_')}.${disk}.qcow2`.slice(-128);
+
+/** The hardware a VM of this type starts with. */
+export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, machine = DEFAULT_MACHINE }: BootSpec): Topology => {
+  assertVersionedMachine(machine);
+  assertMigratableCpu(spec.cpuModel);
+  const devices = spec.disks.length + nics.length;
+  if (devices > ROOT_PORTS)
+    throw new HypervisorError('hypervisor.no_free_port', `${devices} devices and ${ROOT_PORTS} root ports`, { devices });
+  const disks = spec.disks.map(({ id, sizeMiB }, port) => ({
+    id,
+    port,
+    serial: id.slice(0, 20),
+    sizeMiB,
+    format: 'qcow2' as const,
+    pool,
+    volume: volumeName(vmId, id),
+    readOnly: false,
+  }));
+  return {
+    uuid,
+    machine,
+    cpuModel: spec.cpuModel,
+    vcpus: { boot: spec.vcpus.now, max: Math.max(spec.vcpus.max, spec.vcpus.now), plugged: [] },
+    memory: { bootMiB: spec.memoryMiB.now, slots: DIMM_SLOTS, maxMiB: Math.max(spec.memoryMiB.max, spec.memoryMiB.now), dimms: [] },
+    rootPorts: ROOT_PORTS,
+    disks,
+    nics: nics.map(({ id, mac, network }, i) => ({ id, port: disks.length + i, mac, network })),
+    serialPorts: [GUEST_AGENT_PORT],
+    image,
+  };
+};
+
+/**
+ * A DIMM's slot is the number its id ends with, so that a target puts it at the same address whatever was plugged
+ * and unplugged before. QEMU's own choice, the first fit, depends on that history, and nothing would notice.
+ */
+export const dimmSlot = (t: Topology, id: string): number => {
+  const digits = /([0-9]{1,9})$/.exec(id)?.[1];
+  return t.memory.slots === 0 ? -1 : Number(digits ?? 0) % t.memory.slots;
+};
+
+type Found = { kind: Device['kind']; id: string };
+export const findDevice = (t: Topology, { kind, id }: Found): Device | undefined => {
+  const list = { cpu: t.vcpus.plugged, memory: t.memory.dimms, disk: t.disks, nic: t.nics }[kind];
+  const found = list.find((d) => d.id === id);
+  return found && ({ kind, ...found } as Device);
+};
+
+export const sameDevice = (a: Device, b: Device): boolean =>
+  Object.keys(a).length === Object.keys(b).length &&
+  Object.entries(a).every(([key, value]) => value === (b as Record<string, unknown>)[key]);
+
+/** Throws where the hardware has no room. QEMU 7.2 itself takes a second device on a root port, where no guest looks for it. */
+export const assertRoom = (t: Topology, d: Device): void => {
+  switch (d.kind) {
+    case 'cpu':
+      return assertCore(t, d.coreId);
+    case 'memory':
+      return assertDimm(t, d.id, d.sizeMiB);
+    case 'disk':
+    case 'nic':
+      return assertPort(t, d.port);
+  }
+};
+
+const assertCore = (t: Topology, coreId: number): void => {
+  const taken = coreId < t.vcpus.boot || t.vcpus.plugged.some((c) => c.coreId === coreId);
+  if (taken || coreId >= t.vcpus.max || vcpusOf(t) >= t.vcpus.max)
+    throw new HypervisorError('hypervisor.no_free_cpu', `Core ${coreId} is taken, or beyond the ${t.vcpus.max} this VM can have`, { coreId });
+};
+
+const assertDimm = (t: Topology, id: string, sizeMiB: number): void => {
+  const slot = dimmSlot(t, id);
+  const owner = t.memory.dimms.find((d) => dimmSlot(t, d.id) === slot);
+  const detail = { slot, owner: owner?.id, maxMiB: t.memory.maxMiB };
+  if (owner || slot < 0) throw new HypervisorError('hypervisor.no_free_memory', `The DIMM slot of ${id} is taken`, detail);
+  if (sizeMiB % 2 !== 0) throw new HypervisorError('hypervisor.no_free_memory', 'Memory comes in multiples of 2 MiB', detail);
+  if (memoryMiBOf(t) + sizeMiB > t.memory.maxMiB)
+    throw new HypervisorError('hypervisor.no_free_memory', `More than the ${t.memory.maxMiB} MiB this VM can have`, detail);
+};
+
+const assertPort = (t: Topology, port: number): void => {
+  if (port >= t.rootPorts || freePort(t) === undefined)
+    throw new HypervisorError('hypervisor.no_free_port', `Root port ${port}: this VM has ${t.rootPorts}`, { port, rootPorts: t.rootPorts });
+  if (portsInUse(t).has(port)) throw new HypervisorError('hypervisor.port_in_use', `Root port ${port} has a device`, { port });
+};
+
+export const assertSerialRoom = (t: Topology, port: SerialPortSpec): void => {
+  if (port.nr > MAX_SERIAL_NR || t.serialPorts.some((p) => p.nr === port.nr))
+    throw new HypervisorError('hypervisor.no_free_serial', `Serial port number ${port.nr} is taken, or above ${MAX_SERIAL_NR}`, { port });
+};
+
+/** True when there is something to plug; false when this very device is there. */
+export const assertPlug = (t: Topology, device: Device): boolean => {
+  const present = findDevice(t, device);
+  if (!present) {
+    assertRoom(t, device);
+    return true;
+  }
+  if (sameDevice(present, device)) return false;
+  throw new HypervisorError('hypervisor.device_conflict', `There is another ${device.kind} ${device.id}`, { present, requested: device });
+};
+
+/** True when there is something to unplug; false when it is gone already. What a VM was booted with has no id to unplug by. */
+export const assertUnplug = (t: Topology, device: Found): boolean => findDevice(t, device) !== undefined;
+
+export const assertSerialPlug = (t: Topology, port: SerialPortSpec): boolean => {
+  const present = t.serialPorts.find((p) => p.id === port.id);
+  if (!present) {
+    assertSerialRoom(t, port);
+    return true;
+  }
+  if (present.nr === port.nr && present.name === port.name) return false;
+  throw new HypervisorError('hypervisor.device_conflict', `There is another serial port ${port.id}`, { present, requested: port });
+};
+
+/** True when the disk is to grow, false when it has the size. */
+export const assertResize = (t: Topology, disk: string, sizeMiB: number): boolean => {
+  const present = t.disks.find((d) => d.id === disk);
+  if (!present) throw new HypervisorError('hypervisor.device_unknown', `No disk ${disk}`, { disk });
+  if (sizeMiB < present.sizeMiB || present.readOnly)
+    throw new HypervisorError('hypervisor.disk_shrink_refused', `Disk ${disk} has ${present.sizeMiB} MiB: it does not become ${sizeMiB}`, {
+      sizeMiB: present.sizeMiB,
+      requestedMiB: sizeMiB,
+      readOnly: present.readOnly,
+    });
+  return sizeMiB > present.sizeMiB;
+};

@@ -1,0 +1,1 @@
+export type SimulatedGuest = { x: 1 };
