@@ -81,7 +81,7 @@ export const WorkflowCancel = z.object({ workflowIds: z.array(Id).max(1000), rea
 export type WorkflowCancel = z.infer<typeof WorkflowCancel>;
 
 /** Text that is to arrive as it is, whatever `${…}` it holds: `$${` stands for `${` in an input. */
-export const literal = (text: string): string => text.replaceAll('${', '$${');
+export const literal = (text: string): string => text.replaceAll('${', () => '$${');
 
 export const Action = z.enum(['run', 'compensate']);
 export type Action = z.infer<typeof Action>;
