@@ -1,1 +1,15 @@
-export {};
+export * from './characterisation.ts';
+export { compileMove, type CompiledMove, type MoveInput } from './compile/compile-move.ts';
+export { compileQuery, type QueryInput } from './compile/compile-query.ts';
+export * from './difference.ts';
+export * from './feasibility.ts';
+export * from './figures.ts';
+export * from './from-option.ts';
+export * from './known.ts';
+export * from './migration.ts';
+export { supportedMethods } from './option-verdict.ts';
+export * from './options.ts';
+export * from './options-query.ts';
+export * from './plan.ts';
+export * from './template.ts';
+export * from './template-faults.ts';

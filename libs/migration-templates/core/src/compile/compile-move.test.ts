@@ -1,0 +1,162 @@
+import { describe, expect, test } from '@jest/globals';
+import { allTasks, memoryMiBOf, vcpusOf, WorkflowDefinition, type TemplateSpec, type TemplateStep } from '@chrysalis/contracts';
+import { templateFromOption } from '../from-option.ts';
+import { large, largeType, small, smallType, topology, vm } from '../testing-fixtures.ts';
+import { compileMove, type MoveInput } from './compile-move.ts';
+
+const script = (name: string, undo?: string): TemplateStep => ({ kind: 'guest-script', name, script: 'echo ${HOME}', timeoutMs: 5000, ...(undo ? { undo } : {}) });
+const option = { targetType: largeType.ref, move: true, method: 'pre-copy' as const, newResources: 'expose' as const, augmentation: [] };
+const spec = (change: Partial<typeof option> = {}, post: TemplateStep[] = [script('announce')]): TemplateSpec =>
+  templateFromOption({ ...option, ...change }, smallType.ref, small, large, { preMigration: [script('quiesce', 'echo back')], postMigration: post });
+const input = (change: Partial<MoveInput> = {}): MoveInput => ({
+  migrationId: 'mig-1',
+  moveId: 'mov-1',
+  template: { ref: { name: 'grow', version: 1 }, spec: spec() },
+  vm: vm(),
+  target: { hostId: 'h2', spec: large },
+  guest: true,
+  ...change,
+});
+const graph = (i: MoveInput) => {
+  const { definition } = compileMove(i);
+  const refs = (x: unknown): string[] => [...JSON.stringify(x).matchAll(/\$\{tasks\.([a-z0-9-]+)\./g)].map((m) => m[1]!);
+  const before = new Map(definition.tasks.map((t) => [t.name, new Set([...(t.after ?? []), ...refs(t.input)])]));
+  const waitsFor = (name: string, other: string): boolean => [...before.get(name)!].some((b) => b === other || waitsFor(b, other));
+  return { definition, waitsFor, task: (name: string) => definition.tasks.find((t) => t.name === name)! };
+};
+const byName = (definition: WorkflowDefinition) => definition.tasks.map((t) => t.name);
+
+describe('small to large on another host', () => {
+  const { definition, waitsFor, task } = graph(input());
+
+  test('every section, in the words of the architecture', () => {
+    WorkflowDefinition.parse(definition);
+    expect(byName(definition)).toEqual([
+      'hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'guest-facts',
+      'quiesce',
+      'unplug-extra', 'record-unplugged',
+      'prepare-target', 'transfer', 'confirm-target', 'switch-over',
+      'plug-cpus', 'plug-memory', 'grow-data', 'record-plugged',
+      'online-cpus', 'online-memory', 'grow-filesystem-data', 'announce',
+      'verify-guest', 'release-source', 'swap-holds', 'change-type', 'end-move',
+    ]); // prettier-ignore
+    expect(new Set(definition.tasks.map((t) => t.section)).size).toBe(7);
+  });
+  test('what does not depend runs side by side', () => {
+    for (const name of ['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'guest-facts']) expect(task(name).after).toBeUndefined();
+    expect(waitsFor('prepare-target', 'quiesce')).toBe(false);
+    expect(waitsFor('prepare-target', 'unplug-extra')).toBe(false);
+    expect(waitsFor('plug-memory', 'plug-cpus')).toBe(false);
+    expect(waitsFor('plug-cpus', 'switch-over')).toBe(false);
+    expect(waitsFor('online-cpus', 'plug-memory')).toBe(false);
+  });
+  test('and what depends waits', () => {
+    for (const [later, earlier] of [
+      ['quiesce', 'preflight-target'], ['unplug-extra', 'quiesce'], ['prepare-target', 'hold-target'], ['prepare-target', 'begin-move'],
+      ['transfer', 'prepare-target'], ['transfer', 'record-unplugged'], ['confirm-target', 'transfer'], ['switch-over', 'confirm-target'],
+      ['plug-cpus', 'confirm-target'], ['record-plugged', 'switch-over'], ['record-plugged', 'grow-data'], ['online-cpus', 'plug-cpus'],
+      ['announce', 'grow-filesystem-data'], ['announce', 'online-memory'], ['verify-guest', 'announce'], ['release-source', 'verify-guest'],
+      ['release-source', 'switch-over'], ['release-source', 'record-plugged'], ['swap-holds', 'release-source'], ['end-move', 'swap-holds'], ['end-move', 'change-type'],
+    ] as const) expect([later, earlier, waitsFor(later, earlier)]).toEqual([later, earlier, true]); // prettier-ignore
+  });
+  test('all before the transfer can be undone, nothing after it', () => {
+    const compensations = Object.fromEntries(definition.tasks.flatMap((t) => (t.compensation ? [[t.name, t.compensation.kind]] : [])));
+    expect(compensations).toEqual({
+      'hold-target': 'allocation.release',
+      'begin-move': 'vm.end-move',
+      quiesce: 'guest.run-script',
+      'unplug-extra': 'host.plug',
+      'record-unplugged': 'vm.record-topology',
+      'prepare-target': 'host.discard-target',
+    });
+    expect(definition.tasks.filter((t) => t.pointOfNoReturn).map((t) => t.name)).toEqual(['transfer']);
+  });
+  test('the source does its part at the old epoch, the target at the new one', () => {
+    for (const t of definition.tasks.filter((x) => x.route.mode === 'direct')) {
+      const executor = (t.route as { executor: string }).executor;
+      const raised = t.input['epoch'] === '${tasks.begin-move.output.newEpoch}';
+      if (t.section === 'prepare') expect(raised).toBe(false);
+      else expect([t.name, raised]).toEqual([t.name, executor === 'host:h2']);
+    }
+  });
+  test('every kind is a task that exists, in its group, with every field given', () => {
+    const known = new Map(Object.values(allTasks).map((c) => [c.kind as string, c]));
+    for (const t of definition.tasks)
+      for (const run of [t, ...(t.compensation ? [t.compensation] : [])]) {
+        const contract = known.get(run.kind)!;
+        expect(contract.group).toBe(run.route.group);
+        const problems = contract.input.safeParse(run.input).error?.issues.map((i) => i.path[0]) ?? [];
+        expect(problems.filter((field) => !JSON.stringify(run.input[String(field)] ?? null).includes('${'))).toEqual([]);
+      }
+  });
+  test('a script arrives as it was written', () => {
+    expect(task('quiesce').input['script']).toBe('echo $${HOME}');
+  });
+  test('the guest must show what the type says', () => {
+    expect(task('verify-guest').input['expect']).toEqual({
+      bootId: '${tasks.guest-facts.output.facts.bootId}',
+      vcpus: 2,
+      memoryMiB: 1024,
+      disks: [{ serial: 'data', minBytes: 512 * 1_048_576 }],
+      macs: ['52:54:00:00:00:00'],
+    });
+  });
+});
+
+test('topologies: without the NIC on the way, with all that is new in the end', () => {
+  const { moved, final } = compileMove(input()).params as { moved: ReturnType<typeof topology>; final: ReturnType<typeof topology> };
+  expect(moved.nics.map((n) => n.id)).toEqual(['main']);
+  expect([vcpusOf(moved), memoryMiBOf(moved)]).toEqual([1, 512]);
+  expect([vcpusOf(final), memoryMiBOf(final), final.disks[0]!.sizeMiB]).toEqual([2, 1024, 512]);
+  expect(final.vcpus.plugged).toEqual([{ id: 'cpu1', coreId: 1 }]);
+  expect(final.memory.dimms).toEqual([{ id: 'dimm0', sizeMiB: 512 }]);
+});
+
+describe('a morph', () => {
+  const { definition, waitsFor, task } = graph(input({ template: { ref: { name: 'grow', version: 2 }, spec: spec({ move: false }) }, target: { hostId: 'h1', spec: large } }));
+  test('stays on its host and moves nothing', () => {
+    expect(byName(definition).filter((n) => ['preflight-target', 'prepare-target', 'transfer', 'switch-over', 'release-source'].includes(n))).toEqual([]);
+    for (const t of definition.tasks) if (t.route.mode === 'direct') expect(t.route.executor).toBe('host:h1');
+  });
+  test('can be undone until it grows a disk', () => {
+    expect(definition.tasks.filter((t) => t.pointOfNoReturn).map((t) => t.name)).toEqual(['grow-data']);
+    for (const before of ['plug-cpus', 'plug-memory', 'online-cpus', 'online-memory']) expect(waitsFor('grow-data', before)).toBe(true);
+    expect(task('plug-cpus').compensation).toMatchObject({ kind: 'host.unplug', input: { device: { kind: 'cpu', id: 'cpu1' } } });
+    expect(task('online-cpus').compensation).toMatchObject({ kind: 'guest.offline-cpus', input: { vcpus: 1 } });
+  });
+  test('without a disk to grow, until the holds are swapped', () => {
+    const target = { ...large, disks: small.disks };
+    const grow = templateFromOption({ ...option, move: false }, smallType.ref, small, target);
+    const other = graph(input({ template: { ref: { name: 'g', version: 1 }, spec: grow }, target: { hostId: 'h1', spec: target } }));
+    expect(other.definition.tasks.filter((t) => t.pointOfNoReturn).map((t) => t.name)).toEqual(['swap-holds']);
+    expect(other.waitsFor('change-type', 'swap-holds')).toBe(true);
+  });
+});
+
+test('without an agent nothing is asked of the guest', () => {
+  const same = templateFromOption({ ...option, targetType: smallType.ref }, smallType.ref, small, small);
+  const { definition, task } = graph(input({ template: { ref: { name: 'away', version: 1 }, spec: same }, target: { hostId: 'h2', spec: small }, guest: false }));
+  expect(definition.tasks.filter((t) => t.kind.startsWith('guest.'))).toEqual([]);
+  expect(byName(definition)).toEqual(['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'prepare-target', 'transfer', 'confirm-target', 'switch-over', 'release-source', 'swap-holds', 'end-move']);
+  expect(task('release-source').after).toEqual(['switch-over']);
+});
+
+test('several CPUs are several tasks; a VM half way gets only the rest', () => {
+  const target = { ...large, vcpus: { now: 4, max: 4 } };
+  const four = templateFromOption(option, smallType.ref, small, target);
+  const plugs = (i: MoveInput) => byName(compileMove(i).definition).filter((n) => n.startsWith('plug-cpus'));
+  const four1 = input({ template: { ref: { name: 'f', version: 1 }, spec: four }, target: { hostId: 'h2', spec: target } });
+  expect(plugs(four1)).toEqual(['plug-cpus-cpu1', 'plug-cpus-cpu2', 'plug-cpus-cpu3']);
+  const half = topology(small);
+  expect(plugs({ ...four1, vm: vm({ topology: { ...half, vcpus: { ...half.vcpus, plugged: [{ id: 'cpu2', coreId: 2 }] } } }) })).toEqual(['plug-cpus-cpu1', 'plug-cpus-cpu3']);
+});
+
+test('a script between steps in the guest is a barrier', () => {
+  const post: TemplateStep[] = [script('late')];
+  const made = spec({}, post);
+  const reordered = { ...made, postMigration: [made.postMigration[0]!, script('between'), ...made.postMigration.slice(1)] };
+  const { waitsFor } = graph(input({ template: { ref: { name: 'g', version: 1 }, spec: reordered } }));
+  expect(waitsFor('between', 'online-cpus')).toBe(true);
+  expect(waitsFor('online-memory', 'between')).toBe(true);
+  expect(waitsFor('late', 'online-memory')).toBe(true);
+});

@@ -1,0 +1,86 @@
+import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec, type WorkflowDefinition } from '@chrysalis/contracts';
+import type { KnownVm } from '../known.ts';
+import { namer, reservedNames } from '../names.ts';
+import { draft, output, param, type Draft } from './draft.ts';
+import { finish } from './finish.ts';
+import { hotPlug, postMigration } from './onward.ts';
+import { prepare } from './prepare.ts';
+import { shapeOf, type Shape } from './shape.ts';
+import { hotUnplug, preMigration } from './source-side.ts';
+import { deadlines } from './timings.ts';
+import { transferAndSwitch } from './transfer.ts';
+
+export type MoveInput = Readonly<{
+  migrationId: string;
+  moveId: string;
+  template: Readonly<{ ref: Ref; spec: TemplateSpec }>;
+  vm: KnownVm;
+  target: Readonly<{ hostId: string; spec: VmTypeSpec }>;
+  /** An agent in the guest answers: facts before, verification after. Without one, nothing is asked of the guest. */
+  guest: boolean;
+}>;
+
+/** What the parts of the compiler share. */
+export type Making = Readonly<{
+  input: MoveInput;
+  draft: Draft;
+  name: ReturnType<typeof namer>;
+  shape: Shape;
+  moves: boolean;
+  /** Where the VM runs after the switch-over, and at which epoch; a morph stays where and what it is. */
+  runner: Readonly<{ hostId: string; epoch: number | `\${${string}}` }>;
+  newEpoch: `\${${string}}`;
+}>;
+
+export type CompiledMove = Readonly<{ definition: WorkflowDefinition; params: Record<string, unknown> }>;
+
+/**
+ * A move as a workflow: docs/architecture.md, 'A move'. Pure. Tasks come after what they need and nothing else: the two checks, the hold,
+ * the lock and the guest's facts at once; the target is prepared beside the steps at the source; plugs go out together and the host
+ * agent takes them one by one. Topologies are worked out here and come in as params.
+ */
+export const compileMove = (input: MoveInput): CompiledMove => {
+  const { spec } = input.template;
+  const moves = spec.migration.length > 0;
+  const shape = shapeOf(input.vm.topology, spec);
+  const steps = [spec.preMigration, spec.hotUnplug, spec.migration, spec.hotPlug, spec.postMigration].flat();
+  const newEpoch = output('begin-move', 'newEpoch');
+  const making: Making = {
+    input,
+    draft: draft(),
+    name: namer([...reservedNames, ...steps.map((s) => s.name)]),
+    shape,
+    moves,
+    runner: moves ? { hostId: input.target.hostId, epoch: newEpoch } : { hostId: input.vm.hostId, epoch: input.vm.epoch },
+    newEpoch,
+  };
+  const gate = prepare(making);
+  const atSource = hotUnplug(making, preMigration(making, gate));
+  const there = moves ? transferAndSwitch(making, gate, atSource) : atSource;
+  const plugs = hotPlug(making, there);
+  postMigration(making, plugs, there);
+  const final = finish(making);
+  return {
+    definition: {
+      name: moves ? 'move' : 'morph',
+      version: 1,
+      summary: `${moves ? 'Move' : 'Morph'} ${input.vm.vmId} by ${input.template.ref.name}@${input.template.ref.version}`.slice(0, 255),
+      params: Object.fromEntries(['topology', 'moved', 'final', 'targetSpec'].map((p) => [p, { type: 'object' as const, required: true }])),
+      tasks: [...making.draft.tasks],
+      deadlineMs: deadlines.workflow,
+      output: final,
+    },
+    params: {
+      topology: shape.before,
+      moved: shape.moved,
+      final: shape.after,
+      targetSpec: input.target.spec,
+    },
+  };
+};
+
+/** Topology and hash of a stage, as inputs take them. */
+export const shaped = (m: Making, stage: 'before' | 'moved' | 'after') => ({
+  topology: param(stage === 'before' ? 'topology' : stage === 'moved' ? 'moved' : 'final'),
+  topologyHash: topologyHash(m.shape[stage]),
+});

@@ -1,0 +1,82 @@
+import { guestTasks, hostTasks, migrationTemplatesTasks, provisioningTasks, type WorkflowDefinition } from '@chrysalis/contracts';
+import { failsafe } from '../characterisation.ts';
+import type { KnownVm } from '../known.ts';
+import { draft, onHost, onService, output, undoing } from './draft.ts';
+import { deadlines, retries } from './timings.ts';
+
+export type QueryInput = Readonly<{
+  queryId: string;
+  vms: readonly KnownVm[];
+  /** The signed grant as it was registered, and the digest of the agent's package that it names. */
+  grant: Readonly<{ jws: string; package: string }>;
+  at: string;
+}>;
+
+/**
+ * Who looks into the guests, and answers: for each VM an agent is added (harmless where one is already), the new hardware recorded,
+ * the guest characterised. One VM after the other needs nothing of another: all run side by side. On failure the agents go again.
+ */
+export const compileQuery = ({ queryId, vms, grant, at }: QueryInput): { definition: WorkflowDefinition; params: Record<string, unknown> } => {
+  const d = draft();
+  const known = vms.map((vm, i) => characterise(d, vm, vms.length > 1 ? `-${i + 1}` : '', grant, at));
+  d.add(migrationTemplatesTasks.answerOptions, {
+    name: 'answer-options',
+    summary: 'Work out the options',
+    section: 'prepare',
+    route: onService('migration-templates'),
+    after: known.flat(),
+    input: { queryId },
+  });
+  return {
+    definition: { name: 'options-query', version: 1, summary: `Where can ${vms.length} VM${vms.length === 1 ? '' : 's'} go?`, params: {}, tasks: [...d.tasks], deadlineMs: 900_000 },
+    params: {},
+  };
+};
+
+const characterise = (d: ReturnType<typeof draft>, vm: KnownVm, suffix: string, grant: QueryInput['grant'], at: string): string[] => {
+  const on = { vmId: vm.vmId, epoch: vm.epoch };
+  const route = onHost(vm.hostId);
+  const section = 'prepare';
+  const added = d.add(hostTasks.addAgent, {
+    name: `add-agent${suffix}`,
+    summary: `Add the migration agent to ${vm.vmId}`,
+    section,
+    route,
+    deadlineMs: deadlines.prepare,
+    retry: retries.host,
+    input: { ...on, grant: grant.jws, package: grant.package },
+    compensation: undoing(hostTasks.removeAgent, on, route),
+  });
+  const recorded = d.add(provisioningTasks.recordTopology, {
+    name: `record-agent${suffix}`,
+    summary: 'Record the hardware the agent came with',
+    section,
+    route: onService('provisioning'),
+    input: { vmId: vm.vmId, reason: 'the migration agent was added', topology: output(added, 'topology'), topologyHash: output(added, 'topologyHash') },
+    compensation: undoing(
+      provisioningTasks.recordTopology,
+      { vmId: vm.vmId, reason: 'the migration agent was removed', topology: vm.topology, topologyHash: vm.topologyHash },
+      onService('provisioning'),
+      deadlines.service,
+    ),
+  });
+  const found = d.add(guestTasks.characterise, {
+    name: `characterise${suffix}`,
+    summary: `Find out what the guest of ${vm.vmId} can do`,
+    section,
+    route,
+    after: [added],
+    deadlineMs: deadlines.guest,
+    retry: retries.host,
+    input: on,
+  });
+  const kept = d.add(migrationTemplatesTasks.recordCharacterisation, {
+    name: `record-findings${suffix}`,
+    summary: 'Keep what was found',
+    section,
+    route: onService('migration-templates'),
+    input: { vmId: vm.vmId, characterisation: output(found, 'characterisation') },
+    compensation: undoing(migrationTemplatesTasks.recordCharacterisation, { vmId: vm.vmId, characterisation: failsafe(vm.vmId, at) }, onService('migration-templates'), deadlines.service),
+  });
+  return [recorded, kept];
+};

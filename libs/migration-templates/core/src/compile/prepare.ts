@@ -1,0 +1,82 @@
+import { amountsOf, guestTasks, hostTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
+import { shaped, type Making } from './compile-move.ts';
+import { onHost, onService, param, undoing } from './draft.ts';
+import { deadlines, retries } from './timings.ts';
+
+const section = 'prepare';
+
+/** Everything that must be so before anything is touched, all at once. Answers the names that the first change comes after. */
+export const prepare = (m: Making): string[] => {
+  const { input, draft, moves } = m;
+  const { vm, target } = input;
+  const gate = [holdTarget(m), beginMove(m)];
+  const check = (role: 'source' | 'target', hostId: string): string =>
+    draft.add(hostTasks.preflight, {
+      name: `preflight-${role}`,
+      summary: `Check the ${role} ${hostId}`,
+      section,
+      route: onHost(hostId),
+      deadlineMs: deadlines.host,
+      retry: retries.host,
+      input: { vmId: vm.vmId, epoch: vm.epoch, role, targetSpec: param('targetSpec'), ...shaped(m, role === 'source' ? 'before' : 'moved') },
+    });
+  gate.push(check('source', vm.hostId));
+  if (moves) gate.push(check('target', target.hostId));
+  if (input.guest)
+    gate.push(
+      draft.add(guestTasks.facts, {
+        name: 'guest-facts',
+        summary: 'Read what the guest has before',
+        section,
+        route: onHost(vm.hostId),
+        deadlineMs: deadlines.guest,
+        retry: retries.host,
+        input: { vmId: vm.vmId, epoch: vm.epoch },
+      }),
+    );
+  return gate;
+};
+
+const holdTarget = ({ input, draft, shape }: Making): string => {
+  const { vm, target, moveId, template } = input;
+  const consumer = { kind: 'move' as const, id: moveId };
+  const own = new Set(target.spec.disks.map((d) => d.id));
+  return draft.add(resourceAllocationTasks.place, {
+    name: 'hold-target',
+    summary: `Hold what ${template.spec.options.targetType.name} takes on ${target.hostId}`,
+    section,
+    route: onService('resource-allocation'),
+    input: {
+      consumer,
+      vmId: vm.vmId,
+      amounts: amountsOf(target.spec),
+      cpuModel: shape.moved.cpuModel,
+      traits: target.spec.requiredTraits,
+      networks: [...new Set(shape.moved.nics.map((n) => n.network))],
+      pools: [...new Set(shape.moved.disks.filter((d) => own.has(d.id)).map((d) => d.pool))],
+      machine: shape.moved.machine,
+      host: target.hostId,
+    },
+    compensation: undoing(resourceAllocationTasks.release, { consumer, vmId: vm.vmId, reason: 'the move was undone' }, onService('resource-allocation'), deadlines.service),
+  });
+};
+
+const beginMove = ({ input, draft }: Making): string => {
+  const { vm, target, moveId, template } = input;
+  return draft.add(provisioningTasks.beginMove, {
+    name: 'begin-move',
+    summary: `Lock ${vm.vmId} for this move`,
+    section,
+    route: onService('provisioning'),
+    input: {
+      vmId: vm.vmId,
+      moveId,
+      fromHost: vm.hostId,
+      toHost: target.hostId,
+      fromType: vm.type,
+      toType: template.spec.options.targetType,
+      expectedVersion: vm.version,
+    },
+    compensation: undoing(provisioningTasks.endMove, { vmId: vm.vmId, moveId, outcome: 'undone' }, onService('provisioning'), deadlines.service),
+  });
+};

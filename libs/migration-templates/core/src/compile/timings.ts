@@ -1,0 +1,34 @@
+import type { TaskDefinition } from '@chrysalis/contracts';
+
+type Retry = NonNullable<TaskDefinition['retry']>;
+
+/** Services answer in milliseconds; a service that restarts is back within seconds. */
+const service: Retry = { attempts: 6, backoffMs: 100, maxBackoffMs: 5_000 };
+/** After the switch-over there is no way but forward: keep trying for minutes before the move stops and names what is missing. */
+const onward: Retry = { attempts: 12, backoffMs: 200, maxBackoffMs: 30_000 };
+const undo: Retry = { attempts: 10, backoffMs: 200, maxBackoffMs: 15_000 };
+const host: Retry = { attempts: 4, backoffMs: 200, maxBackoffMs: 5_000 };
+/**
+ * The host agent is idempotent by the VM's epoch: asked again, a source that is fenced answers with the transfer it made, one that is
+ * not starts anew with its guest running. So a second attempt can neither lose the guest nor run it twice; more would only delay the undo.
+ */
+const transfer: Retry = { attempts: 3, backoffMs: 500, maxBackoffMs: 5_000 };
+
+export const retries = { service, onward, undo, host, transfer } as const;
+
+/** Milliseconds. A deadline is where waiting ends, not how long a step takes. */
+export const deadlines = {
+  service: 30_000,
+  host: 60_000,
+  plug: 90_000,
+  unplug: 60_000,
+  prepare: 120_000,
+  guest: 60_000,
+  /** The executor's own limit ends a script; this is for the way there and back. */
+  scriptMargin: 30_000,
+  workflow: 3_600_000,
+} as const;
+
+/** At least ten minutes, or ten times what sending the memory once takes at the bandwidth limit. */
+export const transferDeadlineMs = (memoryMiB: number, maxBandwidthMiBps: number): number =>
+  Math.min(43_200_000, Math.max(600_000, Math.ceil((memoryMiB / maxBandwidthMiBps) * 10_000)));

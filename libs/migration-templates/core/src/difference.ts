@@ -1,0 +1,48 @@
+import { memoryMiBOf, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+
+/** DIMMs come in blocks of this size: the memory block size of an x86 guest, below which it cannot bring memory online. */
+export const MEMORY_STEP_MIB = 128;
+
+export type Change = Readonly<{ from: number; to: number }>;
+/** What separates the hardware a VM has from the shape of a type. Devices that are of neither (an agent's disk) are left alone. */
+export type Difference = Readonly<{
+  cpus: Change;
+  memoryMiB: Change;
+  cpuModel: Readonly<{ from: string; to: string }>;
+  disksGrown: readonly Readonly<{ id: string } & Change>[];
+  disksShrunk: readonly Readonly<{ id: string } & Change>[];
+  disksRemoved: readonly string[];
+  disksAdded: readonly string[];
+  nicsRemoved: readonly string[];
+  nicsAdded: readonly string[];
+  nicsRewired: readonly string[];
+}>;
+
+/** `source` says which devices are the type's own: only those may be removed. */
+export const difference = (topology: Topology, source: VmTypeSpec, target: VmTypeSpec): Difference => {
+  const disks = new Map(topology.disks.map((d) => [d.id, d]));
+  const nics = new Map(topology.nics.map((n) => [n.id, n]));
+  const resized = target.disks.flatMap((d) => {
+    const has = disks.get(d.id);
+    return has && has.sizeMiB !== d.sizeMiB ? [{ id: d.id, from: has.sizeMiB, to: d.sizeMiB }] : [];
+  });
+  const lacks = (list: readonly { id: string }[], id: string): boolean => !list.some((x) => x.id === id);
+  return {
+    cpus: { from: vcpusOf(topology), to: target.vcpus.now },
+    memoryMiB: { from: memoryMiBOf(topology), to: target.memoryMiB.now },
+    cpuModel: { from: topology.cpuModel, to: target.cpuModel },
+    disksGrown: resized.filter((d) => d.to > d.from),
+    disksShrunk: resized.filter((d) => d.to < d.from),
+    disksRemoved: source.disks.filter((d) => disks.has(d.id) && lacks(target.disks, d.id)).map((d) => d.id),
+    disksAdded: target.disks.filter((d) => !disks.has(d.id)).map((d) => d.id),
+    nicsRemoved: source.nics.filter((n) => nics.has(n.id) && lacks(target.nics, n.id)).map((n) => n.id),
+    nicsAdded: target.nics.filter((n) => !nics.has(n.id)).map((n) => n.id),
+    nicsRewired: target.nics.filter((n) => nics.has(n.id) && nics.get(n.id)!.network !== n.network).map((n) => n.id),
+  };
+};
+
+/** Something of the target type is not there yet: what `hide` would keep from the guest. */
+export const grows = (d: Difference): boolean =>
+  d.cpus.to > d.cpus.from || d.memoryMiB.to > d.memoryMiB.from || d.disksGrown.length > 0 || d.cpuModel.from !== d.cpuModel.to;
+
+export const removes = (d: Difference): boolean => d.disksRemoved.length > 0 || d.nicsRemoved.length > 0;

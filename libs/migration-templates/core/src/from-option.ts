@@ -1,0 +1,63 @@
+import type { MigrationOption, Ref, TemplateOptions, TemplateSpec, TemplateStep, VmTypeSpec } from '@chrysalis/contracts';
+import { namer, reservedNames } from './names.ts';
+
+export type ExtraSteps = Readonly<{ preMigration?: readonly TemplateStep[]; postMigration?: readonly TemplateStep[] }>;
+export const defaultTuning: Pick<TemplateOptions, 'downtimeLimitMs' | 'maxBandwidthMiBps'> = { downtimeLimitMs: 300, maxBandwidthMiBps: 1024 };
+
+/**
+ * A template from an option that was offered: each section filled with what separates the two types. The author's scripts come first
+ * before the move, and last after it, when all that is new is there.
+ */
+export const templateFromOption = (
+  option: Pick<MigrationOption, 'targetType' | 'move' | 'method' | 'newResources' | 'augmentation'>,
+  sourceType: Ref,
+  source: VmTypeSpec,
+  target: VmTypeSpec,
+  extra: ExtraSteps = {},
+): TemplateSpec => {
+  const { preMigration = [], postMigration = [] } = extra;
+  const name = namer([...reservedNames, ...preMigration.map((s) => s.name), ...postMigration.map((s) => s.name)]);
+  const growth = option.newResources === 'expose' ? growthOf(source, target, name) : { plugs: [], guest: [] };
+  return {
+    sourceType,
+    options: {
+      targetType: option.targetType,
+      method: option.method,
+      newResources: option.newResources,
+      emulateIncompatible: false,
+      augmentation: [...option.augmentation],
+      ...defaultTuning,
+    },
+    preMigration: [...preMigration],
+    hotUnplug: [
+      ...missing(source.nics, target.nics).map((nic): TemplateStep => ({ kind: 'unplug-nic', name: name('unplug', nic), nic })),
+      ...missing(source.disks, target.disks).map((disk): TemplateStep => ({ kind: 'unplug-disk', name: name('unplug', disk), disk })),
+    ],
+    migration: option.move ? [{ kind: 'live-migration', name: name('live-migration') }] : [],
+    hotPlug: growth.plugs,
+    postMigration: [...growth.guest, ...postMigration],
+  };
+};
+
+const missing = (from: readonly { id: string }[], to: readonly { id: string }[]): string[] =>
+  from.filter((x) => !to.some((y) => y.id === x.id)).map((x) => x.id);
+
+type Growth = { plugs: TemplateStep[]; guest: TemplateStep[] };
+const growthOf = (source: VmTypeSpec, target: VmTypeSpec, name: ReturnType<typeof namer>): Growth => {
+  const out: Growth = { plugs: [], guest: [] };
+  if (target.vcpus.now > source.vcpus.now) {
+    out.plugs.push({ kind: 'plug-cpus', name: name('plug-cpus'), vcpus: target.vcpus.now });
+    out.guest.push({ kind: 'online-cpus', name: name('online-cpus'), vcpus: target.vcpus.now });
+  }
+  if (target.memoryMiB.now > source.memoryMiB.now) {
+    out.plugs.push({ kind: 'plug-memory', name: name('plug-memory'), memoryMiB: target.memoryMiB.now });
+    out.guest.push({ kind: 'online-memory', name: name('online-memory'), memoryMiB: target.memoryMiB.now });
+  }
+  for (const disk of target.disks) {
+    const before = source.disks.find((d) => d.id === disk.id);
+    if (!before || disk.sizeMiB <= before.sizeMiB) continue;
+    out.plugs.push({ kind: 'grow-disk', name: name('grow', disk.id), disk: disk.id, sizeMiB: disk.sizeMiB });
+    out.guest.push({ kind: 'grow-filesystem', name: name('grow-filesystem', disk.id), disk: disk.id });
+  }
+  return out;
+};

@@ -1,0 +1,29 @@
+import type { Amounts, HostFacts, HostState, Ref, Topology, VmTypeSpec } from '@chrysalis/contracts';
+
+/** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
+export type KnownVm = Readonly<{
+  vmId: string;
+  tenant: string;
+  type: Ref;
+  spec: VmTypeSpec;
+  hostId: string;
+  epoch: number;
+  state: 'requested' | 'running' | 'deleting';
+  /** The move that holds it, if any. */
+  moveId?: string;
+  topology: Topology;
+  topologyHash: string;
+  version: number;
+}>;
+
+export type KnownType = Readonly<{ ref: Ref; spec: VmTypeSpec }>;
+
+/** A host as its events told it. `free` may be stale: the host's own stream decides in the end. `generation` is that stream's version. */
+export type KnownHost = Readonly<{ hostId: string; facts: HostFacts; state: HostState; generation: number; free: Amounts }>;
+
+/** The newest version of each name, in the order of names. */
+export const newest = (types: readonly KnownType[]): readonly KnownType[] => {
+  const byName = new Map<string, KnownType>();
+  for (const t of types) if ((byName.get(t.ref.name)?.ref.version ?? 0) < t.ref.version) byName.set(t.ref.name, t);
+  return [...byName.values()].sort((a, b) => (a.ref.name < b.ref.name ? -1 : 1));
+};

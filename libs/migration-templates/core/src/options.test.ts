@@ -1,0 +1,110 @@
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import type { Capability, VmTypeSpec } from '@chrysalis/contracts';
+import { capabilityNames, failsafe } from './characterisation.ts';
+import { options } from './options.ts';
+import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './testing-fixtures.ts';
+
+const types = [smallType, largeType];
+const hosts = [host('h1'), host('h2')];
+const ids = (answer: ReturnType<typeof options>): string[] => answer.options.map((o) => o.id).sort();
+const codes = (answer: ReturnType<typeof options>, id: string): string[] => answer.refused.find((r) => r.id === id)!.blockers.map((b) => b.code);
+
+describe('without authorisation', () => {
+  const answer = options([vm()], types, hosts, new Map([['vm-1', failsafe('vm-1', AT)]]));
+
+  test('only what touches nothing in the guest', () => {
+    expect(ids(answer)).toEqual(['small@1/move/pre-copy/expose']);
+    expect(answer.options[0]).toMatchObject({ needsAgent: false, hosts: ['h2'], move: true });
+    expect(answer.source).toBe('failsafe');
+  });
+  test('each missing option has its reasons, with a remedy', () => {
+    expect(codes(answer, 'large@1/move/pre-copy/expose')).toEqual(Array(5).fill('option.capability_unknown'));
+    expect(codes(answer, 'small@1/move/restart/expose')).toContain('option.method_unsupported');
+    expect(codes(answer, 'small@1/morph/expose')).toContain('option.no_change');
+    for (const r of answer.refused) for (const b of r.blockers) expect(b.remedy).toBeTruthy();
+  });
+});
+
+describe('with what an agent found', () => {
+  const known = new Map([['vm-1', found('vm-1')]]);
+  test('small to large, moved or in place', () => {
+    expect(ids(options([vm()], types, hosts, known))).toEqual([
+      'large@1/morph/expose',
+      'large@1/morph/hide',
+      'large@1/move/pre-copy/expose',
+      'large@1/move/pre-copy/hide',
+      'small@1/move/pre-copy/expose',
+    ]);
+  });
+  test('an absent capability names what would add it', () => {
+    const c = found('vm-1', { 'filesystem-grow': 'absent' });
+    const addable = { ...c, capabilities: c.capabilities.map((x) => (x.name === 'filesystem-grow' ? { ...x, addableBy: 'fs-tools' } : x)) };
+    const refused = options([vm()], types, hosts, new Map([['vm-1', addable]])).refused.find((r) => r.id === 'large@1/move/pre-copy/expose')!;
+    expect(refused.blockers).toEqual([{ code: 'option.capability_absent', subject: 'vm-1', message: 'the guest lacks filesystem-grow: looked', remedy: 'deploy fs-tools under a grant' }]);
+  });
+  test('below what was there at boot there is no way', () => {
+    const big = vm({ type: largeType.ref, spec: large, topology: topology(large) });
+    const answer = options([big], types, hosts, known);
+    expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual(['option.boot_cpus_fixed', 'option.boot_memory_fixed', 'option.disk_shrink', 'option.nic_addition_unsupported']);
+  });
+  test('every reason of every host', () => {
+    const strange = host('h2', { state: 'draining', facts: facts('h2', { cpuModels: [], machineTypes: [], storagePools: [], networks: [] }), free: { vcpu: 0, memoryMiB: 0, diskMiB: 0 } });
+    expect(codes(options([vm()], types, [host('h1'), strange], known), 'small@1/move/pre-copy/expose')).toEqual([
+      'host.not_enabled',
+      'host.cpu_model_missing',
+      'host.machine_type_missing',
+      'host.network_missing',
+      'host.pool_missing',
+      ...Array(3).fill('host.capacity_exceeded'),
+    ]);
+  });
+  test('a set: one VM that cannot go keeps the option back, and says so', () => {
+    const answer = options([vm(), vm({ vmId: 'vm-2', moveId: 'mov-9' })], types, hosts, known);
+    expect(answer.source).toBe('mixed');
+    expect(answer.options).toEqual([]);
+    expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual(['vm.in_move']);
+  });
+  test('newest versions only, and the version the VM has', () => {
+    const newer = [...types, { ref: { name: 'small', version: 2 }, spec: small }, { ref: { name: 'large', version: 2 }, spec: large }];
+    const refs = new Set(ids(options([vm()], newer, hosts, known)).map((id) => id.split('/')[0]));
+    expect([...refs]).toEqual(['large@2', 'small@1', 'small@2']);
+  });
+  test('hidden growth can be exposed later, in place', () => {
+    const hidden = vm({ type: largeType.ref, spec: large, topology: { ...topology(small), nics: topology(small).nics.slice(0, 1) } });
+    expect(ids(options([hidden], [largeType], hosts, known))).toContain('large@1/morph/expose');
+  });
+});
+
+const spec = fc.record<VmTypeSpec>({
+  vcpus: fc.integer({ min: 1, max: 6 }).map((now) => ({ now, max: 8 })),
+  memoryMiB: fc.integer({ min: 1, max: 8 }).map((n) => ({ now: n * 256, max: 4096 })),
+  disks: fc.subarray([{ id: 'data', sizeMiB: 256 }, { id: 'log', sizeMiB: 512 }]),
+  nics: fc.subarray([...small.nics]),
+  cpuModel: fc.constantFrom('Westmere', 'Nehalem'),
+  requiredTraits: fc.subarray(['gpu']),
+});
+const anyHost = (id: string) =>
+  fc.record({ state: fc.constantFrom('enabled' as const, 'cordoned' as const), traits: fc.subarray(['gpu']), free: fc.integer({ min: 0, max: 8 }) }).map(({ state, traits, free }) =>
+    host(id, { state, facts: facts(id, { traits }), free: { vcpu: free, memoryMiB: free * 512, diskMiB: free * 256 } }),
+  );
+const capabilityStates = fc.array(fc.constantFrom<Capability['state']>('present', 'absent', 'unknown'), { minLength: capabilityNames.length, maxLength: capabilityNames.length });
+
+test('whatever the fleet: what is offered unauthorised is offered authorised, and each id is answered once', () => {
+  fc.assert(
+    fc.property(spec, spec, anyHost('h1'), anyHost('h2'), capabilityStates, (a, b, h1, h2, states) => {
+      const machine = vm({ spec: a, topology: topology(a) });
+      const fleet = [{ ref: machine.type, spec: a }, { ref: { name: 'other', version: 1 }, spec: b }];
+      const agent = found('vm-1', Object.fromEntries(capabilityNames.map((n, i) => [n, states[i]])));
+      const without = options([machine], fleet, [h1, h2], new Map());
+      const withAgent = options([machine], fleet, [h1, h2], new Map([['vm-1', agent]]));
+      const offered = new Set(ids(withAgent));
+      expect(ids(without).every((id) => offered.has(id))).toBe(true);
+      expect(without.options.every((o) => !o.needsAgent)).toBe(true);
+      const all = [...withAgent.options, ...withAgent.refused].map((o) => o.id);
+      expect(new Set(all).size).toBe(all.length);
+      expect(all.length).toBe(without.options.length + without.refused.length);
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,126 @@
+import { refText, type TemplateSpec, type TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
+import { MEMORY_STEP_MIB } from './difference.ts';
+import { reservedNames } from './names.ts';
+import { supportedMethods } from './option-verdict.ts';
+
+/** One fault of a template: where it is (`hotPlug.0`), a stable code, and words. */
+export type TemplateFault = Readonly<{ path: string; code: string; message: string }>;
+export const templateSections = ['preMigration', 'hotUnplug', 'migration', 'hotPlug', 'postMigration'] as const;
+export type TemplateSection = (typeof templateSections)[number];
+
+const belongs: Record<TemplateStep['kind'], readonly TemplateSection[]> = {
+  'guest-script': ['preMigration', 'postMigration'],
+  'unplug-nic': ['hotUnplug'],
+  'unplug-disk': ['hotUnplug'],
+  'live-migration': ['migration'],
+  'plug-cpus': ['hotPlug'],
+  'plug-memory': ['hotPlug'],
+  'grow-disk': ['hotPlug'],
+  'online-cpus': ['postMigration'],
+  'online-memory': ['postMigration'],
+  'grow-filesystem': ['postMigration'],
+};
+
+type Placed = Readonly<{ path: string; section: TemplateSection; step: TemplateStep }>;
+const stepsOf = (spec: TemplateSpec): Placed[] =>
+  templateSections.flatMap((section) => spec[section].map((step, i) => ({ path: `${section}.${i}`, section, step })));
+
+/**
+ * Every fault at once. `types` gives the shape of a type's version, or undefined where there is none. An empty migration section is
+ * no fault: that is a morphing template.
+ */
+export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTypeSpec | undefined): TemplateFault[] => {
+  const faults: TemplateFault[] = [];
+  const add = (path: string, code: string, message: string): void => void faults.push({ path, code, message });
+  const steps = stepsOf(spec);
+  const source = types(refText(spec.sourceType));
+  const target = types(refText(spec.options.targetType));
+  if (!source) add('sourceType', 'template.type_unknown', `there is no type ${refText(spec.sourceType)}`);
+  if (!target) add('options.targetType', 'template.type_unknown', `there is no type ${refText(spec.options.targetType)}`);
+  if (spec.migration.length > 0 && !supportedMethods.includes(spec.options.method))
+    add('options.method', 'option.method_unsupported', `hosts cannot carry out ${spec.options.method} yet`);
+  if (spec.options.emulateIncompatible) add('options.emulateIncompatible', 'template.emulation_unsupported', 'hosts cannot emulate incompatible resources yet');
+  if (spec.options.augmentation.length > 0) add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
+  nameFaults(steps, add);
+  for (const { path, section, step } of steps)
+    if (!belongs[step.kind].includes(section))
+      add(path, 'template.wrong_section', `${step.kind} belongs in ${belongs[step.kind].join(' or ')}, not in ${section}`);
+  partnerFaults(steps, add);
+  if (source && target) {
+    for (const placed of steps) deviceFaults(placed, source, target, add);
+    resultFaults(spec, steps, source, target, add);
+  }
+  return faults;
+};
+
+type Add = (path: string, code: string, message: string) => void;
+
+const nameFaults = (steps: readonly Placed[], add: Add): void => {
+  const seen = new Map<string, string>();
+  for (const { path, step } of steps) {
+    const first = seen.get(step.name);
+    if (first) add(path, 'template.name_taken', `${step.name} is the name of ${first} already`);
+    else seen.set(step.name, path);
+    if (reservedNames.includes(step.name)) add(path, 'template.name_reserved', `${step.name} is the name of a task that every move has`);
+  }
+};
+
+/** A step inside the guest that waits for a plug which the template does not have. */
+const partnerFaults = (steps: readonly Placed[], add: Add): void => {
+  const has = (test: (s: TemplateStep) => boolean): boolean => steps.some(({ step }) => test(step));
+  for (const { path, step } of steps) {
+    if (step.kind === 'online-cpus' && !has((s) => s.kind === 'plug-cpus' && s.vcpus === step.vcpus))
+      add(path, 'template.step_missing', `no step plugs CPUs up to ${step.vcpus}`);
+    if (step.kind === 'online-memory' && !has((s) => s.kind === 'plug-memory' && s.memoryMiB === step.memoryMiB))
+      add(path, 'template.step_missing', `no step plugs memory up to ${step.memoryMiB} MiB`);
+    if (step.kind === 'grow-filesystem' && !has((s) => s.kind === 'grow-disk' && s.disk === step.disk))
+      add(path, 'template.step_missing', `no step grows the disk ${step.disk}`);
+  }
+};
+
+const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
+  switch (step.kind) {
+    case 'unplug-nic':
+      if (!source.nics.some((n) => n.id === step.nic)) add(path, 'template.nic_unknown', `the source type has no NIC ${step.nic}`);
+      else if (target.nics.some((n) => n.id === step.nic)) add(path, 'template.device_needed', `the target type has the NIC ${step.nic}`);
+      return;
+    case 'unplug-disk':
+      if (!source.disks.some((d) => d.id === step.disk)) add(path, 'template.disk_unknown', `the source type has no disk ${step.disk}`);
+      else if (target.disks.some((d) => d.id === step.disk)) add(path, 'template.device_needed', `the target type has the disk ${step.disk}`);
+      return;
+    case 'grow-disk':
+    case 'grow-filesystem':
+      if (!source.disks.some((d) => d.id === step.disk) || !target.disks.some((d) => d.id === step.disk))
+        add(path, 'template.disk_unknown', `the types do not both have a disk ${step.disk}`);
+      return;
+    case 'plug-memory':
+      if ((step.memoryMiB - source.memoryMiB.now) % MEMORY_STEP_MIB !== 0)
+        add(path, 'template.memory_step', `memory is plugged in multiples of ${MEMORY_STEP_MIB} MiB`);
+      return;
+    default:
+      return;
+  }
+};
+
+/** The VM gets the target type's name in the end, so the steps must make it that; with `hide`, they must not make it more. */
+const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
+  const hide = spec.options.newResources === 'hide';
+  const reached = { vcpus: source.vcpus.now, memoryMiB: source.memoryMiB.now, disks: new Map(source.disks.map((d) => [d.id, d.sizeMiB])), left: new Set([...source.nics, ...source.disks].map((x) => x.id)) };
+  for (const { path, step } of steps) {
+    if (hide && ['plug-cpus', 'plug-memory', 'grow-disk'].includes(step.kind)) add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
+    if (step.kind === 'plug-cpus') reached.vcpus = Math.max(reached.vcpus, step.vcpus);
+    if (step.kind === 'plug-memory') reached.memoryMiB = Math.max(reached.memoryMiB, step.memoryMiB);
+    if (step.kind === 'grow-disk') reached.disks.set(step.disk, step.sizeMiB);
+    if (step.kind === 'unplug-nic') reached.left.delete(step.nic);
+    if (step.kind === 'unplug-disk') reached.left.delete(step.disk);
+  }
+  const wanted = new Set([...target.nics, ...target.disks].map((x) => x.id));
+  for (const id of reached.left) if (!wanted.has(id)) add('hotUnplug', 'template.device_left', `no step unplugs ${id}, which the target type lacks`);
+  if (hide) return;
+  const differs = (what: string, is: number, shall: number): void => {
+    if (is !== shall) add('hotPlug', 'template.result_differs', `the steps lead to ${is} ${what}, the target type has ${shall}`);
+  };
+  differs('vCPUs', reached.vcpus, target.vcpus.now);
+  differs('MiB of memory', reached.memoryMiB, target.memoryMiB.now);
+  for (const d of target.disks) differs(`MiB on disk ${d.id}`, reached.disks.get(d.id) ?? 0, d.sizeMiB);
+};
