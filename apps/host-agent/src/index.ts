@@ -1,1 +1,2 @@
-export {};
+export { startHostAgent, type HostAgent } from './agent.ts';
+export { HostAgentConfig, readConfig } from './config.ts';

@@ -45,6 +45,20 @@ export const PeerAnswer = z.discriminatedUnion('type', [
 ]);
 export type PeerAnswer = z.infer<typeof PeerAnswer>;
 
+/** How a transfer goes. On `progressTopic` it is the data of a CloudEvent of `moveProgressType`, with the host that sent it. */
+export const MoveProgress = z.object({
+  vmId: Id,
+  moveId: Id,
+  phase: z.string().max(64),
+  bytesTotal: Count,
+  bytesRemaining: Count,
+  bytesTransferred: Count,
+  dirtyPagesPerSecond: Count,
+  mbps: z.number(),
+  at: Timestamp,
+});
+export const moveProgressType = 'chrysalis.agent-gateway.move.progress.v1';
+
 export const FromHostAgent = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('hello'),
@@ -60,18 +74,7 @@ export const FromHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('report'), report: TaskReport }),
   z.object({ type: z.literal('accepted'), workflowId: Id, task: Name, attempt: Positive, token: Positive }),
   /** Telemetry, not an event: may be lost. */
-  z.object({
-    type: z.literal('progress'),
-    vmId: Id,
-    moveId: Id,
-    phase: z.string().max(64),
-    bytesTotal: Count,
-    bytesRemaining: Count,
-    bytesTransferred: Count,
-    dirtyPagesPerSecond: Count,
-    mbps: z.number(),
-    at: Timestamp,
-  }),
+  MoveProgress.extend({ type: z.literal('progress') }),
   /** Passed on unread to the other host's agent, if it is connected: the way round a cut peer link. */
   z.object({ type: z.literal('peer-request'), id: Id, toHost: Name, request: PeerRequest }),
   z.object({ type: z.literal('peer-answer'), id: Id, toHost: Name, answer: PeerAnswer }),

@@ -1,0 +1,150 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { taskKey, type FromHostAgent, type PeerAnswer, type ToHostAgent } from '@chrysalis/contracts';
+import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import type { HostAgentConfig } from './config.ts';
+import { Journal } from './durable/journal.ts';
+import { VmStates } from './durable/vm-states.ts';
+import { Executor } from './executor.ts';
+import { failpoint } from './failpoint.ts';
+import { hostFacts } from './facts.ts';
+import { GatewayLink } from './gateway-link.ts';
+import type { Guests } from './guests.ts';
+import type { Log } from './log.ts';
+import type { AskPeer, MoveDeps } from './move/deps.ts';
+import { look } from './move/look.ts';
+import { listenForPeers, PeerLinks } from './move/peer-link.ts';
+import { SourceMoves } from './move/source.ts';
+import { TargetMoves } from './move/target.ts';
+import { handlers } from './tasks/index.ts';
+
+export const AGENT_VERSION = '0.1.0';
+export type HostAgent = {
+  readonly states: VmStates;
+  readonly peerAddress: string;
+  readonly connected: () => boolean;
+  /** Lets go of everything; the VMs run on. */
+  stop(): Promise<void>;
+};
+type Given = { readonly driver: HypervisorDriver; readonly guests: Guests; readonly log: Log };
+
+/**
+ * One host's agent. In this order: what is on disk is read, running VMs are taken over, what a move left undecided is settled, and
+ * only then is the control plane asked for more.
+ */
+export const startHostAgent = async (config: HostAgentConfig, { driver, guests, log }: Given): Promise<HostAgent> => {
+  await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+  const states = await VmStates.open(join(config.stateDir, 'agent', 'vms'));
+  const journal = await Journal.open(join(config.stateDir, 'agent', 'journal'));
+  await driver.adopt();
+
+  const base: MoveDeps = { driver, states, log, now, sleep: (ms) => sleep(ms), at: (point, context) => failpoint(`host:${point}`, { ...context, hostId: config.hostId }) };
+  const peers = new PeerLinks();
+  const askPeer: AskPeer = async ({ peerAddress, host }, request, timeoutMs) => {
+    try {
+      await failpoint('host:peer-link', { hostId: config.hostId, type: request.type });
+      return await peers.ask(peerAddress, request, timeoutMs);
+    } catch (direct) {
+      return link.askPeer(host, request, timeoutMs).catch(() => Promise.reject(direct as Error));
+    }
+  };
+  const source = new SourceMoves({ ...base, askPeer, maxPauseMs: config.maxPauseMs });
+  const target = new TargetMoves({ ...base, hostId: config.hostId, patienceMs: config.targetPatienceMs });
+  const answerPeer = (request: Parameters<TargetMoves['answer']>[0]): Promise<PeerAnswer> => target.answer(request);
+  const peerServer = await listenForPeers({ host: config.address, port: config.peerPort }, answerPeer);
+
+  const facts = (): ReturnType<typeof hostFacts> => hostFacts(driver, config);
+  const tell = (frame: FromHostAgent): void => void link.send(frame);
+  const parts = { config, driver, states, source, target, guests, facts, peerAddress: () => peerServer.address, tell, now, log };
+  const executor = new Executor({
+    hostId: config.hostId,
+    handlers: handlers(parts),
+    states,
+    journal,
+    log,
+    now,
+    failpoint,
+    send: (report) => tell({ type: 'report', report }),
+  });
+  const link = new GatewayLink({
+    url: config.gatewayUrl,
+    reconnect: config.reconnect,
+    hello: async () => ({ hostId: config.hostId, agentVersion: AGENT_VERSION, token: config.token, facts: await facts(), vms: await vmsOn(states, driver) }),
+    vms: () => vmsOn(states, driver),
+    welcomed: () => journal.unacknowledged().forEach((report) => tell({ type: 'report', report })),
+    take: (frame) => take(frame, { executor, journal, tell, log }),
+    answerPeer,
+    log,
+  });
+  settle(states, source, target, log);
+  const sweep = setInterval(() => sweepTargets(states, target, log), 1_000);
+  link.start();
+  log.info({ hostId: config.hostId, peerAddress: peerServer.address, vms: states.all().length }, 'host agent is up');
+
+  return {
+    states,
+    peerAddress: peerServer.address,
+    connected: () => link.connected,
+    stop: async () => {
+      clearInterval(sweep);
+      link.stop();
+      peers.close();
+      await peerServer.close();
+      for (const { vmId } of states.all()) guests.forget(vmId);
+      await driver.close();
+      await journal.close();
+    },
+  };
+};
+
+const now = (): number => performance.timeOrigin + performance.now();
+
+type Taken = Extract<ToHostAgent, { type: 'task' | 'cancel' | 'report-ack' }>;
+const take = (frame: Taken, { executor, journal, tell, log }: { executor: Executor; journal: Journal; tell: (frame: FromHostAgent) => void; log: Log }): void => {
+  switch (frame.type) {
+    case 'task': {
+      const { workflowId, task, attempt, token } = frame.dispatch;
+      tell({ type: 'accepted', workflowId, task, attempt, token });
+      executor.take(frame.dispatch).catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
+      return;
+    }
+    case 'cancel':
+      return executor.cancel(frame.workflowId, frame.task, frame.token);
+    case 'report-ack':
+      return void journal.acknowledge(taskKey(frame)).catch((err: unknown) => log.error({ err }, 'an acknowledgement was not kept'));
+  }
+};
+
+/** What an earlier life of this agent left in the middle. It does not wait for the control plane, nor the other way round. */
+const settle = (states: VmStates, source: SourceMoves, target: TargetMoves, log: Log): void => {
+  for (const { vmId, move } of states.all()) {
+    const failed = (err: unknown): void => log.error({ vmId, err }, 'a move could not be settled');
+    if (move?.side === 'source' && move.phase !== 'resumed' && move.phase !== 'returned') source.settle(vmId).catch(failed);
+    if (move?.side === 'target') target.settle(vmId).catch(failed);
+  }
+};
+
+const sweepTargets = (states: VmStates, target: TargetMoves, log: Log): void => {
+  for (const { vmId, move, role } of states.all())
+    if (move?.side === 'target' && role !== 'none' && !(move.phase === 'running' && move.resumedAt))
+      target.settle(vmId).catch((err: unknown) => log.error({ vmId, err }, 'a target could not be settled'));
+};
+
+/** Read from the hypervisor, not from memory. */
+const vmsOn = async (states: VmStates, driver: HypervisorDriver): Promise<Extract<FromHostAgent, { type: 'heartbeat' }>['vms']> =>
+  Promise.all(
+    states.all().flatMap(({ vmId, epoch, role, topologyHash }) =>
+      role === 'none'
+        ? []
+        : [
+            look(driver, vmId).then((seen) => ({
+              vmId,
+              epoch,
+              role,
+              status: seen === 'unclear' ? 'unclear' : seen.state,
+              ...(topologyHash ? { topologyHash } : {}),
+            })),
+          ],
+    ),
+  );

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { HostFacts, Name } from '@chrysalis/contracts';
+import { z } from 'zod';
+
+/** The configuration file of a host agent; its path is the only argument of main.ts. Times are milliseconds. */
+export const HostAgentConfig = z.object({
+  hostId: Name,
+  /** Where other hosts reach this one: migration streams, disk mirrors and the peer link listen here. */
+  address: z.string().min(1).max(255),
+  place: HostFacts.shape.place,
+  traits: z.array(z.string().max(64)).max(256).default([]),
+  /** CPU models this host may offer; absent: every migration-safe one that its hypervisor can give. */
+  cpuModels: z.array(z.string().max(64)).max(512).optional(),
+  machineTypes: z.array(z.string().max(64)).max(512).optional(),
+  inventory: HostFacts.shape.inventory,
+  /** Network name -> bridge (or whatever the driver takes for it). */
+  networks: z.record(Name, z.string()),
+  /** Storage pool name -> directory. */
+  pools: z.record(Name, z.string()),
+  imageStore: z.string(),
+  packageStore: z.string(),
+  stateDir: z.string(),
+  /** `ws://address:port/v1/agents`. */
+  gatewayUrl: z.url(),
+  token: z.string().min(1).max(4096),
+  driver: z.enum(['qemu', 'simulated']),
+  accelerator: z.enum(['kvm', 'tcg', 'auto']).default('auto'),
+  peerPort: z.int().min(0).max(65_535).default(0),
+  reconnect: z.object({ minMs: z.int().positive(), maxMs: z.int().positive() }).default({ minMs: 100, maxMs: 10_000 }),
+  /** How long a guest may stand still before its fence is written; then the source takes it back. */
+  maxPauseMs: z.int().positive().default(5_000),
+  /** How long a target waits for its receipt before it gives the move up and says so. */
+  targetPatienceMs: z.int().positive().default(600_000),
+});
+export type HostAgentConfig = z.infer<typeof HostAgentConfig>;
+
+export const readConfig = (path: string): HostAgentConfig => HostAgentConfig.parse(JSON.parse(readFileSync(path, 'utf8')));

@@ -1,0 +1,72 @@
+import { Count, Id, Name, Positive, Sha256, Timestamp, Topology } from '@chrysalis/contracts';
+import { z } from 'zod';
+
+const SourceMove = z.object({
+  side: z.literal('source'),
+  moveId: Id,
+  /** The execution that began it: the same one again gets its answer, a later attempt may begin anew. */
+  taskKey: z.string(),
+  newEpoch: Positive,
+  targetHost: Name,
+  migrationAddress: z.string(),
+  peerAddress: z.string(),
+  peerToken: z.string(),
+  method: z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']),
+  downtimeLimitMs: Positive,
+  maxBandwidthMiBps: Positive,
+  startedAt: Timestamp,
+  /** Without a fence the guest is back by then, whatever the control plane says or does not say. */
+  deadlineAt: Timestamp,
+  /**
+   * transferring: the guest is this host's. fenced: it may never run here at this epoch again. resumed: the target was seen to run it.
+   * reclaimed: the target said it never will, and it runs here again. returned: the transfer failed before the fence.
+   */
+  phase: z.enum(['transferring', 'fenced', 'resumed', 'reclaimed', 'returned']),
+  fence: z.object({ epoch: Positive, fencedAt: Timestamp, stoppedAt: Timestamp, totalMs: z.number(), transferredBytes: Count }).optional(),
+  resumed: z.object({ resumedAt: Timestamp, downtimeMs: z.number() }).optional(),
+  /** Why a phase of `reclaimed` or `returned` came. */
+  cause: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+const TargetMove = z.object({
+  side: z.literal('target'),
+  moveId: Id,
+  newEpoch: Positive,
+  peerToken: z.string(),
+  migrationAddress: z.string().optional(),
+  deadlineAt: Timestamp,
+  /** waiting: paused, for the receipt. running: the receipt came. never: this host will not run this move, whatever comes. */
+  phase: z.enum(['preparing', 'waiting', 'running', 'never']),
+  resumedAt: Timestamp.optional(),
+  reason: z.string().optional(),
+});
+export type SourceMove = z.infer<typeof SourceMove>;
+export type TargetMove = z.infer<typeof TargetMove>;
+
+/** What a host durably knows of one VM. `none` is the memory of a VM that is not here any more. */
+export const VmState = z.object({
+  vmId: Id,
+  tenant: z.string(),
+  role: z.enum(['runner', 'incoming', 'fenced', 'none']),
+  /** At which this host may run the guest; while fenced, the one it was given away from. */
+  epoch: Positive,
+  /** The lowest epoch a command may carry: a reclaimed guest has a higher epoch than the control plane knows at first. */
+  floor: Positive,
+  topology: Topology.optional(),
+  topologyHash: Sha256.optional(),
+  /** Highest fencing token by workflow, newest last; tokens of different workflows are not comparable. */
+  tokens: z.array(z.object({ workflowId: Id, token: Positive })),
+  /** Tasks that began and have no report yet: these may come again with a token that is not the highest. */
+  open: z.array(z.string()),
+  move: z.discriminatedUnion('side', [SourceMove, TargetMove]).optional(),
+});
+export type VmState = z.infer<typeof VmState>;
+
+export const newVmState = (vmId: string, tenant: string, epoch: number): VmState => ({
+  vmId,
+  tenant,
+  role: 'none',
+  epoch,
+  floor: epoch,
+  tokens: [],
+  open: [],
+});

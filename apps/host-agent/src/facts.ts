@@ -1,0 +1,20 @@
+import type { HostFacts } from '@chrysalis/contracts';
+import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import type { HostAgentConfig } from './config.ts';
+
+/** What the hypervisor can do, within what this host's configuration allows. */
+export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfig): Promise<HostFacts> => {
+  const { cpuBlockers: _, ...facts } = await driver.facts();
+  const { hostId, address, place, traits, inventory, cpuModels, machineTypes } = config;
+  const within = (can: readonly string[], may: readonly string[] | undefined): string[] => can.filter((x) => may?.includes(x) ?? true).slice(0, 512);
+  return {
+    hostId,
+    address,
+    place,
+    traits,
+    inventory,
+    ...facts,
+    cpuModels: within(facts.cpuModels, cpuModels),
+    machineTypes: within(facts.machineTypes, machineTypes),
+  };
+};

@@ -1,0 +1,142 @@
+import { randomUUID } from 'node:crypto';
+import {
+  AGENT_PROTOCOL,
+  MAX_AGENT_FRAME_BYTES,
+  ToHostAgent,
+  type FromHostAgent,
+  type PeerAnswer,
+  type PeerRequest,
+} from '@chrysalis/contracts';
+import { WebSocket } from 'ws';
+import type { Log } from './log.ts';
+
+type Hello = Extract<FromHostAgent, { type: 'hello' }>;
+type Options = {
+  readonly url: string;
+  readonly reconnect: { readonly minMs: number; readonly maxMs: number };
+  readonly hello: () => Promise<Omit<Hello, 'type' | 'protocol'>>;
+  readonly vms: () => Promise<Hello['vms']>;
+  /** The gateway knows us: what waits to be said is said again now. */
+  readonly welcomed: () => void;
+  readonly take: (frame: Extract<ToHostAgent, { type: 'task' | 'cancel' | 'report-ack' }>) => void;
+  readonly answerPeer: (request: PeerRequest) => Promise<PeerAnswer>;
+  readonly log: Log;
+  readonly random?: () => number;
+};
+type Asked = { readonly done: (answer: PeerAnswer) => void };
+
+/** The agent's one connection to the control plane. Lost, it comes again, with waits that double up to a limit and differ by chance. */
+export class GatewayLink {
+  #socket: WebSocket | undefined;
+  #open = false;
+  #stopped = false;
+  #attempt = 0;
+  #retry: NodeJS.Timeout | undefined;
+  #beat: NodeJS.Timeout | undefined;
+  #seq = 0;
+  readonly #asked = new Map<string, Asked>();
+
+  constructor(private readonly options: Options) {}
+
+  start(): void {
+    void this.#connect();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#retry);
+    clearInterval(this.#beat);
+    this.#socket?.terminate();
+  }
+
+  get connected(): boolean {
+    return this.#open;
+  }
+
+  /** False: not connected, nothing was sent. Reports are on disk and go again with the next welcome; progress may be lost. */
+  send(frame: FromHostAgent): boolean {
+    if (!this.#open || this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** The way round a cut peer link. */
+  askPeer(toHost: string, request: PeerRequest, timeoutMs: number): Promise<PeerAnswer> {
+    const id = randomUUID();
+    return new Promise((done, fail) => {
+      if (!this.send({ type: 'peer-request', id, toHost, request })) return fail(new Error('the gateway is not connected'));
+      const timer = setTimeout(() => (this.#asked.delete(id), fail(new Error('no answer through the gateway'))), timeoutMs);
+      this.#asked.set(id, { done: (answer) => (clearTimeout(timer), this.#asked.delete(id), done(answer)) });
+    });
+  }
+
+  async #connect(): Promise<void> {
+    const hello = await this.options.hello();
+    if (this.#stopped) return;
+    const socket = new WebSocket(this.options.url, { maxPayload: MAX_AGENT_FRAME_BYTES, handshakeTimeout: 5_000, perMessageDeflate: false });
+    this.#socket = socket;
+    socket.on('open', () => socket.send(JSON.stringify({ type: 'hello', protocol: AGENT_PROTOCOL, ...hello } satisfies FromHostAgent)));
+    socket.on('message', (data) => this.#receive(socket, String(data as Buffer)));
+    socket.on('error', (err) => this.options.log.debug({ err }, 'gateway connection'));
+    socket.on('close', () => this.#closed(socket));
+  }
+
+  #closed(socket: WebSocket): void {
+    if (socket !== this.#socket) return;
+    if (this.#open) this.options.log.warn({}, 'the gateway is gone');
+    this.#open = false;
+    clearInterval(this.#beat);
+    if (this.#stopped) return;
+    const { minMs, maxMs } = this.options.reconnect;
+    const cap = Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt++, 20));
+    // Half fixed, half by chance: a thousand agents that lost one gateway do not come back in one moment.
+    const wait = cap / 2 + ((this.options.random ?? Math.random)() * cap) / 2;
+    this.#retry = setTimeout(() => void this.#connect(), wait);
+  }
+
+  #receive(socket: WebSocket, text: string): void {
+    let frame: ToHostAgent;
+    try {
+      frame = ToHostAgent.parse(JSON.parse(text));
+    } catch (err) {
+      this.options.log.error({ err }, 'a frame of the gateway could not be read');
+      return socket.close(1002);
+    }
+    switch (frame.type) {
+      case 'welcome':
+        return this.#welcome(socket, frame.heartbeatMs);
+      case 'refused':
+        return this.options.log.error({ cause: frame.cause }, 'the gateway refused');
+      case 'peer-answer':
+        return this.#asked.get(frame.id)?.done(frame.answer);
+      case 'peer-request':
+        return void this.#answer(frame.id, frame.fromHost, frame.request);
+      default:
+        return this.options.take(frame);
+    }
+  }
+
+  async #answer(id: string, toHost: string, request: PeerRequest): Promise<void> {
+    this.send({ type: 'peer-answer', id, toHost, answer: await this.options.answerPeer(request) });
+  }
+
+  #welcome(socket: WebSocket, heartbeatMs: number): void {
+    this.#open = true;
+    this.#attempt = 0;
+    let heard = Date.now();
+    socket.on('pong', () => (heard = Date.now()));
+    clearInterval(this.#beat);
+    this.#beat = setInterval(() => {
+      if (Date.now() - heard > 4 * heartbeatMs) return socket.terminate(); // half open: nothing comes through any more
+      socket.ping();
+      void this.#heartbeat();
+    }, heartbeatMs);
+    this.options.log.info({}, 'connected to the gateway');
+    this.options.welcomed();
+  }
+
+  async #heartbeat(): Promise<void> {
+    const vms = await this.options.vms();
+    this.send({ type: 'heartbeat', seq: ++this.#seq, at: new Date().toISOString(), vms });
+  }
+}

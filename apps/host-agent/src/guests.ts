@@ -1,0 +1,17 @@
+import type { OutputOf, TaskContract, Topology } from '@chrysalis/contracts';
+
+export type AddAgent = { readonly package: string; readonly packageFile: string; readonly grant: string };
+export type Added = { readonly topology: Topology; readonly topologyHash: string; readonly agentVersion: string };
+
+/** The guests of this host, spoken to from outside: qemu-ga, and the migration agent where one was added. */
+export interface Guests {
+  /** Resolves when the guest's own agent answers. */
+  waitUntilUp(vmId: string, deadlineMs: number): Promise<void>;
+  addAgent(vmId: string, request: AddAgent, deadlineMs: number): Promise<Added>;
+  /** Without trace; a guest that has no agent is done. */
+  removeAgent(vmId: string, deadlineMs: number): Promise<Omit<Added, 'agentVersion'>>;
+  /** Relays a command. The key is its idempotency id in the guest: what was done under it is answered, not done again. */
+  command<C extends TaskContract>(contract: C, vmId: string, input: unknown, key: string, deadlineMs: number): Promise<OutputOf<C>>;
+  /** Closes the channel: the VM is not here any more. */
+  forget(vmId: string): void;
+}

@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { createServer } from 'node:net';
+import { resolve } from 'node:path';
+import { startHostAgent } from './agent.ts';
+import { readConfig, type HostAgentConfig } from './config.ts';
+import { createDriver } from './driver.ts';
+import { createLog } from './log.ts';
+
+/** `main.ts CONFIG.json`: a plain process, one a host. Tells a parent over IPC when it is up; ends with a signal; its VMs run on. */
+const main = async (): Promise<void> => {
+  const path = process.argv[2];
+  if (!path) throw new Error('usage: main.ts CONFIG.json');
+  const config = readConfig(path);
+  await onlyOne(config);
+  const log = createLog(`host-agent:${config.hostId}`);
+  const agent = await startHostAgent(config, { ...createDriver(config), log });
+  process.send?.({ type: 'ready', peerAddress: agent.peerAddress });
+  const end = (): void => {
+    setTimeout(() => process.exit(1), 5_000).unref();
+    agent.stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
+  if (process.send) process.once('disconnect', end);
+};
+
+/** Two agents on one state directory would be two minds about one VM. An abstract socket is let go by the kernel, also after kill -9. */
+const onlyOne = ({ stateDir }: HostAgentConfig): Promise<void> =>
+  new Promise((done, fail) => {
+    const name = createHash('sha256').update(resolve(stateDir)).digest('hex').slice(0, 32);
+    const lock = createServer().unref();
+    lock.once('error', () => fail(new Error(`another host agent uses ${stateDir}`)));
+    lock.listen(`\0chrysalis-host-agent-${name}`, () => done());
+  });
+
+if (import.meta.main) await main();

@@ -1,0 +1,206 @@
+import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
+import type { SourceMove, VmState } from '../durable/vm-state.ts';
+import { bringBack, type Cause } from './bring-back.ts';
+import { iso, isoUs, TaskFailure, type AskPeer, type MoveDeps } from './deps.ts';
+import { deliverReceipt } from './receipt.ts';
+
+export type TransferResult =
+  | { readonly ok: true; readonly downtimeMs: number; readonly totalMs: number; readonly transferredBytes: number; stoppedAt: string; resumedAt: string }
+  | { readonly ok: false; readonly cause: Cause };
+export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
+type SourceDeps = MoveDeps & { readonly askPeer: AskPeer; readonly maxPauseMs: number };
+type Moving = VmState & { readonly move: SourceMove };
+
+/**
+ * The source's half of the switch-over. Each phase is on disk before the next line acts on it, so that an agent that was killed
+ * anywhere goes on from its state file: without a fence the guest is taken back, with one the receipt is repeated until answered.
+ */
+export class SourceMoves {
+  readonly #running = new Map<string, Promise<TransferResult>>();
+
+  constructor(private readonly deps: SourceDeps) {}
+
+  /** Begins the move, or joins the one that runs, or answers as the one that ended did. */
+  async transfer(vmId: string, begin: SourceMove, options: TransferOptions = {}): Promise<TransferResult> {
+    const state = await this.deps.states.update(vmId, (before) => began(vmId, before, begin));
+    if (state?.move?.side !== 'source') throw new TaskFailure('host.vm_unknown', `no ${vmId} here`);
+    return this.#once(vmId, () => this.#drive(vmId, options));
+  }
+
+  /** After a restart of the agent: what the state file says was going on. Resolves when the guest's place is decided. */
+  async settle(vmId: string): Promise<TransferResult | undefined> {
+    const move = this.deps.states.get(vmId)?.move;
+    if (move?.side !== 'source') return undefined;
+    return this.#once(vmId, () => this.#recover(vmId));
+  }
+
+  #once(vmId: string, work: () => Promise<TransferResult>): Promise<TransferResult> {
+    const running = this.#running.get(vmId);
+    if (running) return running;
+    const started = work().finally(() => this.#running.delete(vmId));
+    this.#running.set(vmId, started);
+    return started;
+  }
+
+  async #drive(vmId: string, options: TransferOptions): Promise<TransferResult> {
+    const { move } = this.#moving(vmId);
+    if (move.phase !== 'transferring') return this.#recover(vmId);
+    const unready = await this.#probe(vmId, move);
+    if (unready) return this.#returned(vmId, unready);
+    await this.#at('transfer:probed', vmId, move);
+    const outcome = await this.#migrate(vmId, move, options);
+    if (outcome.outcome === 'failed') return this.#returned(vmId, { code: outcome.cause.code, message: outcome.cause.message });
+    await this.#at('transfer:completed', vmId, move);
+    await this.#fence(vmId, outcome);
+    await this.#at('transfer:fenced', vmId, move);
+    return this.#giveAway(vmId);
+  }
+
+  /** A fenced guest is given away; every other one is brought to run here, whatever an earlier life of this agent was about to do. */
+  async #recover(vmId: string): Promise<TransferResult> {
+    const { move } = this.#moving(vmId);
+    switch (move.phase) {
+      case 'fenced':
+        return this.#giveAway(vmId);
+      case 'transferring':
+        return this.#returned(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer; the guest runs on' });
+      case 'reclaimed':
+        await bringBack(this.deps, vmId);
+        return { ok: false, cause: move.cause! };
+      default:
+        return resultOf(move);
+    }
+  }
+
+  async #probe(vmId: string, move: SourceMove): Promise<Cause | undefined> {
+    const { moveId, newEpoch, peerToken, peerAddress, targetHost: host } = move;
+    try {
+      const answer = await this.deps.askPeer({ peerAddress, host }, { type: 'probe', moveId, vmId, newEpoch, peerToken }, 3_000);
+      if (answer.type === 'waiting') return undefined;
+      if (answer.type === 'refused') return { code: answer.cause.code, message: answer.cause.message };
+      return { code: 'host.target_lost', message: answer.type === 'gone' ? answer.reason : 'the target runs this VM already' };
+    } catch (error) {
+      return { code: 'host.peer_unreachable', message: `no answer from the target's agent at ${peerAddress}: ${(error as Error).message}` };
+    }
+  }
+
+  /** Ends the attempt at the move's deadline, and earlier when the guest stands still for longer than it may. */
+  async #migrate(vmId: string, move: SourceMove, { onProgress, signal }: TransferOptions): Promise<MigrateOutcome> {
+    const abort = new AbortController();
+    const stop = (): void => abort.abort();
+    signal?.addEventListener('abort', stop, { once: true });
+    if (signal?.aborted) stop();
+    const deadline = setTimeout(stop, Math.max(0, Date.parse(move.deadlineAt) - this.deps.now()));
+    const pause = this.#watchPause(stop);
+    try {
+      return await this.deps.driver.migrate(vmId, {
+        address: move.migrationAddress,
+        limits: { downtimeLimitMs: move.downtimeLimitMs, maxBandwidthMiBps: move.maxBandwidthMiBps },
+        signal: abort.signal,
+        onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
+      });
+    } finally {
+      clearTimeout(deadline);
+      pause.end();
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  #watchPause(stop: () => void): { saw: (phase: string) => void; end: () => void } {
+    let timer: NodeJS.Timeout | undefined;
+    const end = (): void => (clearTimeout(timer), void (timer = undefined));
+    const stands = (phase: string): boolean => phase === 'pre-switchover' || phase === 'device';
+    return { saw: (phase) => (stands(phase) ? (timer ??= setTimeout(stop, this.deps.maxPauseMs)) : end()), end };
+  }
+
+  async #fence(vmId: string, outcome: Extract<MigrateOutcome, { outcome: 'completed' }>): Promise<void> {
+    const fencedAt = iso(this.deps.now());
+    await this.#change(vmId, (s) => ({
+      ...s,
+      role: 'fenced',
+      move: {
+        ...s.move,
+        phase: 'fenced',
+        fence: {
+          epoch: s.epoch,
+          fencedAt,
+          stoppedAt: isoUs(outcome.stoppedAtUs),
+          totalMs: Math.max(0, outcome.completedAtUs / 1000 - Date.parse(s.move.startedAt)),
+          transferredBytes: 0,
+        },
+      },
+    }));
+    this.#statistics.set(vmId, outcome.statistics);
+  }
+
+  /** QEMU's figures, read beside the switch-over and never in its way. */
+  readonly #statistics = new Map<string, Promise<{ totalMs: number; transferredBytes: number }>>();
+
+  async #giveAway(vmId: string): Promise<TransferResult> {
+    const { move } = this.#moving(vmId);
+    const answer = await deliverReceipt(this.deps, vmId, move);
+    await this.#at('transfer:answered', vmId, move);
+    if (answer.type === 'gone') return this.#reclaim(vmId, answer.reason);
+    const figures = await this.#statistics.get(vmId)?.catch(() => undefined);
+    this.#statistics.delete(vmId);
+    const { move: ended } = await this.#change(vmId, (s) => ({
+      ...s,
+      move: {
+        ...s.move,
+        phase: 'resumed',
+        resumed: { resumedAt: answer.resumedAt, downtimeMs: answer.downtimeMs },
+        fence: { ...s.move.fence!, ...(figures ? { totalMs: figures.totalMs, transferredBytes: figures.transferredBytes } : {}) },
+      },
+    }));
+    return resultOf(ended);
+  }
+
+  /** The target durably said that it will never run the new epoch: the guest continues here, above both. */
+  async #reclaim(vmId: string, reason: string): Promise<TransferResult> {
+    const cause = { code: 'host.target_lost', message: `the target is gone (${reason}); the guest runs on the source` };
+    const state = await this.#change(vmId, (s) => ({
+      ...s,
+      role: 'runner',
+      epoch: s.move.newEpoch + 1,
+      move: { ...s.move, phase: 'reclaimed', cause },
+    }));
+    await this.#at('transfer:reclaiming', vmId, state.move);
+    return this.#recover(vmId);
+  }
+
+  async #returned(vmId: string, cause: Cause): Promise<TransferResult> {
+    await bringBack(this.deps, vmId);
+    const { move } = await this.#change(vmId, (s) => ({ ...s, move: { ...s.move, phase: 'returned', cause } }));
+    return resultOf(move);
+  }
+
+  #moving(vmId: string): Moving {
+    const state = this.deps.states.get(vmId);
+    if (state?.move?.side !== 'source') throw new Error(`${vmId} is not in a move from here`);
+    return state as Moving;
+  }
+
+  async #change(vmId: string, change: (state: Moving) => Moving): Promise<Moving> {
+    return (await this.deps.states.update(vmId, (s) => change(s as Moving))) as Moving;
+  }
+
+  #at(point: string, vmId: string, { moveId }: SourceMove): Promise<void> {
+    return this.deps.at(point, { vmId, moveId });
+  }
+}
+
+const began = (vmId: string, before: VmState | undefined, move: SourceMove): VmState | undefined => {
+  if (before?.move?.side === 'source' && before.move.moveId === move.moveId) {
+    const again = before.move.phase === 'returned' && before.move.taskKey !== move.taskKey;
+    if (!again) return before;
+  }
+  if (before?.role !== 'runner') throw new TaskFailure('host.vm_unknown', `this host does not run ${vmId}`);
+  if (move.newEpoch <= before.epoch)
+    throw new TaskFailure('host.epoch_stale', `epoch ${move.newEpoch} is not above ${before.epoch}`, false, { epoch: before.epoch });
+  return { ...before, move };
+};
+
+const resultOf = ({ fence, resumed, cause }: SourceMove): TransferResult =>
+  fence && resumed
+    ? { ok: true, ...resumed, totalMs: fence.totalMs, transferredBytes: fence.transferredBytes, stoppedAt: fence.stoppedAt }
+    : { ok: false, cause: cause ?? { code: 'host.transfer_failed', message: 'the transfer failed' } };

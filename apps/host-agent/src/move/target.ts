@@ -1,0 +1,167 @@
+import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
+import type { PeerAnswer, PeerRequest, Topology } from '@chrysalis/contracts';
+import { hasCode, Mutex } from '@chrysalis/hypervisor';
+import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
+import { look } from './look.ts';
+import { iso, isoUs, TaskFailure, type MoveDeps } from './deps.ts';
+
+export type Prepare = {
+  readonly vmId: string;
+  readonly tenant: string;
+  readonly epoch: number;
+  readonly moveId: string;
+  readonly topology: Topology;
+  readonly topologyHash: string;
+};
+type TargetDeps = MoveDeps & { readonly hostId: string; readonly patienceMs: number };
+type Waiting = VmState & { readonly move: TargetMove };
+
+/** The target's half of the switch-over: paused until the receipt, and never to run once it said that it is gone. */
+export class TargetMoves {
+  readonly #locks = new Map<string, Mutex>();
+
+  constructor(private readonly deps: TargetDeps) {}
+
+  /** Starts the paused QEMU; again for the same move: the same answer. */
+  prepare(request: Prepare): Promise<{ migrationAddress: string; peerToken: string }> {
+    const { vmId, moveId, topology, topologyHash } = request;
+    return this.#locked(vmId, async () => {
+      const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
+      await this.deps.at('prepare:recorded', { vmId, moveId });
+      try {
+        const { migrationAddress } = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash });
+        await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', migrationAddress } }));
+        return { migrationAddress, peerToken: state.move.peerToken };
+      } catch (error) {
+        await this.#never(vmId, `it could not be started: ${(error as Error).message}`);
+        throw error;
+      }
+    });
+  }
+
+  #prepared(before: VmState | undefined, { vmId, tenant, epoch, moveId }: Prepare): VmState {
+    const known = before?.move;
+    if (known?.side === 'target' && known.moveId === moveId) {
+      if (known.phase === 'preparing' || known.phase === 'waiting') return before!;
+      throw new TaskFailure('host.epoch_stale', `this host ended its part of move ${moveId}: ${known.phase}`);
+    }
+    if (before && before.role !== 'none') throw new TaskFailure('host.vm_present', `${vmId} is on this host already, as ${before.role}`);
+    if (before && epoch < before.epoch)
+      throw new TaskFailure('host.epoch_stale', `epoch ${epoch} is below ${before.epoch}`, false, { epoch: before.epoch });
+    const move: TargetMove = {
+      side: 'target',
+      moveId,
+      newEpoch: epoch,
+      peerToken: `${this.deps.hostId}.${randomBytes(24).toString('base64url')}`,
+      deadlineAt: iso(this.deps.now() + this.deps.patienceMs),
+      phase: 'preparing',
+    };
+    return { ...(before ?? newVmState(vmId, tenant, epoch)), role: 'incoming', epoch, floor: epoch, move };
+  }
+
+  /** What the source's agent asks, by whichever way it came. */
+  async answer(request: PeerRequest): Promise<PeerAnswer> {
+    return this.#locked(request.vmId, async () => {
+      const state = this.deps.states.get(request.vmId);
+      if (!isOfMove(state, request)) return refusal('host.receipt_invalid', 'no such move here, or another token');
+      if (state.move.phase === 'never') return this.#gone(state);
+      if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
+      const seen = await look(this.deps.driver, request.vmId);
+      if (seen === 'unclear') return refusal('host.fault', 'the hypervisor does not answer');
+      if (seen.state === 'gone') return this.#gone(await this.#never(request.vmId, `its QEMU ended: ${seen.lastWords ?? 'no last words'}`));
+      return request.type === 'probe' ? { type: 'waiting' } : this.#run(request);
+    });
+  }
+
+  /** Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. */
+  async #run({ vmId, moveId, newEpoch }: PeerRequest): Promise<PeerAnswer> {
+    await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, phase: 'running' } }));
+    await this.deps.at('receipt:recorded', { vmId, moveId });
+    try {
+      const { resumedAtUs } = await this.deps.driver.resume(vmId);
+      await this.deps.at('receipt:resumed', { vmId, moveId });
+      const resumedAt = isoUs(resumedAtUs);
+      // Not in the answer's way. If it is lost, the next receipt finds the guest running, and `resume` says since when.
+      void this.#change(vmId, (s) => ({ ...s, move: { ...s.move, resumedAt } })).catch((err: unknown) =>
+        this.deps.log.error({ vmId, err }, 'the time of the switch-over was not recorded'),
+      );
+      return this.#resumed(newEpoch, resumedAt);
+    } catch (error) {
+      if (hasCode(error, 'hypervisor.not_ready', 'hypervisor.migrating')) return { type: 'waiting' };
+      this.deps.log.warn({ vmId, moveId, err: error }, 'the guest could not be continued');
+      return refusal('host.resume_failed', (error as Error).message); // the receipt comes again, and what is so is looked at again
+    }
+  }
+
+  /** Ends the waiting QEMU. Refused when the guest runs here: then there is nothing to discard. */
+  discard(vmId: string, moveId: string): Promise<void> {
+    return this.#locked(vmId, async () => {
+      const move = this.deps.states.get(vmId)?.move;
+      if (move?.side !== 'target' || move.moveId !== moveId) return; // never prepared here, or another move's by now
+      if (move.phase === 'running') throw new TaskFailure('host.target_runs', `${vmId} was switched over to this host`);
+      await this.#never(vmId, 'the move was given up');
+    });
+  }
+
+  /** After a restart, and now and then: continue what was recorded as ours, end what waited too long or is gone. */
+  async settle(vmId: string): Promise<void> {
+    await this.#locked(vmId, async () => {
+      const state = this.deps.states.get(vmId);
+      if (state?.move?.side !== 'target') return;
+      const { phase, deadlineAt, newEpoch, moveId, resumedAt } = state.move;
+      if (phase === 'never') return this.#clear(vmId);
+      if (phase === 'running' && !resumedAt) return void (await this.#settleRunning(vmId, newEpoch, moveId, state.move.peerToken));
+      if (phase === 'running') return;
+      const seen = await look(this.deps.driver, vmId);
+      if (phase === 'waiting' && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
+      else if (this.deps.now() > Date.parse(deadlineAt)) await this.#never(vmId, 'no receipt came in time');
+    });
+  }
+
+  async #settleRunning(vmId: string, newEpoch: number, moveId: string, peerToken: string): Promise<void> {
+    const seen = await look(this.deps.driver, vmId);
+    if (seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended in the switch-over');
+    else await this.#run({ type: 'probe', vmId, moveId, newEpoch, peerToken });
+  }
+
+  /** The promise never to run this move is on disk before anything of it is taken down, and before anyone is told. */
+  async #never(vmId: string, reason: string): Promise<Waiting> {
+    const state = await this.#change(vmId, (s) => ({ ...s, role: 'none', move: { ...s.move, phase: 'never', reason: reason.slice(0, 500) } }));
+    await this.deps.at('target:never', { vmId, moveId: state.move.moveId });
+    await this.#clear(vmId);
+    return state;
+  }
+
+  async #clear(vmId: string): Promise<void> {
+    await this.deps.driver.destroy(vmId, { deleteVolumes: true });
+  }
+
+  async #gone(state: Waiting): Promise<PeerAnswer> {
+    await this.#clear(state.vmId); // an agent that died after its promise may have left the QEMU behind
+    return { type: 'gone', newEpoch: state.move.newEpoch, reason: state.move.reason ?? 'unknown' };
+  }
+
+  #resumed(newEpoch: number, resumedAt: string): PeerAnswer {
+    return { type: 'resumed', newEpoch, resumedAt, at: isoUs(this.deps.now() * 1000) };
+  }
+
+  async #change(vmId: string, change: (state: Waiting) => Waiting): Promise<Waiting> {
+    return (await this.deps.states.update(vmId, (s) => change(s as Waiting))) as Waiting;
+  }
+
+  #locked<T>(vmId: string, work: () => Promise<T>): Promise<T> {
+    const lock = this.#locks.get(vmId) ?? new Mutex();
+    this.#locks.set(vmId, lock);
+    return lock.run(work);
+  }
+}
+
+const isOfMove = (state: VmState | undefined, request: PeerRequest): state is Waiting =>
+  state?.move?.side === 'target' &&
+  state.move.moveId === request.moveId &&
+  state.move.newEpoch === request.newEpoch &&
+  sameSecret(state.move.peerToken, request.peerToken);
+
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+const sameSecret = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b));
+const refusal = (code: string, message: string): PeerAnswer => ({ type: 'refused', cause: { code, message: message.slice(0, 2000) } });

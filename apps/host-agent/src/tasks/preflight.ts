@@ -1,0 +1,77 @@
+import { freemem } from 'node:os';
+import { statfs } from 'node:fs/promises';
+import { hostTasks, memoryMiBOf, topologyHash as hashOf, type Blocker, type HostFacts, type InputOf, type Topology } from '@chrysalis/contracts';
+import type { Handler } from '../executor.ts';
+import { look } from '../move/look.ts';
+import { handler, notBelow, type Parts } from './parts.ts';
+
+type Input = InputOf<typeof hostTasks.preflight>;
+
+/** Every blocker at once; changes nothing. */
+export const preflight = (parts: Parts): Handler =>
+  handler(hostTasks.preflight, notBelow, async (input) => {
+    const facts = await parts.facts();
+    const blockers = input.role === 'source' ? await atSource(parts, input) : await atTarget(parts, input, facts);
+    return { blockers: [...sane(input), ...blockers], facts };
+  });
+
+const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker => ({ code, subject, message, ...(remedy ? { remedy } : {}) });
+
+const sane = ({ topology, topologyHash, targetSpec, vmId }: Input): Blocker[] => [
+  ...(hashOf(topology) === topologyHash ? [] : [blocker('host.topology_mismatch', vmId, 'the recorded topology does not have the recorded hash')]),
+  ...(targetSpec.vcpus.now <= topology.vcpus.max ? [] : [noHeadroom(vmId, 'vCPUs', targetSpec.vcpus.now, topology.vcpus.max)]),
+  ...(targetSpec.memoryMiB.now <= topology.memory.maxMiB ? [] : [noHeadroom(vmId, 'MiB of memory', targetSpec.memoryMiB.now, topology.memory.maxMiB)]),
+];
+const noHeadroom = (vmId: string, what: string, needs: number, max: number): Blocker =>
+  blocker('vm.no_headroom', vmId, `needs ${needs} ${what}, was made for at most ${max}`, 'restart it with more headroom');
+
+const atSource = async ({ driver, states, now }: Parts, { vmId, topologyHash, epoch }: Input): Promise<Blocker[]> => {
+  const found: Blocker[] = [];
+  const state = states.get(vmId);
+  if (state?.role !== 'runner' || epoch > state.epoch) return [blocker('host.vm_unknown', vmId, `this host does not run ${vmId} at epoch ${epoch}`)];
+  const { move } = state;
+  if (move?.side === 'source' && move.phase === 'transferring') found.push(blocker('host.vm_in_move', vmId, `is in move ${move.moveId}`));
+  const seen = await look(driver, vmId);
+  if (seen === 'unclear' || !seen.running) found.push(blocker('host.vm_not_running', vmId, seen === 'unclear' ? 'the hypervisor does not answer' : `is ${seen.state}`));
+  if (seen !== 'unclear' && seen.migrating) found.push(blocker('host.vm_in_move', vmId, 'a migration of it is in flight', `asked at ${new Date(now()).toISOString()}`));
+  try {
+    const shown = await driver.topology(vmId);
+    if (shown.topologyHash !== topologyHash)
+      found.push(blocker('host.topology_mismatch', vmId, `the hypervisor shows ${shown.topologyHash}, recorded is ${topologyHash}`));
+  } catch (error) {
+    found.push(blocker('host.topology_mismatch', vmId, (error as Error).message.slice(0, 1000)));
+  }
+  return found;
+};
+
+const atTarget = async (parts: Parts, { vmId, topology }: Input, facts: HostFacts): Promise<Blocker[]> => {
+  const state = parts.states.get(vmId);
+  const here = state && state.role !== 'none' ? [blocker('host.vm_present', vmId, `is on this host already, as ${state.role}`)] : [];
+  return [...here, ...unlike(topology, facts), ...(parts.config.driver === 'qemu' ? await short(parts, topology) : [])];
+};
+
+const unlike = (t: Topology, facts: HostFacts): Blocker[] => {
+  const { hostId } = facts;
+  const lacks = (code: string, what: string, names: readonly string[], has: readonly string[]): Blocker[] =>
+    [...new Set(names)].filter((n) => !has.includes(n)).map((n) => blocker(code, hostId, `this host has no ${what} ${n}`));
+  return [
+    ...lacks('host.cpu_model', 'CPU model', [t.cpuModel], facts.cpuModels),
+    ...lacks('host.machine_type', 'machine type', [t.machine], facts.machineTypes),
+    ...lacks('host.storage_pool', 'storage pool', t.disks.map((d) => d.pool), facts.storagePools),
+    ...lacks('host.network', 'network', t.nics.map((n) => n.network), facts.networks),
+  ];
+};
+
+/** Room as the machine itself has it now, whatever the ledger says. */
+const short = async ({ config }: Parts, t: Topology): Promise<Blocker[]> => {
+  const found: Blocker[] = [];
+  const freeMiB = Math.floor(freemem() / 1_048_576);
+  if (freeMiB < memoryMiBOf(t)) found.push(blocker('host.memory_short', config.hostId, `${memoryMiBOf(t)} MiB of memory needed, ${freeMiB} free`));
+  for (const [pool, directory] of Object.entries(config.pools)) {
+    const needMiB = t.disks.filter((d) => d.pool === pool && !d.readOnly).reduce((sum, d) => sum + d.sizeMiB, 0);
+    const { bavail, bsize } = await statfs(directory);
+    const haveMiB = Math.floor((bavail * bsize) / 1_048_576);
+    if (needMiB > haveMiB) found.push(blocker('host.disk_short', `${config.hostId}/${pool}`, `${needMiB} MiB needed, ${haveMiB} free`));
+  }
+  return found;
+};

@@ -1,0 +1,30 @@
+import { hostTasks, topologyHash as hashOf } from '@chrysalis/contracts';
+import type { Handler } from '../executor.ts';
+import { TaskFailure } from '../move/deps.ts';
+import { asRunner, handler, notBelow, type Parts } from './parts.ts';
+
+export const prepareTarget = (parts: Parts): Handler =>
+  handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash }) => {
+    if (hashOf(topology) !== topologyHash) throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
+    const { migrationAddress, peerToken } = await parts.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash });
+    return { migrationAddress, peerAddress: parts.peerAddress(), peerToken };
+  });
+
+export const discardTarget = (parts: Parts): Handler =>
+  handler(hostTasks.discardTarget, notBelow, async ({ vmId, moveId }) => {
+    await parts.target.discard(vmId, moveId);
+    return {};
+  });
+
+/** What the move's end is believed by: looked at here and now, not what any earlier call returned. */
+export const confirmTarget = (parts: Parts): Handler =>
+  handler(hostTasks.confirmTarget, asRunner, async ({ vmId, moveId, topologyHash }) => {
+    const { move } = parts.states.get(vmId)!;
+    if (move?.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
+    const status = await parts.driver.status(vmId);
+    if (!status.running) throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
+    const shaped = await parts.driver.topology(vmId);
+    if (shaped.topologyHash !== topologyHash)
+      throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, { expected: topologyHash, seen: shaped.topologyHash });
+    return shaped;
+  });

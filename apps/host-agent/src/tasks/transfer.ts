@@ -1,0 +1,62 @@
+import { hostTasks } from '@chrysalis/contracts';
+import type { MigrationProgress } from '@chrysalis/hypervisor';
+import type { Handler } from '../executor.ts';
+import { TaskFailure, iso } from '../move/deps.ts';
+import { removeVm } from './boot-vm.ts';
+import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './parts.ts';
+
+/** Also for a VM that this very move gave away: a repeated transfer gets its answer. */
+const admitTransfer: Admit = (state, input) => {
+  if (state?.role === 'fenced' && state.epoch === input.epoch) return;
+  asRunner(state, input);
+};
+
+export const transfer = (parts: Parts): Handler =>
+  handler(hostTasks.transfer, admitTransfer, async (input, run) => {
+    const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps } = input;
+    if (method !== 'pre-copy') throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
+    const result = await parts.source.transfer(
+      vmId,
+      {
+        side: 'source',
+        phase: 'transferring',
+        moveId,
+        taskKey: run.key,
+        newEpoch,
+        targetHost: peerToken.split('.', 1)[0]!,
+        migrationAddress,
+        peerAddress,
+        peerToken,
+        method,
+        downtimeLimitMs,
+        maxBandwidthMiBps,
+        startedAt: iso(parts.now()),
+        deadlineAt: run.dispatch.deadlineAt,
+      },
+      { signal: run.signal, onProgress: (p) => parts.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }) },
+    );
+    if (!result.ok) throw new TaskFailure(result.cause.code, result.cause.message, false, { epoch: parts.states.get(vmId)?.epoch });
+    parts.guests.forget(vmId);
+    const { ok: _, ...figures } = result;
+    return figures;
+  });
+
+const progressOf = (p: MigrationProgress) => ({ ...p, phase: p.phase.slice(0, 64) });
+
+const admitRelease: Admit = (state, input) => {
+  if (!state || state.role === 'none') return; // released before
+  if (state.role !== 'fenced') throw new TaskFailure('host.not_fenced', `${input.vmId} is here as ${state.role}: it is not a source that was given away`);
+  if (input.epoch !== state.epoch) throw stale(state, input.epoch, `was given away from epoch ${state.epoch}`);
+  notBelow(state, input);
+};
+
+/** Only a source whose guest was seen to run elsewhere is ended. */
+export const releaseSource = (parts: Parts): Handler =>
+  handler(hostTasks.releaseSource, admitRelease, async ({ vmId, moveId }) => {
+    const state = parts.states.get(vmId)!;
+    if (state.role === 'none') return {};
+    if (state.move?.side !== 'source' || state.move.moveId !== moveId || state.move.phase !== 'resumed')
+      throw new TaskFailure('host.not_fenced', `the target of move ${moveId} was not seen to run ${vmId}`);
+    await removeVm(parts, vmId, true);
+    return {};
+  });
