@@ -18,7 +18,7 @@ export const upcasters = () => {
       steps.set(from, step);
       return registry;
     },
-    upcast: (<E extends { readonly type: string; readonly data: unknown }>(event: E): E => {
+    upcast: <E extends { readonly type: string; readonly data: unknown }>(event: E): E => {
       let current = event;
       for (let step = steps.get(current.type); step; step = steps.get(current.type)) {
         const next = step(current);
@@ -26,7 +26,7 @@ export const upcasters = () => {
         current = { ...current, type: next.type, data: next.data };
       }
       return current;
-    }) satisfies Upcast,
+    },
   };
   return registry;
 };
