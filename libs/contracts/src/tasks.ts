@@ -146,6 +146,13 @@ export const migrationTemplatesTasks = {
     z.object({ queryId: Id }),
     none,
   ),
+  checkBlockers: task(
+    'migration-templates',
+    'template.check-blockers',
+    'Fail with every blocker that the preflights of a move found; without any, let the move go on',
+    z.object({ vmId: Id, ends: z.array(z.object({ role: z.enum(['source', 'target']), blockers: z.array(Blocker) })).max(2) }),
+    none,
+  ),
 } as const;
 
 /** Where the agent disk and port go; the digest must be one that the grant names. */
