@@ -1,0 +1,65 @@
+import { readFile, readdir, readlink, stat, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+
+/** The guest as files: /sys, /proc and /etc under a root, so that a test can bring a tree of its own. */
+export class Guest {
+  readonly root: string;
+  /** Serial number of the agent's own disk: not the guest's hardware. */
+  readonly packageSerial: string | undefined;
+  constructor(o: { root?: string; packageSerial?: string } = {}) {
+    this.root = o.root ?? '/';
+    this.packageSerial = o.packageSerial;
+  }
+
+  path(p: string): string {
+    return join(this.root, p);
+  }
+  /** Trimmed text, or undefined where there is no such file or it cannot be read. */
+  async read(p: string): Promise<string | undefined> {
+    return readFile(this.path(p), 'utf8').then(
+      (t) => t.trim(),
+      () => undefined,
+    );
+  }
+  /** One write(2), as sysfs wants it; the error code, or undefined when it was taken. */
+  async write(p: string, text: string): Promise<string | undefined> {
+    return writeFile(this.path(p), text, { flag: 'r+' }).then(
+      () => undefined,
+      (e: NodeJS.ErrnoException) => e.code ?? String(e),
+    );
+  }
+  async list(p: string): Promise<string[]> {
+    return readdir(this.path(p)).then(
+      (names) => names.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })),
+      () => [],
+    );
+  }
+  async exists(p: string): Promise<boolean> {
+    return stat(this.path(p)).then(
+      () => true,
+      () => false,
+    );
+  }
+  async linkName(p: string): Promise<string | undefined> {
+    return readlink(this.path(p)).then(basename, () => undefined);
+  }
+}
+
+/** `0-2,5` -> [0, 1, 2, 5], as the kernel writes sets. */
+export const parseList = (text: string): number[] =>
+  text
+    .split(',')
+    .filter(Boolean)
+    .flatMap((part) => {
+      const [from, to] = part.split('-').map(Number);
+      return Array.from({ length: Math.max(0, Math.min((to ?? from!) - from!, 65_535) + 1) }, (_, i) => from! + i);
+    });
+
+export const poll = async <T>(probe: () => Promise<T | undefined>, o: { deadlineMs: number; everyMs?: number }): Promise<T | undefined> => {
+  const until = performance.now() + o.deadlineMs;
+  for (;;) {
+    const found = await probe();
+    if (found !== undefined || performance.now() > until) return found;
+    await new Promise((r) => setTimeout(r, o.everyMs ?? 10));
+  }
+};

@@ -1,0 +1,43 @@
+import { randomUUID } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { GUEST_PORT_NAME } from '@chrysalis/contracts';
+import { Guest } from './guest.ts';
+import { verifyGrant } from './grant.ts';
+import { makeHandlers, packagedResize } from './handlers.ts';
+import { SerialPort } from './port.ts';
+import { AgentServer } from './server.ts';
+
+declare const CHRYSALIS_AGENT_VERSION: string;
+
+const { values } = parseArgs({
+  options: {
+    /** sha256:… of the package this runs from; the host checked it when it opened the file, the grant must name it. */
+    package: { type: 'string' },
+    /** Serial number of the package's disk. */
+    serial: { type: 'string' },
+    /** Where the package is mounted. */
+    dir: { type: 'string' },
+    trust: { type: 'string', default: '/etc/chrysalis/trust.d' },
+  },
+});
+
+const { package: packageDigest = '', serial: packageSerial = '', dir = '', trust } = values;
+const guest = new Guest({ packageSerial });
+const identity = { version: CHRYSALIS_AGENT_VERSION, instance: randomUUID(), package: packageDigest };
+
+// A blocked read sits in libuv's pool, and exit() would wait for it: end as the kernel ends a process.
+const end = (): void => process.kill(process.pid, 'SIGKILL') as unknown as void;
+
+const port = await SerialPort.open(GUEST_PORT_NAME, 10_000);
+const server: AgentServer = new AgentServer({
+  identity,
+  handlers: makeHandlers(guest, identity, packagedResize(dir), () => server.cancelAll()),
+  verify: (jws, vmId) => verifyGrant({ jws, vmId, packageDigest, trustDir: trust, nowSeconds: Math.floor(Date.now() / 1000) }),
+  write: (frame) => port.write(frame),
+  ended: end,
+  clock: { monotonicMs: () => performance.now(), epochMs: () => Date.now() },
+});
+
+setInterval(() => server.tick(), 50);
+server.tick();
+await port.read((chunk) => server.receive(chunk)).catch(end);

@@ -1,0 +1,163 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+import { inRoot, librariesOf, run, unpackPackages, type DebianPackage } from './debian.ts';
+import { withoutSections } from './elf.ts';
+
+type Digest = `sha256:${string}`;
+export type AgentManifest = Readonly<{
+  version: string;
+  digest: Digest;
+  bytes: number;
+  node: string;
+  files: Readonly<Record<string, string>>;
+  packages: readonly DebianPackage[];
+}>;
+export type AgentPackage = Readonly<{ file: string; digest: Digest; version: string; manifest: AgentManifest }>;
+
+const repository = join(import.meta.dirname, '../..');
+const agentDir = join(repository, 'apps/migration-agent');
+const require = createRequire(import.meta.url);
+const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex');
+
+/**
+ * The read-only disk that brings the migration agent into a running guest: Node, the agent in one file, resize2fs, and the libraries
+ * of both, so that the guest's own do not matter. The same sources and packages give the same bytes, so a grant can name its digest.
+ */
+export const ensureAgentPackage = async (o: { cacheDir: string }): Promise<AgentPackage> => {
+  const bundle = await bundleAgent();
+  const node = await realpath(join(dirname(require.resolve('node/package.json')), 'bin/node'));
+  const { version: nodeVersion } = require('node/package.json') as { version: string };
+  const recipe = await Promise.all(['agent-package.ts', 'debian.ts', 'elf.ts'].map((f) => readFile(join(import.meta.dirname, f), 'utf8')));
+  const dir = join(o.cacheDir, `agent-${sha256(JSON.stringify([recipe, bundle.code, nodeVersion])).slice(0, 16)}`);
+  const cached = await fromCache(dir);
+  if (cached) return cached;
+
+  await mkdir(o.cacheDir, { recursive: true });
+  const work = await mkdtemp(join(o.cacheDir, 'agent-making-'));
+  try {
+    await chmod(work, 0o755); // QEMU may run as another user
+    await make(work, { node, nodeVersion, ...bundle });
+    await rename(work, dir).catch(async (e: NodeJS.ErrnoException) => {
+      if (e.code !== 'ENOTEMPTY' && e.code !== 'EEXIST') throw e;
+      if (await fromCache(dir)) return; // someone else was faster
+      await rm(dir, { recursive: true, force: true });
+      await rename(work, dir);
+    });
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  const made = await fromCache(dir);
+  if (!made) throw new Error(`the agent package in ${dir} does not have the checksum of its manifest`);
+  return made;
+};
+
+const fromCache = async (dir: string): Promise<AgentPackage | undefined> => {
+  try {
+    const manifest = JSON.parse(await readFile(join(dir, 'manifest.json'), 'utf8')) as AgentManifest;
+    const file = join(dir, 'agent.squashfs');
+    return (await digestOf(file)) === manifest.digest ? { file, digest: manifest.digest, version: manifest.version, manifest } : undefined;
+  } catch {
+    return undefined;
+  }
+};
+
+const digestOf = async (file: string): Promise<Digest> => {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return `sha256:${hash.digest('hex')}`;
+};
+
+const bundleAgent = async (): Promise<{ code: string; version: string }> => {
+  const { version } = JSON.parse(await readFile(join(agentDir, 'package.json'), 'utf8')) as { version: string };
+  const result = await build({
+    entryPoints: [join(agentDir, 'src/main.ts')],
+    absWorkingDir: repository,
+    bundle: true,
+    write: false,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    minify: true,
+    keepNames: true,
+    legalComments: 'none',
+    define: { CHRYSALIS_AGENT_VERSION: JSON.stringify(version) },
+    plugins: [
+      {
+        // Modules of ours do nothing when loaded: what the agent does not use of them stays out.
+        name: 'own-modules-have-no-side-effects',
+        setup: (b) =>
+          b.onResolve({ filter: /^(@chrysalis\/|\.)/ }, async (args) => {
+            if (args.pluginData === 'resolved') return undefined;
+            const { path } = await b.resolve(args.path, {
+              kind: args.kind,
+              importer: args.importer,
+              resolveDir: args.resolveDir,
+              pluginData: 'resolved',
+            });
+            return relative(repository, path).includes('node_modules') ? { path } : { path, sideEffects: path.endsWith('main.ts') };
+          }),
+      },
+    ],
+  });
+  return { code: result.outputFiles[0]!.text, version };
+};
+
+const make = async (work: string, o: { node: string; nodeVersion: string; code: string; version: string }): Promise<void> => {
+  const root = join(work, 'root');
+  const packages = await unpackPackages({
+    wanted: ['e2fsprogs', 'libstdc++6', 'libgcc-s1'],
+    root,
+    debs: join(work, 'debs'),
+    aptDir: join(work, 'apt'),
+  });
+  const tree = join(work, 'tree');
+  const resize2fs = inRoot(root, 'sbin/resize2fs');
+  const contents = new Map<string, Buffer>([
+    ['bin/node', withoutSections(await readFile(o.node))],
+    ['bin/resize2fs', await readFile(resize2fs)],
+    ['agent.mjs', Buffer.from(o.code)],
+  ]);
+  for (const [name, path] of await librariesOf(await realpath(root), [o.node, resize2fs]))
+    contents.set(`lib/${name}`, await readFile(path));
+  for (const [path, data] of contents) {
+    await mkdir(dirname(join(tree, path)), { recursive: true });
+    await writeFile(join(tree, path), data);
+    await chmod(join(tree, path), 0o755);
+  }
+  for (const d of ['', 'bin', 'lib']) await chmod(join(tree, d), 0o755);
+
+  const file = join(work, 'agent.squashfs');
+  await run('mksquashfs', [
+    tree,
+    file,
+    '-quiet',
+    '-no-progress',
+    '-comp',
+    'lz4',
+    '-all-root',
+    '-no-xattrs',
+    '-all-time',
+    '0',
+    '-mkfs-time',
+    '0',
+    '-noappend',
+  ]);
+  const digest = await digestOf(file);
+  const files = Object.fromEntries([...contents].map(([path, data]) => [path, sha256(data)]));
+  const { length: bytes } = await readFile(file);
+  const manifest: AgentManifest = { version: o.version, digest, bytes, node: o.nodeVersion, files, packages };
+  await writeFile(join(work, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
+  for (const d of ['root', 'debs', 'apt', 'tree']) await rm(join(work, d), { recursive: true, force: true });
+};
+
+if (process.argv[1] && fileURLToPath(import.meta.url) === (await realpath(process.argv[1]))) {
+  const { values } = parseArgs({ options: { 'cache-dir': { type: 'string', default: '.cache' } } });
+  const { file, digest, version } = await ensureAgentPackage({ cacheDir: values['cache-dir'] });
+  process.stdout.write(`${JSON.stringify({ file, digest, version }, null, 2)}\n`);
+}
