@@ -58,10 +58,15 @@ const plugNic = (vm: Vm, nic: Extract<Device, { kind: 'nic' }>): Promise<void> =
   steps(async (undo) => {
     await vm.parts.networks.attach(vm.vmId, nic.network, nic.id);
     undo(() => vm.parts.networks.detach(vm.vmId, nic.id));
-    await vm.qmp.execute('netdev_add', { ...vm.parts.networks.netdev(vm.vmId, nic.network, nic.id), id: `net-${nic.id}` });
+    await vm.qmp.execute('netdev_add', netdevOf(vm, nic));
     undo(() => vm.qmp.execute('netdev_del', { id: `net-${nic.id}` }));
     await vm.qmp.execute('device_add', nicDevice(nic));
   });
+
+const netdevOf = (vm: Vm, { id, network }: { id: string; network: string }): Record<string, unknown> => ({
+  ...vm.parts.networks.netdev(vm.vmId, network, id, vm.files.socket(`net-${id}`)),
+  id: `net-${id}`,
+});
 
 export const plugPort = (vm: Vm, port: SerialPortSpec): Promise<void> =>
   steps(async (undo) => {

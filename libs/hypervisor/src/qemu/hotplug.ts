@@ -4,7 +4,7 @@ import type { DeviceRef, SerialPortSpec, Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { assertPlug, assertResize, assertSerialPlug, assertUnplug } from '../shape.ts';
 import { parseQdev, plugDevice, plugPort, qdevPrefix, removeBackend } from './devices.ts';
-import { requestUnplug } from './unplug.ts';
+import { deletedQdev, requestUnplug } from './unplug.ts';
 import type { Vm } from './vm.ts';
 
 /** Plugged, and seen in QEMU. The same device again is an answer, another one of the same id a conflict. */
@@ -53,7 +53,7 @@ const forget = async (vm: Vm, device: Gone): Promise<Shaped> => {
  */
 export const followLateUnplugs = (vm: Vm): void => {
   vm.qmp.on((event) => {
-    const device = event.event === 'DEVICE_DELETED' ? parseQdev(String(event.data['device'] ?? '')) : undefined;
+    const device = parseQdev(deletedQdev(event) ?? '');
     if (!device) return;
     void vm.mutex.run(async () => {
       const known = device.kind === 'port' ? vm.topology.serialPorts.some((p) => p.id === device.id) : assertUnplug(vm.topology, device);

@@ -21,7 +21,7 @@ export const launch = async (vm: Vm, { qemu, accelerator, image, incoming }: Lau
       accelerator,
       ...image,
       volumePath: (pool, volume) => parts.volumes.path(pool, volume),
-      netdev: (network, nic) => parts.networks.netdev(vm.vmId, network, nic),
+      netdev: (network, nic) => parts.networks.netdev(vm.vmId, network, nic, files.socket(`net-${nic}`)),
       socket: (name) => files.socket(name),
       pidFile: files.pidFile,
     },

@@ -14,6 +14,8 @@ import type { Volumes } from './volumes.ts';
 /** What a host has besides QEMU. */
 export type HostParts = { readonly volumes: Volumes; readonly networks: Networks };
 
+const GONE = new Set(['hypervisor.qmp_closed', 'hypervisor.qemu_exited']);
+
 /** One VM of this host: its record, its files, and its monitor while its process lives. */
 export class Vm {
   readonly files: VmFiles;
@@ -75,7 +77,7 @@ export class Vm {
     try {
       return await work();
     } catch (error) {
-      if (!(error instanceof HypervisorError) || error.code !== 'hypervisor.qmp_closed') throw error;
+      if (!(error instanceof HypervisorError) || !GONE.has(error.code)) throw error;
       if (this.record.process) await waitGone(this.record.process, 500);
       if (this.alive) throw error;
       const words = await lastWords(this.files.words);
