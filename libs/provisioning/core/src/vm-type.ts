@@ -1,0 +1,81 @@
+import { VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { accept, canonicalJson, reject, type Decider, type Decision } from '@chrysalis/kernel';
+
+/** One fault of a spec; `path` is where, as `memoryMiB.now`. */
+export type Fault = Readonly<{ path: string; message: string }>;
+/** Versions in order: version n is at n - 1. A version never changes. */
+export type VmType = Readonly<{ name?: string; versions: readonly VmTypeSpec[] }>;
+export type PublishVmType = Readonly<{ type: 'publish'; name: string; spec: unknown }>;
+export type VmTypeEvent = Extract<ProvisioningEvent, { type: 'chrysalis.provisioning.vm-type.published.v1' }>;
+export type VmTypeRejection = { readonly code: 'vm-type.invalid'; readonly message: string; readonly faults: readonly Fault[] };
+
+/** Every fault at once: of the shape, or if that is sound, of what it would mean. */
+export const faultsOf = (spec: unknown): readonly Fault[] => {
+  const parsed = VmTypeSpec.safeParse(spec);
+  if (!parsed.success) return parsed.error.issues.slice(0, 100).map((i) => ({ path: i.path.join('.') || '(spec)', message: i.message }));
+  return [...sizeFaults(parsed.data), ...idFaults(parsed.data), ...cpuFaults(parsed.data)];
+};
+
+const fault = (path: string, message: string): Fault => ({ path, message });
+
+const sizeFaults = ({ vcpus, memoryMiB, disks, nics }: VmTypeSpec): Fault[] => [
+  ...(vcpus.now > vcpus.max ? [fault('vcpus.now', `${vcpus.now} is more than max, ${vcpus.max}`)] : []),
+  ...(memoryMiB.now > memoryMiB.max ? [fault('memoryMiB.now', `${memoryMiB.now} is more than max, ${memoryMiB.max}`)] : []),
+  // Memory is plugged in multiples of 2 MiB; a size in between could never be reached by plugging.
+  ...(['now', 'max'] as const).flatMap((k) => (memoryMiB[k] % 2 === 0 ? [] : [fault(`memoryMiB.${k}`, 'must be a multiple of 2')])),
+  ...(disks.length + nics.length > MAX_DEVICES
+    ? [fault('(spec)', `${disks.length + nics.length} devices, and there are ports for ${MAX_DEVICES}`)]
+    : []),
+];
+/** A guest boots with 8 root ports, one device a port; one stays free for the disk that brings the migration agent. */
+const MAX_DEVICES = 7;
+
+/** Disks, NICs and the DIMMs and CPUs that a move plugs share one name space in QEMU. */
+const idFaults = ({ disks, nics }: VmTypeSpec): Fault[] => {
+  const seen = new Set<string>();
+  const all = [...disks.map((d, i) => [`disks.${i}.id`, d.id] as const), ...nics.map((n, i) => [`nics.${i}.id`, n.id] as const)];
+  return all.flatMap(([path, id]) => (seen.has(id) ? [fault(path, `${id} is there twice`)] : (seen.add(id), [])));
+};
+
+/** A guest with these models has the features of the host it started on, and cannot leave it. */
+const cpuFaults = ({ cpuModel }: VmTypeSpec): Fault[] =>
+  ['host', 'max'].includes(cpuModel) ? [fault('cpuModel', `${cpuModel} is another CPU on each host: name a model`)] : [];
+
+export const versionOf = (type: VmType, spec: VmTypeSpec): number | undefined => {
+  const wanted = canonicalJson(spec);
+  const index = type.versions.findIndex((v) => canonicalJson(v) === wanted);
+  return index < 0 ? undefined : index + 1;
+};
+
+/** `version` absent: the newest. */
+export const specAt = (type: VmType, version?: number): { ref: Ref; spec: VmTypeSpec } | undefined => {
+  const n = version ?? type.versions.length;
+  const spec = type.versions[n - 1];
+  return spec && type.name !== undefined ? { ref: { name: type.name, version: n }, spec } : undefined;
+};
+
+const decide = (cmd: PublishVmType, state: VmType): Decision<VmTypeEvent, VmTypeRejection> => {
+  const faults = faultsOf(cmd.spec);
+  if (faults.length > 0)
+    return reject({
+      code: 'vm-type.invalid',
+      message: faults
+        .map((f) => `${f.path}: ${f.message}`)
+        .join('; ')
+        .slice(0, 2000),
+      faults,
+    });
+  const spec = VmTypeSpec.parse(cmd.spec);
+  if (versionOf(state, spec) !== undefined) return accept(); // the same spec is the same version
+  return accept({
+    type: 'chrysalis.provisioning.vm-type.published.v1',
+    data: { name: cmd.name, version: state.versions.length + 1, spec },
+  });
+};
+
+/** Decides on stream `vm-type-<name>`. */
+export const vmTypeDecider: Decider<PublishVmType, VmType, VmTypeEvent, Decision<VmTypeEvent, VmTypeRejection>> = {
+  initial: { versions: [] },
+  decide,
+  evolve: (state, e) => ({ name: e.data.name, versions: [...state.versions, e.data.spec] }),
+};

@@ -1,0 +1,89 @@
+import { refText, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { accept, reject } from '@chrysalis/kernel';
+import { notInMove, notReady, wrongHash, type VmDecision } from './rejections.ts';
+import type { KnownVm, Move, Vm, VmEvent } from './vm.ts';
+
+/** `expectedVersion` is the VM's version that the plan was made from. */
+export type BeginMove = Readonly<{ type: 'begin-move'; vmId: string; expectedVersion?: number | undefined } & Move>;
+export type EndMove = Readonly<{ type: 'end-move'; vmId: string; moveId: string; outcome: 'succeeded' | 'undone' | 'failed' }>;
+export type SwitchOver = Readonly<{
+  type: 'switch-over';
+  vmId: string;
+  moveId: string;
+  fromHost: string;
+  toHost: string;
+  epoch: number;
+  topology: Topology;
+  topologyHash: string;
+}>;
+export type ChangeType = Readonly<{
+  type: 'change-type';
+  vmId: string;
+  moveId: string;
+  from: Ref;
+  to: Ref;
+  spec: VmTypeSpec;
+  topology?: Topology | undefined;
+  topologyHash?: string | undefined;
+}>;
+export type ChangeTopology = Readonly<{ type: 'change-topology'; vmId: string; topology: Topology; topologyHash: string; reason: string }>;
+
+const sameRef = (a: Ref, b: Ref): boolean => a.name === b.name && a.version === b.version;
+
+/** Locks the VM for one move. A redelivery after the lock says nothing; one after the move's end is refused. */
+export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
+  const { vmId, moveId, fromHost, toHost, fromType, toType, expectedVersion } = cmd;
+  if (vm.status === 'unknown') return notReady(vm, vmId);
+  if (vm.move?.moveId === moveId) return accept();
+  if (vm.endedMoves.has(moveId)) return reject({ code: 'vm.move_ended', vmId, moveId });
+  if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
+  if (vm.status !== 'running') return notReady(vm, vmId);
+  if (expectedVersion !== undefined && expectedVersion !== vm.version)
+    return reject({ code: 'vm.version_outdated', vmId, expected: expectedVersion, actual: vm.version });
+  if (vm.hostId !== fromHost) return reject({ code: 'vm.not_on_host', vmId, host: fromHost, actual: vm.hostId });
+  if (!sameRef(vm.type, fromType)) return reject({ code: 'vm.type_mismatch', vmId, type: refText(fromType), actual: refText(vm.type) });
+  return accept({ type: 'chrysalis.provisioning.vm.move-begun.v1', data: { vmId, moveId, fromHost, toHost, fromType, toType } });
+};
+
+/** Welcome also where the move never began, or has ended: every failure path may call this, twice. */
+export const endMove = ({ vmId, moveId, outcome }: EndMove, vm: Vm): VmDecision => {
+  if (vm.status === 'unknown') return notReady(vm, vmId);
+  if (vm.move?.moveId !== moveId) return accept();
+  return accept({ type: 'chrysalis.provisioning.vm.move-ended.v1', data: { vmId, moveId, outcome } });
+};
+
+/** The epoch rises by one, never by more: whoever skipped one has not seen who ran before. */
+export const switchOver = ({ type: _, ...data }: SwitchOver, vm: Vm): VmDecision => {
+  const { vmId, moveId, fromHost, toHost, epoch, topology, topologyHash } = data;
+  if (vm.status !== 'running') return notReady(vm, vmId);
+  const refused = notInMove(vm, moveId);
+  if (refused) return refused;
+  if (vm.epoch === epoch && vm.hostId === toHost) return accept();
+  if (epoch !== vm.epoch + 1) return reject({ code: 'vm.epoch_stale', vmId, epoch, current: vm.epoch });
+  if (vm.hostId !== fromHost) return reject({ code: 'vm.not_on_host', vmId, host: fromHost, actual: vm.hostId });
+  return wrongHash(vmId, topology, topologyHash) ?? accept({ type: 'chrysalis.provisioning.vm.switched-over.v1', data });
+};
+
+export const changeType = (cmd: ChangeType, vm: Vm): VmDecision => {
+  const { vmId, moveId, from, to, spec } = cmd;
+  if (vm.status !== 'running') return notReady(vm, vmId);
+  const refused = notInMove(vm, moveId) ?? (cmd.topology ? wrongHash(vmId, cmd.topology, cmd.topologyHash ?? '') : undefined);
+  if (refused) return refused;
+  const topology = topologyEvents(vm, cmd);
+  if (sameRef(vm.type, to)) return accept(...topology);
+  if (!sameRef(vm.type, from)) return reject({ code: 'vm.type_mismatch', vmId, type: refText(from), actual: refText(vm.type) });
+  return accept(...topology, { type: 'chrysalis.provisioning.vm.type-changed.v1', data: { vmId, from, to, spec } });
+};
+
+const topologyEvents = (vm: KnownVm, { vmId, topology, topologyHash, to }: ChangeType): VmEvent[] =>
+  topology && topologyHash && topologyHash !== vm.topologyHash
+    ? [changed({ vmId, topology, topologyHash, reason: `became ${refText(to)}` })]
+    : [];
+const changed = (data: Omit<ChangeTopology, 'type'>): VmEvent => ({ type: 'chrysalis.provisioning.vm.topology-changed.v1', data });
+
+export const changeTopology = ({ type: _, ...data }: ChangeTopology, vm: Vm): VmDecision => {
+  const { vmId, topology, topologyHash } = data;
+  if (vm.status !== 'running') return notReady(vm, vmId);
+  if (vm.topologyHash === topologyHash) return accept();
+  return wrongHash(vmId, topology, topologyHash) ?? accept(changed(data));
+};

@@ -1,0 +1,35 @@
+import { topologyHash, type Topology } from '@chrysalis/contracts';
+import { reject, type Decision } from '@chrysalis/kernel';
+import type { KnownVm, Vm, VmEvent } from './vm.ts';
+
+export type VmRejection =
+  | { readonly code: 'vm.unknown'; readonly vmId: string }
+  | { readonly code: 'vm.conflict'; readonly vmId: string }
+  /** The VM is not in a state in which this can be done. */
+  | { readonly code: 'vm.not_ready'; readonly vmId: string; readonly status: string }
+  | { readonly code: 'vm.in_move'; readonly vmId: string; readonly moveId: string }
+  | { readonly code: 'vm.not_in_move'; readonly vmId: string; readonly moveId: string }
+  | { readonly code: 'vm.move_ended'; readonly vmId: string; readonly moveId: string }
+  | { readonly code: 'vm.version_outdated'; readonly vmId: string; readonly expected: number; readonly actual: number }
+  | { readonly code: 'vm.not_on_host'; readonly vmId: string; readonly host: string; readonly actual: string | undefined }
+  | { readonly code: 'vm.type_mismatch'; readonly vmId: string; readonly type: string; readonly actual: string }
+  | { readonly code: 'vm.epoch_stale'; readonly vmId: string; readonly epoch: number; readonly current: number }
+  | { readonly code: 'vm.topology_mismatch'; readonly vmId: string; readonly given: string; readonly computed: string };
+
+export type VmDecision = Decision<VmEvent, VmRejection>;
+
+export const notReady = (vm: Vm, vmId: string): VmDecision =>
+  vm.status === 'unknown' ? reject({ code: 'vm.unknown', vmId }) : reject({ code: 'vm.not_ready', vmId, status: vm.status });
+
+/** Nobody's word is taken for a hash: it is what both ends of a move compare. */
+export const wrongHash = (vmId: string, topology: Topology, given: string): VmDecision | undefined => {
+  const computed = topologyHash(topology);
+  return computed === given ? undefined : reject({ code: 'vm.topology_mismatch', vmId, given, computed });
+};
+
+export const notInMove = (vm: KnownVm, moveId: string): VmDecision | undefined => {
+  if (vm.move?.moveId === moveId) return undefined;
+  const { vmId } = vm;
+  if (vm.endedMoves.has(moveId)) return reject({ code: 'vm.move_ended', vmId, moveId });
+  return vm.move ? reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId }) : reject({ code: 'vm.not_in_move', vmId, moveId });
+};

@@ -1,0 +1,102 @@
+import type { Cause, EventOf, Image, ProvisioningEvent, provisioningEvents, Ref, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import { unreachable } from '@chrysalis/kernel';
+
+type OfOtherStreams = EventOf<
+  | (typeof provisioningEvents)['vmTypePublished']
+  | (typeof provisioningEvents)['imageRegistered']
+  | (typeof provisioningEvents)['taskReported']
+>['type'];
+export type VmEvent = Exclude<ProvisioningEvent, { type: OfOtherStreams }>;
+export type Requested = EventOf<(typeof provisioningEvents)['vmRequested']>['data'];
+
+export type VmStatus = 'requested' | 'placed' | 'running' | 'failed' | 'deleting' | 'deleted';
+export type Move = Readonly<{ moveId: string; fromHost: string; toHost: string; fromType: Ref; toType: Ref }>;
+
+/** The state of one VM's stream. `version` is the stream's, so that a plan made from an older one is seen as outdated. */
+export type KnownVm = Readonly<{
+  status: VmStatus;
+  version: number;
+  vmId: string;
+  name: string;
+  tenant: string;
+  uuid: string;
+  type: Ref;
+  spec: VmTypeSpec;
+  image: Image;
+  nics: Requested['nics'];
+  /** Rises with each switch-over; 0 until the VM is placed. */
+  epoch: number;
+  hostId?: string;
+  topology?: Topology;
+  topologyHash?: string;
+  bootedAt?: string;
+  /** Why it could not be provisioned, or the last deletion did not end. */
+  cause?: Cause;
+  move?: Move;
+  /** Every move that let go of the VM: a late command of one of them must not take effect. */
+  endedMoves: ReadonlySet<string>;
+  deletion?: Readonly<{ workflowId: string; before: 'running' | 'failed' }>;
+  operation: string;
+}>;
+export type Vm = Readonly<{ status: 'unknown'; version: number }> | KnownVm;
+export const initialVm: Vm = { status: 'unknown', version: 0 };
+
+export const evolveVm = (vm: Vm, e: VmEvent): Vm => {
+  const version = vm.version + 1;
+  if (e.type === 'chrysalis.provisioning.vm.requested.v1') return { ...requested(e.data), version };
+  if (vm.status === 'unknown') return { ...vm, version };
+  return { ...change(vm, e), version };
+};
+
+const requested = ({ request, ...data }: Requested): Omit<KnownVm, 'version'> => ({
+  ...data,
+  status: 'requested',
+  epoch: 0,
+  endedMoves: new Set(),
+  operation: request.workflowId,
+});
+
+const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning.vm.requested.v1' }>): KnownVm => {
+  switch (e.type) {
+    case 'chrysalis.provisioning.vm.placed.v1':
+      return { ...vm, status: 'placed', hostId: e.data.hostId, epoch: e.data.epoch };
+    case 'chrysalis.provisioning.vm.booted.v1': {
+      const { hostId, epoch, topology, topologyHash, at } = e.data;
+      return { ...vm, status: 'running', hostId, epoch, topology, topologyHash, bootedAt: at };
+    }
+    case 'chrysalis.provisioning.vm.provisioning-failed.v1': {
+      const { hostId: _, ...rest } = vm;
+      return { ...rest, status: 'failed', cause: e.data.cause };
+    }
+    case 'chrysalis.provisioning.vm.topology-changed.v1':
+      return { ...vm, topology: e.data.topology, topologyHash: e.data.topologyHash };
+    case 'chrysalis.provisioning.vm.move-begun.v1': {
+      const { vmId: _, ...move } = e.data;
+      return { ...vm, move };
+    }
+    case 'chrysalis.provisioning.vm.switched-over.v1': {
+      const { toHost, epoch, topology, topologyHash } = e.data;
+      return { ...vm, hostId: toHost, epoch, topology, topologyHash };
+    }
+    case 'chrysalis.provisioning.vm.type-changed.v1':
+      return { ...vm, type: e.data.to, spec: e.data.spec };
+    case 'chrysalis.provisioning.vm.move-ended.v1': {
+      const { move: _, ...rest } = vm;
+      return { ...rest, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
+    }
+    case 'chrysalis.provisioning.vm.deletion-requested.v1': {
+      const before = vm.status === 'failed' ? 'failed' : 'running';
+      return { ...vm, status: 'deleting', deletion: { workflowId: e.data.request.workflowId, before } };
+    }
+    case 'chrysalis.provisioning.vm.deletion-failed.v1': {
+      const { deletion, ...rest } = vm;
+      return { ...rest, status: deletion?.before ?? 'running', cause: e.data.cause };
+    }
+    case 'chrysalis.provisioning.vm.deleted.v1': {
+      const { hostId: _, ...rest } = vm;
+      return { ...rest, status: 'deleted' };
+    }
+    default:
+      return unreachable(e);
+  }
+};
