@@ -1,4 +1,4 @@
-import type { Amounts, HostFacts, HostState, Ref, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import { memoryMiBOf, vcpusOf, type Amounts, type HostFacts, type HostState, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
 export type KnownVm = Readonly<{
@@ -27,3 +27,12 @@ export const newest = (types: readonly KnownType[]): readonly KnownType[] => {
   for (const t of types) if ((byName.get(t.ref.name)?.ref.version ?? 0) < t.ref.version) byName.set(t.ref.name, t);
   return [...byName.values()].sort((a, b) => (a.ref.name < b.ref.name ? -1 : 1));
 };
+
+/** The shape a VM shows its guest now: its type, less what was kept from it until later. */
+export const presented = ({ spec, topology: t }: Pick<KnownVm, 'spec' | 'topology'>): VmTypeSpec => ({
+  ...spec,
+  vcpus: { ...spec.vcpus, now: vcpusOf(t) },
+  memoryMiB: { ...spec.memoryMiB, now: memoryMiBOf(t) },
+  disks: spec.disks.flatMap((d) => t.disks.filter((x) => x.id === d.id).map(({ id, sizeMiB }) => ({ id, sizeMiB }))),
+  nics: spec.nics.filter((n) => t.nics.some((x) => x.id === n.id)),
+});

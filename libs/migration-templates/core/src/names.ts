@@ -18,6 +18,7 @@ export const reservedNames: readonly string[] = [
   'begin-move',
   'preflight-source',
   'preflight-target',
+  'check-blockers',
   'guest-facts',
   'record-unplugged',
   'prepare-target',

@@ -32,7 +32,7 @@ describe('small to large on another host', () => {
   test('every section, in the words of the architecture', () => {
     WorkflowDefinition.parse(definition);
     expect(byName(definition)).toEqual([
-      'hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'guest-facts',
+      'hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'check-blockers', 'guest-facts',
       'quiesce',
       'unplug-extra', 'record-unplugged',
       'prepare-target', 'transfer', 'confirm-target', 'switch-over',
@@ -45,6 +45,7 @@ describe('small to large on another host', () => {
   test('what does not depend runs side by side', () => {
     for (const name of ['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'guest-facts']) expect(task(name).after).toBeUndefined();
     expect(waitsFor('prepare-target', 'quiesce')).toBe(false);
+    expect(waitsFor('prepare-target', 'check-blockers')).toBe(false);
     expect(waitsFor('prepare-target', 'unplug-extra')).toBe(false);
     expect(waitsFor('plug-memory', 'plug-cpus')).toBe(false);
     expect(waitsFor('plug-cpus', 'switch-over')).toBe(false);
@@ -52,7 +53,7 @@ describe('small to large on another host', () => {
   });
   test('and what depends waits', () => {
     for (const [later, earlier] of [
-      ['quiesce', 'preflight-target'], ['unplug-extra', 'quiesce'], ['prepare-target', 'hold-target'], ['prepare-target', 'begin-move'],
+      ['quiesce', 'check-blockers'], ['check-blockers', 'preflight-target'], ['transfer', 'check-blockers'], ['unplug-extra', 'quiesce'], ['prepare-target', 'hold-target'], ['prepare-target', 'begin-move'],
       ['transfer', 'prepare-target'], ['transfer', 'record-unplugged'], ['confirm-target', 'transfer'], ['switch-over', 'confirm-target'],
       ['plug-cpus', 'confirm-target'], ['record-plugged', 'switch-over'], ['record-plugged', 'grow-data'], ['online-cpus', 'plug-cpus'],
       ['announce', 'grow-filesystem-data'], ['announce', 'online-memory'], ['verify-guest', 'announce'], ['release-source', 'verify-guest'],
@@ -137,7 +138,7 @@ test('without an agent nothing is asked of the guest', () => {
   const same = templateFromOption({ ...option, targetType: smallType.ref }, smallType.ref, small, small);
   const { definition, task } = graph(input({ template: { ref: { name: 'away', version: 1 }, spec: same }, target: { hostId: 'h2', spec: small }, guest: false }));
   expect(definition.tasks.filter((t) => t.kind.startsWith('guest.'))).toEqual([]);
-  expect(byName(definition)).toEqual(['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'prepare-target', 'transfer', 'confirm-target', 'switch-over', 'release-source', 'swap-holds', 'end-move']);
+  expect(byName(definition)).toEqual(['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'check-blockers', 'prepare-target', 'transfer', 'confirm-target', 'switch-over', 'release-source', 'swap-holds', 'end-move']);
   expect(task('release-source').after).toEqual(['switch-over']);
 });
 

@@ -54,9 +54,9 @@ export const compileMove = (input: MoveInput): CompiledMove => {
     runner: moves ? { hostId: input.target.hostId, epoch: newEpoch } : { hostId: input.vm.hostId, epoch: input.vm.epoch },
     newEpoch,
   };
-  const gate = prepare(making);
-  const atSource = hotUnplug(making, preMigration(making, gate));
-  const there = moves ? transferAndSwitch(making, gate, atSource) : atSource;
+  const gates = prepare(making);
+  const atSource = hotUnplug(making, preMigration(making, gates.guest));
+  const there = moves ? transferAndSwitch(making, gates.target, atSource) : atSource;
   const plugs = hotPlug(making, there);
   postMigration(making, plugs, there);
   const final = finish(making);

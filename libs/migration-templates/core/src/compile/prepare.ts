@@ -1,12 +1,15 @@
-import { amountsOf, guestTasks, hostTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
+import { amountsOf, guestTasks, hostTasks, migrationTemplatesTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
 import { shaped, type Making } from './compile-move.ts';
-import { onHost, onService, param, undoing } from './draft.ts';
+import { onHost, onService, output, param, undoing } from './draft.ts';
 import { deadlines, retries } from './timings.ts';
 
 const section = 'prepare';
 
-/** Everything that must be so before anything is touched, all at once. Answers the names that the first change comes after. */
-export const prepare = (m: Making): string[] => {
+/** What the target's preparation waits for, which can be undone and is seen by no guest; and what the first change in a guest waits for. */
+export type Gates = Readonly<{ target: readonly string[]; guest: readonly string[] }>;
+
+/** Everything that must be so before anything is touched, all at once. */
+export const prepare = (m: Making): Gates => {
   const { input, draft, moves } = m;
   const { vm, target } = input;
   const gate = [holdTarget(m), beginMove(m)];
@@ -20,8 +23,17 @@ export const prepare = (m: Making): string[] => {
       retry: retries.host,
       input: { vmId: vm.vmId, epoch: vm.epoch, role, targetSpec: param('targetSpec'), ...shaped(m, role === 'source' ? 'before' : 'moved') },
     });
-  gate.push(check('source', vm.hostId));
-  if (moves) gate.push(check('target', target.hostId));
+  const checks = [check('source', vm.hostId), ...(moves ? [check('target', target.hostId)] : [])];
+  const unblocked = draft.add(migrationTemplatesTasks.checkBlockers, {
+    name: 'check-blockers',
+    summary: 'Go on only if no end is blocked',
+    section,
+    route: onService('migration-templates'),
+    input: {
+      vmId: vm.vmId,
+      ends: checks.map((name) => ({ role: name === 'preflight-source' ? ('source' as const) : ('target' as const), blockers: output(name, 'blockers') as never })),
+    },
+  });
   if (input.guest)
     gate.push(
       draft.add(guestTasks.facts, {
@@ -34,7 +46,7 @@ export const prepare = (m: Making): string[] => {
         input: { vmId: vm.vmId, epoch: vm.epoch },
       }),
     );
-  return gate;
+  return { target: [...gate, ...checks], guest: [...gate, unblocked] };
 };
 
 const holdTarget = ({ input, draft, shape }: Making): string => {
