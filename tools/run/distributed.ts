@@ -1,10 +1,8 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { startKafka } from '../../infra/kafka/launcher.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import {
   baseConfig,
-  cacheDir,
   contextServices,
   credentials,
   openDatabase,
@@ -17,9 +15,11 @@ import { superviseService, type ServiceProcess } from './supervisor.ts';
 
 /** Each service a process of its own, over Apache Kafka and PostgreSQL. */
 export const startDistributed = async (o: PlatformOptions): Promise<Platform> => {
-  const kafkaDir = path.join(cacheDir, 'kafka');
-  mkdirSync(kafkaDir, { recursive: true });
-  const [postgres, kafka, { key, token, tokenFor }] = await Promise.all([openDatabase(o), startKafka({ dir: kafkaDir }), credentials()]);
+  const [postgres, kafka, { key, token, tokenFor }] = await Promise.all([
+    openDatabase(o),
+    startKafka({ dir: path.join(o.runDir, 'kafka') }),
+    credentials(),
+  ]);
   const processes = new Map<ServiceName, ServiceProcess>();
   const stop = async (): Promise<void> => {
     await Promise.allSettled([...processes.values()].map((p) => p.stop()));

@@ -37,7 +37,9 @@ export type Platform = {
 export type PlatformOptions = {
   /** `address:port` on which host agents connect. */
   readonly agentListen: string;
-  /** Kept between runs; without it a database that goes with the run. */
+  /** What goes with the run: Kafka's data. */
+  readonly runDir: string;
+  /** PostgreSQL's data, kept between runs; without it a database that goes with the run. */
   readonly dataDir?: string;
   readonly environment?: Readonly<Record<string, string>>;
 };

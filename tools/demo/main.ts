@@ -1,0 +1,89 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { createClient } from '@chrysalis/cli-app';
+import { serviceNames, type ServiceName } from '../run/platform.ts';
+import { demonstrate } from './demonstrate.ts';
+import { tenantKey } from './grant.ts';
+import { openRun } from './run.ts';
+import { createScreen } from './screen.ts';
+
+const usage = `npm run demo [-- OPTIONS]
+
+A running Linux VM changes its type and its host while a client outside both keeps asking its web service.
+
+  --distributed     each service its own process, over Apache Kafka (default: one process over PostgreSQL alone)
+  --kill SERVICE    SIGKILL to that service in mid-move; its supervisor starts it anew (with --distributed)
+                    one of ${serviceNames.join(', ')}
+  --keep            leave it running, with the commands to look around, until Ctrl-C
+  --json            stdout carries the report as JSON, and nothing else
+
+Exit code 0: each check of the report holds. 1: one does not, or the demo could not run. 2: usage.`;
+
+const parsed = (() => {
+  try {
+    return parseArgs({
+      options: {
+        distributed: { type: 'boolean', default: false },
+        kill: { type: 'string' },
+        keep: { type: 'boolean', default: false },
+        json: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+})();
+if (parsed.help) {
+  console.log(usage);
+  process.exit(0);
+}
+const kill = parsed.kill as ServiceName | undefined;
+if (kill && (!parsed.distributed || !serviceNames.includes(kill))) {
+  console.error(`--kill takes one of ${serviceNames.join(', ')}, together with --distributed\n\n${usage}`);
+  process.exit(2);
+}
+process.env['CHRYSALIS_LOG'] ??= 'error';
+
+const screen = createScreen(parsed.json ? process.stderr : process.stdout);
+let stop: (() => Promise<void>) | undefined;
+let ending: Promise<void> | undefined;
+/** Once, whoever asks first: the end of the demo, Ctrl-C or a kill. */
+const end = (): Promise<void> => (ending ??= (async () => stop?.())());
+const interrupted = new Promise<'interrupted'>((resolve) => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('interrupted'));
+});
+
+const main = async (): Promise<number> => {
+  screen.title('Chrysalis: a running VM changes its type and its host');
+  const tenant = await tenantKey();
+  const run = await openRun({ distributed: parsed.distributed, trustedKeys: [tenant.publicJwk], say: (text) => screen.line(text) });
+  stop = run.stop;
+  const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
+  const report = await demonstrate({ run, api, screen, tenant, kill });
+  if (parsed.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  if (parsed.keep) {
+    screen.title('It runs on. Look around, in another terminal:');
+    for (const c of [
+      'vm list',
+      `vm get ${report.vm.id}`,
+      'host list',
+      'allocation list',
+      `migration get ${report.migration.id}`,
+      'events watch',
+    ])
+      screen.line(`npm run --silent chrysalis -- ${c}`);
+    screen.line('Ctrl-C ends it and leaves nothing behind.');
+    await interrupted;
+  }
+  return report.ok ? 0 : 1;
+};
+
+const code = await Promise.race([main(), interrupted.then(() => 130)]).catch((error: unknown) => {
+  screen.settle();
+  console.error(`\nThe demo failed: ${(error as Error).stack ?? String(error)}`);
+  return 1;
+});
+await Promise.race([end(), sleep(20_000)]);
+process.exit(code);

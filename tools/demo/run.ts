@@ -1,0 +1,102 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
+import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
+import { FabricUnavailable, sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
+import { freePort } from '../../infra/process/free-port.ts';
+import { installImage, installPackage } from '../run/stores.ts';
+import { fabricsDir, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
+import { cacheDir, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
+
+export type Run = {
+  readonly id: string;
+  readonly dir: string;
+  readonly platform: Platform;
+  readonly fabric: Fabric;
+  readonly hosts: Hosts;
+  readonly image: { readonly digest: string; readonly cmdline: string };
+  readonly agentPackage: { readonly digest: string; readonly version: string };
+  stop(): Promise<void>;
+};
+export type RunOptions = {
+  readonly distributed: boolean;
+  readonly trustedKeys: readonly TrustedKey[];
+  /** For every process of the run. */
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly say?: (text: string) => void;
+};
+
+const runsDir = path.join(stateDir, 'runs');
+
+/** A control plane with two hosts, each in a network namespace of its own, and nothing left of it after `stop`. */
+export const openRun = async (o: RunOptions): Promise<Run> => {
+  const say = o.say ?? (() => undefined);
+  const swept = await sweepFabrics(fabricsDir);
+  if (swept.length > 0) say(`removed what an earlier run had left: ${swept.join(', ')}`);
+  forgetDeadRuns();
+  const id = randomBytes(3).toString('hex');
+  const name = `${process.pid}-${id}`;
+  const dir = path.join(runsDir, name);
+  mkdirSync(dir, { recursive: true });
+  mkdirSync(scratchOf(name), { mode: 0o700 });
+  const undo: (() => Promise<void>)[] = [async () => forget(name)];
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    say('guest image and migration agent …');
+    const [image, agentPackage] = await Promise.all([
+      ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }),
+      ensureAgentPackage({ cacheDir }),
+    ]);
+    const imageStore = installImage(dir, image);
+    const packageStore = installPackage(dir, agentPackage);
+    const fabric = await openFabric(id);
+    undo.push(() => fabric.teardown()); // ends the VMs as well: they live in its namespaces
+    say(o.distributed ? 'Kafka, PostgreSQL and seven services …' : 'PostgreSQL and the control plane …');
+    const agentListen = `${fabric.controlAddress}:${await freePort(fabric.controlAddress)}`;
+    const { startEmbedded } = await import('../run/embedded.ts');
+    const { startDistributed } = await import('../run/distributed.ts');
+    const platform = await (o.distributed ? startDistributed : startEmbedded)({
+      agentListen,
+      runDir: dir,
+      environment: o.environment ?? {},
+    });
+    undo.push(() => platform.stop());
+    const hosts = await startHostAgents(platform, fabric, {
+      runDir: dir,
+      imageStore,
+      packageStore,
+      driver: 'qemu',
+      environment: o.environment ?? {},
+    });
+    undo.push(() => hosts.stop());
+    writeCurrent(platform);
+    return { id, dir, platform, fabric, hosts, image, agentPackage, stop };
+  } catch (error) {
+    await stop();
+    if (error instanceof FabricUnavailable) throw new Error(`${error.message}; run it as root`, { cause: error });
+    throw error;
+  }
+};
+
+/** A short path, since a unix socket's may have 107 characters and a clone can lie deep. */
+const scratchOf = (name: string): string => path.join(tmpdir(), `chy-${name}`);
+const forget = (name: string): void => {
+  rmSync(path.join(runsDir, name), { recursive: true, force: true });
+  rmSync(scratchOf(name), { recursive: true, force: true });
+};
+
+const forgetDeadRuns = (): void => {
+  if (!existsSync(runsDir)) return;
+  for (const name of readdirSync(runsDir)) if (!isRunning(Number(name.split('-')[0]))) forget(name);
+};
+const isRunning = (pid: number): boolean => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('tools/');
+  } catch {
+    return false;
+  }
+};

@@ -1,0 +1,226 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Characterisation, HostFacts, MigrationOption, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Client } from '@chrysalis/cli-app';
+import type { TenantKey } from './grant.ts';
+import { signGrant } from './grant.ts';
+import type { DemoReport, Guest } from './report.ts';
+import type { Run } from './run.ts';
+import type { Screen } from './screen.ts';
+import type { ServiceSeen } from './service-client.ts';
+import { root } from '../run/platform.ts';
+
+export const types: Record<'small' | 'large', VmTypeSpec> = {
+  small: {
+    vcpus: { now: 1, max: 4 },
+    memoryMiB: { now: 512, max: 2048 },
+    disks: [{ id: 'data', sizeMiB: 128 }],
+    nics: [
+      { id: 'front', network: 'front' },
+      { id: 'legacy', network: 'legacy' },
+    ],
+    cpuModel: 'Westmere',
+    requiredTraits: ['storage.shared'],
+  },
+  large: {
+    vcpus: { now: 2, max: 4 },
+    memoryMiB: { now: 1024, max: 2048 },
+    disks: [{ id: 'data', sizeMiB: 256 }],
+    nics: [{ id: 'front', network: 'front' }],
+    cpuModel: 'Westmere',
+    requiredTraits: ['storage.shared'],
+  },
+};
+/** What the template's author adds: a task in the guest before the move, and one after it. */
+export const journey = {
+  preMigration: [
+    {
+      kind: 'guest-script',
+      name: 'note-departure',
+      script: 'echo "leaving $(cat /proc/sys/kernel/random/boot_id)" > /data/journey && sync',
+      undo: 'rm -f /data/journey',
+      timeoutMs: 10_000,
+    },
+  ],
+  postMigration: [
+    {
+      kind: 'guest-script',
+      name: 'note-arrival',
+      script: 'echo "arrived with $(grep -c ^processor /proc/cpuinfo) CPUs" >> /data/journey && sync',
+      timeoutMs: 10_000,
+    },
+  ],
+} as const;
+
+/** What the API shows of a VM; only what is used here. */
+export type VmView = {
+  vmId: string;
+  state: string;
+  hostId: string;
+  type: { name: string; version: number };
+  epoch: number;
+  topology: Topology;
+  characterisation?: Characterisation;
+};
+type HostView = { hostId: string; connected: boolean; facts: HostFacts };
+export type OptionsView = {
+  queryId: string;
+  options: MigrationOption[];
+  refused: { id: string; blockers: { code: string; message: string }[] }[];
+};
+type StepView = { section: DemoReport['steps'][number]['section']; name: string; state: string; ms?: number };
+export type MigrationView = {
+  migrationId: string;
+  state: string;
+  cause?: { code: string; message: string };
+  moves: {
+    moveId: string;
+    vmId: string;
+    state: string;
+    figures?: { downtimeMs: number; totalMs: number; transferredBytes: number; controlPlaneMs: number };
+    steps: StepView[];
+  }[];
+};
+
+export class Story {
+  constructor(
+    readonly run: Run,
+    readonly api: Client,
+    readonly screen: Screen,
+    readonly tenant: TenantKey,
+  ) {}
+
+  async hostsUp(): Promise<HostView[]> {
+    return this.#until('both hosts to enrol', 30_000, async () => {
+      const { items } = await this.api.request<{ items: HostView[] }>('GET', '/v1/hosts');
+      return items.length >= 2 && items.every((h) => h.connected) ? items : undefined;
+    });
+  }
+
+  /** Types, image, and a VM of type small on the old host, booted. */
+  async provision(name: string, onHost: string): Promise<VmView> {
+    for (const [type, spec] of Object.entries(types)) await this.api.request('POST', '/v1/vm-types', { name: type, spec });
+    const { digest, cmdline } = this.run.image;
+    await this.api.request('POST', '/v1/images', { image: { name: 'linux', version: 1, digest, cmdline } });
+    await this.api.request('POST', '/v1/tenant-keys', { tenant: 'main', kid: this.tenant.kid, publicKeyJwk: this.tenant.publicJwk });
+    const { operation, vmId } = await this.api.request<{ operation: string; vmId: string }>('POST', '/v1/vms', {
+      name,
+      type: 'small@1',
+      image: 'linux@1',
+      host: onHost,
+    });
+    await this.finished(operation, 60_000);
+    return this.vm(vmId);
+  }
+
+  vm(vmId: string): Promise<VmView> {
+    return this.api.request<VmView>('GET', `/v1/vms/${vmId}`);
+  }
+
+  async options(vmId: string, grantId?: string): Promise<OptionsView> {
+    const { queryId, operation } = await this.api.request<{ queryId: string; operation: string }>('POST', '/v1/migration-options-queries', {
+      vmIds: [vmId],
+      ...(grantId ? { grantId } : {}),
+    });
+    if (grantId) await this.finished(operation, 60_000);
+    return this.#until('the options', 10_000, async () => {
+      const answer = await this.api.request<Partial<OptionsView>>('GET', `/v1/migration-options-queries/${queryId}`);
+      return answer.options ? ({ ...answer, queryId } as OptionsView) : undefined;
+    });
+  }
+
+  async grant(vmId: string): Promise<string> {
+    const jti = `grant-${this.run.id}-${Date.now()}`;
+    const jws = await signGrant(this.tenant, {
+      jti,
+      iss: 'main',
+      vms: [vmId],
+      packages: [this.run.agentPackage.digest],
+      uses: 1000,
+      actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
+    });
+    await this.api.request('POST', '/v1/grants', { jws });
+    return jti;
+  }
+
+  /** What the guest itself says now, together with the type and host that the control plane says. */
+  async guest(vmId: string, grantId: string): Promise<Guest> {
+    const asked = new Date().toISOString();
+    await this.options(vmId, grantId);
+    const vm = await this.#until('fresh facts from the guest', 10_000, async () => {
+      const view = await this.vm(vmId);
+      return view.characterisation?.facts && view.characterisation.at >= asked ? view : undefined;
+    });
+    const facts = vm.characterisation!.facts!;
+    return {
+      type: `${vm.type.name}@${vm.type.version}`,
+      host: vm.hostId,
+      bootId: facts.bootId,
+      uptimeSeconds: facts.uptimeSeconds,
+      vcpus: facts.vcpus,
+      memoryMiB: facts.memoryMiB,
+      disks: facts.disks.map(({ name, bytes }) => ({ name, bytes })),
+      fileSystemBytes: facts.fileSystems.find((f) => f.mount === '/data')?.bytes ?? 0,
+      nics: facts.nics,
+    };
+  }
+
+  optionToLarge(from: OptionsView): MigrationOption {
+    const option = from.options.find(
+      (x) => x.targetType.name === 'large' && x.move && x.newResources === 'expose' && x.method === 'pre-copy',
+    );
+    if (!option)
+      throw new Error(`no option leads to large: ${JSON.stringify(from.refused.filter((r) => r.id.startsWith('large'))).slice(0, 1500)}`);
+    return option;
+  }
+
+  async finished(operation: string, timeoutMs: number): Promise<void> {
+    const end = await this.api.waitOperation(operation, { timeoutMs });
+    if (end.state !== 'succeeded') throw new Error(`operation ${operation} ended ${end.state}: ${JSON.stringify(end.cause)}`);
+  }
+
+  async #until<T>(what: string, timeoutMs: number, look: () => Promise<T | undefined>): Promise<T> {
+    for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(50)) {
+      const found = await look();
+      if (found !== undefined) return found;
+    }
+    throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
+  }
+}
+
+/** The client outside both hosts, in its own namespace and process. */
+export const startServiceClient = async (run: Run, address: string): Promise<{ stop(): Promise<ServiceSeen> }> => {
+  const [command, ...args] = run.fabric.client.inside([
+    process.execPath,
+    '--import',
+    path.join(root, 'tools/node/register.mjs'),
+    path.join(root, 'tools/demo/service-client.ts'),
+    address,
+    '80',
+  ]);
+  const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout });
+  const next = (): Promise<string> => new Promise((resolve) => lines.once('line', resolve));
+  const first = await Promise.race([next(), sleep(15_000).then(() => undefined)]);
+  if (!first) {
+    child.kill('SIGKILL');
+    throw new Error(`the guest's service at ${address} does not answer`);
+  }
+  return {
+    stop: async () => {
+      const last = next();
+      child.stdin.end();
+      return JSON.parse(await last) as ServiceSeen;
+    },
+  };
+};
+/** The guest's address follows from the MAC of its first NIC: see infra/guest. */
+export const addressOf = (topology: Topology): string => {
+  const mac = topology.nics
+    .find((n) => n.network === 'front')!
+    .mac.split(':')
+    .map((x) => Number.parseInt(x, 16));
+  return `198.18.${mac[4]}.${mac[5]}`;
+};

@@ -1,0 +1,26 @@
+import { undo } from './undo.ts';
+
+/** The shape of one line of the scenario table; `invariants` as the verifier judged them. */
+export type Scenario = {
+  readonly name: string;
+  readonly group: string;
+  readonly driver: 'qemu' | 'simulated';
+  readonly expected: unknown;
+  readonly observed: unknown;
+  readonly ok: boolean;
+  readonly ms: number;
+  readonly invariants: Readonly<Record<string, boolean>>;
+};
+export type Recorder = {
+  readonly signal: AbortSignal;
+  readonly say: (text: string) => void;
+  readonly record: (scenario: Scenario) => void;
+};
+export type Group = { readonly summary: string; readonly run: (recorder: Recorder) => Promise<void> };
+
+export const groups: Readonly<Record<string, Group>> = {
+  undo: {
+    summary: 'a failure at each step before the switch-over, on real QEMU: all is undone, the service unharmed, the cause named',
+    run: undo,
+  },
+};

@@ -1,0 +1,45 @@
+import { parseArgs } from 'node:util';
+import { createScreen } from '../demo/screen.ts';
+import { groups, type Scenario } from './groups.ts';
+
+const usage = `npm run scenarios -- [GROUP] [--json]
+
+Runs every scenario of a group (or of all) on the real parts and says what was expected and what was seen.
+Groups: ${Object.entries(groups)
+  .map(([name, g]) => `\n  ${name.padEnd(10)} ${g.summary}`)
+  .join('')}`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+});
+const wanted = positionals.length > 0 ? positionals : Object.keys(groups);
+const unknown = wanted.filter((g) => !(g in groups));
+if (values.help || unknown.length > 0) {
+  (values.help ? console.log : console.error)(unknown.length > 0 ? `unknown group ${unknown.join(', ')}\n\n${usage}` : usage);
+  process.exit(values.help ? 0 : 2);
+}
+process.env['CHRYSALIS_LOG'] ??= 'fatal';
+
+const screen = createScreen(values.json ? process.stderr : process.stdout);
+const abort = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => abort.abort());
+
+const scenarios: Scenario[] = [];
+for (const name of wanted) {
+  screen.title(`${name}: ${groups[name]!.summary}`);
+  await groups[name]!.run({
+    signal: abort.signal,
+    say: (text) => screen.line(text),
+    record: (s) => {
+      scenarios.push(s);
+      screen.line(
+        `${s.ok ? 'ok  ' : 'FAIL'} ${s.name} (${(s.ms / 1000).toFixed(1)} s)${s.ok ? '' : `: expected ${JSON.stringify(s.expected)}, observed ${JSON.stringify(s.observed)}`}`,
+      );
+    },
+  });
+}
+const ok = scenarios.length > 0 && scenarios.every((s) => s.ok) && !abort.signal.aborted;
+if (values.json) process.stdout.write(`${JSON.stringify({ ok, scenarios }, null, 2)}\n`);
+screen.title(`${scenarios.filter((s) => s.ok).length} hold, ${scenarios.filter((s) => !s.ok).length} do not`);
+process.exit(ok ? 0 : 1);

@@ -1,0 +1,142 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { consumerText, type Consumer, type Plan, type PlannedMove } from '@chrysalis/contracts';
+import { createClient } from '@chrysalis/cli-app';
+import { tenantKey } from '../demo/grant.ts';
+import { qemuProcessesOf, spareMonitorOf } from '../demo/processes.ts';
+import { openRun, type Run } from '../demo/run.ts';
+import { createScreen } from '../demo/screen.ts';
+import { addressOf, journey, startServiceClient, Story, type MigrationView, type VmView } from '../demo/story.ts';
+import { verify } from '../verifier/verify.ts';
+import type { Recorder, Scenario } from './groups.ts';
+
+type Step = PlannedMove['steps'][number];
+type Bench = {
+  readonly run: Run;
+  readonly story: Story;
+  readonly vm: VmView;
+  readonly grantId: string;
+  readonly template: string;
+  readonly failpoints: string;
+};
+
+/**
+ * One VM, moved again and again; each time another step fails: before it did anything, and after it did all but before it could say
+ * so. Each time the VM has to be on its source with its old type, its client unharmed, nothing held, and the cause the injected one.
+ */
+export const undo = async ({ signal, say, record }: Recorder): Promise<void> => {
+  const tenant = await tenantKey();
+  const failpoints = path.join(process.cwd(), '.chrysalis', `failpoints-${process.pid}.json`);
+  process.env['CHRYSALIS_FAILPOINTS'] = failpoints;
+  const run = await openRun({
+    distributed: false,
+    trustedKeys: [tenant.publicJwk],
+    say,
+    environment: { CHRYSALIS_FAILPOINTS: failpoints, CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'fatal' },
+  });
+  try {
+    const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
+    const story = new Story(run, api, createScreen(process.stderr), tenant);
+    const hosts = await story.hostsUp();
+    const vm = await story.provision('butterfly', hosts.find((h) => h.hostId.includes('old'))!.hostId);
+    const grantId = await story.grant(vm.vmId);
+    const granted = await story.options(vm.vmId, grantId);
+    const made = await api.request<{ name: string; version: number }>('POST', '/v1/migration-templates', {
+      name: 'small-to-large',
+      fromOption: { queryId: granted.queryId, optionId: story.optionToLarge(granted).id },
+      ...journey,
+    });
+    const bench: Bench = { run, story, vm, grantId, template: `${made.name}@${made.version}`, failpoints };
+    const steps = beforeSwitchOver(await planFor(bench));
+    say(`${steps.length} steps before the switch-over, each failing before and after its effect`);
+    for (const step of steps) for (const when of ['before', 'after'] as const) if (!signal.aborted) record(await failAt(bench, step, when));
+  } finally {
+    await run.stop();
+  }
+};
+
+const planFor = async ({ story, vm, template }: Bench): Promise<Plan> => {
+  const made = await story.api.request<Plan | { plan: Plan }>('POST', '/v1/migration-plans', { template, vmIds: [vm.vmId] });
+  return 'plan' in made ? made.plan : made;
+};
+
+/** The transfer itself counts: until its fence is written it can be undone. After its effect it can't, by design. */
+const beforeSwitchOver = (plan: Plan): Step[] => {
+  const { steps } = plan.moves[0]!;
+  return steps.slice(0, steps.findIndex((s) => s.kind === 'host.transfer') + 1);
+};
+
+const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promise<Scenario> => {
+  const { story, vm, grantId, run } = bench;
+  const startedAt = Date.now();
+  const code = `injected.${step.name}`;
+  const crossed = step.kind === 'host.transfer' && when === 'after';
+  const point = crossed ? 'switch-over:completed' : `task:${step.kind}:${when}`;
+  const before = await story.guest(vm.vmId, grantId);
+  const client = await startServiceClient(run, addressOf(vm.topology));
+  const plan = await planFor(bench);
+  writeFileSync(
+    bench.failpoints,
+    JSON.stringify({ [point]: { action: 'fail', code, where: crossed ? {} : { task: step.name, action: 'run' } } }),
+  );
+  const { migrationId } = await story.api.request<{ migrationId: string }>('POST', '/v1/migrations', { planId: plan.planId });
+  const ended = await finalState(bench, migrationId);
+  writeFileSync(bench.failpoints, '{}');
+  const after = await story.guest(vm.vmId, grantId);
+  const service = await client.stop();
+  const { items } = await story.api.request<{ items: { hostId: string; consumer: Consumer | string }[] }>('GET', '/v1/allocations');
+  const qemus = qemuProcessesOf(vm.topology.uuid);
+  const findings = await verify({
+    databaseUrl: run.platform.database.url,
+    vmId: vm.vmId,
+    monitors: () => qemus.flatMap((q) => spareMonitorOf(q) ?? []),
+  });
+  const shape = (g: typeof before): object => ({
+    type: g.type,
+    host: g.host,
+    bootId: g.bootId,
+    vcpus: g.vcpus,
+    memoryMiB: g.memoryMiB,
+    nics: g.nics.length,
+  });
+  const expected = {
+    state: 'undone',
+    cause: code,
+    reached: true,
+    guest: shape(before),
+    holds: [`vm:${vm.vmId}@${before.host}`],
+    qemus: 1,
+    serviceErrors: 0,
+    gapUnder1s: true,
+  };
+  const observed = {
+    state: ended.state,
+    cause: ended.cause?.code,
+    reached: ended.moves[0]?.steps.some((s) => s.name === step.name && !['waiting', 'skipped', 'ready'].includes(s.state)) ?? false,
+    guest: shape(after),
+    holds: items.map((a) => `${typeof a.consumer === 'string' ? a.consumer : consumerText(a.consumer)}@${a.hostId}`),
+    qemus: qemus.length,
+    serviceErrors: service.errors,
+    gapUnder1s: service.longestGapMs < 1000,
+  };
+  const held = Object.values(findings.invariants).every(Boolean);
+  return {
+    name: `${step.section}/${step.name} fails ${when} its effect`,
+    group: 'undo',
+    driver: 'qemu',
+    expected,
+    observed: findings.faults.length > 0 ? { ...observed, faults: findings.faults } : observed,
+    ok: held && JSON.stringify(expected) === JSON.stringify(observed),
+    ms: Date.now() - startedAt,
+    invariants: { ...findings.invariants, I8: ended.cause?.code === code },
+  };
+};
+
+const finalState = async ({ story }: Bench, migrationId: string): Promise<MigrationView> => {
+  for (const end = Date.now() + 180_000; Date.now() < end; await sleep(50)) {
+    const view = await story.api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
+    if (['succeeded', 'undone', 'failed', 'cancelled'].includes(view.state)) return view;
+  }
+  throw new Error(`migration ${migrationId} has no final state after 180 s`);
+};

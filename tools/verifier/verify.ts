@@ -1,0 +1,147 @@
+import { createConnection } from 'node:net';
+import pg from 'pg';
+
+/**
+ * Looks at the event tables, the ledger and QEMU's spare monitors by its own means: it shares no reducer, query or client with the
+ * product, so that a mistake there is not repeated here. Judges I1, I4, I6, I7 and I13 where it can see them.
+ */
+export type Verdict = Readonly<Record<string, boolean>>;
+export type Findings = { readonly invariants: Verdict; readonly faults: readonly string[] };
+
+type Row = { type: string; data: Record<string, never> };
+
+export const verify = async (o: {
+  readonly databaseUrl: string;
+  readonly monitors: () => readonly string[];
+  readonly vmId: string;
+}): Promise<Findings> => {
+  const db = new pg.Client({ connectionString: o.databaseUrl });
+  await db.connect();
+  try {
+    const faults: string[] = [];
+    const judge = async (look: () => Promise<string[]>): Promise<boolean> => {
+      const found = await look();
+      faults.push(...found);
+      return found.length === 0;
+    };
+    return {
+      invariants: {
+        I1: await judge(() => singleRunner(o.monitors())),
+        I4: await judge(() => denseVersions(db)),
+        I6: await judge(() => allocationsConserved(db)),
+        I7: await judge(() => nothingHeldByFinishedMoves(db)),
+      },
+      faults,
+    };
+  } finally {
+    await db.end();
+  }
+};
+
+const schemas = ['provisioning', 'resource_allocation', 'migration_templates', 'workflow', 'agent_gateway'];
+
+const denseVersions = async (db: pg.Client): Promise<string[]> => {
+  const faults: string[] = [];
+  for (const s of schemas) {
+    const { rows } = await db.query<{ stream_id: string }>(
+      `select stream_id from ${s}.events group by stream_id having count(*) <> max(version) or min(version) <> 1 or count(distinct version) <> count(*)`,
+    );
+    faults.push(...rows.map((r) => `I4: versions of ${s}.${r.stream_id} are not dense`));
+  }
+  return faults;
+};
+
+type Amounts = { vcpu: number; memoryMiB: number; diskMiB: number };
+const kinds = ['vcpu', 'memoryMiB', 'diskMiB'] as const;
+
+/** Holds by host and consumer, from the events alone. */
+const holds = async (db: pg.Client): Promise<{ held: Map<string, Map<string, Amounts>>; capacity: Map<string, Amounts> }> => {
+  const { rows } = await db.query<Row>(
+    `select type, data from resource_allocation.events where stream_id like 'host-%' order by stream_id, version`,
+  );
+  const held = new Map<string, Map<string, Amounts>>();
+  const capacity = new Map<string, Amounts>();
+  for (const { type, data: d } of rows as unknown as { type: string; data: Record<string, unknown> }[]) {
+    const name = type.replace('chrysalis.resource-allocation.', '').replace(/\.v\d+$/, '');
+    const facts = d['facts'] as
+      { hostId: string; inventory: Record<(typeof kinds)[number], { total: number; reserved: number; ratioPerMille: number }> } | undefined;
+    if (facts)
+      capacity.set(
+        facts.hostId,
+        Object.fromEntries(
+          kinds.map((k) => [
+            k,
+            Math.floor(((facts.inventory[k].total - facts.inventory[k].reserved) * facts.inventory[k].ratioPerMille) / 1000),
+          ]),
+        ) as Amounts,
+      );
+    const of = held.get(d['hostId'] as string) ?? new Map<string, Amounts>();
+    if (typeof d['hostId'] === 'string') held.set(d['hostId'], of);
+    const consumer = d['consumer'] as { kind: string; id: string } | undefined;
+    if (name === 'allocation.held') of.set(`${consumer!.kind}:${consumer!.id}`, d['amounts'] as Amounts);
+    if (name === 'allocation.released') of.delete(`${consumer!.kind}:${consumer!.id}`);
+    if (name === 'allocation.swapped') {
+      of.delete(`move:${d['moveId'] as string}`);
+      of.set(`vm:${d['vmId'] as string}`, d['amounts'] as Amounts);
+    }
+  }
+  return { held, capacity };
+};
+
+const allocationsConserved = async (db: pg.Client): Promise<string[]> => {
+  const faults: string[] = [];
+  const { held, capacity } = await holds(db);
+  const ledger = await db.query<{ host: string; consumer: string; vcpu: number; memory: number; disk: number }>(
+    `select host, consumer, vcpu, memory_mib as memory, disk_mib as disk from resource_allocation.ledger`,
+  );
+  const expected = [...held].flatMap(([host, of]) => [...of].map(([c, a]) => `${host} ${c} ${a.vcpu} ${a.memoryMiB} ${a.diskMiB}`)).sort();
+  const observed = ledger.rows.map((r) => `${r.host} ${r.consumer} ${r.vcpu} ${r.memory} ${r.disk}`).sort();
+  if (JSON.stringify(expected) !== JSON.stringify(observed))
+    faults.push(`I6: the ledger is not what the events say: ${JSON.stringify({ expected, observed })}`);
+  for (const [host, of] of held) {
+    for (const k of kinds) {
+      const sum = [...of.values()].reduce((n, a) => n + a[k], 0);
+      if (sum < 0 || sum > (capacity.get(host)?.[k] ?? 0))
+        faults.push(`I6: ${host} has ${sum} ${k} allocated of ${capacity.get(host)?.[k] ?? 0}`);
+    }
+  }
+  return faults;
+};
+
+const nothingHeldByFinishedMoves = async (db: pg.Client): Promise<string[]> => {
+  const { rows } = await db.query<{ id: string }>(
+    `select data->>'moveId' as id from migration_templates.events where type like 'chrysalis.migration-templates.move.ended.v%'`,
+  );
+  const ended = new Set(rows.map((r) => `move:${r.id}`));
+  const { held } = await holds(db);
+  return [...held].flatMap(([host, of]) => [...of.keys()].filter((c) => ended.has(c)).map((c) => `I7: ${c} ended and holds on ${host}`));
+};
+
+const singleRunner = async (monitors: readonly string[]): Promise<string[]> => {
+  const states = await Promise.all(monitors.map(statusOf));
+  const running = states.filter((s) => s === 'running');
+  return running.length > 1 ? [`I1: ${running.length} QEMUs run`] : [];
+};
+
+/** `query-status` over a monitor of its own; `gone` where nobody answers. */
+export const statusOf = (socketPath: string): Promise<string> =>
+  new Promise((resolve) => {
+    const socket = createConnection(socketPath);
+    let text = '';
+    const end = (state: string): void => {
+      socket.destroy();
+      resolve(state);
+    };
+    socket.setTimeout(2000, () => end('silent'));
+    socket.on('error', () => end('gone'));
+    socket.on('close', () => end('gone'));
+    socket.on('data', (chunk) => {
+      text += chunk.toString();
+      if (text.includes('"QMP"') && !text.includes('asked')) {
+        socket.write('{"execute":"qmp_capabilities"}\n{"execute":"query-status","id":"status"}\n');
+        text = 'asked ';
+      }
+      const status = /"status": ?"([a-z-]+)"/.exec(text)?.[1];
+      if (status) end(status);
+    });
+  });
