@@ -34,7 +34,8 @@ export const makeHandlers = (guest: Guest, identity: AgentIdentity, resize: Resi
   'offline-cpus': ({ vcpus }: GuestInput<'offline-cpus'>) => takeCpusOffline(guest, vcpus),
   'online-memory': ({ memoryMiB }: GuestInput<'online-memory'>) => bringMemoryOnline(guest, memoryMiB),
   'grow-filesystem': ({ disk }: GuestInput<'grow-filesystem'>) => growFileSystem(guest, disk, resize),
-  'run-script': (request: ScriptRequest, { signal, vmId }: CommandContext) => runScript(guest, request, signal, { CHRYSALIS_VM_ID: vmId }),
+  'run-script': (request: ScriptRequest, { signal, progress, vmId }: CommandContext) =>
+    runScript(guest, request, { signal, progress, env: { CHRYSALIS_VM_ID: vmId } }),
   shutdown: async () => {
     cancelAll();
     await restoreCgroups(guest);

@@ -16,14 +16,15 @@ export class Ledger {
   private bytes = 0;
   private done = 0;
 
-  /** Looks an id up and, when it is new, marks it as running in the same step. */
-  begin(id: string, name: string, input: unknown): Known {
+  /** Looks an id up and, when it is new and `admit` does not throw, marks it as running in the same step. */
+  begin(id: string, name: string, input: unknown, admit: () => void = () => undefined): Known {
     if (this.forgotten.has(id)) return { is: 'forgotten' };
     const hash = createHash('sha256')
       .update(`${name} ${canonicalJson(input)}`)
       .digest('base64');
     const entry = this.entries.get(id);
     if (!entry) {
+      admit();
       this.entries.set(id, { hash, state: 'running' });
       return { is: 'new' };
     }

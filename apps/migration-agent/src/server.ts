@@ -49,7 +49,8 @@ export class AgentServer {
   private opening: Promise<void> = Promise.resolve();
   private changes: Promise<unknown> = Promise.resolve();
   private helloAt = 0;
-  private closing: { resultSent: boolean; until: number } | undefined;
+  /** When to end at the latest; set once `shutdown` was executed. */
+  private closingUntil: number | undefined;
   private readonly o: Ports;
 
   constructor(o: Ports) {
@@ -71,9 +72,8 @@ export class AgentServer {
       this.helloAt = now + HELLO_MS;
       this.send({ t: 'hello', protocol: { ...GUEST_PROTOCOL }, agent: this.o.identity });
     }
-    const closing = this.closing;
-    if (closing?.resultSent && (now > closing.until || !this.session?.link.waiting)) {
-      this.closing = undefined;
+    if (this.closingUntil !== undefined && (now > this.closingUntil || !this.session?.link.waiting)) {
+      this.closingUntil = undefined;
       this.o.ended();
     }
   }
@@ -137,14 +137,13 @@ export class AgentServer {
 
   private begun(session: Session, id: string, name: GuestCommandName, input: unknown): void {
     // Refusals for lack of room are not kept: the same id may come again later.
-    if (!this.running.has(id)) this.assertRoom(name);
-    const known = this.ledger.begin(id, name, input);
+    const known = this.ledger.begin(id, name, input, () => this.assertRoom(name));
     switch (known.is) {
       case 'new':
         void this.execute(session, id, name, input);
         return;
       case 'running':
-        return; // its result goes to the session of that time
+        return; // its result goes to whatever session is open then
       case 'done':
         return this.answer(id, known.outcome);
       case 'forgotten':
@@ -155,7 +154,7 @@ export class AgentServer {
   }
 
   private assertRoom(name: GuestCommandName): void {
-    if (this.closing) throw new GuestError('guest.shutting_down', 'this agent is ending');
+    if (this.closingUntil !== undefined) throw new GuestError('guest.shutting_down', 'this agent is ending');
     const scripts = [...this.running.values()].filter((r) => r.name === 'run-script').length;
     if (this.running.size >= GUEST_WINDOW || (name === 'run-script' && scripts >= MAX_SCRIPTS))
       throw new GuestError('guest.busy', `${this.running.size} commands are running, ${scripts} of them scripts`);
@@ -174,7 +173,7 @@ export class AgentServer {
     this.running.delete(id);
     this.ledger.finish(id, outcome);
     this.answer(id, outcome);
-    if (name === 'shutdown' && outcome.ok) this.closing = { resultSent: true, until: this.o.clock.monotonicMs() + SHUTDOWN_MS };
+    if (name === 'shutdown' && outcome.ok) this.closingUntil = this.o.clock.monotonicMs() + SHUTDOWN_MS;
   }
 
   private oneByOne<T>(work: () => Promise<T>): Promise<T> {

@@ -72,6 +72,11 @@ export class GuestError extends Error {
     this.code = code;
     this.detail = detail;
   }
+  /** A guest does not invent codes: one that is not of the list becomes `guest.failed`. */
+  static from(cause: Cause): GuestError {
+    const known = (guestCodes as readonly string[]).includes(cause.code);
+    return new GuestError(known ? (cause.code as GuestCode) : 'guest.failed', cause.message, cause.detail);
+  }
   toCause(): Cause {
     return { code: this.code, message: this.message.slice(0, 2048), ...(this.detail === undefined ? {} : { detail: this.detail }) };
   }

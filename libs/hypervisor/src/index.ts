@@ -1,5 +1,6 @@
 export * from './driver.ts';
 export * from './errors.ts';
+export * from './guest/index.ts';
 export { Mutex } from './mutex.ts';
 export * from './qmp.ts';
 export * from './shape.ts';

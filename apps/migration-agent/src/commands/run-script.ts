@@ -15,6 +15,7 @@ export type ScriptRequest = Readonly<{
 }>;
 type Result = GuestOutput<'run-script'>;
 const NOBODY = 65_534;
+const PROGRESS_MS = 1_000;
 const MARK = 'CHRYSALIS_SCRIPT';
 
 /**
@@ -27,27 +28,24 @@ ulimit -c 0; ulimit -n 256; ulimit -f 2097152; ulimit -t ${cpuSeconds}; ulimit -
 { echo 1000 > /proc/self/oom_score_adj; } 2>/dev/null
 exec /bin/sh "$1" < /dev/null`;
 
+export type ScriptContext = Readonly<{ signal: AbortSignal; progress?: (note: string) => void; env?: Readonly<Record<string, string>> }>;
+
 /** Runs in a session and control group of its own; when it ends, for whatever reason, everything it started ends with it. */
-export const runScript = async (
-  guest: Guest,
-  request: ScriptRequest,
-  signal: AbortSignal,
-  env: Record<string, string> = {},
-): Promise<Result> => {
+export const runScript = async (guest: Guest, request: ScriptRequest, context: ScriptContext): Promise<Result> => {
   const id = randomUUID();
   const dir = await mkdtemp(join(tmpdir(), 'chrysalis-script-'));
   const group = await makeScriptGroup(guest, id);
   try {
     await chmod(dir, 0o755);
     await writeFile(join(dir, 'script'), request.script, { mode: 0o644 });
-    return await supervise(guest, request, { id, file: join(dir, 'script'), group, signal, env });
+    return await supervise(guest, request, { id, file: join(dir, 'script'), group, ...context });
   } finally {
     await group?.remove();
     await rm(dir, { recursive: true, force: true });
   }
 };
 
-type Run = { id: string; file: string; group: ScriptGroup | undefined; signal: AbortSignal; env: Record<string, string> };
+type Run = ScriptContext & Readonly<{ id: string; file: string; group: ScriptGroup | undefined }>;
 
 const supervise = async (guest: Guest, request: ScriptRequest, run: Run): Promise<Result> => {
   const started = performance.now();
@@ -68,7 +66,9 @@ const supervise = async (guest: Guest, request: ScriptRequest, run: Run): Promis
   if (child.pid !== undefined) await run.group?.add(child.pid);
   child.stdin!.end('go\n');
 
+  const beat = setInterval(() => run.progress?.(`running for ${Math.round(performance.now() - started)} ms`), PROGRESS_MS);
   const stopped = await untilEnd(ended, request.timeoutMs, run.signal);
+  clearInterval(beat);
   await killTree(guest, child, run);
   const end = await ended;
   await output.closed(500);

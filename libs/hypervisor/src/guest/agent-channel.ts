@@ -63,6 +63,7 @@ export class AgentChannel {
   private failure: GuestError | undefined;
   private heardAt = performance.now();
   private openedAt = 0;
+  private pingedAt = 0;
   private readonly window = { startedAt: 0, bytes: 0, broken: 0 };
   private readonly timer: NodeJS.Timeout;
   private readonly o: AgentChannelOptions;
@@ -109,7 +110,8 @@ export class AgentChannel {
   /** One execution for one id, however often it is asked for. Rejects with the guest's cause as a GuestError. */
   command<N extends GuestCommandName>(name: N, input: GuestInput<N>, o: CommandOptions): Promise<GuestOutput<N>> {
     if (this.failure) return Promise.reject(this.failure);
-    if (this.pending.size >= GUEST_WINDOW) return Promise.reject(new GuestError('guest.busy', `${this.pending.size} commands wait for this guest`));
+    if (this.pending.size >= GUEST_WINDOW)
+      return Promise.reject(new GuestError('guest.busy', `${this.pending.size} commands wait for this guest`));
     if (this.pending.has(o.id)) return Promise.reject(new GuestError('guest.idempotency_conflict', `${o.id} is in work`));
     const settled = new Promise<Record<string, unknown>>((resolve, reject) => {
       this.pending.set(o.id, { name, input: input as Record<string, unknown>, resolve, reject, onProgress: o.onProgress });
@@ -122,7 +124,11 @@ export class AgentChannel {
     this.fail(new GuestError('guest.unreachable', 'the channel was closed from this side'));
   }
 
-  private async within<N extends GuestCommandName>(settled: Promise<Record<string, unknown>>, name: N, o: CommandOptions): Promise<GuestOutput<N>> {
+  private async within<N extends GuestCommandName>(
+    settled: Promise<Record<string, unknown>>,
+    name: N,
+    o: CommandOptions,
+  ): Promise<GuestOutput<N>> {
     const cancel = (): void => {
       this.link.post({ type: 'cancel', id: o.id }, performance.now());
     };
@@ -204,7 +210,9 @@ export class AgentChannel {
     const now = performance.now();
     if (now - this.window.startedAt > WINDOW_MS) Object.assign(this.window, { startedAt: now, bytes: 0, broken: 0 });
     if (this.window.broken > MAX_BROKEN_PER_WINDOW)
-      return this.fail(new GuestError('guest.protocol_violation', `${this.window.broken} frames in ${WINDOW_MS} ms were not frames of the protocol`));
+      return this.fail(
+        new GuestError('guest.protocol_violation', `${this.window.broken} frames in ${WINDOW_MS} ms were not frames of the protocol`),
+      );
     if (this.window.bytes < MAX_BYTES_PER_WINDOW) return;
     stream.pause();
     setTimeout(() => stream.resume(), WINDOW_MS);
@@ -274,7 +282,12 @@ export class AgentChannel {
     this.link.tick(now);
     const silence = now - this.heardAt;
     if (silence > SILENCE_RECONNECT_MS) this.stream.destroy();
-    else if (silence > SILENCE_PING_MS) this.write({ t: 'ping', session: this.session, ack: this.link.received });
+    else if (silence > SILENCE_PING_MS && now - this.pingedAt > SILENCE_PING_MS) this.ping(now);
+  }
+
+  private ping(now: number): void {
+    this.pingedAt = now;
+    this.write({ t: 'ping', session: this.session, ack: this.link.received });
   }
 
   private fail(error: GuestError): void {

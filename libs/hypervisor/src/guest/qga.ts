@@ -22,7 +22,10 @@ export class QgaError extends Error {
 const MAX_ANSWER_BYTES = 4 << 20;
 const Answer = z.object({ return: z.unknown().optional(), error: z.object({ class: z.string().optional(), desc: z.string() }).optional() });
 
-const Info = z.object({ version: z.string().max(64), supported_commands: z.array(z.object({ name: z.string().max(64), enabled: z.boolean() })).max(512) });
+const Info = z.object({
+  version: z.string().max(64),
+  supported_commands: z.array(z.object({ name: z.string().max(64), enabled: z.boolean() })).max(512),
+});
 const Vcpu = z.object({ 'logical-id': z.int().nonnegative(), online: z.boolean(), 'can-offline': z.boolean().optional() });
 const MemoryBlock = z.object({ 'phys-index': z.int().nonnegative(), online: z.boolean(), 'can-offline': z.boolean().optional() });
 const FileSystem = z.object({
@@ -36,14 +39,21 @@ const FileSystem = z.object({
 const Nic = z.object({
   name: z.string().max(64),
   'hardware-address': z.string().max(64).optional(),
-  'ip-addresses': z.array(z.object({ 'ip-address': z.string().max(64), prefix: z.int(), 'ip-address-type': z.string().max(8) })).max(256).optional(),
+  'ip-addresses': z
+    .array(z.object({ 'ip-address': z.string().max(64), prefix: z.int(), 'ip-address-type': z.string().max(8) }))
+    .max(256)
+    .optional(),
 });
 const OsInfo = z.object({
   id: z.string().max(64).optional(),
   'version-id': z.string().max(64).optional(),
   'kernel-release': z.string().max(128).optional(),
 });
-const Disk = z.object({ name: z.string().max(255), partition: z.boolean(), address: z.object({ serial: z.string().max(128).optional() }).optional() });
+const Disk = z.object({
+  name: z.string().max(255),
+  partition: z.boolean(),
+  address: z.object({ serial: z.string().max(128).optional() }).optional(),
+});
 const ExecStatus = z.object({
   exited: z.boolean(),
   exitcode: z.int().optional(),
@@ -145,7 +155,8 @@ export class QgaClient {
     const Response = z.array(z.object({ 'phys-index': z.int(), response: z.string().max(64) })).max(65_536);
     const answers = await this.call('guest-set-memory-blocks', Response, { 'mem-blks': blocks }, 30_000);
     const failed = answers.filter((a) => a.response !== 'success');
-    if (failed.length > 0) throw new QgaError('qga.refused', `guest-set-memory-blocks: ${failed.length} of ${blocks.length} failed`, { failed });
+    if (failed.length > 0)
+      throw new QgaError('qga.refused', `guest-set-memory-blocks: ${failed.length} of ${blocks.length} failed`, { failed });
   }
   fileSystems(): Promise<z.infer<typeof FileSystem>[]> {
     return this.call('guest-get-fsinfo', z.array(FileSystem).max(256));
@@ -183,7 +194,10 @@ export class QgaClient {
   async status(pid: number): Promise<ExecResult | undefined> {
     const s = await this.call('guest-exec-status', ExecStatus, { pid });
     if (!s.exited) return undefined;
-    const text = (data: string | undefined): string => Buffer.from(data ?? '', 'base64').toString('utf8').slice(0, 65_536);
+    const text = (data: string | undefined): string =>
+      Buffer.from(data ?? '', 'base64')
+        .toString('utf8')
+        .slice(0, 65_536);
     return { exitCode: s.exitcode ?? 128 + (s.signal ?? 0), stdout: text(s['out-data']), stderr: text(s['err-data']) };
   }
   /** Runs a program to its end. qemu-ga has no way to end it: at the deadline it runs on, and that is said. */
@@ -193,7 +207,8 @@ export class QgaClient {
     for (let pause = 2; ; pause = Math.min(pause * 2, 50)) {
       const end = await this.status(pid);
       if (end) return end;
-      if (performance.now() > until) throw new QgaError('qga.timeout', `${path} did not end in ${deadlineMs} ms and runs on as ${pid}`, { pid });
+      if (performance.now() > until)
+        throw new QgaError('qga.timeout', `${path} did not end in ${deadlineMs} ms and runs on as ${pid}`, { pid });
       await sleep(pause);
     }
   }
@@ -238,7 +253,9 @@ export class QgaClient {
     while (!this.synced) {
       const id = Math.floor(Math.random() * 2 ** 31);
       this.buffer = Buffer.alloc(0);
-      this.stream.write(Buffer.concat([Buffer.of(0xff), Buffer.from(`${JSON.stringify({ execute: 'guest-sync-delimited', arguments: { id } })}\n`)]));
+      this.stream.write(
+        Buffer.concat([Buffer.of(0xff), Buffer.from(`${JSON.stringify({ execute: 'guest-sync-delimited', arguments: { id } })}\n`)]),
+      );
       this.synced = await this.ownNumber(id, Math.min(until, performance.now() + 500));
       if (!this.synced && performance.now() > until) throw new QgaError('qga.timeout', "the guest's agent does not answer");
     }
