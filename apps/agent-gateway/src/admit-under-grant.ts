@@ -1,0 +1,79 @@
+import { hostTasks, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
+import type { EventContext } from '@chrysalis/service-kit';
+import { grantDecider, type GrantAction, type GrantRejection, type UseGrant } from './core/grant.ts';
+import { actionNeeded } from './core/needs.ts';
+
+type Refusal = { readonly code: string; readonly message: string };
+
+/** Nothing, or why this task may not go into the guest. The use is counted in the same transaction that keeps the task. */
+export const admitUnderGrant = async (dispatch: TaskDispatch, ctx: EventContext): Promise<Cause | undefined> => {
+  const action = actionNeeded(dispatch.kind);
+  if (action === undefined) return undefined;
+  if (action === 'none-known') return final({ code: 'grant.action_not_named', message: `no grant allows ${dispatch.kind}` });
+  const vmId = String(dispatch.input['vmId']);
+  const owner = await tenantOf(ctx, vmId);
+  if (owner !== undefined && owner !== dispatch.tenant)
+    return final({ code: 'grant.foreign_tenant', message: `${vmId} is not of tenant ${dispatch.tenant}` });
+  const grants = dispatch.kind === hostTasks.addAgent.kind ? await carried(dispatch, ctx) : await ofVm(ctx, vmId);
+  if (!Array.isArray(grants)) return final(grants as Refusal);
+  return useOneOf(grants as string[], dispatch, action, vmId, ctx);
+};
+
+/** The first that allows it is used; when none does, the refusal of the newest is the reason. */
+const useOneOf = async (
+  grants: readonly string[],
+  dispatch: TaskDispatch,
+  action: GrantAction,
+  vmId: string,
+  ctx: EventContext,
+): Promise<Cause | undefined> => {
+  let refusal: Refusal = { code: 'grant.unknown', message: `no grant names ${vmId}` };
+  const { package: digest } = dispatch.input;
+  const command: UseGrant = {
+    do: 'use',
+    vmId,
+    tenant: dispatch.tenant,
+    action,
+    taskKey: taskKey(dispatch),
+    at: ctx.now,
+    undo: dispatch.action === 'compensate',
+    ...(typeof digest === 'string' ? { package: digest } : {}),
+  };
+  for (const [index, grantId] of grants.entries()) {
+    const decided = await ctx.decide(`grant-${grantId}`, grantDecider, command);
+    if (decided.ok) return undefined;
+    if (decided.rejection.code === 'stream.contended') throw new Error(`grant-${grantId} is contended`); // all of it again
+    if (index === 0) refusal = decided.rejection as GrantRejection;
+  }
+  return final(refusal);
+};
+
+/** The grant that the task brings must be one that is registered, to the letter. */
+const carried = async ({ input }: TaskDispatch, ctx: EventContext): Promise<string[] | Refusal> => {
+  const jws = String(input['grant']);
+  let jti: unknown;
+  try {
+    jti = (JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString('utf8')) as { jti?: unknown }).jti;
+  } catch {
+    return { code: 'grant.malformed', message: 'the task does not bring a grant' };
+  }
+  const [registered] = typeof jti === 'string' ? await ctx.store.read(`grant-${jti}`, { to: 1 }, ctx.tx) : [];
+  if (!registered) return { code: 'grant.unknown', message: `no grant ${String(jti)} is registered` };
+  const same = (registered.data as { jws: string }).jws === jws;
+  return same ? [jti as string] : { code: 'grant.signature_invalid', message: `not the grant that was registered as ${String(jti)}` };
+};
+
+/** Newest first. Expired ones too: they say why, and an undo may still need them. */
+const ofVm = async (ctx: EventContext, vmId: string): Promise<string[]> => {
+  const { rows } = await ctx.tx.query<{ grant_id: string }>(
+    `select grant_id from agent_gateway.grant_vms where vm_id = $1
+     order by (expires_at > $2) desc, registered_at desc, grant_id desc limit 16`,
+    [vmId, ctx.now],
+  );
+  return rows.map((r) => r.grant_id);
+};
+
+const tenantOf = async (ctx: EventContext, vmId: string): Promise<string | undefined> =>
+  (await ctx.tx.query<{ tenant: string }>(`select tenant from agent_gateway.vm_tenants where vm_id = $1`, [vmId])).rows[0]?.tenant;
+
+const final = ({ code, message }: Refusal): Cause => ({ code, message, retriable: false });

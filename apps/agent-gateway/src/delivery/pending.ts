@@ -1,0 +1,56 @@
+import type { TaskDispatch } from '@chrysalis/contracts';
+import type { EventMeta } from '@chrysalis/event-store';
+import type pg from 'pg';
+
+type Queryable = pg.Pool | pg.PoolClient;
+/** What a report is appended with, kept from the dispatch so that a workflow's events share their correlation. */
+export type KeptMeta = Pick<EventMeta, 'correlationId' | 'tenant'> & { readonly causationId?: string; readonly traceparent?: string };
+export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch };
+
+/** False: it is known already, whatever became of it. */
+export const keep = async (tx: pg.PoolClient, taskKey: string, hostId: string, dispatch: TaskDispatch, meta: KeptMeta): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    `insert into agent_gateway.pending_tasks (task_key, host_id, dispatch, meta, state, deadline_at)
+     values ($1, $2, $3, $4, 'pending', $5) on conflict do nothing`,
+    [taskKey, hostId, JSON.stringify(dispatch), JSON.stringify(meta), dispatch.deadlineAt],
+  );
+  return rowCount === 1;
+};
+
+/** In the order in which they came. Not those in `sent`. */
+export const pendingOf = async (db: Queryable, hostId: string, sent: readonly string[], limit: number): Promise<readonly Pending[]> => {
+  const { rows } = await db.query<Pending>({
+    name: 'pending_of_host',
+    text: `select task_key as "taskKey", dispatch from agent_gateway.pending_tasks
+           where host_id = $1 and state = 'pending' and not (task_key = any($2::text[])) order by seq limit $3`,
+    values: [hostId, sent, limit],
+  });
+  return rows;
+};
+
+export type Known = { readonly hostId: string; readonly dispatch: TaskDispatch; readonly meta: KeptMeta; readonly state: 'pending' | 'reported' | 'expired' };
+/** Locked until the transaction ends: of two instances that get one report, one waits and then sees it reported. */
+export const find = async (tx: pg.PoolClient, taskKey: string): Promise<Known | undefined> => {
+  const { rows } = await tx.query<Known>(
+    `select host_id as "hostId", dispatch, meta, state from agent_gateway.pending_tasks where task_key = $1 for update`,
+    [taskKey],
+  );
+  return rows[0];
+};
+
+export const markReported = (tx: pg.PoolClient, taskKey: string): Promise<unknown> =>
+  tx.query(`update agent_gateway.pending_tasks set state = 'reported', ended_at = now() where task_key = $1`, [taskKey]);
+
+/** Past their deadline by a little, so that a report made just in time still finds them. */
+export const expire = async (db: Queryable, graceMs: number): Promise<readonly { hostId: string; dispatch: TaskDispatch }[]> => {
+  const { rows } = await db.query<{ hostId: string; dispatch: TaskDispatch }>(
+    `update agent_gateway.pending_tasks set state = 'expired', ended_at = now()
+     where state = 'pending' and deadline_at < now() - $1 * interval '1 ms' returning host_id as "hostId", dispatch`,
+    [graceMs],
+  );
+  return rows;
+};
+
+/** Ended tasks are kept for a week: they are what makes a late report or a repeated dispatch harmless. */
+export const forgetEnded = (db: Queryable): Promise<unknown> =>
+  db.query(`delete from agent_gateway.pending_tasks where state <> 'pending' and ended_at < now() - interval '7 days'`);

@@ -1,0 +1,85 @@
+import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
+import { Id, Name } from '@chrysalis/contracts';
+import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import type { JWK } from 'jose';
+import { z } from 'zod';
+import { grantDecider } from '../core/grant.ts';
+import { verifyGrant } from '../verify-grant.ts';
+
+const RegisterGrant = z.object({ jws: z.string().min(1).max(16_384) });
+const RegisteredGrant = z.object({ grantId: Id, tenant: Name, vms: z.array(Id), expiresAt: z.string() });
+const RevokeGrant = z.object({ reason: z.string().max(255).default('revoked') });
+
+@Controller()
+export class GrantsController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/grants')
+  @Allow('operator')
+  @Doc({
+    summary: "Register a tenant administrator's signed grant; the same again gives the same answer",
+    body: RegisterGrant,
+    answers: { 201: RegisteredGrant },
+  })
+  register(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, RegisterGrant, async ({ jws }, ctx) => {
+      const verified = await verifyGrant(jws, (kid) => keysOf(this.service, kid), ctx.now);
+      if (!verified.ok) throw ProblemError.of(verified.fault);
+      const { claims } = verified;
+      await ownTenant(ctx, claims.iss, claims.vms);
+      const decided = await ctx.decide(`grant-${claims.jti}`, grantDecider, { do: 'register', claims, jws });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      const expiresAt = new Date(claims.exp * 1000).toISOString();
+      await ctx.tx.query(
+        `insert into agent_gateway.grant_vms (vm_id, grant_id, expires_at, registered_at)
+         select unnest($1::text[]), $2, $3, $4 on conflict do nothing`,
+        [[...new Set(claims.vms)], claims.jti, expiresAt, ctx.now],
+      );
+      return {
+        status: 201,
+        body: { grantId: claims.jti, tenant: claims.iss, vms: claims.vms, expiresAt },
+        headers: { location: `/v1/grants/${claims.jti}` },
+      };
+    });
+  }
+
+  @Delete('/v1/grants/:id')
+  @Allow('operator')
+  @Doc({ summary: 'Revoke a grant; what it allowed and has not begun is refused from now on', body: RevokeGrant, answers: { 200: z.object({ grantId: Id }) } })
+  revoke(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, RevokeGrant, async ({ reason }, ctx) => {
+      const grantId = Id.safeParse(id).data;
+      const [registered] = grantId ? await ctx.store.read(`grant-${grantId}`, { to: 1 }, ctx.tx) : [];
+      const tenant = (registered?.data as { tenant?: string } | undefined)?.tenant;
+      // Another tenant's grant is answered as if it were not there.
+      if (!grantId || !tenant || !mayActFor(ctx, tenant)) throw ProblemError.of({ code: 'grant.unknown', message: `no grant ${id}` });
+      const decided = await ctx.decide(`grant-${grantId}`, grantDecider, { do: 'revoke', grantId, reason });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      return { status: 200, body: { grantId } };
+    });
+  }
+}
+
+/** `*` is the fleet's own administration. */
+export const mayActFor = ({ caller }: CommandContext, tenant: string): boolean => caller.tenant === tenant || caller.tenant === '*';
+
+const ownTenant = async (ctx: CommandContext, tenant: string, vms: readonly string[]): Promise<void> => {
+  if (!mayActFor(ctx, tenant)) throw ProblemError.of({ code: 'grant.foreign_tenant', message: `the grant is of tenant ${tenant}` });
+  const { rows } = await ctx.tx.query<{ vm_id: string }>(
+    `select vm_id from agent_gateway.vm_tenants where vm_id = any($1::text[]) and tenant <> $2`,
+    [vms, tenant],
+  );
+  if (rows.length > 0)
+    throw ProblemError.of({ code: 'grant.foreign_tenant', message: `not of tenant ${tenant}: ${rows.map((r) => r.vm_id).join(', ').slice(0, 500)}` });
+};
+
+const keysOf = async ({ pool }: ServiceContext, kid: string): Promise<{ tenant: string; publicKeyJwk: JWK }[]> =>
+  (
+    await pool.query<{ tenant: string; publicKeyJwk: JWK }>(
+      `select tenant, public_key_jwk as "publicKeyJwk" from agent_gateway.tenant_keys where kid = $1`,
+      [kid],
+    )
+  ).rows;

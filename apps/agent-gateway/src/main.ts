@@ -1,0 +1,103 @@
+import { eventsTopic, progressTopic, provisioningEvents, tasksTopic, workflowEvents } from '@chrysalis/contracts';
+import { onEvent, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { acceptTask } from './delivery/accept-task.ts';
+import { expire, forgetEnded } from './delivery/pending.ts';
+import { hear } from './delivery/wire.ts';
+import { GrantsController } from './http/grants.controller.ts';
+import { TenantKeysController } from './http/tenant-keys.controller.ts';
+import { Hub } from './sessions/hub.ts';
+import { agentListener } from './sessions/listen.ts';
+import { sweepLost } from './sessions/liveness.ts';
+import { tables } from './tables.ts';
+
+/** A host without a heartbeat for `lostAfterMs` is lost; agents are told to send one every `heartbeatMs`. */
+export type GatewayTimes = { readonly heartbeatMs: number; readonly lostAfterMs: number; readonly sweepMs: number; readonly reportGraceMs: number };
+const times: GatewayTimes = { heartbeatMs: 2_000, lostAfterMs: 10_000, sweepMs: 500, reportGraceMs: 5_000 };
+
+export const start = (config: ServiceConfig, given: Partial<GatewayTimes> = {}): Promise<RunningService & { readonly agentsUrl: string }> =>
+  startGateway(config, { ...times, ...given });
+
+const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<RunningService & { readonly agentsUrl: string }> => {
+  let agentsUrl = '';
+  const running = await startService(config, {
+    context: 'agent-gateway',
+    schema: 'agent_gateway',
+    tables,
+    controllers: [TenantKeysController, GrantsController],
+    consumers: [
+      {
+        name: 'known-vms',
+        topics: [eventsTopic('provisioning')],
+        on: [
+          onEvent(provisioningEvents.vmRequested, async ({ vmId, tenant }, { tx }) => {
+            await tx.query(`insert into agent_gateway.vm_tenants (vm_id, tenant) values ($1, $2) on conflict do nothing`, [vmId, tenant]);
+          }),
+        ],
+      },
+      { name: 'deliver', topics: [tasksTopic('agent-gateway')], on: [onEvent(workflowEvents.taskDispatched, acceptTask)] },
+    ],
+    background: [
+      async (service) => {
+        const { url, stop } = await startSessions(service, t);
+        agentsUrl = url;
+        return stop;
+      },
+    ],
+  });
+  return { ...running, agentsUrl: agentsUrl || `${running.url.replace('http', 'ws')}/v1/agents` };
+};
+
+/** `url` is empty where agents have no listener of their own; they always may connect to the service's. */
+const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<{ url: string; stop: () => Promise<void> }> => {
+  const { bus, config, log, pool } = service;
+  await bus.ensureTopics([{ name: progressTopic, partitions: 6 }]);
+  const hub = new Hub(service, t.heartbeatMs);
+  const listener = agentListener(
+    { hello: (c, h) => hub.hello(c, h), frame: (c, f) => hub.frame(c, f), closed: (c) => hub.closed(c) },
+    log,
+  );
+  const deaf = await hear(config.databaseUrl, log, { signal: (m) => hub.heard(m), again: () => hub.deliverAll() });
+  listener.attach(service.http().server);
+  const url = config.agentListen ? await listener.listen(config.agentListen) : '';
+  if (url) log.info({ url }, 'agents connect here');
+
+  const startedAt = Date.now();
+  const stopTimers = [
+    every(t.sweepMs, log, () => hub.flushHeartbeats()),
+    // Agents that lost a gateway need a moment to find it again: none is lost before it had that moment.
+    every(t.sweepMs, log, async () => void (Date.now() - startedAt > t.lostAfterMs && (await sweepLost(service, t.lostAfterMs)))),
+    every(t.sweepMs, log, async () => {
+      for (const { hostId, dispatch } of await expire(pool, t.reportGraceMs)) {
+        const { workflowId, task, token } = dispatch;
+        await hub.send(hostId, { type: 'cancel', workflowId, task, token });
+      }
+    }),
+    // A signal that was missed costs at most this.
+    every(5_000, log, async () => hub.deliverAll()),
+    every(3_600_000, log, async () => void (await forgetEnded(pool))),
+  ];
+  const stop = async (): Promise<void> => {
+    for (const stopTimer of stopTimers) await stopTimer();
+    hub.close();
+    await listener.close();
+    await deaf();
+  };
+  return { url, stop };
+};
+
+/** One run at a time; a failure is logged, and the next run tries again. Its stop waits for the run under way. */
+const every = (ms: number, log: ServiceContext['log'], work: () => Promise<void>): (() => Promise<void>) => {
+  let running: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    running ??= work()
+      .catch((err: unknown) => log.error({ err }, 'a periodic task failed'))
+      .finally(() => (running = undefined));
+  }, ms);
+  timer.unref();
+  return async () => {
+    clearInterval(timer);
+    await running;
+  };
+};
+
+if (import.meta.main) await runAsProcess(start);

@@ -1,0 +1,72 @@
+import { createHash } from 'node:crypto';
+import { AGENT_PROTOCOL, agentGatewayEvents, type FromHostAgent } from '@chrysalis/contracts';
+import { canonicalJson } from '@chrysalis/kernel';
+import { verifyToken, type ServiceContext } from '@chrysalis/service-kit';
+import type pg from 'pg';
+import { signal } from '../delivery/wire.ts';
+
+export type Hello = Extract<FromHostAgent, { type: 'hello' }>;
+export type Enrolled =
+  | { readonly ok: true; readonly sessionId: string; readonly protocol: number; readonly isNew: boolean }
+  | { readonly ok: false; readonly code: string; readonly message: string };
+
+const refused = (code: string, message: string): Enrolled => ({ ok: false, code, message });
+
+/** Who may open a session for a host: the bearer of a token with the role `host-agent` and that host as its subject. */
+export const enrol = async (service: ServiceContext, hello: Hello, connectionId: string): Promise<Enrolled> => {
+  const protocol = Math.min(AGENT_PROTOCOL.max, hello.protocol.max);
+  if (protocol < Math.max(AGENT_PROTOCOL.min, hello.protocol.min))
+    return refused(
+      'agent.protocol_unsupported',
+      `this gateway speaks ${AGENT_PROTOCOL.min} to ${AGENT_PROTOCOL.max}, the agent ${hello.protocol.min} to ${hello.protocol.max}`,
+    );
+  const { hostId } = hello;
+  const caller = await verifyToken(service.config.tokenKey, hello.token);
+  if (!caller?.roles.includes('host-agent')) return refused('agent.token_invalid', 'not a valid token of a host agent');
+  if (caller.sub !== hostId && caller.sub !== `host:${hostId}`) return refused('agent.foreign_host', `the token is not for ${hostId}`);
+  if (hello.facts.hostId !== hostId) return refused('agent.foreign_host', `the facts are of ${hello.facts.hostId}`);
+  const { sessionId, isNew } = await service.store.transaction((tx) => openSession(service, tx, hello, connectionId, caller.tenant), { attempts: 5 });
+  return { ok: true, sessionId, protocol, isNew };
+};
+
+/**
+ * One session a host. A connection that comes back before its session was lost, with the same facts, goes on in it and says nothing
+ * new: a flapping link is not a stream of events.
+ */
+const openSession = async (
+  service: ServiceContext,
+  tx: pg.PoolClient,
+  { hostId, agentVersion, facts }: Hello,
+  connectionId: string,
+  tenant: string,
+): Promise<{ sessionId: string; isNew: boolean }> => {
+  const factsHash = createHash('sha256').update(canonicalJson({ agentVersion, facts })).digest('hex');
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`agent-session ${hostId}`]);
+  const { rows } = await tx.query<{ session_id: string }>(
+    `select session_id from agent_gateway.agent_sessions where host_id = $1 and not lost and facts_hash = $2`,
+    [hostId, factsHash],
+  );
+  const sessionId = rows[0]?.session_id ?? service.newId('session');
+  await tx.query(
+    `insert into agent_gateway.agent_sessions (host_id, session_id, connection_id, facts_hash, last_seen, lost)
+     values ($1, $2, $3, $4, now(), false)
+     on conflict (host_id) do update set session_id = $2, connection_id = $3, facts_hash = $4, last_seen = now(), lost = false`,
+    [hostId, sessionId, connectionId, factsHash],
+  );
+  await signal(tx, { to: 'replaced', hostId, connectionId });
+  if (rows.length > 0) return { sessionId, isNew: false };
+  const data = { hostId, sessionId, agentVersion, facts };
+  await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostAgentEnrolled.type, data });
+  return { sessionId, isNew: true };
+};
+
+export const appendOf = (
+  service: ServiceContext,
+  tx: pg.PoolClient,
+  hostId: string,
+  tenant: string,
+  event: { type: string; data: unknown },
+): ReturnType<ServiceContext['store']['append']> => {
+  const meta = { at: service.clock(), correlationId: service.newId(), actor: `host:${hostId}`, tenant };
+  return service.store.append({ stream: `host-agent-${hostId}`, expected: 'any', events: [{ id: service.newId(), ...event, meta }] }, tx);
+};

@@ -1,0 +1,173 @@
+import { moveProgressType, progressTopic, taskKey, type ToHostAgent } from '@chrysalis/contracts';
+import type { ServiceContext } from '@chrysalis/service-kit';
+import { pendingOf } from '../delivery/pending.ts';
+import { signal, type Signal } from '../delivery/wire.ts';
+import { takeReport } from '../report-task.ts';
+import type { Connection, Frame, Hello } from './connection.ts';
+import { enrol } from './enrol.ts';
+import { Limiter } from './limiter.ts';
+import { seen } from './liveness.ts';
+
+type Session = { readonly connection: Connection; readonly sent: Set<string>; draining: boolean; again: boolean };
+const BATCH = 200;
+const ENROLLING_AT_ONCE = 4;
+const PUBLISHING_AT_MOST = 64;
+
+/** The sessions whose connections this instance holds, and what goes over them. */
+export class Hub {
+  readonly #sessions = new Map<string, Session>();
+  /** A storm of agents that come back waits here and not in the database. */
+  readonly #enrolling = new Limiter(ENROLLING_AT_ONCE);
+  #publishing = 0;
+
+  constructor(
+    private readonly service: ServiceContext,
+    private readonly heartbeatMs: number,
+  ) {}
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  async hello(connection: Connection, hello: Hello): Promise<boolean> {
+    const enrolled = await this.#enrolling.run(() => (connection.ended ? undefined : enrol(this.service, hello, connection.id)));
+    if (!enrolled) return false; // it did not wait
+    if (!enrolled.ok) {
+      connection.refuse(enrolled.code, enrolled.message);
+      return false;
+    }
+    const { hostId } = hello;
+    const older = this.#sessions.get(hostId);
+    older?.connection.refuse('agent.replaced', 'another connection took this session');
+    connection.hostId = hostId;
+    this.#sessions.set(hostId, { connection, sent: new Set(), draining: false, again: false });
+    connection.send({ type: 'welcome', protocol: enrolled.protocol, sessionId: enrolled.sessionId, heartbeatMs: this.heartbeatMs });
+    this.service.log.info({ hostId, sessionId: enrolled.sessionId, isNew: enrolled.isNew }, 'host agent connected');
+    this.deliver(hostId);
+    return true;
+  }
+
+  closed(connection: Connection): void {
+    const { hostId } = connection;
+    if (hostId !== undefined && this.#sessions.get(hostId)?.connection === connection) this.#sessions.delete(hostId);
+  }
+
+  async frame(connection: Connection, frame: Frame): Promise<void> {
+    const hostId = connection.hostId!;
+    switch (frame.type) {
+      case 'heartbeat':
+        return this.#alive.set(connection.id, connection) && undefined;
+      case 'report':
+        return this.#report(connection, hostId, frame);
+      case 'accepted':
+        return;
+      case 'progress':
+        return this.#progress(hostId, frame);
+      case 'peer-request': {
+        const { id, toHost, request } = frame;
+        return this.send(toHost, { type: 'peer-request', id, fromHost: hostId, request });
+      }
+      case 'peer-answer': {
+        const { id, toHost, answer } = frame;
+        return this.send(toHost, { type: 'peer-answer', id, fromHost: hostId, answer });
+      }
+    }
+  }
+
+  /** Connections that were heard since the last flush. */
+  readonly #alive = new Map<string, Connection>();
+
+  /** One statement for all heartbeats of a moment. */
+  async flushHeartbeats(): Promise<void> {
+    const heard = new Map(this.#alive);
+    this.#alive.clear();
+    for (const id of await seen(this.service, [...heard.keys()])) heard.get(id)?.refuse('agent.replaced', 'the session is another connection’s, or was lost');
+  }
+
+  async #report(connection: Connection, hostId: string, { report }: Extract<Frame, { type: 'report' }>): Promise<void> {
+    const taken = await takeReport(this.service, hostId, report);
+    if (!taken.ok) return connection.refuse(taken.code, taken.message);
+    const { workflowId, task, action, attempt } = report;
+    connection.send({ type: 'report-ack', workflowId, task, action, attempt });
+    this.#sessions.get(hostId)?.sent.delete(taskKey(report));
+  }
+
+  /** Telemetry: where the bus is slow it is dropped, and never waits in the way of reports. */
+  #progress(hostId: string, { type: _, ...progress }: Extract<Frame, { type: 'progress' }>): void {
+    if (this.#publishing >= PUBLISHING_AT_MOST) return;
+    this.#publishing++;
+    const event = {
+      specversion: '1.0' as const,
+      id: this.service.newId(),
+      source: `/chrysalis/agent-gateway/${hostId}`,
+      type: moveProgressType,
+      subject: progress.moveId,
+      time: progress.at,
+      partitionkey: progress.moveId,
+      datacontenttype: 'application/json' as const,
+      correlationid: progress.moveId,
+      actor: `host:${hostId}`,
+      tenant: 'default',
+      data: { hostId, ...progress },
+    };
+    this.service.bus
+      .publish([{ topic: progressTopic, event }])
+      .catch((err: unknown) => this.service.log.debug({ err }, 'progress was not published'))
+      .finally(() => this.#publishing--);
+  }
+
+  /** To the host's connection, here or at another instance. */
+  async send(hostId: string, frame: ToHostAgent): Promise<void> {
+    const session = this.#sessions.get(hostId);
+    if (session) return session.connection.send(frame);
+    await signal(this.service.pool, { to: 'frame', hostId, frame });
+  }
+
+  heard(message: Signal): void {
+    const session = this.#sessions.get(message.hostId);
+    if (!session) return;
+    switch (message.to) {
+      case 'work':
+        return this.deliver(message.hostId);
+      case 'replaced':
+        if (session.connection.id !== message.connectionId) session.connection.refuse('agent.replaced', 'another connection took this session');
+        return;
+      case 'frame':
+        return session.connection.send(message.frame);
+    }
+  }
+
+  deliverAll(): void {
+    for (const hostId of this.#sessions.keys()) this.deliver(hostId);
+  }
+
+  /** Sends what is pending and was not sent over this connection; again if asked meanwhile. In the order in which it came. */
+  deliver(hostId: string): void {
+    const session = this.#sessions.get(hostId);
+    if (!session) return;
+    session.again = true;
+    if (session.draining) return;
+    session.draining = true;
+    this.#drain(hostId, session)
+      .catch((err: unknown) => this.service.log.error({ err, hostId }, 'tasks were not delivered; they will be'))
+      .finally(() => {
+        session.draining = false;
+      });
+  }
+
+  async #drain(hostId: string, session: Session): Promise<void> {
+    while (session.again && !session.connection.ended) {
+      session.again = false;
+      const tasks = await pendingOf(this.service.pool, hostId, [...session.sent], BATCH);
+      for (const { taskKey: key, dispatch } of tasks) {
+        session.sent.add(key);
+        session.connection.send({ type: 'task', dispatch });
+      }
+      if (tasks.length === BATCH) session.again = true;
+    }
+  }
+
+  close(): void {
+    for (const { connection } of this.#sessions.values()) connection.end(1001, 'gateway stops');
+  }
+}

@@ -1,0 +1,24 @@
+/** Beside the log: what must be found by other keys than the stream's. Idempotent; run at each start. */
+export const tables = [
+  `create table if not exists tenant_keys (
+    tenant text not null, kid text not null, public_key_jwk jsonb not null,
+    primary key (kid, tenant))`,
+  // Which grants may cover a VM; the grant's own stream decides.
+  `create table if not exists grant_vms (
+    vm_id text not null, grant_id text not null, expires_at timestamptz not null, registered_at timestamptz not null,
+    primary key (vm_id, grant_id))`,
+  `create table if not exists vm_tenants (vm_id text primary key, tenant text not null)`,
+  // seq: the order in which a host gets its tasks.
+  `create table if not exists pending_tasks (
+    task_key text primary key, seq bigint generated always as identity, host_id text not null,
+    dispatch jsonb not null, meta jsonb not null,
+    state text not null check (state in ('pending', 'reported', 'expired')),
+    deadline_at timestamptz not null, ended_at timestamptz)`,
+  `create index if not exists pending_tasks_of_host on pending_tasks (host_id, seq) where state = 'pending'`,
+  `create index if not exists pending_tasks_by_deadline on pending_tasks (deadline_at) where state = 'pending'`,
+  `create index if not exists pending_tasks_ended on pending_tasks (ended_at) where state <> 'pending'`,
+  `create table if not exists agent_sessions (
+    host_id text primary key, session_id text not null, connection_id text not null, facts_hash text not null,
+    last_seen timestamptz not null, lost boolean not null)`,
+  `create index if not exists agent_sessions_seen on agent_sessions (last_seen) where not lost`,
+];
