@@ -2,8 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { resources, type Amounts, type HostFacts, type HostState } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import { capacityOf } from '@chrysalis/placement';
-import { given } from '@chrysalis/testing';
 import fc from 'fast-check';
+import { given } from './given.ts';
 import { Fleet, heldInAll, hostDecider, moveConsumer, vmConsumer, type Host, type HostCommand, type HostEvent } from './index.ts';
 
 const whole = (total: number, max = 1_000_000) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max, step: 1 });
