@@ -47,7 +47,7 @@ class Story {
     return decision.events.map(short);
   }
   report(name: string, ok: boolean | string, ms: number, more: Partial<TaskReport> & { output?: Record<string, unknown>; retriable?: boolean } = {}) {
-    const given = this.events.findLast((e) => e.type === 'chrysalis.workflow.task.dispatched.v1' && e.data.task === name)?.data as TaskReport;
+    const given = this.events.findLast((e) => e.type === 'chrysalis.workflow.task.dispatched.v1' && e.data.task === name)!.data as unknown as TaskReport;
     const { output = {}, retriable = false, ...rest } = more;
     const outcome = ok === true ? { ok, output } : { ok: false as const, cause: { code: String(ok), message: 'm', retriable } };
     const { action, attempt, token } = given;

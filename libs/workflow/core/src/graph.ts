@@ -80,9 +80,9 @@ const parseTask = (task: TaskDefinition, index: number, report: Report): Parsed 
   };
 };
 
-/** A group route goes to any member: the executor then is the group's name. */
+/** A group route goes to any member: the executor then is `group:<name>`. */
 const executorOf = (route: TaskDefinition['route'], place: string, report: Report): Template =>
-  route.mode === 'direct' ? parseTemplate(route.executor, `${place}.executor`, report) : { kind: 'constant', value: route.group };
+  route.mode === 'direct' ? parseTemplate(route.executor, `${place}.executor`, report) : { kind: 'constant', value: `group:${route.group}` };
 
 type Named = Pick<Reference, 'root' | 'name'>;
 type Known = (named: Named, place: string) => void;

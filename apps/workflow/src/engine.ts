@@ -1,0 +1,176 @@
+import { ConcurrentAppend, isTransient, type EventStore } from '@chrysalis/event-store';
+import { failpoint } from '@chrysalis/service-kit';
+import { initial } from '@chrysalis/workflow-core';
+import type pg from 'pg';
+import { InstanceCache, type Entry } from './cache.ts';
+import type { DatabaseClock } from './clock.ts';
+import { entryOf, plan, type Job, type Outcome, type Plan } from './plan.ts';
+import { record, recordValues } from './sql/record.ts';
+
+export const streamOf = (workflowId: string): string => `workflow-${workflowId}`;
+
+type Waiting = Job & { readonly done: (outcome: Outcome) => void; readonly failed: (error: unknown) => void };
+type Batch = ReadonlyMap<string, readonly Waiting[]>;
+
+export type EngineOptions = {
+  readonly store: EventStore;
+  readonly clock: DatabaseClock;
+  readonly cache?: InstanceCache;
+  /** Commits under way at a time, each with a connection of its own. */
+  readonly parallel?: number;
+  /** Instances in one commit at most. */
+  readonly maxBatch?: number;
+  /** Called after a commit with the timers that it set, in milliseconds since 1970. */
+  readonly onWake?: (at: number) => void;
+};
+
+/**
+ * Decides and commits. Jobs of one instance go in their order, one commit at a time; instances that have jobs while a commit is free go
+ * together, so that a lone report is committed at once and a flood in few commits. Nothing here is needed after a crash: a job is
+ * answered only when its events are committed, and who got no answer asks again.
+ */
+export class Engine {
+  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #busy = new Set<string>();
+  readonly #cache: InstanceCache;
+  readonly #record;
+  #running = 0;
+  #idle: (() => void)[] = [];
+
+  constructor(private readonly o: EngineOptions) {
+    this.#cache = o.cache ?? new InstanceCache();
+    this.#record = record(o.store.schema);
+  }
+
+  /** Resolves when it is committed, or refused. Rejects where it could not be decided or written: then nothing happened. */
+  submit(job: Job): Promise<Outcome> {
+    return new Promise((done, failed) => {
+      const queue = this.#waiting.get(job.workflowId);
+      const waiting = { ...job, done, failed };
+      if (queue) queue.push(waiting);
+      else this.#waiting.set(job.workflowId, [waiting]);
+      this.#pump();
+    });
+  }
+
+  /** Resolves when nothing is under way. */
+  async drained(): Promise<void> {
+    while (this.#running > 0 || this.#waiting.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  async load(workflowId: string): Promise<Entry> {
+    return this.#cache.get(workflowId) ?? entryOf(await this.o.store.read(streamOf(workflowId)));
+  }
+
+  #pump(): void {
+    while (this.#running < (this.o.parallel ?? 4)) {
+      const batch = this.#take();
+      if (batch.size === 0) return;
+      this.#running++;
+      void this.#run(batch).finally(() => {
+        this.#running--;
+        for (const id of batch.keys()) this.#busy.delete(id);
+        this.#pump();
+        for (const wake of this.#idle.splice(0)) wake();
+      });
+    }
+  }
+
+  #take(): Batch {
+    const batch = new Map<string, readonly Waiting[]>();
+    for (const [id, queue] of this.#waiting) {
+      if (batch.size >= (this.o.maxBatch ?? 100)) break;
+      if (this.#busy.has(id)) continue;
+      batch.set(id, queue);
+    }
+    for (const id of batch.keys()) {
+      this.#waiting.delete(id);
+      this.#busy.add(id);
+    }
+    return batch;
+  }
+
+  /** Never throws. What fails together is tried one by one, so that one instance cannot fail the others. */
+  async #run(batch: Batch): Promise<void> {
+    try {
+      await this.#commitBatch(batch);
+    } catch (error) {
+      if (batch.size === 1) for (const waiting of [...batch.values()].flat()) waiting.failed(error);
+      else for (const [id, queue] of batch) await this.#run(new Map([[id, queue]]));
+    }
+  }
+
+  async #commitBatch(batch: Batch): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      const plans = await Promise.all([...batch].map(([id, jobs]) => this.#plan(id, jobs, attempt)));
+      await failpoint('workflow:decided');
+      const committed = await this.#commit(plans);
+      if ('woken' in committed) return this.#answer(plans, committed.woken, batch);
+      for (const id of committed.lost) this.#cache.drop(id);
+      if (attempt >= 20) throw new Error(`others appended to ${committed.lost.join(', ')} ${attempt} times in a row`);
+    }
+  }
+
+  async #plan(id: string, jobs: readonly Waiting[], attempt: number): Promise<Plan> {
+    // A request most often begins something new: the expected version tells where it does not, without a read.
+    const fresh = attempt === 1 && jobs[0]!.command.type === 'start';
+    const entry = this.#cache.get(id) ?? (fresh ? nothing : entryOf(await this.o.store.read(streamOf(id))));
+    return plan(id, entry, jobs, this.o.clock.now());
+  }
+
+  async #commit(plans: readonly Plan[]): Promise<Committed> {
+    const changed = plans.filter((p) => p.events.length > 0);
+    const appends = changed.map((p) => ({ stream: streamOf(p.workflowId), expected: p.from, events: p.events }));
+    const changes = {
+      wakes: plans.flatMap((p) => p.wake ?? []),
+      moves: plans.flatMap((p) => p.move ?? []),
+      ended: plans.filter((p) => p.ended).map((p) => p.workflowId),
+      instances: plans.flatMap((p) => p.row ?? []),
+    };
+    const beside = changes.wakes.length + changes.moves.length + changes.ended.length + changes.instances.length > 0;
+    try {
+      // The usual step of a workflow sets no timer and changes no list row: one statement, one round trip, one commit.
+      if (!beside) {
+        if (appends.length > 0) orLost(await this.o.store.append(appends));
+        return { woken: new Map() };
+      }
+      return await this.o.store.transaction(async (tx) => {
+        if (appends.length > 0) orLost(await this.o.store.append(appends, tx));
+        await failpoint('workflow:appended');
+        return { woken: await this.#recordIn(tx, changes) };
+      });
+    } catch (error) {
+      if (error instanceof Lost) return { lost: [error.workflowId] };
+      if (error instanceof ConcurrentAppend || isTransient(error)) return { lost: changed.map((p) => p.workflowId) };
+      throw error;
+    }
+  }
+
+  async #recordIn(tx: pg.PoolClient, changes: Parameters<typeof recordValues>[0]): Promise<ReadonlyMap<string, number>> {
+    const { rows } = await tx.query<{ workflow_id: string; at: number }>(this.#record, recordValues(changes));
+    return new Map(rows.map((r) => [r.workflow_id, r.at]));
+  }
+
+  #answer(plans: readonly Plan[], woken: ReadonlyMap<string, number>, batch: Batch): void {
+    for (const p of plans) {
+      const wakeAt = woken.get(p.workflowId) ?? (p.move ? Date.parse(p.move.at) : p.entry.wakeAt);
+      if (p.entry.version > 0) this.#cache.put(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
+      if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.o.onWake?.(wakeAt);
+      batch.get(p.workflowId)!.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
+    }
+  }
+}
+
+/** Committed, with the timers that were set as they now are; or not, as these instances were not what they were thought to be. */
+type Committed = { readonly woken: ReadonlyMap<string, number> } | { readonly lost: readonly string[] };
+
+const nothing: Entry = { version: 0, state: initial, correlationId: '', tenant: '' };
+
+class Lost extends Error {
+  constructor(readonly workflowId: string) {
+    super(`somebody else appended to ${workflowId}`);
+  }
+}
+const orLost = (appended: Awaited<ReturnType<EventStore['append']>>): void => {
+  if (!appended.ok) throw new Lost(appended.conflict.stream.slice('workflow-'.length));
+};

@@ -1,0 +1,113 @@
+import { contexts, eventsTopic, TaskReport, WorkflowCancel, WorkflowRequest } from '@chrysalis/contracts';
+import { Parking, type CloudEvent, type Delivery, type Subscription } from '@chrysalis/messaging';
+import type { ServiceContext } from '@chrysalis/service-kit';
+import { z } from 'zod';
+import type { Engine } from './engine.ts';
+import type { Job } from './plan.ts';
+
+export const CONSUMER = 'workflow.engine';
+const REPORTED = /^chrysalis\.[a-z-]+\.task\.reported\.v1$/;
+const Carrier = z.object({ request: WorkflowRequest.optional(), cancel: WorkflowCancel.optional() });
+
+/** What an event asks of workflows: a report, a request, a wish to cancel, or nothing. Throws where it asks in a wrong shape. */
+export const jobsOf = (event: CloudEvent): Job[] => {
+  const about = {
+    actor: 'service:workflow',
+    correlationId: event.correlationid,
+    causationId: event.id,
+    tenant: event.tenant,
+    ...(event.traceparent === undefined ? {} : { traceparent: event.traceparent }),
+  };
+  if (REPORTED.test(event.type)) {
+    const report = TaskReport.parse(event.data);
+    return [{ workflowId: report.workflowId, command: { type: 'report', report }, ...about }];
+  }
+  if (event.type.startsWith('chrysalis.workflow.') || !asks(event.data)) return [];
+  const { request, cancel } = Carrier.parse(event.data);
+  return [
+    ...(request ? [{ workflowId: request.workflowId, command: { type: 'start' as const, request, tenant: event.tenant }, ...about }] : []),
+    ...(cancel?.workflowIds ?? []).map((workflowId) => ({ workflowId, command: { type: 'cancel' as const, reason: cancel!.reason }, ...about })),
+  ];
+};
+const asks = (data: unknown): boolean => typeof data === 'object' && data !== null && ('request' in data || 'cancel' in data);
+
+const ATTEMPTS = 5;
+
+/**
+ * From the bus to the engine. There is no inbox: a report is for one attempt with one token, a request for one id, so the decider itself
+ * knows what it has seen; that saves a row and a round trip for each step. What cannot be handled is parked alone, as events of a key do
+ * not build on each other here.
+ */
+export class Inlet {
+  readonly #parking: Parking;
+  #subscription: Subscription | undefined;
+  #redriving: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly service: ServiceContext,
+    private readonly engine: Engine,
+  ) {
+    this.#parking = new Parking(service.store, CONSUMER);
+  }
+
+  async start(): Promise<void> {
+    const topics = contexts.map(eventsTopic);
+    await this.service.bus.ensureTopics(topics.map((name) => ({ name, partitions: 6 })));
+    this.#subscription = await this.service.bus.subscribe({
+      group: CONSUMER,
+      topics,
+      maxBatch: 200,
+      handle: (events, delivery) => this.#deliver(events, delivery),
+    });
+    this.#redriving = setInterval(() => void this.#redrive(), 1_000);
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#redriving);
+    await this.#subscription?.stop();
+    await this.engine.drained();
+  }
+
+  /** All of a batch at once: the engine puts what it can into one commit, and keeps the order within a workflow. */
+  async #deliver(events: readonly CloudEvent[], { topic }: Delivery): Promise<void> {
+    await Promise.all(events.map((event) => this.#handle(event, topic)));
+  }
+
+  async #handle(event: CloudEvent, topic: string): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#effect(event);
+      } catch (error) {
+        if (!(error instanceof z.ZodError) && (isOutage(error) || attempt < ATTEMPTS)) {
+          if (isOutage(error)) throw error; // the bus brings the batch again
+          await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt));
+          continue;
+        }
+        this.service.log.error({ err: error, type: event.type, id: event.id }, 'an event was parked');
+        return this.#parking.park(event, topic, String((error as Error).message ?? error).slice(0, 2000), attempt);
+      }
+    }
+  }
+
+  async #effect(event: CloudEvent): Promise<void> {
+    const outcomes = await Promise.all(jobsOf(event).map((job) => this.engine.submit(job)));
+    for (const outcome of outcomes)
+      if (!outcome.ok) this.service.log.info({ rejection: outcome.rejection, type: event.type, id: event.id }, 'refused');
+  }
+
+  async #redrive(): Promise<void> {
+    try {
+      for (const key of await this.#parking.keysToRedrive())
+        while (await this.#parking.redriveFirst(key, (event) => this.#effect(event)));
+    } catch (err) {
+      this.service.log.warn({ err }, 'redrive failed');
+    }
+  }
+}
+
+/** The database is away: no fault of the event. Classes 08, 53 and 57P0x, or no answer. */
+const isOutage = (error: unknown): boolean => {
+  const { code, message } = error as { code?: string; message?: string };
+  if (typeof code === 'string') return /^(57P0|08|53)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code);
+  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/.test(message ?? '');
+};

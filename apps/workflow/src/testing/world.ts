@@ -1,0 +1,117 @@
+import { task, type WorkflowDefinition, type WorkflowRequest } from '@chrysalis/contracts';
+import type { EventMeta } from '@chrysalis/event-store';
+import { handleTask, issueToken, newSigningKey, startService, type RunningService, type ServiceConfig, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
+import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { v7 as uuidv7 } from 'uuid';
+import { z } from 'zod';
+import { start } from '../main.ts';
+
+const anything = z.record(z.string(), z.unknown());
+export type Behaviour = (input: Record<string, unknown>, context: TaskContext) => Promise<TaskResult<Record<string, unknown>>> | TaskResult<Record<string, unknown>>;
+
+/** A database, the workflow service, and two services that execute `alpha.*` and `beta.*` tasks as they are told to. */
+export class World {
+  readonly running: RunningService[] = [];
+  readonly executed: string[] = [];
+  behaviour: Behaviour = () => ({ ok: true, output: {} });
+
+  private constructor(
+    readonly database: TemporaryDatabase,
+    readonly config: ServiceConfig,
+    readonly token: string,
+  ) {}
+
+  static async open(): Promise<World> {
+    const [database, key] = await Promise.all([temporaryDatabase(), newSigningKey()]);
+    const token = await issueToken(key.privateJwk, { sub: 'anna', roles: ['operator'], tenant: 'acme' });
+    const config: ServiceConfig = {
+      databaseUrl: database.connectionString,
+      bus: { kind: 'embedded' },
+      port: 0,
+      listen: '127.0.0.1',
+      tokenKey: key.publicJwk,
+      instance: '1',
+      poolSize: 8,
+    };
+    return new World(database, config, token);
+  }
+
+  async startExecutors(): Promise<void> {
+    const execute = async (input: unknown, context: TaskContext) => {
+      const { task: name, action, attempt } = context.dispatch;
+      this.executed.push(`${action} ${name} ${attempt}`);
+      return this.behaviour(input as Record<string, unknown>, context);
+    };
+    const kinds = ['do', 'undo'] as const;
+    for (const [context, schema, prefix] of [['provisioning', 'provisioning', 'alpha'], ['resource-allocation', 'resource_allocation', 'beta']] as const)
+      this.running.push(
+        await startService(this.config, {
+          context,
+          schema,
+          tasks: kinds.map((k) => handleTask(task(context, `${prefix}.${k}`, k, anything, anything), execute)),
+        }),
+      );
+  }
+
+  async startWorkflow(): Promise<RunningService> {
+    const service = await start(this.config);
+    this.running.push(service);
+    return service;
+  }
+
+  /** What a context does that asks for a workflow. */
+  async ask(definition: WorkflowDefinition, params: Record<string, unknown> = {}, workflowId = `op-${uuidv7()}`): Promise<string> {
+    const request: WorkflowRequest = { workflowId, definition, params, subject: 'vm-1' };
+    const event = { id: uuidv7(), type: 'chrysalis.provisioning.vm.deletion-requested.v1', data: { vmId: 'vm-1', request }, meta: meta(workflowId) };
+    const asking = this.running.find((s) => s.context === 'provisioning')!;
+    await asking.service.store.append({ stream: `vm-${workflowId}`, expected: 'any', events: [event] });
+    return workflowId;
+  }
+
+  async get<T = Record<string, unknown>>(path: string, of = this.workflow): Promise<{ status: number; body: T; text: string }> {
+    const response = await fetch(`${of.url}${path}`, { headers: { authorization: `Bearer ${this.token}` } });
+    const text = await response.text();
+    return { status: response.status, text, body: (text.startsWith('{') && !text.includes('}\n{') ? JSON.parse(text) : undefined) as T };
+  }
+
+  async post(path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
+    const headers = { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' };
+    const response = await fetch(`${this.workflow.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  }
+
+  /** The view of the instance once `state` holds of it. */
+  async until(workflowId: string, ready: (view: View) => boolean, ms = 10_000): Promise<View> {
+    for (const end = Date.now() + ms; ; ) {
+      const { status, body } = await this.get<View>(`/v1/workflows/${workflowId}`);
+      if (status === 200 && ready(body)) return body;
+      if (Date.now() > end) throw new Error(`not within ${ms} ms: ${JSON.stringify(body).slice(0, 2000)}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  get workflow(): RunningService {
+    return this.running.findLast((s) => s.context === 'workflow')!;
+  }
+
+  async stop(service: RunningService): Promise<void> {
+    this.running.splice(this.running.indexOf(service), 1);
+    await service.stop();
+  }
+
+  async close(): Promise<void> {
+    for (const service of this.running.splice(0).reverse()) await service.stop();
+    await this.database.drop();
+  }
+}
+
+export type View = {
+  readonly state: string;
+  readonly cause?: { code: string };
+  readonly output?: unknown;
+  readonly missing?: string[];
+  readonly streamVersion: number;
+  readonly tasks: { name: string; state: string; attempts: { attempt: number; action: string; dispatchedAt: string }[] }[];
+};
+export const ended = (view: View): boolean => !['running', 'compensating'].includes(view.state);
+export const meta = (correlationId: string): EventMeta => ({ at: new Date().toISOString(), correlationId, actor: 'user:anna', tenant: 'acme' });
