@@ -25,7 +25,7 @@ export type MigrationEvent =
   | EventOf<typeof events.migrationCancelRequested>
   | EventOf<typeof events.migrationEnded>;
 
-export type MoveState = Readonly<{ moveId: string; vmId: string; state: 'running' | 'succeeded' | 'undone' | 'failed'; cause?: Cause | undefined }>;
+export type MoveState = Readonly<{ moveId: string; vmId: string; state: 'running' | 'succeeded' | 'undone' | 'failed'; cause?: Cause | undefined; figures?: Figures | undefined }>;
 export type MigrationState =
   | Readonly<{ status: 'none' }>
   | Readonly<{
@@ -71,7 +71,7 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
       case events.moveStarted.type:
         return { ...state, moves: [...state.moves, { moveId: event.data.moveId, vmId: event.data.vmId, state: 'running' }] };
       case events.moveEnded.type:
-        return { ...state, moves: state.moves.map((m) => (m.moveId === event.data.moveId ? { ...m, state: event.data.state, cause: event.data.cause } : m)) };
+        return { ...state, moves: state.moves.map((m) => (m.moveId === event.data.moveId ? { ...m, state: event.data.state, cause: event.data.cause, figures: event.data.figures } : m)) };
       case events.migrationCancelRequested.type:
         return { ...state, cancelled: event.data.reason };
       case events.migrationEnded.type:

@@ -1,0 +1,129 @@
+import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { Id, Positive, type Plan } from '@chrysalis/contracts';
+import { migrationDecider, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
+import { Allow, Answer, Commands, Doc, parse, ProblemError, SERVICE, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import { z } from 'zod';
+import { knownVms } from '../known/vms.ts';
+import { inMove, movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
+import { insertMigration, migrationsOf } from '../sql/migrations.ts';
+import { versionsOf } from '../sql/templates.ts';
+import { makeStarts, noteStarts } from '../start-move.ts';
+import { etag, foldOf, historyOf, Page } from './parts.ts';
+
+const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
+const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
+
+@Controller()
+export class MigrationsController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/migrations')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Run a plan, if all that it was made from still holds',
+    body: Run,
+    answers: { 202: '{migrationId, operation}', 404: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
+  })
+  run(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, Run, async ({ planId, concurrency }, ctx) => {
+      const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown' }, ctx.tx);
+      const { plan } = made!.data as { plan: Plan };
+      await this.#mayRun(plan, ctx);
+      const migrationId = ctx.newId('mig');
+      const first = plan.moves.slice(0, concurrency).map((m) => m.vmId);
+      const starts = await makeStarts(ctx, migrationId, plan, first, ctx.caller.tenant);
+      const late = await noteStarts(ctx, migrationId, starts);
+      if (late.length > 0 || starts.length < first.length) throw ProblemError.of({ code: 'vm.in_move', vmIds: late.map((s) => s.vmId) });
+      await insertMigration(ctx.tx, this.service.schema, migrationId, ctx.caller.tenant, ctx.now);
+      const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, { kind: 'request', migrationId, plan, concurrency, starts });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      return { status: 202, body: { migrationId, operation: migrationId }, headers: { location: `/v1/migrations/${migrationId}` } };
+    });
+  }
+
+  @Post('/v1/migrations/:id/cancel')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({ summary: 'Begin no further move, and undo those that run while they can be', body: Cancel, answers: { 202: '{migrationId, operation}', 404: '`migration.unknown`', 409: '`migration.ended`' } })
+  cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
+    return this.commands.run(request, Cancel, async ({ reason }, ctx) => {
+      await historyOf(this.service.store, `migration-${migrationId}`, request, { code: 'migration.unknown' }, ctx.tx);
+      const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, { kind: 'cancel', migrationId, reason });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      return { status: 202, body: { migrationId, operation: migrationId } };
+    });
+  }
+
+  @Get('/v1/migrations')
+  @Allow('viewer')
+  @Doc({ summary: 'Migrations, the latest first', query: { limit: 'at most, 100 unless told', cursor: 'from the page before' }, answers: { 200: '{items, next?}' } })
+  async list(@Req() request: ApiRequest, @Query() query: unknown): Promise<object> {
+    const { limit, cursor } = parse(Page, query);
+    const ids = await migrationsOf(this.service.pool, this.service.schema, request.caller.tenant, cursor, limit);
+    const items = await Promise.all(ids.map(async (id) => summary(id, foldOf(migrationDecider, await this.service.store.read(`migration-${id}`)))));
+    return { items, ...(ids.length === limit ? { next: ids.at(-1) } : {}) };
+  }
+
+  @Get('/v1/migrations/:id')
+  @Allow('viewer')
+  @Doc({ summary: 'A migration with its moves and each of their steps', answers: { 200: 'The migration', 404: '`migration.unknown`' } })
+  async one(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
+    const { store, pool, schema } = this.service;
+    const history = await historyOf(store, `migration-${migrationId}`, request, { code: 'migration.unknown' });
+    const state = foldOf(migrationDecider, history);
+    const rows = await movesOf(pool, schema, migrationId);
+    const tasks = await tasksOf(pool, schema, rows.map((r) => r.move_id)); // prettier-ignore
+    const moves = state.status === 'none' ? [] : state.moves;
+    const body = {
+      ...summary(migrationId, state),
+      moves: moves.map((m) => ({ ...m, workflowId: m.moveId, steps: tasks.filter((t) => t.move_id === m.moveId).map(step) })),
+    };
+    return new Answer(200, body, etag(history.length));
+  }
+
+  /** In the order of what helps most: another move, what was blocked from the start, what changed since. */
+  async #mayRun(plan: Plan, ctx: CommandContext): Promise<void> {
+    const { schema } = this.service;
+    const vmIds = plan.moves.map((m) => m.vmId);
+    const vms = new Map((await knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant)).map((vm) => [vm.vmId, vm]));
+    const busy = [...(await inMove(ctx.tx, schema, vmIds)), ...[...vms.values()].flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : []))];
+    if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
+    const blockers = plan.moves.flatMap((m) => m.blockers.map((b) => ({ vmId: m.vmId, ...b })));
+    if (blockers.length > 0) throw ProblemError.of({ code: 'plan.blocked', blockers, message: blockers.map((b) => b.message).join('; ').slice(0, 2000) });
+    const rows = await versionsOf(ctx.tx, schema, plan.basis.template.name);
+    const changed = outdated(plan, vms, { latest: rows[0]?.version ?? 0, retired: rows[0]?.retired ?? true });
+    if (changed.length > 0) throw ProblemError.of({ code: 'plan.outdated', changed, message: changed.map((c) => `${c.what}: planned at ${c.planned}, now ${c.now}`).join('; ').slice(0, 2000) });
+  }
+}
+
+const summary = (migrationId: string, s: MigrationState) => {
+  if (s.status === 'none') return { migrationId, state: 'unknown' };
+  const cause = s.moves.find((m) => m.cause)?.cause;
+  return {
+    migrationId,
+    operation: migrationId,
+    state: s.status,
+    template: `${s.plan.basis.template.name}@${s.plan.basis.template.version}`,
+    planId: s.plan.planId,
+    concurrency: s.concurrency,
+    moves: s.moves,
+    waiting: waiting(s),
+    ...(s.cancelled === undefined ? {} : { cancelled: s.cancelled }),
+    ...(cause ? { cause } : {}),
+  };
+};
+
+const step = (t: TaskRow) => ({
+  section: t.section,
+  name: t.task,
+  kind: t.kind,
+  state: t.state,
+  ms: t.started_at && t.ended_at ? Math.max(0, t.ended_at.getTime() - t.started_at.getTime()) : 0,
+  ...(t.started_at ? { startedAt: t.started_at.toISOString() } : {}),
+  ...(t.ended_at ? { endedAt: t.ended_at.toISOString() } : {}),
+  ...(t.cause ? { cause: t.cause } : {}),
+});

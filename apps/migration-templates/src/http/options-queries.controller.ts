@@ -1,0 +1,87 @@
+import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Id } from '@chrysalis/contracts';
+import { compileQuery, optionsQueryDecider, type KnownVm } from '@chrysalis/migration-templates-core';
+import { Allow, Answer, Commands, Doc, ProblemError, SERVICE, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import type pg from 'pg';
+import { z } from 'zod';
+import { grantRefusal, knownGrant, type KnownGrant } from '../known/grants.ts';
+import { soon } from '../known/soon.ts';
+import { knownVms } from '../known/vms.ts';
+import { inMove } from '../sql/moves.ts';
+import { workOut } from '../tasks.ts';
+import { etag, foldOf, historyOf } from './parts.ts';
+
+const Ask = z.strictObject({ vmIds: z.array(Id).min(1).max(100), grantId: Id.optional() });
+
+@Controller()
+export class OptionsQueriesController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/migration-options-queries')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'To which types, with which options, can these VMs go? Without a grant answered at once, from failsafe defaults',
+    body: Ask,
+    answers: { 202: '{queryId, operation, state}', 403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`', 404: '`vm.unknown`, `grant.unknown`', 409: '`vm.in_move`' },
+  })
+  ask(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, Ask, async ({ vmIds: asked, grantId }, ctx) => {
+      const vmIds = [...new Set(asked)];
+      const { tenant } = ctx.caller;
+      const vms = await this.#vms(ctx.tx, vmIds, tenant);
+      const queryId = ctx.newId('qry');
+      const stream = `options-query-${queryId}`;
+      if (grantId === undefined) {
+        await ctx.decide(stream, optionsQueryDecider, { kind: 'ask', queryId, vmIds });
+        await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer: await workOut(ctx, vmIds, tenant, false) });
+        return { status: 202, body: { queryId, operation: queryId, state: 'answered' }, headers: { location: `/v1/migration-options-queries/${queryId}` } };
+      }
+      const grant = await this.#grant(ctx, grantId, vmIds);
+      await this.#free(ctx.tx, vms);
+      const { definition, params } = compileQuery({ queryId, vms, grant: { jws: grant.jws, package: grant.claims.packages[0]! }, at: ctx.now });
+      await ctx.decide(stream, optionsQueryDecider, { kind: 'ask', queryId, vmIds, grantId, request: { workflowId: queryId, definition, params, subject: queryId } });
+      return { status: 202, body: { queryId, operation: queryId, state: 'asked' }, headers: { location: `/v1/operations/${queryId}` } };
+    });
+  }
+
+  @Get('/v1/migration-options-queries/:id')
+  @Allow('viewer')
+  @Doc({ summary: 'The answer: every option, and a reason for each that is missing', answers: { 200: 'The query', 404: '`options_query.unknown`' } })
+  async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
+    const history = await historyOf(this.service.store, `options-query-${queryId}`, request, { code: 'options_query.unknown' });
+    const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
+    const { answer, ...rest } = query;
+    return new Answer(200, { queryId, state, operation: queryId, ...rest, ...answer }, etag(history.length));
+  }
+
+  async #vms(tx: pg.PoolClient, vmIds: readonly string[], tenant: string): Promise<KnownVm[]> {
+    const vms = await soon(
+      () => knownVms(tx, this.service.schema, vmIds, tenant),
+      (found) => found.length === vmIds.length,
+    );
+    const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
+    if (missing.length > 0) throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+    return vms;
+  }
+
+  async #grant({ tx, caller, now }: CommandContext, grantId: string, vmIds: readonly string[]): Promise<KnownGrant> {
+    const grant = await soon(
+      () => knownGrant(tx, this.service.schema, grantId, caller.tenant),
+      (found) => found !== undefined,
+    );
+    const refusal = grantRefusal(grant, grantId, vmIds, now);
+    if (refusal) throw ProblemError.of(refusal, refusal.code === 'grant.unknown' ? 404 : 403);
+    return grant!;
+  }
+
+  /** An agent's disk is a hot-plug, which a VM in a move must not get. */
+  async #free(tx: pg.PoolClient, vms: readonly KnownVm[]): Promise<void> {
+    const busy = await inMove(tx, this.service.schema, vms.map((vm) => vm.vmId)); // prettier-ignore
+    const all = [...busy, ...vms.flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : []))];
+    if (all.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: all });
+  }
+}

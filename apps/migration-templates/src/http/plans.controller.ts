@@ -1,0 +1,77 @@
+import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan } from '@chrysalis/contracts';
+import { plan } from '@chrysalis/migration-templates-core';
+import { Allow, Answer, Commands, Doc, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import type pg from 'pg';
+import { z } from 'zod';
+import { knownHosts } from '../known/hosts.ts';
+import { soon } from '../known/soon.ts';
+import { characterisationsOf, knownType } from '../known/types.ts';
+import { knownVms } from '../known/vms.ts';
+import { inMove } from '../sql/moves.ts';
+import { versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { historyOf } from './parts.ts';
+
+/** `grow@2`, or `grow` for its newest version. */
+const TemplateText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');
+const MakePlan = z.strictObject({ template: TemplateText, vmIds: z.array(Id).min(1).max(1000) });
+
+export const planView = (p: Plan) => ({ ...p, ready: p.moves.every((m) => m.blockers.length === 0) });
+
+@Controller()
+export class PlansController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/migration-plans')
+  @HttpCode(201)
+  @Allow('operator')
+  @Doc({
+    summary: 'A migration in full, with every blocker at once; touches nothing',
+    body: MakePlan,
+    answers: { 201: 'The plan', 404: '`template.unknown`, `vm.unknown`' },
+  })
+  make(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, MakePlan, async ({ template: text, vmIds: asked }, ctx) => {
+      const { schema } = this.service;
+      const vmIds = [...new Set(asked)];
+      const row = await this.#template(ctx.tx, text);
+      const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
+      if (!target) throw ProblemError.of({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
+      const look = () => knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant);
+      const vms = await soon(look, (found) => found.length === vmIds.length);
+      const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
+      if (missing.length > 0) throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+      const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
+      const made = plan({
+        planId: ctx.newId('plan'),
+        at: ctx.now,
+        template: { ref: { name: row.name, version: row.version }, spec: row.spec, retired: row.retired },
+        target,
+        vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
+        hosts: await knownHosts(ctx.tx, schema),
+        characterisations: await characterisationsOf(ctx.tx, schema, vmIds),
+      });
+      await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: made } });
+      return { status: 201, body: planView(made), headers: { location: `/v1/migration-plans/${made.planId}` } };
+    });
+  }
+
+  @Get('/v1/migration-plans/:id')
+  @Allow('viewer')
+  @Doc({ summary: 'A plan as it was made', answers: { 200: 'The plan', 404: '`plan.unknown`' } })
+  async one(@Req() request: ApiRequest, @Param('id') planId: string): Promise<object> {
+    const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown' });
+    return planView((made!.data as { plan: Plan }).plan);
+  }
+
+  async #template(tx: pg.PoolClient, text: string): Promise<TemplateRow> {
+    const ref = parseRef(text);
+    const rows = await versionsOf(tx, this.service.schema, ref?.name ?? text);
+    const row = ref ? rows.find((r) => r.version === ref.version) : rows[0];
+    if (!row) throw ProblemError.of({ code: 'template.unknown', template: text });
+    return row;
+  }
+}

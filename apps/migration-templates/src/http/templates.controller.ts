@@ -1,0 +1,124 @@
+import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
+import { optionsQueryDecider, presented, templateDecider, templateFromOption, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
+import { Allow, Answer, Commands, Doc, parse, ProblemError, SERVICE, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import type pg from 'pg';
+import { z } from 'zod';
+import { soon } from '../known/soon.ts';
+import { knownType } from '../known/types.ts';
+import { knownVms } from '../known/vms.ts';
+import { insertTemplate, markRetired, newestAfter, versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { etag, foldOf, historyOf, Page } from './parts.ts';
+
+const Script = z.array(TemplateStep).max(64);
+const Publish = z.union([
+  z.strictObject({ name: Name, spec: TemplateSpec }),
+  z.strictObject({
+    name: Name,
+    fromOption: z.strictObject({ queryId: Id, optionId: z.string().max(255) }),
+    preMigration: Script.optional(),
+    postMigration: Script.optional(),
+  }),
+]);
+const None = z.object({});
+const view = ({ name, version, spec, at, retired }: TemplateRow) => ({ name, version, ref: `${name}@${version}`, spec, at: at.toISOString(), retired, morphing: spec.migration.length === 0 });
+
+@Controller()
+export class TemplatesController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/migration-templates')
+  @HttpCode(201)
+  @Allow('operator')
+  @Doc({
+    summary: 'Publish a version of a template, written out or from an option that was offered; the same spec is the same version',
+    body: Publish,
+    answers: { 201: '{name, version, ref, spec}', 409: '`option.refused`, `template.retired`', 422: '`template.invalid`, with every fault' },
+  })
+  publish(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, Publish, async (body, ctx) => {
+      const { name } = body;
+      const spec = 'spec' in body ? body.spec : await this.#fromOption(request, body.fromOption, extra(body), ctx);
+      const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types: await this.#types(ctx.tx, spec) });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      const version = versionOf(decided.state, spec);
+      await insertTemplate(ctx.tx, this.service.schema, name, version, spec, ctx.now);
+      return { status: 201, body: { name, version, ref: `${name}@${version}`, spec }, headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) } };
+    });
+  }
+
+  @Get('/v1/migration-templates')
+  @Allow('viewer')
+  @Doc({ summary: 'The newest version of each template, by name', query: { limit: 'at most, 100 unless told', cursor: 'from the page before' }, answers: { 200: '{items, next?}' } })
+  async list(@Query() query: unknown): Promise<object> {
+    const { limit, cursor } = parse(Page, query);
+    const rows = await newestAfter(this.service.pool, this.service.schema, cursor, limit);
+    return { items: rows.map(view), ...(rows.length === limit ? { next: rows.at(-1)!.name } : {}) };
+  }
+
+  @Get('/v1/migration-templates/:name')
+  @Allow('viewer')
+  @Doc({ summary: 'The newest version, and all there are', answers: { 200: 'The template', 404: '`template.unknown`' } })
+  async newest(@Param('name') name: string): Promise<object> {
+    const rows = await versionsOf(this.service.pool, this.service.schema, name);
+    if (!rows[0]) throw ProblemError.of({ code: 'template.unknown', name });
+    return { ...view(rows[0]), versions: rows.map((r) => r.version) };
+  }
+
+  @Get('/v1/migration-templates/:name/:version')
+  @Allow('viewer')
+  @Doc({ summary: 'One version; it never changes', answers: { 200: 'The template', 404: '`template.unknown`' } })
+  async one(@Param('name') name: string, @Param('version') version: string): Promise<object> {
+    const row = (await versionsOf(this.service.pool, this.service.schema, name)).find((r) => String(r.version) === version);
+    if (!row) throw ProblemError.of({ code: 'template.unknown', name, version });
+    return view(row);
+  }
+
+  @Delete('/v1/migration-templates/:name')
+  @HttpCode(200)
+  @Allow('operator')
+  @Doc({ summary: 'Retire a template: it takes no new migrations; what runs goes on', answers: { 200: '{name, retired}', 404: '`template.unknown`' } })
+  retire(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {
+    return this.commands.run(request, None, async (_, ctx) => {
+      const decided = await ctx.decide(`template-${parse(Name, name)}`, templateDecider, { kind: 'retire', name });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      await markRetired(ctx.tx, this.service.schema, name);
+      return { status: 200, body: { name, retired: true } };
+    });
+  }
+
+  async #types(tx: pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
+    const found = await soon(
+      async () => [await knownType(tx, this.service.schema, spec.sourceType), await knownType(tx, this.service.schema, spec.options.targetType)],
+      (types) => types.every((t) => t !== undefined),
+    );
+    return new Map(found.flatMap((t) => (t ? [[refText(t.ref), t.spec] as const] : [])));
+  }
+
+  async #fromOption(request: ApiRequest, { queryId, optionId }: { queryId: string; optionId: string }, steps: ExtraSteps, ctx: CommandContext): Promise<TemplateSpec> {
+    const { store, schema } = this.service;
+    const history = await historyOf(store, `options-query-${queryId}`, request, { code: 'options_query.unknown' }, ctx.tx);
+    const query = foldOf(optionsQueryDecider, history);
+    if (query.status === 'none' || !query.answer) throw ProblemError.of({ code: 'options_query.unanswered', queryId });
+    const option = query.answer.options.find((o) => o.id === optionId);
+    if (!option) {
+      const blockers = query.answer.refused.find((r) => r.id === optionId)?.blockers;
+      throw ProblemError.of(blockers ? { code: 'option.refused', optionId, blockers } : { code: 'option.unknown', optionId });
+    }
+    const vms = await knownVms(ctx.tx, schema, query.vmIds, ctx.caller.tenant);
+    const [first] = vms;
+    const target = await knownType(ctx.tx, schema, option.targetType);
+    if (!first || !target) throw ProblemError.of({ code: 'vm.unknown', vmIds: query.vmIds });
+    const others = vms.filter((vm) => refText(vm.type) !== refText(first.type)).map((vm) => vm.vmId);
+    if (others.length > 0) throw ProblemError.of({ code: 'template.mixed_types', message: `a template takes one source type: ${refText(first.type)}`, others });
+    return templateFromOption(option, first.type, presented(first), target.spec, steps);
+  }
+}
+
+const extra = (body: { preMigration?: TemplateStep[] | undefined; postMigration?: TemplateStep[] | undefined }): ExtraSteps => ({
+  preMigration: body.preMigration ?? [],
+  postMigration: body.postMigration ?? [],
+});

@@ -1,0 +1,45 @@
+import { agentGatewayEvents as events, eventsTopic, type GrantClaims } from '@chrysalis/contracts';
+import type { Rejection } from '@chrysalis/kernel';
+import { onEvent, type Consumer } from '@chrysalis/service-kit';
+import type pg from 'pg';
+
+export type KnownGrant = Readonly<{ grantId: string; tenant: string; claims: GrantClaims; jws: string; revoked: string | null }>;
+
+export const knownGrantsConsumer: Consumer = {
+  name: 'known-grants',
+  topics: [eventsTopic('agent-gateway')],
+  on: [
+    onEvent(events.grantRegistered, async ({ grantId, tenant, claims, jws }, { tx, store }) => {
+      await tx.query(`insert into ${store.schema}.known_grants (grant_id, tenant, claims, jws) values ($1, $2, $3, $4) on conflict do nothing`, [
+        grantId,
+        tenant,
+        JSON.stringify(claims),
+        jws,
+      ]);
+    }),
+    onEvent(events.grantRevoked, async ({ grantId, reason }, { tx, store }) => {
+      await tx.query(`update ${store.schema}.known_grants set revoked = $2 where grant_id = $1`, [grantId, reason]);
+    }),
+  ],
+};
+
+export const knownGrant = async (q: pg.Pool | pg.PoolClient, schema: string, grantId: string, tenant: string): Promise<KnownGrant | undefined> => {
+  const { rows } = await q.query<KnownGrant>(
+    `select grant_id as "grantId", tenant, claims, jws, revoked from ${schema}.known_grants where grant_id = $1 and tenant = $2`,
+    [grantId, tenant],
+  );
+  return rows[0];
+};
+
+/** Why this grant does not cover these VMs now. The gateway and the agent look again: this is to refuse before anything has begun. */
+export const grantRefusal = (grant: KnownGrant | undefined, grantId: string, vmIds: readonly string[], now: string): Rejection | undefined => {
+  if (!grant) return { code: 'grant.unknown', grantId };
+  const { claims } = grant;
+  if (grant.revoked !== null) return { code: 'grant.revoked', grantId, reason: grant.revoked };
+  if (claims.exp * 1000 <= Date.parse(now)) return { code: 'grant.expired', grantId, expiredAt: new Date(claims.exp * 1000).toISOString() };
+  const foreign = vmIds.filter((id) => !claims.vms.includes(id));
+  if (foreign.length > 0) return { code: 'grant.foreign_vm', grantId, vmIds: foreign };
+  const lacks = (['add-agent', 'characterise'] as const).filter((a) => !claims.actions.includes(a));
+  if (lacks.length > 0) return { code: 'grant.action_not_allowed', grantId, actions: lacks };
+  return claims.packages.length === 0 ? { code: 'grant.no_package', grantId } : undefined;
+};

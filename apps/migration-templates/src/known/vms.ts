@@ -1,0 +1,86 @@
+import { eventsTopic, provisioningEvents as events, type ProvisioningEvent } from '@chrysalis/contracts';
+import type { KnownVm } from '@chrysalis/migration-templates-core';
+import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
+import type pg from 'pg';
+
+/** A VM before it has booted has no topology yet: kept all the same, as its version counts from there. */
+export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'version' | 'tenant'> & Partial<Pick<KnownVm, 'topology' | 'topologyHash' | 'hostId'>>;
+type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${string}` }>;
+
+/** The next state of what is known; `undefined` when the VM is no more. Pure. */
+export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
+  if (e.type === events.vmRequested.type) return { vmId: e.data.vmId, type: e.data.type, spec: e.data.spec, epoch: 1, state: 'requested' };
+  if (!vm) return undefined;
+  switch (e.type) {
+    case events.vmPlaced.type:
+      return { ...vm, hostId: e.data.hostId, epoch: e.data.epoch };
+    case events.vmBooted.type:
+      return { ...vm, hostId: e.data.hostId, epoch: e.data.epoch, topology: e.data.topology, topologyHash: e.data.topologyHash, state: 'running' };
+    case events.vmTopologyChanged.type:
+      return { ...vm, topology: e.data.topology, topologyHash: e.data.topologyHash };
+    case events.vmMoveBegun.type:
+      return { ...vm, moveId: e.data.moveId };
+    case events.vmSwitchedOver.type:
+      return { ...vm, hostId: e.data.toHost, epoch: e.data.epoch, topology: e.data.topology, topologyHash: e.data.topologyHash };
+    case events.vmTypeChanged.type:
+      return { ...vm, type: e.data.to, spec: e.data.spec };
+    case events.vmMoveEnded.type: {
+      const { moveId: _, ...rest } = vm;
+      return rest;
+    }
+    case events.vmDeletionRequested.type:
+      return { ...vm, state: 'deleting' };
+    case events.vmDeleted.type:
+    case events.vmProvisioningFailed.type:
+      return undefined;
+    default:
+      return vm; // an event that changes nothing we look at; the version rises all the same
+  }
+};
+
+const apply = async (ctx: EventContext): Promise<void> => {
+  const { event, tx, store } = ctx;
+  const version = Number(event.streamversion);
+  const { rows } = await tx.query<{ vm: VmDoc; version: number }>(`select vm, version from ${store.schema}.known_vms where vm_id = $1 for update`, [event.subject]);
+  if (rows[0] && rows[0].version >= version) return; // told before
+  const next = foldVm(rows[0]?.vm, { type: event.type, data: event.data } as VmEvent);
+  if (next)
+    await tx.query(
+      `insert into ${store.schema}.known_vms (vm_id, tenant, version, vm) values ($1, $2, $3, $4)
+       on conflict (vm_id) do update set version = excluded.version, vm = excluded.vm`,
+      [event.subject, event.tenant, version, JSON.stringify(next)],
+    );
+  else {
+    await tx.query(`delete from ${store.schema}.known_vms where vm_id = $1`, [event.subject]);
+    await tx.query(`delete from ${store.schema}.characterisations where vm_id = $1`, [event.subject]);
+  }
+};
+
+const learnType = async ({ event, tx, store }: EventContext): Promise<void> => {
+  const { name, version, spec } = events.vmTypePublished.schema.parse(event.data);
+  await tx.query(`insert into ${store.schema}.known_types (ref, name, version, spec) values ($1, $2, $3, $4) on conflict do nothing`, [
+    `${name}@${version}`,
+    name,
+    version,
+    JSON.stringify(spec),
+  ]);
+};
+
+export const knownVmsConsumer: Consumer = {
+  name: 'known-vms',
+  topics: [eventsTopic('provisioning')],
+  on: [
+    onMatching((type) => type.startsWith('chrysalis.provisioning.vm.'), (_, ctx) => apply(ctx)),
+    onMatching((type) => type === events.vmTypePublished.type, (_, ctx) => learnType(ctx)),
+  ],
+};
+
+/** Those that have booted, of this tenant, in the order asked for; what is not there is left out. */
+export const knownVms = async (q: pg.Pool | pg.PoolClient, schema: string, vmIds: readonly string[], tenant: string): Promise<KnownVm[]> => {
+  const { rows } = await q.query<{ vm: VmDoc; version: number; tenant: string }>(
+    `select vm, version, tenant from ${schema}.known_vms where vm_id = any($1) and tenant = $2`,
+    [vmIds, tenant],
+  );
+  const found = new Map(rows.filter((r) => r.vm.topology && r.vm.hostId).map((r) => [r.vm.vmId, { ...r.vm, tenant: r.tenant, version: r.version } as KnownVm]));
+  return vmIds.flatMap((id) => found.get(id) ?? []);
+};

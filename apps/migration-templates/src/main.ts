@@ -1,0 +1,23 @@
+import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { MigrationsController } from './http/migrations.controller.ts';
+import { OptionsQueriesController } from './http/options-queries.controller.ts';
+import { PlansController } from './http/plans.controller.ts';
+import { TemplatesController } from './http/templates.controller.ts';
+import { knownGrantsConsumer } from './known/grants.ts';
+import { knownHostsConsumer } from './known/hosts.ts';
+import { knownVmsConsumer } from './known/vms.ts';
+import { movesConsumer } from './moves-consumer.ts';
+import { tables } from './tables.ts';
+import { taskHandlers } from './tasks.ts';
+
+export const start = (config: ServiceConfig): Promise<RunningService> =>
+  startService(config, {
+    context: 'migration-templates',
+    schema: 'migration_templates',
+    tables,
+    controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
+    tasks: taskHandlers,
+    consumers: [knownVmsConsumer, knownHostsConsumer, knownGrantsConsumer, movesConsumer],
+  });
+
+if (import.meta.main) await runAsProcess(start);

@@ -1,0 +1,70 @@
+/**
+ * What other contexts' events told (`known_*`, each row at the version of its stream), and what this service must look up besides its
+ * own streams. All of it can be made anew from events.
+ */
+export const tables = [
+  `
+  create table if not exists \${schema}.known_vms (
+    vm_id text primary key,
+    tenant text not null,
+    version int not null,
+    vm jsonb not null
+  );
+  create table if not exists \${schema}.known_types (
+    ref text primary key,
+    name text not null,
+    version int not null,
+    spec jsonb not null
+  );
+  create table if not exists \${schema}.known_hosts (
+    host_id text primary key,
+    version int not null,
+    host jsonb not null
+  );
+  create table if not exists \${schema}.known_grants (
+    grant_id text primary key,
+    tenant text not null,
+    claims jsonb not null,
+    jws text not null,
+    revoked text
+  );
+  create table if not exists \${schema}.characterisations (
+    vm_id text primary key,
+    characterisation jsonb not null
+  );
+  create table if not exists \${schema}.templates (
+    name text not null,
+    version int not null,
+    spec jsonb not null,
+    at timestamptz not null,
+    retired boolean not null default false,
+    primary key (name, version)
+  );
+  create table if not exists \${schema}.migrations (
+    migration_id text primary key,
+    tenant text not null,
+    at timestamptz not null
+  );
+  create index if not exists migrations_of_tenant on \${schema}.migrations (tenant, at desc, migration_id);
+  create table if not exists \${schema}.moves (
+    move_id text primary key,
+    migration_id text not null,
+    vm_id text not null,
+    started_at timestamptz,
+    ended_at timestamptz
+  );
+  create unique index if not exists moves_one_per_vm on \${schema}.moves (vm_id) where ended_at is null;
+  create index if not exists moves_of_migration on \${schema}.moves (migration_id);
+  create table if not exists \${schema}.move_tasks (
+    move_id text not null,
+    task text not null,
+    place int not null,
+    section text not null,
+    kind text not null,
+    state text not null,
+    started_at timestamptz,
+    ended_at timestamptz,
+    cause jsonb,
+    primary key (move_id, task)
+  );`,
+];
