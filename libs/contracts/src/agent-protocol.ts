@@ -83,7 +83,8 @@ export type FromHostAgent = z.infer<typeof FromHostAgent>;
 
 export const ToHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive }),
-  z.object({ type: z.literal('task'), dispatch: TaskDispatch }),
+  /** `grant`: the signed grant that covers a task which goes into a guest; the agent in the guest verifies it again. */
+  z.object({ type: z.literal('task'), dispatch: TaskDispatch, grant: z.string().max(16_384).optional() }),
   z.object({ type: z.literal('cancel'), workflowId: Id, task: Name, token: Positive }),
   z.object({ type: z.literal('report-ack'), workflowId: Id, task: Name, action: z.enum(['run', 'compensate']), attempt: Positive }),
   z.object({ type: z.literal('peer-request'), id: Id, fromHost: Name, request: PeerRequest }),
