@@ -2,6 +2,7 @@ import { hostTasks, taskKey, type Cause, type TaskDispatch } from '@chrysalis/co
 import type { EventContext } from '@chrysalis/service-kit';
 import { grantDecider, type GrantAction, type GrantRejection, type UseGrant } from './core/grant.ts';
 import { actionNeeded } from './core/needs.ts';
+import { coveredBy } from './delivery/pending.ts';
 
 type Refusal = { readonly code: string; readonly message: string };
 
@@ -41,7 +42,10 @@ const useOneOf = async (
   };
   for (const [index, grantId] of grants.entries()) {
     const decided = await ctx.decide(`grant-${grantId}`, grantDecider, command);
-    if (decided.ok) return undefined;
+    if (decided.ok) {
+      await coveredBy(ctx.tx, command.taskKey, (decided.state as { jws: string }).jws);
+      return undefined;
+    }
     if (decided.rejection.code === 'stream.contended') throw new Error(`grant-${grantId} is contended`); // all of it again
     if (index === 0) refusal = decided.rejection as GrantRejection;
   }

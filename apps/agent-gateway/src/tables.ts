@@ -11,7 +11,7 @@ export const tables = [
   // seq: the order in which a host gets its tasks.
   `create table if not exists pending_tasks (
     task_key text primary key, seq bigint generated always as identity, host_id text not null,
-    dispatch jsonb not null, meta jsonb not null,
+    dispatch jsonb not null, meta jsonb not null, grant_jws text,
     state text not null check (state in ('pending', 'reported', 'expired')),
     deadline_at timestamptz not null, ended_at timestamptz)`,
   `create index if not exists pending_tasks_of_host on pending_tasks (host_id, seq) where state = 'pending'`,

@@ -11,6 +11,7 @@ import { failpoint } from './failpoint.ts';
 import { hostFacts } from './facts.ts';
 import { GatewayLink } from './gateway-link.ts';
 import type { Guests } from './guests.ts';
+import { leave } from './leave.ts';
 import type { Log } from './log.ts';
 import type { AskPeer, MoveDeps } from './move/deps.ts';
 import { look } from './move/look.ts';
@@ -50,7 +51,12 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
     }
   };
   const source = new SourceMoves({ ...base, askPeer, maxPauseMs: config.maxPauseMs });
-  const target = new TargetMoves({ ...base, hostId: config.hostId, patienceMs: config.targetPatienceMs });
+  const target = new TargetMoves({
+    ...base,
+    hostId: config.hostId,
+    patienceMs: config.targetPatienceMs,
+    leave: (vmId) => leave(driver, config.pools, vmId),
+  });
   const answerPeer = (request: Parameters<TargetMoves['answer']>[0]): Promise<PeerAnswer> => target.answer(request);
   const peerServer = await listenForPeers({ host: config.address, port: config.peerPort }, answerPeer);
 
@@ -106,7 +112,7 @@ const take = (frame: Taken, { executor, journal, tell, log }: { executor: Execut
     case 'task': {
       const { workflowId, task, attempt, token } = frame.dispatch;
       tell({ type: 'accepted', workflowId, task, attempt, token });
-      executor.take(frame.dispatch).catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
+      executor.take(frame.dispatch, frame.grant).catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
       return;
     }
     case 'cancel':

@@ -13,10 +13,13 @@ export const HostAgentConfig = z.object({
   cpuModels: z.array(z.string().max(64)).max(512).optional(),
   machineTypes: z.array(z.string().max(64)).max(512).optional(),
   inventory: HostFacts.shape.inventory,
-  /** Network name -> bridge (or whatever the driver takes for it). */
+  /** Network name -> bridge; `isolated` leads nowhere. */
   networks: z.record(Name, z.string()),
-  /** Storage pool name -> directory. */
-  pools: z.record(Name, z.string()),
+  /** Storage pool name -> directory. A bare path is one that all hosts see; volumes of others go when their VM leaves this host. */
+  pools: z.record(
+    Name,
+    z.union([z.string().transform((directory) => ({ directory, shared: true })), z.object({ directory: z.string(), shared: z.boolean() })]),
+  ),
   imageStore: z.string(),
   packageStore: z.string(),
   stateDir: z.string(),

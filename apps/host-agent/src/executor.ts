@@ -22,6 +22,8 @@ export type OnVm = { readonly vmId: string; readonly epoch: number };
 export type TaskRun = {
   readonly dispatch: TaskDispatch;
   readonly key: string;
+  /** The signed grant that the gateway found to cover a task in the guest. */
+  readonly grant?: string;
   /** Aborts when the gateway cancels the task. */
   readonly signal: AbortSignal;
   readonly deadlineAt: number;
@@ -63,7 +65,7 @@ export class Executor {
   }
 
   /** Resolves when the result is on disk. */
-  async take(dispatch: TaskDispatch): Promise<void> {
+  async take(dispatch: TaskDispatch, grant?: string): Promise<void> {
     const key = taskKey(dispatch);
     const reported = this.deps.journal.get(key);
     if (reported) return this.deps.send(reported);
@@ -72,7 +74,8 @@ export class Executor {
     this.#running.set(key, abort);
     try {
       const startedAt = new Date(this.deps.now()).toISOString();
-      const outcome = await this.#outcome(dispatch, { dispatch, key, signal: abort.signal, deadlineAt: Date.parse(dispatch.deadlineAt) });
+      const deadlineAt = Date.parse(dispatch.deadlineAt);
+      const outcome = await this.#outcome(dispatch, { dispatch, key, signal: abort.signal, deadlineAt, ...(grant ? { grant } : {}) });
       this.deps.send(await this.deps.journal.add(reportOf(dispatch, outcome, startedAt, new Date(this.deps.now()).toISOString())));
       await this.#close(dispatch, key, outcome);
     } finally {

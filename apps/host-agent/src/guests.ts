@@ -1,5 +1,15 @@
 import type { OutputOf, TaskContract, Topology } from '@chrysalis/contracts';
 
+/** `key` is the idempotency id in the guest: what was done under it is answered, not done again. */
+export type Relay = {
+  readonly vmId: string;
+  readonly input: Record<string, unknown>;
+  readonly key: string;
+  readonly grant: string | undefined;
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+};
+
 export type AddAgent = { readonly package: string; readonly packageFile: string; readonly grant: string };
 export type Added = { readonly topology: Topology; readonly topologyHash: string; readonly agentVersion: string };
 
@@ -10,8 +20,8 @@ export interface Guests {
   addAgent(vmId: string, request: AddAgent, deadlineMs: number): Promise<Added>;
   /** Without trace; a guest that has no agent is done. */
   removeAgent(vmId: string, deadlineMs: number): Promise<Omit<Added, 'agentVersion'>>;
-  /** Relays a command. The key is its idempotency id in the guest: what was done under it is answered, not done again. */
-  command<C extends TaskContract>(contract: C, vmId: string, input: unknown, key: string, deadlineMs: number): Promise<OutputOf<C>>;
+  /** Relays a task to the guest's agent; where there is none, what qemu-ga alone can do is done by it. */
+  command<C extends TaskContract>(contract: C, relay: Relay): Promise<OutputOf<C>>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

@@ -5,7 +5,7 @@ import type pg from 'pg';
 type Queryable = pg.Pool | pg.PoolClient;
 /** What a report is appended with, kept from the dispatch so that a workflow's events share their correlation. */
 export type KeptMeta = Pick<EventMeta, 'correlationId' | 'tenant'> & { readonly causationId?: string; readonly traceparent?: string };
-export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch };
+export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch; readonly grant: string | null };
 
 /** False: it is known already, whatever became of it. */
 export const keep = async (tx: pg.PoolClient, taskKey: string, hostId: string, dispatch: TaskDispatch, meta: KeptMeta): Promise<boolean> => {
@@ -17,11 +17,15 @@ export const keep = async (tx: pg.PoolClient, taskKey: string, hostId: string, d
   return rowCount === 1;
 };
 
+/** What covers the task, for the agent in the guest to verify it again. */
+export const coveredBy = (tx: pg.PoolClient, taskKey: string, jws: string): Promise<unknown> =>
+  tx.query(`update agent_gateway.pending_tasks set grant_jws = $2 where task_key = $1`, [taskKey, jws]);
+
 /** In the order in which they came. Not those in `sent`. */
 export const pendingOf = async (db: Queryable, hostId: string, sent: readonly string[], limit: number): Promise<readonly Pending[]> => {
   const { rows } = await db.query<Pending>({
     name: 'pending_of_host',
-    text: `select task_key as "taskKey", dispatch from agent_gateway.pending_tasks
+    text: `select task_key as "taskKey", dispatch, grant_jws as "grant" from agent_gateway.pending_tasks
            where host_id = $1 and state = 'pending' and not (task_key = any($2::text[])) order by seq limit $3`,
     values: [hostId, sent, limit],
   });

@@ -159,9 +159,9 @@ export class Hub {
     while (session.again && !session.connection.ended) {
       session.again = false;
       const tasks = await pendingOf(this.service.pool, hostId, [...session.sent], BATCH);
-      for (const { taskKey: key, dispatch } of tasks) {
+      for (const { taskKey: key, dispatch, grant } of tasks) {
         session.sent.add(key);
-        session.connection.send({ type: 'task', dispatch });
+        session.connection.send({ type: 'task', dispatch, ...(grant ? { grant } : {}) });
       }
       if (tasks.length === BATCH) session.again = true;
     }

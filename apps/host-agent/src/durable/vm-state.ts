@@ -51,6 +51,8 @@ export const VmState = z.object({
   epoch: Positive,
   /** The lowest epoch a command may carry: a reclaimed guest has a higher epoch than the control plane knows at first. */
   floor: Positive,
+  /** It ran here once: what fails from then on never deletes its volumes. */
+  booted: z.boolean().optional(),
   topology: Topology.optional(),
   topologyHash: Sha256.optional(),
   /** Highest fencing token by workflow, newest last; tokens of different workflows are not comparable. */

@@ -13,7 +13,12 @@ export type Prepare = {
   readonly topology: Topology;
   readonly topologyHash: string;
 };
-type TargetDeps = MoveDeps & { readonly hostId: string; readonly patienceMs: number };
+type TargetDeps = MoveDeps & {
+  readonly hostId: string;
+  readonly patienceMs: number;
+  /** Ends the QEMU, and deletes of its volumes those that only this host sees. */
+  readonly leave: (vmId: string) => Promise<void>;
+};
 type Waiting = VmState & { readonly move: TargetMove };
 
 /** The target's half of the switch-over: paused until the receipt, and never to run once it said that it is gone. */
@@ -133,7 +138,7 @@ export class TargetMoves {
   }
 
   async #clear(vmId: string): Promise<void> {
-    await this.deps.driver.destroy(vmId, { deleteVolumes: true });
+    await this.deps.leave(vmId);
   }
 
   async #gone(state: Waiting): Promise<PeerAnswer> {

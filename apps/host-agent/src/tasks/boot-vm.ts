@@ -1,6 +1,6 @@
 import { hostTasks } from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
-import { TaskFailure, type MoveDeps } from '../move/deps.ts';
+import { TaskFailure } from '../move/deps.ts';
 import { handler, notBelow, stale, timeLeft, type Admit, type Parts } from './parts.ts';
 
 const admit: Admit = (state, input) => {
@@ -9,22 +9,35 @@ const admit: Admit = (state, input) => {
   if (state?.role === 'runner' && state.epoch !== input.epoch) throw stale(state, input.epoch, 'runs here at another');
 };
 
-/** A boot that fails leaves nothing: a task that never succeeded is not compensated by anyone else. */
+/**
+ * A first boot that fails leaves nothing: a task that never succeeded is not compensated by anyone else. A VM that ran here once has
+ * data, and is left as it is.
+ */
 export const bootVm = (parts: Parts): Handler =>
   handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest }, run) => {
     await parts.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
     try {
       const shaped = await parts.driver.boot({ vmId, uuid, spec, image, nics, pool });
       if (waitForGuest) await parts.guests.waitUntilUp(vmId, timeLeft(run, parts.now()));
+      await parts.states.update(vmId, (s) => ({ ...s!, booted: true }));
       return { ...shaped, bootedAt: new Date(parts.now()).toISOString() };
     } catch (error) {
-      await removeVm(parts, vmId, true);
+      if (!parts.states.get(vmId)?.booted) await removeVm(parts, vmId, true);
       throw error;
     }
   });
 
-export const removeVm = async ({ driver, states, guests }: Pick<Parts, 'driver' | 'guests'> & Pick<MoveDeps, 'states'>, vmId: string, deleteVolumes: boolean): Promise<void> => {
-  guests.forget(vmId);
-  await driver.destroy(vmId, { deleteVolumes });
-  await states.update(vmId, ({ topology: _, topologyHash: __, ...s } = undefined!) => ({ ...s, role: 'none' }));
+export const removeVm = async (parts: Parts, vmId: string, deleteVolumes: boolean): Promise<void> => {
+  parts.guests.forget(vmId);
+  await parts.driver.destroy(vmId, { deleteVolumes });
+  await forgetVm(parts, vmId);
+};
+
+/** What stays is epoch and tokens: a late command for the VM is still refused. */
+export const forgetVm = async ({ states }: Pick<Parts, 'states'>, vmId: string): Promise<void> => {
+  await states.update(vmId, (state) => {
+    if (!state) return undefined;
+    const { topology: _, topologyHash: __, booted: ___, ...rest } = state;
+    return { ...rest, role: 'none' };
+  });
 };

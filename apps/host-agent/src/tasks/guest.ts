@@ -17,7 +17,8 @@ export const guestHandlers = (parts: Parts): Handler[] =>
   Object.values(guestTasks).map((contract) =>
     handler(contract, asRunner, (input, run) => {
       const { vmId, epoch: _, ...rest } = input;
-      return parts.guests.command(contract, vmId, rest, run.key, timeLeft(run, parts.now()));
+      const { key, grant, signal } = run;
+      return parts.guests.command(contract, { vmId, input: rest, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
     }),
   );
 

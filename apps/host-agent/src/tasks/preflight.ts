@@ -67,7 +67,8 @@ const short = async ({ config }: Parts, t: Topology): Promise<Blocker[]> => {
   const found: Blocker[] = [];
   const freeMiB = Math.floor(freemem() / 1_048_576);
   if (freeMiB < memoryMiBOf(t)) found.push(blocker('host.memory_short', config.hostId, `${memoryMiBOf(t)} MiB of memory needed, ${freeMiB} free`));
-  for (const [pool, directory] of Object.entries(config.pools)) {
+  for (const [pool, { directory, shared }] of Object.entries(config.pools)) {
+    if (shared) continue; // the volumes are there already
     const needMiB = t.disks.filter((d) => d.pool === pool && !d.readOnly).reduce((sum, d) => sum + d.sizeMiB, 0);
     const { bavail, bsize } = await statfs(directory);
     const haveMiB = Math.floor((bavail * bsize) / 1_048_576);

@@ -2,7 +2,8 @@ import { hostTasks } from '@chrysalis/contracts';
 import type { MigrationProgress } from '@chrysalis/hypervisor';
 import type { Handler } from '../executor.ts';
 import { TaskFailure, iso } from '../move/deps.ts';
-import { removeVm } from './boot-vm.ts';
+import { leave } from '../leave.ts';
+import { forgetVm } from './boot-vm.ts';
 import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './parts.ts';
 
 /** Also for a VM that this very move gave away: a repeated transfer gets its answer. */
@@ -57,6 +58,8 @@ export const releaseSource = (parts: Parts): Handler =>
     if (state.role === 'none') return {};
     if (state.move?.side !== 'source' || state.move.moveId !== moveId || state.move.phase !== 'resumed')
       throw new TaskFailure('host.not_fenced', `the target of move ${moveId} was not seen to run ${vmId}`);
-    await removeVm(parts, vmId, true);
+    parts.guests.forget(vmId);
+    await leave(parts.driver, parts.config.pools, vmId);
+    await forgetVm(parts, vmId);
     return {};
   });

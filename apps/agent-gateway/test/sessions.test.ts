@@ -1,0 +1,203 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { dispatch, hello, publish, TestAgent, until, world, type Gateway, type World } from './harness.ts';
+
+describe('sessions and delivery', () => {
+  let w: World;
+  let one: Gateway;
+  let two: Gateway;
+  const agentToken = (hostId: string): Promise<string> => w.token(`host:${hostId}`, 'host-agent');
+  const unplug = (hostId: string) =>
+    dispatch({ kind: 'host.discard-target', executor: `host:${hostId}`, input: { vmId: 'vm-1', epoch: 2, moveId: 'mov-1' } });
+  const reportOf = (task: ReturnType<typeof unplug>, more: object = {}) => {
+    const { workflowId, task: name, action, attempt, token, executor } = task;
+    const at = new Date().toISOString();
+    return {
+      type: 'report' as const,
+      report: { workflowId, task: name, action, attempt, token, executor, outcome: { ok: true as const, output: {} }, startedAt: at, endedAt: at, ...more },
+    };
+  };
+  const enrolments = async (hostId: string): Promise<string[]> => (await w.events(one, `host-agent-${hostId}`)).map((e) => e.type.split('.')[3]!);
+
+  beforeAll(async () => {
+    w = await world();
+    one = await w.start();
+    two = await w.start();
+  }, 60_000);
+  afterAll(() => w.stop(), 30_000);
+
+  test('a hello is answered, and enrols the host with its facts once', async () => {
+    const agent = await TestAgent.of(one, 'h1', await agentToken('h1'));
+    expect(await agent.next('welcome')).toMatchObject({ protocol: 1, heartbeatMs: 200 });
+    expect(await w.events(one, 'host-agent-h1')).toMatchObject([{ data: { hostId: 'h1', facts: { cpuModels: ['Westmere'] } } }]);
+    agent.close();
+    const again = await TestAgent.of(two, 'h1', await agentToken('h1'));
+    expect(await enrolments('h1')).toEqual(['enrolled']);
+    again.close();
+  });
+
+  test.each([
+    ['a foreign host', async () => ({ ...hello('h9', await agentToken('h8')) }), 'agent.foreign_host'],
+    ['a token without the role', async () => hello('h9', await w.token('host:h9', 'operator')), 'agent.token_invalid'],
+    ['a forged token', async () => hello('h9', `${await agentToken('h9')}x`), 'agent.token_invalid'],
+    ['a protocol from the future', async () => ({ ...hello('h9', await agentToken('h9')), protocol: { min: 7, max: 9 } }), 'agent.protocol_unsupported'],
+    ['facts of another host', async () => ({ ...hello('h9', await agentToken('h9')), facts: hello('h8', '').facts }), 'agent.foreign_host'],
+  ])('%s is refused, and nothing is recorded', async (_, frame, code) => {
+    const agent = await TestAgent.open(one.agentsUrl);
+    agent.send(await frame());
+    expect(await agent.next('refused')).toMatchObject({ cause: { code } });
+    expect(await agent.closed()).toBe(1008);
+    expect(await enrolments('h9')).toEqual([]);
+  });
+
+  test('a newer connection takes the session, also from another instance', async () => {
+    const older = await TestAgent.of(one, 'h2', await agentToken('h2'));
+    const newer = await TestAgent.of(two, 'h2', await agentToken('h2'));
+    expect(await older.next('refused')).toMatchObject({ cause: { code: 'agent.replaced' } });
+    newer.close();
+  });
+
+  test('a task reaches its host through whichever instance holds it, and its report is an event exactly once', async () => {
+    const agent = await TestAgent.of(two, 'h3', await agentToken('h3'));
+    const task = unplug('h3');
+    await publish(one, task);
+    await publish(one, task); // the bus says everything at least once
+    const { dispatch: got } = await agent.next('task');
+    expect(got).toMatchObject({ workflowId: task.workflowId, token: 1, input: { vmId: 'vm-1' } });
+    for (let i = 0; i < 3; i++) agent.send(reportOf(task));
+    await agent.next('report-ack', 3);
+    expect(await w.events(one, `task-${task.workflowId}`)).toMatchObject([{ data: { outcome: { ok: true } } }]);
+    agent.close();
+  });
+
+  test('what was not reported is delivered again after a reconnect, and not after its report', async () => {
+    const task = unplug('h4');
+    await publish(one, task); // before the host is there at all
+    const first = await TestAgent.of(one, 'h4', await agentToken('h4'));
+    await first.next('task');
+    first.close();
+    const second = await TestAgent.of(two, 'h4', await agentToken('h4'));
+    await second.next('task');
+    second.send(reportOf(task));
+    await second.next('report-ack');
+    second.close();
+    const third = await TestAgent.of(one, 'h4', await agentToken('h4'));
+    await new Promise((done) => setTimeout(done, 300));
+    expect(third.frames.filter((f) => f.type === 'task')).toEqual([]);
+    third.close();
+  });
+
+  test('a task past its deadline is withdrawn', async () => {
+    const agent = await TestAgent.of(one, 'h5', await agentToken('h5'));
+    const task = { ...unplug('h5'), deadlineAt: new Date(Date.now() + 300).toISOString() };
+    await publish(one, task);
+    await agent.next('task');
+    expect(await agent.next('cancel')).toMatchObject({ workflowId: task.workflowId, task: 'step' });
+    agent.close();
+  });
+
+  test("another host's task can't be reported, and an output of another shape is a failure", async () => {
+    const agent = await TestAgent.of(one, 'h6', await agentToken('h6'));
+    const thief = await TestAgent.of(one, 'h7', await agentToken('h7'));
+    const task = dispatch({ kind: 'host.confirm-target', executor: 'host:h6', input: {} });
+    await publish(one, task);
+    await agent.next('task');
+    thief.send(reportOf(task));
+    expect(await thief.next('refused')).toMatchObject({ cause: { code: 'agent.foreign_task' } });
+    expect(await w.events(one, `task-${task.workflowId}`)).toEqual([]);
+    agent.send(reportOf(task));
+    await agent.next('report-ack');
+    expect(await w.events(one, `task-${task.workflowId}`)).toMatchObject([{ data: { outcome: { ok: false, cause: { code: 'host.output_invalid' } } } }]);
+    agent.close();
+  });
+
+  test('peer frames find the other host at another instance', async () => {
+    const a = await TestAgent.of(one, 'pa', await agentToken('pa'));
+    const b = await TestAgent.of(two, 'pb', await agentToken('pb'));
+    const request = { type: 'probe' as const, moveId: 'mov-1', vmId: 'vm-1', newEpoch: 2, peerToken: 'pb.x' };
+    a.send({ type: 'peer-request', id: 'q1', toHost: 'pb', request });
+    expect(await b.next('peer-request')).toEqual({ type: 'peer-request', id: 'q1', fromHost: 'pa', request });
+    b.send({ type: 'peer-answer', id: 'q1', toHost: 'pa', answer: { type: 'waiting' } });
+    expect(await a.next('peer-answer')).toMatchObject({ id: 'q1', fromHost: 'pb', answer: { type: 'waiting' } });
+    a.close();
+    b.close();
+  });
+
+  test('a host whose heartbeats stop is lost, once, and enrols anew when it is back', async () => {
+    const agent = await TestAgent.of(one, 'h10', await agentToken('h10'));
+    const beat = setInterval(() => agent.send({ type: 'heartbeat', seq: 1, at: new Date().toISOString(), vms: [] }), 200);
+    await new Promise((done) => setTimeout(done, 2_000));
+    expect(await enrolments('h10')).toEqual(['enrolled']);
+    clearInterval(beat);
+    await until(async () => (await enrolments('h10')).includes('lost'));
+    agent.close();
+    (await TestAgent.of(one, 'h10', await agentToken('h10'))).close();
+    expect(await enrolments('h10')).toEqual(['enrolled', 'lost', 'enrolled']);
+  });
+
+  test('a frame above 1 MiB is refused by its code', async () => {
+    const agent = await TestAgent.of(one, 'h11', await agentToken('h11'));
+    agent.send(JSON.stringify({ type: 'heartbeat', pad: 'x'.repeat(1_048_577) }));
+    expect(await agent.next('refused')).toMatchObject({ cause: { code: 'agent.frame_too_large' } });
+    expect(await agent.closed()).toBe(1009);
+  });
+
+  test('whatever else comes is refused, and the gateway goes on', async () => {
+    const token = await agentToken('h12');
+    const before = await one.service.pool.query('select count(*) from agent_gateway.events');
+    await TestAgent.of(one, 'h12', token).then((a) => a.close());
+    const frame = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.record({ type: fc.constantFrom('report', 'heartbeat', 'progress', 'peer-request', 'hello', 'x'), seq: fc.anything(), report: fc.anything(), vms: fc.anything() }).map((x) => JSON.stringify(x)),
+    );
+    await fc.assert(
+      fc.asyncProperty(frame, fc.boolean(), async (text, greeted) => {
+        const agent = greeted ? await TestAgent.of(one, 'h12', token) : await TestAgent.open(one.agentsUrl);
+        agent.send(text);
+        const { cause } = await agent.next('refused');
+        expect(cause.code).toMatch(/^agent\.(frame_malformed|hello_missing|hello_repeated)$/);
+        expect(await agent.closed()).toBe(1008);
+      }),
+      { numRuns: 60 },
+    );
+    const after = await one.service.pool.query('select count(*) from agent_gateway.events');
+    expect(Number(after.rows[0].count)).toBe(Number(before.rows[0].count) + 1);
+  });
+
+  test('200 agents that come at once are all welcomed, and say one event each', async () => {
+    const tokens = await Promise.all(Array.from({ length: 200 }, (_, i) => agentToken(`s${i}`)));
+    const open = async (i: number): Promise<TestAgent> => {
+      for (let attempt = 0; ; attempt++)
+        try {
+          return await TestAgent.of(one, `s${i}`, tokens[i]!);
+        } catch (error) {
+          if (attempt === 5) throw error;
+          await new Promise((done) => setTimeout(done, 100 * 2 ** attempt));
+        }
+    };
+    const storm = async (): Promise<void> => (await Promise.all(tokens.map((_, i) => open(i)))).forEach((a) => a.close());
+    await storm();
+    await storm();
+    expect(await enrolments('s0')).toEqual(['enrolled']);
+    expect(await enrolments('s199')).toEqual(['enrolled']);
+  });
+
+  test('from the bus to the frame in few milliseconds', async () => {
+    const agent = await TestAgent.of(one, 'h13', await agentToken('h13'));
+    const took: number[] = [];
+    for (let i = 0; i < 30; i++) {
+      const task = unplug('h13');
+      const at = performance.now();
+      await publish(one, task);
+      await agent.next('task', i + 1);
+      took.push(performance.now() - at);
+      agent.send(reportOf(task));
+      await agent.next('report-ack', i + 1);
+    }
+    took.sort((a, b) => a - b);
+    process.stderr.write(`publish to frame: p50 ${took[15]!.toFixed(1)} ms, p90 ${took[27]!.toFixed(1)} ms\n`);
+    expect(took[15]).toBeLessThan(50);
+    agent.close();
+  });
+});
