@@ -32,7 +32,11 @@ export type RunningKafka = {
  */
 export const startKafka = async (o: KafkaOptions): Promise<RunningKafka> => {
   const given = process.env['KAFKA_BROKERS'];
-  if (given) return { brokers: given.split(','), version: 'as given', stop: async () => undefined };
+  return given ? { brokers: given.split(','), version: 'as given', stop: async () => undefined } : startOwnKafka(o);
+};
+
+/** The same without regard to KAFKA_BROKERS: for tests that destroy it. */
+export const startOwnKafka = async (o: KafkaOptions): Promise<RunningKafka> => {
   for (let attempt = 1; ; attempt++) {
     const ports = { broker: o.port ?? (await freePort()), controller: await freePort() };
     try {

@@ -99,9 +99,10 @@ export class KafkaBus implements EventBus {
     await Promise.all([this.#producer, this.#admin].map(async (client) => (await client?.catch(() => undefined))?.disconnect().catch(() => undefined)));
   }
 
+  /** No retries of its own: who publishes must know of each failure, as the bus may have been made anew. */
   #connectedProducer(): Promise<Producer> {
     this.#producer ??= connected(
-      this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 3 } }),
+      this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 0 } }),
       () => (this.#producer = undefined),
     );
     return this.#producer;

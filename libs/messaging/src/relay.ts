@@ -5,6 +5,7 @@ import { runPoll } from './relay/poll.ts';
 import type { Lead } from './relay/publisher.ts';
 import { logicalPossible } from './relay/slot.ts';
 import type { Relay, RelayOptions, RelayState } from './relay/types.ts';
+import { serial, type Serial } from './serial.ts';
 import { origin, type Position } from '@chrysalis/event-store';
 
 export type { Relay, RelayOptions, RelayStatus } from './relay/types.ts';
@@ -92,9 +93,10 @@ const elect = async (state: RelayState, control: Control, pause: Pause): Promise
     client.on('end', lost);
     try {
       await client.connect();
-      if (await takeLead(state, client, pause, () => broken)) {
+      const query = serial(client);
+      if (await takeLead(state, query, pause, () => broken)) {
         failures = 0;
-        await lead(state, client, { lost: () => broken || state.stopped }, control);
+        await lead(state, query, { lost: () => broken || state.stopped }, control);
       }
     } catch (error) {
       if (!state.stopped) state.fault = messageOf(error);
@@ -109,11 +111,11 @@ const elect = async (state: RelayState, control: Control, pause: Pause): Promise
 
 const lockKey = (state: RelayState): string => `chrysalis relay ${state.options.schema}`;
 
-const takeLead = async (state: RelayState, client: pg.Client, pause: Pause, broken: () => boolean): Promise<boolean> => {
+const takeLead = async (state: RelayState, query: Serial, pause: Pause, broken: () => boolean): Promise<boolean> => {
   while (!state.stopped && !broken()) {
-    const { rows } = await client.query<{ locked: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as locked', [lockKey(state)]);
+    const { rows } = await query<{ locked: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as locked', [lockKey(state)]);
     if (rows[0]!.locked) return true;
-    await endHungLeader(client, lockKey(state));
+    await endHungLeader(query, lockKey(state));
     state.fault = undefined;
     await pause.wait(standbyMs);
   }
@@ -121,8 +123,8 @@ const takeLead = async (state: RelayState, client: pg.Client, pause: Pause, brok
 };
 
 /** The leader says something over its connection every second (see `lead`); one that does not is stopped or stuck, lock in hand. */
-const endHungLeader = async (client: pg.Client, key: string): Promise<void> => {
-  await client.query(
+const endHungLeader = async (query: Serial, key: string): Promise<void> => {
+  await query(
     `select pg_terminate_backend(a.pid) from pg_locks l join pg_stat_activity a using (pid)
      where l.locktype = 'advisory' and l.granted and l.database = (select oid from pg_database where datname = current_database())
        and (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended($1, 0) and l.objsubid = 1
@@ -131,16 +133,16 @@ const endHungLeader = async (client: pg.Client, key: string): Promise<void> => {
   );
 };
 
-const lead = async (state: RelayState, client: pg.Client, held: Lead, control: Control): Promise<void> => {
+const lead = async (state: RelayState, query: Serial, held: Lead, control: Control): Promise<void> => {
   state.leader = true;
-  const beat = setInterval(() => void client.query('select 1').catch(() => undefined), 1_000);
+  const beat = setInterval(() => void query('select 1').catch(() => undefined), 1_000);
   const cutWith = (cut: () => void): void => void (control.cut = cut);
   try {
     if (state.options.mode !== 'poll') {
-      const obstacle = await logicalPossible(client);
+      const obstacle = await logicalPossible(query);
       if (obstacle === undefined) {
         state.mode = 'logical';
-        return await runLogical(state, client, held, cutWith);
+        return await runLogical(state, query, held, cutWith);
       }
       if (state.options.mode === 'logical') throw new Error(`logical replication cannot be had: ${obstacle}`);
     }

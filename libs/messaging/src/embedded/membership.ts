@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import pg from 'pg';
 import type { Health, SubscribeOptions } from '../bus.ts';
 import { messageOf, Pause } from '../pause.ts';
+import { serial, type Serial } from '../serial.ts';
 import { PartitionReader } from './partition-reader.ts';
 import * as sql from './sql.ts';
 
@@ -18,6 +19,7 @@ export class Membership {
   readonly #owners = new Map<string, string>(); // locks are per connection: within this process they are told apart here
   readonly #pause = new Pause();
   #connection: pg.Client | undefined;
+  #query: Serial | undefined;
   #fault: string | undefined;
   #stopped = false;
   #others = false;
@@ -45,9 +47,9 @@ export class Membership {
 
   /** Registers and takes free partitions now, so that a subscription works when `subscribe` resolves. */
   async #look(member: Member): Promise<void> {
-    const connection = await this.#connect();
-    await connection.query(sql.register, [member.id, member.options.group, member.options.topics]);
-    await connection.query('notify bus_members');
+    const query = await this.#connect();
+    await query(sql.register, [member.id, member.options.group, member.options.topics]);
+    await query('notify bus_members');
     await this.#rebalance();
   }
 
@@ -55,8 +57,8 @@ export class Membership {
     this.#members.delete(member.id);
     await Promise.all([...member.readers.values()].map((reader) => reader.stop()));
     for (const [key, reader] of [...member.readers]) await this.#release(member, key, reader);
-    await this.#connection?.query('delete from bus.members where id = $1', [member.id]).catch(() => undefined);
-    await this.#connection?.query('notify bus_members').catch(() => undefined);
+    await this.#query?.('delete from bus.members where id = $1', [member.id]).catch(() => undefined);
+    await this.#query?.('notify bus_members').catch(() => undefined);
   }
 
   health(member: Member): Health {
@@ -90,8 +92,8 @@ export class Membership {
     }
   }
 
-  async #connect(): Promise<pg.Client> {
-    if (this.#connection) return this.#connection;
+  async #connect(): Promise<Serial> {
+    if (this.#query) return this.#query;
     const connection = new pg.Client({ connectionString: this.connectionString, keepAlive: true, application_name: 'chrysalis-bus' });
     const lost = (): void => {
       if (this.#connection === connection) this.#lost();
@@ -104,15 +106,16 @@ export class Membership {
       this.wake(topic!, Number(partition));
     });
     await connection.connect();
-    this.#connection = connection;
-    await connection.query('listen bus_messages; listen bus_members');
-    for (const { id, options } of this.#members.values()) await connection.query(sql.register, [id, options.group, options.topics]);
-    return connection;
+    const query = serial(connection);
+    [this.#connection, this.#query] = [connection, query];
+    await query('listen bus_messages; listen bus_members');
+    for (const { id, options } of this.#members.values()) await query(sql.register, [id, options.group, options.topics]);
+    return query;
   }
 
   /** The locks went with the connection: whoever has them now may read, so we must not. What is in hand ends in the inbox. */
   #lost(): void {
-    this.#connection = undefined;
+    [this.#connection, this.#query] = [undefined, undefined];
     this.#owners.clear();
     this.#fault = 'the connection to the bus is lost';
     for (const { readers } of this.#members.values()) {
@@ -129,19 +132,19 @@ export class Membership {
   }
 
   async #rebalanceOnce(): Promise<void> {
-    const connection = await this.#connect();
-    await connection.query(sql.beat, [[...this.#members.keys()]]);
-    const { rows } = await connection.query<MemberRow>(sql.members);
+    const query = await this.#connect();
+    await query(sql.beat, [[...this.#members.keys()]]);
+    const { rows } = await query<MemberRow>(sql.members);
     this.#others = rows.some((row) => !row.ours);
     // A member somebody else took for dead joins again.
     for (const member of this.#members.values())
-      if (!rows.some((row) => row.id === member.id)) await connection.query(sql.register, [member.id, member.options.group, member.options.topics]);
-    for (const member of [...this.#members.values()]) await this.#balance(connection, member, rows);
+      if (!rows.some((row) => row.id === member.id)) await query(sql.register, [member.id, member.options.group, member.options.topics]);
+    for (const member of [...this.#members.values()]) await this.#balance(query, member, rows);
   }
 
-  async #balance(connection: pg.Client, member: Member, all: readonly MemberRow[]): Promise<void> {
+  async #balance(query: Serial, member: Member, all: readonly MemberRow[]): Promise<void> {
     const { group, topics } = member.options;
-    const { rows } = await connection.query<PartitionRow>(sql.partitions, [group, topics]);
+    const { rows } = await query<PartitionRow>(sql.partitions.text, [group, topics]);
     const ours = new Set<string>();
     for (const { topic, partition, behind } of rows) {
       const candidates = all.filter((m) => m.consumer_group === group && m.topics.includes(topic));
@@ -149,31 +152,31 @@ export class Membership {
       const key = `${topic} ${partition}`;
       ours.add(key);
       if (behind) member.readers.get(key)?.wake();
-      if (!member.readers.has(key)) await this.#take(connection, member, topic, partition);
+      if (!member.readers.has(key)) await this.#take(query, member, topic, partition);
     }
     for (const [key, reader] of [...member.readers]) if (!ours.has(key)) void this.#release(member, key, reader);
   }
 
-  async #take(connection: pg.Client, member: Member, topic: string, partition: number): Promise<void> {
+  async #take(query: Serial, member: Member, topic: string, partition: number): Promise<void> {
     const name = sql.lockName(member.options.group, topic, partition);
     if (this.#owners.has(name) || !this.#members.has(member.id)) return;
     this.#owners.set(name, member.id);
-    const { rows } = await connection.query<{ locked: boolean }>(sql.tryLock, [name]).catch((error: Error) => {
+    const { rows } = await query<{ locked: boolean }>(sql.tryLock, [name]).catch((error: Error) => {
       this.#owners.delete(name);
       throw error;
     });
     if (!rows[0]!.locked) return void this.#owners.delete(name); // its owner is about to let go; the next round takes it
-    if (this.#connection === connection) member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition));
+    if (this.#query === query) member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition));
   }
 
   async #release(member: Member, key: string, reader: PartitionReader): Promise<void> {
-    const connection = this.#connection;
+    const query = this.#query;
     await reader.stop();
-    if (member.readers.get(key) !== reader || connection !== this.#connection) return;
+    if (member.readers.get(key) !== reader || query !== this.#query) return;
     member.readers.delete(key);
     const name = sql.lockName(member.options.group, reader.topic, reader.partition);
-    await connection?.query(sql.unlock, [name]).catch(() => undefined);
+    await query?.(sql.unlock, [name]).catch(() => undefined);
     this.#owners.delete(name);
-    await connection?.query('notify bus_members').catch(() => undefined);
+    await query?.('notify bus_members').catch(() => undefined);
   }
 }

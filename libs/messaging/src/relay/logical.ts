@@ -1,5 +1,4 @@
 import type { StoredEvent } from '@chrysalis/event-store';
-import type pg from 'pg';
 import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
 import { Pause } from '../pause.ts';
 import { catchUp, toStored, type Row } from './catch-up.ts';
@@ -8,6 +7,7 @@ import { busIsNew, checkpointName, publish, type Lead } from './publisher.ts';
 import { watchSlot } from './watch-slot.ts';
 import { ensureSlot, freeSlot, publicationName } from './slot.ts';
 import type { RelayState } from './types.ts';
+import type { Serial } from '../serial.ts';
 
 /** Events waiting to be published; above this the server is made to wait. */
 const mostPending = 5_000;
@@ -20,16 +20,16 @@ type Commit = { readonly events: StoredEvent[]; readonly endLsn: string };
  * checkpoint: it is moved after the bus has acknowledged, never before. (The library would also move it by a timer, over what is
  * still in our hands; that is switched off, and keepalives are answered here.)
  */
-export const runLogical = async (state: RelayState, client: pg.Client, lead: Lead, cutWith: (cut: () => void) => void): Promise<void> => {
+export const runLogical = async (state: RelayState, query: Serial, lead: Lead, cutWith: (cut: () => void) => void): Promise<void> => {
   const { store, schema } = state.options;
-  const { slot, fresh } = await ensureSlot(client, schema);
-  await freeSlot(client, slot);
+  const { slot, fresh } = await ensureSlot(query, schema);
+  await freeSlot(query, slot);
   const anew = await busIsNew(state);
   const unfinished = (await store.loadCheckpoint(checkpointName))?.detail['replay'] === true;
   if ((fresh || anew || unfinished) && !(await catchUp(state, lead))) return;
   const follower = new Follower(state, lead, slot);
   cutWith(() => follower.cut());
-  const watch = watchSlot(state, client, slot, follower);
+  const watch = watchSlot(state, query, slot, follower);
   try {
     await follower.run();
   } finally {

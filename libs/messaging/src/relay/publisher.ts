@@ -15,16 +15,17 @@ export const publish = async (state: RelayState, events: readonly StoredEvent[],
   const { bus, route } = state.options;
   const messages = events.flatMap((event) => route(event));
   const pause = new Pause();
-  for (let attempt = 1; !lead.lost(); attempt++) {
+  for (let attempt = 0; !lead.lost(); attempt++) {
     try {
+      // After any failure first this: a bus made anew may take the next event, and it must not come before those that are gone.
+      if (attempt > 0 && (await busIsNew(state))) return 'replay';
       if (messages.length > 0) await bus.publish(messages);
       state.published += events.length;
       state.fault = undefined;
       return 'done';
     } catch (error) {
       state.fault = `publishing fails: ${messageOf(error)}`;
-      if (await busIsNew(state).catch(() => false)) return 'replay';
-      await pause.wait(backoff(attempt, 50, 1_000));
+      await pause.wait(backoff(attempt + 1, 50, 1_000));
     }
   }
   return 'lost';

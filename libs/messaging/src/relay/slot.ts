@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type pg from 'pg';
+import type { Serial } from '../serial.ts';
 
 /** Slots belong to the whole server, so the name carries the database; 63 characters at most. */
 export const slotName = (database: string, schema: string): string => {
@@ -10,8 +10,8 @@ export const slotName = (database: string, schema: string): string => {
 export const publicationName = (schema: string): string => `chrysalis_${schema}`;
 
 /** Whether this server and this role can do it at all. */
-export const logicalPossible = async (client: pg.Client): Promise<string | undefined> => {
-  const { rows } = await client.query<{ level: string; may: boolean }>(
+export const logicalPossible = async (query: Serial): Promise<string | undefined> => {
+  const { rows } = await query<{ level: string; may: boolean }>(
     `select current_setting('wal_level') as level, rolreplication or rolsuper as may from pg_roles where rolname = current_user`,
   );
   if (rows[0]!.level !== 'logical') return `wal_level is ${rows[0]!.level}`;
@@ -22,20 +22,20 @@ export const logicalPossible = async (client: pg.Client): Promise<string | undef
  * Makes publication and slot where missing. `fresh`: the slot starts now, so what was committed before has to be read from the table.
  * A slot the server gave up (max_slot_wal_keep_size) is made anew, with the same consequence.
  */
-export const ensureSlot = async (client: pg.Client, schema: string): Promise<{ slot: string; fresh: boolean }> => {
-  const { rows: db } = await client.query<{ name: string }>('select current_database() as name');
+export const ensureSlot = async (query: Serial, schema: string): Promise<{ slot: string; fresh: boolean }> => {
+  const { rows: db } = await query<{ name: string }>('select current_database() as name');
   const slot = slotName(db[0]!.name, schema);
   const publication = publicationName(schema);
-  const { rowCount: published } = await client.query('select from pg_publication where pubname = $1', [publication]);
-  if (!published) await client.query(`create publication ${publication} for table ${schema}.events with (publish = 'insert')`);
-  const { rows } = await client.query<{ wal_status: string | null }>('select wal_status from pg_replication_slots where slot_name = $1', [slot]);
+  const { rowCount: published } = await query('select from pg_publication where pubname = $1', [publication]);
+  if (!published) await query(`create publication ${publication} for table ${schema}.events with (publish = 'insert')`);
+  const { rows } = await query<{ wal_status: string | null }>('select wal_status from pg_replication_slots where slot_name = $1', [slot]);
   if (rows[0] && rows[0].wal_status !== 'lost') return { slot, fresh: false };
-  if (rows[0]) await client.query('select pg_drop_replication_slot($1)', [slot]);
-  await client.query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+  if (rows[0]) await query('select pg_drop_replication_slot($1)', [slot]);
+  await query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
   return { slot, fresh: true };
 };
 
 /** A predecessor that hangs still holds the slot: we have the lead, so its sender is ended. */
-export const freeSlot = async (client: pg.Client, slot: string): Promise<void> => {
-  await client.query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active', [slot]);
+export const freeSlot = async (query: Serial, slot: string): Promise<void> => {
+  await query('select pg_terminate_backend(active_pid) from pg_replication_slots where slot_name = $1 and active', [slot]);
 };

@@ -1,20 +1,20 @@
-import type pg from 'pg';
 import { messageOf, Pause } from '../pause.ts';
 import type { Follower } from './logical.ts';
 import { lsnNumber } from './lsn.ts';
 import { busIsNew, checkpointName } from './publisher.ts';
 import type { RelayState } from './types.ts';
+import type { Serial } from '../serial.ts';
 
 const everyMs = 2_000;
 type Sample = { readonly xmin: string; readonly lsn: string; readonly lag: string };
 
 /** Beside the stream, every two seconds: how far behind it is, whether the bus is the one we know, and a place for the poll. */
-export const watchSlot = async (state: RelayState, client: pg.Client, slot: string, follower: Follower): Promise<void> => {
+export const watchSlot = async (state: RelayState, query: Serial, slot: string, follower: Follower): Promise<void> => {
   const pause = new Pause();
   let candidate: Sample | undefined;
   while (!follower.stopped) {
     try {
-      const now = await sample(client, slot);
+      const now = await sample(query, slot);
       state.lagBytes = Number(now.lag);
       candidate = await movePlace(state, follower, candidate, now);
       if (await busIsNew(state)) follower.replay();
@@ -28,8 +28,8 @@ export const watchSlot = async (state: RelayState, client: pg.Client, slot: stri
 
 class SlotGone extends Error {}
 
-const sample = async (client: pg.Client, slot: string): Promise<Sample> => {
-  const { rows } = await client.query<Sample>(
+const sample = async (query: Serial, slot: string): Promise<Sample> => {
+  const { rows } = await query<Sample>(
     `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin, pg_current_wal_insert_lsn()::text as lsn,
        coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as lag
      from pg_replication_slots where slot_name = $1 and wal_status is distinct from 'lost'`,

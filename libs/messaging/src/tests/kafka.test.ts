@@ -1,0 +1,43 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, test } from '@jest/globals';
+import { sharedKafka, skipped } from '@chrysalis/testing';
+import { freePort } from '../../../../infra/process/free-port.ts';
+import { startOwnKafka } from '../../../../infra/kafka/launcher.ts';
+import { createBus } from '../index.ts';
+import { busContract, type Harness } from './contract.ts';
+
+const harness = (brokers: string[]): Harness => ({
+  open: (n) => createBus({ kind: 'kafka', brokers, clientId: `contract-${n}`, log: () => undefined }),
+  config: { kind: 'kafka', brokers, clientId: 'contract-member' },
+});
+
+if (skipped('kafka')) {
+  process.stdout.write('skipped (CHRYSALIS_SKIP): kafka: the contract suite of the event bus on Apache Kafka\n');
+  describe('the event bus: kafka', () => test.skip('left out by CHRYSALIS_SKIP=kafka', () => undefined));
+} else {
+  busContract({
+    name: 'kafka',
+    open: async () => harness((await sharedKafka()).brokers),
+    // A broker of its own at a fixed port: destroying it is ending it, removing its data, and starting it anew.
+    openDestructible: async () => {
+      const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-kafka-'));
+      const port = await freePort();
+      let kafka = await startOwnKafka({ dir, port });
+      return {
+        ...harness(kafka.brokers),
+        destroy: async () => {
+          await kafka.stop();
+          rmSync(path.join(dir, 'data'), { recursive: true });
+          kafka = await startOwnKafka({ dir, port });
+        },
+        close: async () => {
+          await kafka.stop();
+          rmSync(dir, { recursive: true, force: true });
+        },
+      };
+    },
+    handsOverCleanly: false,
+  });
+}

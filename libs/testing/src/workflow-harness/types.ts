@@ -1,0 +1,83 @@
+import type { TaskDispatch, WorkflowDefinition, WorkflowEvent } from '@chrysalis/contracts';
+import type { workflowDecider } from '@chrysalis/workflow-core';
+
+/** What an executor of this kind answers when all goes well: its output. Pure; throws only if the input is not what the kind takes. */
+export type ExecutorModel = (input: Readonly<Record<string, unknown>>, dispatch: TaskDispatch) => Record<string, unknown>;
+
+/**
+ * What befalls one execution:
+ * - `fail`: nothing is done, and a failure that may be retried is reported; `fail-after`: it is done, and the same is reported;
+ * - `fail-for-good`: as `fail`, not to be retried; `fail-for-good-after`: done all the same;
+ * - `lost-report`: it is done, and nobody hears of it; `late-report`: the report comes long after the deadline;
+ * - `hang`: nothing is done, nothing is said; `late-run`: the dispatch itself arrives long after the deadline;
+ * - `twice`: it is done two times, with two reports;
+ */
+export const faults = [
+  'fail',
+  'fail-after',
+  'fail-for-good',
+  'fail-for-good-after',
+  'lost-report',
+  'late-report',
+  'hang',
+  'late-run',
+  'twice',
+] as const;
+export type Fault = (typeof faults)[number];
+
+export type Target = { readonly task: string; readonly action: 'run' | 'compensate'; readonly attempt: number };
+export const targetKey = ({ task, action, attempt }: Target): string => `${action} ${task} ${attempt}`;
+
+export type Scenario = {
+  readonly name: string;
+  readonly seed: number;
+  /** By `targetKey`. */
+  readonly faults: ReadonlyMap<string, Fault>;
+  /** Of each execution without a planned fault: how likely a random one is. */
+  readonly chaos?: number;
+  /** After this many events somebody cancels. */
+  readonly cancelAfter?: number;
+  /** The engine loses its memory before every command, and what it said last is said again. */
+  readonly loseEngine?: boolean;
+  /** Each message twice, and none in order. */
+  readonly duplicate?: boolean;
+  /** What has to come of it; absent: whatever is consistent. */
+  readonly expect?: (run: RunResult) => string | undefined;
+};
+
+export type Effect = { readonly task: string; readonly compensable: boolean };
+export type RunResult = {
+  readonly scenario: Scenario;
+  readonly log: readonly WorkflowEvent[];
+  /** Tasks whose effect is there at the very end, when nothing is under way any more. */
+  readonly effects: ReadonlySet<string>;
+  /** Executions that executors began, by `targetKey`. */
+  readonly reached: ReadonlySet<string>;
+  /** What the harness saw going wrong while it ran. */
+  readonly troubles: readonly string[];
+};
+
+export type HarnessOptions = {
+  readonly definition: WorkflowDefinition;
+  readonly params: Readonly<Record<string, unknown>>;
+  /** By task kind, compensations' kinds as well. A kind without one answers `{}`. */
+  readonly executors?: Readonly<Record<string, ExecutorModel>>;
+  /** Chaos runs with random faults, duplicates, lost engines and cancels. 20 unless told. */
+  readonly seeds?: number;
+  /** Tasks that these params never reach, because their condition is false. Each other task must be reached. */
+  readonly unreachable?: readonly string[];
+  /** The engine under test; the product's unless told. */
+  readonly engine?: typeof workflowDecider;
+  /** Whether executors refuse what is older than what they have seen of a task. They do. */
+  readonly fencing?: boolean;
+};
+
+export type Violation = { readonly scenario: string; readonly seed: number; readonly message: string; readonly log: readonly string[] };
+export type HarnessReport = {
+  readonly scenarios: number;
+  readonly events: number;
+  readonly finalStates: Readonly<Record<string, number>>;
+  /** Executions that some scenario reached, of all planned. */
+  readonly reached: number;
+  readonly violations: readonly Violation[];
+};
