@@ -1,0 +1,224 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { provisioningEvents, WorkflowDefinition, type MigrationOption, type Plan, type WorkflowRequest } from '@chrysalis/contracts';
+import { facts, found, largeType, smallType, vm } from '@chrysalis/migration-templates-core/testing';
+import { openWorld, type World } from './testing/world.ts';
+
+let world: World;
+const a = vm({ vmId: 'vm-a' });
+const b = vm({ vmId: 'vm-b' });
+const theirs = vm({ vmId: 'vm-z', tenant: 'other' });
+
+beforeAll(async () => {
+  world = await openWorld();
+  await world.type(smallType);
+  await world.type(largeType);
+  await world.host(facts('h1'));
+  await world.host(facts('h2'));
+  for (const x of [a, b, theirs]) await world.vm(x);
+});
+afterAll(() => world.close());
+
+const script = { kind: 'guest-script', name: 'quiesce', script: 'echo ${HOME}', undo: 'echo back', timeoutMs: 5000 };
+const ids = (body: Record<string, unknown>): string[] => (body['options'] as MigrationOption[]).map((o) => o.id);
+const optionId = 'large@1/move/pre-copy/expose';
+
+const ask = async (vmIds: string[], grantId?: string) => {
+  const asked = await world.call('POST', '/v1/migration-options-queries', { vmIds, ...(grantId ? { grantId } : {}) });
+  return { asked, queryId: asked.body['queryId'] as unknown as string };
+};
+const query = (queryId: string) => world.call('GET', `/v1/migration-options-queries/${queryId}`);
+
+/** With a grant, and the agents of the guests answering as told. */
+const authorised = async (vmIds: string[]): Promise<string> => {
+  const grantId = `grant-${vmIds.join('-')}-${Math.random()}`;
+  await world.grant(grantId, vmIds);
+  const { queryId } = await ask(vmIds, grantId);
+  for (const [i, vmId] of vmIds.entries()) expect(await world.dispatch(queryId, `record-${i}`, 'template.record-characterisation', { vmId, characterisation: found(vmId) })).toMatchObject({ ok: true });
+  expect(await world.dispatch(queryId, 'answer-options', 'template.answer-options', { queryId })).toMatchObject({ ok: true });
+  return queryId;
+};
+const planFor = async (template: string, vmIds: string[]) => world.call('POST', '/v1/migration-plans', { template, vmIds });
+const requestOf = async (migrationId: string, n = 0): Promise<WorkflowRequest> => {
+  const started = (await world.stream(`migration-${migrationId}`)).filter((e) => e.type.endsWith('move.started.v1'));
+  return (started[n]!.data as { request: WorkflowRequest }).request;
+};
+
+describe('options', () => {
+  test('without a grant: at once, and only what touches no guest', async () => {
+    const { asked, queryId } = await ask(['vm-a']);
+    expect(asked.status).toBe(202);
+    const answer = await query(queryId);
+    expect(answer.body).toMatchObject({ state: 'answered', source: 'failsafe' });
+    expect(ids(answer.body)).toEqual(['small@1/move/pre-copy/expose']);
+    expect((await world.stream(`options-query-${queryId}`)).map((e) => e.type.split('.').slice(2).join('.'))).toEqual(['options.queried.v1', 'options.answered.v1']);
+  });
+  test('with a grant: a workflow adds the agents, and the list grows', async () => {
+    const queryId = await authorised(['vm-a']);
+    const [queried] = await world.stream(`options-query-${queryId}`);
+    const { request } = queried!.data as { request: WorkflowRequest };
+    expect(WorkflowDefinition.parse(request.definition).tasks.map((t) => t.kind)).toEqual(['host.add-agent', 'vm.record-topology', 'guest.characterise', 'template.record-characterisation', 'template.answer-options']);
+    expect(request.definition.tasks[0]!.input).toMatchObject({ vmId: 'vm-a', epoch: 1, grant: 'a.signed.grant', package: `sha256:${'b'.repeat(64)}` });
+    const failsafe = ids((await query((await ask(['vm-a'])).queryId)).body);
+    const all = ids((await query(queryId)).body);
+    expect(all).toContain(optionId);
+    expect(failsafe.every((id) => all.includes(id))).toBe(true);
+  });
+  test.each([
+    ['unknown', 'grant-none', 404, 'grant.unknown', undefined],
+    ['expired', 'grant-old', 403, 'grant.expired', { exp: 1_000 }],
+    ['for another VM', 'grant-foreign', 403, 'grant.foreign_vm', {}],
+    ["another tenant's", 'grant-theirs', 404, 'grant.unknown', { tenant: 'other' }],
+  ])('a grant that is %s is refused and changes nothing', async (_, grantId, status, code, grant) => {
+    if (grant) await world.grant(grantId, grantId === 'grant-foreign' ? ['vm-b'] : ['vm-a'], grant);
+    await world.until(async () => grant === undefined || (await world.service.service.pool.query('select 1 from migration_templates.known_grants where grant_id = $1', [grantId])).rowCount === 1);
+    const before = await world.events();
+    const { asked } = await ask(['vm-a'], grantId);
+    expect([asked.status, asked.body['code']]).toEqual([status, code]);
+    expect(await world.events()).toBe(before);
+  });
+  test("what another tenant has is unknown, and so is another's query", async () => {
+    expect((await ask(['vm-z'])).asked.body).toMatchObject({ code: 'vm.unknown', vmIds: ['vm-z'] });
+    const { queryId } = await ask(['vm-a']);
+    expect((await world.call('GET', `/v1/migration-options-queries/${queryId}`, undefined, { tenant: 'other' })).status).toBe(404);
+  });
+  test('a query whose workflow fails says why', async () => {
+    await world.grant('grant-f', ['vm-b']);
+    const { queryId } = await ask(['vm-b'], 'grant-f');
+    const { request } = (await world.stream(`options-query-${queryId}`))[0]!.data as { request: WorkflowRequest };
+    await world.ran(request, { state: 'undone', failing: 'characterise', cause: { code: 'guest.silent', message: 'no answer' } });
+    const failed = await world.until(async () => ((await query(queryId)).body['state'] as unknown) === 'failed' && (await query(queryId)));
+    expect(failed.body).toMatchObject({ cause: { code: 'guest.silent' } });
+  });
+});
+
+describe('templates', () => {
+  test('from an option, with its author\'s scripts; the same again is the same version', async () => {
+    const queryId = await authorised(['vm-a']);
+    const body = { name: 'grow', fromOption: { queryId, optionId }, preMigration: [script], postMigration: [{ ...script, name: 'announce' }] };
+    const made = await world.call('POST', '/v1/migration-templates', body);
+    expect(made.status).toBe(201);
+    expect(made.body).toMatchObject({ name: 'grow', version: 1, ref: 'grow@1' });
+    expect((await world.call('POST', '/v1/migration-templates', body)).body).toMatchObject({ version: 1 });
+    expect((await world.call('GET', '/v1/migration-templates/grow/1')).body).toEqual(expect.objectContaining({ spec: made.body['spec'], retired: false, morphing: false }));
+    expect((await world.call('GET', '/v1/migration-templates')).body).toMatchObject({ items: [{ ref: 'grow@1' }] });
+  });
+  test('every fault at once', async () => {
+    const spec = (await world.call('GET', '/v1/migration-templates/grow')).body['spec'] as unknown as Record<string, unknown[]>;
+    const bad = { ...spec, hotUnplug: [{ kind: 'unplug-nic', name: 'x', nic: 'nowhere' }, { kind: 'plug-cpus', name: 'transfer', vcpus: 2 }], hotPlug: [] };
+    const refused = await world.call('POST', '/v1/migration-templates', { name: 'bad', spec: bad });
+    expect([refused.status, refused.body['code']]).toEqual([422, 'template.invalid']);
+    const codes = (refused.body['faults'] as unknown as { code: string }[]).map((f) => f.code);
+    for (const code of ['template.nic_unknown', 'template.wrong_section', 'template.name_reserved', 'template.step_missing', 'template.device_left', 'template.result_differs']) expect(codes).toContain(code);
+  });
+  test('an option that was refused is no template, and says why', async () => {
+    const { queryId } = await ask(['vm-a']);
+    const refused = await world.call('POST', '/v1/migration-templates', { name: 'no', fromOption: { queryId, optionId } });
+    expect(refused).toMatchObject({ status: 409, body: { code: 'option.refused' } });
+    expect((refused.body['blockers'] as unknown as { code: string }[])[0]!.code).toBe('option.capability_unknown');
+  });
+  test('malformed bodies are refused with every fault', async () => {
+    expect(await world.call('POST', '/v1/migration-templates', { name: 'X Y' })).toMatchObject({ status: 422, body: { code: 'request.invalid' } });
+  });
+});
+
+describe('plans and migrations', () => {
+  const made = async (vmIds: string[]): Promise<Plan> => (await planFor('grow@1', vmIds)).body as unknown as Plan;
+  const run = (planId: string, more: object = {}, key?: string) => world.call('POST', '/v1/migrations', { planId, ...more }, key ? { key } : {});
+  const migration = (id: string) => world.call('GET', `/v1/migrations/${id}`);
+  const idOf = (told: { body: Record<string, unknown> }) => told.body['migrationId'] as string;
+  const nextVersion = (vmId: string) => world.tell('provisioning', vmId, provisioningEvents.vmMoveEnded, { vmId, moveId: 'mov-x', outcome: 'succeeded' });
+
+  test('a plan shows every step and holds nothing back', async () => {
+    const plan = await made(['vm-a']);
+    expect(plan.moves[0]).toMatchObject({ vmId: 'vm-a', fromHost: 'h1', toHost: 'h2', blockers: [] });
+    expect(plan.moves[0]!.steps.map((s) => s.name)).toContain('transfer');
+    expect(plan.basis).toEqual({ template: { name: 'grow', version: 1 }, vmVersions: { 'vm-a': 3 }, hostGenerations: { h1: 1, h2: 1 } });
+    const other = await made(['vm-b']);
+    expect(other.moves[0]!.blockers.map((x) => x.code)).toContain('option.capability_unknown');
+    expect(await run(other.planId)).toMatchObject({ status: 409, body: { code: 'plan.blocked' } });
+  });
+
+  test('a move, told by its workflow, ends with its figures and steps', async () => {
+    const plan = await made(['vm-a']);
+    const asked = await run(plan.planId, {}, 'key-1');
+    expect(asked.status).toBe(202);
+    const id = idOf(asked);
+    expect((await run(plan.planId, {}, 'key-1')).body).toEqual(asked.body);
+    expect(await run(plan.planId)).toMatchObject({ status: 409, body: { code: 'vm.in_move' } });
+    const request = await requestOf(id);
+    expect(request.definition.tasks.find((t) => t.name === 'begin-move')!.input).toMatchObject({ expectedVersion: 3, toHost: 'h2' });
+    await world.ran(request, { state: 'succeeded', output: { downtimeMs: 86, totalMs: 900, transferredBytes: 1234 } });
+    const ended = await world.until(async () => ((await migration(id)).body['state'] as unknown) === 'succeeded' && (await migration(id)));
+    const [move] = ended.body['moves'] as unknown as { state: string; figures: object; steps: { state: string; section: string; ms: number }[] }[];
+    // 2 s in all, in which hosts and guests were at work from 0.5 to 1.5 s
+    expect(move).toMatchObject({ state: 'succeeded', figures: { downtimeMs: 86, totalMs: 900, transferredBytes: 1234, controlPlaneMs: 1000 } });
+    expect(move!.steps.length).toBe(request.definition.tasks.length);
+    expect(move!.steps.every((s) => s.state === 'done' && s.ms === 1000)).toBe(true);
+    expect((await world.call('GET', '/v1/migrations')).body).toMatchObject({ items: [{ migrationId: id, state: 'succeeded' }] });
+  });
+
+  test('what changed since the plan is listed, and nothing begins', async () => {
+    const plan = await made(['vm-a']);
+    const version = await nextVersion('vm-a');
+    await world.until(async () => (await made(['vm-a'])).basis.vmVersions['vm-a'] === version);
+    const before = await world.events();
+    const refused = await run(plan.planId);
+    expect(refused).toMatchObject({ status: 409, body: { code: 'plan.outdated', changed: [{ what: 'vm-a', planned: version - 1, now: version }] } });
+    expect(await world.events()).toBe(before);
+  });
+
+  test('a move that is undone leaves the rest where they are, and names the cause', async () => {
+    await authorised(['vm-b']);
+    const plan = await made(['vm-a', 'vm-b']);
+    const id = idOf(await run(plan.planId));
+    const cause = { code: 'guest.refused', message: 'the NIC is in use' };
+    await world.ran(await requestOf(id), { state: 'undone', failing: 'unplug-extra', cause });
+    const ended = await world.until(async () => ((await migration(id)).body['state'] as unknown) !== 'running' && (await migration(id)));
+    expect(ended.body).toMatchObject({ state: 'undone', cause, waiting: ['vm-b'], moves: [{ vmId: 'vm-a', state: 'undone', cause }] });
+    const steps = new Map((ended.body['moves'] as unknown as { steps: { name: string; state: string }[] }[])[0]!.steps.map((s) => [s.name, s.state]));
+    expect([steps.get('hold-target'), steps.get('quiesce'), steps.get('unplug-extra'), steps.get('transfer'), steps.get('preflight-source')]).toEqual(['undone', 'undone', 'failed', 'skipped', 'done']);
+  });
+
+  test('one after another: the next begins when one has ended, also told twice and after a restart', async () => {
+    const plan = await made(['vm-a', 'vm-b']);
+    const id = idOf(await run(plan.planId));
+    const first = await requestOf(id);
+    await world.restart();
+    await world.ran(first, { state: 'succeeded' });
+    await world.until(async () => (await world.stream(`migration-${id}`)).length === 4);
+    await world.ran(first, { state: 'succeeded' });
+    await world.ran(await requestOf(id, 1), { state: 'succeeded' });
+    await world.until(async () => ((await migration(id)).body['state'] as unknown) === 'succeeded');
+    expect((await world.stream(`migration-${id}`)).map((e) => e.type.split('.').slice(2, 4).join('.'))).toEqual([
+      'migration.requested', 'move.started', 'move.ended', 'move.started', 'move.ended', 'migration.ended',
+    ]); // prettier-ignore
+  });
+
+  test('cancelled: no further move begins, and what runs is asked to stop', async () => {
+    const plan = await made(['vm-a', 'vm-b']);
+    const id = idOf(await run(plan.planId));
+    expect((await world.call('POST', `/v1/migrations/${id}/cancel`, { reason: 'window closed' })).status).toBe(202);
+    const request = await requestOf(id);
+    expect((await world.stream(`migration-${id}`)).at(-1)!.data).toMatchObject({ cancel: { workflowIds: [request.workflowId], reason: 'window closed' } });
+    await world.ran(request, { state: 'succeeded' });
+    const ended = await world.until(async () => ((await migration(id)).body['state'] as unknown) !== 'running' && (await migration(id)));
+    expect(ended.body).toMatchObject({ state: 'failed', waiting: ['vm-b'], cancelled: 'window closed' });
+    expect(await world.call('POST', `/v1/migrations/${id}/cancel`, {})).toMatchObject({ status: 409, body: { code: 'migration.ended' } });
+  });
+
+  test('a newer version of the template outdates a plan; a retired one takes no more', async () => {
+    const plan = await made(['vm-a']);
+    const spec = (await world.call('GET', '/v1/migration-templates/grow')).body['spec'] as unknown as { options: object };
+    await world.call('POST', '/v1/migration-templates', { name: 'grow', spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 200 } } });
+    expect(await run(plan.planId)).toMatchObject({ status: 409, body: { code: 'plan.outdated', changed: [{ what: 'template grow', planned: 1, now: 2 }] } });
+    await world.call('DELETE', '/v1/migration-templates/grow');
+    expect((await made(['vm-a'])).moves[0]!.blockers.map((x) => x.code)).toContain('template.retired');
+    expect(await world.call('POST', '/v1/migration-templates', { name: 'grow', spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 201 } } })).toMatchObject({ status: 409, body: { code: 'template.retired' } });
+  });
+});
+
+test('blockers of the preflights fail a move with their code', async () => {
+  const blocker = { code: 'host.topology_mismatch', message: 'not the same', subject: 'vm-a' };
+  expect(await world.dispatch('mov-1', 'check-blockers', 'template.check-blockers', { vmId: 'vm-a', ends: [{ role: 'source', blockers: [blocker] }, { role: 'target', blockers: [] }] })).toMatchObject({ ok: false, cause: { code: 'host.topology_mismatch' } });
+  expect(await world.dispatch('mov-2', 'check-blockers', 'template.check-blockers', { vmId: 'vm-a', ends: [{ role: 'source', blockers: [] }] })).toMatchObject({ ok: true });
+});
