@@ -12,7 +12,12 @@ export type DeviceRef = { readonly kind: Device['kind']; readonly id: string };
 export type DriverFacts = Pick<
   HostFacts,
   'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks'
-> & { readonly cpuBlockers: Readonly<Record<string, readonly string[]>> };
+> & {
+  /** Models this host cannot give, and the CPU features it lacks for each. */
+  readonly cpuBlockers: Readonly<Record<string, readonly string[]>>;
+  /** False where the hypervisor does not survive the unplug of a CPU (`hypervisor.unplug_unsafe`). */
+  readonly cpuHotUnplug: boolean;
+};
 
 export type BootSpec = {
   readonly vmId: string;
@@ -120,7 +125,10 @@ export interface HypervisorDriver {
   /** Continues a source after `completed`. Only when the target is known never to run. */
   reclaim(vmId: string): Promise<{ readonly resumedAtUs: number }>;
 
-  /** Ends the process and forgets the VM. Of an unknown VM: nothing to do. */
+  /**
+   * Ends the process and forgets the VM. Of an unknown VM: nothing to do. Volumes are deleted only where this host's VM owned them:
+   * never those of a target that was not resumed, nor of a source whose migration completed.
+   */
   destroy(vmId: string, options: { readonly deleteVolumes: boolean }): Promise<void>;
   deleteVolume(pool: string, volume: string): Promise<void>;
 

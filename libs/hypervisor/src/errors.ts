@@ -12,6 +12,7 @@
  * | no_free_port / port_in_use | no such root port, or none left / one device a port |
  * | no_free_cpu / no_free_memory / no_free_serial | beyond maxcpus / beyond maxmem or the slot is taken / the port number is taken |
  * | unplug_refused / unplug_timeout | the guest refused (final) / the guest did not answer in time |
+ * | unplug_unsafe | this QEMU would not survive it; nothing was asked of the guest |
  * | disk_shrink_refused | disks only grow |
  * | pool_unknown / network_unknown / volume_missing / volume_locked / volume_failed | storage and networks of this host |
  * | topology_mismatch | what is there is not what was said; nothing was sent |
@@ -41,6 +42,7 @@ export const hypervisorCodes = [
   'no_free_serial',
   'unplug_refused',
   'unplug_timeout',
+  'unplug_unsafe',
   'disk_shrink_refused',
   'pool_unknown',
   'network_unknown',

@@ -16,6 +16,8 @@ export type VmRecord = {
   readonly topologyHash: string;
   readonly process?: ProcessId;
   readonly migrationAddress?: string;
+  /** Its state went to another host: whose disks these are is not ours to say any more. */
+  readonly givenAway?: boolean;
   /** When this VM began to run here after a migration; QEMU's clock. */
   readonly resumedAtUs?: number;
 };

@@ -1,0 +1,56 @@
+import { memoryMiBOf } from '@chrysalis/contracts';
+import type { MigrateRequest, MigrationProgress } from '../driver.ts';
+import { HypervisorError } from '../errors.ts';
+import { StallDetector } from '../stall.ts';
+import type { Clock } from './clock.ts';
+import type { SimulatedVm } from './state.ts';
+
+const MiB = 1024 * 1024;
+const PAGE = 4096;
+
+export type PreCopy = { readonly transferredBytes: number; readonly iterations: number; readonly lastPassMs: number };
+
+/**
+ * Pre-copy: passes over what was dirtied during the one before, at the link's rate, until the rest fits in the downtime limit.
+ * Throws where it would never end.
+ */
+export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, linkMiBps: number, clock: Clock, cancelled: () => boolean): Promise<PreCopy> => {
+  const rate = Math.min(linkMiBps, request.limits.maxBandwidthMiBps) * MiB;
+  const total = memoryMiBOf(vm.topology) * MiB;
+  const dirty = (vm.guest?.dirtyMiBps ?? 0) * MiB;
+  const limit = (rate * request.limits.downtimeLimitMs) / 1000;
+  const tick = request.progressEveryMs ?? 200;
+  const stall = new StallDetector(request.stallMs);
+  const begun = clock.now();
+  let transferred = 0;
+  let remaining = total;
+  let iterations = 1;
+  while (remaining > limit) {
+    const pass = (remaining / rate) * 1000;
+    for (let left = pass; left > 0; left -= tick) {
+      await clock.sleep(Math.min(tick, left));
+      if (cancelled()) throw new HypervisorError('hypervisor.migration_cancelled', 'The migration was cancelled');
+      const sent = (rate * Math.min(tick, left)) / 1000;
+      transferred += sent;
+      remaining = Math.max(0, remaining - sent);
+      const progress = report(total, remaining, transferred, dirty, rate, clock);
+      request.onProgress?.(progress);
+      const stalledMs = stall.see(remaining, clock.now() - begun);
+      if (stalledMs !== undefined)
+        throw new HypervisorError('hypervisor.migration_stalled', `No progress for ${Math.round(stalledMs)} ms`, { ...progress, stalledMs });
+    }
+    remaining = Math.min(total, (dirty * pass) / 1000);
+    iterations++;
+  }
+  return { transferredBytes: Math.round(transferred + remaining), iterations, lastPassMs: Math.max(1, (remaining / rate) * 1000) };
+};
+
+const report = (total: number, remaining: number, transferred: number, dirty: number, rate: number, clock: Clock): MigrationProgress => ({
+  phase: 'active',
+  bytesTotal: total,
+  bytesRemaining: Math.round(remaining),
+  bytesTransferred: Math.round(transferred),
+  dirtyPagesPerSecond: Math.round(dirty / PAGE),
+  mbps: (rate * 8) / 1_000_000,
+  at: new Date(clock.now()).toISOString(),
+});
