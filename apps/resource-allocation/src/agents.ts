@@ -17,7 +17,7 @@ export const hostAgents: Consumer = {
       await sessionOpened(ctx.tx, schema, hostId, sessionId, ctx.now);
     }),
     onEvent(agentGatewayEvents.hostAgentLost, async ({ hostId, sessionId, reason }, ctx) => {
-      await sessionLost(ctx.tx, ctx.store.schema, hostId, sessionId, reason, ctx.now);
+      await sessionLost(ctx.tx, ctx.store.schema, { host: hostId, session: sessionId, reason, at: ctx.now });
     }),
   ],
 };

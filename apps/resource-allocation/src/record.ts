@@ -24,12 +24,12 @@ const recordOne = (tx: Queryable, schema: string, e: HostEvent): Promise<void> =
     case 'chrysalis.resource-allocation.host.state-changed.v1':
       return writeState(tx, schema, e.data.hostId, e.data.to);
     case 'chrysalis.resource-allocation.allocation.held.v1':
-      return ledger.hold(tx, schema, e.data.hostId, consumerText(e.data.consumer), e.data.vmId, e.data.amounts);
+      return ledger.hold(tx, schema, e.data.hostId, { consumer: consumerText(e.data.consumer), vm: e.data.vmId, amounts: e.data.amounts });
     case 'chrysalis.resource-allocation.allocation.released.v1':
       return ledger.release(tx, schema, e.data.hostId, consumerText(e.data.consumer));
     case 'chrysalis.resource-allocation.allocation.swapped.v1': {
       const { hostId, moveId, vmId, amounts } = e.data;
-      return ledger.swap(tx, schema, hostId, consumerText(moveConsumer(moveId)), consumerText(vmConsumer(vmId)), amounts);
+      return ledger.swap(tx, schema, hostId, { move: consumerText(moveConsumer(moveId)), vm: consumerText(vmConsumer(vmId)), amounts });
     }
     default:
       return unreachable(e);

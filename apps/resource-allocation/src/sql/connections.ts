@@ -13,13 +13,10 @@ export const sessionOpened = async (tx: Queryable, schema: string, host: string,
 export const sessionLost = async (
   tx: Queryable,
   schema: string,
-  host: string,
-  session: string,
-  reason: string,
-  at: string,
+  lost: { host: string; session: string; reason: string; at: string },
 ): Promise<void> => {
   await tx.query(
     `update ${schema}.host_connections set connected = false, reason = $3, since = $4 where host = $1 and session = $2 and connected`,
-    [host, session, reason, at],
+    [lost.host, lost.session, lost.reason, lost.at],
   );
 };

@@ -18,14 +18,15 @@ export const lockConsumers = async (tx: Queryable, schema: string, consumers: re
 export const hostOf = async (tx: Queryable, schema: string, consumer: string): Promise<string | undefined> =>
   (await tx.query<{ host: string }>(`select host from ${schema}.ledger where consumer = $1`, [consumer])).rows[0]?.host;
 
-export const hold = async (tx: Queryable, schema: string, host: string, consumer: string, vm: string, a: Amounts): Promise<void> => {
+type Held = { readonly consumer: string; readonly vm: string; readonly amounts: Amounts };
+export const hold = async (tx: Queryable, schema: string, host: string, { consumer, vm, amounts }: Held): Promise<void> => {
   await tx.query(`insert into ${schema}.ledger (consumer, host, vm, vcpu, memory_mib, disk_mib) values ($1, $2, $3, $4, $5, $6)`, [
     consumer,
     host,
     vm,
-    a.vcpu,
-    a.memoryMiB,
-    a.diskMiB,
+    amounts.vcpu,
+    amounts.memoryMiB,
+    amounts.diskMiB,
   ]);
 };
 
@@ -33,11 +34,12 @@ export const release = async (tx: Queryable, schema: string, host: string, consu
   await tx.query(`delete from ${schema}.ledger where consumer = $1 and host = $2`, [consumer, host]);
 };
 
+type Swapped = { readonly move: string; readonly vm: string; readonly amounts: Amounts };
 /**
  * The move's row becomes the VM's. Where the VM has a row on this host, one statement empties the move's and sets the VM's, so that
  * the host's sum moves once, by the difference; then the empty row goes.
  */
-export const swap = async (tx: Queryable, schema: string, host: string, move: string, vm: string, a: Amounts): Promise<void> => {
+export const swap = async (tx: Queryable, schema: string, host: string, { move, vm, amounts: a }: Swapped): Promise<void> => {
   const { rowCount } = await tx.query(
     `update ${schema}.ledger set
        vcpu = case consumer when $2 then $4 else 0 end,

@@ -1,0 +1,75 @@
+import { amountsOf, Name, parseRef, type Ref } from '@chrysalis/contracts';
+import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
+import { fold } from '@chrysalis/kernel';
+import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
+import { z } from 'zod';
+import { decideVm } from './decide-vm.ts';
+import { takeMac } from './sql/addresses.ts';
+
+/** `small@1`, or `small` for its newest version. */
+const RefOrName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/);
+export const CreateVm = z.strictObject({
+  name: Name,
+  type: RefOrName,
+  image: RefOrName,
+  host: Name.optional(),
+  /** The storage pool its disks are made in. */
+  pool: Name.default('shared'),
+});
+export type CreateVm = z.infer<typeof CreateVm>;
+
+const split = (text: string): { name: string; version?: number } => parseRef(text) ?? { name: text };
+
+/** Pins the type's version, makes ids and MACs, and asks for the VM's workflow, all in the caller's transaction. */
+export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<{ vmId: string; operation: string }> => {
+  const { ref, spec } = await typeOf(body.type, ctx);
+  const image = await imageOf(body.image, ctx);
+  const vmId = ctx.newId('vm');
+  const operation = ctx.newId('op');
+  const { tenant } = ctx.caller;
+  const uuid = ctx.newId();
+  const nics = await nicsOf(vmId, spec.nics, ctx);
+  const params = {
+    vmId,
+    uuid,
+    tenant,
+    spec,
+    amounts: amountsOf(spec),
+    image,
+    nics,
+    networks: [...new Set(spec.nics.map((n) => n.network))],
+    pool: body.pool,
+    ...(body.host === undefined ? {} : { host: body.host }),
+  };
+  const request = { workflowId: operation, definition: provisionVm({ pinned: body.host !== undefined }), params, subject: vmId };
+  const vm: Requested = { vmId, name: body.name, tenant, uuid, type: ref, spec, image, nics, request };
+  const decided = await decideVm(ctx, vmId, { type: 'request', vm });
+  if (!decided.ok) throw ProblemError.of(decided.rejection);
+  return { vmId, operation };
+};
+
+const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; spec: Requested['spec'] }> => {
+  const { name, version } = split(text);
+  const events = await ctx.store.read(`vm-type-${name}`, {}, ctx.tx);
+  const found = specAt(fold(vmTypeDecider.evolve, vmTypeDecider.initial, events as never), version);
+  if (!found) throw ProblemError.of({ code: 'vm-type.unknown', type: text, message: `no VM type ${text} was published` }, 422);
+  return found;
+};
+
+const imageOf = async (text: string, ctx: CommandContext): Promise<Requested['image']> => {
+  const { name, version } = split(text);
+  const events = await ctx.store.read(`image-${name}`, {}, ctx.tx);
+  const found = imageAt(fold(imageDecider.evolve, imageDecider.initial, events as never), version);
+  if (!found) throw ProblemError.of({ code: 'image.unknown', image: text, message: `no image ${text} was registered` }, 422);
+  return found;
+};
+
+const nicsOf = async (vm: string, wanted: Requested['spec']['nics'], ctx: CommandContext): Promise<Requested['nics']> => {
+  const nics: Requested['nics'] = [];
+  for (const [index, { id, network }] of wanted.entries()) {
+    const mac = await takeMac(ctx.tx, ctx.store.schema, { vm, id, index });
+    if (!mac) throw ProblemError.of({ code: 'guest-address.exhausted', message: 'every guest address is taken' });
+    nics.push({ id, mac, network });
+  }
+  return nics;
+};

@@ -1,0 +1,23 @@
+import type { Rejection } from '@chrysalis/kernel';
+import { vmDecider, type KnownVm, type VmCommand, type VmEvent } from '@chrysalis/provisioning-core';
+import { failpoint, type MessageContext } from '@chrysalis/service-kit';
+import { giveBackMacs } from './sql/addresses.ts';
+import { writeVm } from './sql/vms.ts';
+import { vmView } from './vm-view.ts';
+
+export type VmDecided =
+  { readonly ok: true; readonly events: readonly VmEvent[]; readonly vm: KnownVm } | { readonly ok: false; readonly rejection: Rejection };
+
+/** The VM's stream decides; the service's own view of it follows in the same transaction. */
+export const decideVm = async (ctx: MessageContext, vmId: string, command: VmCommand, ifVersion?: number): Promise<VmDecided> => {
+  const decided = await ctx.decide(vmId, vmDecider, command, ifVersion === undefined ? {} : { ifVersion });
+  if (!decided.ok) return decided;
+  const { events, state } = decided;
+  if (state.status === 'unknown') return { ok: false, rejection: { code: 'vm.unknown', vmId } };
+  if (events.length > 0) {
+    await failpoint('vm:appended', { vm: vmId, command: command.type });
+    await writeVm(ctx.tx, ctx.store.schema, vmView(state));
+    if (state.status === 'deleted') await giveBackMacs(ctx.tx, ctx.store.schema, vmId);
+  }
+  return { ok: true, events, vm: state };
+};

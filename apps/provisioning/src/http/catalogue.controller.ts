@@ -1,0 +1,80 @@
+import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
+import { Image, Name, VmTypeSpec } from '@chrysalis/contracts';
+import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
+import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { z } from 'zod';
+import { images, vmTypes, vmTypeVersions, writeImage, writeVmType } from '../sql/catalogue.ts';
+
+/** The spec is checked by the type's own rules, so that all its faults come with one code. */
+const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
+const RegisterImage = z.strictObject({ image: Image });
+
+@Controller()
+export class CatalogueController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/vm-types')
+  @Allow('operator')
+  @Doc({
+    summary: 'Publish a VM type; the same spec again is the same version',
+    body: z.strictObject({ name: Name, spec: VmTypeSpec }),
+    answers: { 201: '{name, version, spec}', 422: '`vm-type.invalid` with every fault' },
+  })
+  publish(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, PublishVmType, async ({ name, spec }, ctx) => {
+      const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, { type: 'publish', name, spec });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      for (const e of decided.events) await writeVmType(ctx.tx, this.service.schema, e.data);
+      const parsed = VmTypeSpec.parse(spec);
+      const version = versionOf(decided.state, parsed)!;
+      return { status: 201, body: { name, version, spec: parsed }, headers: { location: `/v1/vm-types/${name}/${version}` } };
+    });
+  }
+
+  @Get('/v1/vm-types')
+  @Allow('viewer')
+  @Doc({ summary: 'The newest version of each VM type', answers: { 200: '{items}' } })
+  async types(): Promise<object> {
+    return { items: await vmTypes(this.service.pool, this.service.schema) };
+  }
+
+  @Get('/v1/vm-types/:name')
+  @Allow('viewer')
+  @Doc({ summary: 'The newest version of a VM type, and which there are', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
+  async newest(@Param('name') name: string): Promise<object> {
+    const versions = await vmTypeVersions(this.service.pool, this.service.schema, name);
+    if (!versions[0]) throw ProblemError.of({ code: 'vm-type.unknown', type: name });
+    return { ...versions[0], versions: versions.map((v) => v.version).reverse() };
+  }
+
+  @Get('/v1/vm-types/:name/:version')
+  @Allow('viewer')
+  @Doc({ summary: 'One version of a VM type', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
+  async version(@Param('name') name: string, @Param('version') version: string): Promise<object> {
+    const found = (await vmTypeVersions(this.service.pool, this.service.schema, name)).find((v) => String(v.version) === version);
+    if (!found) throw ProblemError.of({ code: 'vm-type.unknown', type: `${name}@${version}` });
+    return found;
+  }
+
+  @Post('/v1/images')
+  @Allow('operator')
+  @Doc({ summary: 'Register a version of an image', body: RegisterImage, answers: { 201: '{image}', 409: '`image.conflict`' } })
+  register(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, RegisterImage, async ({ image }, ctx) => {
+      const decided = await ctx.decide(`image-${image.name}`, imageDecider, { type: 'register', image });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      for (const e of decided.events) await writeImage(ctx.tx, this.service.schema, e.data.image);
+      return { status: 201, body: { image } };
+    });
+  }
+
+  @Get('/v1/images')
+  @Allow('viewer')
+  @Doc({ summary: 'Every version of every image', answers: { 200: '{items}' } })
+  async images(): Promise<object> {
+    return { items: await images(this.service.pool, this.service.schema) };
+  }
+}

@@ -1,0 +1,101 @@
+import { Controller, Delete, Get, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { Id } from '@chrysalis/contracts';
+import { deleteVm } from '@chrysalis/provisioning-core';
+import {
+  Allow,
+  Answer,
+  Commands,
+  Doc,
+  parse,
+  ProblemError,
+  SERVICE,
+  type ApiRequest,
+  type CommandContext,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
+import { z } from 'zod';
+import { CreateVm, createVm } from '../create-vm.ts';
+import { decideVm } from '../decide-vm.ts';
+import { vmOf, vmsAfter } from '../sql/vms.ts';
+import type { VmView } from '../vm-view.ts';
+
+const Page = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100), cursor: z.string().max(255).default('') });
+const Accepted = z.object({ operation: Id, vmId: Id });
+
+@Controller()
+export class VmsController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
+
+  @Post('/v1/vms')
+  @Allow('operator')
+  @Doc({
+    summary: 'Ask for a VM',
+    body: CreateVm,
+    answers: { 202: Accepted, 422: '`request.invalid`, `vm-type.unknown`, `image.unknown`' },
+  })
+  create(@Req() request: ApiRequest): Promise<Answer> {
+    return this.commands.run(request, CreateVm, async (body, ctx) => accepted(await createVm(body, ctx)));
+  }
+
+  @Delete('/v1/vms/:id')
+  @Allow('operator')
+  @Doc({ summary: 'Ask to delete a VM', answers: { 202: Accepted, 404: '`vm.unknown`', 409: '`vm.in_move`, `vm.not_ready`' } })
+  remove(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, z.strictObject({}), async (_, ctx) => {
+      const vm = await this.#present(ctx, ctx.caller.tenant, id);
+      const operation = ctx.newId('op');
+      const decided = await decideVm(ctx, id, { type: 'request-deletion', vmId: id, request: deletion(vm, operation) }, ifMatch(request));
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      return accepted({ vmId: id, operation: decided.vm.deletion!.workflowId });
+    });
+  }
+
+  async #present(ctx: CommandContext, tenant: string, id: string): Promise<VmView> {
+    const vm = await vmOf(ctx.tx, this.service.schema, tenant, id);
+    if (!vm || vm.status === 'deleted') throw ProblemError.of({ code: 'vm.unknown', vmId: id });
+    return vm;
+  }
+
+  @Get('/v1/vms')
+  @Allow('viewer')
+  @Doc({
+    summary: "The tenant's VMs, oldest first",
+    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    answers: { 200: '{items, next?}' },
+  })
+  async list(@Req() { caller }: ApiRequest, @Query() query: unknown): Promise<object> {
+    const { limit, cursor } = parse(Page, query);
+    const items = await vmsAfter(this.service.pool, this.service.schema, { tenant: caller.tenant, after: cursor, limit });
+    return { items, ...(items.length === limit ? { next: items.at(-1)!.id } : {}) };
+  }
+
+  @Get('/v1/vms/:id')
+  @Allow('viewer')
+  @Doc({ summary: "One VM; the ETag is its stream's version", answers: { 200: 'The VM', 404: '`vm.unknown`' } })
+  async one(@Req() { caller }: ApiRequest, @Param('id') id: string): Promise<Answer> {
+    const vm = await vmOf(this.service.pool, this.service.schema, caller.tenant, id);
+    if (!vm) throw ProblemError.of({ code: 'vm.unknown', vmId: id });
+    return new Answer(200, vm, { etag: `"${vm.version}"` });
+  }
+}
+
+const accepted = (body: z.infer<typeof Accepted>) => ({ status: 202, body, headers: { location: `/v1/operations/${body.operation}` } });
+
+const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
+  workflowId,
+  definition: deleteVm({ onHost: host !== undefined }),
+  params: { vmId, ...(host === undefined ? {} : { hostId: host, epoch }) },
+  subject: vmId,
+});
+
+const ifMatch = (request: ApiRequest): number | undefined => {
+  const header = request.headers['if-match'];
+  if (header === undefined || header === '*') return undefined;
+  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
+  if (version === undefined)
+    throw new ProblemError({ status: 400, code: 'request.malformed', title: 'If-Match must be one ETag of this resource' });
+  return Number(version);
+};

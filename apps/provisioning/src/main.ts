@@ -1,0 +1,18 @@
+import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { CatalogueController } from './http/catalogue.controller.ts';
+import { VmsController } from './http/vms.controller.ts';
+import { tables } from './tables.ts';
+import { vmTasks } from './tasks/vm-tasks.ts';
+import { workflowEnds } from './workflow-ends.ts';
+
+export const start = (config: ServiceConfig): Promise<RunningService> =>
+  startService(config, {
+    context: 'provisioning',
+    schema: 'provisioning',
+    tables,
+    controllers: [CatalogueController, VmsController],
+    tasks: vmTasks,
+    consumers: [workflowEnds],
+  });
+
+if (import.meta.main) await runAsProcess(start);

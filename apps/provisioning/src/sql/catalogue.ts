@@ -1,0 +1,24 @@
+import type { Image, VmTypeSpec } from '@chrysalis/contracts';
+import type { Queryable } from './vms.ts';
+
+export type VmTypeRow = { readonly name: string; readonly version: number; readonly spec: VmTypeSpec };
+
+export const writeVmType = async (tx: Queryable, schema: string, { name, version, spec }: VmTypeRow): Promise<void> => {
+  await tx.query(`insert into ${schema}.vm_types (name, version, spec) values ($1, $2, $3)`, [name, version, JSON.stringify(spec)]);
+};
+/** Newest version first. */
+export const vmTypeVersions = async (db: Queryable, schema: string, name: string): Promise<VmTypeRow[]> =>
+  (await db.query<VmTypeRow>(`select name, version, spec from ${schema}.vm_types where name = $1 order by version desc`, [name])).rows;
+/** The newest version of each. */
+export const vmTypes = async (db: Queryable, schema: string): Promise<VmTypeRow[]> =>
+  (await db.query<VmTypeRow>(`select distinct on (name) name, version, spec from ${schema}.vm_types order by name, version desc`)).rows;
+
+export const writeImage = async (tx: Queryable, schema: string, image: Image): Promise<void> => {
+  await tx.query(`insert into ${schema}.images (name, version, image) values ($1, $2, $3)`, [
+    image.name,
+    image.version,
+    JSON.stringify(image),
+  ]);
+};
+export const images = async (db: Queryable, schema: string): Promise<Image[]> =>
+  (await db.query<{ image: Image }>(`select image from ${schema}.images order by name, version`)).rows.map((r) => r.image);

@@ -1,0 +1,26 @@
+/**
+ * What stands beside the log, written in the transaction of the events it follows from: the service's own view of VMs, types and
+ * images, and who has which guest address. An address is a NIC's for as long as its VM is there: the key keeps it unique.
+ */
+export const tables: readonly string[] = [
+  `
+  create table if not exists \${schema}.vms (
+    vm text primary key,
+    tenant text not null,
+    status text not null,
+    version integer not null,
+    view jsonb not null
+  );
+  create index if not exists vms_of_tenant on \${schema}.vms (tenant, vm);
+  create table if not exists \${schema}.vm_types (name text, version integer, spec jsonb not null, primary key (name, version));
+  create table if not exists \${schema}.images (name text, version integer, image jsonb not null, primary key (name, version));
+  create table if not exists \${schema}.guest_addresses (
+    fifth smallint not null check (fifth between 16 and 250),
+    sixth smallint not null check (sixth between 1 and 254),
+    vm text not null,
+    nic text not null,
+    primary key (fifth, sixth),
+    unique (vm, nic)
+  );
+  create sequence if not exists \${schema}.guest_address;`,
+];

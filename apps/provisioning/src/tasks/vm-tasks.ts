@@ -1,0 +1,38 @@
+import { provisioningTasks, type Cause } from '@chrysalis/contracts';
+import { PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
+import { done, handleTask, refused, type TaskContext, type TaskHandler, type TaskResult } from '@chrysalis/service-kit';
+import { decideVm } from '../decide-vm.ts';
+
+const decided = async <O extends Record<string, unknown>>(
+  ctx: TaskContext,
+  command: Exclude<VmCommand, { type: 'request' }>,
+  output: (vm: KnownVm) => O,
+): Promise<TaskResult<O>> => {
+  const result = await decideVm(ctx, command.vmId, command);
+  return result.ok ? done(output(result.vm)) : refused(result.rejection);
+};
+const nothing = (): Record<string, never> => ({});
+
+const undone: Cause = { code: PROVISIONING_UNDONE, message: 'A later step failed; what was done for the VM was undone' };
+
+/** Each is a command to the VM's stream, which is idempotent by itself; the inbox takes out exact repetitions before. */
+export const vmTasks: readonly TaskHandler[] = [
+  handleTask(provisioningTasks.recordPlacement, (input, ctx) =>
+    decided(ctx, { type: 'record-placement', ...input }, ({ epoch }) => ({ epoch })),
+  ),
+  handleTask(provisioningTasks.recordBoot, (input, ctx) => decided(ctx, { type: 'record-boot', ...input }, nothing)),
+  handleTask(provisioningTasks.beginMove, (input, ctx) => decided(ctx, { type: 'begin-move', ...input }, lockedVm)),
+  handleTask(provisioningTasks.endMove, (input, ctx) => decided(ctx, { type: 'end-move', ...input }, nothing)),
+  handleTask(provisioningTasks.recordTopology, (input, ctx) => decided(ctx, { type: 'change-topology', ...input }, nothing)),
+  handleTask(provisioningTasks.switchOver, (input, ctx) => decided(ctx, { type: 'switch-over', ...input }, nothing)),
+  handleTask(provisioningTasks.changeType, (input, ctx) => decided(ctx, { type: 'change-type', ...input }, nothing)),
+  handleTask(provisioningTasks.recordDeleted, (input, ctx) => decided(ctx, { type: 'record-deleted', ...input }, nothing)),
+  handleTask(provisioningTasks.failProvisioning, ({ vmId }, ctx) =>
+    decided(ctx, { type: 'fail-provisioning', vmId, cause: undone }, nothing),
+  ),
+];
+
+const lockedVm = ({ vmId, epoch, topology, topologyHash }: KnownVm) => {
+  if (!topology || !topologyHash) throw new Error(`${vmId} runs and has no topology`);
+  return { epoch, newEpoch: epoch + 1, topology, topologyHash };
+};

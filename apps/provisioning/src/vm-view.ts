@@ -1,0 +1,24 @@
+import { refText } from '@chrysalis/contracts';
+import type { KnownVm } from '@chrysalis/provisioning-core';
+
+/** A VM as the API shows it: its state, with `version` that of its stream. */
+export const vmView = (vm: KnownVm) => ({
+  id: vm.vmId,
+  name: vm.name,
+  tenant: vm.tenant,
+  status: vm.status,
+  version: vm.version,
+  type: refText(vm.type),
+  spec: vm.spec,
+  image: refText(vm.image),
+  uuid: vm.uuid,
+  epoch: vm.epoch,
+  nics: vm.nics,
+  ...(vm.hostId === undefined ? {} : { host: vm.hostId }),
+  ...(vm.topology ? { topology: vm.topology, topologyHash: vm.topologyHash } : {}),
+  ...(vm.bootedAt ? { bootedAt: vm.bootedAt } : {}),
+  ...(vm.move ? { move: vm.move } : {}),
+  ...(vm.cause ? { cause: vm.cause } : {}),
+  operation: vm.deletion?.workflowId ?? vm.operation,
+});
+export type VmView = ReturnType<typeof vmView>;

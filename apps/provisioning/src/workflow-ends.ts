@@ -1,0 +1,30 @@
+import { eventsTopic, workflowEvents, type Cause } from '@chrysalis/contracts';
+import type { VmCommand } from '@chrysalis/provisioning-core';
+import { onEvent, type Consumer } from '@chrysalis/service-kit';
+import { decideVm } from './decide-vm.ts';
+
+/** Our workflows that end without success leave their VM in a final state, with the first cause. */
+export const workflowEnds: Consumer = {
+  name: 'workflow-ends',
+  topics: [eventsTopic('workflow')],
+  on: [
+    onEvent(workflowEvents.instanceEnded, async ({ workflowId, subject: vmId, name, state, cause }, ctx) => {
+      if (state === 'succeeded') return;
+      const command = commandFor(name, vmId, workflowId, cause ?? { code: `workflow.${state}`, message: `The workflow ended: ${state}` });
+      if (!command) return;
+      const decided = await decideVm(ctx, vmId, command);
+      if (!decided.ok) ctx.log.warn({ vmId, workflowId, rejection: decided.rejection }, 'the end of a workflow does not fit its VM');
+    }),
+  ],
+};
+
+const commandFor = (name: string, vmId: string, workflowId: string, cause: Cause): VmCommand | undefined => {
+  switch (name) {
+    case 'provision-vm':
+      return { type: 'fail-provisioning', vmId, cause };
+    case 'delete-vm':
+      return { type: 'fail-deletion', vmId, workflowId, cause };
+    default:
+      return undefined;
+  }
+};
