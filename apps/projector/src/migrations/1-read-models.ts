@@ -3,7 +3,7 @@ import { tables } from '../projection.ts';
 
 /** What readers filter by, as members of `data`. */
 const filters: Readonly<Record<string, readonly string[]>> = {
-  vms: ['state', 'hostId', 'type'],
+  vms: ['state', 'hostId'],
   allocations: ['hostId', 'vmId'],
   migrations: ['state'],
   moves: ['migrationId', 'vmId', 'workflowId'],

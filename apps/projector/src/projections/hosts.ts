@@ -30,13 +30,13 @@ const hold = (hostId: string, consumer: Consumer, members: Document): Change =>
 /** One row for each consumer on each host, kept when it ends: the ledger shows who held what, and an older event never brings a hold back. */
 export const allocations: readonly Handler[] = [
   on(e.allocationHeld, ({ hostId, consumer, vmId, amounts }, { at }) => [
-    hold(hostId, consumer, { vmId, amounts, state: 'held', since: at, reason: undefined }),
+    hold(hostId, consumer, { vmId, ...amounts, state: 'held', since: at, reason: undefined }),
   ]),
   on(e.allocationReleased, ({ hostId, consumer, vmId, amounts, reason }, { at }) => [
-    hold(hostId, consumer, { vmId, amounts, state: 'released', since: at, reason }),
+    hold(hostId, consumer, { vmId, ...amounts, state: 'released', since: at, reason }),
   ]),
   on(e.allocationSwapped, ({ hostId, moveId, vmId, amounts }, { at }) => [
-    hold(hostId, { kind: 'move', id: moveId }, { vmId, amounts, state: 'released', since: at, reason: "became the VM's" }),
-    hold(hostId, { kind: 'vm', id: vmId }, { vmId, amounts, state: 'held', since: at, reason: undefined }),
+    hold(hostId, { kind: 'move', id: moveId }, { vmId, ...amounts, state: 'released', since: at, reason: "became the VM's" }),
+    hold(hostId, { kind: 'vm', id: vmId }, { vmId, ...amounts, state: 'held', since: at, reason: undefined }),
   ]),
 ];

@@ -1,5 +1,5 @@
 import { migrationTemplatesEvents as e, refText } from '@chrysalis/contracts';
-import { merge, on, type Document, type Handler } from '../projection.ts';
+import { merge, on, type Handler } from '../projection.ts';
 
 export const optionsAndPlans: readonly Handler[] = [
   on(e.optionsQueried, (d) => [
@@ -25,9 +25,6 @@ export const optionsAndPlans: readonly Handler[] = [
   ]),
 ];
 
-type Moves = Readonly<Record<string, Document>>;
-const movesOf = (before: Document): Moves => (before['moves'] as Moves | undefined) ?? {};
-
 /** Migration, its moves and its operation come from one stream, `migration-<id>`. */
 export const migrations: readonly Handler[] = [
   on(e.migrationRequested, ({ migrationId, plan, concurrency }, { at }) => [
@@ -46,7 +43,6 @@ export const migrations: readonly Handler[] = [
       })),
       concurrency,
       startedAt: at,
-      moves: {},
     }),
     merge('operations', migrationId, {
       id: migrationId,
@@ -61,20 +57,17 @@ export const migrations: readonly Handler[] = [
   ]),
   on(e.moveStarted, ({ migrationId, moveId, vmId, request }, { at }) => [
     merge('moves', moveId, { moveId, migrationId, vmId, state: 'running', workflowId: request.workflowId, startedAt: at }),
-    merge('migrations', migrationId, (before) => ({
-      moves: { ...movesOf(before), [moveId]: { vmId, state: 'running', workflowId: request.workflowId } },
-    })),
-    merge('operations', migrationId, {}),
   ]),
   on(e.moveEnded, ({ migrationId, moveId, state, cause, figures }, { at }) => [
     merge('moves', moveId, { state, cause, figures, endedAt: at }),
-    merge('migrations', migrationId, (before) => ({
-      moves: { ...movesOf(before), [moveId]: { ...movesOf(before)[moveId], state, cause, figures } },
-    })),
     merge('operations', migrationId, (before) => {
       const progress = before['progress'] as { done: number } | undefined;
       return { progress: { ...progress, done: (progress?.done ?? 0) + 1 } };
     }),
+  ]),
+  on(e.migrationCancelRequested, ({ migrationId, reason }) => [
+    merge('migrations', migrationId, { cancelRequested: reason }),
+    merge('operations', migrationId, { cancelRequested: reason }),
   ]),
   on(e.migrationEnded, ({ migrationId, state, cause }, { at }) => [
     merge('migrations', migrationId, { state, cause, endedAt: at }),

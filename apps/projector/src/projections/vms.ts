@@ -1,4 +1,4 @@
-import { provisioningEvents as e, refText } from '@chrysalis/contracts';
+import { provisioningEvents as e } from '@chrysalis/contracts';
 import { merge, on, type Handler } from '../projection.ts';
 
 /** `state`: requested, placed, running, moving, deleting, deleted or failed. */
@@ -10,8 +10,8 @@ export const vms: readonly Handler[] = [
       tenant: d.tenant,
       uuid: d.uuid,
       state: 'requested',
-      type: refText(d.type),
-      image: refText(d.image),
+      type: d.type,
+      image: { name: d.image.name, version: d.image.version },
       spec: d.spec,
       operation: d.request.workflowId,
     }),
@@ -32,13 +32,13 @@ export const vms: readonly Handler[] = [
   on(e.vmMoveBegun, (d) => [
     merge('vms', d.vmId, {
       state: 'moving',
-      move: { moveId: d.moveId, fromHost: d.fromHost, toHost: d.toHost, fromType: refText(d.fromType), toType: refText(d.toType) },
+      move: { moveId: d.moveId, fromHost: d.fromHost, toHost: d.toHost, fromType: d.fromType, toType: d.toType },
     }),
   ]),
   on(e.vmSwitchedOver, (d) => [
     merge('vms', d.vmId, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
   ]),
-  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, { type: refText(d.to), spec: d.spec })]),
+  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, { type: d.to, spec: d.spec })]),
   on(e.vmMoveEnded, (d) => [
     merge('vms', d.vmId, { state: 'running', move: undefined, lastMove: { moveId: d.moveId, outcome: d.outcome } }),
   ]),

@@ -1,0 +1,45 @@
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { ApiDocument } from './openapi.ts';
+import { Owners } from './owners.ts';
+import { ProgressHub } from './progress.ts';
+import { ReadModels } from './reads/read-models.ts';
+import { Wake } from './reads/wake.ts';
+import { CommandsController } from './routes/commands.ts';
+import { DeadLettersController } from './routes/dead-letters.ts';
+import { DocumentsController, WholeDocument } from './routes/documents.ts';
+import { FleetController } from './routes/fleet.ts';
+import { MigrationsController } from './routes/migrations.ts';
+import { OperationsController } from './routes/operations.ts';
+import { StreamsController } from './routes/streams.ts';
+import { WorkflowsController } from './routes/workflows.ts';
+
+/** The one door: reads from the read models, commands to their owners, streams of what happens. Any number may run. */
+export const start = (config: ServiceConfig): Promise<RunningService> => {
+  const wake = new Wake();
+  const progress = new ProgressHub();
+  return startService(config, {
+    context: 'admin-api',
+    schema: 'admin_api',
+    controllers: [
+      FleetController,
+      MigrationsController,
+      WorkflowsController,
+      OperationsController,
+      StreamsController,
+      CommandsController,
+      DeadLettersController,
+      DocumentsController,
+    ],
+    providers: [
+      { provide: Wake, useValue: wake },
+      { provide: ProgressHub, useValue: progress },
+      { provide: ReadModels, inject: [SERVICE], useFactory: (s: ServiceContext) => new ReadModels(s.pool, wake) },
+      { provide: Owners, inject: [SERVICE, ReadModels], useFactory: (s: ServiceContext, reads: ReadModels) => new Owners(s, reads) },
+      { provide: APP_INTERCEPTOR, inject: [SERVICE], useFactory: (s: ServiceContext) => new WholeDocument(new ApiDocument(s)) },
+    ],
+    background: [(service) => wake.start(service), (service) => progress.start(service)],
+  });
+};
+
+if (import.meta.main) await runAsProcess(start);

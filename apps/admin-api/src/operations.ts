@@ -1,0 +1,57 @@
+import type { Caller } from '@chrysalis/service-kit';
+import { readFeed, type FeedEntry } from './reads/feed.ts';
+import { taskProgress } from './reads/moves.ts';
+import type { Found, ReadModels } from './reads/read-models.ts';
+import { models } from './reads/tables.ts';
+
+export type OperationView = Found & { readonly id: string; readonly state: string; readonly kind: string };
+
+/** The operation as a reader sees it. A migration's progress is that of its moves' tasks, its phase what they do. */
+export const operationView = async (reads: ReadModels, found: Found): Promise<OperationView> => {
+  const operation = found as OperationView;
+  if (operation.kind !== 'migration') return operation;
+  const tasks = await taskProgress(reads, operation.id);
+  return tasks ? { ...operation, moves: operation['progress'], progress: tasks } : operation;
+};
+
+export const isFinal = (operation: { readonly state: string }): boolean => operation.state !== 'running';
+
+/** What happened in an operation: its own stream, and of a migration also the workflows of its moves. */
+const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {
+  const { rows } = await reads.query<{ workflow: string }>(`select data ->> 'workflowId' as workflow from read.moves where data ->> 'migrationId' = $1`, [id]);
+  return [`workflow-${id}`, `migration-${id}`, ...rows.map((r) => `workflow-${r.workflow}`)].sort();
+};
+
+/**
+ * Reads on in the events of one operation. A move's workflow may be heard of before the migration says that it is its own: when a
+ * stream joins, what was passed over is read as well.
+ */
+export class OperationEvents {
+  #streams: string[] = [];
+  #after: string;
+  readonly #sent = new Set<string>();
+
+  constructor(
+    private readonly reads: ReadModels,
+    private readonly id: string,
+    private readonly from: string,
+    private readonly caller: Caller,
+  ) {
+    this.#after = from;
+  }
+
+  async next(): Promise<readonly FeedEntry[]> {
+    const streams = await streamsOf(this.reads, this.id);
+    if (streams.join() !== this.#streams.join()) {
+      this.#streams = streams;
+      this.#after = this.from;
+    }
+    const entries = await readFeed(this.reads, { after: this.#after, streams, caller: this.caller });
+    this.#after = entries.at(-1)?.position ?? this.#after;
+    const fresh = entries.filter((e) => !this.#sent.has(e.position));
+    for (const e of fresh) this.#sent.add(e.position);
+    return fresh;
+  }
+}
+
+export const findOperation = (reads: ReadModels, id: string, caller: Caller): Promise<Found> => reads.one(models.operations, id, caller);

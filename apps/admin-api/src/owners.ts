@@ -1,0 +1,83 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Context } from '@chrysalis/contracts';
+import { Answer, newId, ProblemError, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import type { ReadModels } from './reads/read-models.ts';
+
+/** An owner that is killed is back in about 8 s: so long its callers wait before they hear of it. */
+const PATIENCE_MS = 12_000;
+const ATTEMPT_MS = 15_000;
+const passedOn = ['authorization', 'traceparent', 'tracestate', 'x-correlation-id', 'if-match', 'if-none-match'] as const;
+const passedBack = ['content-type', 'etag', 'location', 'retry-after', 'idempotent-replay'] as const;
+
+/** Passes commands on to the services that own them. */
+export class Owners {
+  constructor(
+    private readonly service: ServiceContext,
+    private readonly reads: ReadModels,
+  ) {}
+
+  /**
+   * The owner's answer, as it came. While the owner is away the call is repeated: every unsafe call has an `Idempotency-Key` (the
+   * caller's, else one made here), so a repetition of a command that was done answers what the first answered.
+   */
+  async pass(context: Context, request: ApiRequest, path = request.url): Promise<Answer> {
+    const answer = await this.call(context, request.method, path, this.#headers(request), request.body);
+    if (request.method !== 'GET' && answer.status < 300) this.reads.commandPassed();
+    return answer;
+  }
+
+  async call(context: Context, method: string, path: string, headers: Record<string, string>, body?: unknown): Promise<Answer> {
+    const url = `${this.#urlOf(context)}${path}`;
+    const init = { method, headers, ...(body === undefined || body === null ? {} : { body: JSON.stringify(body) }) };
+    let why: unknown;
+    for (let waited = 0, wait = 100; waited <= PATIENCE_MS; waited += wait, wait = Math.min(wait * 2, 1_000)) {
+      if (waited > 0 || wait > 100) await pause(wait);
+      try {
+        const response = await fetch(url, { ...init, signal: AbortSignal.timeout(ATTEMPT_MS) });
+        if (!(await isStarting(response))) return await answerOf(response);
+        why = 'it is starting';
+      } catch (error) {
+        why = reasonOf(error);
+        if ((error as Error).name === 'TimeoutError') break;
+      }
+    }
+    throw unavailable(context, String(why));
+  }
+
+  #urlOf(context: Context): string {
+    const url = this.service.config.serviceUrls?.[context];
+    if (!url) throw unavailable(context, 'its address is not configured');
+    return url.replace(/\/$/, '');
+  }
+
+  #headers(request: ApiRequest): Record<string, string> {
+    const given = Object.fromEntries(passedOn.flatMap((n) => (request.headers[n] ? [[n, [request.headers[n]].flat().join(', ')]] : [])));
+    if (request.method === 'GET') return given;
+    const key = [request.headers['idempotency-key']].flat()[0] ?? newId('key');
+    return { ...given, 'idempotency-key': key, ...(request.body == null ? {} : { 'content-type': 'application/json' }) };
+  }
+}
+
+const isStarting = async (response: Response): Promise<boolean> =>
+  response.status === 503 && ((await response.clone().json().catch(() => ({}))) as { code?: string }).code === 'service.not_ready';
+
+const answerOf = async (response: Response): Promise<Answer> => {
+  const text = await response.text();
+  const isJson = (response.headers.get('content-type') ?? '').includes('json');
+  const headers = Object.fromEntries(passedBack.flatMap((n) => (response.headers.has(n) ? [[n, response.headers.get(n)!]] : [])));
+  return new Answer(response.status, isJson && text ? JSON.parse(text) : text || undefined, headers);
+};
+
+const reasonOf = (error: unknown): string => {
+  const { cause, message, name } = error as Error & { cause?: { code?: string; message?: string } };
+  return name === 'TimeoutError' ? `no answer within ${ATTEMPT_MS / 1000} s` : (cause?.code ?? cause?.message ?? message);
+};
+
+export const unavailable = (context: string, why: string): ProblemError =>
+  new ProblemError({
+    status: 503,
+    code: 'service.unavailable',
+    title: `The service ${context} does not answer`,
+    detail: `${context}: ${why}. Try again in a moment with the same Idempotency-Key: nothing is done twice.`,
+    service: context,
+  });

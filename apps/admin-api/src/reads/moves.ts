@@ -1,0 +1,44 @@
+import type { Document, ReadModels } from './read-models.ts';
+
+type MoveRow = { data: Document; workflow: Document | null; version: number; tasks: readonly Document[] | null };
+export type Step = { readonly section: string; readonly name: string; readonly kind: string; readonly summary: string; readonly state: string; readonly ms?: number };
+export type Move = Document & { readonly version: number; readonly steps: readonly Step[] };
+
+/** The moves of a migration with their steps, which are the tasks of each move's workflow. The caller has checked who may see it. */
+export const movesOf = async (reads: ReadModels, migrationId: string): Promise<readonly Move[]> => {
+  const { rows } = await reads.query<MoveRow>(
+    `select m.data, w.data as workflow, m.version + coalesce(w.version, 0) as version,
+       (select jsonb_agg(t.data order by (t.data ->> 'index')::int) from read.tasks t where t.data ->> 'workflowId' = m.data ->> 'workflowId') as tasks
+     from read.moves m left join read.workflows w on w.id = m.data ->> 'workflowId'
+     where m.data ->> 'migrationId' = $1 order by m.created_at, m.id`,
+    [migrationId],
+  );
+  return rows.map(({ data, workflow, version, tasks }) => ({
+    ...data,
+    workflowState: workflow?.['state'],
+    version,
+    steps: (tasks ?? []).map(stepOf),
+  }));
+};
+
+const stepOf = (t: Document): Step => ({
+  section: (t['section'] as string | undefined) ?? 'prepare',
+  name: t['task'] as string,
+  kind: t['kind'] as string,
+  summary: t['summary'] as string,
+  state: t['state'] as string,
+  ...(t['startedAt'] && t['endedAt'] ? { ms: Date.parse(t['endedAt'] as string) - Date.parse(t['startedAt'] as string) } : {}),
+  ...(t['cause'] ? { cause: t['cause'] } : {}),
+});
+
+/** A migration counts moves; what a person watches are the tasks of their workflows. */
+export const taskProgress = async (reads: ReadModels, migrationId: string): Promise<{ done: number; total: number; unit: 'tasks' } | undefined> => {
+  const { rows } = await reads.query<{ done: number; total: number }>(
+    `select coalesce(sum((w.data #>> '{counts,succeeded}')::int + (w.data #>> '{counts,skipped}')::int), 0)::int as done,
+       coalesce(sum((w.data #>> '{counts,total}')::int), 0)::int as total
+     from read.moves m join read.workflows w on w.id = m.data ->> 'workflowId' where m.data ->> 'migrationId' = $1`,
+    [migrationId],
+  );
+  const { done, total } = rows[0]!;
+  return total > 0 ? { done, total, unit: 'tasks' } : undefined;
+};

@@ -1,0 +1,121 @@
+import { ProblemError, type Caller } from '@chrysalis/service-kit';
+import type pg from 'pg';
+import type { Model } from './tables.ts';
+import type { Wake } from './wake.ts';
+
+export type Document = Readonly<Record<string, unknown>>;
+export type Found = Document & { readonly version: number; readonly createdAt: string; readonly updatedAt: string };
+export type Page = { readonly items: readonly Found[]; readonly next?: string };
+export type Query = Readonly<Record<string, string | undefined>>;
+
+const SCHEMA = 'read';
+const MAX_PAGE = 1000;
+/** A thing just asked for may not be projected yet: so long a read of it waits before it says no. */
+const FRESH_MS = 60_000;
+const WAIT_MS = 3_000;
+
+/** Reads of the projector's tables. Tenants see what is theirs; who is admin sees all. */
+export class ReadModels {
+  #lastCommand = 0;
+
+  constructor(
+    private readonly pool: pg.Pool,
+    private readonly wake: Wake,
+  ) {}
+
+  /** A command went through this door: names it may have made are waited for, too. */
+  commandPassed(): void {
+    this.#lastCommand = Date.now();
+  }
+
+  /** The row, or the problem `<noun>.unknown`. What was made a moment ago is waited for, so that a read after a 202 finds it. */
+  async one(model: Model, id: string, caller: Caller): Promise<Found> {
+    const look = (): Promise<Found | undefined> => this.find(model, id, caller);
+    const found = (await look()) ?? (this.#mayBeComing(id) ? await this.wake.until(WAIT_MS, look) : undefined);
+    if (!found) throw unknown(model.noun, id);
+    return found;
+  }
+
+  async find(model: Model, id: string, caller: Caller): Promise<Found | undefined> {
+    const values: unknown[] = [id];
+    const { rows } = await this.query(`select ${columns} from ${SCHEMA}.${model.table} where id = $1 ${ownedBy(model, caller, values)}`, values);
+    return rows[0] && toFound(rows[0]);
+  }
+
+  /** Newest first. `?limit=`, `?cursor=` from the page before, and the model's filters. */
+  async list(model: Model, query: Query, caller: Caller): Promise<Page> {
+    const limit = limitOf(query['limit']);
+    const values: unknown[] = [limit + 1];
+    const where = [
+      'true',
+      ...Object.entries(model.filters ?? {}).flatMap(([name, member]) =>
+        query[name] && query[name] !== 'all' ? [`data ->> '${member}' = $${values.push(query[name])}`] : [],
+      ),
+      ...Object.entries(model.unless ?? {}).flatMap(([name, condition]) => (query[name] ? [] : [condition])),
+      ...after(query['cursor'], values),
+    ];
+    const data = (model.heavy ?? []).reduce((d, member) => `${d} - '${member}'`, 'data');
+    const sql = `select id, version, created_at, updated_at, ${data} as data from ${SCHEMA}.${model.table}
+      where ${where.join(' and ')} ${ownedBy(model, caller, values)} order by created_at desc, id desc limit $1`;
+    const { rows } = await this.query(sql, values);
+    const page = rows.slice(0, limit);
+    const last = page.at(-1);
+    return { items: page.map(toFound), ...(rows.length > limit && last ? { next: cursorOf(last) } : {}) };
+  }
+
+  async query<T = Raw>(text: string, values: readonly unknown[]): Promise<{ rows: T[] }> {
+    try {
+      return (await this.pool.query(text, [...values])) as unknown as { rows: T[] };
+    } catch (error) {
+      // 42P01, 3F000: the projector has not made its tables yet.
+      if (!['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) throw error;
+      throw new ProblemError({ status: 503, code: 'service.unavailable', title: 'The read models are not there yet', detail: 'The projector is starting' });
+    }
+  }
+
+  #mayBeComing(id: string): boolean {
+    const made = timeOfId(id);
+    return made === undefined ? Date.now() - this.#lastCommand < WAIT_MS : Math.abs(Date.now() - made) < FRESH_MS;
+  }
+}
+
+export const unknown = (noun: string, id: string): ProblemError =>
+  new ProblemError({ status: 404, code: `${noun}.unknown`, title: `There is no such ${noun}`, detail: `No ${noun} \`${id}\` that you may see` });
+
+type Raw = { id: string; version: number; created_at: Date; updated_at: Date; data: Document };
+const columns = 'id, version, created_at, updated_at, data';
+const toFound = (r: Raw): Found => ({
+  ...r.data,
+  version: r.version,
+  createdAt: r.created_at.toISOString(),
+  updatedAt: r.updated_at.toISOString(),
+});
+
+const ownedBy = (model: Model, caller: Caller, values: unknown[]): string =>
+  model.shared || caller.roles.includes('admin') ? '' : `and tenant = $${values.push(caller.tenant)}`;
+
+const limitOf = (text: string | undefined): number => {
+  if (text === undefined) return 100;
+  const n = Number(text);
+  if (!Number.isInteger(n) || n < 1 || n > MAX_PAGE) throw badQuery('limit', `a number from 1 to ${MAX_PAGE}`);
+  return n;
+};
+const cursorOf = (r: Raw): string => Buffer.from(JSON.stringify([r.created_at.toISOString(), r.id])).toString('base64url');
+const after = (cursor: string | undefined, values: unknown[]): string[] => {
+  if (cursor === undefined) return [];
+  try {
+    const [at, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as [string, string];
+    if (typeof id !== 'string' || Number.isNaN(Date.parse(at))) throw new Error('not a cursor');
+    return [`(created_at, id) < ($${values.push(at)}::timestamptz, $${values.push(id)})`];
+  } catch {
+    throw badQuery('cursor', 'the `next` of an earlier page');
+  }
+};
+export const badQuery = (name: string, wanted: string): ProblemError =>
+  new ProblemError({ status: 422, code: 'request.invalid', title: 'The request has faults', detail: `query ${name}: ${wanted}`, errors: [{ path: name, message: wanted }] });
+
+/** Milliseconds in the UUIDv7 of an id such as `op-0199…`; undefined where there is none. */
+const timeOfId = (id: string): number | undefined => {
+  const hex = /([0-9a-f]{8})-([0-9a-f]{4})-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/.exec(id);
+  return hex ? Number.parseInt(hex[1]! + hex[2]!, 16) : undefined;
+};

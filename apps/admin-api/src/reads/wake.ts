@@ -1,0 +1,91 @@
+import type { ServiceContext } from '@chrysalis/service-kit';
+import pg from 'pg';
+
+/** What the projector notifies at each commit. */
+const CHANNEL = 'chrysalis_read';
+
+/**
+ * Tells waiting requests that the read models changed: one LISTEN connection a process, whatever the number of waiters. A lost
+ * notification costs a second, no more: waiters look again by themselves.
+ */
+export class Wake {
+  readonly #waiters = new Set<() => void>();
+  #client: pg.Client | undefined;
+  #stopped = false;
+  readonly #stop = Promise.withResolvers<void>();
+
+  async start(service: Pick<ServiceContext, 'config' | 'log'>): Promise<() => Promise<void>> {
+    await this.#listen(service);
+    return async () => {
+      this.#stopped = true;
+      this.#stop.resolve();
+      this.#wakeAll();
+      await this.#client?.end().catch(() => undefined);
+    };
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** For streams that wait for something else than a change. */
+  whenStopped(): Promise<void> {
+    return this.#stop.promise;
+  }
+
+  /** Resolves at the next change, after `ms`, or when the signal aborts. */
+  changed(ms: number, signal?: AbortSignal): Promise<void> {
+    if (this.#stopped || signal?.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#waiters.delete(done);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, ms);
+      this.#waiters.add(done);
+      signal?.addEventListener('abort', done);
+    });
+  }
+
+  /** Looks, and looks again after each change, until `look` answers something or `ms` have passed. */
+  async until<T>(ms: number, look: () => Promise<T | undefined>, signal?: AbortSignal): Promise<T | undefined> {
+    for (const end = Date.now() + ms; ; ) {
+      const seen = await look();
+      const left = end - Date.now();
+      if (seen !== undefined || left <= 0 || this.#stopped || signal?.aborted) return seen;
+      await this.changed(Math.min(left, 1_000), signal);
+    }
+  }
+
+  #wakeAll(): void {
+    for (const waiter of [...this.#waiters]) waiter();
+  }
+
+  async #listen(service: Pick<ServiceContext, 'config' | 'log'>): Promise<void> {
+    const client = new pg.Client({ connectionString: service.config.databaseUrl, application_name: 'chrysalis-admin-api-wake' });
+    client.on('notification', () => this.#wakeAll());
+    const lost = once((err?: unknown) => {
+      if (this.#stopped) return;
+      service.log.warn({ err }, 'the connection that listens for changes was lost');
+      setTimeout(() => this.#stopped || void this.#listen(service), 500).unref();
+    });
+    client.on('error', lost);
+    client.on('end', () => lost());
+    try {
+      await client.connect();
+      await client.query(`listen ${CHANNEL}`);
+      this.#client = client;
+    } catch (err) {
+      lost(err);
+    }
+  }
+}
+
+const once = <A>(f: (a?: A) => void): ((a?: A) => void) => {
+  let called = false;
+  return (a) => {
+    if (!called) f(((called = true), a));
+  };
+};

@@ -1,0 +1,102 @@
+import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
+import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { oneAnswer } from '../reads/answer.ts';
+import { ReadModels, unknown, type Document, type Page, type Query } from '../reads/read-models.ts';
+import { models } from '../reads/tables.ts';
+import { listDoc, oneDoc } from './docs.ts';
+
+@Controller()
+export class FleetController {
+  constructor(@Inject(ReadModels) private readonly reads: ReadModels) {}
+
+  @Get('/v1/vms')
+  @Allow('viewer')
+  @Doc(listDoc('VMs; deleted ones only with `state=deleted` or `state=all`', { state: 'Only in this state', host: 'Only on this host', name: 'Only of this name' }))
+  vms(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return this.reads.list(models.vms, query, request.caller);
+  }
+
+  @Get('/v1/vms/:id')
+  @Allow('viewer')
+  @Doc(oneDoc('A VM: its state, host, type, hardware and, where someone looked, what is known of its guest'))
+  async vm(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const vm = await this.reads.one(models.vms, id, request.caller);
+    const known = await this.reads.find(models.characterisations, id, request.caller);
+    if (!known) return oneAnswer(request, vm);
+    const { version: looked, createdAt: _created, updatedAt: _updated, ...characterisation } = known;
+    // Two streams: the ETag must change when either does, and `version` stays the VM's own.
+    return oneAnswer(request, { ...vm, version: vm.version + looked }, { ...vm, characterisation });
+  }
+
+  @Get('/v1/hosts')
+  @Allow('viewer')
+  @Doc(listDoc('Hosts: state, whether the agent is there, facts and inventory', { state: 'enabled, cordoned, draining or lost' }))
+  hosts(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return this.reads.list(models.hosts, query, request.caller);
+  }
+
+  @Get('/v1/hosts/:id')
+  @Allow('viewer')
+  @Doc(oneDoc('A host, with who holds what on it'))
+  async host(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const host = await this.reads.one(models.hosts, id, request.caller);
+    const { items } = await this.reads.list(models.allocations, { host: id, limit: '1000' }, request.caller);
+    return oneAnswer(request, host, { ...host, allocations: items });
+  }
+
+  @Get('/v1/allocations')
+  @Allow('viewer')
+  @Doc(listDoc('The ledger: who holds what on which host', { host: 'Only on this host', vm: 'Only for this VM', state: 'held (the default), released or all' }))
+  allocations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return this.reads.list(models.allocations, query, request.caller);
+  }
+
+  @Get('/v1/vm-types')
+  @Allow('viewer')
+  @Doc(listDoc('VM types, each with its newest version'))
+  async types(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return newest(await this.reads.list(models.vmTypes, query, request.caller));
+  }
+
+  @Get(['/v1/vm-types/:name', '/v1/vm-types/:name/:version'])
+  @Allow('viewer')
+  @Doc(oneDoc('A VM type: the newest version, or the one asked for'))
+  async type(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
+    return oneAnswer(request, ...pick(await this.reads.one(models.vmTypes, name, request.caller), 'vm-type', version));
+  }
+
+  @Get('/v1/images')
+  @Allow('viewer')
+  @Doc(listDoc('Images, each with its newest version'))
+  async images(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return newest(await this.reads.list(models.images, query, request.caller));
+  }
+
+  @Get('/v1/grants')
+  @Allow('operator')
+  @Doc(listDoc('Grants: who may add agents to which VMs, until when, and how often that was done', { state: 'active or revoked' }))
+  grants(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return this.reads.list(models.grants, query, request.caller);
+  }
+}
+
+type Named = Document & { readonly versions: readonly (Document & { version: number })[]; readonly latest: number };
+
+/** A list shows each name with its newest version and the numbers of all. */
+export const newest = (page: Page): Page => ({
+  ...page,
+  items: page.items.map((item) => ({ ...item, ...shown(item as unknown as Named, (item as unknown as Named).latest) }) as (typeof page.items)[number]),
+});
+
+const shown = ({ versions, ...rest }: Named, version: number): (Document & { version: number }) | undefined => {
+  const found = versions.find((v) => v.version === version);
+  return found && { ...rest, ...found, versions: versions.map((v) => v.version) };
+};
+
+/** The row (for its ETag) and the version of it that was asked for. */
+export const pick = (row: Awaited<ReturnType<ReadModels['one']>>, noun: string, version?: string) => {
+  const named = row as unknown as Named;
+  const found = shown(named, version === undefined ? named.latest : Number(version));
+  if (!found) throw unknown(noun, `${String(named['name'])}@${version}`);
+  return [row, found] as const;
+};

@@ -1,0 +1,65 @@
+import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
+import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { oneAnswer } from '../reads/answer.ts';
+import { movesOf } from '../reads/moves.ts';
+import { ReadModels, type Page, type Query } from '../reads/read-models.ts';
+import { models } from '../reads/tables.ts';
+import { listDoc, oneDoc } from './docs.ts';
+import { newest, pick } from './fleet.ts';
+
+@Controller()
+export class MigrationsController {
+  constructor(@Inject(ReadModels) private readonly reads: ReadModels) {}
+
+  @Get('/v1/migration-templates')
+  @Allow('viewer')
+  @Doc(listDoc('Migration templates, each with its newest version'))
+  async templates(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return newest(await this.reads.list(models.templates, query, request.caller));
+  }
+
+  @Get(['/v1/migration-templates/:name', '/v1/migration-templates/:name/:version'])
+  @Allow('viewer')
+  @Doc(oneDoc('A migration template: the newest version, or the one asked for'))
+  async template(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
+    return oneAnswer(request, ...pick(await this.reads.one(models.templates, name, request.caller), 'template', version));
+  }
+
+  @Get('/v1/migration-options-queries/:id')
+  @Allow('viewer')
+  @Doc(oneDoc('An options query; with `options` and `refused` once it is answered'))
+  async options(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    return oneAnswer(request, await this.reads.one(models.optionsQueries, id, request.caller));
+  }
+
+  @Get('/v1/migration-plans/:id')
+  @Allow('viewer')
+  @Doc(oneDoc('A plan: every step of every move, and every blocker'))
+  async plan(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    return oneAnswer(request, await this.reads.one(models.plans, id, request.caller));
+  }
+
+  @Get('/v1/migrations')
+  @Allow('viewer')
+  @Doc(listDoc('Migrations', { state: 'running, succeeded, undone or failed' }))
+  migrations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return this.reads.list(models.migrations, query, request.caller);
+  }
+
+  @Get('/v1/migrations/:id')
+  @Allow('viewer')
+  @Doc(oneDoc('A migration with its moves, and of each move every step with its state'))
+  async migration(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const migration = await this.reads.one(models.migrations, id, request.caller);
+    const moves = await movesOf(this.reads, id);
+    const version = moves.reduce((sum, m) => sum + m.version, migration.version);
+    return oneAnswer(request, { ...migration, version }, { ...migration, moves: moves.map(({ version: _, ...m }) => m) });
+  }
+
+  @Get('/v1/moves')
+  @Allow('viewer')
+  @Doc(listDoc('Moves: each VM’s part in a migration', { migration: 'Only of this migration', vm: 'Only of this VM', state: 'Only in this state' }))
+  moves(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    return this.reads.list(models.moves, query, request.caller);
+  }
+}

@@ -1,0 +1,96 @@
+import { Controller, Get, Headers, Inject, Param, Post, Query as QueryParams, Req, Res } from '@nestjs/common';
+import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import type { FastifyReply } from 'fastify';
+import { findOperation, isFinal, OperationEvents, operationView, type OperationView } from '../operations.ts';
+import { Owners } from '../owners.ts';
+import { duration, oneAnswer } from '../reads/answer.ts';
+import { positionOf } from '../reads/feed.ts';
+import { badQuery, ReadModels, type Page, type Query } from '../reads/read-models.ts';
+import { models } from '../reads/tables.ts';
+import { Wake } from '../reads/wake.ts';
+import { SseStream } from '../sse.ts';
+import { listDoc, Operation } from './docs.ts';
+
+const MAX_WAIT_MS = 60_000;
+
+@Controller()
+export class OperationsController {
+  constructor(
+    @Inject(ReadModels) private readonly reads: ReadModels,
+    @Inject(Owners) private readonly owners: Owners,
+    @Inject(Wake) private readonly wake: Wake,
+  ) {}
+
+  @Get('/v1/operations')
+  @Allow('viewer')
+  @Doc(listDoc('Operations', { state: 'running, succeeded, undone, failed or stopped', subject: 'Only about this', kind: 'workflow or migration' }))
+  async list(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    const page = await this.reads.list(models.operations, query, request.caller);
+    return { ...page, items: await Promise.all(page.items.map((o) => operationView(this.reads, o))) };
+  }
+
+  @Get('/v1/operations/:id')
+  @Allow('viewer')
+  @Doc({
+    summary: 'An operation: state, progress and, where it failed, the first cause',
+    query: { wait: 'Answer when it has ended, or after this time: `30s`, at most `60s`' },
+    answers: { 200: Operation, 304: 'Unchanged since the version in `If-None-Match`' },
+  })
+  async one(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('wait') wait?: string): Promise<Answer> {
+    const ms = wait === undefined ? 0 : duration(wait);
+    if (ms === undefined || ms > MAX_WAIT_MS) throw badQuery('wait', 'a time such as `30s`, at most `60s`');
+    let operation = await this.#view(id, request);
+    if (ms > 0 && !isFinal(operation)) {
+      const gone = new AbortController();
+      request.raw.socket.once('close', () => gone.abort());
+      await this.wake.until(ms, async () => (isFinal((operation = await this.#view(id, request))) ? true : undefined), gone.signal);
+    }
+    return oneAnswer(request, operation);
+  }
+
+  @Get('/v1/operations/:id/events')
+  @Allow('viewer')
+  @Doc({
+    summary: 'What happens in an operation, as Server-Sent Events: each event with its id, `operation` at each change, `end` at the end',
+    answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`' },
+  })
+  async events(
+    @Param('id') id: string,
+    @Req() request: ApiRequest,
+    @Res() reply: FastifyReply,
+    @Headers('last-event-id') last?: string,
+  ): Promise<void> {
+    const from = positionOf(last) ?? '0';
+    let seen = await this.#view(id, request);
+    const events = new OperationEvents(this.reads, id, from, request.caller);
+    const stream = new SseStream(reply);
+    await stream.send('operation', seen);
+    while (!stream.signal.aborted && !this.wake.stopped) {
+      const operation = await this.#view(id, request);
+      for (const e of await events.next()) await stream.send(e.type, e, e.position);
+      if (changed(seen, operation)) await stream.send('operation', (seen = operation));
+      if (isFinal(operation)) {
+        await stream.send('end', operation);
+        break;
+      }
+      await this.wake.changed(1_000, stream.signal);
+    }
+    stream.end();
+  }
+
+  @Post('/v1/operations/:id/cancel')
+  @Allow('operator')
+  @Doc({ summary: 'Cancel: what is done is undone where it still can be', answers: { 202: 'The owner took the request' } })
+  async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const { kind } = await this.#view(id, request);
+    return kind === 'migration'
+      ? this.owners.pass('migration-templates', request, `/v1/migrations/${encodeURIComponent(id)}/cancel`)
+      : this.owners.pass('workflow', request, `/v1/workflows/${encodeURIComponent(id)}/cancel`);
+  }
+
+  async #view(id: string, request: ApiRequest): Promise<OperationView> {
+    return operationView(this.reads, await findOperation(this.reads, id, request.caller));
+  }
+}
+
+const changed = (a: OperationView, b: OperationView): boolean => JSON.stringify(a) !== JSON.stringify(b);
