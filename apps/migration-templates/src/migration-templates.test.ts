@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { provisioningEvents, WorkflowDefinition, type MigrationOption, type Plan, type WorkflowRequest } from '@chrysalis/contracts';
 import { facts, found, largeType, smallType, vm } from '@chrysalis/migration-templates-core/testing';
-import { openWorld, type World } from './testing/world.ts';
+import { openWorld, type World } from './test/world.ts';
 
 let world: World;
 const a = vm({ vmId: 'vm-a' });

@@ -16,16 +16,16 @@ export const movesConsumer: Consumer = {
   on: [
     onEvent(events.instanceStarted, async ({ workflowId, at }, { tx, store }) => void (await beginMove(tx, store.schema, workflowId, at))),
     onEvent(events.taskDispatched, async ({ workflowId, task, action, at }, { tx, store }) => {
-      if (action === 'run') await updateTask(tx, store.schema, workflowId, task, { state: 'running', startedAt: at }, ['pending', 'failed']);
+      if (action === 'run') await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'running', startedAt: at, from: ['pending', 'failed'] });
     }),
     onEvent(events.taskSucceeded, async ({ workflowId, task, startedAt, endedAt }, { tx, store }) => {
-      await updateTask(tx, store.schema, workflowId, task, { state: 'done', startedAt, endedAt }, open);
+      await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'done', startedAt, endedAt, from: open });
     }),
     onEvent(events.taskFailed, async ({ workflowId, task, cause, at }, { tx, store, event }) => {
-      await updateTask(tx, store.schema, workflowId, task, { state: 'failed', endedAt: at ?? event.time, cause }, open);
+      await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'failed', endedAt: at ?? event.time, cause, from: open });
     }),
-    onEvent(events.taskSkipped, async ({ workflowId, task }, { tx, store }) => void (await updateTask(tx, store.schema, workflowId, task, { state: 'skipped' }, ['pending']))),
-    onEvent(events.taskCompensated, async ({ workflowId, task }, { tx, store }) => void (await updateTask(tx, store.schema, workflowId, task, { state: 'undone' }, ['done']))),
+    onEvent(events.taskSkipped, async ({ workflowId, task }, { tx, store }) => void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'skipped', from: ['pending'] }))),
+    onEvent(events.taskCompensated, async ({ workflowId, task }, { tx, store }) => void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] }))),
     onEvent(events.instanceEnded, async (data, ctx) => {
       const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
       if (move) await moveEnded(data, move, ctx);

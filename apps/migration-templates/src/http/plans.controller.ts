@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan } from '@chrysalis/contracts';
 import { plan } from '@chrysalis/migration-templates-core';
-import { Allow, Answer, Commands, Doc, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
 import { knownHosts } from '../known/hosts.ts';

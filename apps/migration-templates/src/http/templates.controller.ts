@@ -1,7 +1,7 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
 import { optionsQueryDecider, presented, templateDecider, templateFromOption, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
-import { Allow, Answer, Commands, Doc, parse, ProblemError, SERVICE, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, Commands, Doc, parse, ProblemError, SERVICE, type Answer, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
 import { soon } from '../known/soon.ts';
@@ -45,7 +45,7 @@ export class TemplatesController {
       const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types: await this.#types(ctx.tx, spec) });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const version = versionOf(decided.state, spec);
-      await insertTemplate(ctx.tx, this.service.schema, name, version, spec, ctx.now);
+      await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now });
       return { status: 201, body: { name, version, ref: `${name}@${version}`, spec }, headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) } };
     });
   }

@@ -30,6 +30,8 @@ export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => 
     }
     case events.vmDeletionRequested.type:
       return { ...vm, state: 'deleting' };
+    case events.vmDeletionFailed.type:
+      return { ...vm, state: vm.topology ? 'running' : 'requested' };
     case events.vmDeleted.type:
     case events.vmProvisioningFailed.type:
       return undefined;

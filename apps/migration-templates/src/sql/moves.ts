@@ -49,15 +49,18 @@ export const tasksOf = async (q: Queryable, schema: string, moveIds: readonly st
     )
   ).rows;
 
+export type TaskUpdate = Readonly<{
+  moveId: string;
+  task: string;
+  from: readonly TaskState[];
+  state: TaskState;
+  startedAt?: string | undefined;
+  endedAt?: string | undefined;
+  cause?: Cause | undefined;
+}>;
+
 /** A task that is tried again shows its last attempt; a state that is not in `from` is not written over by a late word. */
-export const updateTask = (
-  tx: pg.PoolClient,
-  schema: string,
-  moveId: string,
-  task: string,
-  to: { state: TaskState; startedAt?: string | undefined; endedAt?: string | undefined; cause?: Cause | undefined },
-  from: readonly TaskState[],
-) =>
+export const updateTask = (tx: pg.PoolClient, schema: string, { moveId, task, from, ...to }: TaskUpdate) =>
   tx.query(
     `update ${schema}.move_tasks set state = $3, started_at = coalesce($4::timestamptz, started_at), ended_at = coalesce($5::timestamptz, ended_at), cause = coalesce($6::jsonb, cause)
      where move_id = $1 and task = $2 and state = any($7)`,

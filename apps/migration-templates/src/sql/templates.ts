@@ -4,7 +4,7 @@ import type pg from 'pg';
 export type TemplateRow = Readonly<{ name: string; version: number; spec: TemplateSpec; at: Date; retired: boolean }>;
 type Queryable = pg.Pool | pg.PoolClient;
 
-export const insertTemplate = (tx: pg.PoolClient, schema: string, name: string, version: number, spec: TemplateSpec, at: string) =>
+export const insertTemplate = (tx: pg.PoolClient, schema: string, { name, version, spec, at }: { name: string; version: number; spec: TemplateSpec; at: string }) =>
   tx.query(`insert into ${schema}.templates (name, version, spec, at) values ($1, $2, $3, $4) on conflict do nothing`, [name, version, JSON.stringify(spec), at]);
 
 export const markRetired = (tx: pg.PoolClient, schema: string, name: string) => tx.query(`update ${schema}.templates set retired = true where name = $1`, [name]);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Capability, VmTypeSpec } from '@chrysalis/contracts';
 import { capabilityNames, failsafe } from './characterisation.ts';
 import { options } from './options.ts';
-import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './testing-fixtures.ts';
+import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
 
 const types = [smallType, largeType];
 const hosts = [host('h1'), host('h2')];

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { allTasks, memoryMiBOf, vcpusOf, WorkflowDefinition, type TemplateSpec, type TemplateStep } from '@chrysalis/contracts';
 import { templateFromOption } from '../from-option.ts';
-import { large, largeType, small, smallType, topology, vm } from '../testing-fixtures.ts';
+import { large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
 import { compileMove, type MoveInput } from './compile-move.ts';
 
 const script = (name: string, undo?: string): TemplateStep => ({ kind: 'guest-script', name, script: 'echo ${HOME}', timeoutMs: 5000, ...(undo ? { undo } : {}) });

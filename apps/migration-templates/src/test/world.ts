@@ -32,7 +32,8 @@ export const openWorld = async () => {
   let running: RunningService = await start(config);
   const versions = new Map<string, number>();
 
-  const publish = (topic: string, stream: string, type: string, data: unknown, tenant: string, version: number) =>
+  type Said = { topic: string; stream: string; type: string; data: unknown; tenant?: string; version: number };
+  const publish = ({ topic, stream, type, data, tenant = 'acme', version }: Said) =>
     running.service.bus.publish([
       {
         topic,
@@ -56,7 +57,7 @@ export const openWorld = async () => {
     tell: async <C extends EventContract>(context: Context, stream: string, contract: C, data: z.input<C['schema']>, tenant = 'acme') => {
       const version = (versions.get(stream) ?? 0) + 1;
       versions.set(stream, version);
-      await publish(eventsTopic(context), stream, contract.type, data, tenant, version);
+      await publish({ topic: eventsTopic(context), stream, type: contract.type, data, tenant, version });
       return version;
     },
     call: async (method: string, path: string, body?: unknown, { tenant = 'acme', key: idempotency }: { tenant?: string; key?: string } = {}): Promise<Told> => {
@@ -96,7 +97,8 @@ export const openWorld = async () => {
 
     /** Gives this service a task, as the workflow would; answers the report. */
     dispatch: async (workflowId: string, task: string, kind: string, input: Record<string, unknown>) => {
-      await publish(tasksTopic('migration-templates'), `workflow-${workflowId}`, workflowEvents.taskDispatched.type, { workflowId, task, action: 'run', attempt: 1, kind, executor: 'group:migration-templates', group: 'migration-templates', input, token: 1, deadlineAt: '2030-01-01T00:00:00Z', tenant: 'acme', at: new Date().toISOString() }, 'acme', 1);
+      const data = { workflowId, task, action: 'run', attempt: 1, kind, executor: 'group:migration-templates', group: 'migration-templates', input, token: 1, deadlineAt: '2030-01-01T00:00:00Z', tenant: 'acme', at: new Date().toISOString() };
+      await publish({ topic: tasksTopic('migration-templates'), stream: `workflow-${workflowId}`, type: workflowEvents.taskDispatched.type, data, version: 1 });
       const reported = await world.until(async () => (await world.stream(`task-${workflowId}`)).find((e) => (e.data as { task: string }).task === task));
       return (reported.data as { outcome: { ok: boolean; cause?: { code: string } } }).outcome;
     },

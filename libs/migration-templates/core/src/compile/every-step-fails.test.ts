@@ -1,0 +1,73 @@
+import { describe, expect, test } from '@jest/globals';
+import { allTasks, topologyHash, type TaskContract, type TemplateStep, type Topology } from '@chrysalis/contracts';
+import { expectEveryStepFails } from '@chrysalis/testing';
+import { templateFromOption } from '../from-option.ts';
+import { AT, facts, found, large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
+import { compileMove, type MoveInput } from './compile-move.ts';
+import { compileQuery } from './compile-query.ts';
+
+// Every task fails at every attempt in every way, runs twice, loses its report; so does each undo. What each executor gets must be
+// what its kind takes: a reference that leads nowhere shows here.
+
+const shaped = (t: Topology = topology()) => ({ topology: t, topologyHash: topologyHash(t) });
+const guestFacts = { bootId: '0199c0de-0000-4000-8000-000000000001', uptimeSeconds: 1, os: { id: 'x', version: '1', kernel: '6' }, vcpus: 1, memoryMiB: 512, disks: [], fileSystems: [], nics: [] };
+const outputs: Record<string, Record<string, unknown>> = {
+  'allocation.place': { hostId: 'h2', address: '10.0.0.2', generation: 3 },
+  'vm.begin-move': { epoch: 1, newEpoch: 2, ...shaped() },
+  'host.preflight': { blockers: [], facts: facts('h1') },
+  'host.plug': shaped(),
+  'host.unplug': shaped(),
+  'host.resize-disk': shaped(),
+  'host.prepare-target': { migrationAddress: 'tcp:10.0.0.2:4444', peerAddress: '10.0.0.2:7000', peerToken: 'secret' },
+  'host.transfer': { downtimeMs: 20, totalMs: 900, transferredBytes: 1000, stoppedAt: AT, resumedAt: AT },
+  'host.confirm-target': shaped(),
+  'host.add-agent': { ...shaped(), agentVersion: '0.1.0' },
+  'host.remove-agent': shaped(),
+  'guest.facts': { facts: guestFacts },
+  'guest.verify': { facts: guestFacts },
+  'guest.run-script': { exitCode: 0, stdout: '', stderr: '', truncated: false, ms: 1 },
+  'guest.online-cpus': { online: 2 },
+  'guest.offline-cpus': { online: 1 },
+  'guest.online-memory': { onlineMiB: 1024 },
+  'guest.grow-filesystem': { beforeBytes: 1, afterBytes: 2 },
+  'guest.characterise': { characterisation: found('vm-1') },
+};
+const executors = Object.fromEntries(
+  (Object.values(allTasks) as TaskContract[]).map((contract) => [
+    contract.kind,
+    (input: Readonly<Record<string, unknown>>) => {
+      contract.input.parse(input);
+      return contract.output.parse(outputs[contract.kind] ?? {}) as Record<string, unknown>;
+    },
+  ]),
+);
+
+const script = (name: string): TemplateStep => ({ kind: 'guest-script', name, script: 'echo ${HOME}', undo: 'echo back', timeoutMs: 5000 });
+const input = (move: boolean): MoveInput => ({
+  migrationId: 'mig-1',
+  moveId: 'mov-1',
+  template: {
+    ref: { name: 'grow', version: 1 },
+    spec: templateFromOption(
+      { targetType: largeType.ref, move, method: 'pre-copy', newResources: 'expose', augmentation: [] },
+      smallType.ref,
+      small,
+      large,
+      { preMigration: [script('quiesce')], postMigration: [script('announce')] },
+    ),
+  },
+  vm: vm(),
+  target: { hostId: move ? 'h2' : 'h1', spec: large },
+  guest: true,
+});
+
+describe('every step fails', () => {
+  test.each([
+    ['a move', compileMove(input(true))],
+    ['a morph', compileMove(input(false))],
+    ['an options query', compileQuery({ queryId: 'qry-1', vms: [vm(), vm({ vmId: 'vm-2' })], grant: { jws: 'signed', package: `sha256:${'b'.repeat(64)}` }, at: AT })],
+  ])('%s ends with the true first cause, and undone leaves nothing', (_, compiled) => {
+    const report = expectEveryStepFails({ ...compiled, executors, seeds: 10 });
+    expect(report.scenarios).toBeGreaterThan(50);
+  }, 120_000);
+});
