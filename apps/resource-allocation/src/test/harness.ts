@@ -1,0 +1,137 @@
+import type { HostFacts, Outcome, TaskDispatch } from '@chrysalis/contracts';
+import { agentGatewayEvents, eventsTopic, tasksTopic, workflowEvents } from '@chrysalis/contracts';
+import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { v7 as uuidv7 } from 'uuid';
+import { start } from '../main.ts';
+
+const whole = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: 1_000_000, step: 1 });
+export const hostFacts = (hostId: string, vcpu = 4, over: Partial<HostFacts> = {}): HostFacts => ({
+  hostId,
+  address: `192.0.2.1:${hostId.length}`,
+  place: { site: 's', room: 'r', rack: 'k' },
+  driver: 'simulated',
+  accelerator: 'none',
+  hypervisorVersion: '1',
+  cpuModels: ['Westmere'],
+  machineTypes: ['pc-q35-7.2'],
+  traits: [],
+  storagePools: ['shared'],
+  networks: ['front'],
+  inventory: { vcpu: whole(vcpu), memoryMiB: whole(vcpu * 1024), diskMiB: whole(100_000) },
+  ...over,
+});
+
+/** The service alone, on a database of its own; what other services would say comes over the bus. */
+export class Harness {
+  #token = 0;
+  private constructor(
+    readonly database: TemporaryDatabase,
+    readonly running: RunningService,
+    private readonly bearer: string,
+  ) {}
+
+  static async start(poolSize = 8): Promise<Harness> {
+    const database = await temporaryDatabase();
+    const key = await newSigningKey();
+    const config: ServiceConfig = {
+      databaseUrl: database.connectionString,
+      bus: { kind: 'embedded' },
+      port: 0,
+      listen: '127.0.0.1',
+      tokenKey: key.publicJwk as Record<string, unknown>,
+      instance: '1',
+      poolSize,
+    };
+    const running = await start(config);
+    return new Harness(database, running, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant: 'main' }));
+  }
+
+  async stop(): Promise<void> {
+    await this.running.stop();
+    await this.database.drop();
+  }
+
+  async http(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+    const answer = await fetch(`${this.running.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.bearer}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as any };
+  }
+
+  async say(topic: string, key: string, type: string, data: unknown): Promise<void> {
+    await this.running.service.bus.publish([
+      {
+        topic,
+        event: {
+          specversion: '1.0',
+          id: uuidv7(),
+          source: '/chrysalis/test',
+          type,
+          subject: key,
+          time: new Date().toISOString(),
+          partitionkey: key,
+          datacontenttype: 'application/json',
+          correlationid: key,
+          actor: 'test',
+          tenant: 'main',
+          data,
+        },
+      },
+    ]);
+  }
+
+  enrolled(facts: HostFacts, sessionId = 's1'): Promise<void> {
+    const data = { hostId: facts.hostId, sessionId, agentVersion: '1', facts };
+    return this.say(eventsTopic('agent-gateway'), `host-agent-${facts.hostId}`, agentGatewayEvents.hostAgentEnrolled.type, data);
+  }
+  lost(hostId: string, sessionId: string): Promise<void> {
+    const data = { hostId, sessionId, reason: 'test' };
+    return this.say(eventsTopic('agent-gateway'), `host-agent-${hostId}`, agentGatewayEvents.hostAgentLost.type, data);
+  }
+
+  /** Sends a task as the workflow service would; `token` may be set to send it late. */
+  async dispatch(workflowId: string, task: Partial<TaskDispatch> & Pick<TaskDispatch, 'kind' | 'input'>): Promise<TaskDispatch> {
+    const dispatch: TaskDispatch = {
+      workflowId,
+      task: task.kind.replace('.', '-'),
+      action: 'run',
+      attempt: 1,
+      executor: 'group:resource-allocation',
+      group: 'resource-allocation',
+      token: ++this.#token,
+      deadlineAt: '2099-01-01T00:00:00Z',
+      tenant: 'main',
+      ...task,
+    };
+    await this.say(tasksTopic('resource-allocation'), `workflow-${workflowId}`, workflowEvents.taskDispatched.type, dispatch);
+    return dispatch;
+  }
+
+  async outcomeOf({ workflowId, task, action, attempt }: TaskDispatch): Promise<Outcome> {
+    return this.eventually(async () => {
+      const events = await this.running.service.store.read(`task-${workflowId}`);
+      const reports = events.map((e) => e.data as TaskDispatch & { outcome: Outcome });
+      return reports.find((r) => r.task === task && r.action === action && r.attempt === attempt)?.outcome;
+    });
+  }
+  async run(workflowId: string, task: Parameters<Harness['dispatch']>[1]): Promise<Outcome> {
+    return this.outcomeOf(await this.dispatch(workflowId, task));
+  }
+
+  async eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+    const until = Date.now() + 15_000;
+    for (;;) {
+      const found = await look();
+      if (found) return found;
+      if (Date.now() > until) throw new Error('it did not come about in 15 s');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
