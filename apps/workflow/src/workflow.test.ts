@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { failed } from '@chrysalis/service-kit';
-import { step, workflow } from './testing/definitions.ts';
-import { ended, World } from './testing/world.ts';
+import { step, workflow } from './test/definitions.ts';
+import { ended, World } from './test/world.ts';
 
 describe('the workflow service, with two services that execute', () => {
   let world: World;

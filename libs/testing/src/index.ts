@@ -2,3 +2,4 @@ export * from './decider.ts';
 export * from './faulty-bus.ts';
 export * from './kafka.ts';
 export * from './postgres.ts';
+export * from './workflow-harness.ts';

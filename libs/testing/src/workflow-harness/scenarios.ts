@@ -60,15 +60,12 @@ const ofRun = (task: TaskDefinition): Omit<Scenario, 'seed'>[] => {
   );
   return [
     ...passing,
-    { name: `${name}: fails for good`, faults: plan(attempts(task, 'run', 1, 'fail-for-good')), expect: failedUnlessListed(name, retry.codes) },
-    { name: `${name}: fails for good when it was done`, faults: plan(attempts(task, 'run', 1, 'fail-for-good-after')), expect: failedUnlessListed(name, retry.codes) },
+    { name: `${name}: fails for good`, faults: plan(attempts(task, 'run', 1, 'fail-for-good')), expect: failedAt(name) },
+    { name: `${name}: fails for good when it was done`, faults: plan(attempts(task, 'run', 1, 'fail-for-good-after')), expect: failedAt(name) },
     { name: `${name}: runs twice`, faults: plan(attempts(task, 'run', 1, 'twice')), expect: isNow('succeeded') },
     { name: `${name}: fails, and the engine is lost at every step`, faults: plan(attempts(task, 'run', 20, 'fail-after')), loseEngine: true },
   ];
 };
-/** A list of codes that names ours has it tried again. */
-const failedUnlessListed = (task: string, _codes: readonly string[] | undefined) => failedAt(task);
-
 /** The task's own run fails after it was done: then it is its own undo that has to work. */
 const ofUndo = (task: TaskDefinition): Omit<Scenario, 'seed'>[] => {
   if (!task.compensation) return [];

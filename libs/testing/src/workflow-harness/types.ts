@@ -10,7 +10,8 @@ export type ExecutorModel = (input: Readonly<Record<string, unknown>>, dispatch:
  * - `fail-for-good`: as `fail`, not to be retried; `fail-for-good-after`: done all the same;
  * - `lost-report`: it is done, and nobody hears of it; `late-report`: the report comes long after the deadline;
  * - `hang`: nothing is done, nothing is said; `late-run`: the dispatch itself arrives long after the deadline;
- * - `twice`: it is done two times, with two reports;
+ * - `twice`: it is done two times, with two reports.
+ * A message that comes again meets the planned fault again.
  */
 export const faults = [
   'fail',

@@ -20,6 +20,8 @@ export class HarnessWorld {
   readonly #troubles: string[] = [];
   /** Per task, the highest token an executor has acted on. */
   readonly #fences = new Map<string, number>();
+  /** Executions given out and not settled, read from the log: only a report for one of these may be believed. */
+  readonly #open = new Set<string>();
   #state: WorkflowInstance;
   #commands = 0;
   #cancelled = false;
@@ -55,6 +57,7 @@ export class HarnessWorld {
     if (this.scenario.loseEngine || this.#random.chance(0.05)) this.#loseEngine();
     const decision = this.#engine.decide(command, this.#state);
     const after = this.#log.at(-1)?.type === 'chrysalis.workflow.instance.ended.v1';
+    if (command.type === 'report') this.#judge(command.report, decision.ok);
     if (!decision.ok) return;
     if (after && decision.events.length > 0) this.#trouble(`after its end, ${command.type} led to ${decision.events[0]!.type}`);
     // Before the commit: the decision is lost, and whoever asked asks again.
@@ -64,10 +67,23 @@ export class HarnessWorld {
     this.#plantTimer(command.type === 'tick' && decision.events.length === 0);
   }
 
+  #judge(report: TaskReport, believed: boolean): void {
+    const open = this.#open.has(openKey(report));
+    if (believed && !open) this.#trouble(`a report was believed whose attempt is over: ${targetKey(report)}, token ${report.token}`);
+    if (!believed && open) this.#trouble(`a report was refused whose attempt is under way: ${targetKey(report)}`);
+  }
+
   #append(event: WorkflowEvent): void {
     this.#log.push(event);
+    if (event.type === 'chrysalis.workflow.task.dispatched.v1') this.#open.add(openKey(event.data));
+    else this.#settled(event.data as Partial<TaskReport>, event.type.includes('compensat') ? 'compensate' : 'run');
     this.#state = this.#engine.evolve(this.#state, event);
     if (event.type === 'chrysalis.workflow.task.dispatched.v1') this.#send(event.data);
+  }
+
+  #settled({ task, attempt }: Partial<TaskReport>, action: 'run' | 'compensate'): void {
+    if (task === undefined || attempt === undefined) return;
+    for (const key of this.#open) if (key.startsWith(`${targetKey({ task, action, attempt })} `)) this.#open.delete(key);
   }
 
   /** The state is worked out anew from the log, and must be what it was. The relay, too, begins again where it is not sure. */
@@ -76,7 +92,7 @@ export class HarnessWorld {
     if (fingerprint(again) !== fingerprint(this.#state)) this.#trouble('replay gives another state than the one that was live');
     this.#state = again;
     const sent = this.#log.slice(-3).filter((e) => e.type === 'chrysalis.workflow.task.dispatched.v1');
-    for (const event of sent) if (this.#random.chance(0.3)) this.#deliver(event.data, undefined);
+    for (const event of sent) if (this.#random.chance(0.3)) this.#deliver(event.data, this.#planned(event.data));
   }
 
   #maybeCancel(): void {
@@ -96,11 +112,15 @@ export class HarnessWorld {
 
   #send(dispatch: TaskDispatch): void {
     this.#deliver(dispatch, this.#faultFor(dispatch));
-    if (this.scenario.duplicate) this.#deliver(dispatch, undefined);
+    if (this.scenario.duplicate) this.#deliver(dispatch, this.#planned(dispatch));
+  }
+
+  #planned(dispatch: TaskDispatch): Fault | undefined {
+    return this.scenario.faults.get(targetKey(dispatch));
   }
 
   #faultFor(dispatch: TaskDispatch): Fault | undefined {
-    const planned = this.scenario.faults.get(targetKey(dispatch));
+    const planned = this.#planned(dispatch);
     if (planned) return planned;
     return this.#random.chance(this.scenario.chaos ?? 0) ? this.#random.pick(faults) : undefined;
   }
@@ -162,6 +182,8 @@ export class HarnessWorld {
     this.#schedule.after(ms, work);
   }
 }
+
+const openKey = (t: Pick<TaskReport, 'task' | 'action' | 'attempt' | 'token'>): string => `${targetKey(t)} ${t.token}`;
 
 /** All of a state but what is derived from the definition once. */
 const fingerprint = (state: WorkflowInstance): string =>
