@@ -9,6 +9,14 @@ const ATTEMPT_MS = 15_000;
 const passedOn = ['authorization', 'traceparent', 'tracestate', 'x-correlation-id', 'if-match', 'if-none-match'] as const;
 const passedBack = ['content-type', 'etag', 'location', 'retry-after', 'idempotent-replay'] as const;
 
+type Call = {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body?: unknown;
+  readonly patienceMs?: number;
+};
+
 /** Passes commands on to the services that own them. */
 export class Owners {
   constructor(
@@ -21,16 +29,17 @@ export class Owners {
    * caller's, else one made here), so a repetition of a command that was done answers what the first answered.
    */
   async pass(context: Context, request: ApiRequest, path = request.url): Promise<Answer> {
-    const answer = await this.call(context, request.method, path, this.#headers(request), request.body);
+    const answer = await this.call(context, { method: request.method, path, headers: this.#headers(request), body: request.body });
     if (request.method !== 'GET' && answer.status < 300) this.reads.commandPassed();
     return answer;
   }
 
-  async call(context: Context, method: string, path: string, headers: Record<string, string>, body?: unknown): Promise<Answer> {
+  /** One call of an owner; `patienceMs` is how long it may be away. */
+  async call(context: Context, { method, path, headers, body, patienceMs = PATIENCE_MS }: Call): Promise<Answer> {
     const url = `${this.#urlOf(context)}${path}`;
     const init = { method, headers, ...(body === undefined || body === null ? {} : { body: JSON.stringify(body) }) };
     let why: unknown;
-    for (let waited = 0, wait = 100; waited <= PATIENCE_MS; waited += wait, wait = Math.min(wait * 2, 1_000)) {
+    for (let waited = 0, wait = 100; waited <= patienceMs; waited += wait, wait = Math.min(wait * 2, 1_000)) {
       if (waited > 0 || wait > 100) await pause(wait);
       try {
         const response = await fetch(url, { ...init, signal: AbortSignal.timeout(ATTEMPT_MS) });

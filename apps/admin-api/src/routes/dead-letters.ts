@@ -46,7 +46,12 @@ export class DeadLettersController {
 
   async #ofOwner(context: Context, request: ApiRequest): Promise<{ items: readonly Letter[]; unavailable?: string }> {
     try {
-      const { status, body } = await this.owners.call(context, 'GET', '/v1/dead-letters', { authorization: request.headers.authorization! });
+      const { status, body } = await this.owners.call(context, {
+        method: 'GET',
+        path: '/v1/dead-letters',
+        headers: { authorization: request.headers.authorization! },
+        patienceMs: 0,
+      });
       return status === 200 ? (body as { items: Letter[] }) : { items: [], unavailable: context };
     } catch (error) {
       if (error instanceof ProblemError) return { items: [], unavailable: context };

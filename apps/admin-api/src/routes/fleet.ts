@@ -58,9 +58,16 @@ export class FleetController {
     return newest(await this.reads.list(models.vmTypes, query, request.caller));
   }
 
-  @Get(['/v1/vm-types/:name', '/v1/vm-types/:name/:version'])
+  @Get('/v1/vm-types/:name')
   @Allow('viewer')
-  @Doc(oneDoc('A VM type: the newest version, or the one asked for'))
+  @Doc(oneDoc('The newest version of a VM type'))
+  newestType(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
+    return this.type(name, request);
+  }
+
+  @Get('/v1/vm-types/:name/:version')
+  @Allow('viewer')
+  @Doc(oneDoc('A version of a VM type'))
   async type(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
     return oneAnswer(request, ...pick(await this.reads.one(models.vmTypes, name, request.caller), 'vm-type', version));
   }

@@ -18,9 +18,16 @@ export class MigrationsController {
     return newest(await this.reads.list(models.templates, query, request.caller));
   }
 
-  @Get(['/v1/migration-templates/:name', '/v1/migration-templates/:name/:version'])
+  @Get('/v1/migration-templates/:name')
   @Allow('viewer')
-  @Doc(oneDoc('A migration template: the newest version, or the one asked for'))
+  @Doc(oneDoc('The newest version of a migration template'))
+  newestTemplate(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
+    return this.template(name, request);
+  }
+
+  @Get('/v1/migration-templates/:name/:version')
+  @Allow('viewer')
+  @Doc(oneDoc('A version of a migration template'))
   async template(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
     return oneAnswer(request, ...pick(await this.reads.one(models.templates, name, request.caller), 'template', version));
   }

@@ -1,0 +1,274 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { progressTopic } from '@chrysalis/contracts';
+import { v7 as uuidv7 } from 'uuid';
+import { example, history, logged, sse, startPlane, until, type Plane } from './test/plane.ts';
+
+let plane: Plane;
+let admin: string;
+const json = async (path: string): Promise<any> => (await plane.get(path)).json();
+const send = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`${plane.url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${admin}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+
+beforeAll(async () => {
+  process.env['CHRYSALIS_LOG'] = 'silent';
+  plane = await startPlane();
+  admin = await plane.token(['admin']);
+  const all = await logged(plane);
+  await until(async () => {
+    const { rows } = await plane.services.get('projector')!.service.pool.query('select from read.feed');
+    return rows.length === all;
+  });
+}, 90_000);
+afterAll(() => plane?.stop(), 30_000);
+
+describe('reads', () => {
+  test('a VM with what is known of its guest, and an ETag', async () => {
+    const vmId = example('chrysalis.provisioning.vm.booted.v1').stream;
+    const first = await plane.get(`/v1/vms/${vmId}`);
+    expect(await first.json()).toMatchObject({ vmId, type: { name: 'large', version: 1 }, state: 'deleted', characterisation: { source: 'agent' } });
+    const again = await plane.get(`/v1/vms/${vmId}`, { 'if-none-match': first.headers.get('etag')! });
+    expect(again.status).toBe(304);
+  });
+
+  test('every list and every thing of the corpus', async () => {
+    const of = (type: string): any => example(`chrysalis.${type}.v1`).data;
+    const workflow = of('workflow.instance.started').workflowId;
+    const seen = await Promise.all(
+      [
+        '/v1/vms?state=all',
+        '/v1/hosts',
+        '/v1/hosts/h1',
+        '/v1/allocations?state=all',
+        '/v1/vm-types',
+        '/v1/vm-types/small',
+        '/v1/vm-types/small/1',
+        '/v1/images',
+        '/v1/migration-templates/to-large/1',
+        `/v1/migration-options-queries/${of('migration-templates.options.queried').queryId}`,
+        `/v1/migration-plans/${of('migration-templates.plan.made').plan.planId}`,
+        '/v1/migrations',
+        `/v1/migrations/${of('migration-templates.migration.requested').migrationId}`,
+        '/v1/moves',
+        '/v1/workflows',
+        `/v1/workflows/${workflow}`,
+        `/v1/workflows/${workflow}/history`,
+        '/v1/operations',
+        `/v1/operations/${workflow}`,
+        '/v1/grants',
+        '/v1/dead-letters',
+      ].map(async (path) => [path, await plane.get(path)] as const),
+    );
+    expect(seen.filter(([, r]) => r.status !== 200).map(([p, r]) => `${p} ${r.status}`)).toEqual([]);
+    const bodies: Record<string, any> = Object.fromEntries(await Promise.all(seen.map(async ([p, r]) => [p, await r.json()])));
+    expect(bodies['/v1/hosts'].items).toHaveLength(1);
+    expect(bodies['/v1/hosts/h1']).toMatchObject({ hostId: 'h1', state: 'cordoned', connected: false, facts: { address: '10.77.0.11' } });
+    expect(bodies['/v1/vm-types/small/1']).toMatchObject({ name: 'small', version: 1, versions: [1], spec: { vcpus: { now: 1 } } });
+    expect(bodies[`/v1/workflows/${workflow}`].tasks.map((t: any) => `${t.task} ${t.state} <- ${t.after}`)).toEqual([
+      'place compensated <- ',
+      'boot failed <- place',
+      'record skipped <- boot',
+    ]);
+    expect(bodies['/v1/dead-letters']).toEqual({ items: [], unavailable: [] });
+    expect(JSON.stringify(bodies)).not.toContain('eyJhbGciOi');
+  });
+
+  test('the ledger is flat, and shows what is held now', async () => {
+    const { items } = await json('/v1/allocations');
+    expect(items).toEqual([expect.objectContaining({ hostId: 'h2', consumer: { kind: 'vm', id: expect.any(String) }, vcpu: 2, memoryMiB: 1024 })]);
+  });
+
+  test('pages go on where the last one ended', async () => {
+    const all = (await json('/v1/operations')).items.map((o: any) => o.id);
+    const paged: string[] = [];
+    for (let path: string | undefined = '/v1/operations?limit=2'; path; ) {
+      const page = await json(path);
+      paged.push(...page.items.map((o: any) => o.id));
+      path = page.next && `/v1/operations?limit=2&cursor=${page.next}`;
+    }
+    expect(paged).toEqual(all);
+    expect(all.length).toBeGreaterThan(1);
+  });
+
+  test.each([
+    ['/v1/vms?limit=0', 422, 'request.invalid'],
+    ['/v1/vms?cursor=nonsense', 422, 'request.invalid'],
+    ['/v1/vms/no-such-vm', 404, 'vm.unknown'],
+    ['/v1/vm-types/small/9', 404, 'vm-type.unknown'],
+    ['/v1/operations/op-nothing?wait=1h', 422, 'request.invalid'],
+    ['/v1/nowhere', 404, 'route.unknown'],
+  ])('%s is a problem document: %i %s', async (path, status, code) => {
+    const response = await plane.get(path);
+    expect(response.status).toBe(status);
+    expect(response.headers.get('content-type')).toContain('application/problem+json');
+    expect(await response.json()).toMatchObject({ code, status });
+  });
+
+  test('another tenant sees nothing of it, and a viewer may not command (I14)', async () => {
+    const as = async (path: string, tenant: string): Promise<Response> =>
+      fetch(`${plane.url}${path}`, { headers: { authorization: `Bearer ${await plane.token(['operator'], tenant)}` } });
+    const vmId = example('chrysalis.provisioning.vm.booted.v1').stream;
+    expect((await as(`/v1/vms/${vmId}`, 'acme')).status).toBe(200);
+    for (const path of [`/v1/vms/${vmId}`, `/v1/operations/${example('chrysalis.workflow.instance.started.v1').data['workflowId']}`])
+      expect((await as(path, 'other')).status).toBe(404);
+    for (const path of ['/v1/vms?state=all', '/v1/operations', '/v1/grants', '/v1/workflows', '/v1/migrations', '/v1/moves'])
+      expect(((await (await as(path, 'other')).json()) as { items: unknown[] }).items).toEqual([]);
+    const viewer = await plane.token(['viewer']);
+    const refused = await send('POST', '/v1/vms', { name: 'web' }, { authorization: `Bearer ${viewer}` });
+    expect([refused.status, ((await refused.json()) as any).code]).toEqual([403, 'auth.denied']);
+    expect((await fetch(`${plane.url}/v1/vms`)).status).toBe(401);
+  });
+});
+
+describe('commands', () => {
+  test('are decided by their owner; a read right after finds what was made', async () => {
+    const key = { 'idempotency-key': uuidv7() };
+    const made = await send('POST', '/v1/vms', { name: 'fresh' }, key);
+    expect(made.status).toBe(202);
+    const body = (await made.json()) as { operation: string; vmId: string };
+    expect(made.headers.get('location')).toBe(`/v1/vms/${body.vmId}`);
+    expect(await json(`/v1/vms/${body.vmId}`)).toMatchObject({ name: 'fresh', state: 'requested', operation: body.operation });
+
+    const again = await send('POST', '/v1/vms', { name: 'fresh' }, key);
+    expect([await again.json(), again.headers.get('idempotent-replay')]).toEqual([body, 'true']);
+    const other = await send('POST', '/v1/vms', { name: 'other' }, key);
+    expect([other.status, ((await other.json()) as any).code]).toEqual([409, 'idempotency.key_reused']);
+  });
+
+  test("the owner's refusal comes back as it was", async () => {
+    const refused = await send('POST', '/v1/vms', { name: 'x' });
+    expect(refused.headers.get('content-type')).toContain('application/problem+json');
+    expect(await refused.json()).toMatchObject({ code: 'request.invalid', errors: [{ path: 'name' }] });
+  });
+
+  test('an owner that restarts meanwhile is not noticed, and does it once', async () => {
+    const restarted = plane.restart('provisioning');
+    await new Promise((r) => setTimeout(r, 400));
+    const [a, b] = await Promise.all([send('POST', '/v1/vms', { name: 'patient' }, { 'idempotency-key': 'p1' }), send('POST', '/v1/vms', { name: 'patient' }, { 'idempotency-key': 'p1' })]);
+    await restarted;
+    expect([a.status, b.status]).toEqual([202, 202]);
+    expect(await a.json()).toEqual(await b.json());
+    expect(((await json('/v1/vms?name=patient')) as { items: unknown[] }).items.length).toBeLessThanOrEqual(1);
+  }, 30_000);
+
+  test('an owner that stays away is a 503 that says so', async () => {
+    const service = plane.services.get('agent-gateway')!;
+    await service.stop();
+    const refused = await send('POST', '/v1/grants', { jws: 'x' });
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await refused.json()).toMatchObject({ code: 'service.unavailable', service: 'agent-gateway' });
+    expect(await json('/v1/hosts')).toMatchObject({ items: [{ hostId: 'h1' }] });
+    expect(await json('/v1/dead-letters')).toEqual({ items: [], unavailable: ['agent-gateway'] });
+  }, 30_000);
+});
+
+describe('operations', () => {
+  const begin = async (id: string): Promise<any> => {
+    const started = example('chrysalis.workflow.instance.started.v1').data;
+    await plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.started.v1', { ...started, workflowId: id, subject: id });
+    return started;
+  };
+  const end = (id: string): Promise<void> =>
+    plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.ended.v1', {
+      ...example('chrysalis.workflow.instance.ended.v1').data,
+      workflowId: id,
+    });
+
+  test('one that nobody has heard of yet is waited for; `wait` answers at its end', async () => {
+    const id = `op-${uuidv7()}`;
+    const early = plane.get(`/v1/operations/${id}`);
+    await begin(id);
+    expect(await (await early).json()).toMatchObject({ id, state: 'running', progress: { done: 0, total: 3 } });
+    const waiting = plane.get(`/v1/operations/${id}?wait=20s`);
+    const before = Date.now();
+    await end(id);
+    expect(await (await waiting).json()).toMatchObject({ state: 'undone', cause: { code: 'qemu.start_failed' } });
+    expect(Date.now() - before).toBeLessThan(5_000);
+  });
+
+  test('`wait` answers what is there when the time is over', async () => {
+    const id = `op-${uuidv7()}`;
+    await begin(id);
+    expect(await json(`/v1/operations/${id}?wait=300ms`)).toMatchObject({ state: 'running' });
+  });
+
+  test('its events end with it, and resume after the last one seen', async () => {
+    const id = `op-${uuidv7()}`;
+    await begin(id);
+    const all = plane.get(`/v1/operations/${id}/events`).then((r) => sse(r));
+    await end(id);
+    const seen = await all;
+    expect(seen.at(-1)).toMatchObject({ event: 'end', data: { state: 'undone' } });
+    const own = seen.filter((e) => e.id);
+    expect(own.map((e) => e.event)).toEqual(['chrysalis.workflow.instance.started.v1', 'chrysalis.workflow.instance.ended.v1']);
+    const rest = await sse(await plane.get(`/v1/operations/${id}/events`, { 'last-event-id': own[0]!.id! }));
+    expect(rest.filter((e) => e.id).map((e) => e.id)).toEqual([own[1]!.id]);
+  });
+
+  test("a migration's operation has the steps of its moves", async () => {
+    const started = example('chrysalis.migration-templates.move.started.v1').data as any;
+    await begin(started.request.workflowId);
+    await until(async () => ((await json(`/v1/operations/${started.migrationId}`)).progress.unit === 'tasks' ? true : undefined));
+    const operation = await json(`/v1/operations/${started.migrationId}`);
+    expect(operation).toMatchObject({ kind: 'migration', state: 'succeeded', progress: { total: 3 }, moves: { done: 1, total: 1 } });
+    const migration = await json(`/v1/migrations/${started.migrationId}`);
+    expect(migration.moves).toMatchObject([{ vmId: started.vmId, state: 'succeeded', figures: { downtimeMs: 38.2 }, steps: [{ name: 'place' }, { name: 'boot' }, { name: 'record' }] }]);
+    const events = await sse(await plane.get(`/v1/operations/${started.migrationId}/events`));
+    expect(new Set(events.filter((e) => e.id).map((e) => String(e.data['stream']).split('-')[0]))).toEqual(new Set(['migration', 'workflow']));
+  });
+});
+
+describe('streams', () => {
+  test('all events from the start, without a gap, then live', async () => {
+    const first = await sse(await plane.get('/v1/events?from=start'), history.length);
+    const positions = first.map((e) => Number(e.id));
+    expect(positions).toEqual(positions.toSorted((a, b) => a - b));
+    const live = plane.get('/v1/events?type=chrysalis.resource-allocation.').then((r) => sse(r, 1));
+    await new Promise((r) => setTimeout(r, 300));
+    await plane.append('resource-allocation', 'host-h1', 'chrysalis.resource-allocation.host.state-changed.v1', { hostId: 'h1', from: 'cordoned', to: 'enabled', reason: 'back' });
+    expect(await live).toMatchObject([{ event: 'chrysalis.resource-allocation.host.state-changed.v1', data: { stream: 'host-h1', data: { to: 'enabled' } } }]);
+  });
+
+  test('progress passes through', async () => {
+    const frame = { type: 'progress', vmId: 'vm-1', moveId: 'mov-1', phase: 'active', bytesTotal: 10, bytesRemaining: 5, bytesTransferred: 5, dirtyPagesPerSecond: 1, mbps: 8, at: new Date().toISOString() };
+    const { bus } = plane.services.get('provisioning')!.service;
+    const event = { specversion: '1.0', id: uuidv7(), source: '/test', type: 'chrysalis.agent-gateway.progress', subject: 'mov-1', time: frame.at, partitionkey: 'mov-1', datacontenttype: 'application/json', correlationid: 'x', actor: 'host:h1', tenant: 'acme', data: frame } as const;
+    const hearing = plane.get('/v1/progress?vm=vm-1').then((r) => sse(r, 1));
+    await new Promise((r) => setTimeout(r, 200));
+    await bus.publish([{ topic: progressTopic, event }]);
+    expect(await hearing).toMatchObject([{ event: 'progress', data: { moveId: 'mov-1', bytesRemaining: 5 } }]);
+  });
+});
+
+describe('the documents', () => {
+  test('OpenAPI: every operation has a summary, a role, and problems for answers; commands have their owners’ bodies', async () => {
+    const document = (await (await fetch(`${plane.url}/openapi.json`)).json()) as any;
+    expect(document.openapi).toBe('3.1.0');
+    const faults: string[] = [];
+    const ids = new Set<string>();
+    for (const [path, methods] of Object.entries<Record<string, any>>(document.paths))
+      for (const [method, o] of Object.entries(methods)) {
+        const at = `${method} ${path}`;
+        if (!o.summary || o.summary.includes('Controller')) faults.push(`${at}: no summary`);
+        if (!Array.isArray(o.security) || (o.security.length > 0 && !o['x-role'])) faults.push(`${at}: no role`);
+        if (!o.responses.default?.content?.['application/problem+json']) faults.push(`${at}: no problem`);
+        if (!Object.keys(o.responses).some((s) => /^2/.test(s))) faults.push(`${at}: no success`);
+        if (!/^[A-Za-z_]+$/.test(o.operationId) || ids.has(o.operationId)) faults.push(`${at}: operationId ${o.operationId}`);
+        for (const name of [...path.matchAll(/\{(\w+)\}/g)].map((m) => m[1]))
+          if (!o.parameters.some((p: any) => p.in === 'path' && p.name === name)) faults.push(`${at}: parameter ${name}`);
+        ids.add(o.operationId);
+      }
+    expect(faults).toEqual([]);
+    expect(document.paths['/v1/vms'].post.requestBody.content['application/json'].schema.properties).toHaveProperty('name');
+    expect(document.paths['/v1/operations/{id}'].get['x-role']).toBe('viewer');
+    expect(ids.size).toBeGreaterThan(40);
+  });
+
+  test('AsyncAPI', async () => {
+    const document = (await (await fetch(`${plane.url}/asyncapi.json`)).json()) as any;
+    expect(document.asyncapi).toBe('3.0.0');
+  });
+});

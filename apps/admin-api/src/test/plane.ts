@@ -1,0 +1,147 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Controller, Delete, Inject, Post, Req } from '@nestjs/common';
+import { contexts, contractOf, eventsByContext, type Context } from '@chrysalis/contracts';
+import { origin } from '@chrysalis/event-store';
+import { start as startProjector } from '@chrysalis/projector-app';
+import {
+  Allow,
+  Commands,
+  Doc,
+  issueToken,
+  newSigningKey,
+  startService,
+  type ApiRequest,
+  type Role,
+  type RunningService,
+  type ServiceConfig,
+} from '@chrysalis/service-kit';
+import { temporaryDatabase } from '@chrysalis/testing';
+import { v7 as uuidv7 } from 'uuid';
+import { z } from 'zod';
+import { start as startAdmin } from '../main.ts';
+
+/** An owner of one command that is real as far as this door can see: an append, an idempotent answer, a relay. */
+@Controller()
+class VmsController {
+  constructor(@Inject(Commands) private readonly commands: Commands) {}
+
+  @Post('/v1/vms')
+  @Allow('operator')
+  @Doc({ summary: 'Create', body: z.object({ name: z.string() }), answers: { 202: z.object({ operation: z.string(), vmId: z.string() }) } })
+  create(@Req() request: ApiRequest) {
+    return this.commands.run(request, z.object({ name: z.string().min(2) }), async ({ name }, ctx) => {
+      const vmId = ctx.newId('vm');
+      const { data } = example('chrysalis.provisioning.vm.requested.v1') as { data: { request: object } };
+      const operation = ctx.newId('op');
+      const event = { type: 'chrysalis.provisioning.vm.requested.v1', data: { ...data, vmId, name, request: { ...data.request, workflowId: operation, subject: vmId } } };
+      await ctx.append(vmId, 'noStream', event);
+      return { status: 202, body: { operation, vmId }, headers: { location: `/v1/vms/${vmId}` } };
+    });
+  }
+
+  @Delete('/v1/vms/:id')
+  @Allow('operator')
+  @Doc({ summary: 'Delete', answers: { 202: 'Taken' } })
+  remove(@Req() request: ApiRequest) {
+    return this.commands.run(request, z.object({}), async () => ({ status: 202, body: { operation: 'op-x' } }));
+  }
+}
+
+const folder = new URL('../../../../libs/contracts/examples/', import.meta.url);
+const corpus = readdirSync(folder).map((f) => JSON.parse(readFileSync(new URL(f, folder), 'utf8')) as Example);
+export type Example = { id: string; type: string; stream: string; version: number; data: Record<string, unknown>; meta: { at: string; correlationId: string; actor: string; tenant: string } };
+export const example = (type: string): Example => corpus.find((e) => e.type === type)!;
+export const history: readonly Example[] = corpus.toSorted((a, b) => a.stream.localeCompare(b.stream) || a.version - b.version);
+
+export type Plane = {
+  readonly url: string;
+  readonly services: Map<string, RunningService>;
+  readonly token: (roles: readonly Role[], tenant?: string) => Promise<string>;
+  readonly get: (path: string, headers?: Record<string, string>) => Promise<Response>;
+  readonly append: (context: Context, stream: string, type: string, data: unknown, tenant?: string) => Promise<void>;
+  readonly restart: (context: Context) => Promise<void>;
+  stop(): Promise<void>;
+};
+
+/** The projector, this door and its owners over the embedded bus, with the corpus as history. */
+export const startPlane = async (): Promise<Plane> => {
+  const database = await temporaryDatabase();
+  const key = await newSigningKey();
+  const config: ServiceConfig = {
+    databaseUrl: database.connectionString,
+    bus: { kind: 'embedded' },
+    port: 0,
+    listen: '127.0.0.1',
+    tokenKey: key.publicJwk as Record<string, unknown>,
+    instance: '1',
+    poolSize: 4,
+  };
+  const services = new Map<string, RunningService>();
+  const startOwner = async (context: Context, port = 0): Promise<void> => {
+    const definition = { context, schema: context.replaceAll('-', '_'), controllers: context === 'provisioning' ? [VmsController] : [] };
+    services.set(context, await startService({ ...config, port }, definition));
+  };
+  for (const c of contexts) await startOwner(c);
+  const serviceUrls = Object.fromEntries(contexts.map((c) => [c, services.get(c)!.url])) as NonNullable<ServiceConfig['serviceUrls']>;
+  services.set('projector', await startProjector(config));
+  const admin = await startAdmin({ ...config, serviceUrls });
+  services.set('admin-api', admin);
+  const token = (roles: readonly Role[], tenant = 'acme'): Promise<string> => issueToken(key.privateJwk, { sub: 'anna', roles, tenant });
+  const own = await token(['admin']);
+  const append: Plane['append'] = async (context, stream, type, data, tenant = 'acme') => {
+    const meta = { at: new Date().toISOString(), correlationId: 'test', actor: 'user:anna', tenant };
+    contractOf.get(type)!.schema.parse(data);
+    await services.get(context)!.service.store.append({ stream, expected: 'any', events: [{ id: uuidv7(), type, data, meta }] });
+  };
+  const plane: Plane = {
+    url: admin.url,
+    services,
+    token,
+    append,
+    get: (path, headers = {}) => fetch(`${admin.url}${path}`, { headers: { authorization: `Bearer ${own}`, ...headers } }),
+    restart: async (context) => {
+      const { url } = services.get(context)!;
+      await services.get(context)!.stop();
+      await new Promise((r) => setTimeout(r, 1_500));
+      await startOwner(context, Number(new URL(url).port));
+    },
+    stop: async () => {
+      for (const s of [...services.values()].reverse()) await s.stop();
+      await database.drop();
+    },
+  };
+  for (const e of history) await replay(services, e);
+  return plane;
+};
+
+const replay = async (services: Map<string, RunningService>, e: Example): Promise<void> => {
+  const context = contexts.find((c) => Object.values(eventsByContext[c]).some((k) => k.type === e.type))!;
+  await services.get(context)!.service.store.append({ stream: e.stream, expected: 'any', events: [{ id: e.id, type: e.type, data: e.data, meta: e.meta }] });
+};
+
+export const logged = async (plane: Plane): Promise<number> =>
+  (await Promise.all(contexts.map((c) => plane.services.get(c)!.service.store.readAll(origin, 10_000)))).flat().length;
+
+export const until = async <T>(look: () => Promise<T | undefined | false>, ms = 15_000): Promise<T> => {
+  for (const end = Date.now() + ms; ; await new Promise((r) => setTimeout(r, 25))) {
+    const seen = await look();
+    if (seen) return seen;
+    if (Date.now() > end) throw new Error(`it did not happen within ${ms} ms: ${look.toString()}`);
+  }
+};
+
+/** Server-Sent Events until `count` of them have come or the stream ends. */
+export const sse = async (response: Response, count = Infinity): Promise<{ id?: string; event: string; data: Record<string, unknown> }[]> => {
+  const seen: { id?: string; event: string; data: Record<string, unknown> }[] = [];
+  let text = '';
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    text += chunk;
+    for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+      const lines = Object.fromEntries(text.slice(0, end).split('\n').map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)]));
+      text = text.slice(end + 2);
+      if (lines['event']) seen.push({ ...(lines['id'] ? { id: lines['id'] } : {}), event: lines['event'], data: JSON.parse(lines['data']!) });
+      if (seen.length >= count) return seen;
+    }
+  }
+  return seen;
+};
