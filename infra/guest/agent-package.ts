@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { inRoot, librariesOf, run, unpackPackages, type DebianPackage } from './debian.ts';
 import { withoutSections } from './elf.ts';
 
@@ -84,28 +84,31 @@ const bundleAgent = async (): Promise<{ code: string; version: string }> => {
     target: 'node24',
     format: 'esm',
     minify: true,
-    keepNames: true,
     legalComments: 'none',
     define: { CHRYSALIS_AGENT_VERSION: JSON.stringify(version) },
-    plugins: [
-      {
-        // Modules of ours do nothing when loaded: what the agent does not use of them stays out.
-        name: 'own-modules-have-no-side-effects',
-        setup: (b) =>
-          b.onResolve({ filter: /^(@chrysalis\/|\.)/ }, async (args) => {
-            if (args.pluginData === 'resolved') return undefined;
-            const { path } = await b.resolve(args.path, {
-              kind: args.kind,
-              importer: args.importer,
-              resolveDir: args.resolveDir,
-              pluginData: 'resolved',
-            });
-            return relative(repository, path).includes('node_modules') ? { path } : { path, sideEffects: path.endsWith('main.ts') };
-          }),
-      },
-    ],
+    plugins: [ownModulesAreShaken],
   });
   return { code: result.outputFiles[0]!.text, version };
+};
+
+/**
+ * Under TCG each 100 kB of JavaScript costs about 0.1 s at the start. Modules of ours do nothing when loaded, so that what the agent does not use
+ * of them stays out; and `import * as z` leaves zod's 50 languages out, which `import { z }` brings along (508 kB -> 184 kB).
+ */
+const ownModulesAreShaken: Plugin = {
+  name: 'own-modules-are-shaken',
+  setup: (b) => {
+    b.onResolve({ filter: /^(@chrysalis\/|\.)/ }, async (args) => {
+      if (args.pluginData === 'resolved') return undefined;
+      const { kind, importer, resolveDir } = args;
+      const { path } = await b.resolve(args.path, { kind, importer, resolveDir, pluginData: 'resolved' });
+      return relative(repository, path).includes('node_modules') ? { path } : { path, sideEffects: path.endsWith('main.ts') };
+    });
+    b.onLoad({ filter: /\/(libs|apps)\/.*\.ts$/ }, async ({ path }) => {
+      const text = await readFile(path, 'utf8');
+      return { contents: text.replace("import { z } from 'zod';", "import * as z from 'zod';"), loader: 'ts' };
+    });
+  },
 };
 
 const make = async (work: string, o: { node: string; nodeVersion: string; code: string; version: string }): Promise<void> => {

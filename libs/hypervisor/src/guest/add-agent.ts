@@ -88,7 +88,12 @@ const word = (text: string): string => {
 const startScript = (serial: string, digest: string): string => `
 d=${AGENT_DIR}; n=0
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
-find_disk() { for b in /sys/block/*; do read -r s 2>/dev/null < $b/serial && [ "$s" = ${word(serial)} ] && dev=/dev/\${b##*/}; done; }
+find_disk() {
+  for b in /sys/block/*; do
+    s=; read -r s 2>/dev/null < $b/serial # the kernel writes no line end here: read says 1 and has it
+    [ "$s" = ${word(serial)} ] && dev=/dev/\${b##*/}
+  done
+}
 if ! [ -e $d/agent.mjs ]; then
   modprobe -q squashfs 2>/dev/null
   dev=; find_disk
@@ -99,9 +104,7 @@ if ! [ -e $d/agent.mjs ]; then
   done
   mkdir -p $d && mount -t squashfs -o ro,nosuid,nodev "$dev" $d || exit 4
 fi
-for p in /proc/[0-9]*; do
-  case "$(tr '\\000' ' ' < $p/cmdline 2>/dev/null)" in "$d/lib/ld-linux"*) exit 0 ;; esac
-done
+for p in /proc/[0-9]*; do [ $p/exe -ef $d/lib/ld-linux-x86-64.so.2 ] && exit 0; done
 exec $d/lib/ld-linux-x86-64.so.2 --library-path $d/lib $d/bin/node $d/agent.mjs --package ${word(digest)} --serial ${word(serial)} --dir $d`;
 
 /** Ends what runs from the package, unmounts it and says what is left. */
@@ -110,9 +113,7 @@ d=${AGENT_DIR}; n=0
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 running() {
   r=
-  for p in /proc/[0-9]*; do
-    case "$(tr '\\000' ' ' < $p/cmdline 2>/dev/null)" in "$d/lib/ld-linux"*) r="$r \${p##*/}" ;; esac
-  done
+  for p in /proc/[0-9]*; do [ $p/exe -ef $d/lib/ld-linux-x86-64.so.2 ] && r="$r \${p##*/}"; done
   [ -n "$r" ]
 }
 while running; do
