@@ -18,7 +18,7 @@ export const everyStepFails = (options: HarnessOptions): HarnessReport => {
   const faults = validateRequest({ definition, params: { ...params } });
   if (faults.length > 0) throw new Error(`the workflow has faults: ${faults.map((f) => `${f.place}: ${f.message}`).join('; ')}`);
   const unreachable = new Set(options.unreachable);
-  const scenarios = scenariosOf(definition, seeds).filter((s) => ![...s.faults.keys()].some((k) => unreachable.has(k.split(' ')[1]!)));
+  const scenarios = scenariosOf(definition, seeds, options.singleFaults).filter((s) => ![...s.faults.keys()].some((k) => unreachable.has(k.split(' ')[1]!)));
   const runs = scenarios.map((scenario) => new HarnessWorld(options, scenario).run());
   const finalStates: Record<string, number> = {};
   for (const run of runs) {

@@ -34,13 +34,12 @@ const attempts = (task: TaskDefinition, action: 'run' | 'compensate', n: number,
   Array.from({ length: n }, (_, i) => [targetKey({ task: task.name, action, attempt: i + 1 }), fault] as const);
 
 /** Each task fails at each attempt in each way, each runs twice, each undo too; then everything at once, by seeds. */
-export const scenariosOf = (definition: WorkflowDefinition, seeds: number): Scenario[] => {
+export const scenariosOf = (definition: WorkflowDefinition, seeds: number, singleFaults = true): Scenario[] => {
   const all: Omit<Scenario, 'seed'>[] = [
     { name: 'all goes well', faults: plan([]), expect: isNow('succeeded') },
     { name: 'the engine is lost at every step', faults: plan([]), loseEngine: true, expect: isNow('succeeded') },
     { name: 'every message comes twice and out of order', faults: plan([]), duplicate: true, expect: isNow('succeeded') },
-    ...definition.tasks.flatMap(ofRun),
-    ...definition.tasks.flatMap(ofUndo),
+    ...(singleFaults ? [...definition.tasks.flatMap(ofRun), ...definition.tasks.flatMap(ofUndo)] : []),
   ];
   return [...all.map((s, i) => ({ ...s, seed: i + 1 })), ...Array.from({ length: seeds }, (_, i) => chaos(definition, i + 1))];
 };

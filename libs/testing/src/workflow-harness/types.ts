@@ -65,6 +65,8 @@ export type HarnessOptions = {
   readonly executors?: Readonly<Record<string, ExecutorModel>>;
   /** Chaos runs with random faults, duplicates, lost engines and cancels. 20 unless told. */
   readonly seeds?: number;
+  /** False: only the chaos runs, for definitions too large to have each step fail in each way. */
+  readonly singleFaults?: boolean;
   /** Tasks that these params never reach, because their condition is false. Each other task must be reached. */
   readonly unreachable?: readonly string[];
   /** The engine under test; the product's unless told. */

@@ -22,6 +22,8 @@ export class HarnessWorld {
   readonly #fences = new Map<string, number>();
   /** Executions given out and not settled, read from the log: only a report for one of these may be believed. */
   readonly #open = new Set<string>();
+  /** Milliseconds a message takes at most: all goes well within the shortest deadline, unless something is meant to come late. */
+  readonly #slowest: number;
   #state: WorkflowInstance;
   #commands = 0;
   #cancelled = false;
@@ -33,6 +35,8 @@ export class HarnessWorld {
     this.#engine = o.engine ?? workflowDecider;
     this.#state = this.#engine.initial;
     this.#random = new Random(scenario.seed);
+    const deadlines = o.definition.tasks.flatMap((t) => [t.deadlineMs, t.compensation?.deadlineMs ?? t.deadlineMs]);
+    this.#slowest = Math.min(scenario.duplicate ? 400 : 20, Math.floor(Math.min(...deadlines) / 4));
   }
 
   run(): RunResult {
@@ -127,7 +131,7 @@ export class HarnessWorld {
 
   #deliver(dispatch: TaskDispatch, fault: Fault | undefined): void {
     const late = fault === 'late-run' ? this.#afterDeadline(dispatch) : 0;
-    const delay = late + this.#random.upTo(this.scenario.duplicate ? 400 : 20);
+    const delay = late + this.#random.upTo(this.#slowest);
     this.#later(delay, () => this.#execute(dispatch, fault));
   }
 
@@ -175,7 +179,7 @@ export class HarnessWorld {
     const startedAt = this.#now();
     const report: TaskReport = { workflowId, task, action, attempt, token, executor, outcome, startedAt, endedAt: startedAt };
     for (let copy = this.scenario.duplicate || this.#random.chance(0.1) ? 2 : 1; copy > 0; copy--)
-      this.#later(delay + this.#random.upTo(this.scenario.duplicate ? 400 : 20), () => this.#command({ type: 'report', report, at: this.#now() }));
+      this.#later(delay + this.#random.upTo(this.#slowest), () => this.#command({ type: 'report', report, at: this.#now() }));
   }
 
   #later(ms: number, work: () => void): void {
