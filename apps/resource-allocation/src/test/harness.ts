@@ -1,5 +1,6 @@
-import type { HostFacts, Outcome, TaskDispatch } from '@chrysalis/contracts';
+import type { Amounts, HostFacts, Outcome, TaskDispatch } from '@chrysalis/contracts';
 import { agentGatewayEvents, eventsTopic, tasksTopic, workflowEvents } from '@chrysalis/contracts';
+import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
@@ -22,6 +23,13 @@ export const hostFacts = (hostId: string, vcpu = 4, over: Partial<HostFacts> = {
   ...over,
 });
 
+type Host = { id: string; state: string; connected: boolean; version: number; capacity: Amounts; held: Amounts; free: Amounts };
+type Allocation = { host: string; consumer: string; vm: string } & Amounts;
+/** The union of what the routes answer, each member there or not. */
+type Body = Host & { code: string; refused: { hostId: string; reasons: { code: string }[] }[] };
+export type Listed<T> = { items: T[] };
+export type { Allocation, Host };
+
 /** The service alone, on a database of its own; what other services would say comes over the bus. */
 export class Harness {
   #token = 0;
@@ -29,6 +37,7 @@ export class Harness {
     readonly database: TemporaryDatabase,
     readonly running: RunningService,
     private readonly bearer: string,
+    private readonly bus: EventBus,
   ) {}
 
   static async start(poolSize = 8): Promise<Harness> {
@@ -44,15 +53,18 @@ export class Harness {
       poolSize,
     };
     const running = await start(config);
-    return new Harness(database, running, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant: 'main' }));
+    const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant: 'main' });
+    const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
+    return new Harness(database, running, token, bus);
   }
 
   async stop(): Promise<void> {
     await this.running.stop();
+    await this.bus.close();
     await this.database.drop();
   }
 
-  async http(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
+  async http<T = Body>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
     const answer = await fetch(`${this.running.url}${path}`, {
       method,
       headers: {
@@ -62,11 +74,11 @@ export class Harness {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as any };
+    return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as T };
   }
 
   async say(topic: string, key: string, type: string, data: unknown): Promise<void> {
-    await this.running.service.bus.publish([
+    await this.bus.publish([
       {
         topic,
         event: {

@@ -3,18 +3,26 @@ import type { ServiceContext } from '@chrysalis/service-kit';
 
 type Sums = Record<string, { vcpu: number; memory: number; disk: number }>;
 
+type EventData = {
+  hostId: string;
+  moveId: string;
+  vmId: string;
+  consumer?: { kind: string; id: string };
+  amounts: { vcpu: number; memoryMiB: number; diskMiB: number };
+};
+
 /**
  * I6, from the log alone and sharing no reducer with the product: per host, what the events add up to is what the ledger and `hosts`
  * say, and lies between nothing and capacity. One consumer holds on one host.
  */
-export const allocationsAreConserved = async ({ pool, schema }: ServiceContext): Promise<void> => {
-  const { rows: events } = await pool.query<{ type: string; data: any }>(
+export const allocationsAreConserved = async ({ pool, schema }: Pick<ServiceContext, 'pool' | 'schema'>): Promise<void> => {
+  const { rows: events } = await pool.query<{ type: string; data: EventData }>(
     `select type, data from ${schema}.events where stream_id like 'host-%' order by stream_id, version`,
   );
   const holds = new Map<string, { host: string; vcpu: number; memoryMiB: number; diskMiB: number }>();
   for (const { type, data } of events) {
     const name = type.split('.').slice(2, 4).join('.');
-    const consumer = data.consumer && `${data.consumer.kind}:${data.consumer.id}@${data.hostId}`;
+    const consumer = `${data.consumer?.kind}:${data.consumer?.id}@${data.hostId}`;
     if (name === 'allocation.held') holds.set(consumer, { host: data.hostId, ...data.amounts });
     if (name === 'allocation.released') holds.delete(consumer);
     if (name === 'allocation.swapped') {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Harness, hostFacts } from './harness.ts';
+import { Harness, hostFacts, type Allocation, type Host, type Listed } from './harness.ts';
 import { allocationsAreConserved } from './invariant.ts';
 
 const small = { vcpu: 1, memoryMiB: 512, diskMiB: 100 };
@@ -20,7 +20,7 @@ describe('resource allocation', () => {
   let h: Harness;
   const hostEvents = async (host: string): Promise<string[]> =>
     (await h.running.service.store.read(`host-${host}`)).map((e) => e.type.split('.').slice(2, 4).join('.'));
-  const ledger = async () => (await h.http('GET', '/v1/allocations')).body.items;
+  const ledger = async () => (await h.http<Listed<Allocation>>('GET', '/v1/allocations')).body.items;
 
   beforeAll(async () => {
     h = await Harness.start();
@@ -34,10 +34,10 @@ describe('resource allocation', () => {
     await h.lost('a', 's1'); // that of the older session, told late
     await h.lost('b', 's1');
     const hosts = await h.eventually(async () => {
-      const { items } = (await h.http('GET', '/v1/hosts')).body;
-      return items.length === 2 && items[1].connected === false && items;
+      const { items } = (await h.http<Listed<Host>>('GET', '/v1/hosts')).body;
+      return items.length === 2 && items[1]!.connected === false && items;
     });
-    expect(hosts.map((x: any) => [x.id, x.state, x.connected, x.free.vcpu])).toEqual([
+    expect(hosts.map((x) => [x.id, x.state, x.connected, x.free.vcpu])).toEqual([
       ['a', 'enabled', true, 4],
       ['b', 'enabled', false, 8],
     ]);
@@ -83,7 +83,7 @@ describe('resource allocation', () => {
       pools: [],
       notHost: 'a',
     });
-    expect(dry.body.refused.map((r: any) => [r.hostId, r.reasons.map((x: any) => x.code)])).toEqual([
+    expect(dry.body.refused.map((r) => [r.hostId, r.reasons.map((x) => x.code)])).toEqual([
       ['a', ['host.excluded', 'host.traits_missing']],
       ['b', ['host.traits_missing']],
     ]);
@@ -92,7 +92,7 @@ describe('resource allocation', () => {
 
   test('a move: held on both ends, swapped in one commit, nothing left', async () => {
     expect(await h.run('mov-1', place(move('mov-1'), 'vm-a', large, { host: 'b' }))).toMatchObject({ ok: true, output: { hostId: 'b' } });
-    expect((await ledger()).map((l: any) => [l.host, l.consumer])).toEqual([
+    expect((await ledger()).map((l) => [l.host, l.consumer])).toEqual([
       ['a', 'vm:vm-a'],
       ['b', 'move:mov-1'],
     ]);
