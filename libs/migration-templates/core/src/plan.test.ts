@@ -1,0 +1,118 @@
+import { describe, expect, test } from '@jest/globals';
+import { migrationTemplatesEvents as events, topologyHash } from '@chrysalis/contracts';
+import { given } from './test/given.ts';
+import { characterisationDecider, failsafe, fromAgent, fromQemuGa } from './characterisation.ts';
+import { templateFromOption } from './from-option.ts';
+import { options } from './options.ts';
+import { optionsQueryDecider, type OptionsQueryEvent } from './options-query.ts';
+import { outdated, plan, type PlanInput } from './plan.ts';
+import { presented } from './known.ts';
+import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
+
+const option = { targetType: largeType.ref, move: true, method: 'pre-copy' as const, newResources: 'expose' as const, augmentation: [] };
+const script = { kind: 'guest-script' as const, name: 'quiesce', script: 'true', timeoutMs: 1000 };
+const input = (change: Partial<PlanInput> = {}): PlanInput => ({
+  planId: 'plan-1',
+  at: AT,
+  template: { ref: { name: 'grow', version: 2 }, spec: templateFromOption(option, smallType.ref, small, large, { preMigration: [script] }), retired: false },
+  target: largeType,
+  vms: [vm()],
+  hosts: [host('h1'), host('h2')],
+  characterisations: new Map([['vm-1', found('vm-1')]]),
+  ...change,
+});
+const codes = (i: PlanInput): string[] => plan(i).moves.flatMap((m) => m.blockers.map((b) => b.code));
+
+describe('a plan', () => {
+  test('shows each step of each VM, and what it was made from', () => {
+    const made = plan(input());
+    expect(made.basis).toEqual({ template: { name: 'grow', version: 2 }, vmVersions: { 'vm-1': 3 }, hostGenerations: { h1: 1, h2: 1 } });
+    expect(made.moves[0]).toMatchObject({ fromHost: 'h1', toHost: 'h2', fromType: smallType.ref, toType: largeType.ref, blockers: [] });
+    expect(made.moves[0]!.steps.length).toBe(25);
+  });
+  test('every blocker at once', () => {
+    const moving = vm({ moveId: 'mov-9', type: { name: 'other', version: 1 } });
+    const template = { ...input().template, retired: true };
+    const away = host('h2', { state: 'draining', facts: facts('h2', { cpuModels: [] }) });
+    expect(codes(input({ vms: [moving], template, hosts: [host('h1'), away], characterisations: new Map() }))).toEqual([
+      'template.retired',
+      'plan.type_differs',
+      'vm.in_move',
+      ...Array(6).fill('option.capability_unknown'),
+      'plan.no_host',
+      'host.not_enabled',
+      'host.cpu_model_missing',
+    ]);
+  });
+  test('scripts need what runs them', () => {
+    expect(codes(input({ characterisations: new Map([['vm-1', found('vm-1', { 'run-script': 'absent' })]]) }))).toEqual(['option.capability_absent']);
+  });
+  test('what one VM takes the next no longer finds', () => {
+    const both = [vm(), vm({ vmId: 'vm-2' })];
+    const known = new Map(both.map((v) => [v.vmId, found(v.vmId)]));
+    const tight = host('h2', { free: { vcpu: 3, memoryMiB: 4096, diskMiB: 4096 } });
+    const made = plan(input({ vms: both, hosts: [host('h1'), tight], characterisations: known }));
+    expect(made.moves.map((m) => m.blockers.map((b) => b.code))).toEqual([[], ['plan.no_host', 'host.capacity_exceeded']]);
+    const roomy = plan(input({ vms: both, hosts: [host('h1'), tight, host('h3', { free: { vcpu: 2, memoryMiB: 2048, diskMiB: 2048 } })], characterisations: known }));
+    expect(roomy.moves.map((m) => m.toHost)).toEqual(['h2', 'h3']);
+  });
+  test('a morph stays, on a cordoned host too, and holds the difference', () => {
+    const template = { ...input().template, spec: { ...input().template.spec, migration: [] } };
+    const home = host('h1', { state: 'cordoned', free: { vcpu: 1, memoryMiB: 512, diskMiB: 256 } });
+    expect(plan(input({ template, hosts: [home] })).moves[0]).toMatchObject({ toHost: 'h1', blockers: [] });
+    expect(codes(input({ template, hosts: [{ ...home, free: { vcpu: 0, memoryMiB: 512, diskMiB: 256 } }] }))).toEqual(['host.capacity_exceeded']);
+  });
+  test('what changed since', () => {
+    const made = plan(input());
+    expect(outdated(made, new Map([['vm-1', { version: 3 }]]), { latest: 2, retired: false })).toEqual([]);
+    expect(outdated(made, new Map([['vm-1', { version: 4 }]]), { latest: 3, retired: false })).toEqual([
+      { what: 'vm-1', planned: 3, now: 4 },
+      { what: 'template grow', planned: 2, now: 3 },
+    ]);
+    expect(outdated(made, new Map(), { latest: 2, retired: true })).toEqual([
+      { what: 'vm-1', planned: 3, now: 'gone' },
+      { what: 'template grow', planned: 2, now: 'retired' },
+    ]);
+  });
+});
+
+describe('characterisation', () => {
+  const recorded = (c: ReturnType<typeof found>) => ({ type: events.vmCharacterised.type, data: { characterisation: c } }) as const;
+  test('is kept once, and never for another VM', () => {
+    const c = found('vm-1');
+    given(characterisationDecider).when({ vmId: 'vm-1', characterisation: c }).then([recorded(c)]);
+    given(characterisationDecider, [recorded(c)]).when({ vmId: 'vm-1', characterisation: c }).thenNothing();
+    given(characterisationDecider).when({ vmId: 'vm-2', characterisation: c }).thenRejected('characterisation.foreign_vm');
+  });
+  test('what an agent said nothing of is unknown', () => {
+    const c = fromAgent({ ...found('vm-1'), capabilities: [] });
+    expect(c.capabilities.map((x) => x.state)).toEqual(Array(8).fill('unknown'));
+  });
+  test('qemu-ga alone shows a part', () => {
+    const c = fromQemuGa('vm-1', [{ name: 'guest-set-vcpus', enabled: true }, { name: 'guest-exec', enabled: false }], AT);
+    const states = Object.fromEntries(c.capabilities.map((x) => [x.name, x.state]));
+    expect(states).toMatchObject({ 'cpu-hotplug': 'present', 'run-script': 'absent', 'filesystem-grow': 'unknown' });
+    const offered = options([vm()], [smallType, largeType], [host('h1'), host('h2')], new Map([['vm-1', c]])).options.map((o) => o.id);
+    expect(offered).toEqual(['small@1/move/pre-copy/expose']);
+  });
+});
+
+test('an options query: asked, answered once; a failure after the answer changes nothing', () => {
+  const queryId = 'qry-1';
+  const asked = { type: events.optionsQueried.type, data: { queryId, vmIds: ['vm-1'] } } satisfies OptionsQueryEvent;
+  const answer = options([vm()], [smallType], [host('h1'), host('h2')], new Map([['vm-1', failsafe('vm-1', AT)]]));
+  const answered = { type: events.optionsAnswered.type, data: { queryId, ...answer } } satisfies OptionsQueryEvent;
+  given(optionsQueryDecider).when({ kind: 'ask', queryId, vmIds: ['vm-1'] }).then([asked]);
+  given(optionsQueryDecider, [asked]).when({ kind: 'answer', queryId, answer }).then([answered]);
+  given(optionsQueryDecider, [asked, answered]).when({ kind: 'answer', queryId, answer }).thenNothing();
+  given(optionsQueryDecider, [asked, answered]).when({ kind: 'fail', queryId, cause: { code: 'x.y', message: 'z' } }).thenNothing();
+  given(optionsQueryDecider).when({ kind: 'answer', queryId, answer }).thenRejected('options_query.unknown');
+});
+
+test('what was hidden comes out of the same option as a template of plugs', () => {
+  const t = { ...topology(small), nics: topology(small).nics.slice(0, 1) };
+  const hidden = vm({ type: largeType.ref, spec: large, topology: t, topologyHash: topologyHash(t) });
+  const spec = templateFromOption({ ...option, move: false }, largeType.ref, presented(hidden), large);
+  expect(spec.hotPlug.map((s) => s.kind)).toEqual(['plug-cpus', 'plug-memory', 'grow-disk']);
+  expect(spec.hotUnplug).toEqual([]);
+});
