@@ -1,0 +1,72 @@
+import { expect, test } from '@jest/globals';
+import { allTasks, topologyHash, type TaskContract, type Topology } from '@chrysalis/contracts';
+import { expectEveryStepFails } from '@chrysalis/testing';
+import { deleteVm, provisionVm } from './workflows.ts';
+
+const spec = {
+  vcpus: { now: 1, max: 2 },
+  memoryMiB: { now: 512, max: 1024 },
+  disks: [{ id: 'data', sizeMiB: 128 }],
+  nics: [{ id: 'front', network: 'front' }],
+  cpuModel: 'Westmere',
+  requiredTraits: [],
+};
+const params = {
+  vmId: 'vm-1',
+  uuid: '0199c0de-0000-7000-8000-0000000000ff',
+  tenant: 'main',
+  spec,
+  amounts: { vcpu: 1, memoryMiB: 512, diskMiB: 128 },
+  image: { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' },
+  nics: [{ id: 'front', mac: '52:54:00:00:10:01', network: 'front' }],
+  networks: ['front'],
+  pool: 'shared',
+};
+const topology: Topology = {
+  uuid: params.uuid,
+  machine: 'pc-q35-7.2',
+  cpuModel: 'Westmere',
+  vcpus: { boot: 1, max: 2, plugged: [] },
+  memory: { bootMiB: 512, slots: 4, maxMiB: 1024, dimms: [] },
+  rootPorts: 8,
+  disks: [],
+  nics: [],
+  serialPorts: [],
+  image: params.image,
+};
+/** An executor takes only what its contract says, and gives what it says: a wrong reference in a definition throws here. */
+const kind = (contract: TaskContract, output: Record<string, unknown> = {}): [string, (input: unknown) => Record<string, unknown>] => [
+  contract.kind,
+  (input) => {
+    contract.input.parse(input);
+    return contract.output.parse(output) as Record<string, unknown>;
+  },
+];
+const executors = Object.fromEntries([
+  kind(allTasks.place, { hostId: 'h1', address: '192.0.2.1:1', generation: 2 }),
+  kind(allTasks.release),
+  kind(allTasks.recordPlacement, { epoch: 1 }),
+  kind(allTasks.failProvisioning),
+  kind(allTasks.bootVm, { topology, topologyHash: topologyHash(topology), bootedAt: '2026-01-01T00:00:00Z' }),
+  kind(allTasks.destroyVm),
+  kind(allTasks.recordBoot),
+  kind(allTasks.recordDeleted),
+]);
+
+test.each([true, false])('provisioning through every failure there is a name for (pinned: %s)', (pinned) => {
+  const report = expectEveryStepFails({
+    definition: provisionVm({ pinned }),
+    params: pinned ? { ...params, host: 'h1' } : params,
+    executors,
+  });
+  expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));
+});
+
+test.each([true, false])('deletion through every failure there is a name for (on a host: %s)', (onHost) => {
+  const report = expectEveryStepFails({
+    definition: deleteVm({ onHost }),
+    params: onHost ? { vmId: 'vm-1', hostId: 'h1', epoch: 1 } : { vmId: 'vm-1' },
+    executors,
+  });
+  expect(report.scenarios).toBeGreaterThan(10);
+});
