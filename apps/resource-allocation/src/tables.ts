@@ -42,7 +42,7 @@ export const tables: readonly string[] = [
   create table if not exists \${schema}.released (
     consumer text not null,
     workflow text not null,
-    token integer not null,
+    token bigint not null,
     primary key (consumer, workflow)
   );`,
   // One statement may change several rows of a host (a swap in place): the sum of its changes counts, hence transition tables.
