@@ -44,7 +44,10 @@ export class QmpClient {
   }
 
   /** Connects, trying again while the socket is not there yet, reads the greeting and leaves negotiation mode. */
-  static async connect(path: string, { timeoutMs = 10_000, alive = (): boolean => true }: { timeoutMs?: number; alive?: () => boolean } = {}): Promise<QmpClient> {
+  static async connect(
+    path: string,
+    { timeoutMs = 10_000, alive = (): boolean => true }: { timeoutMs?: number; alive?: () => boolean } = {},
+  ): Promise<QmpClient> {
     const until = performance.now() + timeoutMs;
     for (;;) {
       const client = await QmpClient.open(path).catch((error: NodeJS.ErrnoException) => error);
@@ -72,8 +75,10 @@ export class QmpClient {
     const late = sleep(timeoutMs, undefined, { ref: false }).then(() => undefined);
     const got = await Promise.race([greeting, this.closed.then(() => undefined), late]);
     if (!got) {
+      const silent = new HypervisorError('hypervisor.qmp_timeout', 'QEMU did not greet: is another client on this monitor?');
+      const failure = this.failure ?? silent;
       this.close();
-      throw this.failure ?? new HypervisorError('hypervisor.qmp_timeout', 'QEMU did not greet: is another client on this monitor?');
+      throw failure;
     }
     this.greeting = got;
     await this.execute('qmp_capabilities', {}, timeoutMs);

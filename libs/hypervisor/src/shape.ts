@@ -90,7 +90,9 @@ export const assertRoom = (t: Topology, d: Device): void => {
 const assertCore = (t: Topology, coreId: number): void => {
   const taken = coreId < t.vcpus.boot || t.vcpus.plugged.some((c) => c.coreId === coreId);
   if (taken || coreId >= t.vcpus.max || vcpusOf(t) >= t.vcpus.max)
-    throw new HypervisorError('hypervisor.no_free_cpu', `Core ${coreId} is taken, or beyond the ${t.vcpus.max} this VM can have`, { coreId });
+    throw new HypervisorError('hypervisor.no_free_cpu', `Core ${coreId} is taken, or beyond the ${t.vcpus.max} this VM can have`, {
+      coreId,
+    });
 };
 
 const assertDimm = (t: Topology, id: string, sizeMiB: number): void => {

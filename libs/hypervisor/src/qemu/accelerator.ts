@@ -31,7 +31,19 @@ const runs = (argv: string[], timeoutMs: number, wanted: (code: number | null, o
 const kvmWorks = async (qemu: string, kernel: string | undefined): Promise<boolean> => {
   if (!existsSync('/dev/kvm')) return false;
   const dir = await mkdtemp(join(tmpdir(), 'chy-probe-'));
-  const common = [qemu, '-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'pc-q35-7.2', '-accel', 'kvm', '-cpu', 'qemu64,enforce'];
+  const common = [
+    qemu,
+    '-nodefaults',
+    '-no-user-config',
+    '-display',
+    'none',
+    '-machine',
+    'pc-q35-7.2',
+    '-accel',
+    'kvm',
+    '-cpu',
+    'qemu64,enforce',
+  ];
   try {
     const bios = join(dir, 'probe.rom');
     await writeFile(bios, rom());

@@ -20,7 +20,12 @@ const GiB = 1024 * MiB;
 const ADDRESSABLE_MIB = 1024 * 1024;
 
 export const cpuTypeName = (model: string): string => `${model}-x86_64-cpu`;
-export const cpuProperties = (coreId: number): Record<string, number> => ({ 'socket-id': 0, 'die-id': 0, 'core-id': coreId, 'thread-id': 0 });
+export const cpuProperties = (coreId: number): Record<string, number> => ({
+  'socket-id': 0,
+  'die-id': 0,
+  'core-id': coreId,
+  'thread-id': 0,
+});
 
 /** Each slot has its own stretch of addresses, wide enough for the largest DIMM there can be. */
 const slotMiB = ({ memory }: Topology): number => Math.max(2, Math.ceil((memory.maxMiB - memory.bootMiB) / 2) * 2);
@@ -163,12 +168,7 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
       const nodes = blockNodes(d, host.volumePath(d.pool, d.volume));
       return [...nodes.flatMap((n) => ['-blockdev', json(n)]), '-device', json(diskDevice(d))];
     }),
-    t.nics.flatMap((n) => [
-      '-netdev',
-      json({ ...host.netdev(n.network, n.id), id: `net-${n.id}` }),
-      '-device',
-      json(nicDevice(n)),
-    ]),
+    t.nics.flatMap((n) => ['-netdev', json({ ...host.netdev(n.network, n.id), id: `net-${n.id}` }), '-device', json(nicDevice(n))]),
     t.memory.dimms.flatMap((d) => ['-object', json(dimmBackend(d.id, d.sizeMiB)), '-device', json(dimmDevice(t, d.id))]),
     t.vcpus.plugged.flatMap((c) => ['-device', json(cpuDevice(t, c.id, c.coreId))]),
     incoming ? ['-incoming', 'defer'] : [],

@@ -32,8 +32,6 @@ export type QemuConfig = {
   readonly resolveImage: (image: Image) => Promise<BootImage>;
   readonly accelerator?: 'kvm' | 'tcg';
   readonly qemu?: string;
-  /** New volumes come with a file system labelled with the disk's id, where mkfs.ext4 is at hand; else blank. */
-  readonly fileSystem?: 'ext4' | 'none';
 };
 
 /** Real VMs: one QEMU process each, which outlives this process. */
@@ -48,7 +46,7 @@ export class QemuDriver implements port.HypervisorDriver {
   constructor(config: QemuConfig) {
     this.config = config;
     this.qemu = config.qemu ?? 'qemu-system-x86_64';
-    this.volumes = new Volumes(config.pools, this.qemu, config.fileSystem ?? 'ext4');
+    this.volumes = new Volumes(config.pools, this.qemu);
     this.networks = new Networks(config.networks);
     this.fleet = new Fleet(config.stateDir, { volumes: this.volumes, networks: this.networks });
   }
@@ -103,7 +101,10 @@ export class QemuDriver implements port.HypervisorDriver {
     return vm.exclusive(() => vm.verified(vm.topology));
   }
 
-  private async how(topology: Topology, incoming: boolean): Promise<{ qemu: string; accelerator: 'kvm' | 'tcg'; image: BootImage; incoming: boolean }> {
+  private async how(
+    topology: Topology,
+    incoming: boolean,
+  ): Promise<{ qemu: string; accelerator: 'kvm' | 'tcg'; image: BootImage; incoming: boolean }> {
     const { accelerator, cpuModels, cpuBlockers } = await this.facts();
     assertMigratableCpu(topology.cpuModel);
     assertVersionedMachine(topology.machine);
@@ -149,7 +150,11 @@ export class QemuDriver implements port.HypervisorDriver {
     const vm = this.fleet.get(vmId);
     const { cpuHotUnplug } = await this.facts();
     if (device.kind === 'cpu' && !cpuHotUnplug)
-      throw new HypervisorError('hypervisor.unplug_unsafe', 'QEMU under TCG does not survive the unplug of a CPU; offline it in the guest', device);
+      throw new HypervisorError(
+        'hypervisor.unplug_unsafe',
+        'QEMU under TCG does not survive the unplug of a CPU; offline it in the guest',
+        device,
+      );
     return vm.exclusive(() => hotplug.unplug(vm, device, deadlineMs));
   }
   async resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<port.Shaped> {
@@ -180,7 +185,10 @@ export class QemuDriver implements port.HypervisorDriver {
   prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
     return this.fleet.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
-        throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', { said: hash, is: topologyHash(topology) });
+        throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
+          said: hash,
+          is: topologyHash(topology),
+        });
       const existing = this.fleet.find(vmId);
       if (existing) return this.prepareAgain(existing, hash);
       let migrationAddress = '';
@@ -195,7 +203,10 @@ export class QemuDriver implements port.HypervisorDriver {
   private prepareAgain(vm: Vm, hash: string): { migrationAddress: string } {
     const { role, migrationAddress, topologyHash: recorded } = vm.record;
     if (role === 'incoming' && recorded === hash && migrationAddress && vm.alive) return { migrationAddress };
-    throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, { role, topologyHash: recorded });
+    throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, {
+      role,
+      topologyHash: recorded,
+    });
   }
 
   async migrate(vmId: string, request: port.MigrateRequest): Promise<port.MigrateOutcome> {
@@ -227,7 +238,8 @@ export class QemuDriver implements port.HypervisorDriver {
       const { role, resumedAtUs: before } = vm.record;
       if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
       if (role !== 'incoming') throw new HypervisorError('hypervisor.not_ready', `${vmId} was not prepared as a target here`, { role });
-      await awaitIncoming(vm.qmp, 5_000);
+      // The target has loaded the stream before the source says `completed`: a second is generous.
+      await awaitIncoming(vm.qmp, 1_000);
       const resumedAtUs = await continueVm(vm.qmp);
       // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
       const announce = { initial: 50, max: 550, rounds: 5, step: 100 };
@@ -242,7 +254,10 @@ export class QemuDriver implements port.HypervisorDriver {
     return vm.exclusive(async () => {
       const { status } = await vm.qmp.execute<{ status: string }>('query-status');
       if (vm.record.role !== 'runner' || !['postmigrate', 'paused'].includes(status))
-        throw new HypervisorError('hypervisor.not_ready', `${vmId} was not given away: it is ${status}`, { state: status, role: vm.record.role });
+        throw new HypervisorError('hypervisor.not_ready', `${vmId} was not given away: it is ${status}`, {
+          state: status,
+          role: vm.record.role,
+        });
       const resumedAtUs = await continueVm(vm.qmp);
       await vm.save({ givenAway: false });
       return { resumedAtUs };

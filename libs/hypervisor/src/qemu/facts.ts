@@ -16,12 +16,20 @@ export const readFacts = (qemu: string, accelerator: 'kvm' | 'tcg'): Promise<Qem
   withToolQemu(qemu, accelerator, async (qmp) => {
     const definitions = await qmp.execute<CpuDefinition[]>('query-cpu-definitions');
     const machines = await qmp.execute<Machine[]>('query-machines');
-    const safe = definitions.filter((d) => d['migration-safe'] === true && d.name !== 'base' && /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(d.name));
+    const safe = definitions.filter(
+      (d) => d['migration-safe'] === true && d.name !== 'base' && /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(d.name),
+    );
     const blockers = (d: CpuDefinition): string[] => d['unavailable-features'] ?? [];
     return {
       version: qmp.greeting.qemu,
-      cpuModels: safe.filter((d) => blockers(d).length === 0).map((d) => d.name).sort(),
+      cpuModels: safe
+        .filter((d) => blockers(d).length === 0)
+        .map((d) => d.name)
+        .sort(),
       cpuBlockers: Object.fromEntries(safe.filter((d) => blockers(d).length > 0).map((d) => [d.name, blockers(d)])),
-      machineTypes: machines.map((m) => m.name).filter((name) => /^pc-q35-[0-9.]+$/.test(name)).sort(),
+      machineTypes: machines
+        .map((m) => m.name)
+        .filter((name) => /^pc-q35-[0-9.]+$/.test(name))
+        .sort(),
     };
   });

@@ -55,12 +55,14 @@ export const followLateUnplugs = (vm: Vm): void => {
   vm.qmp.on((event) => {
     const device = parseQdev(deletedQdev(event) ?? '');
     if (!device) return;
-    void vm.mutex.run(async () => {
-      const known = device.kind === 'port' ? vm.topology.serialPorts.some((p) => p.id === device.id) : assertUnplug(vm.topology, device);
-      if (known && vm.connected) await forget(vm, device);
-    }).catch((error: unknown) => {
-      // The next `topology` or `plug` compares again and says what is wrong.
-      if (!(error instanceof HypervisorError)) throw error;
-    });
+    void vm.mutex
+      .run(async () => {
+        const known = device.kind === 'port' ? vm.topology.serialPorts.some((p) => p.id === device.id) : assertUnplug(vm.topology, device);
+        if (known && vm.connected) await forget(vm, device);
+      })
+      .catch((error: unknown) => {
+        // The next `topology` or `plug` compares again and says what is wrong.
+        if (!(error instanceof HypervisorError)) throw error;
+      });
   });
 };

@@ -59,9 +59,10 @@ const startFailure = (words: string, error: HypervisorError): HypervisorError =>
 export const tearDown = async (vm: Vm): Promise<void> => {
   const ended = await vm.end();
   if (!ended)
-    throw new HypervisorError('hypervisor.not_ready', `QEMU ${vm.record.process?.pid} of ${vm.vmId} does not end`, { process: vm.record.process });
+    throw new HypervisorError('hypervisor.not_ready', `QEMU ${vm.record.process?.pid} of ${vm.vmId} does not end`, {
+      process: vm.record.process,
+    });
   vm.detach();
   for (const nic of (vm.topology as Topology | undefined)?.nics ?? []) await vm.parts.networks.detach(vm.vmId, nic.id);
   await vm.files.remove();
 };
-

@@ -65,8 +65,7 @@ export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateO
     watch.begin();
     const event = await end.promise;
     watch.stop();
-    if (status(event) === 'completed')
-      return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
+    if (status(event) === 'completed') return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
     return { outcome: 'failed', cause: await cause(qmp, status(event), watch.reason), running: await runsAgain(qmp, before.running) };
   } finally {
     watch.stop();
@@ -107,7 +106,8 @@ const runsAgain = async (qmp: QmpClient, wasRunning: boolean): Promise<boolean> 
   for (let i = 0; ; i++) {
     const { running, status: state } = await qmp.execute<{ running: boolean; status: string }>('query-status');
     if (running) return true;
-    if (performance.now() > until) throw new HypervisorError('hypervisor.not_ready', `The source stays ${state} after a failed migration`, { state });
+    if (performance.now() > until)
+      throw new HypervisorError('hypervisor.not_ready', `The source stays ${state} after a failed migration`, { state });
     if (i >= 10) await qmp.execute('cont').catch(() => undefined);
     await sleep(10);
   }
@@ -200,7 +200,8 @@ export const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise
       throw error;
     });
     const after = await qmp.execute<{ status: string }>('query-status');
-    if (after.status !== 'paused') throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
+    if (after.status !== 'paused')
+      throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
   } finally {
     arrived.cancel();
   }

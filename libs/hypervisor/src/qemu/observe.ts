@@ -70,7 +70,9 @@ export const observe = async (qmp: QmpClient, recorded: Topology, volumes: (pool
   const hotplugged = present.filter((c) => c['qom-path']!.startsWith('/machine/peripheral/cpu-'));
   const misplaced = dimms.filter((d) => d.data.id && d.data.addr !== dimmAddress(recorded, d.data.id.slice(5)));
   if (misplaced.length > 0)
-    throw new HypervisorError('hypervisor.topology_mismatch', 'A DIMM is not at its slot\'s address', { dimms: misplaced.map((d) => d.data) });
+    throw new HypervisorError('hypervisor.topology_mismatch', "A DIMM is not at its slot's address", {
+      dimms: misplaced.map((d) => d.data),
+    });
 
   return {
     uuid: uuid.UUID,
@@ -106,10 +108,13 @@ export const differences = (expected: unknown, actual: unknown, path = ''): stri
   return expected === actual ? [] : [`${path}: ${JSON.stringify(expected)} is ${JSON.stringify(actual)}`];
 };
 const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v);
-const byId = (list: unknown[]): Record<string, unknown> => Object.fromEntries(list.map((x, i) => [String((x as { id?: string }).id ?? i), x]));
+const byId = (list: unknown[]): Record<string, unknown> =>
+  Object.fromEntries(list.map((x, i) => [String((x as { id?: string }).id ?? i), x]));
 
 export const assertObserved = (expected: Topology, actual: Topology): void => {
   if (topologyHash(expected) === topologyHash(actual)) return;
   const found = differences(expected, actual);
-  throw new HypervisorError('hypervisor.topology_mismatch', `The hardware is not what was recorded: ${found.join('; ')}`, { differences: found });
+  throw new HypervisorError('hypervisor.topology_mismatch', `The hardware is not what was recorded: ${found.join('; ')}`, {
+    differences: found,
+  });
 };

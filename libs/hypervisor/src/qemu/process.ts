@@ -35,7 +35,12 @@ export const spawnDetached = (argv: readonly string[], wordsPath: string): Promi
     const child = spawn(argv[0]!, argv.slice(1), { detached: true, stdio: ['ignore', words, words], cwd: '/' });
     closeSync(words);
     child.once('error', (error) =>
-      reject(new HypervisorError('hypervisor.qemu_missing', `${argv[0]} does not start: ${error.message}. Debian: apt-get install qemu-system-x86`)),
+      reject(
+        new HypervisorError(
+          'hypervisor.qemu_missing',
+          `${argv[0]} does not start: ${error.message}. Debian: apt-get install qemu-system-x86`,
+        ),
+      ),
     );
     child.once('spawn', () => {
       child.unref();

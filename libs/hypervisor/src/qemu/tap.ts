@@ -9,7 +9,8 @@ export type Network = { readonly kind: 'bridge'; readonly bridge: string } | { r
 
 const run = promisify(execFile);
 /** Interface names have at most 15 characters. The same NIC has the same name always: making it twice makes one. */
-export const tapName = (vmId: string, nic: string): string => `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
+export const tapName = (vmId: string, nic: string): string =>
+  `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
 
 export class Networks {
   private readonly networks: Readonly<Record<string, Network>>;
@@ -24,7 +25,8 @@ export class Networks {
 
   find(name: string): Network {
     const network = this.networks[name];
-    if (!network) throw new HypervisorError('hypervisor.network_unknown', `No network ${name} on this host`, { network: name, networks: this.names });
+    if (!network)
+      throw new HypervisorError('hypervisor.network_unknown', `No network ${name} on this host`, { network: name, networks: this.names });
     return network;
   }
 
@@ -44,7 +46,10 @@ export class Networks {
       await run('ip', ['link', 'set', 'dev', tap, 'master', found.bridge, 'up']);
     } catch (error) {
       await this.detach(vmId, nic);
-      throw new HypervisorError('hypervisor.network_unknown', `No tap on bridge ${found.bridge}: ${String(error)}`, { network, bridge: found.bridge });
+      throw new HypervisorError('hypervisor.network_unknown', `No tap on bridge ${found.bridge}: ${String(error)}`, {
+        network,
+        bridge: found.bridge,
+      });
     }
   }
 

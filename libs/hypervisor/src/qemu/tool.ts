@@ -13,7 +13,9 @@ export const withToolQemu = async <T>(qemu: string, accelerator: 'kvm' | 'tcg', 
   const id = await spawnDetached([qemu, ...argv, '-qmp', `unix:${socket},server=on,wait=off`], join(dir, 'words'));
   try {
     const qmp = await QmpClient.connect(socket, { alive: () => isAlive(id) }).catch(async (error: Error) => {
-      throw new HypervisorError('hypervisor.qemu_exited', `QEMU does not start: ${error.message}`, { lastWords: await lastWords(join(dir, 'words')) });
+      throw new HypervisorError('hypervisor.qemu_exited', `QEMU does not start: ${error.message}`, {
+        lastWords: await lastWords(join(dir, 'words')),
+      });
     });
     try {
       return await work(qmp);

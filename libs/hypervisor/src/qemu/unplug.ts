@@ -47,7 +47,10 @@ export const requestUnplug = async (vm: Vm, qdev: string, deadlineMs: number): P
       absent = await isGone(vm, qdev);
       if (absent && wasAbsent) return;
       if (performance.now() > until && !absent)
-        throw new HypervisorError('hypervisor.unplug_timeout', `The guest did not let go of ${qdev} in ${deadlineMs} ms`, { device: qdev, deadlineMs });
+        throw new HypervisorError('hypervisor.unplug_timeout', `The guest did not let go of ${qdev} in ${deadlineMs} ms`, {
+          device: qdev,
+          deadlineMs,
+        });
     }
   } finally {
     signs.stop();

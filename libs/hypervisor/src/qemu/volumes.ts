@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
@@ -13,19 +11,14 @@ export type Pool = { readonly directory: string; readonly shared: boolean };
 type Disk = Pick<Topology['disks'][number], 'id' | 'pool' | 'volume' | 'format' | 'sizeMiB' | 'readOnly'>;
 
 const MiB = 1024 * 1024;
-const run = promisify(execFile);
-/** Debian keeps it where users without privilege don't look. */
-const MKFS = ['/usr/sbin/mkfs.ext4', '/sbin/mkfs.ext4'].find((path) => existsSync(path));
 
 export class Volumes {
   private readonly pools: Readonly<Record<string, Pool>>;
   private readonly qemu: string;
-  private readonly fileSystem: 'ext4' | 'none';
 
-  constructor(pools: Readonly<Record<string, Pool>>, qemu: string, fileSystem: 'ext4' | 'none') {
+  constructor(pools: Readonly<Record<string, Pool>>, qemu: string) {
     this.pools = pools;
     this.qemu = qemu;
-    this.fileSystem = fileSystem;
   }
 
   get names(): string[] {
@@ -44,7 +37,9 @@ export class Volumes {
   assertThere(disk: Disk): void {
     const path = this.path(disk.pool, disk.volume);
     if (!existsSync(path))
-      throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool} of this host`, { disk: disk.id });
+      throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool} of this host`, {
+        disk: disk.id,
+      });
   }
 
   /** True when it was made now. A volume that is there keeps its content: a disk that is plugged again has its data. */
@@ -64,7 +59,6 @@ export class Volumes {
       throw new HypervisorError('hypervisor.volume_failed', `Volume ${disk.volume} could not be made: ${String(error)}`, { disk: disk.id });
     } finally {
       await rm(temporary, { force: true });
-      await rm(`${temporary}.raw`, { force: true });
     }
   }
 
@@ -72,28 +66,20 @@ export class Volumes {
     await rm(this.path(pool, volume), { force: true });
   }
 
+  /** Blank: the guest makes its file systems, with room to grow. */
   private async make(disk: Disk, path: string): Promise<void> {
-    const raw = disk.format === 'raw' ? path : `${path}.raw`;
-    const file = await open(raw, 'w', 0o600);
-    await file.truncate(disk.sizeMiB * MiB);
-    await file.close();
-    const formatted = this.fileSystem === 'ext4' && MKFS !== undefined;
-    if (formatted) await run(MKFS, ['-q', '-F', '-L', disk.id.slice(0, 16), raw]);
-    if (disk.format === 'qcow2') await withToolQemu(this.qemu, 'tcg', (qmp) => toQcow2(qmp, raw, path, disk.sizeMiB * MiB, formatted));
+    const size = disk.sizeMiB * MiB;
+    if (disk.format === 'qcow2') return withToolQemu(this.qemu, 'tcg', (qmp) => makeQcow2(qmp, path, size));
+    const file = await open(path, 'w', 0o600);
+    await file.truncate(size).finally(() => file.close());
   }
 }
 
-/** There may be no qemu-img on a host: QEMU itself makes the image and copies what is not zero. */
-const toQcow2 = async (qmp: QmpClient, raw: string, path: string, size: number, copy: boolean): Promise<void> => {
+/** There may be no qemu-img on a host: QEMU itself makes the image. */
+const makeQcow2 = async (qmp: QmpClient, path: string, size: number): Promise<void> => {
   await job(qmp, 'blockdev-create', { 'job-id': 'file', options: { driver: 'file', filename: path, size: 0 } });
-  await qmp.execute('blockdev-add', { driver: 'file', 'node-name': 'target-file', filename: path });
-  const options = { driver: 'qcow2', file: 'target-file', size, 'lazy-refcounts': false };
-  await job(qmp, 'blockdev-create', { 'job-id': 'qcow2', options });
-  if (!copy) return;
-  await qmp.execute('blockdev-add', { driver: 'qcow2', 'node-name': 'target', file: 'target-file' });
-  await qmp.execute('blockdev-add', { driver: 'raw', 'node-name': 'source', file: { driver: 'file', filename: raw } });
-  await job(qmp, 'blockdev-backup', { 'job-id': 'copy', device: 'source', target: 'target', sync: 'full', 'auto-dismiss': false });
-  await qmp.execute('blockdev-del', { 'node-name': 'target' });
+  await qmp.execute('blockdev-add', { driver: 'file', 'node-name': 'file', filename: path });
+  await job(qmp, 'blockdev-create', { 'job-id': 'qcow2', options: { driver: 'qcow2', file: 'file', size } });
 };
 
 const job = async (qmp: QmpClient, command: string, args: { 'job-id': string } & Record<string, unknown>): Promise<void> => {

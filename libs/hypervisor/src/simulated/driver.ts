@@ -121,16 +121,21 @@ export class SimulatedDriver implements port.HypervisorDriver {
     shape.assertMigratableCpu(t.cpuModel);
     shape.assertVersionedMachine(t.machine);
     if (!facts.cpuModels.includes(t.cpuModel))
-      throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${t.cpuModel}`, { missing: 'unknown model' });
-    if (!facts.machineTypes.includes(t.machine)) throw new HypervisorError('hypervisor.machine_unsupported', `No machine ${t.machine} here`);
+      throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${t.cpuModel}`, {
+        missing: 'unknown model',
+      });
+    if (!facts.machineTypes.includes(t.machine))
+      throw new HypervisorError('hypervisor.machine_unsupported', `No machine ${t.machine} here`);
     for (const d of t.disks) this.assertPool(d.pool);
     for (const n of t.nics) this.assertNetwork(n.network);
   }
   private assertPool(pool: string): void {
-    if (!(this.config.pools ?? ['shared', 'packages']).includes(pool)) throw new HypervisorError('hypervisor.pool_unknown', `No storage pool ${pool} on this host`, { pool });
+    if (!(this.config.pools ?? ['shared', 'packages']).includes(pool))
+      throw new HypervisorError('hypervisor.pool_unknown', `No storage pool ${pool} on this host`, { pool });
   }
   private assertNetwork(network: string): void {
-    if (!(this.config.networks ?? ['lan']).includes(network)) throw new HypervisorError('hypervisor.network_unknown', `No network ${network} on this host`, { network });
+    if (!(this.config.networks ?? ['lan']).includes(network))
+      throw new HypervisorError('hypervisor.network_unknown', `No network ${network} on this host`, { network });
   }
 
   async adopt(): Promise<port.VmStatus[]> {
@@ -149,7 +154,16 @@ export class SimulatedDriver implements port.HypervisorDriver {
     const { role, state, topology, topologyHash: hash } = this.get(vmId);
     await this.pass('status', vmId);
     const running = state === 'running';
-    return { vmId, role, state, running, migrating: this.migrating.has(vmId), topology, topologyHash: hash, ...(state === 'gone' ? { lastWords: '' } : {}) };
+    return {
+      vmId,
+      role,
+      state,
+      running,
+      migrating: this.migrating.has(vmId),
+      topology,
+      topologyHash: hash,
+      ...(state === 'gone' ? { lastWords: '' } : {}),
+    };
   }
 
   async topology(vmId: string): Promise<port.Shaped> {
@@ -171,7 +185,8 @@ export class SimulatedDriver implements port.HypervisorDriver {
     this.assertPool(disk.pool);
     const key = `${disk.pool}/${disk.volume}`;
     if (this.world.volumes.has(key)) return;
-    if (disk.readOnly && disk.pool !== 'packages') throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool}`, { disk: disk.id });
+    if (disk.readOnly && disk.pool !== 'packages')
+      throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool}`, { disk: disk.id });
     this.world.volumes.set(key, disk.sizeMiB);
   }
 
@@ -180,23 +195,33 @@ export class SimulatedDriver implements port.HypervisorDriver {
       if (!shape.assertUnplug(vm.topology, device)) return vm.topology;
       await this.askGuest(vm, device, deadlineMs);
       const after = unplugged(vm.topology, device);
-      if (vm.guest && device.kind === 'cpu') vm.guest.onlineCpus = Math.min(vm.guest.onlineCpus, after.vcpus.boot + after.vcpus.plugged.length);
+      if (vm.guest && device.kind === 'cpu')
+        vm.guest.onlineCpus = Math.min(vm.guest.onlineCpus, after.vcpus.boot + after.vcpus.plugged.length);
       if (vm.guest && device.kind === 'memory')
-        vm.guest.onlineMiB = Math.min(vm.guest.onlineMiB, after.memory.dimms.reduce((sum, d) => sum + d.sizeMiB, after.memory.bootMiB));
+        vm.guest.onlineMiB = Math.min(
+          vm.guest.onlineMiB,
+          after.memory.dimms.reduce((sum, d) => sum + d.sizeMiB, after.memory.bootMiB),
+        );
       return after;
     });
   }
 
   private async askGuest(vm: SimulatedVm, device: port.DeviceRef, deadlineMs: number): Promise<void> {
     const name = `${device.kind} ${device.id}`;
-    if (vm.guest?.unplug === 'refuses') throw new HypervisorError('hypervisor.unplug_refused', `The guest refused to let go of ${name}`, { device });
+    if (vm.guest?.unplug === 'refuses')
+      throw new HypervisorError('hypervisor.unplug_refused', `The guest refused to let go of ${name}`, { device });
     await this.world.clock.sleep(vm.guest?.unplug === 'silent' ? deadlineMs : (this.config.plugMs ?? 1));
     if (vm.guest?.unplug === 'silent')
-      throw new HypervisorError('hypervisor.unplug_timeout', `The guest did not let go of ${name} in ${deadlineMs} ms`, { device, deadlineMs });
+      throw new HypervisorError('hypervisor.unplug_timeout', `The guest did not let go of ${name} in ${deadlineMs} ms`, {
+        device,
+        deadlineMs,
+      });
   }
 
   async resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<port.Shaped> {
-    return this.exclusive(vmId, 'resize-disk', async (vm) => (shape.assertResize(vm.topology, disk, sizeMiB) ? resized(vm.topology, disk, sizeMiB) : vm.topology));
+    return this.exclusive(vmId, 'resize-disk', async (vm) =>
+      shape.assertResize(vm.topology, disk, sizeMiB) ? resized(vm.topology, disk, sizeMiB) : vm.topology,
+    );
   }
   async plugSerialPort(vmId: string, serialPort: port.SerialPortSpec): Promise<port.Shaped> {
     return this.exclusive(vmId, 'serial-port', async ({ topology: t }) =>
@@ -204,7 +229,10 @@ export class SimulatedDriver implements port.HypervisorDriver {
     );
   }
   async unplugSerialPort(vmId: string, id: string): Promise<port.Shaped> {
-    return this.exclusive(vmId, 'serial-port', async ({ topology: t }) => ({ ...t, serialPorts: t.serialPorts.filter((p) => p.id !== id) }));
+    return this.exclusive(vmId, 'serial-port', async ({ topology: t }) => ({
+      ...t,
+      serialPorts: t.serialPorts.filter((p) => p.id !== id),
+    }));
   }
   /** Nothing ever comes out: a simulated guest is asked through `simulatedGuest`. */
   async openSerialPort(vmId: string, id: string): Promise<Duplex> {
@@ -215,7 +243,10 @@ export class SimulatedDriver implements port.HypervisorDriver {
   prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
     return this.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
-        throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', { said: hash, is: topologyHash(topology) });
+        throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
+          said: hash,
+          is: topologyHash(topology),
+        });
       const existing = this.find(vmId);
       if (existing) return this.prepareAgain(existing, hash);
       await this.assertHost(topology);
@@ -228,7 +259,10 @@ export class SimulatedDriver implements port.HypervisorDriver {
 
   private prepareAgain(vm: SimulatedVm, hash: string): { migrationAddress: string } {
     if (vm.role === 'incoming' && vm.topologyHash === hash && vm.migrationAddress) return { migrationAddress: vm.migrationAddress };
-    throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, { role: vm.role, topologyHash: vm.topologyHash });
+    throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, {
+      role: vm.role,
+      topologyHash: vm.topologyHash,
+    });
   }
 
   private async open(vm: SimulatedVm): Promise<void> {
@@ -242,7 +276,10 @@ export class SimulatedDriver implements port.HypervisorDriver {
     const vm = this.get(vmId);
     await this.pass('migrate-load', vmId);
     if (stream.vmId !== vmId || stream.topologyHash !== vm.topologyHash || vm.state !== 'inmigrate')
-      throw new HypervisorError('hypervisor.topology_mismatch', 'The stream is of another machine', { expected: vm.topologyHash, came: stream.topologyHash });
+      throw new HypervisorError('hypervisor.topology_mismatch', 'The stream is of another machine', {
+        expected: vm.topologyHash,
+        came: stream.topologyHash,
+      });
     this.shut(vmId);
     this.keep({ ...vm, guest: stream.guest, state: 'paused' });
   }
@@ -279,7 +316,8 @@ export class SimulatedDriver implements port.HypervisorDriver {
       if (cancelled()) throw new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
       await link.reachable(request.address);
       await this.pass('migrate', vm.vmId);
-      const sent = await preCopy(vm, request, this.world.bandwidthMiBps, clock, cancelled);
+      const alive = (): Promise<void> => link.reachable(request.address);
+      const sent = await preCopy(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive });
       const stoppedAtUs = clock.now() * 1000;
       this.change(vm.vmId, { state: 'paused' });
       await clock.sleep(sent.lastPassMs);
@@ -311,7 +349,8 @@ export class SimulatedDriver implements port.HypervisorDriver {
     return this.gate(vmId, async () => {
       const vm = this.alive(vmId);
       if (vm.role === 'runner' && vm.resumedAtUs !== undefined) return { resumedAtUs: vm.resumedAtUs };
-      if (vm.role !== 'incoming' || vm.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state: vm.state, role: vm.role });
+      if (vm.role !== 'incoming' || vm.state !== 'paused')
+        throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state: vm.state, role: vm.role });
       await this.pass('resume', vmId);
       const resumedAtUs = this.world.clock.now() * 1000;
       this.change(vmId, { role: 'runner', state: 'running', resumedAtUs });
@@ -351,7 +390,11 @@ export class SimulatedDriver implements port.HypervisorDriver {
     return this.get(vmId).console;
   }
   simulatedGuest(vmId: string): SimulatedGuest {
-    return new SimulatedGuest(() => this.get(vmId), this.world.clock, (vm) => this.keep(vm));
+    return new SimulatedGuest(
+      () => this.get(vmId),
+      this.world.clock,
+      (vm) => this.keep(vm),
+    );
   }
 
   /** For tests: the VM's process ends by itself. */

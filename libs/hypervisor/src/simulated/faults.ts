@@ -69,7 +69,11 @@ export class Faults {
       this.reached.push({ operation, host, vmId });
       if (fault.action !== 'fail') await this.clock.sleep(fault.ms ?? 1_000);
       if (fault.action !== 'slow')
-        throw new HypervisorError(fault.code ?? 'hypervisor.injected', `Injected at ${operation} of ${vmId} on ${host}`, { operation, host, vmId });
+        throw new HypervisorError(fault.code ?? 'hypervisor.injected', `Injected at ${operation} of ${vmId} on ${host}`, {
+          operation,
+          host,
+          vmId,
+        });
     }
   }
 }

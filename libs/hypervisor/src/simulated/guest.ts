@@ -25,7 +25,8 @@ export class SimulatedGuest {
 
   private get inside(): { vm: SimulatedVm; guest: NonNullable<SimulatedVm['guest']> } {
     const vm = this.vm();
-    if (vm.state !== 'running' || !vm.guest) throw new HypervisorError('hypervisor.not_ready', `The guest of ${vm.vmId} does not run`, { state: vm.state });
+    if (vm.state !== 'running' || !vm.guest)
+      throw new HypervisorError('hypervisor.not_ready', `The guest of ${vm.vmId} does not run`, { state: vm.state });
     return { vm, guest: vm.guest };
   }
 

@@ -47,6 +47,8 @@ export class TcpLink implements Link {
       let text = '';
       socket.setTimeout(10_000, () => socket.destroy());
       socket.on('error', () => undefined);
+      // A look whether someone is here: it says nothing and ends.
+      socket.on('end', () => void (text === '' && socket.end()));
       socket.on('data', (chunk: Buffer) => {
         text += chunk.toString('utf8');
         if (text.length > MAX_STREAM) socket.destroy();
@@ -82,7 +84,7 @@ export class TcpLink implements Link {
       let answer = '';
       socket.setTimeout(10_000, () => socket.destroy(new Error('no answer')));
       socket.once('error', (error) => reject(dead(address, error.message)));
-      socket.once('connect', () => (line === undefined ? socket.end() : socket.end(line)));
+      socket.once('connect', () => (line === undefined ? socket.end() : socket.write(line)));
       socket.on('data', (chunk: Buffer) => (answer = (answer + chunk.toString('utf8')).slice(0, 4096)));
       socket.once('close', () => resolve(answer));
     });

@@ -10,11 +10,19 @@ const PAGE = 4096;
 
 export type PreCopy = { readonly transferredBytes: number; readonly iterations: number; readonly lastPassMs: number };
 
+/** What the transfer runs on, and what ends it from outside. `alive` throws when the target is gone. */
+export type Way = {
+  readonly linkMiBps: number;
+  readonly clock: Clock;
+  readonly cancelled: () => boolean;
+  readonly alive: () => Promise<void>;
+};
+
 /**
  * Pre-copy: passes over what was dirtied during the one before, at the link's rate, until the rest fits in the downtime limit.
  * Throws where it would never end.
  */
-export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, linkMiBps: number, clock: Clock, cancelled: () => boolean): Promise<PreCopy> => {
+export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMiBps, clock, cancelled, alive }: Way): Promise<PreCopy> => {
   const rate = Math.min(linkMiBps, request.limits.maxBandwidthMiBps) * MiB;
   const total = memoryMiBOf(vm.topology) * MiB;
   const dirty = (vm.guest?.dirtyMiBps ?? 0) * MiB;
@@ -30,6 +38,7 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, linkMiBp
     for (let left = pass; left > 0; left -= tick) {
       await clock.sleep(Math.min(tick, left));
       if (cancelled()) throw new HypervisorError('hypervisor.migration_cancelled', 'The migration was cancelled');
+      await alive();
       const sent = (rate * Math.min(tick, left)) / 1000;
       transferred += sent;
       remaining = Math.max(0, remaining - sent);
@@ -37,7 +46,10 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, linkMiBp
       request.onProgress?.(progress);
       const stalledMs = stall.see(remaining, clock.now() - begun);
       if (stalledMs !== undefined)
-        throw new HypervisorError('hypervisor.migration_stalled', `No progress for ${Math.round(stalledMs)} ms`, { ...progress, stalledMs });
+        throw new HypervisorError('hypervisor.migration_stalled', `No progress for ${Math.round(stalledMs)} ms`, {
+          ...progress,
+          stalledMs,
+        });
     }
     remaining = Math.min(total, (dirty * pass) / 1000);
     iterations++;

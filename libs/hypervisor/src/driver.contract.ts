@@ -1,0 +1,287 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { topologyHash } from '@chrysalis/contracts';
+import type { Device, Topology } from '@chrysalis/contracts';
+import type { BootSpec, HypervisorDriver, MigrateOutcome } from './driver.ts';
+import type { HypervisorCode } from './errors.ts';
+
+/** Two hosts of one kind of driver. `a` and `b` give the driver of the moment; `lose` drops one as a killed host agent would. */
+export type Rig = {
+  a(): HypervisorDriver;
+  b(): HypervisorDriver;
+  lose(host: 'a' | 'b'): Promise<void>;
+  guestUp(driver: HypervisorDriver, vmId: string): Promise<void>;
+  /** The boot id, as the guest says it. */
+  bootId(driver: HypervisorDriver, vmId: string): Promise<string>;
+  /** Ends a VM's process behind the driver's back. */
+  crash(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** An address where nobody listens. */
+  readonly nowhere: string;
+  close(): Promise<void>;
+};
+
+const MOVED = 'vm-0192f7a0-0000-7000-8000-00000000c0de';
+export const bootSpec = (vmId: string, over: Partial<BootSpec> = {}): BootSpec => ({
+  vmId,
+  uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6a01',
+  pool: 'shared',
+  nics: [{ id: 'front', mac: '52:54:00:00:07:09', network: 'lan' }],
+  image: { name: 'linux', version: 1, digest: `sha256:${'0'.repeat(64)}`, cmdline: 'console=ttyS0' },
+  spec: {
+    vcpus: { now: 1, max: 4 },
+    memoryMiB: { now: 256, max: 1024 },
+    disks: [{ id: 'data', sizeMiB: 64 }],
+    nics: [{ id: 'front', network: 'lan' }],
+    cpuModel: 'Westmere',
+    requiredTraits: [],
+  },
+  ...over,
+});
+const disk = (id: string, port: number): Device => ({
+  kind: 'disk',
+  id,
+  port,
+  serial: id,
+  sizeMiB: 32,
+  format: 'raw',
+  pool: 'shared',
+  volume: `contract.${id}.raw`,
+  readOnly: false,
+});
+const nic = (id: string, port: number): Device => ({ kind: 'nic', id, port, mac: '52:54:00:00:07:0a', network: 'lan' });
+const agentPort = { id: 'agent', nr: 2, name: 'org.chrysalis.agent.0' };
+const limits = { downtimeLimitMs: 300, maxBandwidthMiBps: 1024 };
+
+const refused = async (work: Promise<unknown>, code: HypervisorCode): Promise<void> => {
+  await expect(work).rejects.toMatchObject({ name: 'HypervisorError', code });
+};
+
+/** What every driver must do, in one story: a VM is booted, changed, fails to move, moves with what was plugged, and ends. */
+export const driverContract = (kind: string, open: () => Promise<Rig>, image?: () => Promise<BootSpec['image']>): void => {
+  describe(`hypervisor driver: ${kind}`, () => {
+    let rig: Rig;
+    let spec: BootSpec;
+    let bootId: string;
+    const now = (driver: HypervisorDriver): Promise<Topology> => driver.status(MOVED).then((s) => s.topology);
+
+    beforeAll(async () => {
+      rig = await open();
+      spec = bootSpec(MOVED, image ? { image: await image() } : {});
+    }, 120_000);
+    afterAll(() => rig?.close(), 30_000);
+
+    test('says what its host can do', async () => {
+      const facts = await rig.a().facts();
+      expect(facts.cpuModels).toContain('Westmere');
+      expect(facts.cpuModels).not.toContain('max');
+      expect(facts.machineTypes).toContain('pc-q35-7.2');
+      expect(facts.machineTypes).not.toContain('q35');
+      expect(facts.storagePools).toContain('shared');
+    });
+
+    test('refuses what could not migrate, and leaves nothing of it', async () => {
+      const model = (cpuModel: string): BootSpec => ({ ...spec, vmId: 'refused', spec: { ...spec.spec, cpuModel } });
+      await refused(rig.a().boot(model('max')), 'hypervisor.cpu_model_unsafe');
+      await refused(rig.a().boot(model('NoSuchModel')), 'hypervisor.cpu_unsupported');
+      await refused(rig.a().boot({ ...spec, vmId: 'refused', machine: 'q35' }), 'hypervisor.machine_unsupported');
+      await refused(rig.a().boot({ ...spec, vmId: 'refused', pool: 'elsewhere' }), 'hypervisor.pool_unknown');
+      expect(rig.a().list()).not.toContain('refused');
+      await refused(rig.a().status('refused'), 'hypervisor.vm_unknown');
+    });
+
+    test('boots a VM once, however often it is asked to', async () => {
+      const first = await rig.a().boot(spec);
+      const second = await rig.a().boot(spec);
+      expect(second).toEqual(first);
+      expect(topologyHash(first.topology)).toBe(first.topologyHash);
+      expect(await rig.a().status(MOVED)).toMatchObject({ state: 'running', running: true, role: 'runner', migrating: false });
+      await refused(rig.a().boot({ ...spec, uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6a02' }), 'hypervisor.vm_exists');
+      await rig.guestUp(rig.a(), MOVED);
+      bootId = await rig.bootId(rig.a(), MOVED);
+    }, 40_000);
+
+    test('plugs a device of each kind, once, and says what is there', async () => {
+      const devices: Device[] = [
+        { kind: 'cpu', id: 'cpu1', coreId: 1 },
+        { kind: 'memory', id: 'dimm0', sizeMiB: 128 },
+        { kind: 'memory', id: 'dimm1', sizeMiB: 128 },
+        disk('extra', 4),
+        nic('back', 5),
+      ];
+      for (const device of devices) {
+        const after = await rig.a().plug(MOVED, device);
+        expect(await rig.a().plug(MOVED, device)).toEqual(after);
+      }
+      await rig.a().plugSerialPort(MOVED, agentPort);
+      const { topology, topologyHash: hash } = await rig.a().topology(MOVED);
+      expect(topology.vcpus.plugged).toEqual([{ id: 'cpu1', coreId: 1 }]);
+      expect(topology.memory.dimms.map((d) => d.id)).toEqual(['dimm0', 'dimm1']);
+      expect(topology.disks.map((d) => [d.id, d.port])).toEqual([
+        ['data', 0],
+        ['extra', 4],
+      ]);
+      expect(topology.nics.map((n) => [n.id, n.port])).toEqual([
+        ['front', 1],
+        ['back', 5],
+      ]);
+      expect(topology.serialPorts.map((p) => p.nr)).toEqual([1, 2]);
+      expect(hash).toBe(topologyHash(topology));
+    }, 20_000);
+
+    test('refuses a device that has no room, and changes nothing', async () => {
+      const before = await rig.a().topology(MOVED);
+      await refused(rig.a().plug(MOVED, disk('second', 4)), 'hypervisor.port_in_use');
+      await refused(rig.a().plug(MOVED, disk('second', 8)), 'hypervisor.no_free_port');
+      await refused(rig.a().plug(MOVED, { ...disk('extra', 4), sizeMiB: 33 } as Device), 'hypervisor.device_conflict');
+      await refused(rig.a().plug(MOVED, { kind: 'cpu', id: 'cpu9', coreId: 1 }), 'hypervisor.no_free_cpu');
+      await refused(rig.a().plug(MOVED, { kind: 'cpu', id: 'cpu9', coreId: 4 }), 'hypervisor.no_free_cpu');
+      await refused(rig.a().plug(MOVED, { kind: 'memory', id: 'dimm4', sizeMiB: 128 }), 'hypervisor.no_free_memory');
+      await refused(rig.a().plug(MOVED, { kind: 'memory', id: 'dimm2', sizeMiB: 1024 }), 'hypervisor.no_free_memory');
+      await refused(rig.a().plug(MOVED, { ...nic('other', 6), network: 'nowhere' } as Device), 'hypervisor.network_unknown');
+      await refused(rig.a().plugSerialPort(MOVED, { id: 'third', nr: 2, name: 'x' }), 'hypervisor.no_free_serial');
+      expect(await rig.a().topology(MOVED)).toEqual(before);
+    });
+
+    test('disks grow and never shrink', async () => {
+      const grown = await rig.a().resizeDisk(MOVED, 'data', 96);
+      expect(grown.topology.disks.find((d) => d.id === 'data')?.sizeMiB).toBe(96);
+      expect(await rig.a().resizeDisk(MOVED, 'data', 96)).toEqual(grown);
+      await refused(rig.a().resizeDisk(MOVED, 'data', 64), 'hypervisor.disk_shrink_refused');
+      await refused(rig.a().resizeDisk(MOVED, 'none', 64), 'hypervisor.device_unknown');
+    });
+
+    test('unplugs what the guest lets go, once', async () => {
+      await rig.a().unplug(MOVED, { kind: 'memory', id: 'dimm0' }, 15_000);
+      await rig.a().unplug(MOVED, { kind: 'nic', id: 'back' }, 15_000);
+      const after = await rig.a().unplug(MOVED, { kind: 'disk', id: 'extra' }, 15_000);
+      expect(await rig.a().unplug(MOVED, { kind: 'disk', id: 'extra' }, 15_000)).toEqual(after);
+      expect(after.topology.memory.dimms.map((d) => d.id)).toEqual(['dimm1']);
+      expect([after.topology.disks.length, after.topology.nics.length]).toEqual([1, 1]);
+      // The same again: what an unplug left behind on the host would refuse it.
+      await rig.a().plug(MOVED, nic('back', 5));
+      const last = await rig.a().unplug(MOVED, { kind: 'nic', id: 'back' }, 15_000);
+      expect(last).toEqual(after);
+    }, 60_000);
+
+    test('unplugs a CPU, or says before it asks that this host does not survive it', async () => {
+      const { cpuHotUnplug } = await rig.a().facts();
+      if (!cpuHotUnplug) return refused(rig.a().unplug(MOVED, { kind: 'cpu', id: 'cpu1' }, 15_000), 'hypervisor.unplug_unsafe');
+      const { topology } = await rig.a().unplug(MOVED, { kind: 'cpu', id: 'cpu1' }, 15_000);
+      expect(topology.vcpus.plugged).toEqual([]);
+      await rig.a().plug(MOVED, { kind: 'cpu', id: 'cpu1', coreId: 1 });
+    }, 20_000);
+
+    test('takes its VMs over again after it was lost', async () => {
+      const before = await rig.a().status(MOVED);
+      await rig.lose('a');
+      await refused(rig.a().status(MOVED), 'hypervisor.vm_unknown');
+      expect(await rig.a().adopt()).toEqual([before]);
+      expect(await rig.a().topology(MOVED)).toEqual({ topology: before.topology, topologyHash: before.topologyHash });
+      expect(await rig.bootId(rig.a(), MOVED)).toBe(bootId);
+    });
+
+    test('a target of another shape than was hashed is refused, and none is started', async () => {
+      const t = await now(rig.a());
+      const other = { ...t, vcpus: { ...t.vcpus, max: 8 } };
+      await refused(rig.b().prepareTarget({ vmId: MOVED, topology: other, topologyHash: topologyHash(t) }), 'hypervisor.topology_mismatch');
+      expect(rig.b().list()).toEqual([]);
+    });
+
+    const prepare = async (): Promise<string> => {
+      const topology = await now(rig.a());
+      const request = { vmId: MOVED, topology, topologyHash: topologyHash(topology) };
+      const { migrationAddress } = await rig.b().prepareTarget(request);
+      expect(await rig.b().prepareTarget(request)).toEqual({ migrationAddress });
+      expect(await rig.b().status(MOVED)).toMatchObject({ role: 'incoming', state: 'inmigrate', running: false });
+      return migrationAddress;
+    };
+    const expectSourceRuns = async (result: MigrateOutcome, code: HypervisorCode): Promise<void> => {
+      expect(result).toMatchObject({ outcome: 'failed', running: true, cause: { code } });
+      expect(await rig.a().status(MOVED)).toMatchObject({ state: 'running', role: 'runner', migrating: false });
+      expect(await rig.bootId(rig.a(), MOVED)).toBe(bootId);
+    };
+
+    test('a migration to nowhere fails and the source runs on', async () => {
+      await expectSourceRuns(await rig.a().migrate(MOVED, { address: rig.nowhere, limits }), 'hypervisor.migration_failed');
+    }, 20_000);
+
+    test('a target that dies under the stream fails the migration, and the source runs on', async () => {
+      const address = await prepare();
+      const migrating = rig.a().migrate(MOVED, { address, limits: { ...limits, maxBandwidthMiBps: 20 }, progressEveryMs: 20 });
+      await untilMigrating(rig.a(), MOVED);
+      await refused(rig.a().plug(MOVED, nic('back', 5)), 'hypervisor.migrating');
+      await rig.crash('b', MOVED);
+      await expectSourceRuns(await migrating, 'hypervisor.migration_failed');
+      expect(await rig.b().status(MOVED)).toMatchObject({ state: 'gone', running: false });
+      await rig.b().destroy(MOVED, { deleteVolumes: true });
+      expect(rig.b().list()).toEqual([]);
+    }, 30_000);
+
+    test('a cancelled migration leaves the source running', async () => {
+      const address = await prepare();
+      const slow = { address, limits: { ...limits, maxBandwidthMiBps: 20 }, progressEveryMs: 20 };
+      const migrating = rig.a().migrate(MOVED, slow);
+      await untilMigrating(rig.a(), MOVED);
+      await rig.a().cancelMigration(MOVED);
+      await expectSourceRuns(await migrating, 'hypervisor.migration_cancelled');
+      await rig.b().destroy(MOVED, { deleteVolumes: true });
+    }, 30_000);
+
+    test('a resume before the stream is in is refused', async () => {
+      await prepare();
+      await refused(rig.b().resume(MOVED), 'hypervisor.not_ready');
+      await rig.b().destroy(MOVED, { deleteVolumes: true });
+    }, 30_000);
+
+    test('moves with what was plugged while it ran; the target waits to be resumed', async () => {
+      const address = await prepare();
+      const phases: number[] = [];
+      const onProgress = (p: { bytesRemaining: number }): void => void phases.push(p.bytesRemaining);
+      const result = await rig.a().migrate(MOVED, { address, limits, onProgress, progressEveryMs: 20, stallMs: 20_000 });
+      if (result.outcome !== 'completed') throw result.cause;
+      expect((await rig.a().status(MOVED)).state).toBe('postmigrate');
+      expect((await rig.b().status(MOVED)).state).toBe('paused');
+
+      const { resumedAtUs } = await rig.b().resume(MOVED);
+      const downtimeMs = (resumedAtUs - result.stoppedAtUs) / 1000;
+      expect(downtimeMs).toBeGreaterThanOrEqual(0);
+      expect(downtimeMs).toBeLessThan(2_000);
+      expect(await rig.b().resume(MOVED)).toEqual({ resumedAtUs });
+      const statistics = await result.statistics;
+      expect(statistics.transferredBytes).toBeGreaterThan(1_000_000);
+      expect(phases.length).toBeGreaterThan(0);
+      process.stdout.write(`${kind}: downtime ${downtimeMs.toFixed(1)} ms, whole migration ${statistics.totalMs} ms\n`);
+
+      const { topology } = await rig.b().topology(MOVED);
+      expect(topology.vcpus.plugged).toEqual([{ id: 'cpu1', coreId: 1 }]);
+      expect(topology.memory.dimms).toEqual([{ id: 'dimm1', sizeMiB: 128 }]);
+      expect(await rig.bootId(rig.b(), MOVED)).toBe(bootId);
+    }, 60_000);
+
+    test('the source that was left goes without the disks it no longer owns', async () => {
+      await rig.a().destroy(MOVED, { deleteVolumes: true });
+      await rig.a().destroy(MOVED, { deleteVolumes: true });
+      expect(rig.a().list()).toEqual([]);
+      expect(await rig.b().status(MOVED)).toMatchObject({ state: 'running', role: 'runner' });
+      // It moves back: its disks are there.
+      const topology = await now(rig.b());
+      await rig.a().prepareTarget({ vmId: MOVED, topology, topologyHash: topologyHash(topology) });
+      await rig.a().destroy(MOVED, { deleteVolumes: false });
+    }, 30_000);
+
+    test('a process that ends by itself is told, adopted as gone, and can be destroyed', async () => {
+      const told = new Promise<{ vmId: string }>((resolve) => rig.b().onExit(resolve));
+      await rig.crash('b', MOVED);
+      expect(await told).toMatchObject({ vmId: MOVED });
+      await refused(rig.b().plug(MOVED, nic('back', 5)), 'hypervisor.qemu_exited');
+      await rig.lose('b');
+      expect(await rig.b().adopt()).toMatchObject([{ vmId: MOVED, state: 'gone' }]);
+      await rig.b().destroy(MOVED, { deleteVolumes: true });
+      expect(await rig.b().adopt()).toEqual([]);
+    }, 30_000);
+  });
+};
+
+const untilMigrating = async (driver: HypervisorDriver, vmId: string): Promise<void> => {
+  while (!(await driver.status(vmId)).migrating) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 60));
+};

@@ -1,0 +1,99 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { ensureGuestImage } from '../../../../infra/guest/image.ts';
+import { driverContract } from '../driver.contract.ts';
+import type { Rig } from '../driver.contract.ts';
+import type { HypervisorDriver } from '../driver.ts';
+import { QgaClient } from '../guest/index.ts';
+import { QemuDriver } from './driver.ts';
+import { kill } from './process.ts';
+import { readRecord, sweepStateDir, VmFiles } from './state.ts';
+
+const skipped = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').includes('qemu');
+const present = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
+const cacheDir = new URL('../../../../.cache', import.meta.url).pathname;
+
+const withGuest = async <T>(driver: HypervisorDriver, vmId: string, work: (qga: QgaClient) => Promise<T>): Promise<T> => {
+  const qga = new QgaClient(await driver.openSerialPort(vmId, 'qga'));
+  try {
+    await qga.sync(30_000);
+    return await work(qga);
+  } finally {
+    qga.close();
+  }
+};
+
+const rig = async (): Promise<Rig> => {
+  const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
+  const { kernel, initrd } = await ensureGuestImage({ cacheDir });
+  const make = (host: 'a' | 'b'): QemuDriver =>
+    new QemuDriver({
+      stateDir: join(dir, host),
+      address: '127.0.0.1',
+      pools: { shared: { directory: join(dir, 'pool'), shared: true } },
+      networks: { lan: { kind: 'isolated' } },
+      resolveImage: async () => ({ kernel, initrd }),
+    });
+  const drivers = { a: make('a'), b: make('b') };
+  return {
+    a: () => drivers.a,
+    b: () => drivers.b,
+    lose: async (host) => {
+      await drivers[host].close();
+      drivers[host] = make(host);
+    },
+    guestUp: (driver, vmId) => withGuest(driver, vmId, (qga) => qga.ping()),
+    bootId: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /proc/sys/kernel/random/boot_id')).trim()),
+    crash: async (host, vmId) => {
+      const record = readRecord(new VmFiles(join(dir, host), vmId));
+      await kill(record!.process!);
+    },
+    nowhere: 'tcp:127.0.0.1:1',
+    close: async () => {
+      await drivers.a.close();
+      await drivers.b.close();
+      const { killed } = await sweepStateDir(join(dir, 'a'));
+      const { killed: other } = await sweepStateDir(join(dir, 'b'));
+      const left = ['a', 'b'].flatMap((h) => (existsSync(join(dir, h, 'vms')) ? readdirSync(join(dir, h, 'vms')) : []));
+      rmSync(dir, { recursive: true, force: true });
+      if (killed + other + left.length > 0) throw new Error(`left behind: ${killed + other} QEMU, ${left.length} VMs`);
+    },
+  };
+};
+
+if (skipped) {
+  process.stdout.write('skipped (CHRYSALIS_SKIP): qemu: the contract suite of the hypervisor driver on real QEMU\n');
+  describe('hypervisor driver: qemu', () => test.skip('left out by CHRYSALIS_SKIP=qemu', () => undefined));
+} else if (!present) {
+  test('hypervisor driver: qemu', () => {
+    throw new Error('No qemu-system-x86_64. Type: apt-get install qemu-system-x86 (or leave these tests out: CHRYSALIS_SKIP=qemu)');
+  });
+} else {
+  driverContract('qemu', rig, async () => {
+    const { cmdline, digest } = await ensureGuestImage({ cacheDir });
+    return { name: 'linux', version: 1, digest, cmdline };
+  });
+
+  describe('qemu driver', () => {
+    test('a binary that is not there is named, with how to get it', async () => {
+      const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
+      const driver = new QemuDriver({
+        stateDir: dir,
+        address: '127.0.0.1',
+        pools: {},
+        networks: {},
+        qemu: '/no/qemu',
+        resolveImage: async () => ({ kernel: '', initrd: '' }),
+        accelerator: 'tcg',
+      });
+      await expect(driver.facts()).rejects.toMatchObject({
+        code: 'hypervisor.qemu_missing',
+        message: expect.stringContaining('apt-get install'),
+      });
+      rmSync(dir, { recursive: true });
+    });
+  });
+}

@@ -1,0 +1,33 @@
+import { driverContract } from '../driver.contract.ts';
+import type { Rig } from '../driver.contract.ts';
+import { SimulatedDriver, SimulatedWorld } from './driver.ts';
+import { MemoryLink, TcpLink } from './link.ts';
+import { SimulatedStore } from './state.ts';
+
+const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
+  const world = new SimulatedWorld({ link });
+  const stores = { a: new SimulatedStore(), b: new SimulatedStore() };
+  const make = (host: 'a' | 'b'): SimulatedDriver =>
+    new SimulatedDriver({ host, address: link instanceof TcpLink ? '127.0.0.1' : host, world, store: stores[host] });
+  const drivers = { a: make('a'), b: make('b') };
+  const guest = (vmId: string) => (driver: unknown) => (driver as SimulatedDriver).simulatedGuest(vmId);
+  return {
+    a: () => drivers.a,
+    b: () => drivers.b,
+    lose: async (host) => {
+      await drivers[host].close();
+      drivers[host] = make(host);
+    },
+    guestUp: async () => undefined,
+    bootId: async (driver, vmId) => guest(vmId)(driver).facts().bootId,
+    crash: async (host, vmId) => drivers[host].crash(vmId),
+    nowhere,
+    close: async () => {
+      await drivers.a.close();
+      await drivers.b.close();
+    },
+  };
+};
+
+driverContract('simulated', async () => rig(new MemoryLink(), 'sim:nowhere:1'));
+driverContract('simulated, over TCP as between two processes', async () => rig(new TcpLink(), 'tcp:127.0.0.1:1'));
