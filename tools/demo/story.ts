@@ -95,7 +95,7 @@ export class Story {
   async hostsUp(): Promise<HostView[]> {
     return this.#until('both hosts to enrol', 30_000, async () => {
       const { items } = await this.api.request<{ items: HostView[] }>('GET', '/v1/hosts');
-      return items.length >= 2 && items.every((h) => h.connected) ? items : undefined;
+      return items.length >= 2 && items.every((h) => h.connected && h.facts) ? items : undefined;
     });
   }
 
@@ -147,11 +147,11 @@ export class Story {
 
   /** What the guest itself says now, together with the type and host that the control plane says. */
   async guest(vmId: string, grantId: string): Promise<Guest> {
-    const asked = new Date().toISOString();
+    const known = (await this.vm(vmId)).characterisation?.at;
     await this.options(vmId, grantId);
     const vm = await this.#until('fresh facts from the guest', 10_000, async () => {
       const view = await this.vm(vmId);
-      return view.characterisation?.facts && view.characterisation.at >= asked ? view : undefined;
+      return view.characterisation?.facts && view.characterisation.at !== known ? view : undefined;
     });
     const facts = vm.characterisation!.facts!;
     return {
