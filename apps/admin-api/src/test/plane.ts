@@ -31,7 +31,7 @@ class VmsController {
   create(@Req() request: ApiRequest) {
     return this.commands.run(request, z.object({ name: z.string().min(2) }), async ({ name }, ctx) => {
       const vmId = ctx.newId('vm');
-      const { data } = example('chrysalis.provisioning.vm.requested.v1') as { data: { request: object } };
+      const { data } = example('chrysalis.provisioning.vm.requested.v1') as unknown as { data: { request: object } };
       const operation = ctx.newId('op');
       const event = { type: 'chrysalis.provisioning.vm.requested.v1', data: { ...data, vmId, name, request: { ...data.request, workflowId: operation, subject: vmId } } };
       await ctx.append(vmId, 'noStream', event);

@@ -1,0 +1,146 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ApiError, OperationTimeout, unreachable } from './errors.ts';
+import { eventStream, type SseEvent } from './sse.ts';
+
+export type ClientOptions = {
+  /** Of the admin API, e.g. `http://127.0.0.1:7070`. */
+  readonly server: string;
+  readonly token?: string | undefined;
+  /** How long a server that is away (restarting) is waited for; 15 s unless told. */
+  readonly patienceMs?: number;
+};
+export type RequestOptions = {
+  /** Made for each unsafe request unless given; keeps a repetition from being done twice. */
+  readonly idempotencyKey?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  /** Of one attempt; 70 s unless told, as a long-poll takes up to 60. */
+  readonly timeoutMs?: number;
+};
+export type Operation = {
+  readonly id: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly subject: string;
+  readonly state: 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
+  readonly summary: string;
+  readonly phase?: string;
+  readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
+  readonly cause?: { readonly code: string; readonly message: string };
+  readonly missing?: readonly string[];
+  readonly startedAt?: string;
+  readonly endedAt?: string;
+};
+/** A sample of a running move; bytes, Mbit/s, dirty pages a second. */
+export type Progress = {
+  readonly vmId: string;
+  readonly moveId: string;
+  readonly phase: string;
+  readonly bytesTotal: number;
+  readonly bytesRemaining: number;
+  readonly bytesTransferred: number;
+  readonly dirtyPagesPerSecond: number;
+  readonly mbps: number;
+  readonly at: string;
+};
+export type WaitOptions = {
+  /** 5 minutes unless told; then `OperationTimeout`. The operation itself goes on. */
+  readonly timeoutMs?: number;
+  /** Each event of the operation, and `operation` with its new state at each change. */
+  readonly onEvent?: (event: SseEvent) => void;
+  readonly signal?: AbortSignal;
+};
+export type Client = ReturnType<typeof createClient>;
+
+/** The admin API, with retries that are safe. Every refusal is an `ApiError` with the server's stable code. */
+export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptions) => {
+  const base = server.replace(/\/$/, '');
+  const authorization: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
+
+  const attempt = (method: string, path: string, body: unknown, { signal, timeoutMs = 70_000, headers }: RequestOptions): Promise<Response> =>
+    fetch(`${base}${path}`, {
+      method,
+      headers: { accept: 'application/json', ...authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
+    });
+
+  const send = async (method: string, path: string, body: unknown, options: RequestOptions): Promise<Response> => {
+    const key = options.idempotencyKey ?? randomUUID();
+    const headers = { ...(method === 'GET' ? {} : { 'idempotency-key': key }), ...options.headers };
+    for (let until = Date.now() + patienceMs, wait = 50; ; wait = Math.min(wait * 2, 1_000)) {
+      const answer = await attempt(method, path, body, { ...options, headers }).catch((error: unknown) => {
+        if (options.signal?.aborted) throw error;
+        return unreachable(base, error);
+      });
+      const away = answer instanceof ApiError || answer.status === 503;
+      if (!away || Date.now() + wait > until) {
+        if (answer instanceof ApiError) throw answer;
+        return answer;
+      }
+      await pause(wait, undefined, options.signal ? { signal: options.signal } : {});
+    }
+  };
+
+  const request = async <T = unknown>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> => {
+    const response = await send(method, path, body, options);
+    const text = await response.text();
+    const value: unknown = text && (response.headers.get('content-type') ?? '').includes('json') ? JSON.parse(text) : text;
+    if (!response.ok) throw ApiError.of(response.status, value);
+    return value as T;
+  };
+
+  const events = (path: string, options: { lastEventId?: string; signal?: AbortSignal; patienceMs?: number } = {}): AsyncGenerator<SseEvent> =>
+    eventStream(`${base}${path}`, { headers: authorization, patienceMs, ...options });
+
+  const operation = (id: string, waitMs = 0): Promise<Operation> =>
+    request<Operation>('GET', `/v1/operations/${encodeURIComponent(id)}${waitMs > 0 ? `?wait=${waitMs}ms` : ''}`);
+
+  /** The operation in its final state, whatever that is: `state` tells. */
+  const waitOperation = async (id: string, { timeoutMs = 300_000, onEvent, signal }: WaitOptions = {}): Promise<Operation> => {
+    const end = Date.now() + timeoutMs;
+    const watching = new AbortController();
+    const watch = onEvent ? follow(events(`/v1/operations/${encodeURIComponent(id)}/events`, { signal: watching.signal }), onEvent) : undefined;
+    try {
+      for (;;) {
+        signal?.throwIfAborted();
+        const seen = await operation(id, Math.max(1, Math.min(20_000, end - Date.now())));
+        if (seen.state !== 'running') {
+          if (watch) await Promise.race([watch, pause(1_000)]); // the last events are on their way
+          return seen;
+        }
+        if (Date.now() >= end) throw new OperationTimeout(seen, timeoutMs);
+      }
+    } finally {
+      watching.abort();
+    }
+  };
+
+  const progress = async function* (options: { signal?: AbortSignal; vm?: string; move?: string } = {}): AsyncGenerator<Progress> {
+    const query = new URLSearchParams({ ...(options.vm ? { vm: options.vm } : {}), ...(options.move ? { move: options.move } : {}) });
+    for await (const e of events(`/v1/progress?${query}`, options.signal ? { signal: options.signal } : {}))
+      if (e.event === 'progress') yield e.data as Progress;
+  };
+
+  /** Every item of a list, page after page. */
+  const all = async <T = Record<string, unknown>>(path: string): Promise<T[]> => {
+    const items: T[] = [];
+    for (let cursor: string | undefined, first = true; first || cursor; first = false) {
+      const page: { items: T[]; next?: string } = await request('GET', `${path}${cursor ? `${path.includes('?') ? '&' : '?'}cursor=${cursor}` : ''}`);
+      items.push(...page.items);
+      cursor = page.next;
+    }
+    return items;
+  };
+
+  return { server: base, request, all, events, operation, waitOperation, progress };
+};
+
+const follow = async (stream: AsyncGenerator<SseEvent>, onEvent: (e: SseEvent) => void): Promise<void> => {
+  try {
+    for await (const e of stream) onEvent(e);
+  } catch {
+    // what is shown may stop; the state is asked for apart from it
+  }
+};

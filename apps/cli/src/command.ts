@@ -1,0 +1,107 @@
+import { InvalidArgumentError, type Command } from 'commander';
+import type { Client, Operation } from './client.ts';
+import { connect, type GlobalOptions } from './context.ts';
+import { UsageError } from './errors.ts';
+import { exits } from './exit.ts';
+import { fields, print, took, table, type Columns, type Format, type Row } from './show/output.ts';
+
+/** What an action works with. */
+export type Run = { readonly client: Client; readonly format: Format; readonly quiet: boolean; readonly options: Row; readonly args: readonly string[] };
+
+/** An action with a client. Its number, if any, is the exit code. */
+export const action = (command: Command, work: (run: Run) => Promise<number | void>): Command =>
+  command.action(async (...given: unknown[]) => {
+    const self = given.at(-1) as Command;
+    const options = self.optsWithGlobals() as Row & GlobalOptions;
+    const client = await connect(options);
+    process.exitCode = (await work({ client, format: options.output ?? 'table', quiet: options.quiet ?? false, options, args: self.processedArgs as string[] })) ?? exits.ok;
+  });
+
+export const examples = (command: Command, ...lines: string[]): Command => command.addHelpText('after', `\nExamples:\n${lines.map((l) => `  $ chrysalis ${l}`).join('\n')}`);
+
+/** `30s`, `5m`, `500ms`, or seconds; in milliseconds. */
+export const duration = (text: string): number => {
+  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  if (!m) throw new InvalidArgumentError('a time such as 30s, 5m or 500ms');
+  return Number(m[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[(m[2] ?? 's') as 'ms' | 's' | 'm' | 'h'];
+};
+export const collect = (value: string, before: readonly string[] = []): string[] => [...before, ...value.split(',').filter(Boolean)];
+export const number = (text: string): number => {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number');
+  return Number(text);
+};
+
+export const waits = (command: Command): Command =>
+  command.option('-w, --wait', 'wait for the end and show what happens').option('--timeout <time>', 'wait at most so long, e.g. 90s, 10m', duration, 600_000);
+
+/** After a command that made an operation: its answer at once, or with --wait its end. */
+export const finish = async (run: Run, answer: Row, what: string): Promise<number> => {
+  if (!run.options['wait']) {
+    await print(run.format, answer, () => `${what}; operation ${answer['operation']}`);
+    if (run.format === 'table' && !run.quiet) process.stderr.write(`next: chrysalis operation wait ${answer['operation']}\n`);
+    return exits.ok;
+  }
+  const { waitShown } = await import('./show/live.ts');
+  const operation = await waitShown(run.client, answer['operation'], { timeoutMs: run.options['timeout'], quiet: run.quiet });
+  await print(run.format, { ...answer, ...operation }, () => operationText(operation));
+  return operation.state === 'succeeded' ? exits.ok : exits.failed;
+};
+
+export const operationText = (o: Operation): string =>
+  fields({
+    operation: o.id,
+    what: o.summary,
+    about: o.subject,
+    state: o.state,
+    progress: `${o.progress.done} of ${o.progress.total} ${o.progress.unit}`,
+    took: took(o.startedAt, o.endedAt),
+    cause: o.cause && `${o.cause.code}: ${o.cause.message}`,
+    missing: o.missing?.join(', '),
+  });
+
+type List = { readonly path: string; readonly columns: Columns; readonly empty: string; readonly filters?: Readonly<Record<string, string>> };
+
+/** A list command: filters as options, `--watch` shows it again after each change. */
+export const listCommand = (command: Command, { path, columns, empty, filters = {} }: List): Command => {
+  for (const [name, help] of Object.entries(filters)) command.option(`--${name} <${name}>`, help);
+  command.option('--watch', 'show it again after each change, until Ctrl-C');
+  return action(command, async (run) => {
+    const query = new URLSearchParams(Object.fromEntries(Object.keys(filters).flatMap((f) => (run.options[f] ? [[f, String(run.options[f])]] : []))));
+    const show = async (): Promise<void> => {
+      const items = await run.client.all<Row>(`${path}?${query}`);
+      await print(run.format, items, () => (items.length === 0 ? empty : table(columns, items)));
+    };
+    await show();
+    if (run.options['watch']) await again(run.client, show);
+  });
+};
+
+/** After each burst of events. */
+const again = async (client: Client, show: () => Promise<void>): Promise<void> => {
+  let due: NodeJS.Timeout | undefined;
+  for await (const _ of client.events('/v1/events'))
+    due ??= setTimeout(() => {
+      due = undefined;
+      process.stdout.write(process.stdout.isTTY ? '\x1b[2J\x1b[H' : '\n');
+      void show();
+    }, 200);
+};
+
+/** A VM by its id or by its name. */
+export const vmOf = async (client: Client, text: string): Promise<Row> => {
+  if (/^vm-[0-9a-f]{8}-/.test(text)) return client.request<Row>('GET', `/v1/vms/${text}`);
+  const found = await client.all<Row>(`/v1/vms?name=${encodeURIComponent(text)}`);
+  if (found.length > 1) throw new UsageError(`${found.length} VMs are named ${text}: use an id\n${found.map((v) => `  ${v['vmId']}`).join('\n')}`);
+  return client.request<Row>('GET', `/v1/vms/${found[0]?.['vmId'] ?? encodeURIComponent(text)}`);
+};
+
+/** JSON or YAML of a file, or of stdin with `-`. */
+export const readDocument = async (file: string): Promise<unknown> => {
+  const { readFileSync } = await import('node:fs');
+  try {
+    const text = readFileSync(file === '-' ? 0 : file, 'utf8');
+    return (await import('yaml')).parse(text);
+  } catch (error) {
+    throw new UsageError(`${file}: ${(error as Error).message}`);
+  }
+};

@@ -1,0 +1,131 @@
+import type { Command } from 'commander';
+import { action, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
+import { exits } from '../exit.ts';
+import { age, fields, print, ref, table, type Row } from '../show/output.ts';
+
+export const vmCommands = (program: Command): void => {
+  const vm = program.command('vm').description('virtual machines');
+  examples(
+    listCommand(vm.command('list').alias('ls').description('the VMs, newest first'), {
+      path: '/v1/vms',
+      filters: { state: 'requested, placed, running, moving, deleting, deleted, failed or all', host: 'on this host' },
+      empty: 'No VMs. Make one with: chrysalis vm create NAME --type TYPE --image IMAGE',
+      columns: { id: (v) => v['vmId'], name: (v) => v['name'], state: (v) => v['state'], type: (v) => ref(v['type']), host: (v) => v['hostId'], age: (v) => age(v['createdAt']) },
+    }),
+    'vm list',
+    'vm list --state running -o json',
+    'vm list --watch',
+  );
+  examples(
+    action(vm.command('get').argument('<vm>', 'id or name').description('a VM: state, hardware, and what is known of its guest'), async ({ client, format, args }) => {
+      const found = await vmOf(client, args[0]!);
+      await print(format, found, () => vmText(found));
+    }),
+    'vm get web',
+    'vm get vm-0199c0de-0000-7000-8000-000000000001 -o yaml',
+  );
+  examples(
+    action(
+      waits(
+        vm
+          .command('create')
+          .argument('<name>')
+          .description('create a VM')
+          .requiredOption('--type <type>', 'VM type, `small` (its newest version) or `small@1`')
+          .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
+          .option('--host <host>', 'on this host; else the best one is chosen')
+          .option('--dry-run', 'only show where it could go, and why not elsewhere'),
+      ),
+      create,
+    ),
+    'vm create web --type small --image linux --wait',
+    'vm create web --type small --image linux --dry-run',
+  );
+  examples(
+    action(
+      waits(vm.command('delete').alias('rm').argument('<vm>', 'id or name').description('delete a VM and its volumes').option('--dry-run', 'only show what would go')),
+      async (run) => {
+        const found = await vmOf(run.client, run.args[0]!);
+        if (run.options['dryRun']) {
+          const held = await run.client.all<Row>(`/v1/allocations?vm=${found['vmId']}`);
+          await print(run.format, { vm: found['vmId'], held }, () => `would delete ${found['name']} (${found['vmId']})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`);
+          return exits.ok;
+        }
+        return finish(run, { vmId: found['vmId'], ...(await run.client.request<Row>('DELETE', `/v1/vms/${found['vmId']}`)) }, `deleting ${found['name']}`);
+      },
+    ),
+    'vm delete web --wait',
+  );
+};
+
+const create = async (run: Run): Promise<number> => {
+  const { type, image, host, dryRun } = run.options;
+  const body = { name: run.args[0], type, image: await versioned(run, image), ...(host ? { host } : {}) };
+  if (!dryRun) return finish(run, await run.client.request<Row>('POST', '/v1/vms', body), `creating ${run.args[0]}`);
+  const { spec } = await run.client.request<Row>('GET', `/v1/vm-types/${String(type).replace('@', '/')}`);
+  const asked = {
+    amounts: { vcpu: spec.vcpus.now, memoryMiB: spec.memoryMiB.now, diskMiB: spec.disks.reduce((sum: number, d: Row) => sum + d['sizeMiB'], 0) },
+    cpuModel: spec.cpuModel,
+    traits: spec.requiredTraits,
+    networks: spec.nics.map((n: Row) => n['network']),
+    pools: [],
+    ...(host ? { host } : {}),
+  };
+  const answer = await run.client.request<Row>('POST', '/v1/placements', asked);
+  await print(run.format, answer, () => placementText(answer));
+  return answer['candidates'].length > 0 ? exits.ok : exits.refused;
+};
+
+/** The owner wants an image's version; people mostly mean the newest. */
+const versioned = async (run: Run, image: string): Promise<string> =>
+  image.includes('@') ? image : `${image}@${(await run.client.all<Row>('/v1/images')).find((i) => i['name'] === image)?.['version'] ?? 1}`;
+
+const placementText = ({ candidates, refused }: Row): string => {
+  const name = (h: unknown): string => (typeof h === 'string' ? h : String((h as Row)['hostId'] ?? (h as Row)['host'] ?? JSON.stringify(h)));
+  const why = (r: Row): string => (r['reasons'] ?? r['verdicts'] ?? r['blockers'] ?? []).map((x: Row | string) => (typeof x === 'string' ? x : `${x['code']}${x['message'] ? `: ${x['message']}` : ''}`)).join('; ');
+  return [
+    candidates.length ? `Could go to, best first: ${candidates.map(name).join(', ')}` : 'Could go nowhere.',
+    ...(refused ?? []).map((r: Row) => `  not ${name(r)}: ${why(r)}`),
+  ].join('\n');
+};
+
+const vmText = (v: Row): string => {
+  const t = v['topology'];
+  const guest = v['characterisation'];
+  return [
+    fields({
+      vm: v['vmId'],
+      name: v['name'],
+      state: v['state'],
+      type: ref(v['type']),
+      image: ref(v['image']),
+      host: v['hostId'],
+      epoch: v['epoch'],
+      move: v['move'] && `${v['move'].moveId}: ${v['move'].fromHost} -> ${v['move'].toHost}, ${ref(v['move'].fromType)} -> ${ref(v['move'].toType)}`,
+      vcpus: t && t.vcpus.boot + t.vcpus.plugged.length,
+      memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s: number, d: Row) => s + d['sizeMiB'], 0)} MiB`,
+      disks: t?.disks.map((d: Row) => `${d['id']} ${d['sizeMiB']} MiB`).join(', '),
+      nics: t?.nics.map((n: Row) => `${n['id']} ${n['mac']} on ${n['network']}`).join(', '),
+      hardware: v['topologyHash'],
+      cause: v['cause'] && `${v['cause'].code}: ${v['cause'].message}`,
+      created: v['createdAt'],
+    }),
+    ...(guest ? ['', `Guest (by ${guest.source}, ${guest.at}):`, guestText(guest)] : []),
+  ].join('\n');
+};
+const guestText = (g: Row): string => {
+  const f = g['facts'];
+  const about = f && fields({ os: `${f.os.id} ${f.os.version}, ${f.os.kernel}`, 'boot id': f.bootId, uptime: `${f.uptimeSeconds} s`, vcpus: f.vcpus, memory: `${f.memoryMiB} MiB` });
+  const can = g['capabilities'].length > 0 ? table({ capability: (c) => c['name'], state: (c) => c['state'], evidence: (c) => c['evidence'] }, g['capabilities']) : '';
+  return [about, can].filter(Boolean).join('\n\n');
+};
+
+export const ledgerColumns = {
+  host: (a: Row) => a['hostId'],
+  consumer: (a: Row) => `${a['consumer'].kind}:${a['consumer'].id}`,
+  vcpu: (a: Row) => a['vcpu'],
+  'memory MiB': (a: Row) => a['memoryMiB'],
+  'disk MiB': (a: Row) => a['diskMiB'],
+  state: (a: Row) => a['state'],
+  since: (a: Row) => age(a['since']),
+};

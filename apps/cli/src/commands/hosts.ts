@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import { action, examples, listCommand } from '../command.ts';
+import { fields, print, table, type Row } from '../show/output.ts';
+import { ledgerColumns } from './fleet.ts';
+
+export const hostCommands = (program: Command): void => {
+  const host = program.command('host').description('VM servers');
+  examples(
+    listCommand(host.command('list').alias('ls').description('the hosts'), {
+      path: '/v1/hosts',
+      filters: { state: 'enabled, cordoned, draining or lost' },
+      empty: 'No hosts. A host appears when its agent has enrolled.',
+      columns: {
+        host: (h) => h['hostId'],
+        state: (h) => h['state'],
+        agent: (h) => (h['connected'] ? 'connected' : 'away'),
+        driver: (h) => h['facts'] && `${h['facts'].driver}/${h['facts'].accelerator}`,
+        place: (h) => h['facts'] && Object.values(h['facts'].place).join('/'),
+        vcpu: (h) => h['facts']?.inventory.vcpu.total,
+        'memory MiB': (h) => h['facts']?.inventory.memoryMiB.total,
+        'disk MiB': (h) => h['facts']?.inventory.diskMiB.total,
+        address: (h) => h['facts']?.address,
+      },
+    }),
+    'host list',
+    'host list --state cordoned',
+  );
+  examples(
+    action(host.command('get').argument('<host>').description('a host: facts, inventory, and who holds what on it'), async ({ client, format, args }) => {
+      const found = await client.request<Row>('GET', `/v1/hosts/${encodeURIComponent(args[0]!)}`);
+      await print(format, found, () => hostText(found));
+    }),
+    'host get h1',
+  );
+  const states = { enable: ['enabled', 'takes new VMs again'], cordon: ['cordoned', 'takes no new VMs; what runs there stays'], drain: ['draining', 'takes no new VMs, and what runs there is to leave'] } as const;
+  for (const [verb, [state, what]] of Object.entries(states))
+    examples(
+      action(
+        host.command(verb).argument('<host>').description(what).option('--reason <text>', 'why; kept in the host’s history', `by chrysalis host ${verb}`),
+        async ({ client, format, args, options }) => {
+          const answer = await client.request<Row>('POST', `/v1/hosts/${encodeURIComponent(args[0]!)}/state`, { state, reason: options['reason'] });
+          await print(format, answer, () => `${args[0]} is ${state}`);
+        },
+      ),
+      `host ${verb} h1 --reason "retiring in May"`,
+    );
+  const allocation = program.command('allocation').description('who holds what');
+  examples(
+    listCommand(allocation.command('list').alias('ls').description('the ledger of holds'), {
+      path: '/v1/allocations',
+      filters: { host: 'on this host', vm: 'for this VM', state: 'held (the default), released or all' },
+      empty: 'Nothing is held.',
+      columns: ledgerColumns,
+    }),
+    'allocation list --host h1',
+    'allocation list --state all',
+  );
+};
+
+const hostText = (h: Row): string => {
+  const f = h['facts'];
+  const inventory = f && Object.entries<Row>(f.inventory).map(([resource, i]) => ({ resource, ...i }));
+  return [
+    fields({
+      host: h['hostId'],
+      state: h['state'],
+      reason: h['reason'],
+      agent: h['connected'] ? `connected, ${h['agent']?.agentVersion ?? ''}` : `away${h['agent']?.reason ? `: ${h['agent'].reason}` : ''}`,
+      address: f?.address,
+      place: f && Object.values(f.place).join(' / '),
+      hypervisor: f && `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,
+      machines: f?.machineTypes.slice(0, 6).join(', '),
+      traits: f?.traits.join(', '),
+      networks: f?.networks.join(', '),
+      pools: f?.storagePools.join(', '),
+      generation: h['generation'],
+    }),
+    ...(inventory ? ['', table({ resource: (i) => i['resource'], total: (i) => i['total'], reserved: (i) => i['reserved'], ratio: (i) => i['ratioPerMille'] / 1000 }, inventory)] : []),
+    '',
+    h['allocations'].length > 0 ? table(ledgerColumns, h['allocations']) : 'Nothing is held on it.',
+  ].join('\n');
+};

@@ -1,0 +1,34 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Client } from './client.ts';
+import { UsageError } from './errors.ts';
+import type { Format } from './show/output.ts';
+
+export type GlobalOptions = { readonly server?: string; readonly token?: string; readonly output?: Format; readonly quiet?: boolean };
+
+/** Where the runner says what runs here: the nearest `.chrysalis/current.json` upwards from the working directory, then the repository's. */
+export const stateFile = (from = process.cwd()): string | undefined => {
+  for (let dir = from; ; dir = path.dirname(dir)) {
+    const file = path.join(dir, '.chrysalis', 'current.json');
+    if (existsSync(file)) return file;
+    if (dir === path.dirname(dir)) break;
+  }
+  const own = path.resolve(import.meta.dirname, '../../../.chrysalis/current.json');
+  return existsSync(own) ? own : undefined;
+};
+
+/** Options first, then the environment, then the state file. */
+export const connectionOf = (options: GlobalOptions): { server: string; token: string | undefined } => {
+  const file = stateFile();
+  const current = file ? (JSON.parse(readFileSync(file, 'utf8')) as { server?: string; token?: string }) : {};
+  const server = options.server ?? process.env['CHRYSALIS_SERVER'] ?? current.server;
+  if (!server) throw new UsageError('no control plane is known here\nnext: start one with `npm run up`, or give --server URL or CHRYSALIS_SERVER');
+  if (!URL.canParse(server)) throw new UsageError(`--server ${server} is not a URL`);
+  // A token of the state file is for its own server, and goes to no other.
+  return { server, token: options.token ?? process.env['CHRYSALIS_TOKEN'] ?? (server === current.server ? current.token : undefined) };
+};
+
+export const connect = async (options: GlobalOptions): Promise<Client> => {
+  const { createClient } = await import('./client.ts');
+  return createClient({ ...connectionOf(options), patienceMs: 3_000 });
+};

@@ -1,0 +1,65 @@
+import { ApiError, OperationTimeout, UsageError } from './errors.ts';
+
+/** What a script can rely on. */
+export const exits = { ok: 0, failed: 1, usage: 2, notFound: 3, refused: 4, unavailable: 5, timeout: 6, denied: 7 } as const;
+export const exitHelp = `Exit codes:
+  0  done
+  1  failed: an operation ended undone, failed or stopped, or something broke
+  2  usage: the command or the request had faults
+  3  not found
+  4  refused: it conflicts with what is (also: a plan with blockers)
+  5  unavailable: the control plane or a part of it does not answer
+  6  timeout: what was waited for still runs
+  7  denied: no token, an invalid one, or one that may not do this`;
+
+export const exitCodeOf = (error: unknown): number => {
+  if (error instanceof OperationTimeout) return exits.timeout;
+  if (error instanceof UsageError) return exits.usage;
+  if (!(error instanceof ApiError)) return exits.failed;
+  const { status, code } = error;
+  if (status === 0 || status === 502 || status === 503 || status === 504) return exits.unavailable;
+  if (status === 401 || status === 403) return exits.denied;
+  if (status === 404) return exits.notFound;
+  if (status === 400 || status === 413 || status === 415 || code === 'request.invalid') return exits.usage;
+  return status < 500 ? exits.refused : exits.failed;
+};
+
+/** Code, what happened, and what to do next; for people, on stderr. */
+export const explain = (error: unknown): string => {
+  if (error instanceof ApiError) {
+    const { code, title, detail, errors } = error.problem;
+    const faults = Array.isArray(errors) ? (errors as { path: string; message: string }[]).map((e) => `  ${e.path}: ${e.message}`) : [];
+    const lines = [`error ${code}: ${detail && faults.length === 0 ? detail : title}`, ...faults];
+    const next = adviceOf(error);
+    return [...lines, ...evidence(error), ...(next ? [`next: ${next}`] : [])].join('\n');
+  }
+  if (error instanceof OperationTimeout) return `timeout: ${error.message}\nnext: chrysalis operation wait ${error.operation.id}`;
+  if (error instanceof UsageError) return `error: ${error.message}`;
+  return `error: ${error instanceof Error ? error.message : String(error)}`;
+};
+
+const told = new Set(['type', 'title', 'status', 'code', 'detail', 'instance', 'errors']);
+const evidence = (error: ApiError): string[] =>
+  Object.entries(error.problem)
+    .filter(([k, v]) => !told.has(k) && v !== undefined)
+    .map(([k, v]) => `  ${k}: ${typeof v === 'object' ? JSON.stringify(v) : String(v)}`);
+
+const advice: Readonly<Record<string, string>> = {
+  'client.unreachable': 'is it running? start it with `npm run up`, or name another with --server',
+  'service.unavailable': 'try again in a moment; nothing is done twice',
+  'auth.required': 'give a token with --token or CHRYSALIS_TOKEN',
+  'auth.denied': 'ask for a token with the role that `needs` names',
+  'vm.unknown': 'chrysalis vm list',
+  'host.unknown': 'chrysalis host list',
+  'vm-type.unknown': 'chrysalis type list',
+  'image.unknown': 'chrysalis image list',
+  'template.unknown': 'chrysalis template list',
+  'plan.unknown': 'chrysalis plan create --template NAME@VERSION --vm VM',
+  'plan.outdated': 'something changed since the plan was made; make a new one with chrysalis plan create',
+  'plan.blocked': 'chrysalis plan get PLAN shows every blocker and its remedy',
+  'migration.unknown': 'chrysalis migration list',
+  'workflow.unknown': 'chrysalis workflow list',
+  'operation.unknown': 'chrysalis operation list',
+  'vm.in_move': 'wait for the move that has the VM: chrysalis operation list --state running',
+};
+const adviceOf = (error: ApiError): string | undefined => advice[error.code] ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);

@@ -1,0 +1,52 @@
+import { Command, Option } from 'commander';
+import { catalogueCommands } from './commands/catalogue.ts';
+import { vmCommands } from './commands/fleet.ts';
+import { hostCommands } from './commands/hosts.ts';
+import { migrationCommands } from './commands/migrations.ts';
+import { versionCommand } from './commands/version.ts';
+import { eventCommands, operationCommands, workflowCommands } from './commands/workflows.ts';
+import { completion } from './completion.ts';
+import { exitHelp, exits } from './exit.ts';
+import { formats } from './show/output.ts';
+
+const guide = `
+A first walk:
+  $ chrysalis host list                                    # what there is to run on
+  $ chrysalis vm create web --type small --image linux -w  # a VM, and wait until it runs
+  $ chrysalis options query --vm web                       # where could it go, and why not elsewhere
+  $ chrysalis migrate --vm web --to large --dry-run        # every step, before anything is touched
+  $ chrysalis migrate --vm web --to large --wait           # morph and move it while it runs
+  $ chrysalis migration list                               # what was done
+
+The server is --server, or CHRYSALIS_SERVER, or what runs here (.chrysalis/current.json); the token likewise.
+Data goes to stdout, everything else to stderr.
+
+${exitHelp}`;
+
+export const buildProgram = (): Command => {
+  const program = new Command('chrysalis')
+    .description('Morphs and migrates running virtual machines between unlike hosts, without ending them.')
+    .option('-s, --server <url>', 'the admin API')
+    .option('--token <token>', 'who you are')
+    .addOption(new Option('-o, --output <format>', 'how data is written').choices([...formats]).default('table'))
+    .option('-q, --quiet', 'nothing but data and errors')
+    .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
+    .showHelpAfterError('(--help shows how)')
+    .addHelpText('after', guide);
+  for (const add of [vmCommands, hostCommands, catalogueCommands, migrationCommands, workflowCommands, operationCommands, eventCommands, versionCommand]) add(program);
+  program
+    .command('completion')
+    .argument('<shell>', 'bash, zsh or fish')
+    .description('a completion script: source <(chrysalis completion bash)')
+    .action((shell: string) => void process.stdout.write(`${completion(program, shell)}\n`));
+  return throwing(program);
+};
+
+/** Faults of use are thrown, so that there is one place where the command ends. */
+const throwing = (command: Command): Command => {
+  command.exitOverride((error) => {
+    throw error.exitCode === 0 ? error : Object.assign(error, { exitCode: exits.usage });
+  });
+  command.commands.forEach(throwing);
+  return command;
+};

@@ -1,0 +1,95 @@
+import { clearLine, cursorTo } from 'node:readline';
+import type { Client, Operation, Progress } from '../client.ts';
+import type { SseEvent } from '../sse.ts';
+import { mib } from './output.ts';
+
+/** What goes on, on stderr: one line that changes on a terminal, else a line for each change. */
+export class Live {
+  readonly #out = process.stderr;
+  readonly #quiet: boolean;
+  #open = false;
+  #last = '';
+
+  constructor(quiet = false) {
+    this.#quiet = quiet;
+  }
+
+  line(text: string): void {
+    if (this.#quiet) return;
+    this.close();
+    this.#out.write(`${text}\n`);
+  }
+
+  /** Passing: overwritten by the next on a terminal, left out elsewhere. */
+  passing(text: string): void {
+    if (this.#quiet || !this.#out.isTTY || text === this.#last) return;
+    clearLine(this.#out, 0);
+    cursorTo(this.#out, 0);
+    this.#out.write(text.slice(0, Math.max(20, (this.#out.columns ?? 80) - 1)));
+    [this.#open, this.#last] = [true, text];
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    clearLine(this.#out, 0);
+    cursorTo(this.#out, 0);
+    this.#open = false;
+  }
+}
+
+const verbs: Readonly<Record<string, string>> = {
+  'task.dispatched': 'start',
+  'task.succeeded': 'done',
+  'task.failed': 'failed',
+  'task.skipped': 'skipped',
+  'compensation.started': 'undo',
+  'task.compensated': 'undone',
+  'compensation.failed': 'undo failed',
+  'cancel.requested': 'cancel',
+  'move.started': 'move',
+  'move.ended': 'move ended',
+};
+
+/** A line for a step of an operation, or nothing where it says nothing new. */
+export const stepLine = ({ event, data }: SseEvent): string | undefined => {
+  const verb = Object.entries(verbs).find(([k]) => event.includes(`.${k}.`))?.[1];
+  if (!verb) return undefined;
+  const { at, data: d } = data as { at: string; data: Record<string, any> };
+  const what = d['task'] ?? d['vmId'] ?? d['reason'] ?? '';
+  const why = d['cause'] ? `  ${d['cause'].code}: ${d['cause'].message}` : '';
+  const again = verb === 'failed' && d['retryAt'] ? '  (again soon)' : '';
+  const start = verb === 'start' && d['attempt'] > 1 ? `  (attempt ${d['attempt']})` : '';
+  return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(11)} ${what}${start}${why}${again}`;
+};
+
+const bar = (done: number, total: number, width = 20): string => {
+  const filled = total > 0 ? Math.round((Math.min(done, total) / total) * width) : 0;
+  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]`;
+};
+export const operationLine = (o: Operation): string =>
+  `${bar(o.progress.done, o.progress.total)} ${o.progress.done}/${o.progress.total} ${o.progress.unit}  ${o.phase ?? ''}`;
+export const progressLine = (p: Progress): string =>
+  `${bar(p.bytesTotal - p.bytesRemaining, p.bytesTotal)} ${p.phase}: ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`;
+
+/** Waits for an operation and shows what it does: its steps as they come, and the bytes of moves. */
+export const waitShown = async (client: Client, id: string, options: { timeoutMs: number; quiet: boolean }): Promise<Operation> => {
+  const live = new Live(options.quiet);
+  const stop = new AbortController();
+  const bytes = (async () => {
+    for await (const p of client.progress({ signal: stop.signal })) live.passing(progressLine(p));
+  })().catch(() => undefined); // telemetry may be lost
+  try {
+    return await client.waitOperation(id, {
+      timeoutMs: options.timeoutMs,
+      onEvent: (e) => {
+        const line = stepLine(e);
+        if (line) live.line(line);
+        if (e.event === 'operation') live.passing(operationLine(e.data as Operation));
+      },
+    });
+  } finally {
+    stop.abort();
+    await bytes;
+    live.close();
+  }
+};

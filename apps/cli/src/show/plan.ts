@@ -1,0 +1,48 @@
+import { ref, table, type Row } from './output.ts';
+
+/** A plan as a person reads it: each move, its steps by section, and everything in its way. */
+export const planText = (plan: Row): string => {
+  const blocked = plan['moves'].filter((m: Row) => m['blockers'].length > 0).length;
+  const head = `Plan ${plan['planId']} by template ${ref(plan['basis'].template)}: ${plan['moves'].length} move${plan['moves'].length === 1 ? '' : 's'}, ${
+    blocked === 0 ? 'ready to run' : `${blocked} blocked`
+  }`;
+  return [head, ...plan['moves'].map(moveText)].join('\n\n');
+};
+
+const moveText = (move: Row): string => {
+  const lines = [`${move['vmId']}\n  ${ref(move['fromType'])} on ${move['fromHost']}  ->  ${ref(move['toType'])} on ${move['toHost']}`];
+  let section = '';
+  let nr = 0;
+  for (const s of move['steps'] as Row[]) {
+    if (s['section'] !== section) lines.push(`  ${(section = s['section'])}`);
+    lines.push(`    ${String(++nr).padStart(2)}. ${s['name'].padEnd(24)} ${s['summary']}`);
+  }
+  if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
+  return lines.join('\n');
+};
+
+export const blockerLines = (b: Row): string[] => [
+  `    ${b['code']}: ${b['message']}${b['subject'] ? ` (${b['subject']})` : ''}`,
+  ...(b['remedy'] ? [`      remedy: ${b['remedy']}`] : []),
+];
+
+export const optionsText = (query: Row): string => {
+  if (query['state'] !== 'answered') return `Query ${query['queryId']}: ${query['state']}${query['cause'] ? `, ${query['cause'].code}: ${query['cause'].message}` : ''}`;
+  const found = query['options'] as Row[];
+  const list =
+    found.length === 0
+      ? 'No option.'
+      : table(
+          {
+            option: (o) => o['id'],
+            type: (o) => ref(o['targetType']),
+            method: (o) => (o['move'] ? o['method'] : 'in place'),
+            'new resources': (o) => o['newResources'],
+            hosts: (o) => o['hosts'].join(','),
+            packages: (o) => o['augmentation'].join(','),
+          },
+          found,
+        );
+  const refused = (query['refused'] as Row[]).flatMap((r) => [`  ${r['id']}`, ...r['blockers'].flatMap(blockerLines)]);
+  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...(refused.length ? ['', 'Not offered:', ...refused] : [])].join('\n');
+};
