@@ -45,6 +45,8 @@ const settings = {
   max_slot_wal_keep_size: '1GB', // a relay that is away for long loses its slot, not our disk; it then falls back to reading the log
   max_wal_size: '512MB',
   wal_sender_timeout: '10s',
+  // A transaction left open holds back every reader of every log, and every new slot: it is ended instead.
+  idle_in_transaction_session_timeout: '30s',
   tcp_keepalives_idle: 5,
   tcp_keepalives_interval: 2,
   tcp_keepalives_count: 3,

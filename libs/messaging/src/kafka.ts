@@ -99,10 +99,10 @@ export class KafkaBus implements EventBus {
     await Promise.all([this.#producer, this.#admin].map(async (client) => (await client?.catch(() => undefined))?.disconnect().catch(() => undefined)));
   }
 
-  /** No retries of its own: who publishes must know of each failure, as the bus may have been made anew. */
+  /** Hardly any retries of its own (it insists on one): who publishes must know of each failure, as the bus may have been made anew. */
   #connectedProducer(): Promise<Producer> {
     this.#producer ??= connected(
-      this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 0 } }),
+      this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 1 } }),
       () => (this.#producer = undefined),
     );
     return this.#producer;
@@ -132,11 +132,12 @@ const connected = async <T extends { connect(): Promise<void> }>(client: T, forg
 };
 
 /** Passing states of a broker that starts or a group that forms; kafkajs logs them as errors and tries again by itself. */
-const expected = /coordinator is loading|is not the coordinator|group coordinator is not available|group is rebalancing|rebalance|already exists/i;
+const expected = /default partitioner|invalidate EoS|coordinator is loading|is not the coordinator|group coordinator is not available|group is rebalancing|rebalance|already exists/i;
 
 /** A member of a group. kafkajs's consumer may crash for good and leave a live process that consumes nothing: it is started anew. */
 class KafkaSubscription {
   readonly #pause = new Pause();
+  readonly #joined = new Pause();
   #consumer: Consumer | undefined;
   #stopped = false;
   #fault: string | undefined;
@@ -153,7 +154,13 @@ class KafkaSubscription {
     return this.#fault === undefined ? { ok: true } : { ok: false, reason: this.#fault };
   }
 
+  /** Resolves when it is a member of its group, so that nothing published after this is missed; also when that takes a crash or two. */
   async start(): Promise<void> {
+    await this.#start();
+    await this.#joined.wait(15_000);
+  }
+
+  async #start(): Promise<void> {
     const { group, topics, fromBeginning = true } = this.options;
     const consumer = this.kafka.consumer({
       groupId: group,
@@ -169,7 +176,10 @@ class KafkaSubscription {
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       if (this.#consumer === consumer) this.#crashed(payload.error);
     });
-    const joined = new Promise<void>((resolve) => consumer.on(consumer.events.GROUP_JOIN, () => resolve()));
+    consumer.on(consumer.events.GROUP_JOIN, () => {
+      this.#fault = undefined;
+      this.#joined.cut();
+    });
     await consumer.connect();
     await consumer.subscribe({ topics: [...topics], fromBeginning });
     await consumer.run({
@@ -178,8 +188,6 @@ class KafkaSubscription {
       partitionsConsumedConcurrently: 6,
       eachBatch: (payload) => this.#batch(payload),
     });
-    await Promise.race([joined, new Promise((resolve) => setTimeout(resolve, 15_000).unref())]);
-    this.#fault = undefined;
   }
 
   async stop(): Promise<void> {
@@ -190,6 +198,7 @@ class KafkaSubscription {
   }
 
   #crashed(error: Error): void {
+    if (this.#stopped) return;
     this.#fault = `the consumer crashed: ${messageOf(error)}`;
     this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
   }
@@ -201,7 +210,7 @@ class KafkaSubscription {
       if (this.#stopped) return;
       try {
         await this.repairTopics();
-        await this.start();
+        await this.#start();
         this.#crashes = 0;
         return;
       } catch (error) {

@@ -30,8 +30,9 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
     pending: 0,
     lagBytes: undefined,
     fault: undefined,
+    replay: false,
   };
-  const control = { cut: (): void => undefined };
+  const control: Control = { cut: () => undefined, abandon: () => undefined };
   const pause = new Pause();
   const running = elect(state, control, pause);
   return {
@@ -39,7 +40,9 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
       state.stopped = true;
       pause.cut();
       control.cut();
+      const stuck = setTimeout(() => control.abandon(), 2_000);
       await running;
+      clearTimeout(stuck);
     },
     health: () => {
       const { lagAlarmBytes = 256 * 1024 * 1024 } = options;
@@ -78,7 +81,8 @@ const connectionOf = (pool: pg.Pool): pg.ClientConfig => {
   return connectionString === undefined ? ({ host, port, user, password, database } as pg.ClientConfig) : { connectionString };
 };
 
-type Control = { cut: () => void };
+/** `abandon` closes the connection under a query that waits for something, as making a slot does for every open transaction. */
+type Control = { cut: () => void; abandon: () => void };
 
 const elect = async (state: RelayState, control: Control, pause: Pause): Promise<void> => {
   for (let failures = 0; !state.stopped; ) {
@@ -89,6 +93,7 @@ const elect = async (state: RelayState, control: Control, pause: Pause): Promise
       control.cut();
       pause.cut();
     };
+    control.abandon = () => (client as unknown as { connection: { stream: { destroy(): void } } }).connection.stream.destroy();
     client.on('error', lost);
     client.on('end', lost);
     try {

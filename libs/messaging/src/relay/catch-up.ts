@@ -37,6 +37,7 @@ export const toStored = (row: Row, { options }: RelayState): StoredEvent => {
 export const catchUp = async (state: RelayState, lead: Lead): Promise<boolean> => {
   const { store } = state.options;
   for (;;) {
+    state.replay = false;
     const saved = await store.loadCheckpoint(checkpointName);
     const outcome = await publishSnapshot(state, lead, saved ?? origin);
     if (outcome === 'lost') return false;

@@ -46,7 +46,6 @@ export class Follower {
   #drained: (() => void) | undefined;
   #fault: Error | undefined;
   #stopped = false;
-  #busAnew = false;
   #done = 0n;
 
   constructor(
@@ -84,9 +83,7 @@ export class Follower {
     this.#ready.cut();
   }
 
-  /** The bus was made anew: everything goes again, before what is waiting. */
-  replay(): void {
-    this.#busAnew = true;
+  wake(): void {
     this.#ready.cut();
   }
 
@@ -99,7 +96,7 @@ export class Follower {
     try {
       while (!this.stopped) {
         if (this.#fault) throw this.#fault;
-        if (this.#busAnew) this.#busAnew = !(await catchUp(this.state, this.lead));
+        if (this.state.replay) await catchUp(this.state, this.lead);
         else if (this.#queue.length > 0) await this.#publishNext();
         else await this.#ready.wait(1_000);
       }
@@ -141,7 +138,7 @@ export class Follower {
 
   /** With nothing in hand, all up to here is dealt with: the slot moves on over other schemas' work. */
   #heartbeat(lsn: string, shouldRespond: boolean): void {
-    const idle = this.state.pending === 0 && this.#open === undefined && !this.#busAnew;
+    const idle = this.state.pending === 0 && this.#open === undefined && !this.state.replay;
     if (idle) void this.#acknowledge(lsn);
     else if (shouldRespond && this.#done > 0n) void this.#service.acknowledge(lsnText(this.#done));
   }

@@ -39,15 +39,15 @@ const poller = (state: RelayState, lead: Lead): (() => Promise<boolean>) => {
   let identityAt = 0;
   return async () => {
     if (Date.now() - identityAt > identityMs) {
-      if (await busIsNew(state).catch(() => false)) place = origin;
+      await busIsNew(state).catch(() => false);
       identityAt = Date.now();
     }
+    if (state.replay) [place, state.replay] = [origin, false];
     place ??= (await store.loadCheckpoint(checkpointName)) ?? origin;
     const events = await store.readAll(place, batch);
     if (events.length === 0) return false;
     state.pending = events.length;
     const outcome = await publish(state, events, lead);
-    if (outcome === 'replay') place = origin;
     if (outcome !== 'done') return true;
     const { transactionId, position } = events.at(-1)!;
     place = { transactionId, position };

@@ -18,7 +18,8 @@ export const publish = async (state: RelayState, events: readonly StoredEvent[],
   for (let attempt = 0; !lead.lost(); attempt++) {
     try {
       // After any failure first this: a bus made anew may take the next event, and it must not come before those that are gone.
-      if (attempt > 0 && (await busIsNew(state))) return 'replay';
+      if (attempt > 0) await busIsNew(state);
+      if (state.replay) return 'replay';
       if (messages.length > 0) await bus.publish(messages);
       state.published += events.length;
       state.fault = undefined;
@@ -35,11 +36,13 @@ export const publish = async (state: RelayState, events: readonly StoredEvent[],
  * Whether the bus was made anew since we last published: then all of it is gone from there. The checkpoint goes to the beginning
  * first, with a mark, so that a crash in the middle of the replay starts it again.
  */
-export const busIsNew = async ({ options: { store, bus } }: RelayState): Promise<boolean> => {
+export const busIsNew = async (state: RelayState): Promise<boolean> => {
+  const { store, bus } = state.options;
   const { identity } = await bus.describe();
   const saved = await store.loadCheckpoint(checkpointName);
   const known = saved?.detail['bus'];
   if (known === identity) return false;
+  state.replay ||= known !== undefined;
   if (known === undefined) await store.saveCheckpoint(checkpointName, saved ?? origin, { ...saved?.detail, bus: identity });
   else await store.saveCheckpoint(checkpointName, origin, { bus: identity, replay: true });
   return known !== undefined;

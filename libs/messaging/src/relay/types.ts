@@ -47,4 +47,6 @@ export type RelayState = {
   pending: number;
   lagBytes: number | undefined;
   fault: string | undefined;
+  /** The bus was made anew: nothing more goes there before the log's beginning. Set by busIsNew, cleared by who replays. */
+  replay: boolean;
 };

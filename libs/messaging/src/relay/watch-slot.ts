@@ -17,7 +17,7 @@ export const watchSlot = async (state: RelayState, query: Serial, slot: string, 
       const now = await sample(query, slot);
       state.lagBytes = Number(now.lag);
       candidate = await movePlace(state, follower, candidate, now);
-      if (await busIsNew(state)) follower.replay();
+      if (await busIsNew(state)) follower.wake();
     } catch (error) {
       if (error instanceof SlotGone) return follower.fail(error);
       state.fault = messageOf(error);

@@ -19,7 +19,8 @@ export type Adapter = {
   readonly name: string;
   open(db: TemporaryDatabase): Promise<Harness>;
   /** A harness whose bus can be destroyed, with all that it holds. */
-  openDestructible(db: TemporaryDatabase): Promise<Harness & { destroy(): Promise<void>; close(): Promise<void> }>;
+  openDestructible(db: TemporaryDatabase): Promise<Harness & { destroy(): Promise<void> }>;
+  close(): Promise<void>;
   /** Whether a partition moves only after the batch in hand is done. kafkajs gives no such promise: there the inbox keeps order. */
   readonly handsOverCleanly: boolean;
 };
@@ -46,7 +47,10 @@ export const busContract = (adapter: Adapter): void => {
       ({ db, store } = await openStore({ max: 20 }));
       harness = await adapter.open(db);
     });
-    afterAll(() => db?.drop());
+    afterAll(async () => {
+      await adapter.close();
+      await db?.drop();
+    });
     beforeEach(() => {
       const id = crypto.randomUUID().slice(0, 8);
       [topic, group] = [`contract.${id}`, `group-${id}`];
@@ -291,7 +295,6 @@ export const busContract = (adapter: Adapter): void => {
       } finally {
         await Promise.all(parts.map((part) => part.stop()));
         await bus.close();
-        await doomed.close();
         await own.db.drop();
       }
     }, 120_000);

@@ -18,7 +18,7 @@ busContract({
   openDestructible: async (db) => ({
     ...(await open(db)),
     destroy: async () => void (await db.pool().query('drop schema bus cascade')),
-    close: async () => undefined,
   }),
+  close: async () => undefined,
   handsOverCleanly: true,
 });
