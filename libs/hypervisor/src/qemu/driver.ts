@@ -13,7 +13,7 @@ import { Fleet } from './fleet.ts';
 import type { Exit } from './fleet.ts';
 import * as hotplug from './hotplug.ts';
 import type { BootImage } from './launch.ts';
-import { awaitIncoming, continueVm, listen, migrate } from './migration.ts';
+import { awaitIncoming, continueVm, listen, migrate, runs } from './migration.ts';
 import { lastWords } from './process.ts';
 import { Networks } from './tap.ts';
 import type { Network } from './tap.ts';
@@ -238,6 +238,12 @@ export class QemuDriver implements port.HypervisorDriver {
       const { role, resumedAtUs: before } = vm.record;
       if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
       if (role !== 'incoming') throw new HypervisorError('hypervisor.not_ready', `${vmId} was not prepared as a target here`, { role });
+      if (await runs(vm.qmp)) {
+        // Continued by an earlier life of this driver, which died before it wrote that down. The moment is not known; now is the latest.
+        const resumedAtUs = Date.now() * 1000;
+        await vm.save({ role: 'runner', resumedAtUs });
+        return { resumedAtUs };
+      }
       // The target has loaded the stream before the source says `completed`: a second is generous.
       await awaitIncoming(vm.qmp, 1_000);
       const resumedAtUs = await continueVm(vm.qmp);

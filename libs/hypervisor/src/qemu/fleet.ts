@@ -5,6 +5,7 @@ import { Mutex } from '../mutex.ts';
 import { followLateUnplugs } from './hotplug.ts';
 import { connect, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
+import { inFlight } from './migration.ts';
 import { differences } from './observe.ts';
 import { lastWords } from './process.ts';
 import { processOf, readRecord, recordedVms, VmFiles } from './state.ts';
@@ -85,6 +86,7 @@ export class Fleet {
     if (!process) return;
     await connect(vm);
     await vm.save({ process });
+    if (record.role === 'runner') vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
     await this.acceptDrift(vm);
     this.follow(vm);
   }

@@ -177,6 +177,22 @@ const toProgress = (info: Info): MigrationProgress => ({
   at: new Date().toISOString(),
 });
 
+export const runs = async (qmp: QmpClient): Promise<boolean> => (await qmp.execute<{ running: boolean }>('query-status')).running;
+
+const FLYING = new Set(['setup', 'active', 'postcopy-active', 'postcopy-paused', 'pre-switchover', 'device', 'wait-unplug', 'cancelling']);
+
+/**
+ * An outgoing migration that an earlier life of the driver began: it goes on in QEMU, and whoever takes the VM over must know of it, or
+ * the guest would leave behind his back. `ended` resolves when it has, however; undefined where there is none.
+ */
+export const inFlight = async (qmp: QmpClient): Promise<{ ended: Promise<unknown> } | undefined> => {
+  const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(status(e)), NO_DEADLINE_MS); // first, so that no end is missed
+  const info = await qmp.execute<Info>('query-migrate').catch((): Info => ({}));
+  if (info.status && FLYING.has(info.status)) return { ended: end.promise.catch(() => undefined) };
+  end.cancel();
+  return undefined;
+};
+
 /** Continues a paused VM and answers with QEMU's own time of it. */
 export const continueVm = async (qmp: QmpClient): Promise<number> => {
   const resumed = qmp.waitFor('RESUME', () => true, 10_000);
