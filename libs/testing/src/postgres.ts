@@ -14,14 +14,14 @@ export type TemporaryDatabase = {
 };
 
 export type Template = {
-  /** One template per name and test run. */
+  /** One template per name; another test run has a server of its own. */
   readonly name: string;
   /** Fills it: schemas, tables, data. Runs once. */
   readonly prepare: (pool: pg.Pool) => Promise<unknown>;
 };
 
 /**
- * A database for one suite on the PostgreSQL that all suites share: a clone of a template, some 30 ms. The server is real, durable,
+ * A database for one suite on the PostgreSQL that all suites of a run share: a clone of a template, some 30 ms. The server is real, durable,
  * and has logical replication. It ends by itself some seconds after the last test process.
  */
 export const temporaryDatabase = async ({ template }: { template?: Template } = {}): Promise<TemporaryDatabase> => {
@@ -47,11 +47,8 @@ export const temporaryDatabase = async ({ template }: { template?: Template } = 
   };
 };
 
-/** Test processes of one run share templates; another run may hold other migrations under the same name. */
-const run = `${typeof process.send === 'function' ? process.ppid : process.pid}`;
-
 const ensureTemplate = async (server: string, { name, prepare }: Template): Promise<string> => {
-  const database = `template_${createHash('sha256').update(`${run} ${name}`).digest('hex').slice(0, 16)}`;
+  const database = `template_${createHash('sha256').update(name).digest('hex').slice(0, 16)}`;
   await onServer(server, async (client) => {
     await client.query(`select pg_advisory_lock(hashtextextended($1, 0))`, [database]);
     const { rowCount } = await client.query(`select from pg_database where datname = $1`, [database]);

@@ -6,10 +6,18 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
+/** The test run: its worker processes have the same parent. */
+export const run = `${typeof process.send === 'function' ? process.ppid : process.pid}`;
+
+/**
+ * PostgreSQL is shared within a run: a transaction left open by another run would hold back our readers and slots, which look at the
+ * whole server. A Kafka costs ten times as much and knows no such thing: it is shared by all runs of this checkout.
+ */
+const scope = { postgres: run, kafka: '' };
 const held = new Map<string, Promise<{ info: unknown; socket: Socket }>>();
 
 /**
- * The shared server of this kind, started if there is none; it lives at least until this process ends. The connection that says so
+ * The server of this kind that test processes share, started if there is none; it lives at least until this process ends. The connection that says so
  * does not keep the process alive. `waitMs` covers a first start with downloads.
  */
 export const sharedServer = async <Info>(kind: 'postgres' | 'kafka', waitMs = 60_000): Promise<Info> => {
@@ -22,8 +30,8 @@ export const sharedServer = async <Info>(kind: 'postgres' | 'kafka', waitMs = 60
   return (await holding).info as Info;
 };
 
-const hold = async (kind: string, waitMs: number): Promise<{ info: unknown; socket: Socket }> => {
-  const id = createHash('sha256').update(`${root} ${process.getuid?.()}`).digest('hex').slice(0, 12);
+const hold = async (kind: keyof typeof scope, waitMs: number): Promise<{ info: unknown; socket: Socket }> => {
+  const id = createHash('sha256').update(`${root} ${process.getuid?.()} ${scope[kind]}`).digest('hex').slice(0, 12);
   const socketPath = path.join(tmpdir(), `chrysalis-test-${kind}-${id}.sock`);
   let started = 0;
   for (const deadline = Date.now() + waitMs; ; ) {

@@ -1,5 +1,5 @@
 /**
- * Holds one server (PostgreSQL, Kafka) for all test processes on this machine that use this checkout. Started by the first who needs
+ * Holds one server (PostgreSQL, Kafka) for the test processes of a run or, Kafka, of this checkout. Started by the first who needs
  * it, see client.ts. Each user keeps a connection to our socket; when the last one is gone for `graceMs`, however it ended, the
  * server is stopped and we end. Should two of us start at the same moment, the second finds the socket taken and ends; should both
  * get through, each serves who reached it. Nothing is written down, so nothing can be stale.
