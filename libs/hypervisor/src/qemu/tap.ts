@@ -12,6 +12,12 @@ const run = promisify(execFile);
 export const tapName = (vmId: string, nic: string): string =>
   `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
 
+/**
+ * A bridge takes the lowest address of its ports. A tap with a low one would change the host's own address as VMs come and go,
+ * and every peer would send to the old one until its ARP entry runs out: seconds in which the host agents don't reach each other.
+ */
+const tapAddress = (tap: string): string => `fe:${tap.slice(4).match(/../g)!.join(':')}`;
+
 export class Networks {
   private readonly networks: Readonly<Record<string, Network>>;
 
@@ -43,7 +49,7 @@ export class Networks {
     const tap = tapName(vmId, nic);
     try {
       if (!existsSync(`/sys/class/net/${tap}`)) await run('ip', ['tuntap', 'add', 'dev', tap, 'mode', 'tap']);
-      await run('ip', ['link', 'set', 'dev', tap, 'master', found.bridge, 'up']);
+      await run('ip', ['link', 'set', 'dev', tap, 'address', tapAddress(tap), 'master', found.bridge, 'up']);
     } catch (error) {
       await this.detach(vmId, nic);
       throw new HypervisorError('hypervisor.network_unknown', `No tap on bridge ${found.bridge}: ${String(error)}`, {
