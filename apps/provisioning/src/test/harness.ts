@@ -1,0 +1,174 @@
+import {
+  eventsTopic,
+  tasksTopic,
+  topologyHash,
+  workflowEvents,
+  type Outcome,
+  type TaskDispatch,
+  type Topology,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
+import { createBus, type EventBus } from '@chrysalis/messaging';
+import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
+import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { v7 as uuidv7 } from 'uuid';
+import { start } from '../main.ts';
+import type { VmView } from '../vm-view.ts';
+
+export const spec: VmTypeSpec = {
+  vcpus: { now: 1, max: 4 },
+  memoryMiB: { now: 512, max: 2048 },
+  disks: [{ id: 'data', sizeMiB: 128 }],
+  nics: [
+    { id: 'front', network: 'front' },
+    { id: 'legacy', network: 'legacy' },
+  ],
+  cpuModel: 'Westmere',
+  requiredTraits: ['storage.shared'],
+};
+export const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
+export const topologyOf = (vm: VmView, vcpus = 1): { topology: Topology; topologyHash: string } => {
+  const topology: Topology = {
+    uuid: vm.uuid,
+    machine: 'pc-q35-7.2',
+    cpuModel: 'Westmere',
+    vcpus: { boot: vcpus, max: 4, plugged: [] },
+    memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
+    rootPorts: 8,
+    disks: [],
+    nics: [],
+    serialPorts: [],
+    image,
+  };
+  return { topology, topologyHash: topologyHash(topology) };
+};
+
+type Answer = VmView & {
+  code: string;
+  operation: string;
+  vmId: string;
+  faults: { path: string }[];
+  items: VmView[];
+  errors: { path: string }[];
+};
+
+/** The service alone, on a database of its own; what other services would say comes over the bus. */
+export class Harness {
+  #token = 0;
+  private constructor(
+    readonly database: TemporaryDatabase,
+    readonly running: RunningService,
+    private readonly key: SigningKey,
+    private readonly bus: EventBus,
+  ) {}
+
+  static async start(): Promise<Harness> {
+    const database = await temporaryDatabase();
+    const key = await newSigningKey();
+    const config: ServiceConfig = {
+      databaseUrl: database.connectionString,
+      bus: { kind: 'embedded' },
+      port: 0,
+      listen: '127.0.0.1',
+      tokenKey: key.publicJwk as Record<string, unknown>,
+      instance: '1',
+      poolSize: 8,
+    };
+    const running = await start(config);
+    const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
+    return new Harness(database, running, key, bus);
+  }
+
+  async stop(): Promise<void> {
+    await this.running.stop();
+    await this.bus.close();
+    await this.database.drop();
+  }
+
+  async http<T = Answer>(
+    method: string,
+    path: string,
+    body?: unknown,
+    { tenant = 'main', role = 'operator' as Role, headers = {} as Record<string, string> } = {},
+  ) {
+    const token = await issueToken(this.key.privateJwk, { sub: 'olga', roles: [role], tenant });
+    const answer = await fetch(`${this.running.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as T };
+  }
+
+  async #say(topic: string, key: string, type: string, data: unknown): Promise<void> {
+    const event = {
+      specversion: '1.0' as const,
+      id: uuidv7(),
+      source: '/chrysalis/test',
+      type,
+      subject: key,
+      time: new Date().toISOString(),
+      partitionkey: key,
+      datacontenttype: 'application/json' as const,
+      correlationid: key,
+      actor: 'test',
+      tenant: 'main',
+      data,
+    };
+    await this.bus.publish([{ topic, event }]);
+  }
+
+  /** A task as the workflow service sends it; resolves with what the service reports. */
+  async run(workflowId: string, kind: string, input: Record<string, unknown>): Promise<Outcome> {
+    const token = ++this.#token;
+    const dispatch: TaskDispatch = {
+      workflowId,
+      task: kind.replace('.', '-'),
+      action: 'run',
+      attempt: token,
+      kind,
+      executor: 'group:provisioning',
+      group: 'provisioning',
+      input,
+      token,
+      deadlineAt: '2099-01-01T00:00:00Z',
+      tenant: 'main',
+    };
+    await this.#say(tasksTopic('provisioning'), `workflow-${workflowId}`, workflowEvents.taskDispatched.type, dispatch);
+    return this.eventually(async () => {
+      const reports = (await this.running.service.store.read(`task-${workflowId}`)).map(
+        (e) => e.data as TaskDispatch & { outcome: Outcome },
+      );
+      return reports.find((r) => r.token === token)?.outcome;
+    });
+  }
+
+  /** The end of a workflow, as the workflow service tells it. */
+  ended(data: { workflowId: string; subject: string; name: string; state: string; cause?: object }): Promise<void> {
+    const full = { ...data, output: {}, at: '2026-01-01T00:00:00.000Z' };
+    return this.#say(eventsTopic('workflow'), `workflow-${data.workflowId}`, workflowEvents.instanceEnded.type, full);
+  }
+
+  async eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
+    const until = Date.now() + 15_000;
+    for (;;) {
+      const found = await look();
+      if (found) return found;
+      if (Date.now() > until) throw new Error('it did not come about in 15 s');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async vm(id: string): Promise<VmView> {
+    return (await this.http<VmView>('GET', `/v1/vms/${id}`)).body;
+  }
+
+  /** A VM that runs on host `a`. */
+  async runningVm(name = 'web'): Promise<VmView> {
+    const { vmId, operation } = (await this.http('POST', '/v1/vms', { name, type: 'small', image: 'linux@1' })).body;
+    await this.run(operation, 'vm.record-placement', { vmId, hostId: 'a' });
+    const shaped = topologyOf(await this.vm(vmId));
+    await this.run(operation, 'vm.record-boot', { vmId, epoch: 1, hostId: 'a', ...shaped, at: '2026-01-01T00:00:00.000Z' });
+    return this.vm(vmId);
+  }
+}
