@@ -11,7 +11,12 @@ import { sweepLost } from './sessions/liveness.ts';
 import { tables } from './tables.ts';
 
 /** A host without a heartbeat for `lostAfterMs` is lost; agents are told to send one every `heartbeatMs`. */
-export type GatewayTimes = { readonly heartbeatMs: number; readonly lostAfterMs: number; readonly sweepMs: number; readonly reportGraceMs: number };
+export type GatewayTimes = {
+  readonly heartbeatMs: number;
+  readonly lostAfterMs: number;
+  readonly sweepMs: number;
+  readonly reportGraceMs: number;
+};
 const times: GatewayTimes = { heartbeatMs: 2_000, lostAfterMs: 10_000, sweepMs: 500, reportGraceMs: 5_000 };
 
 export const start = (config: ServiceConfig, given: Partial<GatewayTimes> = {}): Promise<RunningService & { readonly agentsUrl: string }> =>
@@ -52,10 +57,7 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
   const { bus, config, log, pool } = service;
   await bus.ensureTopics([{ name: progressTopic, partitions: 6 }]);
   const hub = new Hub(service, t.heartbeatMs);
-  const listener = agentListener(
-    { hello: (c, h) => hub.hello(c, h), frame: (c, f) => hub.frame(c, f), closed: (c) => hub.closed(c) },
-    log,
-  );
+  const listener = agentListener({ hello: (c, h) => hub.hello(c, h), frame: (c, f) => hub.frame(c, f), closed: (c) => hub.closed(c) }, log);
   const deaf = await hear(config.databaseUrl, log, { signal: (m) => hub.heard(m), again: () => hub.deliverAll() });
   listener.attach(service.http().server);
   const url = config.agentListen ? await listener.listen(config.agentListen) : '';

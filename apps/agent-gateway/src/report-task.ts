@@ -19,7 +19,12 @@ export const takeReport = (service: ServiceContext, hostId: string, report: Task
       if (known.hostId !== hostId) return { ok: false, code: 'agent.foreign_task', message: `${key} was not given to ${hostId}` };
       const { dispatch, meta } = known;
       await failpoint('gateway:report:before', { kind: dispatch.kind, task: dispatch.task });
-      const data: TaskReport = { ...report, token: dispatch.token, executor: dispatch.executor, outcome: believable(dispatch.kind, report.outcome) };
+      const data: TaskReport = {
+        ...report,
+        token: dispatch.token,
+        executor: dispatch.executor,
+        outcome: believable(dispatch.kind, report.outcome),
+      };
       const event = {
         id: service.newId(),
         type: agentGatewayEvents.taskReported.type,

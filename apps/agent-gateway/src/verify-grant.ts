@@ -5,7 +5,8 @@ export type GrantFault = {
   readonly code: 'grant.malformed' | 'grant.key_unknown' | 'grant.foreign_tenant' | 'grant.signature_invalid' | 'grant.expired';
   readonly message: string;
 };
-export type VerifiedGrant = { readonly ok: true; readonly claims: GrantClaims; readonly kid: string } | { readonly ok: false; readonly fault: GrantFault };
+export type VerifiedGrant =
+  { readonly ok: true; readonly claims: GrantClaims; readonly kid: string } | { readonly ok: false; readonly fault: GrantFault };
 /** Every tenant that trusts a key of this id, with its key. */
 export type KeysOf = (kid: string) => Promise<readonly { readonly tenant: string; readonly publicKeyJwk: JWK }[]>;
 
@@ -18,7 +19,14 @@ export const verifyGrant = async (jws: string, keysOf: KeysOf, at: string): Prom
   const kid = keyIdOf(jws);
   if (kid === undefined) return fault('grant.malformed', 'not a compact JWS with alg EdDSA and a kid');
   const said = claimsOf(jws);
-  if (!said.success) return fault('grant.malformed', said.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ').slice(0, 1000));
+  if (!said.success)
+    return fault(
+      'grant.malformed',
+      said.error.issues
+        .map((i) => `${i.path.join('.')}: ${i.message}`)
+        .join('; ')
+        .slice(0, 1000),
+    );
   const keys = await keysOf(kid);
   const key = keys.find((k) => k.tenant === said.data.iss);
   if (!key) {

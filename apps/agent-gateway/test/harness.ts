@@ -14,7 +14,13 @@ export type World = {
   readonly gateways: Gateway[];
   start(times?: Partial<GatewayTimes>): Promise<Gateway>;
   token(sub: string, role: Role, tenant?: string): Promise<string>;
-  api(gateway: Gateway, token: string, method: string, path: string, body?: unknown): Promise<{ status: number; body: Record<string, unknown> }>;
+  api(
+    gateway: Gateway,
+    token: string,
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; body: Record<string, unknown> }>;
   events(gateway: Gateway, stream: string): Promise<{ type: string; data: Record<string, unknown> }[]>;
   stop(): Promise<void>;
 };

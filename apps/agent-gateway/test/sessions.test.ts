@@ -14,10 +14,22 @@ describe('sessions and delivery', () => {
     const at = new Date().toISOString();
     return {
       type: 'report' as const,
-      report: { workflowId, task: name, action, attempt, token, executor, outcome: { ok: true as const, output: {} }, startedAt: at, endedAt: at, ...more },
+      report: {
+        workflowId,
+        task: name,
+        action,
+        attempt,
+        token,
+        executor,
+        outcome: { ok: true as const, output: {} },
+        startedAt: at,
+        endedAt: at,
+        ...more,
+      },
     };
   };
-  const enrolments = async (hostId: string): Promise<string[]> => (await w.events(one, `host-agent-${hostId}`)).map((e) => e.type.split('.')[3]!);
+  const enrolments = async (hostId: string): Promise<string[]> =>
+    (await w.events(one, `host-agent-${hostId}`)).map((e) => e.type.split('.')[3]!);
 
   beforeAll(async () => {
     w = await world();
@@ -40,7 +52,11 @@ describe('sessions and delivery', () => {
     ['a foreign host', async () => ({ ...hello('h9', await agentToken('h8')) }), 'agent.foreign_host'],
     ['a token without the role', async () => hello('h9', await w.token('host:h9', 'operator')), 'agent.token_invalid'],
     ['a forged token', async () => hello('h9', `${await agentToken('h9')}x`), 'agent.token_invalid'],
-    ['a protocol from the future', async () => ({ ...hello('h9', await agentToken('h9')), protocol: { min: 7, max: 9 } }), 'agent.protocol_unsupported'],
+    [
+      'a protocol from the future',
+      async () => ({ ...hello('h9', await agentToken('h9')), protocol: { min: 7, max: 9 } }),
+      'agent.protocol_unsupported',
+    ],
     ['facts of another host', async () => ({ ...hello('h9', await agentToken('h9')), facts: hello('h8', '').facts }), 'agent.foreign_host'],
   ])('%s is refused, and nothing is recorded', async (_, frame, code) => {
     const agent = await TestAgent.open(one.agentsUrl);
@@ -107,7 +123,9 @@ describe('sessions and delivery', () => {
     expect(await w.events(one, `task-${task.workflowId}`)).toEqual([]);
     agent.send(reportOf(task));
     await agent.next('report-ack');
-    expect(await w.events(one, `task-${task.workflowId}`)).toMatchObject([{ data: { outcome: { ok: false, cause: { code: 'host.output_invalid' } } } }]);
+    expect(await w.events(one, `task-${task.workflowId}`)).toMatchObject([
+      { data: { outcome: { ok: false, cause: { code: 'host.output_invalid' } } } },
+    ]);
     agent.close();
   });
 
@@ -149,7 +167,14 @@ describe('sessions and delivery', () => {
     const frame = fc.oneof(
       fc.string(),
       fc.json(),
-      fc.record({ type: fc.constantFrom('report', 'heartbeat', 'progress', 'peer-request', 'hello', 'x'), seq: fc.anything(), report: fc.anything(), vms: fc.anything() }).map((x) => JSON.stringify(x)),
+      fc
+        .record({
+          type: fc.constantFrom('report', 'heartbeat', 'progress', 'peer-request', 'hello', 'x'),
+          seq: fc.anything(),
+          report: fc.anything(),
+          vms: fc.anything(),
+        })
+        .map((x) => JSON.stringify(x)),
     );
     await fc.assert(
       fc.asyncProperty(frame, fc.boolean(), async (text, greeted) => {

@@ -16,7 +16,11 @@ type Pools = HostAgentConfig['pools'];
 type Package = { readonly digest: string; readonly file: string };
 
 /** What the agent came with in this guest: its disk and its port, as devices like any other, which therefore move with the VM. */
-export const agentHardware = (driver: HypervisorDriver, vmId: string, { pools, package: given, deadlineMs }: { pools: Pools; package?: Package; deadlineMs: number }): AgentHardware => ({
+export const agentHardware = (
+  driver: HypervisorDriver,
+  vmId: string,
+  { pools, package: given, deadlineMs }: { pools: Pools; package?: Package; deadlineMs: number },
+): AgentHardware => ({
   plugPackageDisk: async () => {
     if (!given) throw new TaskFailure('host.package_missing', 'no package was given');
     const { topology } = await driver.status(vmId);
@@ -48,7 +52,16 @@ const newDisk = async (topology: Topology, pools: Pools, { digest, file }: Packa
   const hex = digest.slice('sha256:'.length);
   const volume = `agent-${hex.slice(0, 32)}.squashfs`;
   const bytes = await placeVolume({ digest, file }, join(directory, volume));
-  return { id: AGENT_DISK, port, serial: `agent-${hex.slice(0, 12)}`, sizeMiB: Math.ceil(bytes / MIB), format: 'raw', pool, volume, readOnly: true };
+  return {
+    id: AGENT_DISK,
+    port,
+    serial: `agent-${hex.slice(0, 12)}`,
+    sizeMiB: Math.ceil(bytes / MIB),
+    format: 'raw',
+    pool,
+    volume,
+    readOnly: true,
+  };
 };
 
 /** What is there under that name was put there whole, and with this content. */

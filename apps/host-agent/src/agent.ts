@@ -40,7 +40,14 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
   const journal = await Journal.open(join(config.stateDir, 'agent', 'journal'));
   await driver.adopt();
 
-  const base: MoveDeps = { driver, states, log, now, sleep: (ms) => sleep(ms), at: (point, context) => failpoint(`host:${point}`, { ...context, hostId: config.hostId }) };
+  const base: MoveDeps = {
+    driver,
+    states,
+    log,
+    now,
+    sleep: (ms) => sleep(ms),
+    at: (point, context) => failpoint(`host:${point}`, { ...context, hostId: config.hostId }),
+  };
   const peers = new PeerLinks();
   const askPeer: AskPeer = async ({ peerAddress, host }, request, timeoutMs) => {
     try {
@@ -76,7 +83,13 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
   const link = new GatewayLink({
     url: config.gatewayUrl,
     reconnect: config.reconnect,
-    hello: async () => ({ hostId: config.hostId, agentVersion: AGENT_VERSION, token: config.token, facts: await facts(), vms: await vmsOn(states, driver) }),
+    hello: async () => ({
+      hostId: config.hostId,
+      agentVersion: AGENT_VERSION,
+      token: config.token,
+      facts: await facts(),
+      vms: await vmsOn(states, driver),
+    }),
     vms: () => vmsOn(states, driver),
     welcomed: () => journal.unacknowledged().forEach((report) => tell({ type: 'report', report })),
     take: (frame) => take(frame, { executor, journal, tell, log }),
@@ -107,12 +120,17 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
 const now = (): number => performance.timeOrigin + performance.now();
 
 type Taken = Extract<ToHostAgent, { type: 'task' | 'cancel' | 'report-ack' }>;
-const take = (frame: Taken, { executor, journal, tell, log }: { executor: Executor; journal: Journal; tell: (frame: FromHostAgent) => void; log: Log }): void => {
+const take = (
+  frame: Taken,
+  { executor, journal, tell, log }: { executor: Executor; journal: Journal; tell: (frame: FromHostAgent) => void; log: Log },
+): void => {
   switch (frame.type) {
     case 'task': {
       const { workflowId, task, attempt, token } = frame.dispatch;
       tell({ type: 'accepted', workflowId, task, attempt, token });
-      executor.take(frame.dispatch, frame.grant).catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
+      executor
+        .take(frame.dispatch, frame.grant)
+        .catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
       return;
     }
     case 'cancel':

@@ -1,21 +1,42 @@
-import { QemuDriver, type HypervisorDriver } from '@chrysalis/hypervisor';
 import { join } from 'node:path';
+import { QemuDriver, SimulatedDriver, SimulatedStore, SimulatedWorld, TcpLink, type HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
 import type { Guests } from './guests.ts';
 import { imageStore } from './image-store.ts';
 import { QemuGuests } from './qemu-guests.ts';
+import { SimulatedGuests } from './simulated-guests.ts';
+
+export type Hypervisor = { readonly driver: HypervisorDriver; readonly guests: Guests };
 
 /** The hypervisor that the configuration names, and the way to its guests. */
-export const createDriver = (config: HostAgentConfig): { driver: HypervisorDriver; guests: Guests } => {
+export const createDriver = (config: HostAgentConfig): Hypervisor => (config.driver === 'qemu' ? qemu(config) : simulated(config));
+
+const qemu = (config: HostAgentConfig): Hypervisor => {
+  const networks = Object.entries(config.networks).map(([name, bridge]) => [
+    name,
+    bridge === 'isolated' ? { kind: 'isolated' as const } : { kind: 'bridge' as const, bridge },
+  ]);
   const driver = new QemuDriver({
     stateDir: join(config.stateDir, 'qemu'),
     address: config.address,
     pools: config.pools,
-    networks: Object.fromEntries(
-      Object.entries(config.networks).map(([name, bridge]) => [name, bridge === 'isolated' ? { kind: 'isolated' as const } : { kind: 'bridge' as const, bridge }]),
-    ),
+    networks: Object.fromEntries(networks),
     resolveImage: imageStore(config.imageStore),
     ...(config.accelerator === 'auto' ? {} : { accelerator: config.accelerator }),
   });
   return { driver, guests: new QemuGuests(driver, config.pools) };
+};
+
+/** Its VMs are files in the state directory; streams between hosts go over TCP, so that processes and namespaces are real. */
+const simulated = (config: HostAgentConfig): Hypervisor => {
+  const driver = new SimulatedDriver({
+    host: config.hostId,
+    address: config.address,
+    world: new SimulatedWorld({ link: new TcpLink() }),
+    store: new SimulatedStore(join(config.stateDir, 'simulated')),
+    pools: [...Object.keys(config.pools), 'packages'],
+    networks: Object.keys(config.networks),
+    ...(config.cpuModels ? { cpuModels: config.cpuModels } : {}),
+  });
+  return { driver, guests: new SimulatedGuests(driver) };
 };

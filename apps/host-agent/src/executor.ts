@@ -84,7 +84,8 @@ export class Executor {
   }
 
   cancel(workflowId: string, task: string, token: number): void {
-    for (const [key, abort] of this.#running) if (key.startsWith(`${workflowId}/${task}/`)) abort.abort(new Error(`cancelled at token ${token}`));
+    for (const [key, abort] of this.#running)
+      if (key.startsWith(`${workflowId}/${task}/`)) abort.abort(new Error(`cancelled at token ${token}`));
   }
 
   async #outcome(dispatch: TaskDispatch, run: TaskRun): Promise<Outcome> {
@@ -151,21 +152,28 @@ export class Executor {
 
 const failure = (cause: Cause): Outcome => ({ ok: false, cause: { ...cause, retriable: false } });
 const issuesOf = (issues: readonly { path: PropertyKey[]; message: string }[]): string =>
-  issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ').slice(0, 2000);
+  issues
+    .map((i) => `${i.path.join('.')}: ${i.message}`)
+    .join('; ')
+    .slice(0, 2000);
 
 /** A refusal keeps its code on its way to the control plane; what nobody foresaw is `host.fault`, and may be tried again. */
 export const causeOf = (error: unknown): Cause => {
   const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
   if (error instanceof TaskFailure)
     return { code: error.code, message, retriable: error.retriable, ...(error.detail === undefined ? {} : { detail: error.detail }) };
-  if (error instanceof HypervisorError)
-    return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
+  if (error instanceof HypervisorError) return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
   const code = (error as { code?: unknown }).code;
   return typeof code === 'string' && /^[a-z-]+\.[a-z_]+$/.test(code)
     ? { code, message, retriable: (error as { retriable?: boolean }).retriable ?? true }
     : { code: 'host.fault', message, retriable: true };
 };
-const passing: ReadonlySet<string> = new Set(['hypervisor.qmp_timeout', 'hypervisor.qmp_closed', 'hypervisor.unplug_timeout', 'hypervisor.injected']);
+const passing: ReadonlySet<string> = new Set([
+  'hypervisor.qmp_timeout',
+  'hypervisor.qmp_closed',
+  'hypervisor.unplug_timeout',
+  'hypervisor.injected',
+]);
 
 const reportOf = (d: TaskDispatch, outcome: Outcome, startedAt: string, endedAt: string): TaskReport => ({
   workflowId: d.workflowId,

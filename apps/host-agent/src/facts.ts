@@ -6,7 +6,8 @@ import type { HostAgentConfig } from './config.ts';
 export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfig): Promise<HostFacts> => {
   const { cpuBlockers: _, ...facts } = await driver.facts();
   const { hostId, address, place, traits, inventory, cpuModels, machineTypes } = config;
-  const within = (can: readonly string[], may: readonly string[] | undefined): string[] => can.filter((x) => may?.includes(x) ?? true).slice(0, 512);
+  const within = (can: readonly string[], may: readonly string[] | undefined): string[] =>
+    can.filter((x) => may?.includes(x) ?? true).slice(0, 512);
   return {
     hostId,
     address,

@@ -73,7 +73,11 @@ export class GatewayLink {
   async #connect(): Promise<void> {
     const hello = await this.options.hello();
     if (this.#stopped) return;
-    const socket = new WebSocket(this.options.url, { maxPayload: MAX_AGENT_FRAME_BYTES, handshakeTimeout: 5_000, perMessageDeflate: false });
+    const socket = new WebSocket(this.options.url, {
+      maxPayload: MAX_AGENT_FRAME_BYTES,
+      handshakeTimeout: 5_000,
+      perMessageDeflate: false,
+    });
     this.#socket = socket;
     socket.on('open', () => socket.send(JSON.stringify({ type: 'hello', protocol: AGENT_PROTOCOL, ...hello } satisfies FromHostAgent)));
     socket.on('message', (data) => this.#receive(socket, String(data as Buffer)));

@@ -54,7 +54,10 @@ export class QemuGuests implements Guests {
 
   forget(vmId: string): void {
     void this.#close(vmId);
-    void this.#qga.get(vmId)?.then((qga) => qga.close(), () => undefined);
+    void this.#qga.get(vmId)?.then(
+      (qga) => qga.close(),
+      () => undefined,
+    );
     this.#qga.delete(vmId);
   }
 

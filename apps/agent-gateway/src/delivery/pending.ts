@@ -8,7 +8,13 @@ export type KeptMeta = Pick<EventMeta, 'correlationId' | 'tenant'> & { readonly 
 export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch; readonly grant: string | null };
 
 /** False: it is known already, whatever became of it. */
-export const keep = async (tx: pg.PoolClient, taskKey: string, hostId: string, dispatch: TaskDispatch, meta: KeptMeta): Promise<boolean> => {
+export const keep = async (
+  tx: pg.PoolClient,
+  taskKey: string,
+  hostId: string,
+  dispatch: TaskDispatch,
+  meta: KeptMeta,
+): Promise<boolean> => {
   const { rowCount } = await tx.query(
     `insert into agent_gateway.pending_tasks (task_key, host_id, dispatch, meta, state, deadline_at)
      values ($1, $2, $3, $4, 'pending', $5) on conflict do nothing`,
@@ -32,7 +38,12 @@ export const pendingOf = async (db: Queryable, hostId: string, sent: readonly st
   return rows;
 };
 
-export type Known = { readonly hostId: string; readonly dispatch: TaskDispatch; readonly meta: KeptMeta; readonly state: 'pending' | 'reported' | 'expired' };
+export type Known = {
+  readonly hostId: string;
+  readonly dispatch: TaskDispatch;
+  readonly meta: KeptMeta;
+  readonly state: 'pending' | 'reported' | 'expired';
+};
 /** Locked until the transaction ends: of two instances that get one report, one waits and then sees it reported. */
 export const find = async (tx: pg.PoolClient, taskKey: string): Promise<Known | undefined> => {
   const { rows } = await tx.query<Known>(

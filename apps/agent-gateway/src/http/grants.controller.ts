@@ -1,6 +1,16 @@
 import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
 import { Id, Name } from '@chrysalis/contracts';
-import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Commands,
+  Doc,
+  ProblemError,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type CommandContext,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { grantDecider } from '../core/grant.ts';
@@ -48,7 +58,11 @@ export class GrantsController {
 
   @Delete('/v1/grants/:id')
   @Allow('operator')
-  @Doc({ summary: 'Revoke a grant; what it allowed and has not begun is refused from now on', body: RevokeGrant, answers: { 200: z.object({ grantId: Id }) } })
+  @Doc({
+    summary: 'Revoke a grant; what it allowed and has not begun is refused from now on',
+    body: RevokeGrant,
+    answers: { 200: z.object({ grantId: Id }) },
+  })
   revoke(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
     return this.commands.run(request, RevokeGrant, async ({ reason }, ctx) => {
       const grantId = Id.safeParse(id).data;
@@ -73,7 +87,13 @@ const ownTenant = async (ctx: CommandContext, tenant: string, vms: readonly stri
     [vms, tenant],
   );
   if (rows.length > 0)
-    throw ProblemError.of({ code: 'grant.foreign_tenant', message: `not of tenant ${tenant}: ${rows.map((r) => r.vm_id).join(', ').slice(0, 500)}` });
+    throw ProblemError.of({
+      code: 'grant.foreign_tenant',
+      message: `not of tenant ${tenant}: ${rows
+        .map((r) => r.vm_id)
+        .join(', ')
+        .slice(0, 500)}`,
+    });
 };
 
 const keysOf = async ({ pool }: ServiceContext, kid: string): Promise<{ tenant: string; publicKeyJwk: JWK }[]> =>

@@ -26,14 +26,16 @@ export class TenantKeysController {
   @Doc({ summary: "Trust a tenant administrator's public key (Ed25519)", body: TrustKey, answers: { 201: Trusted } })
   trust(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, TrustKey, async ({ tenant, kid, publicKeyJwk }, ctx) => {
-      if (!mayActFor(ctx, tenant)) throw ProblemError.of({ code: 'tenant-key.foreign_tenant', message: `the caller is not of tenant ${tenant}` });
+      if (!mayActFor(ctx, tenant))
+        throw ProblemError.of({ code: 'tenant-key.foreign_tenant', message: `the caller is not of tenant ${tenant}` });
       const { kty, crv, x } = publicKeyJwk;
       const decided = await ctx.decide(`tenant-key-${tenant}`, tenantKeyDecider, { tenant, kid, publicKeyJwk: { kty, crv, x } });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
-      await ctx.tx.query(
-        `insert into agent_gateway.tenant_keys (tenant, kid, public_key_jwk) values ($1, $2, $3) on conflict do nothing`,
-        [tenant, kid, JSON.stringify({ kty, crv, x })],
-      );
+      await ctx.tx.query(`insert into agent_gateway.tenant_keys (tenant, kid, public_key_jwk) values ($1, $2, $3) on conflict do nothing`, [
+        tenant,
+        kid,
+        JSON.stringify({ kty, crv, x }),
+      ]);
       return { status: 201, body: { tenant, kid } };
     });
   }

@@ -79,9 +79,11 @@ export class Connection {
       return this.refuse('agent.frame_too_large', `${bytes.length} bytes, at most ${MAX_AGENT_FRAME_BYTES}`, 1009);
     if (binary) return this.refuse('agent.frame_malformed', 'frames are text');
     if (++this.#waiting >= QUEUE_HIGH) this.socket.pause();
-    this.#queue = this.#queue.then(() => this.#take(bytes)).finally(() => {
-      if (--this.#waiting <= QUEUE_LOW && this.socket.isPaused) this.socket.resume();
-    });
+    this.#queue = this.#queue
+      .then(() => this.#take(bytes))
+      .finally(() => {
+        if (--this.#waiting <= QUEUE_LOW && this.socket.isPaused) this.socket.resume();
+      });
   }
 
   async #take(bytes: Buffer): Promise<void> {
@@ -113,5 +115,11 @@ const readFrame = (bytes: Buffer): { ok: true; frame: FromHostAgent } | { ok: fa
   }
   const read = FromHostAgent.safeParse(value);
   if (read.success) return { ok: true, frame: read.data };
-  return { ok: false, fault: read.error.issues.slice(0, 10).map((i) => `${i.path.join('.')}: ${i.message}`).join('; ') };
+  return {
+    ok: false,
+    fault: read.error.issues
+      .slice(0, 10)
+      .map((i) => `${i.path.join('.')}: ${i.message}`)
+      .join('; '),
+  };
 };

@@ -25,7 +25,9 @@ export const enrol = async (service: ServiceContext, hello: Hello, connectionId:
   if (!caller?.roles.includes('host-agent')) return refused('agent.token_invalid', 'not a valid token of a host agent');
   if (caller.sub !== hostId && caller.sub !== `host:${hostId}`) return refused('agent.foreign_host', `the token is not for ${hostId}`);
   if (hello.facts.hostId !== hostId) return refused('agent.foreign_host', `the facts are of ${hello.facts.hostId}`);
-  const { sessionId, isNew } = await service.store.transaction((tx) => openSession(service, tx, hello, connectionId, caller.tenant), { attempts: 5 });
+  const { sessionId, isNew } = await service.store.transaction((tx) => openSession(service, tx, hello, connectionId, caller.tenant), {
+    attempts: 5,
+  });
   return { ok: true, sessionId, protocol, isNew };
 };
 

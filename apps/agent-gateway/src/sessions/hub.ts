@@ -81,7 +81,8 @@ export class Hub {
   async flushHeartbeats(): Promise<void> {
     const heard = new Map(this.#alive);
     this.#alive.clear();
-    for (const id of await seen(this.service, [...heard.keys()])) heard.get(id)?.refuse('agent.replaced', 'the session is another connection’s, or was lost');
+    for (const id of await seen(this.service, [...heard.keys()]))
+      heard.get(id)?.refuse('agent.replaced', 'the session is another connection’s, or was lost');
   }
 
   async #report(connection: Connection, hostId: string, { report }: Extract<Frame, { type: 'report' }>): Promise<void> {
@@ -130,7 +131,8 @@ export class Hub {
       case 'work':
         return this.deliver(message.hostId);
       case 'replaced':
-        if (session.connection.id !== message.connectionId) session.connection.refuse('agent.replaced', 'another connection took this session');
+        if (session.connection.id !== message.connectionId)
+          session.connection.refuse('agent.replaced', 'another connection took this session');
         return;
       case 'frame':
         return session.connection.send(message.frame);

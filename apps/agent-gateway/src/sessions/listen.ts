@@ -10,7 +10,11 @@ const MAX_PAYLOAD = 4 * 1_048_576;
 /** Connections that have not said hello yet. A storm beyond it is turned away before it costs anything, and comes back by its backoff. */
 const MAX_GREETING = 256;
 
-export type AgentListener = { readonly attach: (server: Server) => void; readonly listen: (address: string) => Promise<string>; close(): Promise<void> };
+export type AgentListener = {
+  readonly attach: (server: Server) => void;
+  readonly listen: (address: string) => Promise<string>;
+  close(): Promise<void>;
+};
 
 /** `GET /v1/agents` as a WebSocket, on any HTTP server given, and on an address of its own. */
 export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentListener => {

@@ -5,7 +5,14 @@ import { iso, isoUs, TaskFailure, type AskPeer, type MoveDeps } from './deps.ts'
 import { deliverReceipt } from './receipt.ts';
 
 export type TransferResult =
-  | { readonly ok: true; readonly downtimeMs: number; readonly totalMs: number; readonly transferredBytes: number; stoppedAt: string; resumedAt: string }
+  | {
+      readonly ok: true;
+      readonly downtimeMs: number;
+      readonly totalMs: number;
+      readonly transferredBytes: number;
+      stoppedAt: string;
+      resumedAt: string;
+    }
   | { readonly ok: false; readonly cause: Cause };
 export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
 type SourceDeps = MoveDeps & { readonly askPeer: AskPeer; readonly maxPauseMs: number };
@@ -63,7 +70,10 @@ export class SourceMoves {
       case 'fenced':
         return this.#giveAway(vmId);
       case 'transferring':
-        return this.#returned(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer; the guest runs on' });
+        return this.#returned(vmId, {
+          code: 'host.transfer_interrupted',
+          message: 'the source agent ended in mid-transfer; the guest runs on',
+        });
       case 'reclaimed':
         await bringBack(this.deps, vmId);
         return { ok: false, cause: move.cause! };

@@ -131,7 +131,11 @@ export class TargetMoves {
 
   /** The promise never to run this move is on disk before anything of it is taken down, and before anyone is told. */
   async #never(vmId: string, reason: string): Promise<Waiting> {
-    const state = await this.#change(vmId, (s) => ({ ...s, role: 'none', move: { ...s.move, phase: 'never', reason: reason.slice(0, 500) } }));
+    const state = await this.#change(vmId, (s) => ({
+      ...s,
+      role: 'none',
+      move: { ...s.move, phase: 'never', reason: reason.slice(0, 500) },
+    }));
     await this.deps.at('target:never', { vmId, moveId: state.move.moveId });
     await this.#clear(vmId);
     return state;

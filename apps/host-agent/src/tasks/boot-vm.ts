@@ -5,7 +5,8 @@ import { handler, notBelow, stale, timeLeft, type Admit, type Parts } from './pa
 
 const admit: Admit = (state, input) => {
   notBelow(state, input);
-  if (state && state.role !== 'none' && state.role !== 'runner') throw new TaskFailure('host.vm_present', `${input.vmId} is here, as ${state.role}`);
+  if (state && state.role !== 'none' && state.role !== 'runner')
+    throw new TaskFailure('host.vm_present', `${input.vmId} is here, as ${state.role}`);
   if (state?.role === 'runner' && state.epoch !== input.epoch) throw stale(state, input.epoch, 'runs here at another');
 };
 

@@ -8,7 +8,10 @@ import { handler, notBelow, type Admit, type Parts } from './parts.ts';
 const admit: Admit = (state, input) => {
   notBelow(state, input);
   const { move } = state ?? {};
-  const moving = move?.side === 'source' ? move.phase === 'transferring' || move.phase === 'fenced' : move?.phase === 'preparing' || move?.phase === 'waiting';
+  const moving =
+    move?.side === 'source'
+      ? move.phase === 'transferring' || move.phase === 'fenced'
+      : move?.phase === 'preparing' || move?.phase === 'waiting';
   if (moving) throw new TaskFailure('host.vm_in_move', `${input.vmId} is in move ${move!.moveId}`, true);
 };
 

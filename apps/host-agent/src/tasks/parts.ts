@@ -40,7 +40,8 @@ export const asRunner: Admit = (state, { vmId, epoch }) => {
   if (state.role === 'fenced') throw stale(state, epoch, 'was given away from here');
   if (state.role === 'incoming') throw new TaskFailure('host.vm_incoming', `${vmId} is not switched over to this host yet`);
   notBelow(state, { vmId, epoch });
-  if (epoch > state.epoch) throw new TaskFailure('host.epoch_ahead', `epoch ${epoch} is above the ${state.epoch} of this host`, false, { epoch: state.epoch });
+  if (epoch > state.epoch)
+    throw new TaskFailure('host.epoch_ahead', `epoch ${epoch} is above the ${state.epoch} of this host`, false, { epoch: state.epoch });
 };
 
 /** For what may be asked in any role. */

@@ -1,6 +1,14 @@
 import { freemem } from 'node:os';
 import { statfs } from 'node:fs/promises';
-import { hostTasks, memoryMiBOf, topologyHash as hashOf, type Blocker, type HostFacts, type InputOf, type Topology } from '@chrysalis/contracts';
+import {
+  hostTasks,
+  memoryMiBOf,
+  topologyHash as hashOf,
+  type Blocker,
+  type HostFacts,
+  type InputOf,
+  type Topology,
+} from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
 import { look } from '../move/look.ts';
 import { handler, notBelow, type Parts } from './parts.ts';
@@ -15,12 +23,21 @@ export const preflight = (parts: Parts): Handler =>
     return { blockers: [...sane(input), ...blockers], facts };
   });
 
-const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker => ({ code, subject, message, ...(remedy ? { remedy } : {}) });
+const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker => ({
+  code,
+  subject,
+  message,
+  ...(remedy ? { remedy } : {}),
+});
 
 const sane = ({ topology, topologyHash, targetSpec, vmId }: Input): Blocker[] => [
-  ...(hashOf(topology) === topologyHash ? [] : [blocker('host.topology_mismatch', vmId, 'the recorded topology does not have the recorded hash')]),
+  ...(hashOf(topology) === topologyHash
+    ? []
+    : [blocker('host.topology_mismatch', vmId, 'the recorded topology does not have the recorded hash')]),
   ...(targetSpec.vcpus.now <= topology.vcpus.max ? [] : [noHeadroom(vmId, 'vCPUs', targetSpec.vcpus.now, topology.vcpus.max)]),
-  ...(targetSpec.memoryMiB.now <= topology.memory.maxMiB ? [] : [noHeadroom(vmId, 'MiB of memory', targetSpec.memoryMiB.now, topology.memory.maxMiB)]),
+  ...(targetSpec.memoryMiB.now <= topology.memory.maxMiB
+    ? []
+    : [noHeadroom(vmId, 'MiB of memory', targetSpec.memoryMiB.now, topology.memory.maxMiB)]),
 ];
 const noHeadroom = (vmId: string, what: string, needs: number, max: number): Blocker =>
   blocker('vm.no_headroom', vmId, `needs ${needs} ${what}, was made for at most ${max}`, 'restart it with more headroom');
@@ -28,12 +45,15 @@ const noHeadroom = (vmId: string, what: string, needs: number, max: number): Blo
 const atSource = async ({ driver, states, now }: Parts, { vmId, topologyHash, epoch }: Input): Promise<Blocker[]> => {
   const found: Blocker[] = [];
   const state = states.get(vmId);
-  if (state?.role !== 'runner' || epoch > state.epoch) return [blocker('host.vm_unknown', vmId, `this host does not run ${vmId} at epoch ${epoch}`)];
+  if (state?.role !== 'runner' || epoch > state.epoch)
+    return [blocker('host.vm_unknown', vmId, `this host does not run ${vmId} at epoch ${epoch}`)];
   const { move } = state;
   if (move?.side === 'source' && move.phase === 'transferring') found.push(blocker('host.vm_in_move', vmId, `is in move ${move.moveId}`));
   const seen = await look(driver, vmId);
-  if (seen === 'unclear' || !seen.running) found.push(blocker('host.vm_not_running', vmId, seen === 'unclear' ? 'the hypervisor does not answer' : `is ${seen.state}`));
-  if (seen !== 'unclear' && seen.migrating) found.push(blocker('host.vm_in_move', vmId, 'a migration of it is in flight', `asked at ${new Date(now()).toISOString()}`));
+  if (seen === 'unclear' || !seen.running)
+    found.push(blocker('host.vm_not_running', vmId, seen === 'unclear' ? 'the hypervisor does not answer' : `is ${seen.state}`));
+  if (seen !== 'unclear' && seen.migrating)
+    found.push(blocker('host.vm_in_move', vmId, 'a migration of it is in flight', `asked at ${new Date(now()).toISOString()}`));
   try {
     const shown = await driver.topology(vmId);
     if (shown.topologyHash !== topologyHash)
@@ -57,8 +77,18 @@ const unlike = (t: Topology, facts: HostFacts): Blocker[] => {
   return [
     ...lacks('host.cpu_model', 'CPU model', [t.cpuModel], facts.cpuModels),
     ...lacks('host.machine_type', 'machine type', [t.machine], facts.machineTypes),
-    ...lacks('host.storage_pool', 'storage pool', t.disks.map((d) => d.pool), facts.storagePools),
-    ...lacks('host.network', 'network', t.nics.map((n) => n.network), facts.networks),
+    ...lacks(
+      'host.storage_pool',
+      'storage pool',
+      t.disks.map((d) => d.pool),
+      facts.storagePools,
+    ),
+    ...lacks(
+      'host.network',
+      'network',
+      t.nics.map((n) => n.network),
+      facts.networks,
+    ),
   ];
 };
 
@@ -66,7 +96,8 @@ const unlike = (t: Topology, facts: HostFacts): Blocker[] => {
 const short = async ({ config }: Parts, t: Topology): Promise<Blocker[]> => {
   const found: Blocker[] = [];
   const freeMiB = Math.floor(freemem() / 1_048_576);
-  if (freeMiB < memoryMiBOf(t)) found.push(blocker('host.memory_short', config.hostId, `${memoryMiBOf(t)} MiB of memory needed, ${freeMiB} free`));
+  if (freeMiB < memoryMiBOf(t))
+    found.push(blocker('host.memory_short', config.hostId, `${memoryMiBOf(t)} MiB of memory needed, ${freeMiB} free`));
   for (const [pool, { directory, shared }] of Object.entries(config.pools)) {
     if (shared) continue; // the volumes are there already
     const needMiB = t.disks.filter((d) => d.pool === pool && !d.readOnly).reduce((sum, d) => sum + d.sizeMiB, 0);

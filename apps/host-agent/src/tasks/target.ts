@@ -5,7 +5,8 @@ import { asRunner, handler, notBelow, type Parts } from './parts.ts';
 
 export const prepareTarget = (parts: Parts): Handler =>
   handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash }) => {
-    if (hashOf(topology) !== topologyHash) throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
+    if (hashOf(topology) !== topologyHash)
+      throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
     const { migrationAddress, peerToken } = await parts.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash });
     return { migrationAddress, peerAddress: parts.peerAddress(), peerToken };
   });
@@ -22,9 +23,13 @@ export const confirmTarget = (parts: Parts): Handler =>
     const { move } = parts.states.get(vmId)!;
     if (move?.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
     const status = await parts.driver.status(vmId);
-    if (!status.running) throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
+    if (!status.running)
+      throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
     const shaped = await parts.driver.topology(vmId);
     if (shaped.topologyHash !== topologyHash)
-      throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, { expected: topologyHash, seen: shaped.topologyHash });
+      throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, {
+        expected: topologyHash,
+        seen: shaped.topologyHash,
+      });
     return shaped;
   });

@@ -46,7 +46,8 @@ const progressOf = (p: MigrationProgress) => ({ ...p, phase: p.phase.slice(0, 64
 
 const admitRelease: Admit = (state, input) => {
   if (!state || state.role === 'none') return; // released before
-  if (state.role !== 'fenced') throw new TaskFailure('host.not_fenced', `${input.vmId} is here as ${state.role}: it is not a source that was given away`);
+  if (state.role !== 'fenced')
+    throw new TaskFailure('host.not_fenced', `${input.vmId} is here as ${state.role}: it is not a source that was given away`);
   if (input.epoch !== state.epoch) throw stale(state, input.epoch, `was given away from epoch ${state.epoch}`);
   notBelow(state, input);
 };

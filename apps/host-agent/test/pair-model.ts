@@ -1,0 +1,111 @@
+import { HypervisorError, type HypervisorDriver, type MigrateOutcome, type MigrateRequest } from '@chrysalis/hypervisor';
+import type { Topology } from '@chrysalis/contracts';
+
+export type Side = 'source' | 'target';
+type Process = {
+  state: 'running' | 'paused' | 'finish-migrate' | 'postmigrate' | 'inmigrate' | 'gone' | 'none';
+  role: 'runner' | 'incoming';
+};
+
+/**
+ * Two QEMU processes and the stream between them, as facts/qemu.md describes them, so that the protocol can be tried against every
+ * interleaving: they outlive their agents, a completed source is paused for good but `cont` works on it, a target that ends brings the
+ * source back if it ends in time. Watches for the one thing that may never be: both running.
+ */
+export class PairModel {
+  readonly processes: Record<Side, Process> = { source: { state: 'running', role: 'runner' }, target: { state: 'none', role: 'incoming' } };
+  readonly breaches: string[] = [];
+  /** The guest ran on the target: from then on an end of that process is an end of the guest. */
+  ranOnTarget = false;
+  #migration: Promise<MigrateOutcome> | undefined;
+  #cancelled = false;
+
+  constructor(private readonly pause: () => Promise<void>) {}
+
+  set(side: Side, state: Process['state']): void {
+    this.processes[side].state = state;
+    if (side === 'target' && state === 'running') this.ranOnTarget = true;
+    const { source, target } = this.processes;
+    if (source.state === 'running' && target.state === 'running') this.breaches.push('both run');
+  }
+
+  /** The process of the target ends by itself. */
+  killTarget(): void {
+    if (this.processes.target.state !== 'none') this.set('target', 'gone');
+  }
+
+  driver(side: Side): HypervisorDriver {
+    const me = this.processes[side];
+    const known = (vmId: string): Process => {
+      if (me.state === 'none') throw new HypervisorError('hypervisor.vm_unknown', `no ${vmId}`);
+      return me;
+    };
+    const driver: Partial<HypervisorDriver> = {
+      list: () => (me.state === 'none' ? [] : ['vm-1']),
+      status: async (vmId) => {
+        const { state, role } = known(vmId);
+        const migrating = side === 'source' && this.#migration !== undefined;
+        return {
+          vmId,
+          role,
+          state,
+          running: state === 'running',
+          migrating,
+          topology: { disks: [] } as unknown as Topology,
+          topologyHash: '',
+        };
+      },
+      prepareTarget: async () => {
+        if (me.state === 'none') this.set(side, 'inmigrate');
+        return { migrationAddress: 'tcp:target:1' };
+      },
+      migrate: async (vmId, request) => {
+        if (known(vmId).state !== 'running') throw new HypervisorError('hypervisor.not_ready', me.state);
+        if (this.#migration) throw new HypervisorError('hypervisor.migrating', 'in flight');
+        this.#migration = this.#migrate(request).finally(() => (this.#migration = undefined));
+        return this.#migration;
+      },
+      cancelMigration: async () => {
+        this.#cancelled = true;
+        await this.#migration;
+      },
+      resume: async () => {
+        if (me.state === 'running') return { resumedAtUs: Date.now() * 1000 };
+        if (me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
+        this.set(side, 'running');
+        return { resumedAtUs: Date.now() * 1000 };
+      },
+      reclaim: async () => {
+        if (me.state !== 'postmigrate' && me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
+        this.set(side, 'running');
+        return { resumedAtUs: Date.now() * 1000 };
+      },
+      destroy: async () => this.set(side, 'none'),
+      deleteVolume: async () => undefined,
+    };
+    return driver as HypervisorDriver;
+  }
+
+  async #migrate({ signal }: MigrateRequest): Promise<MigrateOutcome> {
+    this.#cancelled = false;
+    signal?.addEventListener('abort', () => (this.#cancelled = true));
+    const { source, target } = this.processes;
+    const fails = (): boolean => this.#cancelled || target.state !== 'inmigrate';
+    const failed = (): MigrateOutcome => {
+      this.set('source', 'running');
+      if (target.state === 'inmigrate') this.set('target', 'gone');
+      return { outcome: 'failed', cause: new HypervisorError('hypervisor.migration_failed', 'the stream broke'), running: true };
+    };
+    await this.pause();
+    if (fails()) return failed();
+    this.set('source', 'finish-migrate');
+    const stoppedAtUs = Date.now() * 1000;
+    await this.pause();
+    if (fails()) return failed();
+    this.set('target', 'paused');
+    source.state = 'postmigrate';
+    await this.pause();
+    const statistics = Promise.resolve({ totalMs: 1, qemuDowntimeMs: 1, transferredBytes: 1, iterations: 1 });
+    return { outcome: 'completed', stoppedAtUs, completedAtUs: Date.now() * 1000, statistics };
+  }
+}
