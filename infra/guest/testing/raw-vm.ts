@@ -48,6 +48,7 @@ export class RawVm {
     args.push('-netdev', 'user,id=n1,restrict=on', '-device', 'virtio-net-pci,netdev=n1,mac=52:54:00:00:07:0a,bus=rp2,id=back');
     const process = spawn(qemuBinary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     let said = '';
+    process.once('exit', (code, signal) => (code !== null || signal !== 'SIGKILL') && console.error(`QEMU ended with ${code ?? signal}: ${said}`));
     process.stderr!.on('data', (c: Buffer) => (said = (said + c.toString()).slice(-2_000)));
     try {
       const qmp = await QmpClient.connect(`${dir}/qmp`, { alive: () => process.exitCode === null });
@@ -63,13 +64,15 @@ export class RawVm {
     }
   }
 
-  /** Ends QEMU and removes every file; true when nothing is left. */
+  /** Ends QEMU and removes every file. */
   async end(): Promise<void> {
     this.qga.close();
     this.qmp.close();
-    const gone = new Promise((r) => this.process.once('exit', r));
-    this.process.kill('SIGKILL');
-    await gone;
+    if (this.process.exitCode === null && this.process.signalCode === null) {
+      const gone = new Promise((r) => this.process.once('exit', r));
+      this.process.kill('SIGKILL');
+      await gone;
+    }
     await rm(this.dir, { recursive: true, force: true });
   }
 
