@@ -67,25 +67,31 @@ export class EventStore {
 
   async #appendOnce(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
     const [only] = list;
-    const versions =
-      list.length === 1 && only
-        ? [(await queryable.query<{ version: number }>(this.#sql.appendOne, appendSql.appendOneValues(only))).rows[0]!.version]
-        : await this.#appendMany(queryable, list);
-    const late = list.findIndex((a, i) => !appendSql.fits(a.expected, versions[i]!));
-    if (late >= 0) return { ok: false, conflict: { stream: list[late]!.stream, expected: list[late]!.expected, actual: versions[late]! } };
-    return { ok: true, versions: Object.fromEntries(list.map((a, i) => [a.stream, versions[i]! + a.events.length])) };
+    if (list.length > 1 || !only || only.events.length === 0) return this.#appendMany(queryable, list);
+    const { rows } =
+      only.events.length === 1
+        ? await queryable.query<{ version: number }>(this.#sql.appendEvent, appendSql.appendEventValues(only, only.events[0]!))
+        : await queryable.query<{ version: number }>(this.#sql.appendStream, appendSql.appendStreamValues(only));
+    const last = Math.max(0, ...rows.map((row) => row.version));
+    if (last > 0) return { ok: true, versions: { [only.stream]: last } };
+    const actual = (await this.#versions(queryable, [only.stream])).get(only.stream) ?? 0;
+    return { ok: false, conflict: { stream: only.stream, expected: only.expected, actual } };
   }
 
-  async #appendMany(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<readonly number[]> {
+  async #appendMany(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
     const { rows } = await queryable.query<{ stream_id: string; version: number }>(this.#sql.append, appendSql.appendValues(list));
-    const byStream = new Map(rows.map((row) => [row.stream_id, row.version]));
-    return list.map((a) => byStream.get(a.stream)!);
+    return outcome(list, new Map(rows.map((row) => [row.stream_id, row.version])));
+  }
+
+  async #versions(queryable: pg.Pool | pg.PoolClient, streams: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const { rows } = await queryable.query<{ stream_id: string; version: number }>(this.#sql.versions, [streams]);
+    return new Map(rows.map((row) => [row.stream_id, row.version]));
   }
 
   /** After a lost race: the conflict as it stands now, or nothing if the expectations hold (again). */
   async #conflictNow(list: readonly Append[]): Promise<Extract<Appended, { ok: false }>['conflict'] | undefined> {
-    const probe = await this.#appendOnce(this.pool, list.map((a) => ({ ...a, events: [] })));
-    return probe.ok ? undefined : probe.conflict;
+    const now = outcome(list, await this.#versions(this.pool, list.map((a) => a.stream)));
+    return now.ok ? undefined : now.conflict;
   }
 
   /** `from` and `to` are versions, both included; `asOf` is an ISO moment, and the events up to it are read. */
@@ -189,7 +195,9 @@ export class EventStore {
 
 const statements = (schema: string) => ({
   append: appendSql.append(schema),
-  appendOne: appendSql.appendOne(schema),
+  appendEvent: appendSql.appendEvent(schema),
+  appendStream: appendSql.appendStream(schema),
+  versions: appendSql.versions(schema),
   read: readSql.read(schema),
   readAsOf: readSql.readAsOf(schema),
   readAll: readAll(schema),
@@ -200,6 +208,13 @@ const statements = (schema: string) => ({
   loadCheckpoint: checkpoint.loadCheckpoint(schema),
   saveCheckpoint: checkpoint.saveCheckpoint(schema),
 });
+
+/** `before`: the versions that the streams had. */
+const outcome = (list: readonly Append[], before: ReadonlyMap<string, number>): Appended => {
+  const late = list.find((a) => !appendSql.fits(a.expected, before.get(a.stream) ?? 0));
+  if (late) return { ok: false, conflict: { stream: late.stream, expected: late.expected, actual: before.get(late.stream) ?? 0 } };
+  return { ok: true, versions: Object.fromEntries(list.map((a) => [a.stream, (before.get(a.stream) ?? 0) + a.events.length])) };
+};
 
 const checkShape = (list: readonly Append[]): void => {
   if (list.length === 0) throw new Error('nothing to append');

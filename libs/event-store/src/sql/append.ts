@@ -1,4 +1,4 @@
-import type { Append, Expected } from '../types.ts';
+import type { Append, Expected, NewEvent } from '../types.ts';
 
 /**
  * One statement: look at each stream, compare with what was expected, insert all or nothing.
@@ -36,22 +36,45 @@ export const append = (schema: string) => ({
     select asked.stream_id, asked.version, fits.all_fit from asked, fits`,
 });
 
-/** The same for the case that is nearly all of them, one stream: no join, a third less planning and half the arrays. */
-export const appendOne = (schema: string) => ({
-  name: `${schema}.append_one`,
+/**
+ * The same for one stream, which is nearly always: $1 stream, $2 expectation, then one array per column. Returns the versions it gave,
+ * no row on a conflict. Compared with the statement above it saves a third of the time, as it materialises nothing.
+ */
+export const appendStream = (schema: string) => ({
+  name: `${schema}.append_stream`,
   text: `
-    with last as materialized (
+    insert into ${schema}.events (transaction_id, stream_id, version, id, type, data, meta, at)
+    select greatest(pg_current_xact_id(), last.transaction_id), $1, coalesce(last.version, 0) + e.step, e.id, e.type, e.data, e.meta, e.at
+    from (select) one ${lastOf(schema)},
+      unnest($3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[]) with ordinality as e (id, type, data, meta, at, step)
+    where ${asExpected}
+    returning version`,
+});
+
+/** For one event, which is most of those: plain parameters instead of arrays. */
+export const appendEvent = (schema: string) => ({
+  name: `${schema}.append_event`,
+  text: `
+    insert into ${schema}.events (transaction_id, stream_id, version, id, type, data, meta, at)
+    select greatest(pg_current_xact_id(), last.transaction_id), $1, coalesce(last.version, 0) + 1,
+      $3::uuid, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz
+    from (select) one ${lastOf(schema)}
+    where ${asExpected}
+    returning version`,
+});
+
+const lastOf = (schema: string): string => `left join lateral (
       select version, transaction_id from ${schema}.events where stream_id = $1 order by version desc limit 1
-    ), found as materialized (
-      select coalesce((select version from last), 0) as version, (select transaction_id from last) as transaction_id
-    ), inserted as (
-      insert into ${schema}.events (transaction_id, stream_id, version, id, type, data, meta, at)
-      select greatest(pg_current_xact_id(), f.transaction_id), $1, f.version + e.step, e.id, e.type, e.data, e.meta, e.at
-      from found f, unnest($3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[])
-        with ordinality as e (id, type, data, meta, at, step)
-      where case $2::int when -1 then true when -2 then f.version > 0 else f.version = $2::int end
-    )
-    select version from found`,
+    ) last on true`;
+
+const asExpected = `case $2::int when -1 then true when -2 then last.version is not null else coalesce(last.version, 0) = $2::int end`;
+
+/** $1 streams: the version of each that has one. */
+export const versions = (schema: string) => ({
+  name: `${schema}.versions`,
+  text: `
+    select s.stream_id, last.version from unnest($1::text[]) as s (stream_id)
+    cross join lateral (select version from ${schema}.events e where e.stream_id = s.stream_id order by version desc limit 1) last`,
 });
 
 /** Expected versions as the statements take them. */
@@ -69,7 +92,17 @@ export const fits = (expected: Expected, version: number): boolean => {
   return version === expectation(expected);
 };
 
-export const appendOneValues = ({ stream, expected, events }: Append): unknown[] => [
+export const appendEventValues = ({ stream, expected }: Append, event: NewEvent): unknown[] => [
+  stream,
+  expectation(expected),
+  event.id,
+  event.type,
+  JSON.stringify(event.data),
+  JSON.stringify(event.meta),
+  event.meta.at,
+];
+
+export const appendStreamValues = ({ stream, expected, events }: Append): unknown[] => [
   stream,
   expectation(expected),
   events.map((e) => e.id),
