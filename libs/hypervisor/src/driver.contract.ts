@@ -232,6 +232,17 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       await rig.b().destroy(MOVED, { deleteVolumes: true });
     }, 30_000);
 
+    test('a source that was given away can be taken back while nobody runs', async () => {
+      const result = await rig.a().migrate(MOVED, { address: await prepare(), limits });
+      expect(result.outcome).toBe('completed');
+      await rig.b().destroy(MOVED, { deleteVolumes: true });
+      expect((await rig.a().status(MOVED)).running).toBe(false);
+      await rig.a().reclaim(MOVED);
+      expect(await rig.a().status(MOVED)).toMatchObject({ state: 'running', role: 'runner' });
+      expect(await rig.bootId(rig.a(), MOVED)).toBe(bootId);
+      await refused(rig.a().reclaim(MOVED), 'hypervisor.not_ready');
+    }, 30_000);
+
     test('moves with what was plugged while it ran; the target waits to be resumed', async () => {
       const address = await prepare();
       const phases: number[] = [];

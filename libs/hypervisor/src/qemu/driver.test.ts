@@ -2,9 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
-import { driverContract } from '../driver.contract.ts';
+import { bootSpec, driverContract } from '../driver.contract.ts';
 import type { Rig } from '../driver.contract.ts';
 import type { HypervisorDriver } from '../driver.ts';
 import { QgaClient } from '../guest/index.ts';
@@ -78,6 +78,52 @@ if (skipped) {
   });
 
   describe('qemu driver', () => {
+    let two: Rig;
+    const vmId = 'vm-alone';
+    beforeAll(async () => {
+      two = await rig();
+      const { cmdline, digest } = await ensureGuestImage({ cacheDir });
+      await two.a().boot(bootSpec(vmId, { image: { name: 'linux', version: 1, digest, cmdline } }));
+    }, 60_000);
+    afterAll(async () => {
+      await two.a().destroy(vmId, { deleteVolumes: true });
+      await two.b().destroy(vmId, { deleteVolumes: true });
+      await two.close();
+    }, 30_000);
+
+    test('a guest that does not listen (it boots) answers no unplug: said by the deadline, again and again', async () => {
+      const ask = two.a().unplug(vmId, { kind: 'nic', id: 'front' }, 200);
+      await expect(ask).rejects.toMatchObject({ code: 'hypervisor.unplug_timeout' });
+      await expect(two.a().unplug(vmId, { kind: 'nic', id: 'front' }, 200)).rejects.toMatchObject({ code: 'hypervisor.unplug_timeout' });
+      expect((await two.a().topology(vmId)).topology.nics).toHaveLength(1);
+    });
+
+    test('a second QEMU on the same volume is refused by QEMU, whatever we got wrong', async () => {
+      const { topology } = await two.a().status(vmId);
+      const thief = { kind: 'disk', ...topology.disks[0]!, id: 'thief', port: 5 } as const;
+      const other = bootSpec('vm-other', { uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6a09', nics: [], image: topology.image });
+      await two.b().boot({ ...other, spec: { ...other.spec, disks: [] } });
+      await expect(two.b().plug('vm-other', thief)).rejects.toMatchObject({ code: 'hypervisor.volume_locked' });
+      expect((await two.b().topology('vm-other')).topology.disks).toEqual([]);
+      await two.b().destroy('vm-other', { deleteVolumes: true });
+    }, 20_000);
+
+    test('a migration that an earlier driver began is seen and can be cancelled', async () => {
+      const { topology, topologyHash } = await two.a().status(vmId);
+      const { migrationAddress: address } = await two.b().prepareTarget({ vmId, topology, topologyHash });
+      let lost: Promise<void> | undefined;
+      const limits = { downtimeLimitMs: 1, maxBandwidthMiBps: 1 };
+      await new Promise<void>((begun) => {
+        const orphan = two.a().migrate(vmId, { address, limits, progressEveryMs: 20, onProgress: () => begun() });
+        lost = expect(orphan).rejects.toMatchObject({ code: 'hypervisor.qmp_closed' });
+      });
+      await two.lose('a');
+      await lost;
+      expect(await two.a().adopt()).toMatchObject([{ vmId, running: true, migrating: true }]);
+      await two.a().cancelMigration(vmId);
+      expect(await two.a().status(vmId)).toMatchObject({ running: true, migrating: false });
+    }, 20_000);
+
     test('a binary that is not there is named, with how to get it', async () => {
       const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
       const driver = new QemuDriver({

@@ -13,12 +13,13 @@ import { Fleet } from './fleet.ts';
 import type { Exit } from './fleet.ts';
 import * as hotplug from './hotplug.ts';
 import type { BootImage } from './launch.ts';
-import { awaitIncoming, continueVm, listen, migrate, runs } from './migration.ts';
+import { awaitIncoming, continueVm, listen } from './incoming.ts';
+import { migrate, queryStatus } from './migration.ts';
 import { lastWords } from './process.ts';
 import { Networks } from './tap.ts';
 import type { Network } from './tap.ts';
 import type { Vm } from './vm.ts';
-import { Volumes } from './volumes.ts';
+import { ownsVolumes, Volumes } from './volumes.ts';
 import type { Pool } from './volumes.ts';
 
 export type QemuConfig = {
@@ -128,13 +129,12 @@ export class QemuDriver implements port.HypervisorDriver {
   async status(vmId: string): Promise<port.VmStatus> {
     const vm = this.fleet.get(vmId);
     const { role, process, topology, topologyHash: hash } = vm.record;
-    const common = { vmId, role, topology, topologyHash: hash, migrating: vm.migrating !== undefined };
-    const answer = vm.connected
-      ? await vm.qmp.execute<{ status: string; running: boolean }>('query-status').catch(() => undefined)
-      : undefined;
-    if (answer && process) return { ...common, state: answer.status, running: answer.running, pid: process.pid };
-    if (vm.alive) return { ...common, state: 'unknown', running: false, pid: process!.pid };
-    return { ...common, state: 'gone', running: false, lastWords: await lastWords(vm.files.words) };
+    const common = { vmId, role, topology, topologyHash: hash };
+    const answer = vm.connected ? await queryStatus(vm.qmp) : undefined;
+    const migrating = vm.migrating !== undefined;
+    if (answer && process) return { ...common, migrating, state: answer.status, running: answer.running, pid: process.pid };
+    if (vm.alive) return { ...common, migrating, state: 'unknown', running: false, pid: process!.pid };
+    return { ...common, migrating: false, state: 'gone', running: false, lastWords: await lastWords(vm.files.words) };
   }
 
   topology(vmId: string): Promise<port.Shaped> {
@@ -225,10 +225,11 @@ export class QemuDriver implements port.HypervisorDriver {
     });
   }
 
+  /** Also of a migration that an earlier driver began. */
   async cancelMigration(vmId: string): Promise<void> {
     const vm = this.fleet.get(vmId);
     if (!vm.migrating) return;
-    await vm.qmp.execute('migrate_cancel');
+    await vm.explained(() => vm.qmp.execute('migrate_cancel'));
     await vm.migrating;
   }
 
@@ -238,7 +239,7 @@ export class QemuDriver implements port.HypervisorDriver {
       const { role, resumedAtUs: before } = vm.record;
       if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
       if (role !== 'incoming') throw new HypervisorError('hypervisor.not_ready', `${vmId} was not prepared as a target here`, { role });
-      if (await runs(vm.qmp)) {
+      if ((await queryStatus(vm.qmp))?.running) {
         // Continued by an earlier life of this driver, which died before it wrote that down. The moment is not known; now is the latest.
         const resumedAtUs = Date.now() * 1000;
         await vm.save({ role: 'runner', resumedAtUs });
@@ -258,7 +259,7 @@ export class QemuDriver implements port.HypervisorDriver {
   async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {
     const vm = this.fleet.get(vmId);
     return vm.exclusive(async () => {
-      const { status } = await vm.qmp.execute<{ status: string }>('query-status');
+      const { status = 'silent' } = (await queryStatus(vm.qmp)) ?? {};
       if (vm.record.role !== 'runner' || !['postmigrate', 'paused'].includes(status))
         throw new HypervisorError('hypervisor.not_ready', `${vmId} was not given away: it is ${status}`, {
           state: status,
@@ -297,11 +298,3 @@ export class QemuDriver implements port.HypervisorDriver {
     this.fleet.close();
   }
 }
-
-/** A target that was not resumed, and a source whose state went away, look at disks that another host's QEMU runs on. */
-const ownsVolumes = async (vm: Vm): Promise<boolean> => {
-  if (vm.record.role !== 'runner' || vm.record.givenAway) return false;
-  if (!vm.connected) return true;
-  const { status } = await vm.qmp.execute<{ status: string }>('query-status').catch(() => ({ status: 'gone' }));
-  return status !== 'postmigrate';
-};

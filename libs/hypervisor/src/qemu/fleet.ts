@@ -5,7 +5,7 @@ import { Mutex } from '../mutex.ts';
 import { followLateUnplugs } from './hotplug.ts';
 import { connect, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
-import { inFlight } from './migration.ts';
+import { inFlight, queryStatus } from './migration.ts';
 import { differences } from './observe.ts';
 import { lastWords } from './process.ts';
 import { processOf, readRecord, recordedVms, VmFiles } from './state.ts';
@@ -59,7 +59,8 @@ export class Fleet {
         await then(vm);
       });
     } catch (error) {
-      await tearDown(vm);
+      // What could not be taken down keeps its record, and is found by the next adoption.
+      await tearDown(vm).catch(() => undefined);
       throw error;
     }
     this.vms.set(vmId, vm);
@@ -88,6 +89,7 @@ export class Fleet {
     await vm.save({ process });
     if (record.role === 'runner') vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
     await this.acceptDrift(vm);
+    await acceptState(vm);
     this.follow(vm);
   }
 
@@ -131,3 +133,8 @@ export class Fleet {
     this.vms.clear();
   }
 }
+
+/** The stream went to its end while nobody looked: these disks are another host's now. */
+const acceptState = async (vm: Vm): Promise<void> => {
+  if ((await queryStatus(vm.qmp))?.status === 'postmigrate') await vm.save({ givenAway: true });
+};

@@ -2,11 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrateOutcome, MigrateRequest, MigrationProgress, MigrationStatistics } from '../driver.ts';
 import { HypervisorError, hasCode } from '../errors.ts';
 import type { QmpClient, QmpEvent } from '../qmp.ts';
-import { locked } from './devices.ts';
 import { StallDetector } from '../stall.ts';
 import type { Vm } from './vm.ts';
 
-type Info = {
+export type MigrationInfo = {
   status?: string;
   'error-desc'?: string;
   'total-time'?: number;
@@ -24,27 +23,16 @@ type Info = {
 
 const MiB = 1024 * 1024;
 const NO_DEADLINE_MS = 2_000_000_000;
-const ENDS = new Set(['completed', 'failed', 'cancelled']);
-const status = (event: QmpEvent): string => String(event.data['status']);
+export const ENDS = new Set(['completed', 'failed', 'cancelled']);
+export const statusOf = (event: QmpEvent): string => String(event.data['status']);
 
 /**
  * Without `return-path` a source says `completed` while its target dies in loading the devices. `late-block-activate`: the
  * target takes the disks when it is continued, not before, so that a source may be taken back as long as no one runs.
  */
-const capabilities = (qmp: QmpClient, target: boolean): Promise<unknown> => {
+export const setCapabilities = (qmp: QmpClient, target: boolean): Promise<unknown> => {
   const on = ['events', 'return-path', 'validate-uuid', ...(target ? ['late-block-activate'] : [])];
   return qmp.execute('migrate-set-capabilities', { capabilities: on.map((capability) => ({ capability, state: true })) });
-};
-
-/** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
-export const listen = async (qmp: QmpClient, host: string): Promise<string> => {
-  await capabilities(qmp, true);
-  const bracketed = host.includes(':') ? `[${host}]` : host;
-  await qmp.execute('migrate-incoming', { uri: `tcp:${bracketed}:0` });
-  const info = await qmp.execute<Info>('query-migrate');
-  const port = info['socket-address']?.[0]?.port;
-  if (!port) throw new HypervisorError('hypervisor.migration_failed', 'QEMU does not say where it listens');
-  return `tcp:${bracketed}:${port}`;
 };
 
 export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateOutcome> => {
@@ -57,7 +45,7 @@ export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateO
   const off = qmp.on((event) => {
     if (event.event === 'STOP') stoppedAtUs = event.atUs;
   });
-  const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(status(e)), NO_DEADLINE_MS);
+  const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), NO_DEADLINE_MS);
   const watch = new Watch(qmp, request);
   try {
     const refused = await start(qmp, request);
@@ -65,8 +53,9 @@ export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateO
     watch.begin();
     const event = await end.promise;
     watch.stop();
-    if (status(event) === 'completed') return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
-    return { outcome: 'failed', cause: await cause(qmp, status(event), watch.reason), running: await runsAgain(qmp, before.running) };
+    if (statusOf(event) === 'completed')
+      return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
+    return { outcome: 'failed', cause: await cause(qmp, statusOf(event), watch.reason), running: await runsAgain(qmp, before.running) };
   } finally {
     watch.stop();
     end.cancel();
@@ -78,7 +67,7 @@ export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateO
 const start = async (qmp: QmpClient, { address, limits, signal }: MigrateRequest): Promise<HypervisorError | undefined> => {
   if (signal?.aborted) return new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
   try {
-    await capabilities(qmp, false);
+    await setCapabilities(qmp, false);
     await qmp.execute('migrate-set-parameters', {
       'downtime-limit': limits.downtimeLimitMs,
       'max-bandwidth': limits.maxBandwidthMiBps * MiB,
@@ -94,7 +83,7 @@ const start = async (qmp: QmpClient, { address, limits, signal }: MigrateRequest
 const cause = async (qmp: QmpClient, ended: string, reason: HypervisorError | undefined): Promise<HypervisorError> => {
   if (reason && ended === 'cancelled') return reason;
   if (ended === 'cancelled') return new HypervisorError('hypervisor.migration_cancelled', 'The migration was cancelled');
-  const info = await qmp.execute<Info>('query-migrate').catch((): Info => ({}));
+  const info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
   const why = info['error-desc'] ?? 'the target did not take the stream; see its last words';
   return new HypervisorError('hypervisor.migration_failed', `The migration failed: ${why}`, { qemu: info['error-desc'] });
 };
@@ -114,7 +103,7 @@ const runsAgain = async (qmp: QmpClient, wasRunning: boolean): Promise<boolean> 
 };
 
 const statistics = async (qmp: QmpClient): Promise<MigrationStatistics> => {
-  const info = await qmp.execute<Info>('query-migrate').catch((): Info => ({}));
+  const info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
   return {
     totalMs: info['total-time'] ?? 0,
     qemuDowntimeMs: info.downtime ?? 0,
@@ -150,7 +139,7 @@ class Watch {
   }
 
   private async look(): Promise<void> {
-    const info = await this.qmp.execute<Info>('query-migrate').catch(() => undefined);
+    const info = await this.qmp.execute<MigrationInfo>('query-migrate').catch(() => undefined);
     if (!info?.status || ENDS.has(info.status)) return;
     const progress = toProgress(info);
     this.request.onProgress?.(progress);
@@ -166,7 +155,7 @@ class Watch {
   }
 }
 
-const toProgress = (info: Info): MigrationProgress => ({
+const toProgress = (info: MigrationInfo): MigrationProgress => ({
   phase: info.status ?? 'unknown',
   bytesTotal: info.ram?.total ?? 0,
   // Before the first pass QEMU has not counted yet and says 0.
@@ -177,7 +166,8 @@ const toProgress = (info: Info): MigrationProgress => ({
   at: new Date().toISOString(),
 });
 
-export const runs = async (qmp: QmpClient): Promise<boolean> => (await qmp.execute<{ running: boolean }>('query-status')).running;
+export const queryStatus = (qmp: QmpClient): Promise<{ status: string; running: boolean } | undefined> =>
+  qmp.execute<{ status: string; running: boolean }>('query-status').catch(() => undefined);
 
 const FLYING = new Set(['setup', 'active', 'postcopy-active', 'postcopy-paused', 'pre-switchover', 'device', 'wait-unplug', 'cancelling']);
 
@@ -186,39 +176,9 @@ const FLYING = new Set(['setup', 'active', 'postcopy-active', 'postcopy-paused',
  * the guest would leave behind his back. `ended` resolves when it has, however; undefined where there is none.
  */
 export const inFlight = async (qmp: QmpClient): Promise<{ ended: Promise<unknown> } | undefined> => {
-  const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(status(e)), NO_DEADLINE_MS); // first, so that no end is missed
-  const info = await qmp.execute<Info>('query-migrate').catch((): Info => ({}));
+  const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), NO_DEADLINE_MS); // first, so that no end is missed
+  const info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
   if (info.status && FLYING.has(info.status)) return { ended: end.promise.catch(() => undefined) };
   end.cancel();
   return undefined;
-};
-
-/** Continues a paused VM and answers with QEMU's own time of it. */
-export const continueVm = async (qmp: QmpClient): Promise<number> => {
-  const resumed = qmp.waitFor('RESUME', () => true, 10_000);
-  try {
-    await qmp.execute('cont').catch((error: unknown) => Promise.reject(locked(error)));
-    return (await resumed.promise).atUs;
-  } finally {
-    resumed.cancel();
-  }
-};
-
-/** The stream is in: `inmigrate` turns to `paused`. A `cont` before that would run the VM at the stream's end, fence or no fence. */
-export const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise<void> => {
-  const arrived = qmp.waitFor('MIGRATION', (e) => ENDS.has(status(e)), deadlineMs);
-  try {
-    const { status: state } = await qmp.execute<{ status: string }>('query-status');
-    if (state === 'paused') return;
-    if (state !== 'inmigrate') throw new HypervisorError('hypervisor.not_ready', `The target is ${state}`, { state });
-    await arrived.promise.catch((error: unknown) => {
-      if (hasCode(error, 'hypervisor.qmp_timeout')) throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state });
-      throw error;
-    });
-    const after = await qmp.execute<{ status: string }>('query-status');
-    if (after.status !== 'paused')
-      throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
-  } finally {
-    arrived.cancel();
-  }
 };

@@ -1,0 +1,46 @@
+import { HypervisorError, hasCode } from '../errors.ts';
+import type { QmpClient } from '../qmp.ts';
+import { locked } from './devices.ts';
+import { ENDS, setCapabilities, statusOf } from './migration.ts';
+import type { MigrationInfo } from './migration.ts';
+
+/** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
+export const listen = async (qmp: QmpClient, host: string): Promise<string> => {
+  await setCapabilities(qmp, true);
+  const bracketed = host.includes(':') ? `[${host}]` : host;
+  await qmp.execute('migrate-incoming', { uri: `tcp:${bracketed}:0` });
+  const info = await qmp.execute<MigrationInfo>('query-migrate');
+  const port = info['socket-address']?.[0]?.port;
+  if (!port) throw new HypervisorError('hypervisor.migration_failed', 'QEMU does not say where it listens');
+  return `tcp:${bracketed}:${port}`;
+};
+
+/** Continues a paused VM and answers with QEMU's own time of it. */
+export const continueVm = async (qmp: QmpClient): Promise<number> => {
+  const resumed = qmp.waitFor('RESUME', () => true, 10_000);
+  try {
+    await qmp.execute('cont').catch((error: unknown) => Promise.reject(locked(error)));
+    return (await resumed.promise).atUs;
+  } finally {
+    resumed.cancel();
+  }
+};
+
+/** The stream is in: `inmigrate` turns to `paused`. A `cont` before that would run the VM at the stream's end, fence or no fence. */
+export const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise<void> => {
+  const arrived = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), deadlineMs);
+  try {
+    const { status: state } = await qmp.execute<{ status: string }>('query-status');
+    if (state === 'paused') return;
+    if (state !== 'inmigrate') throw new HypervisorError('hypervisor.not_ready', `The target is ${state}`, { state });
+    await arrived.promise.catch((error: unknown) => {
+      if (hasCode(error, 'hypervisor.qmp_timeout')) throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state });
+      throw error;
+    });
+    const after = await qmp.execute<{ status: string }>('query-status');
+    if (after.status !== 'paused')
+      throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
+  } finally {
+    arrived.cancel();
+  }
+};
