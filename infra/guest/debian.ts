@@ -91,7 +91,7 @@ const fetchWith = async (o: { wanted: readonly string[]; debs: string }, options
   const without = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((k) => `--no-${k}`);
   const listing = await run('apt-cache', [...options, 'depends', '--recurse', ...without, ...o.wanted]);
   const names = listing.split('\n').filter((l) => /^[a-z0-9]/.test(l));
-  // The closure holds install-time helpers as well; what can be linked to is named lib*.
+  // The closure holds what packages need to install as well; what programs are linked to is named lib*.
   const needed = names.filter((n) => o.wanted.includes(n) || /^lib(?!.*perl)/.test(n) || /^linux-image-\d/.test(n));
   await run('apt-get', [...options, 'download', ...needed], { cwd: o.debs });
 };

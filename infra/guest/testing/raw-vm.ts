@@ -48,7 +48,10 @@ export class RawVm {
     args.push('-netdev', 'user,id=n1,restrict=on', '-device', 'virtio-net-pci,netdev=n1,mac=52:54:00:00:07:0a,bus=rp2,id=back');
     const process = spawn(qemuBinary, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     let said = '';
-    process.once('exit', (code, signal) => (code !== null || signal !== 'SIGKILL') && console.error(`QEMU ended with ${code ?? signal}: ${said}`));
+    process.once(
+      'exit',
+      (code, signal) => (code !== null || signal !== 'SIGKILL') && console.error(`QEMU ended with ${code ?? signal}: ${said}`),
+    );
     process.stderr!.on('data', (c: Buffer) => (said = (said + c.toString()).slice(-2_000)));
     try {
       const qmp = await QmpClient.connect(`${dir}/qmp`, { alive: () => process.exitCode === null });
