@@ -33,7 +33,10 @@ const authorised = async (vmIds: string[]): Promise<string> => {
   const grantId = `grant-${vmIds.join('-')}-${Math.random()}`;
   await world.grant(grantId, vmIds);
   const { queryId } = await ask(vmIds, grantId);
-  for (const [i, vmId] of vmIds.entries()) expect(await world.dispatch(queryId, `record-${i}`, 'template.record-characterisation', { vmId, characterisation: found(vmId) })).toMatchObject({ ok: true });
+  for (const [i, vmId] of vmIds.entries())
+    expect(
+      await world.dispatch(queryId, `record-${i}`, 'template.record-characterisation', { vmId, characterisation: found(vmId) }),
+    ).toMatchObject({ ok: true });
   expect(await world.dispatch(queryId, 'answer-options', 'template.answer-options', { queryId })).toMatchObject({ ok: true });
   return queryId;
 };
@@ -50,14 +53,28 @@ describe('options', () => {
     const answer = await query(queryId);
     expect(answer.body).toMatchObject({ state: 'answered', source: 'failsafe' });
     expect(ids(answer.body)).toEqual(['small@1/move/pre-copy/expose']);
-    expect((await world.stream(`options-query-${queryId}`)).map((e) => e.type.split('.').slice(2).join('.'))).toEqual(['options.queried.v1', 'options.answered.v1']);
+    expect((await world.stream(`options-query-${queryId}`)).map((e) => e.type.split('.').slice(2).join('.'))).toEqual([
+      'options.queried.v1',
+      'options.answered.v1',
+    ]);
   });
   test('with a grant: a workflow adds the agents, and the list grows', async () => {
     const queryId = await authorised(['vm-a']);
     const [queried] = await world.stream(`options-query-${queryId}`);
     const { request } = queried!.data as { request: WorkflowRequest };
-    expect(WorkflowDefinition.parse(request.definition).tasks.map((t) => t.kind)).toEqual(['host.add-agent', 'vm.record-topology', 'guest.characterise', 'template.record-characterisation', 'template.answer-options']);
-    expect(request.definition.tasks[0]!.input).toMatchObject({ vmId: 'vm-a', epoch: 1, grant: 'a.signed.grant', package: `sha256:${'b'.repeat(64)}` });
+    expect(WorkflowDefinition.parse(request.definition).tasks.map((t) => t.kind)).toEqual([
+      'host.add-agent',
+      'vm.record-topology',
+      'guest.characterise',
+      'template.record-characterisation',
+      'template.answer-options',
+    ]);
+    expect(request.definition.tasks[0]!.input).toMatchObject({
+      vmId: 'vm-a',
+      epoch: 1,
+      grant: 'a.signed.grant',
+      package: `sha256:${'b'.repeat(64)}`,
+    });
     const failsafe = ids((await query((await ask(['vm-a'])).queryId)).body);
     const all = ids((await query(queryId)).body);
     expect(all).toContain(optionId);
@@ -70,7 +87,12 @@ describe('options', () => {
     ["another tenant's", 'grant-theirs', 404, 'grant.unknown', { tenant: 'other' }],
   ])('a grant that is %s is refused and changes nothing', async (_, grantId, status, code, grant) => {
     if (grant) await world.grant(grantId, grantId === 'grant-foreign' ? ['vm-b'] : ['vm-a'], grant);
-    await world.until(async () => grant === undefined || (await world.service.service.pool.query('select 1 from migration_templates.known_grants where grant_id = $1', [grantId])).rowCount === 1);
+    await world.until(
+      async () =>
+        grant === undefined ||
+        (await world.service.service.pool.query('select 1 from migration_templates.known_grants where grant_id = $1', [grantId]))
+          .rowCount === 1,
+    );
     const before = await world.events();
     const { asked } = await ask(['vm-a'], grantId);
     expect([asked.status, asked.body['code']]).toEqual([status, code]);
@@ -92,23 +114,45 @@ describe('options', () => {
 });
 
 describe('templates', () => {
-  test('from an option, with its author\'s scripts; the same again is the same version', async () => {
+  test("from an option, with its author's scripts; the same again is the same version", async () => {
     const queryId = await authorised(['vm-a']);
-    const body = { name: 'grow', fromOption: { queryId, optionId }, preMigration: [script], postMigration: [{ ...script, name: 'announce' }] };
+    const body = {
+      name: 'grow',
+      fromOption: { queryId, optionId },
+      preMigration: [script],
+      postMigration: [{ ...script, name: 'announce' }],
+    };
     const made = await world.call('POST', '/v1/migration-templates', body);
     expect(made.status).toBe(201);
     expect(made.body).toMatchObject({ name: 'grow', version: 1, ref: 'grow@1' });
     expect((await world.call('POST', '/v1/migration-templates', body)).body).toMatchObject({ version: 1 });
-    expect((await world.call('GET', '/v1/migration-templates/grow/1')).body).toEqual(expect.objectContaining({ spec: made.body['spec'], retired: false, morphing: false }));
+    expect((await world.call('GET', '/v1/migration-templates/grow/1')).body).toEqual(
+      expect.objectContaining({ spec: made.body['spec'], retired: false, morphing: false }),
+    );
     expect((await world.call('GET', '/v1/migration-templates')).body).toMatchObject({ items: [{ ref: 'grow@1' }] });
   });
   test('every fault at once', async () => {
     const spec = (await world.call('GET', '/v1/migration-templates/grow')).body['spec'] as unknown as Record<string, unknown[]>;
-    const bad = { ...spec, hotUnplug: [{ kind: 'unplug-nic', name: 'x', nic: 'nowhere' }, { kind: 'plug-cpus', name: 'transfer', vcpus: 2 }], hotPlug: [] };
+    const bad = {
+      ...spec,
+      hotUnplug: [
+        { kind: 'unplug-nic', name: 'x', nic: 'nowhere' },
+        { kind: 'plug-cpus', name: 'transfer', vcpus: 2 },
+      ],
+      hotPlug: [],
+    };
     const refused = await world.call('POST', '/v1/migration-templates', { name: 'bad', spec: bad });
     expect([refused.status, refused.body['code']]).toEqual([422, 'template.invalid']);
     const codes = (refused.body['faults'] as unknown as { code: string }[]).map((f) => f.code);
-    for (const code of ['template.nic_unknown', 'template.wrong_section', 'template.name_reserved', 'template.step_missing', 'template.device_left', 'template.result_differs']) expect(codes).toContain(code);
+    for (const code of [
+      'template.nic_unknown',
+      'template.wrong_section',
+      'template.name_reserved',
+      'template.step_missing',
+      'template.device_left',
+      'template.result_differs',
+    ])
+      expect(codes).toContain(code);
   });
   test('an option that was refused is no template, and says why', async () => {
     const { queryId } = await ask(['vm-a']);
@@ -117,16 +161,21 @@ describe('templates', () => {
     expect((refused.body['blockers'] as unknown as { code: string }[])[0]!.code).toBe('option.capability_unknown');
   });
   test('malformed bodies are refused with every fault', async () => {
-    expect(await world.call('POST', '/v1/migration-templates', { name: 'X Y' })).toMatchObject({ status: 422, body: { code: 'request.invalid' } });
+    expect(await world.call('POST', '/v1/migration-templates', { name: 'X Y' })).toMatchObject({
+      status: 422,
+      body: { code: 'request.invalid' },
+    });
   });
 });
 
 describe('plans and migrations', () => {
   const made = async (vmIds: string[]): Promise<Plan> => (await planFor('grow@1', vmIds)).body as unknown as Plan;
-  const run = (planId: string, more: object = {}, key?: string) => world.call('POST', '/v1/migrations', { planId, ...more }, key ? { key } : {});
+  const run = (planId: string, more: object = {}, key?: string) =>
+    world.call('POST', '/v1/migrations', { planId, ...more }, key ? { key } : {});
   const migration = (id: string) => world.call('GET', `/v1/migrations/${id}`);
   const idOf = (told: { body: Record<string, unknown> }) => told.body['migrationId'] as string;
-  const nextVersion = (vmId: string) => world.tell('provisioning', vmId, provisioningEvents.vmMoveEnded, { vmId, moveId: 'mov-x', outcome: 'succeeded' });
+  const nextVersion = (vmId: string) =>
+    world.tell('provisioning', vmId, provisioningEvents.vmMoveEnded, { vmId, moveId: 'mov-x', outcome: 'succeeded' });
 
   test('a plan shows every step and holds nothing back', async () => {
     const plan = await made(['vm-a']);
@@ -149,9 +198,16 @@ describe('plans and migrations', () => {
     expect(request.definition.tasks.find((t) => t.name === 'begin-move')!.input).toMatchObject({ expectedVersion: 3, toHost: 'h2' });
     await world.ran(request, { state: 'succeeded', output: { downtimeMs: 86, totalMs: 900, transferredBytes: 1234 } });
     const ended = await world.until(async () => ((await migration(id)).body['state'] as unknown) === 'succeeded' && (await migration(id)));
-    const [move] = ended.body['moves'] as unknown as { state: string; figures: object; steps: { state: string; section: string; ms: number }[] }[];
+    const [move] = ended.body['moves'] as unknown as {
+      state: string;
+      figures: object;
+      steps: { state: string; section: string; ms: number }[];
+    }[];
     // 2 s in all, in which hosts and guests were at work from 0.5 to 1.5 s
-    expect(move).toMatchObject({ state: 'succeeded', figures: { downtimeMs: 86, totalMs: 900, transferredBytes: 1234, controlPlaneMs: 1000 } });
+    expect(move).toMatchObject({
+      state: 'succeeded',
+      figures: { downtimeMs: 86, totalMs: 900, transferredBytes: 1234, controlPlaneMs: 1000 },
+    });
     expect(move!.steps.length).toBe(request.definition.tasks.length);
     expect(move!.steps.every((s) => s.state === 'done' && s.ms === 1000)).toBe(true);
     expect((await world.call('GET', '/v1/migrations')).body).toMatchObject({ items: [{ migrationId: id, state: 'succeeded' }] });
@@ -163,7 +219,10 @@ describe('plans and migrations', () => {
     await world.until(async () => (await made(['vm-a'])).basis.vmVersions['vm-a'] === version);
     const before = await world.events();
     const refused = await run(plan.planId);
-    expect(refused).toMatchObject({ status: 409, body: { code: 'plan.outdated', changed: [{ what: 'vm-a', planned: version - 1, now: version }] } });
+    expect(refused).toMatchObject({
+      status: 409,
+      body: { code: 'plan.outdated', changed: [{ what: 'vm-a', planned: version - 1, now: version }] },
+    });
     expect(await world.events()).toBe(before);
   });
 
@@ -175,8 +234,16 @@ describe('plans and migrations', () => {
     await world.ran(await requestOf(id), { state: 'undone', failing: 'unplug-extra', cause });
     const ended = await world.until(async () => ((await migration(id)).body['state'] as unknown) !== 'running' && (await migration(id)));
     expect(ended.body).toMatchObject({ state: 'undone', cause, waiting: ['vm-b'], moves: [{ vmId: 'vm-a', state: 'undone', cause }] });
-    const steps = new Map((ended.body['moves'] as unknown as { steps: { name: string; state: string }[] }[])[0]!.steps.map((s) => [s.name, s.state]));
-    expect([steps.get('hold-target'), steps.get('quiesce'), steps.get('unplug-extra'), steps.get('transfer'), steps.get('preflight-source')]).toEqual(['undone', 'undone', 'failed', 'skipped', 'done']);
+    const steps = new Map(
+      (ended.body['moves'] as unknown as { steps: { name: string; state: string }[] }[])[0]!.steps.map((s) => [s.name, s.state]),
+    );
+    expect([
+      steps.get('hold-target'),
+      steps.get('quiesce'),
+      steps.get('unplug-extra'),
+      steps.get('transfer'),
+      steps.get('preflight-source'),
+    ]).toEqual(['undone', 'undone', 'failed', 'skipped', 'done']);
   });
 
   test('one after another: the next begins when one has ended, also told twice and after a restart', async () => {
@@ -199,7 +266,9 @@ describe('plans and migrations', () => {
     const id = idOf(await run(plan.planId));
     expect((await world.call('POST', `/v1/migrations/${id}/cancel`, { reason: 'window closed' })).status).toBe(202);
     const request = await requestOf(id);
-    expect((await world.stream(`migration-${id}`)).at(-1)!.data).toMatchObject({ cancel: { workflowIds: [request.workflowId], reason: 'window closed' } });
+    expect((await world.stream(`migration-${id}`)).at(-1)!.data).toMatchObject({
+      cancel: { workflowIds: [request.workflowId], reason: 'window closed' },
+    });
     await world.ran(request, { state: 'succeeded' });
     const ended = await world.until(async () => ((await migration(id)).body['state'] as unknown) !== 'running' && (await migration(id)));
     expect(ended.body).toMatchObject({ state: 'failed', waiting: ['vm-b'], cancelled: 'window closed' });
@@ -209,16 +278,37 @@ describe('plans and migrations', () => {
   test('a newer version of the template outdates a plan; a retired one takes no more', async () => {
     const plan = await made(['vm-a']);
     const spec = (await world.call('GET', '/v1/migration-templates/grow')).body['spec'] as unknown as { options: object };
-    await world.call('POST', '/v1/migration-templates', { name: 'grow', spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 200 } } });
-    expect(await run(plan.planId)).toMatchObject({ status: 409, body: { code: 'plan.outdated', changed: [{ what: 'template grow', planned: 1, now: 2 }] } });
+    await world.call('POST', '/v1/migration-templates', {
+      name: 'grow',
+      spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 200 } },
+    });
+    expect(await run(plan.planId)).toMatchObject({
+      status: 409,
+      body: { code: 'plan.outdated', changed: [{ what: 'template grow', planned: 1, now: 2 }] },
+    });
     await world.call('DELETE', '/v1/migration-templates/grow');
     expect((await made(['vm-a'])).moves[0]!.blockers.map((x) => x.code)).toContain('template.retired');
-    expect(await world.call('POST', '/v1/migration-templates', { name: 'grow', spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 201 } } })).toMatchObject({ status: 409, body: { code: 'template.retired' } });
+    expect(
+      await world.call('POST', '/v1/migration-templates', {
+        name: 'grow',
+        spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 201 } },
+      }),
+    ).toMatchObject({ status: 409, body: { code: 'template.retired' } });
   });
 });
 
 test('blockers of the preflights fail a move with their code', async () => {
   const blocker = { code: 'host.topology_mismatch', message: 'not the same', subject: 'vm-a' };
-  expect(await world.dispatch('mov-1', 'check-blockers', 'template.check-blockers', { vmId: 'vm-a', ends: [{ role: 'source', blockers: [blocker] }, { role: 'target', blockers: [] }] })).toMatchObject({ ok: false, cause: { code: 'host.topology_mismatch' } });
-  expect(await world.dispatch('mov-2', 'check-blockers', 'template.check-blockers', { vmId: 'vm-a', ends: [{ role: 'source', blockers: [] }] })).toMatchObject({ ok: true });
+  expect(
+    await world.dispatch('mov-1', 'check-blockers', 'template.check-blockers', {
+      vmId: 'vm-a',
+      ends: [
+        { role: 'source', blockers: [blocker] },
+        { role: 'target', blockers: [] },
+      ],
+    }),
+  ).toMatchObject({ ok: false, cause: { code: 'host.topology_mismatch' } });
+  expect(
+    await world.dispatch('mov-2', 'check-blockers', 'template.check-blockers', { vmId: 'vm-a', ends: [{ role: 'source', blockers: [] }] }),
+  ).toMatchObject({ ok: true });
 });

@@ -1,5 +1,13 @@
 import { eventsTopic, migrationTemplatesEvents, workflowEvents as events } from '@chrysalis/contracts';
-import { controlPlaneMs, figuresOf, migrationDecider, moveState, optionsQueryDecider, waiting, type MigrationEvent } from '@chrysalis/migration-templates-core';
+import {
+  controlPlaneMs,
+  figuresOf,
+  migrationDecider,
+  moveState,
+  optionsQueryDecider,
+  waiting,
+  type MigrationEvent,
+} from '@chrysalis/migration-templates-core';
 import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-kit';
 import { fold } from '@chrysalis/kernel';
 import type { z } from 'zod';
@@ -16,7 +24,8 @@ export const movesConsumer: Consumer = {
   on: [
     onEvent(events.instanceStarted, async ({ workflowId, at }, { tx, store }) => void (await beginMove(tx, store.schema, workflowId, at))),
     onEvent(events.taskDispatched, async ({ workflowId, task, action, at }, { tx, store }) => {
-      if (action === 'run') await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'running', startedAt: at, from: ['pending', 'failed'] });
+      if (action === 'run')
+        await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'running', startedAt: at, from: ['pending', 'failed'] });
     }),
     onEvent(events.taskSucceeded, async ({ workflowId, task, startedAt, endedAt }, { tx, store }) => {
       await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'done', startedAt, endedAt, from: open });
@@ -24,8 +33,16 @@ export const movesConsumer: Consumer = {
     onEvent(events.taskFailed, async ({ workflowId, task, cause, at }, { tx, store, event }) => {
       await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'failed', endedAt: at ?? event.time, cause, from: open });
     }),
-    onEvent(events.taskSkipped, async ({ workflowId, task }, { tx, store }) => void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'skipped', from: ['pending'] }))),
-    onEvent(events.taskCompensated, async ({ workflowId, task }, { tx, store }) => void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] }))),
+    onEvent(
+      events.taskSkipped,
+      async ({ workflowId, task }, { tx, store }) =>
+        void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'skipped', from: ['pending'] })),
+    ),
+    onEvent(
+      events.taskCompensated,
+      async ({ workflowId, task }, { tx, store }) =>
+        void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] })),
+    ),
     onEvent(events.instanceEnded, async (data, ctx) => {
       const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
       if (move) await moveEnded(data, move, ctx);
@@ -38,7 +55,11 @@ const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise
   const { tx, store } = ctx;
   await endMove(tx, store.schema, move.move_id, data.at);
   const stream = `migration-${move.migration_id}`;
-  const migration = fold(migrationDecider.evolve, migrationDecider.initial, (await store.read(stream, {}, tx)) as unknown as MigrationEvent[]);
+  const migration = fold(
+    migrationDecider.evolve,
+    migrationDecider.initial,
+    (await store.read(stream, {}, tx)) as unknown as MigrationEvent[],
+  );
   const plan = migration.status === 'none' ? undefined : migration.plan;
   const starts = plan ? await makeStarts(ctx, move.migration_id, plan, waiting(migration), ctx.event.tenant) : [];
   const missing = data.missing?.length ? { detail: { missing: data.missing } } : {};
@@ -52,14 +73,20 @@ const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise
   });
   if (!decided.ok) throw new Error(`${move.move_id} ended, and its migration says ${decided.rejection.code}`);
   const begun = new Set(decided.events.flatMap((e) => (e.type === migrationTemplatesEvents.moveStarted.type ? [e.data.moveId] : [])));
-  const late = await noteStarts(ctx, move.migration_id, starts.filter((s) => begun.has(s.moveId)));
+  const late = await noteStarts(
+    ctx,
+    move.migration_id,
+    starts.filter((s) => begun.has(s.moveId)),
+  );
   if (late.length > 0) throw new Error(`another move of ${late.map((s) => s.vmId).join(', ')} began meanwhile`); // rolled back, and decided anew
 };
 
 const figures = async (data: Ended, move: MoveRow, ctx: EventContext) => {
   const tasks = await tasksOf(ctx.tx, ctx.store.schema, [move.move_id]);
   const busy = tasks.flatMap((t) =>
-    /^(host|guest)\./.test(t.kind) && t.started_at && t.ended_at ? [{ startedAt: t.started_at.toISOString(), endedAt: t.ended_at.toISOString() }] : [],
+    /^(host|guest)\./.test(t.kind) && t.started_at && t.ended_at
+      ? [{ startedAt: t.started_at.toISOString(), endedAt: t.ended_at.toISOString() }]
+      : [],
   );
   const startedAt = (move.started_at ?? new Date(data.at)).toISOString();
   return figuresOf(data.output, controlPlaneMs(startedAt, data.at, busy), Date.parse(data.at) - Date.parse(startedAt));

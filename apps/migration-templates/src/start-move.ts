@@ -7,7 +7,13 @@ import { inMove, insertMove, insertTasks } from './sql/moves.ts';
 import { versionsOf } from './sql/templates.ts';
 
 /** Moves made ready for these VMs of a plan, from what is known now; a VM that is gone or in another move is left out. */
-export const makeStarts = async (ctx: MessageContext, migrationId: string, plan: Plan, vmIds: readonly string[], tenant: string): Promise<Start[]> => {
+export const makeStarts = async (
+  ctx: MessageContext,
+  migrationId: string,
+  plan: Plan,
+  vmIds: readonly string[],
+  tenant: string,
+): Promise<Start[]> => {
   const { schema } = ctx.store;
   const template = await templateOf(ctx, plan.basis.template);
   const target = template && (await knownType(ctx.tx, schema, template.spec.options.targetType));

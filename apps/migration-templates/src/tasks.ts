@@ -15,7 +15,11 @@ const recordCharacterisation = handleTask(tasks.recordCharacterisation, async ({
 
 const answerOptions = handleTask(tasks.answerOptions, async ({ queryId }, ctx) => {
   const stream = `options-query-${queryId}`;
-  const query = fold(optionsQueryDecider.evolve, optionsQueryDecider.initial, (await ctx.store.read(stream, {}, ctx.tx)) as unknown as OptionsQueryEvent[]);
+  const query = fold(
+    optionsQueryDecider.evolve,
+    optionsQueryDecider.initial,
+    (await ctx.store.read(stream, {}, ctx.tx)) as unknown as OptionsQueryEvent[],
+  );
   if (query.status === 'none') return refused({ code: 'options_query.unknown', queryId });
   const answer = await workOut(ctx, query.vmIds, ctx.dispatch.tenant, query.grantId !== undefined);
   const decided = await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer });
@@ -36,7 +40,10 @@ const checkBlockers = handleTask(tasks.checkBlockers, async ({ ends }) => {
   if (!first) return done({});
   return failed({
     code: more.length === 0 ? first.code : 'move.blocked',
-    message: blockers.map((b) => `${b.end}: ${b.message}`).join('; ').slice(0, 2000),
+    message: blockers
+      .map((b) => `${b.end}: ${b.message}`)
+      .join('; ')
+      .slice(0, 2000),
     retriable: false,
     detail: { blockers },
   });

@@ -8,20 +8,40 @@ import { openFleet } from './test/fleet.ts';
 let fleet: Awaited<ReturnType<typeof openFleet>>;
 let vmId: string;
 type Vm = { host: string; type: string; epoch: number; status: string };
-type Migration = { state: string; cause?: { code: string }; moves: { state: string; figures?: Record<string, number>; steps: { name: string; state: string }[] }[] };
+type Migration = {
+  state: string;
+  cause?: { code: string };
+  moves: { state: string; figures?: Record<string, number>; steps: { name: string; state: string }[] }[];
+};
 
 beforeAll(async () => {
   fleet = await openFleet([facts('h1'), facts('h2')]);
   await fleet.until(async () => (await fleet.call<{ items: unknown[] }>('resource-allocation', 'GET', '/v1/hosts')).items.length === 2);
   for (const [name, spec] of Object.entries({ small, large })) await fleet.call('provisioning', 'POST', '/v1/vm-types', { name, spec });
-  await fleet.call('provisioning', 'POST', '/v1/images', { image: { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' } });
-  ({ vmId } = await fleet.call<{ vmId: string }>('provisioning', 'POST', '/v1/vms', { name: 'butterfly', type: 'small@1', image: 'linux@1', host: 'h1' }));
+  await fleet.call('provisioning', 'POST', '/v1/images', {
+    image: { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' },
+  });
+  ({ vmId } = await fleet.call<{ vmId: string }>('provisioning', 'POST', '/v1/vms', {
+    name: 'butterfly',
+    type: 'small@1',
+    image: 'linux@1',
+    host: 'h1',
+  }));
   await fleet.until(async () => (await vm()).status === 'running');
   await fleet.tell(`grant-g1`, agentGatewayEvents.grantRegistered.type, {
     grantId: 'g1',
     tenant: 'acme',
     jws: 'a.signed.grant',
-    claims: { jti: 'g1', iss: 'acme', iat: 1, exp: 4_000_000_000, vms: [vmId], packages: [`sha256:${'b'.repeat(64)}`], uses: 100, actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'] },
+    claims: {
+      jti: 'g1',
+      iss: 'acme',
+      iat: 1,
+      exp: 4_000_000_000,
+      vms: [vmId],
+      packages: [`sha256:${'b'.repeat(64)}`],
+      uses: 100,
+      actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
+    },
   });
 }, 60_000);
 afterAll(() => fleet?.close());
@@ -29,37 +49,61 @@ afterAll(() => fleet?.close());
 const vm = () => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${vmId}`);
 const holds = async () => (await fleet.call<{ items: Record<string, unknown>[] }>('resource-allocation', 'GET', '/v1/allocations')).items;
 const migrate = async (template: string): Promise<Migration> => {
-  const plan = await fleet.call<{ planId: string; ready: boolean; moves: { blockers: unknown[] }[] }>('migration-templates', 'POST', '/v1/migration-plans', { template, vmIds: [vmId] });
+  const plan = await fleet.call<{ planId: string; ready: boolean; moves: { blockers: unknown[] }[] }>(
+    'migration-templates',
+    'POST',
+    '/v1/migration-plans',
+    { template, vmIds: [vmId] },
+  );
   expect(plan.moves[0]!.blockers).toEqual([]);
-  const { migrationId } = await fleet.call<{ migrationId: string }>('migration-templates', 'POST', '/v1/migrations', { planId: plan.planId });
+  const { migrationId } = await fleet.call<{ migrationId: string }>('migration-templates', 'POST', '/v1/migrations', {
+    planId: plan.planId,
+  });
   return fleet.until(async () => {
     const migration = await fleet.call<Migration>('migration-templates', 'GET', `/v1/migrations/${migrationId}`);
     return migration.state !== 'running' && migration;
   });
 };
 const template = async (name: string, optionId: string): Promise<string> => {
-  const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', { vmIds: [vmId], grantId: 'g1' });
-  await fleet.until(async () => (await fleet.call<{ state: string }>('migration-templates', 'GET', `/v1/migration-options-queries/${queryId}`)).state === 'answered');
+  const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', {
+    vmIds: [vmId],
+    grantId: 'g1',
+  });
+  await fleet.until(
+    async () =>
+      (await fleet.call<{ state: string }>('migration-templates', 'GET', `/v1/migration-options-queries/${queryId}`)).state === 'answered',
+  );
   const script = { kind: 'guest-script', script: 'echo ${HOME}', undo: 'echo back', timeoutMs: 5000 };
-  const body = { name, fromOption: { queryId, optionId }, preMigration: [{ ...script, name: 'quiesce' }], postMigration: [{ ...script, name: 'announce' }] };
+  const body = {
+    name,
+    fromOption: { queryId, optionId },
+    preMigration: [{ ...script, name: 'quiesce' }],
+    postMigration: [{ ...script, name: 'announce' }],
+  };
   return (await fleet.call<{ ref: string }>('migration-templates', 'POST', '/v1/migration-templates', body)).ref;
 };
 
-test.each(['quiesce', 'unplug-extra', 'prepare-target', 'transfer'])('%s fails: undone, on its source with its old type, nothing held', async (step) => {
-  const before = fleet.hardware(vmId);
-  fleet.fail.set(step, `injected.${step}`);
-  const migration = await migrate(await template('grow', 'large@1/move/pre-copy/expose'));
-  fleet.fail.clear();
-  expect(migration).toMatchObject({ state: 'undone', cause: { code: `injected.${step}` } });
-  expect(await vm()).toMatchObject({ host: 'h1', type: 'small@1', epoch: 1 });
-  expect((await holds()).map((h) => [h['host'], h['consumer']])).toEqual([['h1', `vm:${vmId}`]]);
-  expect({ ...fleet.hardware(vmId), serialPorts: [] }).toEqual({ ...before, serialPorts: [] });
-});
+test.each(['quiesce', 'unplug-extra', 'prepare-target', 'transfer'])(
+  '%s fails: undone, on its source with its old type, nothing held',
+  async (step) => {
+    const before = fleet.hardware(vmId);
+    fleet.fail.set(step, `injected.${step}`);
+    const migration = await migrate(await template('grow', 'large@1/move/pre-copy/expose'));
+    fleet.fail.clear();
+    expect(migration).toMatchObject({ state: 'undone', cause: { code: `injected.${step}` } });
+    expect(await vm()).toMatchObject({ host: 'h1', type: 'small@1', epoch: 1 });
+    expect((await holds()).map((h) => [h['host'], h['consumer']])).toEqual([['h1', `vm:${vmId}`]]);
+    expect({ ...fleet.hardware(vmId), serialPorts: [] }).toEqual({ ...before, serialPorts: [] });
+  },
+);
 
 test('small on h1 to large on h2', async () => {
   const migration = await migrate(await template('grow', 'large@1/move/pre-copy/expose'));
   expect(migration.cause).toBeUndefined();
-  expect(migration).toMatchObject({ state: 'succeeded', moves: [{ state: 'succeeded', figures: { downtimeMs: 12, totalMs: 340, transferredBytes: 1_000_000 } }] });
+  expect(migration).toMatchObject({
+    state: 'succeeded',
+    moves: [{ state: 'succeeded', figures: { downtimeMs: 12, totalMs: 340, transferredBytes: 1_000_000 } }],
+  });
   expect(migration.moves[0]!.steps.every((s) => s.state === 'done')).toBe(true);
   expect(await vm()).toMatchObject({ host: 'h2', type: 'large@1', epoch: 2 });
   expect((await holds()).map((h) => [h['host'], h['consumer']])).toEqual([['h2', `vm:${vmId}`]]);

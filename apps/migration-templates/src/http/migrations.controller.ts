@@ -1,7 +1,18 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Id, Positive, type Plan } from '@chrysalis/contracts';
 import { migrationDecider, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
-import { Allow, Answer, Commands, Doc, parse, ProblemError, SERVICE, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Answer,
+  Commands,
+  Doc,
+  parse,
+  ProblemError,
+  SERVICE,
+  type ApiRequest,
+  type CommandContext,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { knownVms } from '../known/vms.ts';
 import { inMove, movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
@@ -39,7 +50,13 @@ export class MigrationsController {
       const late = await noteStarts(ctx, migrationId, starts);
       if (late.length > 0 || starts.length < first.length) throw ProblemError.of({ code: 'vm.in_move', vmIds: late.map((s) => s.vmId) });
       await insertMigration(ctx.tx, this.service.schema, migrationId, ctx.caller.tenant, ctx.now);
-      const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, { kind: 'request', migrationId, plan, concurrency, starts });
+      const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, {
+        kind: 'request',
+        migrationId,
+        plan,
+        concurrency,
+        starts,
+      });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return { status: 202, body: { migrationId, operation: migrationId }, headers: { location: `/v1/migrations/${migrationId}` } };
     });
@@ -48,7 +65,11 @@ export class MigrationsController {
   @Post('/v1/migrations/:id/cancel')
   @HttpCode(202)
   @Allow('operator')
-  @Doc({ summary: 'Begin no further move, and undo those that run while they can be', body: Cancel, answers: { 202: '{migrationId, operation}', 404: '`migration.unknown`', 409: '`migration.ended`' } })
+  @Doc({
+    summary: 'Begin no further move, and undo those that run while they can be',
+    body: Cancel,
+    answers: { 202: '{migrationId, operation}', 404: '`migration.unknown`', 409: '`migration.ended`' },
+  })
   cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.commands.run(request, Cancel, async ({ reason }, ctx) => {
       await historyOf(this.service.store, `migration-${migrationId}`, request, { code: 'migration.unknown' }, ctx.tx);
@@ -60,11 +81,17 @@ export class MigrationsController {
 
   @Get('/v1/migrations')
   @Allow('viewer')
-  @Doc({ summary: 'Migrations, the latest first', query: { limit: 'at most, 100 unless told', cursor: 'from the page before' }, answers: { 200: '{items, next?}' } })
+  @Doc({
+    summary: 'Migrations, the latest first',
+    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    answers: { 200: '{items, next?}' },
+  })
   async list(@Req() request: ApiRequest, @Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
     const ids = await migrationsOf(this.service.pool, this.service.schema, request.caller.tenant, cursor, limit);
-    const items = await Promise.all(ids.map(async (id) => summary(id, foldOf(migrationDecider, await this.service.store.read(`migration-${id}`)))));
+    const items = await Promise.all(
+      ids.map(async (id) => summary(id, foldOf(migrationDecider, await this.service.store.read(`migration-${id}`)))),
+    );
     return { items, ...(ids.length === limit ? { next: ids.at(-1) } : {}) };
   }
 
@@ -90,13 +117,32 @@ export class MigrationsController {
     const { schema } = this.service;
     const vmIds = plan.moves.map((m) => m.vmId);
     const vms = new Map((await knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant)).map((vm) => [vm.vmId, vm]));
-    const busy = [...(await inMove(ctx.tx, schema, vmIds)), ...[...vms.values()].flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : []))];
+    const busy = [
+      ...(await inMove(ctx.tx, schema, vmIds)),
+      ...[...vms.values()].flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : [])),
+    ];
     if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
     const blockers = plan.moves.flatMap((m) => m.blockers.map((b) => ({ vmId: m.vmId, ...b })));
-    if (blockers.length > 0) throw ProblemError.of({ code: 'plan.blocked', blockers, message: blockers.map((b) => b.message).join('; ').slice(0, 2000) });
+    if (blockers.length > 0)
+      throw ProblemError.of({
+        code: 'plan.blocked',
+        blockers,
+        message: blockers
+          .map((b) => b.message)
+          .join('; ')
+          .slice(0, 2000),
+      });
     const rows = await versionsOf(ctx.tx, schema, plan.basis.template.name);
     const changed = outdated(plan, vms, { latest: rows[0]?.version ?? 0, retired: rows[0]?.retired ?? true });
-    if (changed.length > 0) throw ProblemError.of({ code: 'plan.outdated', changed, message: changed.map((c) => `${c.what}: planned at ${c.planned}, now ${c.now}`).join('; ').slice(0, 2000) });
+    if (changed.length > 0)
+      throw ProblemError.of({
+        code: 'plan.outdated',
+        changed,
+        message: changed
+          .map((c) => `${c.what}: planned at ${c.planned}, now ${c.now}`)
+          .join('; ')
+          .slice(0, 2000),
+      });
   }
 }
 

@@ -1,7 +1,17 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Id } from '@chrysalis/contracts';
 import { compileQuery, optionsQueryDecider, type KnownVm } from '@chrysalis/migration-templates-core';
-import { Allow, Answer, Commands, Doc, ProblemError, SERVICE, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Answer,
+  Commands,
+  Doc,
+  ProblemError,
+  SERVICE,
+  type ApiRequest,
+  type CommandContext,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
 import { grantRefusal, knownGrant, type KnownGrant } from '../known/grants.ts';
@@ -26,7 +36,12 @@ export class OptionsQueriesController {
   @Doc({
     summary: 'To which types, with which options, can these VMs go? Without a grant answered at once, from failsafe defaults',
     body: Ask,
-    answers: { 202: '{queryId, operation, state}', 403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`', 404: '`vm.unknown`, `grant.unknown`', 409: '`vm.in_move`' },
+    answers: {
+      202: '{queryId, operation, state}',
+      403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`',
+      404: '`vm.unknown`, `grant.unknown`',
+      409: '`vm.in_move`',
+    },
   })
   ask(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, Ask, async ({ vmIds: asked, grantId }, ctx) => {
@@ -38,19 +53,37 @@ export class OptionsQueriesController {
       if (grantId === undefined) {
         await ctx.decide(stream, optionsQueryDecider, { kind: 'ask', queryId, vmIds });
         await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer: await workOut(ctx, vmIds, tenant, false) });
-        return { status: 202, body: { queryId, operation: queryId, state: 'answered' }, headers: { location: `/v1/migration-options-queries/${queryId}` } };
+        return {
+          status: 202,
+          body: { queryId, operation: queryId, state: 'answered' },
+          headers: { location: `/v1/migration-options-queries/${queryId}` },
+        };
       }
       const grant = await this.#grant(ctx, grantId, vmIds);
       await this.#free(ctx.tx, vms);
-      const { definition, params } = compileQuery({ queryId, vms, grant: { jws: grant.jws, package: grant.claims.packages[0]! }, at: ctx.now });
-      await ctx.decide(stream, optionsQueryDecider, { kind: 'ask', queryId, vmIds, grantId, request: { workflowId: queryId, definition, params, subject: queryId } });
+      const { definition, params } = compileQuery({
+        queryId,
+        vms,
+        grant: { jws: grant.jws, package: grant.claims.packages[0]! },
+        at: ctx.now,
+      });
+      await ctx.decide(stream, optionsQueryDecider, {
+        kind: 'ask',
+        queryId,
+        vmIds,
+        grantId,
+        request: { workflowId: queryId, definition, params, subject: queryId },
+      });
       return { status: 202, body: { queryId, operation: queryId, state: 'asked' }, headers: { location: `/v1/operations/${queryId}` } };
     });
   }
 
   @Get('/v1/migration-options-queries/:id')
   @Allow('viewer')
-  @Doc({ summary: 'The answer: every option, and a reason for each that is missing', answers: { 200: 'The query', 404: '`options_query.unknown`' } })
+  @Doc({
+    summary: 'The answer: every option, and a reason for each that is missing',
+    answers: { 200: 'The query', 404: '`options_query.unknown`' },
+  })
   async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
     const history = await historyOf(this.service.store, `options-query-${queryId}`, request, { code: 'options_query.unknown' });
     const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
@@ -64,7 +97,8 @@ export class OptionsQueriesController {
       (found) => found.length === vmIds.length,
     );
     const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
-    if (missing.length > 0) throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+    if (missing.length > 0)
+      throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
     return vms;
   }
 

@@ -8,7 +8,13 @@ export type { Answer };
 export const Page = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100), cursor: z.string().max(255).default('') });
 
 /** A stream's history, if it has one and it is this tenant's: another's is as unknown as none. */
-export const historyOf = async (store: EventStore, stream: string, request: Pick<ApiRequest, 'caller'>, unknown: { code: string }, tx?: pg.PoolClient): Promise<readonly StoredEvent[]> => {
+export const historyOf = async (
+  store: EventStore,
+  stream: string,
+  request: Pick<ApiRequest, 'caller'>,
+  unknown: { code: string },
+  tx?: pg.PoolClient,
+): Promise<readonly StoredEvent[]> => {
   const history = await store.read(stream, {}, tx);
   if (history[0]?.meta.tenant !== request.caller.tenant) throw ProblemError.of(unknown);
   return history;

@@ -43,7 +43,8 @@ export class PlansController {
       const look = () => knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant);
       const vms = await soon(look, (found) => found.length === vmIds.length);
       const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
-      if (missing.length > 0) throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+      if (missing.length > 0)
+        throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
       const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
       const made = plan({
         planId: ctx.newId('plan'),

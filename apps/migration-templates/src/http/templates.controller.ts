@@ -1,7 +1,25 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
-import { optionsQueryDecider, presented, templateDecider, templateFromOption, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
-import { Allow, Commands, Doc, parse, ProblemError, SERVICE, type Answer, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  optionsQueryDecider,
+  presented,
+  templateDecider,
+  templateFromOption,
+  versionOf,
+  type ExtraSteps,
+} from '@chrysalis/migration-templates-core';
+import {
+  Allow,
+  Commands,
+  Doc,
+  parse,
+  ProblemError,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type CommandContext,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
 import { soon } from '../known/soon.ts';
@@ -21,7 +39,15 @@ const Publish = z.union([
   }),
 ]);
 const None = z.object({});
-const view = ({ name, version, spec, at, retired }: TemplateRow) => ({ name, version, ref: `${name}@${version}`, spec, at: at.toISOString(), retired, morphing: spec.migration.length === 0 });
+const view = ({ name, version, spec, at, retired }: TemplateRow) => ({
+  name,
+  version,
+  ref: `${name}@${version}`,
+  spec,
+  at: at.toISOString(),
+  retired,
+  morphing: spec.migration.length === 0,
+});
 
 @Controller()
 export class TemplatesController {
@@ -36,23 +62,40 @@ export class TemplatesController {
   @Doc({
     summary: 'Publish a version of a template, written out or from an option that was offered; the same spec is the same version',
     body: Publish,
-    answers: { 201: '{name, version, ref, spec}', 409: '`option.refused`, `template.retired`', 422: '`template.invalid`, with every fault' },
+    answers: {
+      201: '{name, version, ref, spec}',
+      409: '`option.refused`, `template.retired`',
+      422: '`template.invalid`, with every fault',
+    },
   })
   publish(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, Publish, async (body, ctx) => {
       const { name } = body;
       const spec = 'spec' in body ? body.spec : await this.#fromOption(request, body.fromOption, extra(body), ctx);
-      const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types: await this.#types(ctx.tx, spec) });
+      const decided = await ctx.decide(`template-${name}`, templateDecider, {
+        kind: 'publish',
+        name,
+        spec,
+        types: await this.#types(ctx.tx, spec),
+      });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const version = versionOf(decided.state, spec);
       await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now });
-      return { status: 201, body: { name, version, ref: `${name}@${version}`, spec }, headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) } };
+      return {
+        status: 201,
+        body: { name, version, ref: `${name}@${version}`, spec },
+        headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) },
+      };
     });
   }
 
   @Get('/v1/migration-templates')
   @Allow('viewer')
-  @Doc({ summary: 'The newest version of each template, by name', query: { limit: 'at most, 100 unless told', cursor: 'from the page before' }, answers: { 200: '{items, next?}' } })
+  @Doc({
+    summary: 'The newest version of each template, by name',
+    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    answers: { 200: '{items, next?}' },
+  })
   async list(@Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
     const rows = await newestAfter(this.service.pool, this.service.schema, cursor, limit);
@@ -80,7 +123,10 @@ export class TemplatesController {
   @Delete('/v1/migration-templates/:name')
   @HttpCode(200)
   @Allow('operator')
-  @Doc({ summary: 'Retire a template: it takes no new migrations; what runs goes on', answers: { 200: '{name, retired}', 404: '`template.unknown`' } })
+  @Doc({
+    summary: 'Retire a template: it takes no new migrations; what runs goes on',
+    answers: { 200: '{name, retired}', 404: '`template.unknown`' },
+  })
   retire(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {
       const decided = await ctx.decide(`template-${parse(Name, name)}`, templateDecider, { kind: 'retire', name });
@@ -92,13 +138,21 @@ export class TemplatesController {
 
   async #types(tx: pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
     const found = await soon(
-      async () => [await knownType(tx, this.service.schema, spec.sourceType), await knownType(tx, this.service.schema, spec.options.targetType)],
+      async () => [
+        await knownType(tx, this.service.schema, spec.sourceType),
+        await knownType(tx, this.service.schema, spec.options.targetType),
+      ],
       (types) => types.every((t) => t !== undefined),
     );
     return new Map(found.flatMap((t) => (t ? [[refText(t.ref), t.spec] as const] : [])));
   }
 
-  async #fromOption(request: ApiRequest, { queryId, optionId }: { queryId: string; optionId: string }, steps: ExtraSteps, ctx: CommandContext): Promise<TemplateSpec> {
+  async #fromOption(
+    request: ApiRequest,
+    { queryId, optionId }: { queryId: string; optionId: string },
+    steps: ExtraSteps,
+    ctx: CommandContext,
+  ): Promise<TemplateSpec> {
     const { store, schema } = this.service;
     const history = await historyOf(store, `options-query-${queryId}`, request, { code: 'options_query.unknown' }, ctx.tx);
     const query = foldOf(optionsQueryDecider, history);
@@ -113,7 +167,8 @@ export class TemplatesController {
     const target = await knownType(ctx.tx, schema, option.targetType);
     if (!first || !target) throw ProblemError.of({ code: 'vm.unknown', vmIds: query.vmIds });
     const others = vms.filter((vm) => refText(vm.type) !== refText(first.type)).map((vm) => vm.vmId);
-    if (others.length > 0) throw ProblemError.of({ code: 'template.mixed_types', message: `a template takes one source type: ${refText(first.type)}`, others });
+    if (others.length > 0)
+      throw ProblemError.of({ code: 'template.mixed_types', message: `a template takes one source type: ${refText(first.type)}`, others });
     return templateFromOption(option, first.type, presented(first), target.spec, steps);
   }
 }

@@ -10,12 +10,10 @@ export const knownGrantsConsumer: Consumer = {
   topics: [eventsTopic('agent-gateway')],
   on: [
     onEvent(events.grantRegistered, async ({ grantId, tenant, claims, jws }, { tx, store }) => {
-      await tx.query(`insert into ${store.schema}.known_grants (grant_id, tenant, claims, jws) values ($1, $2, $3, $4) on conflict do nothing`, [
-        grantId,
-        tenant,
-        JSON.stringify(claims),
-        jws,
-      ]);
+      await tx.query(
+        `insert into ${store.schema}.known_grants (grant_id, tenant, claims, jws) values ($1, $2, $3, $4) on conflict do nothing`,
+        [grantId, tenant, JSON.stringify(claims), jws],
+      );
     }),
     onEvent(events.grantRevoked, async ({ grantId, reason }, { tx, store }) => {
       await tx.query(`update ${store.schema}.known_grants set revoked = $2 where grant_id = $1`, [grantId, reason]);
@@ -23,7 +21,12 @@ export const knownGrantsConsumer: Consumer = {
   ],
 };
 
-export const knownGrant = async (q: pg.Pool | pg.PoolClient, schema: string, grantId: string, tenant: string): Promise<KnownGrant | undefined> => {
+export const knownGrant = async (
+  q: pg.Pool | pg.PoolClient,
+  schema: string,
+  grantId: string,
+  tenant: string,
+): Promise<KnownGrant | undefined> => {
   const { rows } = await q.query<KnownGrant>(
     `select grant_id as "grantId", tenant, claims, jws, revoked from ${schema}.known_grants where grant_id = $1 and tenant = $2`,
     [grantId, tenant],
@@ -32,7 +35,12 @@ export const knownGrant = async (q: pg.Pool | pg.PoolClient, schema: string, gra
 };
 
 /** Why this grant does not cover these VMs now. The gateway and the agent look again: this is to refuse before anything has begun. */
-export const grantRefusal = (grant: KnownGrant | undefined, grantId: string, vmIds: readonly string[], now: string): Rejection | undefined => {
+export const grantRefusal = (
+  grant: KnownGrant | undefined,
+  grantId: string,
+  vmIds: readonly string[],
+  now: string,
+): Rejection | undefined => {
   if (!grant) return { code: 'grant.unknown', grantId };
   const { claims } = grant;
   if (grant.revoked !== null) return { code: 'grant.revoked', grantId, reason: grant.revoked };

@@ -1,4 +1,12 @@
-import { consumerText, eventsTopic, resourceAllocationEvents as events, type Amounts, type HostFacts, type HostState, type ResourceAllocationEvent } from '@chrysalis/contracts';
+import {
+  consumerText,
+  eventsTopic,
+  resourceAllocationEvents as events,
+  type Amounts,
+  type HostFacts,
+  type HostState,
+  type ResourceAllocationEvent,
+} from '@chrysalis/contracts';
 import type { KnownHost } from '@chrysalis/migration-templates-core';
 import { free, nothing, plus } from '@chrysalis/placement';
 import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
@@ -9,7 +17,8 @@ type HostEvent = Exclude<ResourceAllocationEvent, { type: 'chrysalis.resource-al
 
 /** A host's stream folded to what a search for targets needs. Pure. */
 export const foldHost = (host: HostDoc, e: HostEvent): HostDoc => {
-  const without = (consumer: string): Record<string, Amounts> => Object.fromEntries(Object.entries(host.holds).filter(([c]) => c !== consumer));
+  const without = (consumer: string): Record<string, Amounts> =>
+    Object.fromEntries(Object.entries(host.holds).filter(([c]) => c !== consumer));
   switch (e.type) {
     case events.hostRegistered.type:
     case events.hostFactsChanged.type:
@@ -30,7 +39,10 @@ export const foldHost = (host: HostDoc, e: HostEvent): HostDoc => {
 const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
   const version = Number(event.streamversion);
   const hostId = event.subject.slice('host-'.length);
-  const { rows } = await tx.query<{ host: HostDoc; version: number }>(`select host, version from ${store.schema}.known_hosts where host_id = $1 for update`, [hostId]);
+  const { rows } = await tx.query<{ host: HostDoc; version: number }>(
+    `select host, version from ${store.schema}.known_hosts where host_id = $1 for update`,
+    [hostId],
+  );
   if (rows[0] && rows[0].version >= version) return;
   const next = foldHost(rows[0]?.host ?? { state: 'enabled', holds: {} }, { type: event.type, data: event.data } as HostEvent);
   await tx.query(
@@ -43,12 +55,19 @@ const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
 export const knownHostsConsumer: Consumer = {
   name: 'known-hosts',
   topics: [eventsTopic('resource-allocation')],
-  on: [onMatching((type) => /^chrysalis\.resource-allocation\.(host|allocation)\./.test(type), (_, ctx) => apply(ctx))],
+  on: [
+    onMatching(
+      (type) => /^chrysalis\.resource-allocation\.(host|allocation)\./.test(type),
+      (_, ctx) => apply(ctx),
+    ),
+  ],
 };
 
 /** Every host by name, with what is free on it by the one function that says so. */
 export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Promise<KnownHost[]> => {
-  const { rows } = await q.query<{ host_id: string; version: number; host: HostDoc }>(`select host_id, version, host from ${schema}.known_hosts order by host_id`);
+  const { rows } = await q.query<{ host_id: string; version: number; host: HostDoc }>(
+    `select host_id, version, host from ${schema}.known_hosts order by host_id`,
+  );
   return rows.flatMap(({ host_id, version, host: { facts, state, holds } }) =>
     facts ? [{ hostId: host_id, facts, state, generation: version, free: free(facts, Object.values(holds).reduce(plus, nothing)) }] : [],
   );

@@ -5,7 +5,9 @@ import type pg from 'pg';
 type Queryable = pg.Pool | pg.PoolClient;
 
 export const knownTypes = async (q: Queryable, schema: string): Promise<KnownType[]> => {
-  const { rows } = await q.query<{ name: string; version: number; spec: VmTypeSpec }>(`select name, version, spec from ${schema}.known_types order by name, version`);
+  const { rows } = await q.query<{ name: string; version: number; spec: VmTypeSpec }>(
+    `select name, version, spec from ${schema}.known_types order by name, version`,
+  );
   return rows.map(({ name, version, spec }) => ({ ref: { name, version }, spec }));
 };
 
@@ -14,7 +16,11 @@ export const knownType = async (q: Queryable, schema: string, ref: Ref): Promise
   return rows[0] && { ref, spec: rows[0].spec };
 };
 
-export const characterisationsOf = async (q: Queryable, schema: string, vmIds: readonly string[]): Promise<Map<string, Characterisation>> => {
+export const characterisationsOf = async (
+  q: Queryable,
+  schema: string,
+  vmIds: readonly string[],
+): Promise<Map<string, Characterisation>> => {
   const { rows } = await q.query<{ vm_id: string; characterisation: Characterisation }>(
     `select vm_id, characterisation from ${schema}.characterisations where vm_id = any($1)`,
     [vmIds],

@@ -4,7 +4,8 @@ import { onMatching, type Consumer, type EventContext } from '@chrysalis/service
 import type pg from 'pg';
 
 /** A VM before it has booted has no topology yet: kept all the same, as its version counts from there. */
-export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'version' | 'tenant'> & Partial<Pick<KnownVm, 'topology' | 'topologyHash' | 'hostId'>>;
+export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'version' | 'tenant'> &
+  Partial<Pick<KnownVm, 'topology' | 'topologyHash' | 'hostId'>>;
 type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${string}` }>;
 
 /** The next state of what is known; `undefined` when the VM is no more. Pure. */
@@ -15,7 +16,14 @@ export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => 
     case events.vmPlaced.type:
       return { ...vm, hostId: e.data.hostId, epoch: e.data.epoch };
     case events.vmBooted.type:
-      return { ...vm, hostId: e.data.hostId, epoch: e.data.epoch, topology: e.data.topology, topologyHash: e.data.topologyHash, state: 'running' };
+      return {
+        ...vm,
+        hostId: e.data.hostId,
+        epoch: e.data.epoch,
+        topology: e.data.topology,
+        topologyHash: e.data.topologyHash,
+        state: 'running',
+      };
     case events.vmTopologyChanged.type:
       return { ...vm, topology: e.data.topology, topologyHash: e.data.topologyHash };
     case events.vmMoveBegun.type:
@@ -43,7 +51,10 @@ export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => 
 const apply = async (ctx: EventContext): Promise<void> => {
   const { event, tx, store } = ctx;
   const version = Number(event.streamversion);
-  const { rows } = await tx.query<{ vm: VmDoc; version: number }>(`select vm, version from ${store.schema}.known_vms where vm_id = $1 for update`, [event.subject]);
+  const { rows } = await tx.query<{ vm: VmDoc; version: number }>(
+    `select vm, version from ${store.schema}.known_vms where vm_id = $1 for update`,
+    [event.subject],
+  );
   if (rows[0] && rows[0].version >= version) return; // told before
   const next = foldVm(rows[0]?.vm, { type: event.type, data: event.data } as VmEvent);
   if (next)
@@ -72,17 +83,30 @@ export const knownVmsConsumer: Consumer = {
   name: 'known-vms',
   topics: [eventsTopic('provisioning')],
   on: [
-    onMatching((type) => type.startsWith('chrysalis.provisioning.vm.'), (_, ctx) => apply(ctx)),
-    onMatching((type) => type === events.vmTypePublished.type, (_, ctx) => learnType(ctx)),
+    onMatching(
+      (type) => type.startsWith('chrysalis.provisioning.vm.'),
+      (_, ctx) => apply(ctx),
+    ),
+    onMatching(
+      (type) => type === events.vmTypePublished.type,
+      (_, ctx) => learnType(ctx),
+    ),
   ],
 };
 
 /** Those that have booted, of this tenant, in the order asked for; what is not there is left out. */
-export const knownVms = async (q: pg.Pool | pg.PoolClient, schema: string, vmIds: readonly string[], tenant: string): Promise<KnownVm[]> => {
+export const knownVms = async (
+  q: pg.Pool | pg.PoolClient,
+  schema: string,
+  vmIds: readonly string[],
+  tenant: string,
+): Promise<KnownVm[]> => {
   const { rows } = await q.query<{ vm: VmDoc; version: number; tenant: string }>(
     `select vm, version, tenant from ${schema}.known_vms where vm_id = any($1) and tenant = $2`,
     [vmIds, tenant],
   );
-  const found = new Map(rows.filter((r) => r.vm.topology && r.vm.hostId).map((r) => [r.vm.vmId, { ...r.vm, tenant: r.tenant, version: r.version } as KnownVm]));
+  const found = new Map(
+    rows.filter((r) => r.vm.topology && r.vm.hostId).map((r) => [r.vm.vmId, { ...r.vm, tenant: r.tenant, version: r.version } as KnownVm]),
+  );
   return vmIds.flatMap((id) => found.get(id) ?? []);
 };

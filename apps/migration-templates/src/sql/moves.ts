@@ -16,8 +16,15 @@ export type TaskRow = Readonly<{
 export type TaskState = 'pending' | 'running' | 'done' | 'undone' | 'failed' | 'skipped';
 
 /** False where a move of that VM has not ended: the unique index decides, also between two at the same time. */
-export const insertMove = async (tx: pg.PoolClient, schema: string, m: { moveId: string; migrationId: string; vmId: string }): Promise<boolean> => {
-  const { rowCount } = await tx.query(`insert into ${schema}.moves (move_id, migration_id, vm_id) values ($1, $2, $3) on conflict do nothing`, [m.moveId, m.migrationId, m.vmId]);
+export const insertMove = async (
+  tx: pg.PoolClient,
+  schema: string,
+  m: { moveId: string; migrationId: string; vmId: string },
+): Promise<boolean> => {
+  const { rowCount } = await tx.query(
+    `insert into ${schema}.moves (move_id, migration_id, vm_id) values ($1, $2, $3) on conflict do nothing`,
+    [m.moveId, m.migrationId, m.vmId],
+  );
   return rowCount === 1;
 };
 
@@ -30,15 +37,24 @@ export const insertTasks = (tx: pg.PoolClient, schema: string, moveId: string, {
   );
 
 export const moveOf = async (q: Queryable, schema: string, moveId: string): Promise<MoveRow | undefined> =>
-  (await q.query<MoveRow>(`select move_id, migration_id, vm_id, started_at, ended_at from ${schema}.moves where move_id = $1`, [moveId])).rows[0];
+  (await q.query<MoveRow>(`select move_id, migration_id, vm_id, started_at, ended_at from ${schema}.moves where move_id = $1`, [moveId]))
+    .rows[0];
 
 export const movesOf = async (q: Queryable, schema: string, migrationId: string): Promise<MoveRow[]> =>
-  (await q.query<MoveRow>(`select move_id, migration_id, vm_id, started_at, ended_at from ${schema}.moves where migration_id = $1 order by move_id`, [migrationId])).rows;
+  (
+    await q.query<MoveRow>(
+      `select move_id, migration_id, vm_id, started_at, ended_at from ${schema}.moves where migration_id = $1 order by move_id`,
+      [migrationId],
+    )
+  ).rows;
 
 /** The VMs of these that are in a move of ours now, with that move. */
 export const inMove = async (q: Queryable, schema: string, vmIds: readonly string[]): Promise<{ vmId: string; moveId: string }[]> =>
   (
-    await q.query<{ vmId: string; moveId: string }>(`select vm_id as "vmId", move_id as "moveId" from ${schema}.moves where vm_id = any($1) and ended_at is null`, [vmIds])
+    await q.query<{ vmId: string; moveId: string }>(
+      `select vm_id as "vmId", move_id as "moveId" from ${schema}.moves where vm_id = any($1) and ended_at is null`,
+      [vmIds],
+    )
   ).rows;
 
 export const tasksOf = async (q: Queryable, schema: string, moveIds: readonly string[]): Promise<TaskRow[]> =>
@@ -73,5 +89,8 @@ export const beginMove = (tx: pg.PoolClient, schema: string, moveId: string, at:
 export const endMove = async (tx: pg.PoolClient, schema: string, moveId: string, at: string): Promise<void> => {
   await tx.query(`update ${schema}.moves set ended_at = coalesce(ended_at, $2) where move_id = $1`, [moveId, at]);
   await tx.query(`update ${schema}.move_tasks set state = 'skipped' where move_id = $1 and state = 'pending'`, [moveId]);
-  await tx.query(`update ${schema}.move_tasks set state = 'failed', ended_at = coalesce(ended_at, $2) where move_id = $1 and state = 'running'`, [moveId, at]);
+  await tx.query(
+    `update ${schema}.move_tasks set state = 'failed', ended_at = coalesce(ended_at, $2) where move_id = $1 and state = 'running'`,
+    [moveId, at],
+  );
 };

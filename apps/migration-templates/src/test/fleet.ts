@@ -32,14 +32,25 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
   const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin'], tenant: 'acme' });
-  const config: ServiceConfig = { databaseUrl: database.connectionString, bus: { kind: 'embedded' }, port: 0, listen: '127.0.0.1', tokenKey: key.publicJwk as Record<string, unknown>, instance: '1', poolSize: 6 };
+  const config: ServiceConfig = {
+    databaseUrl: database.connectionString,
+    bus: { kind: 'embedded' },
+    port: 0,
+    listen: '127.0.0.1',
+    tokenKey: key.publicJwk as Record<string, unknown>,
+    instance: '1',
+    poolSize: 6,
+  };
   const services: Record<string, RunningService> = {};
   const close = async (): Promise<void> => {
     await Promise.allSettled(Object.values(services).map((s) => s.stop()));
     await database.drop();
   };
   try {
-    for (const name of starts) services[name] = await ((await import(`../../../${name}/src/main.ts`)) as { start: (c: ServiceConfig) => Promise<RunningService> }).start(config);
+    for (const name of starts)
+      services[name] = await (
+        (await import(`../../../${name}/src/main.ts`)) as { start: (c: ServiceConfig) => Promise<RunningService> }
+      ).start(config);
   } catch (error) {
     await close();
     throw error;
@@ -54,7 +65,21 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
     bus.publish([
       {
         topic: eventsTopic('agent-gateway'),
-        event: { specversion: '1.0', id: uuidv7(), source: '/test', type, subject: stream, time: new Date().toISOString(), partitionkey: stream, datacontenttype: 'application/json', correlationid: 'test', actor: 'test', tenant: 'acme', streamversion: ++version, data },
+        event: {
+          specversion: '1.0',
+          id: uuidv7(),
+          source: '/test',
+          type,
+          subject: stream,
+          time: new Date().toISOString(),
+          partitionkey: stream,
+          datacontenttype: 'application/json',
+          correlationid: 'test',
+          actor: 'test',
+          tenant: 'acme',
+          streamversion: ++version,
+          data,
+        },
       },
     ]);
 
@@ -62,14 +87,25 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
     vms.set(vmId, t);
     return { topology: t, topologyHash: topologyHash(t) };
   };
-  const bootTopology = (i: Input & { uuid: string; spec: VmTypeSpec; image: Topology['image']; nics: Omit<Topology['nics'][number], 'port'>[]; pool: string }): Topology => ({
+  const bootTopology = (
+    i: Input & { uuid: string; spec: VmTypeSpec; image: Topology['image']; nics: Omit<Topology['nics'][number], 'port'>[]; pool: string },
+  ): Topology => ({
     uuid: i.uuid,
     machine: 'pc-q35-7.2',
     cpuModel: i.spec.cpuModel,
     vcpus: { boot: i.spec.vcpus.now, max: i.spec.vcpus.max, plugged: [] },
     memory: { bootMiB: i.spec.memoryMiB.now, slots: 8, maxMiB: i.spec.memoryMiB.max, dimms: [] },
     rootPorts: 12,
-    disks: i.spec.disks.map((d, n) => ({ id: d.id, port: n, serial: d.id, sizeMiB: d.sizeMiB, format: 'raw', pool: i.pool, volume: `v.${d.id}`, readOnly: false })),
+    disks: i.spec.disks.map((d, n) => ({
+      id: d.id,
+      port: n,
+      serial: d.id,
+      sizeMiB: d.sizeMiB,
+      format: 'raw',
+      pool: i.pool,
+      volume: `v.${d.id}`,
+      readOnly: false,
+    })),
     nics: i.nics.map((n, k) => ({ ...n, port: 6 + k })),
     serialPorts: [],
     image: i.image,
@@ -95,7 +131,12 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
       case 'host.preflight':
         return { blockers: [], facts: hosts[0]! };
       case 'host.plug':
-        return shaped(vmId, [...now.nics, ...now.disks, ...now.vcpus.plugged, ...now.memory.dimms].some((d) => d.id === input.device.id) ? now : plugged(now, input.device));
+        return shaped(
+          vmId,
+          [...now.nics, ...now.disks, ...now.vcpus.plugged, ...now.memory.dimms].some((d) => d.id === input.device.id)
+            ? now
+            : plugged(now, input.device),
+        );
       case 'host.unplug':
         return shaped(vmId, unplugged(now, input.device));
       case 'host.resize-disk':
@@ -103,12 +144,21 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
       case 'host.prepare-target':
         return { migrationAddress: 'tcp:h2:1', peerAddress: 'h2:2', peerToken: 'secret' };
       case 'host.transfer':
-        return { downtimeMs: 12, totalMs: 340, transferredBytes: 1_000_000, stoppedAt: new Date().toISOString(), resumedAt: new Date().toISOString() };
+        return {
+          downtimeMs: 12,
+          totalMs: 340,
+          transferredBytes: 1_000_000,
+          stoppedAt: new Date().toISOString(),
+          resumedAt: new Date().toISOString(),
+        };
       case 'host.confirm-target':
         if (topologyHash(now) !== (raw['topologyHash'] as string)) throw new Error('the target shows another topology');
         return shaped(vmId, now);
       case 'host.add-agent':
-        return { ...shaped(vmId, now.serialPorts.length ? now : { ...now, serialPorts: [{ id: 'agent', nr: 2, name: 'chrysalis.agent' }] }), agentVersion: '0.1.0' };
+        return {
+          ...shaped(vmId, now.serialPorts.length ? now : { ...now, serialPorts: [{ id: 'agent', nr: 2, name: 'chrysalis.agent' }] }),
+          agentVersion: '0.1.0',
+        };
       case 'guest.characterise':
         return { characterisation: { ...found(vmId), facts: guestFacts(now) } };
       case 'guest.facts':
@@ -140,14 +190,37 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
         const { workflowId, task, action, attempt, token: fence, executor } = dispatch;
         const code = action === 'run' ? fail.get(task) : undefined;
         const startedAt = new Date().toISOString();
-        const outcome = code ? { ok: false, cause: { code, message: 'as the test wants', retriable: false } } : { ok: true, output: perform(dispatch) };
-        await tell(`task-${workflowId}`, agentGatewayEvents.taskReported.type, { workflowId, task, action, attempt, token: fence, executor, outcome, startedAt, endedAt: new Date().toISOString() });
+        const outcome = code
+          ? { ok: false, cause: { code, message: 'as the test wants', retriable: false } }
+          : { ok: true, output: perform(dispatch) };
+        await tell(`task-${workflowId}`, agentGatewayEvents.taskReported.type, {
+          workflowId,
+          task,
+          action,
+          attempt,
+          token: fence,
+          executor,
+          outcome,
+          startedAt,
+          endedAt: new Date().toISOString(),
+        });
       }
     },
   });
-  for (const facts of hosts) await tell(`host-agent-${facts.hostId}`, agentGatewayEvents.hostAgentEnrolled.type, { hostId: facts.hostId, sessionId: 's-1', agentVersion: '0.1.0', facts });
+  for (const facts of hosts)
+    await tell(`host-agent-${facts.hostId}`, agentGatewayEvents.hostAgentEnrolled.type, {
+      hostId: facts.hostId,
+      sessionId: 's-1',
+      agentVersion: '0.1.0',
+      facts,
+    });
 
-  const call = async <T = Record<string, unknown>>(service: (typeof starts)[number], method: string, path: string, body?: unknown): Promise<T> => {
+  const call = async <T = Record<string, unknown>>(
+    service: (typeof starts)[number],
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<T> => {
     const response = await fetch(`${services[service]!.url}${path}`, {
       method,
       headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },

@@ -26,9 +26,18 @@ type Told = { status: number; body: Record<string, never> & { [k: string]: unkno
 export const openWorld = async () => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
-  const config = { databaseUrl: database.connectionString, bus: { kind: 'embedded' as const }, port: 0, listen: '127.0.0.1', tokenKey: key.publicJwk as Record<string, unknown>, instance: '1', poolSize: 6 };
+  const config = {
+    databaseUrl: database.connectionString,
+    bus: { kind: 'embedded' as const },
+    port: 0,
+    listen: '127.0.0.1',
+    tokenKey: key.publicJwk as Record<string, unknown>,
+    instance: '1',
+    poolSize: 6,
+  };
   const tokens = new Map<string, string>();
-  for (const tenant of ['acme', 'other']) tokens.set(tenant, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant }));
+  for (const tenant of ['acme', 'other'])
+    tokens.set(tenant, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant }));
   let running: RunningService = await start(config);
   const versions = new Map<string, number>();
 
@@ -37,7 +46,21 @@ export const openWorld = async () => {
     running.service.bus.publish([
       {
         topic,
-        event: { specversion: '1.0', id: uuidv7(), source: '/test', type, subject: stream, time: new Date().toISOString(), partitionkey: stream, datacontenttype: 'application/json', correlationid: 'test', actor: 'test', tenant, streamversion: version, data },
+        event: {
+          specversion: '1.0',
+          id: uuidv7(),
+          source: '/test',
+          type,
+          subject: stream,
+          time: new Date().toISOString(),
+          partitionkey: stream,
+          datacontenttype: 'application/json',
+          correlationid: 'test',
+          actor: 'test',
+          tenant,
+          streamversion: version,
+          data,
+        },
       },
     ]);
 
@@ -60,16 +83,26 @@ export const openWorld = async () => {
       await publish({ topic: eventsTopic(context), stream, type: contract.type, data, tenant, version });
       return version;
     },
-    call: async (method: string, path: string, body?: unknown, { tenant = 'acme', key: idempotency }: { tenant?: string; key?: string } = {}): Promise<Told> => {
+    call: async (
+      method: string,
+      path: string,
+      body?: unknown,
+      { tenant = 'acme', key: idempotency }: { tenant?: string; key?: string } = {},
+    ): Promise<Told> => {
       const response = await fetch(`${running.url}${path}`, {
         method,
-        headers: { authorization: `Bearer ${tokens.get(tenant)}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...(idempotency ? { 'idempotency-key': idempotency } : {}) },
+        headers: {
+          authorization: `Bearer ${tokens.get(tenant)}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(idempotency ? { 'idempotency-key': idempotency } : {}),
+        },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       return { status: response.status, body: (await response.json()) as Told['body'], headers: response.headers };
     },
     stream: (name: string): Promise<readonly StoredEvent[]> => running.service.store.read(name),
-    events: async (): Promise<number> => Number((await running.service.pool.query(`select count(*) from migration_templates.events`)).rows[0].count),
+    events: async (): Promise<number> =>
+      Number((await running.service.pool.query(`select count(*) from migration_templates.events`)).rows[0].count),
     until: async <T>(look: () => Promise<T | undefined | false>): Promise<T> => {
       for (const end = Date.now() + 10_000; Date.now() < end; await sleep(20)) {
         const found = await look();
@@ -78,45 +111,149 @@ export const openWorld = async () => {
       throw new Error('waited in vain');
     },
 
-    type: (t: KnownType) => world.tell('provisioning', `vm-type-${t.ref.name}`, provisioningEvents.vmTypePublished, { ...t.ref, spec: t.spec }),
+    type: (t: KnownType) =>
+      world.tell('provisioning', `vm-type-${t.ref.name}`, provisioningEvents.vmTypePublished, { ...t.ref, spec: t.spec }),
     vm: async (vm: KnownVm) => {
       const { vmId, type, spec, hostId, epoch, topology, topologyHash, tenant } = vm;
-      const request = { workflowId: `op-${vmId}`, definition: { name: 'provision', version: 1, summary: 'x', params: {}, deadlineMs: 1, tasks: [{ name: 't', kind: 'vm.x', summary: 'x', input: {}, deadlineMs: 1, route: { mode: 'group' as const, group: 'provisioning' as const } }] }, params: {}, subject: vmId };
-      await world.tell('provisioning', vmId, provisioningEvents.vmRequested, { vmId, name: 'v', tenant, uuid: topology.uuid, type, spec, image: topology.image, nics: [], request }, tenant);
+      const request = {
+        workflowId: `op-${vmId}`,
+        definition: {
+          name: 'provision',
+          version: 1,
+          summary: 'x',
+          params: {},
+          deadlineMs: 1,
+          tasks: [
+            {
+              name: 't',
+              kind: 'vm.x',
+              summary: 'x',
+              input: {},
+              deadlineMs: 1,
+              route: { mode: 'group' as const, group: 'provisioning' as const },
+            },
+          ],
+        },
+        params: {},
+        subject: vmId,
+      };
+      await world.tell(
+        'provisioning',
+        vmId,
+        provisioningEvents.vmRequested,
+        { vmId, name: 'v', tenant, uuid: topology.uuid, type, spec, image: topology.image, nics: [], request },
+        tenant,
+      );
       await world.tell('provisioning', vmId, provisioningEvents.vmPlaced, { vmId, hostId, epoch }, tenant);
-      await world.tell('provisioning', vmId, provisioningEvents.vmBooted, { vmId, hostId, epoch, topology, topologyHash, at: new Date().toISOString() }, tenant);
+      await world.tell(
+        'provisioning',
+        vmId,
+        provisioningEvents.vmBooted,
+        { vmId, hostId, epoch, topology, topologyHash, at: new Date().toISOString() },
+        tenant,
+      );
     },
-    host: (facts: HostFacts) => world.tell('resource-allocation', `host-${facts.hostId}`, resourceAllocationEvents.hostRegistered, { facts }),
+    host: (facts: HostFacts) =>
+      world.tell('resource-allocation', `host-${facts.hostId}`, resourceAllocationEvents.hostRegistered, { facts }),
     grant: (grantId: string, vms: string[], change: { exp?: number; tenant?: string } = {}) =>
       world.tell('agent-gateway', `grant-${grantId}`, agentGatewayEvents.grantRegistered, {
         grantId,
         tenant: change.tenant ?? 'acme',
         jws: 'a.signed.grant',
-        claims: { jti: grantId, iss: 'acme', iat: 1, exp: change.exp ?? 4_000_000_000, vms, packages: [`sha256:${'b'.repeat(64)}`], uses: 10, actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'] },
+        claims: {
+          jti: grantId,
+          iss: 'acme',
+          iat: 1,
+          exp: change.exp ?? 4_000_000_000,
+          vms,
+          packages: [`sha256:${'b'.repeat(64)}`],
+          uses: 10,
+          actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
+        },
       }),
 
     /** Gives this service a task, as the workflow would; answers the report. */
     dispatch: async (workflowId: string, task: string, kind: string, input: Record<string, unknown>) => {
-      const data = { workflowId, task, action: 'run', attempt: 1, kind, executor: 'group:migration-templates', group: 'migration-templates', input, token: 1, deadlineAt: '2030-01-01T00:00:00Z', tenant: 'acme', at: new Date().toISOString() };
-      await publish({ topic: tasksTopic('migration-templates'), stream: `workflow-${workflowId}`, type: workflowEvents.taskDispatched.type, data, version: 1 });
-      const reported = await world.until(async () => (await world.stream(`task-${workflowId}`)).find((e) => (e.data as { task: string }).task === task));
+      const data = {
+        workflowId,
+        task,
+        action: 'run',
+        attempt: 1,
+        kind,
+        executor: 'group:migration-templates',
+        group: 'migration-templates',
+        input,
+        token: 1,
+        deadlineAt: '2030-01-01T00:00:00Z',
+        tenant: 'acme',
+        at: new Date().toISOString(),
+      };
+      await publish({
+        topic: tasksTopic('migration-templates'),
+        stream: `workflow-${workflowId}`,
+        type: workflowEvents.taskDispatched.type,
+        data,
+        version: 1,
+      });
+      const reported = await world.until(async () =>
+        (await world.stream(`task-${workflowId}`)).find((e) => (e.data as { task: string }).task === task),
+      );
       return (reported.data as { outcome: { ok: boolean; cause?: { code: string } } }).outcome;
     },
     /** A workflow's life, as the workflow service tells it. */
-    ran: async ({ workflowId, subject, definition }: WorkflowRequest, end: { state: 'succeeded' | 'undone' | 'stopped'; cause?: { code: string; message: string }; output?: Record<string, unknown>; failing?: string }) => {
+    ran: async (
+      { workflowId, subject, definition }: WorkflowRequest,
+      end: {
+        state: 'succeeded' | 'undone' | 'stopped';
+        cause?: { code: string; message: string };
+        output?: Record<string, unknown>;
+        failing?: string;
+      },
+    ) => {
       const stream = `workflow-${workflowId}`;
       const [from, mid] = ['2026-11-23T10:00:00.000Z', '2026-11-23T10:00:01.500Z'];
-      await world.tell('workflow', stream, workflowEvents.instanceStarted, { workflowId, definition, params: {}, subject, at: from, deadlineAt: mid });
+      await world.tell('workflow', stream, workflowEvents.instanceStarted, {
+        workflowId,
+        definition,
+        params: {},
+        subject,
+        at: from,
+        deadlineAt: mid,
+      });
       const names = (definition.tasks as TaskDefinition[]).map((t) => t.name);
       const until = end.failing ? names.indexOf(end.failing) : names.length;
       for (const task of names.slice(0, until))
-        await world.tell('workflow', stream, workflowEvents.taskSucceeded, { workflowId, task, attempt: 1, executor: 'x', output: {}, startedAt: '2026-11-23T10:00:00.500Z', endedAt: mid });
+        await world.tell('workflow', stream, workflowEvents.taskSucceeded, {
+          workflowId,
+          task,
+          attempt: 1,
+          executor: 'x',
+          output: {},
+          startedAt: '2026-11-23T10:00:00.500Z',
+          endedAt: mid,
+        });
       if (end.failing && end.cause)
-        await world.tell('workflow', stream, workflowEvents.taskFailed, { workflowId, task: end.failing, attempt: 1, executor: 'x', cause: end.cause, final: true, at: mid });
+        await world.tell('workflow', stream, workflowEvents.taskFailed, {
+          workflowId,
+          task: end.failing,
+          attempt: 1,
+          executor: 'x',
+          cause: end.cause,
+          final: true,
+          at: mid,
+        });
       if (end.state === 'undone')
         for (const task of names.slice(0, until).filter((n) => definition.tasks.find((t) => t.name === n)!.compensation))
           await world.tell('workflow', stream, workflowEvents.taskCompensated, { workflowId, task, attempt: 1, output: {} });
-      await world.tell('workflow', stream, workflowEvents.instanceEnded, { workflowId, subject, name: definition.name, state: end.state, ...(end.cause ? { cause: end.cause } : {}), output: end.output ?? {}, at: '2026-11-23T10:00:02.000Z' });
+      await world.tell('workflow', stream, workflowEvents.instanceEnded, {
+        workflowId,
+        subject,
+        name: definition.name,
+        state: end.state,
+        ...(end.cause ? { cause: end.cause } : {}),
+        output: end.output ?? {},
+        at: '2026-11-23T10:00:02.000Z',
+      });
     },
   };
   return world;

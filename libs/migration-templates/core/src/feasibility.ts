@@ -19,28 +19,55 @@ export const holdOf = (vm: KnownVm, target: VmTypeSpec, hostId: string): Amounts
 export const capacityBlockers = (host: KnownHost, wanted: Amounts, free: Amounts = host.free): Blocker[] =>
   resources.flatMap((r) =>
     wanted[r] > free[r]
-      ? [blocker('host.capacity_exceeded', host.hostId, `${r}: ${wanted[r]} wanted, ${free[r]} free on ${host.hostId}`, `free ${wanted[r] - free[r]} of ${r} on ${host.hostId}`)]
+      ? [
+          blocker(
+            'host.capacity_exceeded',
+            host.hostId,
+            `${r}: ${wanted[r]} wanted, ${free[r]} free on ${host.hostId}`,
+            `free ${wanted[r] - free[r]} of ${r} on ${host.hostId}`,
+          ),
+        ]
       : [],
   );
 
 /** Every reason why this host cannot take the VM as this type by a live move: what QEMU would accept silently and break on later. */
-export const hostBlockers = (vm: KnownVm, target: VmTypeSpec, host: KnownHost, source: KnownHost | undefined, free: Amounts = host.free): Blocker[] => {
+export const hostBlockers = (
+  vm: KnownVm,
+  target: VmTypeSpec,
+  host: KnownHost,
+  source: KnownHost | undefined,
+  free: Amounts = host.free,
+): Blocker[] => {
   const { facts, hostId } = host;
   const kept = new Set(target.disks.map((d) => d.id));
   const out: Blocker[] = [];
   const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, hostId, message, remedy));
   if (host.state !== 'enabled') add('host.not_enabled', `${hostId} is ${host.state}`, `enable ${hostId}`);
   if (source && facts.driver !== source.facts.driver)
-    add('host.driver_differs', `${hostId} runs ${facts.driver}, the VM's host ${source.facts.driver}`, 'choose a host with the same hypervisor');
+    add(
+      'host.driver_differs',
+      `${hostId} runs ${facts.driver}, the VM's host ${source.facts.driver}`,
+      'choose a host with the same hypervisor',
+    );
   if (!facts.cpuModels.includes(vm.topology.cpuModel))
-    add('host.cpu_model_missing', `${hostId} cannot give the CPU model ${vm.topology.cpuModel}`, `choose a host that offers ${vm.topology.cpuModel}`);
+    add(
+      'host.cpu_model_missing',
+      `${hostId} cannot give the CPU model ${vm.topology.cpuModel}`,
+      `choose a host that offers ${vm.topology.cpuModel}`,
+    );
   if (!facts.machineTypes.includes(vm.topology.machine))
-    add('host.machine_type_missing', `${hostId} has no machine type ${vm.topology.machine}`, `choose a host that has ${vm.topology.machine}`);
+    add(
+      'host.machine_type_missing',
+      `${hostId} has no machine type ${vm.topology.machine}`,
+      `choose a host that has ${vm.topology.machine}`,
+    );
   for (const trait of target.requiredTraits.filter((t) => !facts.traits.includes(t)))
     add('host.trait_missing', `${hostId} lacks the trait ${trait}`, `choose a host with ${trait}`);
   for (const network of new Set(target.nics.map((n) => n.network)))
-    if (!facts.networks.includes(network)) add('host.network_missing', `${hostId} is not on the network ${network}`, `connect ${hostId} to ${network}`);
+    if (!facts.networks.includes(network))
+      add('host.network_missing', `${hostId} is not on the network ${network}`, `connect ${hostId} to ${network}`);
   for (const pool of new Set(vm.topology.disks.filter((d) => kept.has(d.id)).map((d) => d.pool)))
-    if (!facts.storagePools.includes(pool)) add('host.pool_missing', `${hostId} does not reach the storage pool ${pool}`, `attach ${pool} to ${hostId}`);
+    if (!facts.storagePools.includes(pool))
+      add('host.pool_missing', `${hostId} does not reach the storage pool ${pool}`, `attach ${pool} to ${hostId}`);
   return [...out, ...capacityBlockers(host, holdOf(vm, target, hostId), free)];
 };

@@ -2,7 +2,10 @@ import type { MigrationOption, Ref, TemplateOptions, TemplateSpec, TemplateStep,
 import { namer, reservedNames } from './names.ts';
 
 export type ExtraSteps = Readonly<{ preMigration?: readonly TemplateStep[]; postMigration?: readonly TemplateStep[] }>;
-export const defaultTuning: Pick<TemplateOptions, 'downtimeLimitMs' | 'maxBandwidthMiBps'> = { downtimeLimitMs: 300, maxBandwidthMiBps: 1024 };
+export const defaultTuning: Pick<TemplateOptions, 'downtimeLimitMs' | 'maxBandwidthMiBps'> = {
+  downtimeLimitMs: 300,
+  maxBandwidthMiBps: 1024,
+};
 
 /**
  * A template from an option that was offered: each section filled with what separates the two types. The author's scripts come first

@@ -1,4 +1,13 @@
-import { memoryMiBOf, vcpusOf, type Amounts, type HostFacts, type HostState, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import {
+  memoryMiBOf,
+  vcpusOf,
+  type Amounts,
+  type HostFacts,
+  type HostState,
+  type Ref,
+  type Topology,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
 
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
 export type KnownVm = Readonly<{

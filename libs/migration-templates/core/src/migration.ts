@@ -5,7 +5,13 @@ import type { Figures } from './figures.ts';
 // Stream `migration-<id>`: a run of a plan over its VMs, some at a time.
 
 export type Start = Readonly<{ moveId: string; vmId: string; request: WorkflowRequest }>;
-export type RequestMigration = Readonly<{ kind: 'request'; migrationId: string; plan: Plan; concurrency: number; starts: readonly Start[] }>;
+export type RequestMigration = Readonly<{
+  kind: 'request';
+  migrationId: string;
+  plan: Plan;
+  concurrency: number;
+  starts: readonly Start[];
+}>;
 /** `starts` are moves made ready for VMs that wait; as many begin as there is room for, and none after a failure or a cancel. */
 export type EndMove = Readonly<{
   kind: 'end-move';
@@ -25,7 +31,13 @@ export type MigrationEvent =
   | EventOf<typeof events.migrationCancelRequested>
   | EventOf<typeof events.migrationEnded>;
 
-export type MoveState = Readonly<{ moveId: string; vmId: string; state: 'running' | 'succeeded' | 'undone' | 'failed'; cause?: Cause | undefined; figures?: Figures | undefined }>;
+export type MoveState = Readonly<{
+  moveId: string;
+  vmId: string;
+  state: 'running' | 'succeeded' | 'undone' | 'failed';
+  cause?: Cause | undefined;
+  figures?: Figures | undefined;
+}>;
 export type MigrationState =
   | Readonly<{ status: 'none' }>
   | Readonly<{
@@ -71,7 +83,12 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
       case events.moveStarted.type:
         return { ...state, moves: [...state.moves, { moveId: event.data.moveId, vmId: event.data.vmId, state: 'running' }] };
       case events.moveEnded.type:
-        return { ...state, moves: state.moves.map((m) => (m.moveId === event.data.moveId ? { ...m, state: event.data.state, cause: event.data.cause, figures: event.data.figures } : m)) };
+        return {
+          ...state,
+          moves: state.moves.map((m) =>
+            m.moveId === event.data.moveId ? { ...m, state: event.data.state, cause: event.data.cause, figures: event.data.figures } : m,
+          ),
+        };
       case events.migrationCancelRequested.type:
         return { ...state, cancelled: event.data.reason };
       case events.migrationEnded.type:
@@ -83,7 +100,8 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
 };
 
 const request = (c: RequestMigration, state: MigrationState): Answer => {
-  if (state.status !== 'none') return state.plan.planId === c.plan.planId ? accept() : reject({ code: 'migration.conflict', migrationId: c.migrationId });
+  if (state.status !== 'none')
+    return state.plan.planId === c.plan.planId ? accept() : reject({ code: 'migration.conflict', migrationId: c.migrationId });
   const { migrationId, plan, concurrency } = c;
   return accept<MigrationEvent>(
     { type: events.migrationRequested.type, data: { migrationId, plan, concurrency } },
@@ -97,7 +115,14 @@ const endMove = (c: EndMove, state: MigrationState): Answer => {
   if (!move) return reject({ code: 'move.unknown', moveId: c.moveId });
   if (move.state !== 'running') return accept(); // told again
   const { moveId, state: ended, cause, figures } = c;
-  const data = { migrationId: state.migrationId, moveId, vmId: move.vmId, state: ended, ...(cause ? { cause } : {}), ...(figures ? { figures } : {}) };
+  const data = {
+    migrationId: state.migrationId,
+    moveId,
+    vmId: move.vmId,
+    state: ended,
+    ...(cause ? { cause } : {}),
+    ...(figures ? { figures } : {}),
+  };
   const event: MigrationEvent = { type: events.moveEnded.type, data };
   const next = migrationDecider.evolve(state, event) as Known;
   return accept<MigrationEvent>(event, ...after(next, c.starts));
@@ -118,7 +143,14 @@ const ended = (m: Known): MigrationEvent => {
   const all = (s: MoveState['state']): boolean => m.moves.every((x) => x.state === s);
   const done = waiting(m).length === 0 && all('succeeded');
   const state = done ? 'succeeded' : all('undone') ? 'undone' : 'failed';
-  const cause = m.moves.find((x) => x.cause)?.cause ?? (done ? undefined : { code: m.cancelled === undefined ? 'migration.incomplete' : 'migration.cancelled', message: m.cancelled ?? 'not every VM was moved' });
+  const cause =
+    m.moves.find((x) => x.cause)?.cause ??
+    (done
+      ? undefined
+      : {
+          code: m.cancelled === undefined ? 'migration.incomplete' : 'migration.cancelled',
+          message: m.cancelled ?? 'not every VM was moved',
+        });
   return { type: events.migrationEnded.type, data: { migrationId: m.migrationId, state, ...(cause ? { cause } : {}) } };
 };
 
@@ -127,7 +159,10 @@ const cancel = (c: CancelMigration, state: MigrationState): Answer => {
   if (state.status !== 'running') return reject({ code: 'migration.ended', migrationId: c.migrationId, state: state.status });
   if (state.cancelled !== undefined) return accept();
   const workflows = state.moves.filter((m) => m.state === 'running').map((m) => m.moveId);
-  const event: MigrationEvent = { type: events.migrationCancelRequested.type, data: { migrationId: c.migrationId, reason: c.reason, cancel: { workflowIds: workflows, reason: c.reason } } };
+  const event: MigrationEvent = {
+    type: events.migrationCancelRequested.type,
+    data: { migrationId: c.migrationId, reason: c.reason, cancel: { workflowIds: workflows, reason: c.reason } },
+  };
   return accept<MigrationEvent>(event);
 };
 

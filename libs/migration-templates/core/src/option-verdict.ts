@@ -34,13 +34,17 @@ export const optionVerdict = (
 
 export const stateBlockers = (vm: KnownVm): Blocker[] => [
   ...(vm.state === 'running' ? [] : [blocker('vm.not_running', vm.vmId, `${vm.vmId} is ${vm.state}`, 'wait until the VM runs')]),
-  ...(vm.moveId === undefined ? [] : [blocker('vm.in_move', vm.vmId, `${vm.vmId} is in ${vm.moveId}`, 'wait for that move to end, or cancel it')]),
+  ...(vm.moveId === undefined
+    ? []
+    : [blocker('vm.in_move', vm.vmId, `${vm.vmId} is in ${vm.moveId}`, 'wait for that move to end, or cancel it')]),
 ];
 
 const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference): Blocker[] => {
   const out: Blocker[] = [];
   if (!supportedMethods.includes(c.method))
-    out.push(blocker('option.method_unsupported', c.method, `hosts cannot carry out ${c.method} yet`, `use ${supportedMethods.join(' or ')}`));
+    out.push(
+      blocker('option.method_unsupported', c.method, `hosts cannot carry out ${c.method} yet`, `use ${supportedMethods.join(' or ')}`),
+    );
   if (c.newResources === 'hide' && !grows(d))
     out.push(blocker('option.nothing_to_hide', vm.vmId, `${refText(target.ref)} has nothing that ${vm.vmId} lacks`, 'use expose'));
   if (!c.move && refText(vm.type) === refText(target.ref) && !grows(d) && !removes(d))
@@ -54,15 +58,25 @@ export const shapeBlockers = (vm: KnownVm, d: Difference, c: Pick<Choice, 'newRe
   const out: Blocker[] = [];
   const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
   const restart = 'provision a VM of that type, or choose a type at least as large';
-  if (d.cpus.to < t.vcpus.boot) add('option.boot_cpus_fixed', `${t.vcpus.boot} vCPUs were there at boot and cannot be unplugged; the type has ${d.cpus.to}`, restart);
+  if (d.cpus.to < t.vcpus.boot)
+    add('option.boot_cpus_fixed', `${t.vcpus.boot} vCPUs were there at boot and cannot be unplugged; the type has ${d.cpus.to}`, restart);
   else if (d.cpus.to < d.cpus.from) add('option.cpu_shrink_unsupported', `from ${d.cpus.from} to ${d.cpus.to} vCPUs`, restart);
   if (d.memoryMiB.to < t.memory.bootMiB)
-    add('option.boot_memory_fixed', `${t.memory.bootMiB} MiB were there at boot and cannot be unplugged; the type has ${d.memoryMiB.to} MiB`, restart);
-  else if (d.memoryMiB.to < d.memoryMiB.from) add('option.memory_shrink_unsupported', `from ${d.memoryMiB.from} to ${d.memoryMiB.to} MiB`, restart);
-  for (const x of d.disksShrunk) add('option.disk_shrink', `disk ${x.id} would shrink from ${x.from} to ${x.to} MiB`, 'choose a type with disks at least as large');
-  for (const id of d.disksAdded) add('option.disk_addition_unsupported', `the type has a disk ${id} that the VM lacks`, 'choose a type without it');
-  for (const id of d.nicsAdded) add('option.nic_addition_unsupported', `the type has a NIC ${id} that the VM lacks`, 'choose a type without it');
-  for (const id of d.nicsRewired) add('option.nic_network_fixed', `NIC ${id} would change its network`, 'choose a type with the same network');
+    add(
+      'option.boot_memory_fixed',
+      `${t.memory.bootMiB} MiB were there at boot and cannot be unplugged; the type has ${d.memoryMiB.to} MiB`,
+      restart,
+    );
+  else if (d.memoryMiB.to < d.memoryMiB.from)
+    add('option.memory_shrink_unsupported', `from ${d.memoryMiB.from} to ${d.memoryMiB.to} MiB`, restart);
+  for (const x of d.disksShrunk)
+    add('option.disk_shrink', `disk ${x.id} would shrink from ${x.from} to ${x.to} MiB`, 'choose a type with disks at least as large');
+  for (const id of d.disksAdded)
+    add('option.disk_addition_unsupported', `the type has a disk ${id} that the VM lacks`, 'choose a type without it');
+  for (const id of d.nicsAdded)
+    add('option.nic_addition_unsupported', `the type has a NIC ${id} that the VM lacks`, 'choose a type without it');
+  for (const id of d.nicsRewired)
+    add('option.nic_network_fixed', `NIC ${id} would change its network`, 'choose a type with the same network');
   return c.newResources === 'expose' ? [...out, ...headroomBlockers(vm, d)] : out;
 };
 
@@ -71,11 +85,16 @@ const headroomBlockers = ({ topology: t, vmId }: KnownVm, d: Difference): Blocke
   const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
   const later = 'use hide, or provision a VM of that type';
   const more = d.memoryMiB.to - d.memoryMiB.from;
-  if (d.cpus.to > t.vcpus.max) add('option.cpu_headroom', `room for ${t.vcpus.max} vCPUs was made at boot, the type has ${d.cpus.to}`, later);
-  if (more > 0 && d.memoryMiB.to > t.memory.maxMiB) add('option.memory_headroom', `room for ${t.memory.maxMiB} MiB was made at boot, the type has ${d.memoryMiB.to}`, later);
-  if (more > 0 && t.memory.dimms.length >= t.memory.slots) add('option.memory_slots', `all ${t.memory.slots} memory slots are taken`, later);
-  if (more > 0 && more % MEMORY_STEP_MIB !== 0) add('option.memory_step', `${more} MiB more is not a multiple of ${MEMORY_STEP_MIB} MiB`, 'choose a type that differs by whole blocks');
-  if (d.cpuModel.from !== d.cpuModel.to) add('option.cpu_model_fixed', `a running VM keeps its CPU model ${d.cpuModel.from}; the type has ${d.cpuModel.to}`, later);
+  if (d.cpus.to > t.vcpus.max)
+    add('option.cpu_headroom', `room for ${t.vcpus.max} vCPUs was made at boot, the type has ${d.cpus.to}`, later);
+  if (more > 0 && d.memoryMiB.to > t.memory.maxMiB)
+    add('option.memory_headroom', `room for ${t.memory.maxMiB} MiB was made at boot, the type has ${d.memoryMiB.to}`, later);
+  if (more > 0 && t.memory.dimms.length >= t.memory.slots)
+    add('option.memory_slots', `all ${t.memory.slots} memory slots are taken`, later);
+  if (more > 0 && more % MEMORY_STEP_MIB !== 0)
+    add('option.memory_step', `${more} MiB more is not a multiple of ${MEMORY_STEP_MIB} MiB`, 'choose a type that differs by whole blocks');
+  if (d.cpuModel.from !== d.cpuModel.to)
+    add('option.cpu_model_fixed', `a running VM keeps its CPU model ${d.cpuModel.from}; the type has ${d.cpuModel.to}`, later);
   return out;
 };
 
@@ -97,22 +116,43 @@ export const guestBlockers = (vmId: string, needs: readonly CapabilityName[], ch
       case 'present':
         return [];
       case 'absent':
-        return [blocker('option.capability_absent', vmId, `the guest lacks ${name}: ${c.evidence}`, c.addableBy ? `deploy ${c.addableBy} under a grant` : `give the guest ${name}`)];
+        return [
+          blocker(
+            'option.capability_absent',
+            vmId,
+            `the guest lacks ${name}: ${c.evidence}`,
+            c.addableBy ? `deploy ${c.addableBy} under a grant` : `give the guest ${name}`,
+          ),
+        ];
       case 'unknown':
-        return [blocker('option.capability_unknown', vmId, `nobody knows whether the guest has ${name}: ${c.evidence}`, 'ask again with a grant, so that an agent may look')];
+        return [
+          blocker(
+            'option.capability_unknown',
+            vmId,
+            `nobody knows whether the guest has ${name}: ${c.evidence}`,
+            'ask again with a grant, so that an agent may look',
+          ),
+        ];
     }
   });
 
 const elsewhere = (vm: KnownVm, target: KnownType, hosts: readonly KnownHost[]): { hosts: string[]; blockers: Blocker[] } => {
   const source = hosts.find((h) => h.hostId === vm.hostId);
-  const others = hosts.filter((h) => h.hostId !== vm.hostId).map((h) => ({ id: h.hostId, blockers: hostBlockers(vm, target.spec, h, source) }));
-  if (others.length === 0) return { hosts: [], blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };
+  const others = hosts
+    .filter((h) => h.hostId !== vm.hostId)
+    .map((h) => ({ id: h.hostId, blockers: hostBlockers(vm, target.spec, h, source) }));
+  if (others.length === 0)
+    return { hosts: [], blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };
   return { hosts: others.filter((h) => h.blockers.length === 0).map((h) => h.id), blockers: others.flatMap((h) => h.blockers) };
 };
 
 const atHome = (vm: KnownVm, target: KnownType, hosts: readonly KnownHost[]): { hosts: string[]; blockers: Blocker[] } => {
   const host = hosts.find((h) => h.hostId === vm.hostId);
-  if (!host) return { hosts: [], blockers: [blocker('host.unknown', vm.hostId, `the host ${vm.hostId} is not known`, 'wait for the host to register')] };
+  if (!host)
+    return {
+      hosts: [],
+      blockers: [blocker('host.unknown', vm.hostId, `the host ${vm.hostId} is not known`, 'wait for the host to register')],
+    };
   const traits = target.spec.requiredTraits
     .filter((t) => !host.facts.traits.includes(t))
     .map((t) => blocker('host.trait_missing', host.hostId, `${host.hostId} lacks the trait ${t}`, 'choose a move'));

@@ -8,7 +8,8 @@ import { AT, facts, found, host, large, largeType, small, smallType, topology, v
 const types = [smallType, largeType];
 const hosts = [host('h1'), host('h2')];
 const ids = (answer: ReturnType<typeof options>): string[] => answer.options.map((o) => o.id).sort();
-const codes = (answer: ReturnType<typeof options>, id: string): string[] => answer.refused.find((r) => r.id === id)!.blockers.map((b) => b.code);
+const codes = (answer: ReturnType<typeof options>, id: string): string[] =>
+  answer.refused.find((r) => r.id === id)!.blockers.map((b) => b.code);
 
 describe('without authorisation', () => {
   const answer = options([vm()], types, hosts, new Map([['vm-1', failsafe('vm-1', AT)]]));
@@ -40,16 +41,34 @@ describe('with what an agent found', () => {
   test('an absent capability names what would add it', () => {
     const c = found('vm-1', { 'filesystem-grow': 'absent' });
     const addable = { ...c, capabilities: c.capabilities.map((x) => (x.name === 'filesystem-grow' ? { ...x, addableBy: 'fs-tools' } : x)) };
-    const refused = options([vm()], types, hosts, new Map([['vm-1', addable]])).refused.find((r) => r.id === 'large@1/move/pre-copy/expose')!;
-    expect(refused.blockers).toEqual([{ code: 'option.capability_absent', subject: 'vm-1', message: 'the guest lacks filesystem-grow: looked', remedy: 'deploy fs-tools under a grant' }]);
+    const refused = options([vm()], types, hosts, new Map([['vm-1', addable]])).refused.find(
+      (r) => r.id === 'large@1/move/pre-copy/expose',
+    )!;
+    expect(refused.blockers).toEqual([
+      {
+        code: 'option.capability_absent',
+        subject: 'vm-1',
+        message: 'the guest lacks filesystem-grow: looked',
+        remedy: 'deploy fs-tools under a grant',
+      },
+    ]);
   });
   test('below what was there at boot there is no way', () => {
     const big = vm({ type: largeType.ref, spec: large, topology: topology(large) });
     const answer = options([big], types, hosts, known);
-    expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual(['option.boot_cpus_fixed', 'option.boot_memory_fixed', 'option.disk_shrink', 'option.nic_addition_unsupported']);
+    expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual([
+      'option.boot_cpus_fixed',
+      'option.boot_memory_fixed',
+      'option.disk_shrink',
+      'option.nic_addition_unsupported',
+    ]);
   });
   test('every reason of every host', () => {
-    const strange = host('h2', { state: 'draining', facts: facts('h2', { cpuModels: [], machineTypes: [], storagePools: [], networks: [] }), free: { vcpu: 0, memoryMiB: 0, diskMiB: 0 } });
+    const strange = host('h2', {
+      state: 'draining',
+      facts: facts('h2', { cpuModels: [], machineTypes: [], storagePools: [], networks: [] }),
+      free: { vcpu: 0, memoryMiB: 0, diskMiB: 0 },
+    });
     expect(codes(options([vm()], types, [host('h1'), strange], known), 'small@1/move/pre-copy/expose')).toEqual([
       'host.not_enabled',
       'host.cpu_model_missing',
@@ -79,22 +98,37 @@ describe('with what an agent found', () => {
 const spec = fc.record<VmTypeSpec>({
   vcpus: fc.integer({ min: 1, max: 6 }).map((now) => ({ now, max: 8 })),
   memoryMiB: fc.integer({ min: 1, max: 8 }).map((n) => ({ now: n * 256, max: 4096 })),
-  disks: fc.subarray([{ id: 'data', sizeMiB: 256 }, { id: 'log', sizeMiB: 512 }]),
+  disks: fc.subarray([
+    { id: 'data', sizeMiB: 256 },
+    { id: 'log', sizeMiB: 512 },
+  ]),
   nics: fc.subarray([...small.nics]),
   cpuModel: fc.constantFrom('Westmere', 'Nehalem'),
   requiredTraits: fc.subarray(['gpu']),
 });
 const anyHost = (id: string) =>
-  fc.record({ state: fc.constantFrom('enabled' as const, 'cordoned' as const), traits: fc.subarray(['gpu']), free: fc.integer({ min: 0, max: 8 }) }).map(({ state, traits, free }) =>
-    host(id, { state, facts: facts(id, { traits }), free: { vcpu: free, memoryMiB: free * 512, diskMiB: free * 256 } }),
-  );
-const capabilityStates = fc.array(fc.constantFrom<Capability['state']>('present', 'absent', 'unknown'), { minLength: capabilityNames.length, maxLength: capabilityNames.length });
+  fc
+    .record({
+      state: fc.constantFrom('enabled' as const, 'cordoned' as const),
+      traits: fc.subarray(['gpu']),
+      free: fc.integer({ min: 0, max: 8 }),
+    })
+    .map(({ state, traits, free }) =>
+      host(id, { state, facts: facts(id, { traits }), free: { vcpu: free, memoryMiB: free * 512, diskMiB: free * 256 } }),
+    );
+const capabilityStates = fc.array(fc.constantFrom<Capability['state']>('present', 'absent', 'unknown'), {
+  minLength: capabilityNames.length,
+  maxLength: capabilityNames.length,
+});
 
 test('whatever the fleet: what is offered unauthorised is offered authorised, and each id is answered once', () => {
   fc.assert(
     fc.property(spec, spec, anyHost('h1'), anyHost('h2'), capabilityStates, (a, b, h1, h2, states) => {
       const machine = vm({ spec: a, topology: topology(a) });
-      const fleet = [{ ref: machine.type, spec: a }, { ref: { name: 'other', version: 1 }, spec: b }];
+      const fleet = [
+        { ref: machine.type, spec: a },
+        { ref: { name: 'other', version: 1 }, spec: b },
+      ];
       const agent = found('vm-1', Object.fromEntries(capabilityNames.map((n, i) => [n, states[i]])));
       const without = options([machine], fleet, [h1, h2], new Map());
       const withAgent = options([machine], fleet, [h1, h2], new Map([['vm-1', agent]]));

@@ -10,7 +10,11 @@ export type Choice = Readonly<{
   method: MigrationOption['method'];
   newResources: MigrationOption['newResources'];
 }>;
-export type OptionsAnswer = { source: 'agent' | 'failsafe' | 'mixed'; options: MigrationOption[]; refused: { id: string; blockers: Blocker[] }[] };
+export type OptionsAnswer = {
+  source: 'agent' | 'failsafe' | 'mixed';
+  options: MigrationOption[];
+  refused: { id: string; blockers: Blocker[] }[];
+};
 
 const methods = ['pre-copy', 'post-copy', 'save-and-restore', 'restart'] as const;
 
@@ -56,7 +60,12 @@ export const options = (
       const blockers = distinct(verdicts.flatMap((v) => v.blockers));
       const id = optionId(choice);
       if (blockers.length > 0) answer.refused.push({ id, blockers });
-      else answer.options.push({ ...toOption(choice, id), hosts: union(verdicts.map((v) => v.hosts)), needsAgent: verdicts.some((v) => v.needs.length > 0) });
+      else
+        answer.options.push({
+          ...toOption(choice, id),
+          hosts: union(verdicts.map((v) => v.hosts)),
+          needsAgent: verdicts.some((v) => v.needs.length > 0),
+        });
     }
   return answer;
 };

@@ -14,7 +14,11 @@ const script = { kind: 'guest-script' as const, name: 'quiesce', script: 'true',
 const input = (change: Partial<PlanInput> = {}): PlanInput => ({
   planId: 'plan-1',
   at: AT,
-  template: { ref: { name: 'grow', version: 2 }, spec: templateFromOption(option, smallType.ref, small, large, { preMigration: [script] }), retired: false },
+  template: {
+    ref: { name: 'grow', version: 2 },
+    spec: templateFromOption(option, smallType.ref, small, large, { preMigration: [script] }),
+    retired: false,
+  },
   target: largeType,
   vms: [vm()],
   hosts: [host('h1'), host('h2')],
@@ -45,7 +49,9 @@ describe('a plan', () => {
     ]);
   });
   test('scripts need what runs them', () => {
-    expect(codes(input({ characterisations: new Map([['vm-1', found('vm-1', { 'run-script': 'absent' })]]) }))).toEqual(['option.capability_absent']);
+    expect(codes(input({ characterisations: new Map([['vm-1', found('vm-1', { 'run-script': 'absent' })]]) }))).toEqual([
+      'option.capability_absent',
+    ]);
   });
   test('what one VM takes the next no longer finds', () => {
     const both = [vm(), vm({ vmId: 'vm-2' })];
@@ -53,14 +59,22 @@ describe('a plan', () => {
     const tight = host('h2', { free: { vcpu: 3, memoryMiB: 4096, diskMiB: 4096 } });
     const made = plan(input({ vms: both, hosts: [host('h1'), tight], characterisations: known }));
     expect(made.moves.map((m) => m.blockers.map((b) => b.code))).toEqual([[], ['plan.no_host', 'host.capacity_exceeded']]);
-    const roomy = plan(input({ vms: both, hosts: [host('h1'), tight, host('h3', { free: { vcpu: 2, memoryMiB: 2048, diskMiB: 2048 } })], characterisations: known }));
+    const roomy = plan(
+      input({
+        vms: both,
+        hosts: [host('h1'), tight, host('h3', { free: { vcpu: 2, memoryMiB: 2048, diskMiB: 2048 } })],
+        characterisations: known,
+      }),
+    );
     expect(roomy.moves.map((m) => m.toHost)).toEqual(['h2', 'h3']);
   });
   test('a morph stays, on a cordoned host too, and holds the difference', () => {
     const template = { ...input().template, spec: { ...input().template.spec, migration: [] } };
     const home = host('h1', { state: 'cordoned', free: { vcpu: 1, memoryMiB: 512, diskMiB: 256 } });
     expect(plan(input({ template, hosts: [home] })).moves[0]).toMatchObject({ toHost: 'h1', blockers: [] });
-    expect(codes(input({ template, hosts: [{ ...home, free: { vcpu: 0, memoryMiB: 512, diskMiB: 256 } }] }))).toEqual(['host.capacity_exceeded']);
+    expect(codes(input({ template, hosts: [{ ...home, free: { vcpu: 0, memoryMiB: 512, diskMiB: 256 } }] }))).toEqual([
+      'host.capacity_exceeded',
+    ]);
   });
   test('what changed since', () => {
     const made = plan(input());
@@ -80,8 +94,12 @@ describe('characterisation', () => {
   const recorded = (c: ReturnType<typeof found>) => ({ type: events.vmCharacterised.type, data: { characterisation: c } }) as const;
   test('is kept once, and never for another VM', () => {
     const c = found('vm-1');
-    given(characterisationDecider).when({ vmId: 'vm-1', characterisation: c }).then([recorded(c)]);
-    given(characterisationDecider, [recorded(c)]).when({ vmId: 'vm-1', characterisation: c }).thenNothing();
+    given(characterisationDecider)
+      .when({ vmId: 'vm-1', characterisation: c })
+      .then([recorded(c)]);
+    given(characterisationDecider, [recorded(c)])
+      .when({ vmId: 'vm-1', characterisation: c })
+      .thenNothing();
     given(characterisationDecider).when({ vmId: 'vm-2', characterisation: c }).thenRejected('characterisation.foreign_vm');
   });
   test('what an agent said nothing of is unknown', () => {
@@ -89,7 +107,14 @@ describe('characterisation', () => {
     expect(c.capabilities.map((x) => x.state)).toEqual(Array(8).fill('unknown'));
   });
   test('qemu-ga alone shows a part', () => {
-    const c = fromQemuGa('vm-1', [{ name: 'guest-set-vcpus', enabled: true }, { name: 'guest-exec', enabled: false }], AT);
+    const c = fromQemuGa(
+      'vm-1',
+      [
+        { name: 'guest-set-vcpus', enabled: true },
+        { name: 'guest-exec', enabled: false },
+      ],
+      AT,
+    );
     const states = Object.fromEntries(c.capabilities.map((x) => [x.name, x.state]));
     expect(states).toMatchObject({ 'cpu-hotplug': 'present', 'run-script': 'absent', 'filesystem-grow': 'unknown' });
     const offered = options([vm()], [smallType, largeType], [host('h1'), host('h2')], new Map([['vm-1', c]])).options.map((o) => o.id);
@@ -102,10 +127,14 @@ test('an options query: asked, answered once; a failure after the answer changes
   const asked = { type: events.optionsQueried.type, data: { queryId, vmIds: ['vm-1'] } } satisfies OptionsQueryEvent;
   const answer = options([vm()], [smallType], [host('h1'), host('h2')], new Map([['vm-1', failsafe('vm-1', AT)]]));
   const answered = { type: events.optionsAnswered.type, data: { queryId, ...answer } } satisfies OptionsQueryEvent;
-  given(optionsQueryDecider).when({ kind: 'ask', queryId, vmIds: ['vm-1'] }).then([asked]);
+  given(optionsQueryDecider)
+    .when({ kind: 'ask', queryId, vmIds: ['vm-1'] })
+    .then([asked]);
   given(optionsQueryDecider, [asked]).when({ kind: 'answer', queryId, answer }).then([answered]);
   given(optionsQueryDecider, [asked, answered]).when({ kind: 'answer', queryId, answer }).thenNothing();
-  given(optionsQueryDecider, [asked, answered]).when({ kind: 'fail', queryId, cause: { code: 'x.y', message: 'z' } }).thenNothing();
+  given(optionsQueryDecider, [asked, answered])
+    .when({ kind: 'fail', queryId, cause: { code: 'x.y', message: 'z' } })
+    .thenNothing();
   given(optionsQueryDecider).when({ kind: 'answer', queryId, answer }).thenRejected('options_query.unknown');
 });
 

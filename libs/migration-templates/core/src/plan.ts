@@ -1,4 +1,14 @@
-import { amountsOf, refText, type Amounts, type Blocker, type Characterisation, type Plan, type PlannedMove, type Ref, type TemplateSpec } from '@chrysalis/contracts';
+import {
+  amountsOf,
+  refText,
+  type Amounts,
+  type Blocker,
+  type Characterisation,
+  type Plan,
+  type PlannedMove,
+  type Ref,
+  type TemplateSpec,
+} from '@chrysalis/contracts';
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
 import { compileMove } from './compile/compile-move.ts';
@@ -64,14 +74,29 @@ const planMove = (input: PlanInput, vm: KnownVm, free: Map<string, Amounts>): Pl
   };
 };
 
-const vmBlockers = ({ template, target }: PlanInput, vm: KnownVm, characterisation: Characterisation = failsafe(vm.vmId, '')): Blocker[] => {
+const vmBlockers = (
+  { template, target }: PlanInput,
+  vm: KnownVm,
+  characterisation: Characterisation = failsafe(vm.vmId, ''),
+): Blocker[] => {
   const { spec, ref } = template;
   const d = difference(vm.topology, vm.spec, target.spec);
   const scripts = [...spec.preMigration, ...spec.postMigration].some((s) => s.kind === 'guest-script');
   const needs = [...needsOf(d, spec.options), ...(scripts ? (['run-script'] as const) : [])];
   return [
-    ...(template.retired ? [blocker('template.retired', refText(ref), `${ref.name} takes no new migrations`, 'publish another template')] : []),
-    ...(refText(vm.type) === refText(spec.sourceType) ? [] : [blocker('plan.type_differs', vm.vmId, `${vm.vmId} is ${refText(vm.type)}, the template takes ${refText(spec.sourceType)}`, 'choose a template for its type')]),
+    ...(template.retired
+      ? [blocker('template.retired', refText(ref), `${ref.name} takes no new migrations`, 'publish another template')]
+      : []),
+    ...(refText(vm.type) === refText(spec.sourceType)
+      ? []
+      : [
+          blocker(
+            'plan.type_differs',
+            vm.vmId,
+            `${vm.vmId} is ${refText(vm.type)}, the template takes ${refText(spec.sourceType)}`,
+            'choose a template for its type',
+          ),
+        ]),
     ...stateBlockers(vm),
     ...shapeBlockers(vm, d, spec.options),
     ...guestBlockers(vm.vmId, needs, characterisation),
@@ -83,17 +108,30 @@ type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[] }>;
 /** The feasible host with the most memory free; by name where that is the same. */
 const chooseHost = ({ hosts, target }: PlanInput, vm: KnownVm, free: ReadonlyMap<string, Amounts>): Chosen => {
   const source = hosts.find((h) => h.hostId === vm.hostId);
-  const others = hosts.filter((h) => h.hostId !== vm.hostId).map((h) => ({ hostId: h.hostId, blockers: hostBlockers(vm, target.spec, h, source, free.get(h.hostId)) }));
+  const others = hosts
+    .filter((h) => h.hostId !== vm.hostId)
+    .map((h) => ({ hostId: h.hostId, blockers: hostBlockers(vm, target.spec, h, source, free.get(h.hostId)) }));
   const memory = (id: string): number => free.get(id)!.memoryMiB;
-  const [best] = others.filter((h) => h.blockers.length === 0).sort((a, b) => memory(b.hostId) - memory(a.hostId) || (a.hostId < b.hostId ? -1 : 1));
+  const [best] = others
+    .filter((h) => h.blockers.length === 0)
+    .sort((a, b) => memory(b.hostId) - memory(a.hostId) || (a.hostId < b.hostId ? -1 : 1));
   if (best) return best;
-  const none = blocker('plan.no_host', vm.vmId, `no other host can take ${vm.vmId} as ${refText(target.ref)}`, 'see the reason of each host');
+  const none = blocker(
+    'plan.no_host',
+    vm.vmId,
+    `no other host can take ${vm.vmId} as ${refText(target.ref)}`,
+    'see the reason of each host',
+  );
   return { hostId: others[0]?.hostId ?? vm.hostId, blockers: [none, ...others.flatMap((h) => h.blockers)] };
 };
 
 const stay = ({ hosts, target }: PlanInput, vm: KnownVm, free: ReadonlyMap<string, Amounts>): Chosen => {
   const host = hosts.find((h) => h.hostId === vm.hostId);
-  if (!host) return { hostId: vm.hostId, blockers: [blocker('host.unknown', vm.hostId, `the host ${vm.hostId} is not known`, 'wait for the host to register')] };
+  if (!host)
+    return {
+      hostId: vm.hostId,
+      blockers: [blocker('host.unknown', vm.hostId, `the host ${vm.hostId} is not known`, 'wait for the host to register')],
+    };
   // Cordoned or draining: the VM is there already, and stays.
   const settled = host.state === 'lost' ? host : { ...host, state: 'enabled' as const };
   return { hostId: host.hostId, blockers: hostBlockers(vm, target.spec, settled, undefined, free.get(host.hostId)) };
@@ -109,7 +147,11 @@ const take = (vm: KnownVm, target: KnownType, hostId: string, free: Map<string, 
 export type Outdated = Readonly<{ what: string; planned: number | string; now: number | string }>;
 
 /** What changed since the plan was made. Hosts are left out: the hold itself is decided against the host's present state. */
-export const outdated = (p: Plan, vms: ReadonlyMap<string, Pick<KnownVm, 'version'>>, template: Readonly<{ latest: number; retired: boolean }>): Outdated[] => {
+export const outdated = (
+  p: Plan,
+  vms: ReadonlyMap<string, Pick<KnownVm, 'version'>>,
+  template: Readonly<{ latest: number; retired: boolean }>,
+): Outdated[] => {
   const { name, version } = p.basis.template;
   const changed = Object.entries(p.basis.vmVersions).flatMap(([vmId, planned]) => {
     const now = vms.get(vmId)?.version;

@@ -39,8 +39,10 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   if (!target) add('options.targetType', 'template.type_unknown', `there is no type ${refText(spec.options.targetType)}`);
   if (spec.migration.length > 0 && !supportedMethods.includes(spec.options.method))
     add('options.method', 'option.method_unsupported', `hosts cannot carry out ${spec.options.method} yet`);
-  if (spec.options.emulateIncompatible) add('options.emulateIncompatible', 'template.emulation_unsupported', 'hosts cannot emulate incompatible resources yet');
-  if (spec.options.augmentation.length > 0) add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
+  if (spec.options.emulateIncompatible)
+    add('options.emulateIncompatible', 'template.emulation_unsupported', 'hosts cannot emulate incompatible resources yet');
+  if (spec.options.augmentation.length > 0)
+    add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
   nameFaults(steps, add);
   for (const { path, section, step } of steps)
     if (!belongs[step.kind].includes(section))
@@ -86,7 +88,8 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
       return;
     case 'unplug-disk':
       if (!source.disks.some((d) => d.id === step.disk)) add(path, 'template.disk_unknown', `the source type has no disk ${step.disk}`);
-      else if (target.disks.some((d) => d.id === step.disk)) add(path, 'template.device_needed', `the target type has the disk ${step.disk}`);
+      else if (target.disks.some((d) => d.id === step.disk))
+        add(path, 'template.device_needed', `the target type has the disk ${step.disk}`);
       return;
     case 'grow-disk':
     case 'grow-filesystem':
@@ -105,9 +108,15 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
 /** The VM gets the target type's name in the end, so the steps must make it that; with `hide`, they must not make it more. */
 const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
   const hide = spec.options.newResources === 'hide';
-  const reached = { vcpus: source.vcpus.now, memoryMiB: source.memoryMiB.now, disks: new Map(source.disks.map((d) => [d.id, d.sizeMiB])), left: new Set([...source.nics, ...source.disks].map((x) => x.id)) };
+  const reached = {
+    vcpus: source.vcpus.now,
+    memoryMiB: source.memoryMiB.now,
+    disks: new Map(source.disks.map((d) => [d.id, d.sizeMiB])),
+    left: new Set([...source.nics, ...source.disks].map((x) => x.id)),
+  };
   for (const { path, step } of steps) {
-    if (hide && ['plug-cpus', 'plug-memory', 'grow-disk'].includes(step.kind)) add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
+    if (hide && ['plug-cpus', 'plug-memory', 'grow-disk'].includes(step.kind))
+      add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
     if (step.kind === 'plug-cpus') reached.vcpus = Math.max(reached.vcpus, step.vcpus);
     if (step.kind === 'plug-memory') reached.memoryMiB = Math.max(reached.memoryMiB, step.memoryMiB);
     if (step.kind === 'grow-disk') reached.disks.set(step.disk, step.sizeMiB);
@@ -115,7 +124,8 @@ const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTy
     if (step.kind === 'unplug-disk') reached.left.delete(step.disk);
   }
   const wanted = new Set([...target.nics, ...target.disks].map((x) => x.id));
-  for (const id of reached.left) if (!wanted.has(id)) add('hotUnplug', 'template.device_left', `no step unplugs ${id}, which the target type lacks`);
+  for (const id of reached.left)
+    if (!wanted.has(id)) add('hotUnplug', 'template.device_left', `no step unplugs ${id}, which the target type lacks`);
   if (hide) return;
   const differs = (what: string, is: number, shall: number): void => {
     if (is !== shall) add('hotPlug', 'template.result_differs', `the steps lead to ${is} ${what}, the target type has ${shall}`);

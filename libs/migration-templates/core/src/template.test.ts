@@ -13,26 +13,44 @@ const types = new Map([
 const option = { targetType: largeType.ref, move: true, method: 'pre-copy' as const, newResources: 'expose' as const, augmentation: [] };
 const script: TemplateStep = { kind: 'guest-script', name: 'quiesce', script: 'true', timeoutMs: 1000 };
 const spec = templateFromOption(option, smallType.ref, small, large, { preMigration: [script] });
-const published = (version: number, s: TemplateSpec): TemplateEvent => ({ type: events.templatePublished.type, data: { name: 'grow', version, spec: s } });
+const published = (version: number, s: TemplateSpec): TemplateEvent => ({
+  type: events.templatePublished.type,
+  data: { name: 'grow', version, spec: s },
+});
 const other = { ...spec, options: { ...spec.options, downtimeLimitMs: 100 } };
 const publish = (s: TemplateSpec) => ({ kind: 'publish' as const, name: 'grow', spec: s, types });
-const codesOf = (change: Partial<TemplateSpec>): string[] => templateFaults({ ...spec, ...change }, (ref) => types.get(ref)).map((f) => `${f.path} ${f.code}`);
+const codesOf = (change: Partial<TemplateSpec>): string[] =>
+  templateFaults({ ...spec, ...change }, (ref) => types.get(ref)).map((f) => `${f.path} ${f.code}`);
 
 describe('publishing', () => {
   test('a new spec is a new version, the same spec the same version', () => {
-    given(templateDecider).when(publish(spec)).then([published(1, spec)]);
-    given(templateDecider, [published(1, spec)]).when(publish(other)).then([published(2, other)]);
-    given(templateDecider, [published(1, spec), published(2, other)]).when(publish(structuredClone(spec))).thenNothing();
+    given(templateDecider)
+      .when(publish(spec))
+      .then([published(1, spec)]);
+    given(templateDecider, [published(1, spec)])
+      .when(publish(other))
+      .then([published(2, other)]);
+    given(templateDecider, [published(1, spec), published(2, other)])
+      .when(publish(structuredClone(spec)))
+      .thenNothing();
   });
   test('retired: no further version; retiring twice is as once', () => {
     const retired: TemplateEvent = { type: events.templateRetired.type, data: { name: 'grow' } };
-    given(templateDecider, [published(1, spec)]).when({ kind: 'retire', name: 'grow' }).then([retired]);
-    given(templateDecider, [published(1, spec), retired]).when({ kind: 'retire', name: 'grow' }).thenNothing();
-    given(templateDecider, [published(1, spec), retired]).when(publish(other)).thenRejected('template.retired');
+    given(templateDecider, [published(1, spec)])
+      .when({ kind: 'retire', name: 'grow' })
+      .then([retired]);
+    given(templateDecider, [published(1, spec), retired])
+      .when({ kind: 'retire', name: 'grow' })
+      .thenNothing();
+    given(templateDecider, [published(1, spec), retired])
+      .when(publish(other))
+      .thenRejected('template.retired');
     given(templateDecider).when({ kind: 'retire', name: 'grow' }).thenRejected('template.unknown');
   });
   test('what has faults is refused with all of them', () => {
-    given(templateDecider).when(publish({ ...spec, hotPlug: [], hotUnplug: [] })).thenRejected('template.invalid');
+    given(templateDecider)
+      .when(publish({ ...spec, hotPlug: [], hotUnplug: [] }))
+      .thenRejected('template.invalid');
   });
 });
 
@@ -44,18 +62,35 @@ describe('faults', () => {
     expect(codesOf({ hotUnplug: [...spec.hotUnplug, { ...script, name: 'other' }] })).toEqual(['hotUnplug.1 template.wrong_section']);
   });
   test('devices the types do not have, or still need', () => {
-    expect(codesOf({ hotUnplug: [...spec.hotUnplug, { kind: 'unplug-nic', name: 'x', nic: 'nowhere' }] })).toEqual(['hotUnplug.1 template.nic_unknown']);
-    expect(codesOf({ hotUnplug: [...spec.hotUnplug, { kind: 'unplug-disk', name: 'x', disk: 'data' }] })).toEqual(['hotUnplug.1 template.device_needed']);
-    expect(codesOf({ hotPlug: [...spec.hotPlug, { kind: 'grow-disk', name: 'x', disk: 'nowhere', sizeMiB: 1 }] })).toEqual(['hotPlug.3 template.disk_unknown']);
+    expect(codesOf({ hotUnplug: [...spec.hotUnplug, { kind: 'unplug-nic', name: 'x', nic: 'nowhere' }] })).toEqual([
+      'hotUnplug.1 template.nic_unknown',
+    ]);
+    expect(codesOf({ hotUnplug: [...spec.hotUnplug, { kind: 'unplug-disk', name: 'x', disk: 'data' }] })).toEqual([
+      'hotUnplug.1 template.device_needed',
+    ]);
+    expect(codesOf({ hotPlug: [...spec.hotPlug, { kind: 'grow-disk', name: 'x', disk: 'nowhere', sizeMiB: 1 }] })).toEqual([
+      'hotPlug.3 template.disk_unknown',
+    ]);
   });
   test('a step that builds on one that is missing', () => {
-    expect(codesOf({ postMigration: [...spec.postMigration, { kind: 'online-cpus', name: 'x', vcpus: 3 }] })).toEqual(['postMigration.3 template.step_missing']);
+    expect(codesOf({ postMigration: [...spec.postMigration, { kind: 'online-cpus', name: 'x', vcpus: 3 }] })).toEqual([
+      'postMigration.3 template.step_missing',
+    ]);
   });
   test('names: twice, or those of the tasks that every move has', () => {
-    expect(codesOf({ preMigration: [script, script, { ...script, name: 'transfer' }] })).toEqual(['preMigration.1 template.name_taken', 'preMigration.2 template.name_reserved']);
+    expect(codesOf({ preMigration: [script, script, { ...script, name: 'transfer' }] })).toEqual([
+      'preMigration.1 template.name_taken',
+      'preMigration.2 template.name_reserved',
+    ]);
   });
   test('types nobody knows, methods nobody has', () => {
-    const options = { ...spec.options, targetType: { name: 'huge', version: 9 }, method: 'post-copy' as const, emulateIncompatible: true, augmentation: ['x'] };
+    const options = {
+      ...spec.options,
+      targetType: { name: 'huge', version: 9 },
+      method: 'post-copy' as const,
+      emulateIncompatible: true,
+      augmentation: ['x'],
+    };
     expect(codesOf({ options })).toEqual([
       'options.targetType template.type_unknown',
       'options.method option.method_unsupported',
@@ -64,9 +99,15 @@ describe('faults', () => {
     ]);
   });
   test('a result that is not the target type, and plugs where new resources are hidden', () => {
-    expect(codesOf({ hotPlug: spec.hotPlug.slice(1), postMigration: spec.postMigration.slice(1) })).toEqual(['hotPlug template.result_differs']);
+    expect(codesOf({ hotPlug: spec.hotPlug.slice(1), postMigration: spec.postMigration.slice(1) })).toEqual([
+      'hotPlug template.result_differs',
+    ]);
     expect(codesOf({ hotUnplug: [] })).toEqual(['hotUnplug template.device_left']);
-    expect(codesOf({ options: { ...spec.options, newResources: 'hide' } })).toEqual(Array.from({ length: 3 }, (_, i) => `hotPlug.${i} template.plugs_while_hidden`));
-    expect(templateFaults(templateFromOption({ ...option, newResources: 'hide' }, smallType.ref, small, large), (r) => types.get(r))).toEqual([]);
+    expect(codesOf({ options: { ...spec.options, newResources: 'hide' } })).toEqual(
+      Array.from({ length: 3 }, (_, i) => `hotPlug.${i} template.plugs_while_hidden`),
+    );
+    expect(
+      templateFaults(templateFromOption({ ...option, newResources: 'hide' }, smallType.ref, small, large), (r) => types.get(r)),
+    ).toEqual([]);
   });
 });

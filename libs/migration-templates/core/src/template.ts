@@ -19,7 +19,12 @@ export const versionOf = (state: TemplateState, spec: TemplateSpec): number => {
   return state.versions.findIndex((s) => canonicalJson(s) === text) + 1;
 };
 
-export const templateDecider: Decider<PublishTemplate | RetireTemplate, TemplateState, TemplateEvent, Decision<TemplateEvent, TemplateRejection>> = {
+export const templateDecider: Decider<
+  PublishTemplate | RetireTemplate,
+  TemplateState,
+  TemplateEvent,
+  Decision<TemplateEvent, TemplateRejection>
+> = {
   initial: { versions: [], retired: false },
   decide: (command, state) => (command.kind === 'publish' ? publish(command, state) : retire(command, state)),
   evolve: (state, event) => {
@@ -38,7 +43,15 @@ const publish = ({ name, spec, types }: PublishTemplate, state: TemplateState): 
   if (state.retired) return reject({ code: 'template.retired', name });
   if (versionOf(state, spec) > 0) return accept();
   const faults = templateFaults(spec, (ref) => types.get(ref));
-  if (faults.length > 0) return reject({ code: 'template.invalid', faults, message: faults.map((f) => `${f.path}: ${f.message}`).join('; ').slice(0, 2000) });
+  if (faults.length > 0)
+    return reject({
+      code: 'template.invalid',
+      faults,
+      message: faults
+        .map((f) => `${f.path}: ${f.message}`)
+        .join('; ')
+        .slice(0, 2000),
+    });
   return accept({ type: events.templatePublished.type, data: { name, version: state.versions.length + 1, spec } });
 };
 

@@ -4,10 +4,19 @@ import { templateFromOption } from '../from-option.ts';
 import { large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
 import { compileMove, type MoveInput } from './compile-move.ts';
 
-const script = (name: string, undo?: string): TemplateStep => ({ kind: 'guest-script', name, script: 'echo ${HOME}', timeoutMs: 5000, ...(undo ? { undo } : {}) });
+const script = (name: string, undo?: string): TemplateStep => ({
+  kind: 'guest-script',
+  name,
+  script: 'echo ${HOME}',
+  timeoutMs: 5000,
+  ...(undo ? { undo } : {}),
+});
 const option = { targetType: largeType.ref, move: true, method: 'pre-copy' as const, newResources: 'expose' as const, augmentation: [] };
 const spec = (change: Partial<typeof option> = {}, post: TemplateStep[] = [script('announce')]): TemplateSpec =>
-  templateFromOption({ ...option, ...change }, smallType.ref, small, large, { preMigration: [script('quiesce', 'echo back')], postMigration: post });
+  templateFromOption({ ...option, ...change }, smallType.ref, small, large, {
+    preMigration: [script('quiesce', 'echo back')],
+    postMigration: post,
+  });
 const input = (change: Partial<MoveInput> = {}): MoveInput => ({
   migrationId: 'mig-1',
   moveId: 'mov-1',
@@ -43,7 +52,8 @@ describe('small to large on another host', () => {
     expect(new Set(definition.tasks.map((t) => t.section)).size).toBe(7);
   });
   test('what does not depend runs side by side', () => {
-    for (const name of ['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'guest-facts']) expect(task(name).after).toBeUndefined();
+    for (const name of ['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'guest-facts'])
+      expect(task(name).after).toBeUndefined();
     expect(waitsFor('prepare-target', 'quiesce')).toBe(false);
     expect(waitsFor('prepare-target', 'check-blockers')).toBe(false);
     expect(waitsFor('prepare-target', 'unplug-extra')).toBe(false);
@@ -114,9 +124,13 @@ test('topologies: without the NIC on the way, with all that is new in the end', 
 });
 
 describe('a morph', () => {
-  const { definition, waitsFor, task } = graph(input({ template: { ref: { name: 'grow', version: 2 }, spec: spec({ move: false }) }, target: { hostId: 'h1', spec: large } }));
+  const { definition, waitsFor, task } = graph(
+    input({ template: { ref: { name: 'grow', version: 2 }, spec: spec({ move: false }) }, target: { hostId: 'h1', spec: large } }),
+  );
   test('stays on its host and moves nothing', () => {
-    expect(byName(definition).filter((n) => ['preflight-target', 'prepare-target', 'transfer', 'switch-over', 'release-source'].includes(n))).toEqual([]);
+    expect(
+      byName(definition).filter((n) => ['preflight-target', 'prepare-target', 'transfer', 'switch-over', 'release-source'].includes(n)),
+    ).toEqual([]);
     for (const t of definition.tasks) if (t.route.mode === 'direct') expect(t.route.executor).toBe('host:h1');
   });
   test('can be undone until it grows a disk', () => {
@@ -136,9 +150,24 @@ describe('a morph', () => {
 
 test('without an agent nothing is asked of the guest', () => {
   const same = templateFromOption({ ...option, targetType: smallType.ref }, smallType.ref, small, small);
-  const { definition, task } = graph(input({ template: { ref: { name: 'away', version: 1 }, spec: same }, target: { hostId: 'h2', spec: small }, guest: false }));
+  const { definition, task } = graph(
+    input({ template: { ref: { name: 'away', version: 1 }, spec: same }, target: { hostId: 'h2', spec: small }, guest: false }),
+  );
   expect(definition.tasks.filter((t) => t.kind.startsWith('guest.'))).toEqual([]);
-  expect(byName(definition)).toEqual(['hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'check-blockers', 'prepare-target', 'transfer', 'confirm-target', 'switch-over', 'release-source', 'swap-holds', 'end-move']);
+  expect(byName(definition)).toEqual([
+    'hold-target',
+    'begin-move',
+    'preflight-source',
+    'preflight-target',
+    'check-blockers',
+    'prepare-target',
+    'transfer',
+    'confirm-target',
+    'switch-over',
+    'release-source',
+    'swap-holds',
+    'end-move',
+  ]);
   expect(task('release-source').after).toEqual(['switch-over']);
 });
 
@@ -149,7 +178,10 @@ test('several CPUs are several tasks; a VM half way gets only the rest', () => {
   const four1 = input({ template: { ref: { name: 'f', version: 1 }, spec: four }, target: { hostId: 'h2', spec: target } });
   expect(plugs(four1)).toEqual(['plug-cpus-cpu1', 'plug-cpus-cpu2', 'plug-cpus-cpu3']);
   const half = topology(small);
-  expect(plugs({ ...four1, vm: vm({ topology: { ...half, vcpus: { ...half.vcpus, plugged: [{ id: 'cpu2', coreId: 2 }] } } }) })).toEqual(['plug-cpus-cpu1', 'plug-cpus-cpu3']);
+  expect(plugs({ ...four1, vm: vm({ topology: { ...half, vcpus: { ...half.vcpus, plugged: [{ id: 'cpu2', coreId: 2 }] } } }) })).toEqual([
+    'plug-cpus-cpu1',
+    'plug-cpus-cpu3',
+  ]);
 });
 
 test('a script between steps in the guest is a barrier', () => {

@@ -1,7 +1,7 @@
 import { guestTasks, hostTasks, migrationTemplatesTasks, provisioningTasks, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failsafe } from '../characterisation.ts';
 import type { KnownVm } from '../known.ts';
-import { draft, onHost, onService, output, undoing } from './draft.ts';
+import { draft, onHost, onService, output, param, undoing } from './draft.ts';
 import { deadlines, retries } from './timings.ts';
 
 export type QueryInput = Readonly<{
@@ -16,9 +16,15 @@ export type QueryInput = Readonly<{
  * Who looks into the guests, and answers: for each VM an agent is added (harmless where one is already), the new hardware recorded,
  * the guest characterised. One VM after the other needs nothing of another: all run side by side. On failure the agents go again.
  */
-export const compileQuery = ({ queryId, vms, grant, at }: QueryInput): { definition: WorkflowDefinition; params: Record<string, unknown> } => {
+export const compileQuery = ({
+  queryId,
+  vms,
+  grant,
+  at,
+}: QueryInput): { definition: WorkflowDefinition; params: Record<string, unknown> } => {
   const d = draft();
-  const known = vms.map((vm, i) => characterise(d, vm, vms.length > 1 ? `-${i + 1}` : '', grant, at));
+  const topologies = vms.map((vm, i) => [`topology${i + 1}`, vm.topology] as const);
+  const known = vms.map((vm, i) => characterise(d, vm, { n: i + 1, of: vms.length }, grant, at));
   d.add(migrationTemplatesTasks.answerOptions, {
     name: 'answer-options',
     summary: 'Work out the options',
@@ -28,12 +34,26 @@ export const compileQuery = ({ queryId, vms, grant, at }: QueryInput): { definit
     input: { queryId },
   });
   return {
-    definition: { name: 'options-query', version: 1, summary: `Where can ${vms.length} VM${vms.length === 1 ? '' : 's'} go?`, params: {}, tasks: [...d.tasks], deadlineMs: 900_000 },
-    params: {},
+    definition: {
+      name: 'options-query',
+      version: 1,
+      summary: `Where can ${vms.length} VM${vms.length === 1 ? '' : 's'} go?`,
+      params: Object.fromEntries(topologies.map(([name]) => [name, { type: 'object' as const }])),
+      tasks: [...d.tasks],
+      deadlineMs: 900_000,
+    },
+    params: Object.fromEntries(topologies),
   };
 };
 
-const characterise = (d: ReturnType<typeof draft>, vm: KnownVm, suffix: string, grant: QueryInput['grant'], at: string): string[] => {
+const characterise = (
+  d: ReturnType<typeof draft>,
+  vm: KnownVm,
+  { n, of }: { n: number; of: number },
+  grant: QueryInput['grant'],
+  at: string,
+): string[] => {
+  const suffix = of > 1 ? `-${n}` : '';
   const on = { vmId: vm.vmId, epoch: vm.epoch };
   const route = onHost(vm.hostId);
   const section = 'prepare';
@@ -52,10 +72,15 @@ const characterise = (d: ReturnType<typeof draft>, vm: KnownVm, suffix: string, 
     summary: 'Record the hardware the agent came with',
     section,
     route: onService('provisioning'),
-    input: { vmId: vm.vmId, reason: 'the migration agent was added', topology: output(added, 'topology'), topologyHash: output(added, 'topologyHash') },
+    input: {
+      vmId: vm.vmId,
+      reason: 'the migration agent was added',
+      topology: output(added, 'topology'),
+      topologyHash: output(added, 'topologyHash'),
+    },
     compensation: undoing(
       provisioningTasks.recordTopology,
-      { vmId: vm.vmId, reason: 'the migration agent was removed', topology: vm.topology, topologyHash: vm.topologyHash },
+      { vmId: vm.vmId, reason: 'the migration agent was removed', topology: param(`topology${n}`), topologyHash: vm.topologyHash },
       onService('provisioning'),
       deadlines.service,
     ),
@@ -76,7 +101,12 @@ const characterise = (d: ReturnType<typeof draft>, vm: KnownVm, suffix: string, 
     section,
     route: onService('migration-templates'),
     input: { vmId: vm.vmId, characterisation: output(found, 'characterisation') },
-    compensation: undoing(migrationTemplatesTasks.recordCharacterisation, { vmId: vm.vmId, characterisation: failsafe(vm.vmId, at) }, onService('migration-templates'), deadlines.service),
+    compensation: undoing(
+      migrationTemplatesTasks.recordCharacterisation,
+      { vmId: vm.vmId, characterisation: failsafe(vm.vmId, at) },
+      onService('migration-templates'),
+      deadlines.service,
+    ),
   });
   return [recorded, kept];
 };

@@ -14,7 +14,12 @@ export const onHost = (hostId: string): Route => ({ mode: 'direct', group: 'agen
 export const onService = (group: TaskGroup): Route => ({ mode: 'group', group });
 
 /** How to undo a task: kind, input, where. */
-export const undoing = <C extends TaskContract>(contract: C, input: Input<C>, route: Route, deadlineMs: number = deadlines.plug): Compensation => ({
+export const undoing = <C extends TaskContract>(
+  contract: C,
+  input: Input<C>,
+  route: Route,
+  deadlineMs: number = deadlines.plug,
+): Compensation => ({
   kind: contract.kind,
   input,
   route,

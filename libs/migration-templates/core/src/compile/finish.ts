@@ -1,4 +1,13 @@
-import { amountsOf, guestTasks, hostTasks, memoryMiBOf, provisioningTasks, refText, resourceAllocationTasks, vcpusOf } from '@chrysalis/contracts';
+import {
+  amountsOf,
+  guestTasks,
+  hostTasks,
+  memoryMiBOf,
+  provisioningTasks,
+  refText,
+  resourceAllocationTasks,
+  vcpusOf,
+} from '@chrysalis/contracts';
 import type { Making } from './compile-move.ts';
 import { onHost, onService, output, param } from './draft.ts';
 import { deadlines, retries } from './timings.ts';
@@ -61,7 +70,13 @@ const changeType = ({ input, draft }: Making, after: readonly string[]): string 
     route: onService('provisioning'),
     after,
     retry: retries.onward,
-    input: { vmId: input.vm.vmId, moveId: input.moveId, from: input.vm.type, to: input.template.spec.options.targetType, spec: param('targetSpec') },
+    input: {
+      vmId: input.vm.vmId,
+      moveId: input.moveId,
+      from: input.vm.type,
+      to: input.template.spec.options.targetType,
+      spec: param('targetSpec'),
+    },
   });
 
 const verifyGuest = (m: Making): string => {

@@ -26,7 +26,9 @@ export const hotPlug = (m: Making, there: readonly string[]): Plugs => {
       deadlineMs: deadlines.plug,
       retry: moves ? retries.onward : retries.host,
       input: { ...on, device },
-      compensation: moves ? undefined : undoing(hostTasks.unplug, { ...on, device: { kind: device.kind, id: device.id } }, route, deadlines.unplug),
+      compensation: moves
+        ? undefined
+        : undoing(hostTasks.unplug, { ...on, device: { kind: device.kind, id: device.id } }, route, deadlines.unplug),
     });
     note(step, task);
   }
@@ -72,7 +74,12 @@ const recordPlugged = (m: Making, plugs: readonly string[]): void => {
     input: { vmId, reason: 'plugged for a type', ...shaped(m, 'after') },
     compensation: moves
       ? undefined
-      : undoing(provisioningTasks.recordTopology, { vmId, reason: 'unplugged again: the morph was undone', ...shaped(m, 'moved') }, onService('provisioning'), deadlines.service),
+      : undoing(
+          provisioningTasks.recordTopology,
+          { vmId, reason: 'unplugged again: the morph was undone', ...shaped(m, 'moved') },
+          onService('provisioning'),
+          deadlines.service,
+        ),
   });
 };
 
@@ -112,16 +119,36 @@ const guestStep = (m: Making, step: TemplateStep, after: readonly string[]): str
   const { input, draft, moves, runner, shape } = m;
   const on = { vmId: input.vm.vmId, epoch: runner.epoch };
   const route = onHost(runner.hostId);
-  const common = { name: step.name, section: 'post-migration', route, after, deadlineMs: deadlines.guest, retry: moves ? retries.onward : retries.host } as const;
+  const common = {
+    name: step.name,
+    section: 'post-migration',
+    route,
+    after,
+    deadlineMs: deadlines.guest,
+    retry: moves ? retries.onward : retries.host,
+  } as const;
   switch (step.kind) {
     case 'online-cpus': {
       const undo = undoing(guestTasks.offlineCpus, { ...on, vcpus: vcpusOf(shape.moved) }, route, deadlines.guest);
-      return draft.add(guestTasks.onlineCpus, { ...common, summary: `Bring ${step.vcpus} CPUs online`, input: { ...on, vcpus: step.vcpus }, compensation: moves ? undefined : undo });
+      return draft.add(guestTasks.onlineCpus, {
+        ...common,
+        summary: `Bring ${step.vcpus} CPUs online`,
+        input: { ...on, vcpus: step.vcpus },
+        compensation: moves ? undefined : undo,
+      });
     }
     case 'online-memory':
-      return draft.add(guestTasks.onlineMemory, { ...common, summary: `Bring ${step.memoryMiB} MiB online`, input: { ...on, memoryMiB: step.memoryMiB } });
+      return draft.add(guestTasks.onlineMemory, {
+        ...common,
+        summary: `Bring ${step.memoryMiB} MiB online`,
+        input: { ...on, memoryMiB: step.memoryMiB },
+      });
     case 'grow-filesystem':
-      return draft.add(guestTasks.growFileSystem, { ...common, summary: `Grow the file system on ${step.disk}`, input: { ...on, disk: step.disk } });
+      return draft.add(guestTasks.growFileSystem, {
+        ...common,
+        summary: `Grow the file system on ${step.disk}`,
+        input: { ...on, disk: step.disk },
+      });
     case 'guest-script': {
       const task: NewTask<typeof guestTasks.runScript> = {
         ...common,

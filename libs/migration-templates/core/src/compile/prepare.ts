@@ -1,4 +1,12 @@
-import { amountsOf, guestTasks, hostTasks, migrationTemplatesTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
+import {
+  amountsOf,
+  guestTasks,
+  hostTasks,
+  literal,
+  migrationTemplatesTasks,
+  provisioningTasks,
+  resourceAllocationTasks,
+} from '@chrysalis/contracts';
 import { shaped, type Making } from './compile-move.ts';
 import { onHost, onService, output, param, undoing } from './draft.ts';
 import { deadlines, retries } from './timings.ts';
@@ -21,7 +29,13 @@ export const prepare = (m: Making): Gates => {
       route: onHost(hostId),
       deadlineMs: deadlines.host,
       retry: retries.host,
-      input: { vmId: vm.vmId, epoch: vm.epoch, role, targetSpec: param('targetSpec'), ...shaped(m, role === 'source' ? 'before' : 'moved') },
+      input: {
+        vmId: vm.vmId,
+        epoch: vm.epoch,
+        role,
+        targetSpec: param('targetSpec'),
+        ...shaped(m, role === 'source' ? 'before' : 'moved'),
+      },
     });
   const checks = [check('source', vm.hostId), ...(moves ? [check('target', target.hostId)] : [])];
   const unblocked = draft.add(migrationTemplatesTasks.checkBlockers, {
@@ -31,7 +45,10 @@ export const prepare = (m: Making): Gates => {
     route: onService('migration-templates'),
     input: {
       vmId: vm.vmId,
-      ends: checks.map((name) => ({ role: name === 'preflight-source' ? ('source' as const) : ('target' as const), blockers: output(name, 'blockers') as never })),
+      ends: checks.map((name) => ({
+        role: name === 'preflight-source' ? ('source' as const) : ('target' as const),
+        blockers: output(name, 'blockers') as never,
+      })),
     },
   });
   if (input.guest)
@@ -62,14 +79,19 @@ const holdTarget = ({ input, draft, shape }: Making): string => {
       consumer,
       vmId: vm.vmId,
       amounts: amountsOf(target.spec),
-      cpuModel: shape.moved.cpuModel,
-      traits: target.spec.requiredTraits,
+      cpuModel: literal(shape.moved.cpuModel),
+      traits: target.spec.requiredTraits.map(literal),
       networks: [...new Set(shape.moved.nics.map((n) => n.network))],
       pools: [...new Set(shape.moved.disks.filter((d) => own.has(d.id)).map((d) => d.pool))],
-      machine: shape.moved.machine,
+      machine: literal(shape.moved.machine),
       host: target.hostId,
     },
-    compensation: undoing(resourceAllocationTasks.release, { consumer, vmId: vm.vmId, reason: 'the move was undone' }, onService('resource-allocation'), deadlines.service),
+    compensation: undoing(
+      resourceAllocationTasks.release,
+      { consumer, vmId: vm.vmId, reason: 'the move was undone' },
+      onService('resource-allocation'),
+      deadlines.service,
+    ),
   });
 };
 
@@ -89,6 +111,11 @@ const beginMove = ({ input, draft }: Making): string => {
       toType: template.spec.options.targetType,
       expectedVersion: vm.version,
     },
-    compensation: undoing(provisioningTasks.endMove, { vmId: vm.vmId, moveId, outcome: 'undone' }, onService('provisioning'), deadlines.service),
+    compensation: undoing(
+      provisioningTasks.endMove,
+      { vmId: vm.vmId, moveId, outcome: 'undone' },
+      onService('provisioning'),
+      deadlines.service,
+    ),
   });
 };

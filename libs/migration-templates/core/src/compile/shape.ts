@@ -1,10 +1,27 @@
-import { memoryMiBOf, plugged, resized, unplugged, vcpusOf, type Device, type TemplateSpec, type TemplateStep, type Topology } from '@chrysalis/contracts';
+import {
+  memoryMiBOf,
+  plugged,
+  resized,
+  unplugged,
+  vcpusOf,
+  type Device,
+  type TemplateSpec,
+  type TemplateStep,
+  type Topology,
+} from '@chrysalis/contracts';
 
 export type Removal = Readonly<{ step: string; device: Extract<Device, { kind: 'nic' | 'disk' }> }>;
 export type Plug = Readonly<{ step: string; kind: 'plug-cpus' | 'plug-memory'; device: Extract<Device, { kind: 'cpu' | 'memory' }> }>;
 export type Growth = Readonly<{ step: string; disk: string; sizeMiB: number }>;
 /** The hardware at each stage, and the single changes between: what is done already is left out, so that a template fits a VM half way. */
-export type Shape = Readonly<{ before: Topology; moved: Topology; after: Topology; removals: readonly Removal[]; plugs: readonly Plug[]; growths: readonly Growth[] }>;
+export type Shape = Readonly<{
+  before: Topology;
+  moved: Topology;
+  after: Topology;
+  removals: readonly Removal[];
+  plugs: readonly Plug[];
+  growths: readonly Growth[];
+}>;
 
 export const shapeOf = (topology: Topology, spec: TemplateSpec): Shape => {
   const removals = spec.hotUnplug.flatMap((s) => removalOf(topology, s));
@@ -25,7 +42,8 @@ export const shapeOf = (topology: Topology, spec: TemplateSpec): Shape => {
 
 const removalOf = (t: Topology, s: TemplateStep): Removal[] => {
   if (s.kind === 'unplug-nic') return t.nics.filter((n) => n.id === s.nic).map((n) => ({ step: s.name, device: { kind: 'nic', ...n } }));
-  if (s.kind === 'unplug-disk') return t.disks.filter((d) => d.id === s.disk).map((d) => ({ step: s.name, device: { kind: 'disk', ...d } }));
+  if (s.kind === 'unplug-disk')
+    return t.disks.filter((d) => d.id === s.disk).map((d) => ({ step: s.name, device: { kind: 'disk', ...d } }));
   return [];
 };
 
@@ -34,7 +52,9 @@ const plugsOf = (t: Topology, s: TemplateStep): Plug[] => {
   if (s.kind === 'plug-cpus') {
     const taken = new Set(t.vcpus.plugged.map((c) => c.coreId));
     const free = Array.from({ length: t.vcpus.max - t.vcpus.boot }, (_, i) => t.vcpus.boot + i).filter((core) => !taken.has(core));
-    return free.slice(0, Math.max(0, s.vcpus - vcpusOf(t))).map((coreId) => ({ step: s.name, kind: s.kind, device: { kind: 'cpu', id: `cpu${coreId}`, coreId } }));
+    return free
+      .slice(0, Math.max(0, s.vcpus - vcpusOf(t)))
+      .map((coreId) => ({ step: s.name, kind: s.kind, device: { kind: 'cpu', id: `cpu${coreId}`, coreId } }));
   }
   if (s.kind !== 'plug-memory') return [];
   const sizeMiB = s.memoryMiB - memoryMiBOf(t);

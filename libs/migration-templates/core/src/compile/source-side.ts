@@ -7,7 +7,11 @@ export type Script = Extract<TemplateStep, { kind: 'guest-script' }>;
 export const MAX_OUTPUT_BYTES = 16_384;
 
 /** A script as an input: what its author wrote arrives as it is, whatever it looks like to the workflow. */
-export const scriptInput = (script: string, timeoutMs: number) => ({ script: literal(script), timeoutMs, maxOutputBytes: MAX_OUTPUT_BYTES });
+export const scriptInput = (script: string, timeoutMs: number) => ({
+  script: literal(script),
+  timeoutMs,
+  maxOutputBytes: MAX_OUTPUT_BYTES,
+});
 
 /** The author's scripts at the source, in the author's order. Answers what comes next waits for. */
 export const preMigration = ({ input, draft }: Making, gate: readonly string[]): string[] => {
@@ -34,7 +38,12 @@ export const preMigration = ({ input, draft }: Making, gate: readonly string[]):
 
 export const undoScript = (step: Script, vm: { vmId: string; epoch: number }, hostId: string) =>
   step.undo
-    ? undoing(guestTasks.runScript, { vmId: vm.vmId, epoch: vm.epoch, ...scriptInput(step.undo, step.timeoutMs) }, onHost(hostId), step.timeoutMs + deadlines.scriptMargin)
+    ? undoing(
+        guestTasks.runScript,
+        { vmId: vm.vmId, epoch: vm.epoch, ...scriptInput(step.undo, step.timeoutMs) },
+        onHost(hostId),
+        step.timeoutMs + deadlines.scriptMargin,
+      )
     : undefined;
 
 /** Devices that the new type lacks go before the move. The topology recorded is the one the target is made from. */

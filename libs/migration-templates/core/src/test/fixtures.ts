@@ -33,7 +33,16 @@ export const topology = (spec: VmTypeSpec = small): Topology => ({
   vcpus: { boot: spec.vcpus.now, max: spec.vcpus.max, plugged: [] },
   memory: { bootMiB: spec.memoryMiB.now, slots: 4, maxMiB: spec.memoryMiB.max, dimms: [] },
   rootPorts: 8,
-  disks: spec.disks.map((d, i) => ({ id: d.id, port: i, serial: d.id, sizeMiB: d.sizeMiB, format: 'raw', pool: 'shared', volume: `vm.${d.id}`, readOnly: false })),
+  disks: spec.disks.map((d, i) => ({
+    id: d.id,
+    port: i,
+    serial: d.id,
+    sizeMiB: d.sizeMiB,
+    format: 'raw',
+    pool: 'shared',
+    volume: `vm.${d.id}`,
+    readOnly: false,
+  })),
   nics: spec.nics.map((n, i) => ({ id: n.id, port: 4 + i, mac: `52:54:00:00:00:0${i}`, network: n.network })),
   serialPorts: [],
   image: { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'console=ttyS0' },
@@ -41,7 +50,19 @@ export const topology = (spec: VmTypeSpec = small): Topology => ({
 
 export const vm = (change: Partial<KnownVm> = {}): KnownVm => {
   const t = change.topology ?? topology(change.spec ?? small);
-  return { vmId: 'vm-1', tenant: 'acme', type: smallType.ref, spec: small, hostId: 'h1', epoch: 1, state: 'running', topology: t, topologyHash: topologyHash(t), version: 3, ...change };
+  return {
+    vmId: 'vm-1',
+    tenant: 'acme',
+    type: smallType.ref,
+    spec: small,
+    hostId: 'h1',
+    epoch: 1,
+    state: 'running',
+    topology: t,
+    topologyHash: topologyHash(t),
+    version: 3,
+    ...change,
+  };
 };
 
 const inventory = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: total, step: 1 });
