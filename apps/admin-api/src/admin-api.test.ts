@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { progressTopic } from '@chrysalis/contracts';
 import { v7 as uuidv7 } from 'uuid';
-import { example, history, logged, sse, startPlane, until, type Plane } from './test/plane.ts';
+import { example, history, projected, sse, startPlane, until, type Plane } from './test/plane.ts';
 
 let plane: Plane;
 let admin: string;
@@ -17,11 +17,7 @@ beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
   plane = await startPlane();
   admin = await plane.token(['admin']);
-  const all = await logged(plane);
-  await until(async () => {
-    const { rows } = await plane.services.get('projector')!.service.pool.query('select from read.feed');
-    return rows.length === all;
-  });
+  await projected(plane);
 }, 90_000);
 afterAll(() => plane?.stop(), 30_000);
 

@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Controller, Delete, Inject, Post, Req } from '@nestjs/common';
 import { contexts, contractOf, eventsByContext, type Context } from '@chrysalis/contracts';
-import { origin } from '@chrysalis/event-store';
 import { start as startProjector } from '@chrysalis/projector-app';
 import {
   Allow,
@@ -59,7 +58,7 @@ export type Plane = {
   readonly token: (roles: readonly Role[], tenant?: string) => Promise<string>;
   readonly get: (path: string, headers?: Record<string, string>) => Promise<Response>;
   readonly append: (context: Context, stream: string, type: string, data: unknown, tenant?: string) => Promise<void>;
-  readonly restart: (context: Context) => Promise<void>;
+  readonly restart: (context: Context | 'admin-api') => Promise<void>;
   stop(): Promise<void>;
 };
 
@@ -103,7 +102,9 @@ export const startPlane = async (): Promise<Plane> => {
       const { url } = services.get(context)!;
       await services.get(context)!.stop();
       await new Promise((r) => setTimeout(r, 1_500));
-      await startOwner(context, Number(new URL(url).port));
+      const port = Number(new URL(url).port);
+      if (context === 'admin-api') services.set(context, await startAdmin({ ...config, port, serviceUrls }));
+      else await startOwner(context, port);
     },
     stop: async () => {
       for (const s of [...services.values()].reverse()) await s.stop();
@@ -119,8 +120,11 @@ const replay = async (services: Map<string, RunningService>, e: Example): Promis
   await services.get(context)!.service.store.append({ stream: e.stream, expected: 'any', events: [{ id: e.id, type: e.type, data: e.data, meta: e.meta }] });
 };
 
-export const logged = async (plane: Plane): Promise<number> =>
-  (await Promise.all(contexts.map((c) => plane.services.get(c)!.service.store.readAll(origin, 10_000)))).flat().length;
+/** Until the read models have all of the history. */
+export const projected = async (plane: Plane): Promise<void> => {
+  const { pool } = plane.services.get('projector')!.service;
+  await until(async () => (await pool.query('select from read.feed')).rows.length === history.length, 30_000);
+};
 
 export const until = async <T>(look: () => Promise<T | undefined | false>, ms = 15_000): Promise<T> => {
   for (const end = Date.now() + ms; ; await new Promise((r) => setTimeout(r, 25))) {

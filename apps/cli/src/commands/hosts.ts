@@ -15,7 +15,7 @@ export const hostCommands = (program: Command): void => {
         state: (h) => h['state'],
         agent: (h) => (h['connected'] ? 'connected' : 'away'),
         driver: (h) => h['facts'] && `${h['facts'].driver}/${h['facts'].accelerator}`,
-        place: (h) => h['facts'] && Object.values(h['facts'].place).join('/'),
+        place: (h) => placeOf(h['facts'], '/'),
         vcpu: (h) => h['facts']?.inventory.vcpu.total,
         'memory MiB': (h) => h['facts']?.inventory.memoryMiB.total,
         'disk MiB': (h) => h['facts']?.inventory.diskMiB.total,
@@ -57,9 +57,18 @@ export const hostCommands = (program: Command): void => {
   );
 };
 
+const placeOf = (facts: Row | undefined, between: string): string | undefined => facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
+
 const hostText = (h: Row): string => {
   const f = h['facts'];
-  const inventory = f && Object.entries<Row>(f.inventory).map(([resource, i]) => ({ resource, ...i }));
+  const used = (resource: string): number => (h['allocations'] as Row[]).reduce((sum, a) => sum + a[resource], 0);
+  const inventory =
+    f &&
+    ['vcpu', 'memoryMiB', 'diskMiB'].map((resource) => {
+      const { total, reserved, ratioPerMille } = f.inventory[resource];
+      const capacity = Math.floor(((total - reserved) * ratioPerMille) / 1000);
+      return { resource, total, reserved, capacity, used: used(resource), free: capacity - used(resource) };
+    });
   return [
     fields({
       host: h['hostId'],
@@ -67,7 +76,7 @@ const hostText = (h: Row): string => {
       reason: h['reason'],
       agent: h['connected'] ? `connected, ${h['agent']?.agentVersion ?? ''}` : `away${h['agent']?.reason ? `: ${h['agent'].reason}` : ''}`,
       address: f?.address,
-      place: f && Object.values(f.place).join(' / '),
+      place: placeOf(f, ' / '),
       hypervisor: f && `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,
       machines: f?.machineTypes.slice(0, 6).join(', '),
       traits: f?.traits.join(', '),
@@ -75,7 +84,7 @@ const hostText = (h: Row): string => {
       pools: f?.storagePools.join(', '),
       generation: h['generation'],
     }),
-    ...(inventory ? ['', table({ resource: (i) => i['resource'], total: (i) => i['total'], reserved: (i) => i['reserved'], ratio: (i) => i['ratioPerMille'] / 1000 }, inventory)] : []),
+    ...(inventory ? ['', table(Object.fromEntries(['resource', 'total', 'reserved', 'capacity', 'used', 'free'].map((c) => [c, (i: Row) => i[c]])), inventory)] : []),
     '',
     h['allocations'].length > 0 ? table(ledgerColumns, h['allocations']) : 'Nothing is held on it.',
   ].join('\n');

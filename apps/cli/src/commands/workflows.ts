@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
+import { action, duration, examples, finish, listCommand, number, operationText, waits } from '../command.ts';
 import { exits } from '../exit.ts';
 import type { Operation } from '../client.ts';
 import { age, fields, print, printOne, table, took, type Row } from '../show/output.ts';
@@ -104,9 +104,11 @@ const ended_ = async (format: Parameters<typeof print>[0], operation: Operation)
 };
 
 const short = (type: string): string => type.replace(/^chrysalis\./, '').replace(/\.v\d+$/, '');
+/** In the columns beside it, or of no use to a person. */
+const told = new Set(['at', 'workflowId', 'tenant', 'deadlineAt', 'group', 'token', 'topologyHash', 'jws', 'startedAt', 'endedAt']);
 const gist = (d: Row): string =>
   Object.entries(d ?? {})
-    .filter(([, v]) => ['string', 'number', 'boolean'].includes(typeof v))
+    .filter(([k, v]) => ['string', 'number', 'boolean'].includes(typeof v) && !told.has(k))
     .map(([k, v]) => `${k}=${String(v)}`)
     .join(' ')
     .slice(0, 120);
@@ -123,7 +125,7 @@ export const eventCommands = (program: Command): void => {
         .option('--from <position>', '`start` for all there is, or a position; else from now on')
         .option('--type <prefix>', 'only types that begin so, e.g. provisioning.vm')
         .option('--stream <stream>', 'only of this stream, e.g. host-h1')
-        .option('--count <n>', 'end after so many', Number),
+        .option('--count <n>', 'end after so many', number),
       async ({ client, format, options }) => {
         const query = new URLSearchParams();
         if (options['from']) query.set('from', options['from']);

@@ -21,7 +21,7 @@ export const graphText = (workflow: Row): string => {
   const lines: string[] = [];
   let section: string | undefined;
   for (const t of [...tasks].sort((a, b) => layer.get(a['task'])! - layer.get(b['task'])! || a['index'] - b['index'])) {
-    if (t['section'] !== section) lines.push(`${(section = t['section']) ?? ''}`);
+    if (t['section'] !== section) lines.push((section = t['section']) ?? '(no section)');
     const after = (t['after'] as string[] | undefined)?.length ? `  <- ${t['after'].join(', ')}` : '';
     const time = took(t['startedAt'], t['endedAt']);
     const notes = [t['kind'], t['executor'], time, t['attempt'] > 1 ? `attempt ${t['attempt']}` : '', t['pointOfNoReturn'] ? 'POINT OF NO RETURN' : ''].filter(Boolean);

@@ -59,7 +59,7 @@ export const stepLine = ({ event, data }: SseEvent): string | undefined => {
   const why = d['cause'] ? `  ${d['cause'].code}: ${d['cause'].message}` : '';
   const again = verb === 'failed' && d['retryAt'] ? '  (again soon)' : '';
   const start = verb === 'start' && d['attempt'] > 1 ? `  (attempt ${d['attempt']})` : '';
-  return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(11)} ${what}${start}${why}${again}`;
+  return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(12)} ${what}${start}${why}${again}`;
 };
 
 const bar = (done: number, total: number, width = 20): string => {

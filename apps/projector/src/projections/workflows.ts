@@ -96,7 +96,7 @@ export const workflows: readonly Handler[] = [
   on(e.compensationStarted, (d) => both(d.workflowId, { state: 'compensating', phase: 'undo', cause: d.cause })),
   on(e.taskCompensated, (d, { at }) => [
     ...both(d.workflowId, {}, 'compensated'),
-    taskRow(d.workflowId, d.task, { state: 'compensated', compensatedAt: at }),
+    taskRow(d.workflowId, d.task, { state: 'compensated', compensatedAt: at, cause: undefined }),
   ]),
   on(e.compensationFailed, (d) => [
     ...both(d.workflowId, {}),

@@ -1,0 +1,174 @@
+import { execFile, spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { v7 as uuidv7 } from 'uuid';
+import { example, projected, startPlane, until, type Plane } from '../../admin-api/src/test/plane.ts';
+import { createClient } from './client.ts';
+
+const root = path.resolve(import.meta.dirname, '../../..');
+const entry = ['--disable-warning=ExperimentalWarning', '--import', path.join(root, 'tools/node/register.mjs'), path.join(import.meta.dirname, 'main.ts')];
+type Ran = { code: number; stdout: string; stderr: string };
+
+let plane: Plane;
+let token: string;
+const environment = (): NodeJS.ProcessEnv => ({ ...process.env, CHRYSALIS_SERVER: plane.url, CHRYSALIS_TOKEN: token, NODE_OPTIONS: '' });
+const chrysalis = (args: string, options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<Ran> =>
+  new Promise((resolve) =>
+    execFile(process.execPath, [...entry, ...args.split(' ').filter(Boolean)], { env: environment(), ...options }, (error, stdout, stderr) =>
+      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+    ),
+  );
+const data = (type: string): any => example(`chrysalis.${type}.v1`).data;
+const workflowId = data('workflow.instance.started').workflowId as string;
+const begin = (id: string) => plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.started.v1', { ...data('workflow.instance.started'), workflowId: id, subject: id });
+const end = (id: string, state = 'undone') =>
+  plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.ended.v1', { ...data('workflow.instance.ended'), workflowId: id, state });
+
+beforeAll(async () => {
+  process.env['CHRYSALIS_LOG'] = 'silent';
+  plane = await startPlane();
+  token = await plane.token(['admin']);
+  await projected(plane);
+}, 90_000);
+afterAll(() => plane?.stop(), 30_000);
+
+describe('what is shown', () => {
+  test.each([
+    ['vm list --state all', /web\s+deleted\s+large@1/],
+    ['vm get vm-0199c0de-0000-7000-8000-000000000001', /vcpus:\s+1\n[^]*cpu-hotplug\s+present/],
+    ['host list', /h1\s+cordoned\s+away\s+qemu\/tcg\s+lab\/one\/r1/],
+    ['host get h1', /vcpu\s+4\s+0\s+4\s+0\s+4/],
+    ['allocation list', /h2\s+vm:vm-\S+\s+2\s+1024\s+512\s+held/],
+    ['type list', /small@1\s+1 \(max 4\)\s+512 \(max 4096\)/],
+    ['type get small@1', /memoryMiB:\n/],
+    ['image list', /linux@1\s+sha256:ab/],
+    ['grant list', /revoked\s+1\s+1 of 10/],
+    ['template list', /to-large@1\s+small@1\s+large@1\s+pre-copy\s+1\/1\/1\/3\/3\s+retired/],
+    ['plan get plan-0199c0de-0000-7000-8000-000000000006', /small@1 on h1 {2}-> {2}large@1 on h2\n {2}prepare\n {5}1\. place/],
+    ['migration list', /to-large@1\s+succeeded/],
+    ['migration get mig-0199c0de-0000-7000-8000-000000000004', /downtime 38\.2 ms/],
+    ['workflow list', /provision-vm\s+undone\s+2\/3/],
+    [`workflow get ${workflowId}`, /0 o place[^]*1 x boot[^]*<- place\n[^]*2 - record/],
+    [`workflow history ${workflowId}`, /workflow\.compensation\.started/],
+    ['operation list --state undone', /provision-vm\s+undone\s+2\/3 tasks/],
+    [`operation get ${workflowId}`, /cause:\s+qemu\.start_failed: QEMU ended/],
+    ['events watch --from start --type provisioning.vm --count 2', /provisioning\.vm\./],
+    ['dead-letter list', /Nothing is parked/],
+    ['version', /client \d+\.\d+\.\d+\nserver http/],
+  ])('%s', async (args, expected) => {
+    const { code, stdout, stderr } = await chrysalis(args);
+    expect(stdout).toMatch(expected);
+    expect([code, stderr]).toEqual([0, '']);
+  });
+
+  test.each(['vm list --state all', 'host get h1', 'operation list', `workflow get ${workflowId}`])('%s as JSON and YAML is nothing but that', async (args) => {
+    const { parse } = await import('yaml');
+    const [json, yaml] = await Promise.all([chrysalis(`${args} -o json`), chrysalis(`-o yaml ${args}`)]);
+    expect(parse(yaml.stdout)).toEqual(JSON.parse(json.stdout));
+  });
+
+  test('help teaches: each command has a description, and the guide its exit codes', async () => {
+    const { stdout, code } = await chrysalis('--help');
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/A first walk:[^]*Exit codes:[^]*7 {2}denied/)]);
+    expect((await chrysalis('migrate --help')).stdout).toMatch(/Examples:\n {2}\$ chrysalis migrate --vm web --to large --wait/);
+  });
+
+  test('completion knows the commands and their options', async () => {
+    const { stdout } = await chrysalis('completion bash');
+    const complete = `${stdout}\nfor w in 'm' 'migration w' 'vm list --st'; do COMP_WORDS=(chrysalis $w); COMP_CWORD=$((\${#COMP_WORDS[@]}-1)); COMPREPLY=(); _chrysalis; echo "\${COMPREPLY[*]}"; done`;
+    const shown = await new Promise<string>((resolve) => execFile('bash', ['-c', complete], (_, out) => resolve(out)));
+    expect(shown).toBe('migrate migration\nwatch\n--state\n');
+  });
+});
+
+describe('how it ends', () => {
+  test.each([
+    ['vm create', 2, /required option '--type <type>'/],
+    ['nonsense', 2, /unknown command/],
+    ['vm list -o xml', 2, /Allowed choices/],
+    ['options query', 2, /name at least one VM/],
+    ['vm create x --type small --image linux', 2, /request\.invalid[^]*name: Too small/],
+    ['vm get nobody', 3, /error vm\.unknown: .*\nnext: chrysalis vm list/],
+    ['operation get op-nothing', 3, /operation\.unknown/],
+    ['--server http://127.0.0.1:9 vm list', 5, /client\.unreachable[^]*next: is it running/],
+    ['--token nonsense vm list', 7, /auth\.required[^]*--token or CHRYSALIS_TOKEN/],
+    [`operation wait ${workflowId}`, 1, /^$/],
+  ])('%s: %i', async (args, code, stderr) => {
+    const ran = await chrysalis(args);
+    expect([ran.code, ran.stderr]).toEqual([code, expect.stringMatching(stderr)]);
+    if (code > 1) expect(ran.stdout).toBe('');
+  });
+
+  test('4 where it conflicts, 7 where one may not', async () => {
+    const viewer = { ...environment(), CHRYSALIS_TOKEN: await plane.token(['viewer']) };
+    expect(await chrysalis('vm create web --type small --image linux', { env: viewer })).toMatchObject({ code: 7, stderr: expect.stringMatching(/needs: operator/) });
+    const { ApiError } = await import('./errors.ts');
+    const { exitCodeOf } = await import('./exit.ts');
+    expect(exitCodeOf(ApiError.of(409, { code: 'vm.in_move', title: 'x' }))).toBe(4);
+    expect(exitCodeOf(ApiError.of(503, { code: 'service.unavailable', title: 'x' }))).toBe(5);
+  });
+
+  test('6 when the time is over, and what to type then', async () => {
+    const id = `op-${uuidv7()}`;
+    await begin(id);
+    const ran = await chrysalis(`operation wait ${id} --timeout 300ms`);
+    expect([ran.code, ran.stderr]).toEqual([6, expect.stringContaining(`next: chrysalis operation wait ${id}`)]);
+  });
+
+  test('the state file of the runner is found from below', async () => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-cli-'));
+    const { mkdirSync } = await import('node:fs');
+    mkdirSync(path.join(dir, '.chrysalis'));
+    mkdirSync(path.join(dir, 'below'));
+    writeFileSync(path.join(dir, '.chrysalis/current.json'), JSON.stringify({ server: plane.url, token }));
+    const { CHRYSALIS_SERVER: _s, CHRYSALIS_TOKEN: _t, ...env } = environment();
+    expect(await chrysalis('host list -o json', { cwd: path.join(dir, 'below'), env })).toMatchObject({ code: 0, stdout: expect.stringContaining('"h1"') });
+  });
+
+  test('a reader that has seen enough is no fault', async () => {
+    const child = spawn('bash', ['-c', `"$0" "$@" events watch --from start | head -1`, process.execPath, ...entry], { env: environment() });
+    let stderr = '';
+    child.stderr.on('data', (d) => (stderr += d));
+    const code = await new Promise((resolve) => child.on('exit', resolve));
+    expect([code, stderr]).toEqual([0, '']);
+  });
+});
+
+describe('the client', () => {
+  test('`watch` shows the steps on stderr and the end on stdout', async () => {
+    const id = `op-${uuidv7()}`;
+    await begin(id);
+    const running = chrysalis(`operation watch ${id} -o json`);
+    await plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.task.dispatched.v1', { ...data('workflow.task.dispatched'), workflowId: id });
+    await end(id, 'succeeded');
+    const { code, stdout, stderr } = await running;
+    expect(JSON.parse(stdout)).toMatchObject({ id, state: 'succeeded' });
+    expect([code, stderr]).toEqual([0, expect.stringMatching(/start\s+place/)]);
+  });
+
+  test('waits on over a restart of the door, and hears each event once', async () => {
+    const id = `op-${uuidv7()}`;
+    await begin(id);
+    const client = createClient({ server: plane.url, token });
+    const heard: string[] = [];
+    const waiting = client.waitOperation(id, { timeoutMs: 30_000, onEvent: (e) => void (e.id && heard.push(e.event)) });
+    await until(async () => heard.length === 1);
+    await plane.restart('admin-api');
+    await end(id, 'succeeded');
+    expect(await waiting).toMatchObject({ state: 'succeeded' });
+    await until(async () => heard.length >= 2);
+    expect(heard).toEqual(['chrysalis.workflow.instance.started.v1', 'chrysalis.workflow.instance.ended.v1']);
+  }, 40_000);
+
+  test('a command sent while the door is away is done once', async () => {
+    const client = createClient({ server: plane.url, token });
+    const restarting = plane.restart('admin-api');
+    await new Promise((r) => setTimeout(r, 300));
+    const { vmId } = await client.request<{ vmId: string }>('POST', '/v1/vms', { name: 'once' });
+    await restarting;
+    await until(async () => (await client.all('/v1/vms?name=once')).length > 0);
+    expect(await client.all('/v1/vms?name=once')).toMatchObject([{ vmId }]);
+  }, 40_000);
+});
