@@ -8,7 +8,7 @@ import { netnsOf, qemuProcessesOf } from './processes.ts';
 import { DemoReport, judge, version } from './report.ts';
 import type { Run } from './run.ts';
 import { bar, mib, table, type Screen } from './screen.ts';
-import { addressOf, journey, startServiceClient, Story, types, type MigrationView } from './story.ts';
+import { addressOf, journey, startServiceClient, Story, type MigrationView } from './story.ts';
 
 type Demo = {
   readonly run: Run;

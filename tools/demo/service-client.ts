@@ -45,13 +45,20 @@ const loop = async (): Promise<void> => {
       if (seen.requests > 0 && gap > seen.longestGapMs) {
         seen.longestGapMs = Math.round(gap * 10) / 10;
         seen.longestGapAt = new Date().toISOString();
+        if (gap > 300 && process.env['CHRYSALIS_LOG'] !== 'error') process.stderr.write(`client gap ${gap} at ${seen.longestGapAt}\n`);
       }
       lastAnswer = now;
       seen.requests += 1;
       if (seen.requests === 1) process.stdout.write('{"first":true}\n');
     } catch (error) {
+      if (seen.requests === 0) {
+        sockets.clear(); // the service is still coming up: what it gives has not begun
+        await sleep(20);
+        continue;
+      }
       seen.errors += 1;
       seen.lastError = String(error);
+      if (process.env['CHRYSALIS_LOG'] !== 'error') process.stderr.write(`client ${new Date().toISOString()} ${String(error)}\n`);
       await sleep(100);
     }
     await sleep(Number(pause));

@@ -28,7 +28,7 @@ export const demoHosts: readonly Shape[] = [
     hostId: 'rack2-new',
     place: { site: 'lab', room: 'one', rack: 'r2' },
     traits: ['generation.2016', 'storage.shared', 'storage.nvme'],
-    cpuModels: ["Westmere", "SandyBridge", "IvyBridge", "Skylake-Client"],
+    cpuModels: ['Westmere', 'SandyBridge', 'IvyBridge', 'Skylake-Client'],
     inventory: inventory(8, 8192, 81_920),
   },
 ];

@@ -1,0 +1,67 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { freePort } from '../../infra/process/free-port.ts';
+import { tenantKey } from '../demo/grant.ts';
+import { openRun } from '../demo/run.ts';
+import { stateDir, writeCurrent, type Platform } from './platform.ts';
+
+const usage = `npm run up [-- OPTIONS]
+
+A control plane that stays until Ctrl-C, with two hosts in network namespaces. The CLI finds it by itself: npm run chrysalis -- host list
+
+  --distributed   each service its own process, over Apache Kafka
+  --no-hosts      the control plane alone; host agents connect to the address that is printed
+  --data DIR      keep PostgreSQL's data there (default: it goes with the run; with --no-hosts only)`;
+
+const parsed = (() => {
+  try {
+    return parseArgs({
+      options: {
+        distributed: { type: 'boolean', default: false },
+        'no-hosts': { type: 'boolean', default: false },
+        data: { type: 'string' },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${usage}`);
+    process.exit(2);
+  }
+})();
+if (parsed.help) {
+  console.log(usage);
+  process.exit(0);
+}
+process.env['CHRYSALIS_LOG'] ??= 'warn';
+const interrupted = new Promise<void>((resolve) => {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
+});
+
+const alone = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> => {
+  const runDir = path.join(stateDir, 'runs', `${process.pid}-up`);
+  mkdirSync(runDir, { recursive: true });
+  const agentListen = `127.0.0.1:${await freePort()}`;
+  const { startEmbedded } = await import('./embedded.ts');
+  const { startDistributed } = await import('./distributed.ts');
+  const platform = await (parsed.distributed ? startDistributed : startEmbedded)({
+    agentListen,
+    runDir,
+    ...(parsed.data ? { dataDir: path.resolve(parsed.data) } : {}),
+  });
+  writeCurrent(platform);
+  const stop = async (): Promise<void> => {
+    await platform.stop();
+    rmSync(runDir, { recursive: true, force: true });
+  };
+  return { platform, stop };
+};
+const withHosts = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> =>
+  openRun({ distributed: parsed.distributed, trustedKeys: [(await tenantKey()).publicJwk], say: (text) => console.error(text) });
+
+const { platform, stop } = await (parsed['no-hosts'] ? alone() : withHosts());
+console.log(JSON.stringify({ server: platform.adminUrl, agents: platform.agentUrl, pids: platform.pids() }));
+console.error('Ready. Ctrl-C ends it.');
+await interrupted;
+await stop();
+process.exit(0);
