@@ -2,81 +2,22 @@ import { createConnection } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { topologyHash } from '@chrysalis/contracts';
-import type { Device, Image, Topology } from '@chrysalis/contracts';
+import type { Device, Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
-import { assertMigratableCpu, assertVersionedMachine, initialTopology } from '../shape.ts';
-import { chooseAccelerator } from './accelerator.ts';
+import { initialTopology } from '../shape.ts';
 import { readConsole } from './console.ts';
-import { readFacts } from './facts.ts';
-import { Fleet } from './fleet.ts';
 import type { Exit } from './fleet.ts';
+import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
-import type { BootImage } from './launch.ts';
 import { awaitIncoming, continueVm, listen } from './incoming.ts';
 import { migrate, queryStatus } from './migration.ts';
 import { lastWords } from './process.ts';
-import { Networks } from './tap.ts';
-import type { Network } from './tap.ts';
 import type { Vm } from './vm.ts';
-import { ownsVolumes, Volumes } from './volumes.ts';
-import type { Pool } from './volumes.ts';
-
-export type QemuConfig = {
-  /** Records, sockets and logs of this host's VMs. One driver at a time. */
-  readonly stateDir: string;
-  /** Where other hosts reach this one: targets listen there. */
-  readonly address: string;
-  readonly pools: Readonly<Record<string, Pool>>;
-  readonly networks: Readonly<Record<string, Network>>;
-  /** The files of an image in this host's store. */
-  readonly resolveImage: (image: Image) => Promise<BootImage>;
-  readonly accelerator?: 'kvm' | 'tcg';
-  readonly qemu?: string;
-};
+import { ownsVolumes } from './volumes.ts';
 
 /** Real VMs: one QEMU process each, which outlives this process. */
-export class QemuDriver implements port.HypervisorDriver {
-  private readonly config: QemuConfig;
-  private readonly qemu: string;
-  private readonly volumes: Volumes;
-  private readonly networks: Networks;
-  private readonly fleet: Fleet;
-  private read: Promise<port.DriverFacts> | undefined;
-
-  constructor(config: QemuConfig) {
-    this.config = config;
-    this.qemu = config.qemu ?? 'qemu-system-x86_64';
-    this.volumes = new Volumes(config.pools, this.qemu);
-    this.networks = new Networks(config.networks);
-    this.fleet = new Fleet(config.stateDir, { volumes: this.volumes, networks: this.networks });
-  }
-
-  facts(): Promise<port.DriverFacts> {
-    this.read ??= this.readFacts();
-    this.read.catch(() => (this.read = undefined));
-    return this.read;
-  }
-
-  private async readFacts(): Promise<port.DriverFacts> {
-    const accelerator = this.config.accelerator ?? (await chooseAccelerator(this.qemu));
-    const { version, cpuModels, cpuBlockers, machineTypes } = await readFacts(this.qemu, accelerator);
-    const { names: storagePools } = this.volumes;
-    return {
-      driver: 'qemu',
-      accelerator,
-      hypervisorVersion: version,
-      cpuModels,
-      cpuBlockers,
-      // Under TCG a CPU that was unplugged stays a memory listener with freed TLBs: the next plug or unplug of anything, or the
-      // start of a migration, writes there and QEMU dies (7.2.22: 5 of 6 runs). KVM has no such listener.
-      cpuHotUnplug: accelerator === 'kvm',
-      machineTypes,
-      storagePools,
-      networks: this.networks.names,
-    };
-  }
-
+export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   boot(spec: port.BootSpec): Promise<port.Shaped> {
     return this.fleet.gate(spec.vmId, async () => {
       const existing = this.fleet.find(spec.vmId);
@@ -100,21 +41,6 @@ export class QemuDriver implements port.HypervisorDriver {
     if (vm.topology.uuid !== uuid || vm.record.role !== 'runner' || !vm.alive)
       throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role, or ended`, { role: vm.record.role });
     return vm.exclusive(() => vm.verified(vm.topology));
-  }
-
-  private async how(
-    topology: Topology,
-    incoming: boolean,
-  ): Promise<{ qemu: string; accelerator: 'kvm' | 'tcg'; image: BootImage; incoming: boolean }> {
-    const { accelerator, cpuModels, cpuBlockers } = await this.facts();
-    assertMigratableCpu(topology.cpuModel);
-    assertVersionedMachine(topology.machine);
-    if (!cpuModels.includes(topology.cpuModel))
-      throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${topology.cpuModel}`, {
-        missing: cpuBlockers[topology.cpuModel] ?? 'unknown model',
-      });
-    const image = await this.config.resolveImage(topology.image);
-    return { qemu: this.qemu, accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg', image, incoming };
   }
 
   async adopt(): Promise<port.VmStatus[]> {

@@ -1,6 +1,7 @@
 import { driverContract } from '../driver.contract.ts';
 import type { Rig } from '../driver.contract.ts';
-import { SimulatedDriver, SimulatedWorld } from './driver.ts';
+import { SimulatedDriver } from './driver.ts';
+import { SimulatedWorld } from './world.ts';
 import { MemoryLink, TcpLink } from './link.ts';
 import { SimulatedStore } from './state.ts';
 

@@ -1,92 +1,16 @@
-import { randomUUID } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
-import type { Device, Topology } from '@chrysalis/contracts';
+import type { Device } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
-import { Mutex } from '../mutex.ts';
 import * as shape from '../shape.ts';
-import { realClock } from './clock.ts';
-import type { Clock } from './clock.ts';
-import { Faults } from './faults.ts';
-import type { Operation } from './faults.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
-import { MemoryLink } from './link.ts';
-import type { Door, Link, Stream } from './link.ts';
-import { preCopy } from './migration.ts';
-import { SimulatedStore } from './state.ts';
+import { SimulatedHost } from './host.ts';
 import type { SimulatedVm } from './state.ts';
 
-/** What the simulated hosts of one test, or one fleet, have in common. */
-export class SimulatedWorld {
-  readonly clock: Clock;
-  readonly faults: Faults;
-  readonly link: Link;
-  /** Volumes by `pool/name`; pools are shared between all hosts. */
-  readonly volumes = new Map<string, number>();
-  readonly bandwidthMiBps: number;
-  readonly newBootId: () => string;
-
-  constructor(o: { clock?: Clock; seed?: number; link?: Link; bandwidthMiBps?: number; newBootId?: () => string } = {}) {
-    this.clock = o.clock ?? realClock;
-    this.faults = new Faults(this.clock, o.seed ?? 1);
-    this.link = o.link ?? new MemoryLink();
-    this.bandwidthMiBps = o.bandwidthMiBps ?? 1024;
-    this.newBootId = o.newBootId ?? randomUUID;
-  }
-}
-
-export type SimulatedConfig = {
-  readonly host: string;
-  /** Where targets listen; the host's name for an in-memory link. */
-  readonly address?: string;
-  readonly world?: SimulatedWorld;
-  /** VMs survive the driver here; give the same store again to adopt them. */
-  readonly store?: SimulatedStore;
-  readonly pools?: readonly string[];
-  readonly networks?: readonly string[];
-  readonly cpuModels?: readonly string[];
-  readonly machineTypes?: readonly string[];
-  /** Milliseconds that a boot and a plug take. */
-  readonly bootMs?: number;
-  readonly plugMs?: number;
-};
-
-type Exit = { readonly vmId: string; readonly lastWords: string };
-
 /** VMs that are not there, with the answers, refusals and times of some that are. */
-export class SimulatedDriver implements port.HypervisorDriver {
-  readonly world: SimulatedWorld;
-  private readonly config: SimulatedConfig;
-  private readonly store: SimulatedStore;
-  private readonly held = new Set<string>();
-  private readonly gates = new Map<string, Mutex>();
-  private readonly doors = new Map<string, Door>();
-  private readonly migrating = new Map<string, { cancelled: boolean; done: Promise<unknown> }>();
-  private readonly listeners = new Set<(exit: Exit) => void>();
-
-  constructor(config: SimulatedConfig) {
-    this.config = config;
-    this.world = config.world ?? new SimulatedWorld();
-    this.store = config.store ?? new SimulatedStore();
-  }
-
-  async facts(): Promise<port.DriverFacts> {
-    const { pools, networks, cpuModels, machineTypes } = this.config;
-    return {
-      driver: 'simulated',
-      accelerator: 'none',
-      hypervisorVersion: 'simulated-1',
-      cpuModels: [...(cpuModels ?? ['Nehalem', 'Westmere', 'SandyBridge', 'Haswell-noTSX'])],
-      cpuBlockers: {},
-      cpuHotUnplug: true,
-      machineTypes: [...(machineTypes ?? [shape.DEFAULT_MACHINE])],
-      storagePools: [...(pools ?? ['shared', 'packages'])],
-      networks: [...(networks ?? ['lan'])],
-    };
-  }
-
+export class SimulatedDriver extends SimulatedHost implements port.HypervisorDriver {
   boot(spec: port.BootSpec): Promise<port.Shaped> {
     return this.gate(spec.vmId, async () => {
       const existing = this.find(spec.vmId);
@@ -114,28 +38,6 @@ export class SimulatedDriver implements port.HypervisorDriver {
   private bootAgain(vm: SimulatedVm, uuid: string): port.Shaped {
     if (vm.topology.uuid === uuid && vm.role === 'runner' && vm.state === 'running') return this.shaped(vm.vmId);
     throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role, or ended`, { role: vm.role });
-  }
-
-  private async assertHost(t: Topology): Promise<void> {
-    const facts = await this.facts();
-    shape.assertMigratableCpu(t.cpuModel);
-    shape.assertVersionedMachine(t.machine);
-    if (!facts.cpuModels.includes(t.cpuModel))
-      throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${t.cpuModel}`, {
-        missing: 'unknown model',
-      });
-    if (!facts.machineTypes.includes(t.machine))
-      throw new HypervisorError('hypervisor.machine_unsupported', `No machine ${t.machine} here`);
-    for (const d of t.disks) this.assertPool(d.pool);
-    for (const n of t.nics) this.assertNetwork(n.network);
-  }
-  private assertPool(pool: string): void {
-    if (!(this.config.pools ?? ['shared', 'packages']).includes(pool))
-      throw new HypervisorError('hypervisor.pool_unknown', `No storage pool ${pool} on this host`, { pool });
-  }
-  private assertNetwork(network: string): void {
-    if (!(this.config.networks ?? ['lan']).includes(network))
-      throw new HypervisorError('hypervisor.network_unknown', `No network ${network} on this host`, { network });
   }
 
   async adopt(): Promise<port.VmStatus[]> {
@@ -265,30 +167,6 @@ export class SimulatedDriver implements port.HypervisorDriver {
     });
   }
 
-  private async open(vm: SimulatedVm): Promise<void> {
-    const door = await this.world.link.listen(this.config.address ?? this.config.host, (stream) => this.load(vm.vmId, stream));
-    this.doors.set(vm.vmId, door);
-    vm.migrationAddress = door.address;
-    this.keep(vm);
-  }
-
-  private async load(vmId: string, stream: Stream): Promise<void> {
-    const vm = this.get(vmId);
-    await this.pass('migrate-load', vmId);
-    if (stream.vmId !== vmId || stream.topologyHash !== vm.topologyHash || vm.state !== 'inmigrate')
-      throw new HypervisorError('hypervisor.topology_mismatch', 'The stream is of another machine', {
-        expected: vm.topologyHash,
-        came: stream.topologyHash,
-      });
-    this.shut(vmId);
-    this.keep({ ...vm, guest: stream.guest, state: 'paused' });
-  }
-
-  private shut(vmId: string): void {
-    this.doors.get(vmId)?.close();
-    this.doors.delete(vmId);
-  }
-
   async migrate(vmId: string, request: port.MigrateRequest): Promise<port.MigrateOutcome> {
     const vm = this.alive(vmId);
     this.refuseWhileMigrating(vmId);
@@ -305,36 +183,6 @@ export class SimulatedDriver implements port.HypervisorDriver {
     } finally {
       this.migrating.delete(vmId);
       request.signal?.removeEventListener('abort', abort);
-    }
-  }
-
-  private async transfer(vm: SimulatedVm, request: port.MigrateRequest, cancelled: () => boolean): Promise<port.MigrateOutcome> {
-    const { clock, link } = this.world;
-    const begun = clock.now();
-    const was = vm.state;
-    try {
-      if (cancelled()) throw new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
-      await link.reachable(request.address);
-      await this.pass('migrate', vm.vmId);
-      const alive = (): Promise<void> => link.reachable(request.address);
-      const sent = await preCopy(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive });
-      const stoppedAtUs = clock.now() * 1000;
-      this.change(vm.vmId, { state: 'paused' });
-      await clock.sleep(sent.lastPassMs);
-      await link.send(request.address, { vmId: vm.vmId, topologyHash: vm.topologyHash, guest: vm.guest! });
-      this.change(vm.vmId, { state: 'postmigrate' });
-      const completedAtUs = clock.now() * 1000;
-      const statistics = {
-        totalMs: clock.now() - begun,
-        qemuDowntimeMs: (completedAtUs - stoppedAtUs) / 1000,
-        transferredBytes: sent.transferredBytes,
-        iterations: sent.iterations,
-      };
-      return { outcome: 'completed', stoppedAtUs, completedAtUs, statistics: Promise.resolve(statistics) };
-    } catch (error) {
-      if (!(error instanceof HypervisorError) || !this.held.has(vm.vmId)) throw error;
-      this.change(vm.vmId, { state: was });
-      return { outcome: 'failed', cause: error, running: was === 'running' };
     }
   }
 
@@ -397,66 +245,8 @@ export class SimulatedDriver implements port.HypervisorDriver {
     );
   }
 
-  /** For tests: the VM's process ends by itself. */
-  crash(vmId: string): void {
-    this.shut(vmId);
-    this.change(vmId, { state: 'gone' });
-    for (const listener of this.listeners) listener({ vmId, lastWords: 'simulated crash' });
-  }
-  onExit(listener: (exit: Exit) => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
   async close(): Promise<void> {
     for (const vmId of [...this.doors.keys()]) this.shut(vmId);
     this.held.clear();
-  }
-
-  private pass(operation: Operation, vmId: string): Promise<void> {
-    return this.world.faults.pass(operation, this.config.host, vmId);
-  }
-  private gate<T>(vmId: string, work: () => Promise<T>): Promise<T> {
-    let gate = this.gates.get(vmId);
-    if (!gate) this.gates.set(vmId, (gate = new Mutex()));
-    return gate.run(work);
-  }
-  private exclusive(vmId: string, operation: Operation, work: (vm: SimulatedVm) => Promise<Topology>): Promise<port.Shaped> {
-    this.alive(vmId);
-    this.refuseWhileMigrating(vmId);
-    return this.gate(vmId, async () => {
-      const vm = this.alive(vmId);
-      await this.pass(operation, vmId);
-      const topology = await work(vm);
-      this.change(vmId, { topology, topologyHash: topologyHash(topology) });
-      return this.shaped(vmId);
-    });
-  }
-  private refuseWhileMigrating(vmId: string): void {
-    if (this.migrating.has(vmId)) throw new HypervisorError('hypervisor.migrating', `${vmId} is in a migration`, { vmId });
-  }
-  private find(vmId: string): SimulatedVm | undefined {
-    return this.held.has(vmId) ? this.store.vms.get(vmId) : undefined;
-  }
-  private get(vmId: string): SimulatedVm {
-    const vm = this.find(vmId);
-    if (!vm) throw new HypervisorError('hypervisor.vm_unknown', `No VM ${vmId} on this host`, { vmId });
-    return vm;
-  }
-  private alive(vmId: string): SimulatedVm {
-    const vm = this.get(vmId);
-    if (vm.state === 'gone') throw new HypervisorError('hypervisor.qemu_exited', `${vmId} ended: simulated crash`, { vmId });
-    return vm;
-  }
-  private keep(vm: SimulatedVm): void {
-    this.held.add(vm.vmId);
-    this.store.save(vm);
-  }
-  private change(vmId: string, change: Partial<SimulatedVm>): void {
-    this.keep({ ...this.get(vmId), ...change });
-  }
-  private shaped(vmId: string): port.Shaped {
-    const { topology, topologyHash: hash } = this.get(vmId);
-    return { topology, topologyHash: hash };
   }
 }

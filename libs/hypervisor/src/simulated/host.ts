@@ -1,0 +1,182 @@
+import { topologyHash } from '@chrysalis/contracts';
+import type { Topology } from '@chrysalis/contracts';
+import type * as port from '../driver.ts';
+import { HypervisorError } from '../errors.ts';
+import { Mutex } from '../mutex.ts';
+import * as shape from '../shape.ts';
+import type { Operation } from './faults.ts';
+import type { Door, Stream } from './link.ts';
+import { preCopy } from './migration.ts';
+import { SimulatedStore } from './state.ts';
+import type { SimulatedVm } from './state.ts';
+import { SimulatedWorld } from './world.ts';
+import type { SimulatedConfig } from './world.ts';
+
+type Exit = { readonly vmId: string; readonly lastWords: string };
+
+/** A simulated host: its VMs, its doors, what it refuses, and how a state goes over. */
+export class SimulatedHost {
+  readonly world: SimulatedWorld;
+  protected readonly config: SimulatedConfig;
+  protected readonly store: SimulatedStore;
+  protected readonly held = new Set<string>();
+  protected readonly gates = new Map<string, Mutex>();
+  protected readonly doors = new Map<string, Door>();
+  protected readonly migrating = new Map<string, { cancelled: boolean; done: Promise<unknown> }>();
+  protected readonly listeners = new Set<(exit: Exit) => void>();
+
+  constructor(config: SimulatedConfig) {
+    this.config = config;
+    this.world = config.world ?? new SimulatedWorld();
+    this.store = config.store ?? new SimulatedStore();
+  }
+
+  async facts(): Promise<port.DriverFacts> {
+    const { pools, networks, cpuModels, machineTypes } = this.config;
+    return {
+      driver: 'simulated',
+      accelerator: 'none',
+      hypervisorVersion: 'simulated-1',
+      cpuModels: [...(cpuModels ?? ['Nehalem', 'Westmere', 'SandyBridge', 'Haswell-noTSX'])],
+      cpuBlockers: {},
+      cpuHotUnplug: true,
+      machineTypes: [...(machineTypes ?? [shape.DEFAULT_MACHINE])],
+      storagePools: [...(pools ?? ['shared', 'packages'])],
+      networks: [...(networks ?? ['lan'])],
+    };
+  }
+
+  protected async assertHost(t: Topology): Promise<void> {
+    const facts = await this.facts();
+    shape.assertMigratableCpu(t.cpuModel);
+    shape.assertVersionedMachine(t.machine);
+    if (!facts.cpuModels.includes(t.cpuModel))
+      throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${t.cpuModel}`, {
+        missing: 'unknown model',
+      });
+    if (!facts.machineTypes.includes(t.machine))
+      throw new HypervisorError('hypervisor.machine_unsupported', `No machine ${t.machine} here`);
+    for (const d of t.disks) this.assertPool(d.pool);
+    for (const n of t.nics) this.assertNetwork(n.network);
+  }
+  protected assertPool(pool: string): void {
+    if (!(this.config.pools ?? ['shared', 'packages']).includes(pool))
+      throw new HypervisorError('hypervisor.pool_unknown', `No storage pool ${pool} on this host`, { pool });
+  }
+  protected assertNetwork(network: string): void {
+    if (!(this.config.networks ?? ['lan']).includes(network))
+      throw new HypervisorError('hypervisor.network_unknown', `No network ${network} on this host`, { network });
+  }
+
+  protected async open(vm: SimulatedVm): Promise<void> {
+    const door = await this.world.link.listen(this.config.address ?? this.config.host, (stream) => this.load(vm.vmId, stream));
+    this.doors.set(vm.vmId, door);
+    vm.migrationAddress = door.address;
+    this.keep(vm);
+  }
+
+  protected async load(vmId: string, stream: Stream): Promise<void> {
+    const vm = this.get(vmId);
+    await this.pass('migrate-load', vmId);
+    if (stream.vmId !== vmId || stream.topologyHash !== vm.topologyHash || vm.state !== 'inmigrate')
+      throw new HypervisorError('hypervisor.topology_mismatch', 'The stream is of another machine', {
+        expected: vm.topologyHash,
+        came: stream.topologyHash,
+      });
+    this.shut(vmId);
+    this.keep({ ...vm, guest: stream.guest, state: 'paused' });
+  }
+
+  protected shut(vmId: string): void {
+    this.doors.get(vmId)?.close();
+    this.doors.delete(vmId);
+  }
+
+  protected async transfer(vm: SimulatedVm, request: port.MigrateRequest, cancelled: () => boolean): Promise<port.MigrateOutcome> {
+    const { clock, link } = this.world;
+    const begun = clock.now();
+    const was = vm.state;
+    try {
+      if (cancelled()) throw new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
+      await link.reachable(request.address);
+      await this.pass('migrate', vm.vmId);
+      const alive = (): Promise<void> => link.reachable(request.address);
+      const sent = await preCopy(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive });
+      const stoppedAtUs = clock.now() * 1000;
+      this.change(vm.vmId, { state: 'paused' });
+      await clock.sleep(sent.lastPassMs);
+      await link.send(request.address, { vmId: vm.vmId, topologyHash: vm.topologyHash, guest: vm.guest! });
+      this.change(vm.vmId, { state: 'postmigrate' });
+      const completedAtUs = clock.now() * 1000;
+      const statistics = {
+        totalMs: clock.now() - begun,
+        qemuDowntimeMs: (completedAtUs - stoppedAtUs) / 1000,
+        transferredBytes: sent.transferredBytes,
+        iterations: sent.iterations,
+      };
+      return { outcome: 'completed', stoppedAtUs, completedAtUs, statistics: Promise.resolve(statistics) };
+    } catch (error) {
+      if (!(error instanceof HypervisorError) || !this.held.has(vm.vmId)) throw error;
+      this.change(vm.vmId, { state: was });
+      return { outcome: 'failed', cause: error, running: was === 'running' };
+    }
+  }
+
+  /** For tests: the VM's process ends by itself. */
+  crash(vmId: string): void {
+    this.shut(vmId);
+    this.change(vmId, { state: 'gone' });
+    for (const listener of this.listeners) listener({ vmId, lastWords: 'simulated crash' });
+  }
+  onExit(listener: (exit: Exit) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  protected pass(operation: Operation, vmId: string): Promise<void> {
+    return this.world.faults.pass(operation, this.config.host, vmId);
+  }
+  protected gate<T>(vmId: string, work: () => Promise<T>): Promise<T> {
+    let gate = this.gates.get(vmId);
+    if (!gate) this.gates.set(vmId, (gate = new Mutex()));
+    return gate.run(work);
+  }
+  protected exclusive(vmId: string, operation: Operation, work: (vm: SimulatedVm) => Promise<Topology>): Promise<port.Shaped> {
+    this.alive(vmId);
+    this.refuseWhileMigrating(vmId);
+    return this.gate(vmId, async () => {
+      const vm = this.alive(vmId);
+      await this.pass(operation, vmId);
+      const topology = await work(vm);
+      this.change(vmId, { topology, topologyHash: topologyHash(topology) });
+      return this.shaped(vmId);
+    });
+  }
+  protected refuseWhileMigrating(vmId: string): void {
+    if (this.migrating.has(vmId)) throw new HypervisorError('hypervisor.migrating', `${vmId} is in a migration`, { vmId });
+  }
+  protected find(vmId: string): SimulatedVm | undefined {
+    return this.held.has(vmId) ? this.store.vms.get(vmId) : undefined;
+  }
+  protected get(vmId: string): SimulatedVm {
+    const vm = this.find(vmId);
+    if (!vm) throw new HypervisorError('hypervisor.vm_unknown', `No VM ${vmId} on this host`, { vmId });
+    return vm;
+  }
+  protected alive(vmId: string): SimulatedVm {
+    const vm = this.get(vmId);
+    if (vm.state === 'gone') throw new HypervisorError('hypervisor.qemu_exited', `${vmId} ended: simulated crash`, { vmId });
+    return vm;
+  }
+  protected keep(vm: SimulatedVm): void {
+    this.held.add(vm.vmId);
+    this.store.save(vm);
+  }
+  protected change(vmId: string, change: Partial<SimulatedVm>): void {
+    this.keep({ ...this.get(vmId), ...change });
+  }
+  protected shaped(vmId: string): port.Shaped {
+    const { topology, topologyHash: hash } = this.get(vmId);
+    return { topology, topologyHash: hash };
+  }
+}
