@@ -42,7 +42,7 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
       const sent = (rate * Math.min(tick, left)) / 1000;
       transferred += sent;
       remaining = Math.max(0, remaining - sent);
-      const progress = report(total, remaining, transferred, dirty, rate, clock);
+      const progress = report({ total, remaining, transferred, dirty, rate }, clock);
       request.onProgress?.(progress);
       const stalledMs = stall.see(remaining, clock.now() - begun);
       if (stalledMs !== undefined)
@@ -57,7 +57,14 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
   return { transferredBytes: Math.round(transferred + remaining), iterations, lastPassMs: Math.max(1, (remaining / rate) * 1000) };
 };
 
-const report = (total: number, remaining: number, transferred: number, dirty: number, rate: number, clock: Clock): MigrationProgress => ({
+type Figures = {
+  readonly total: number;
+  readonly remaining: number;
+  readonly transferred: number;
+  readonly dirty: number;
+  readonly rate: number;
+};
+const report = ({ total, remaining, transferred, dirty, rate }: Figures, clock: Clock): MigrationProgress => ({
   phase: 'active',
   bytesTotal: total,
   bytesRemaining: Math.round(remaining),
