@@ -128,6 +128,9 @@ export class EventStore {
   async #transactionOnce<T>(work: (tx: pg.PoolClient) => Promise<T>): Promise<T> {
     const tx = await this.pool.connect();
     let broken: Error | undefined;
+    // A connection that dies between two queries says so by an event, and an unheard `error` event ends the process.
+    const died = (error: Error): void => void (broken = error);
+    tx.on('error', died);
     try {
       await tx.query('begin');
       const result = await work(tx);
@@ -137,6 +140,7 @@ export class EventStore {
       await tx.query('rollback').catch((e: Error) => (broken = e));
       throw error;
     } finally {
+      tx.off('error', died);
       tx.release(broken);
     }
   }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { migrationTemplatesEvents as events, type Plan } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
-import { given } from './test/given.ts';
+import { given } from '@chrysalis/testing/decider';
 import fc from 'fast-check';
 import { controlPlaneMs, moveState } from './figures.ts';
 import { migrationDecider, waiting, type MigrationCommand, type MigrationEvent, type MigrationState, type Start } from './migration.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { migrationTemplatesEvents as events, topologyHash } from '@chrysalis/contracts';
-import { given } from './test/given.ts';
+import { given } from '@chrysalis/testing/decider';
 import { characterisationDecider, failsafe, fromAgent, fromQemuGa } from './characterisation.ts';
 import { templateFromOption } from './from-option.ts';
 import { options } from './options.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { migrationTemplatesEvents as events, type TemplateSpec, type TemplateStep } from '@chrysalis/contracts';
-import { given } from './test/given.ts';
+import { given } from '@chrysalis/testing/decider';
 import { templateFromOption } from './from-option.ts';
 import { templateDecider, type TemplateEvent } from './template.ts';
 import { templateFaults } from './template-faults.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { WorkflowDefinition, type VmTypeSpec } from '@chrysalis/contracts';
 import { validateDefinition } from '@chrysalis/workflow-core';
-import { given } from './given.ts';
+import { given } from '@chrysalis/testing/decider';
 import { deleteVm, faultsOf, imageDecider, MAC_TAILS, macOf, macTail, provisionVm, vmTypeDecider, type VmTypeEvent } from './index.ts';
 
 const spec = (over: Partial<VmTypeSpec> = {}): VmTypeSpec => ({

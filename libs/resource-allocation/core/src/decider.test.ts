@@ -3,7 +3,7 @@ import { resources, type Amounts, type HostFacts, type HostState } from '@chrysa
 import { fold } from '@chrysalis/kernel';
 import { capacityOf } from '@chrysalis/placement';
 import fc from 'fast-check';
-import { given } from './given.ts';
+import { given } from '@chrysalis/testing/decider';
 import { Fleet, heldInAll, hostDecider, moveConsumer, vmConsumer, type Host, type HostCommand, type HostEvent } from './index.ts';
 
 const whole = (total: number, max = 1_000_000) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max, step: 1 });

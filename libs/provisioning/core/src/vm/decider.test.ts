@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { topologyHash, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import fc from 'fast-check';
-import { given } from '../given.ts';
+import { given } from '@chrysalis/testing/decider';
 import { provisionVm } from '../workflows.ts';
 import { vmDecider, type VmCommand } from './decider.ts';
 import { PROVISIONING_UNDONE } from './provision.ts';
