@@ -195,6 +195,7 @@ export class AgentChannel {
 
   private receive(stream: Duplex, chunk: Buffer): void {
     if (this.stream !== stream) return;
+    this.rollWindow();
     const broken = this.decoder.damaged;
     for (const raw of this.decoder.push(chunk)) {
       const frame = AgentFrame.safeParse(raw);
@@ -206,9 +207,13 @@ export class AgentChannel {
     this.throttle(stream);
   }
 
-  private throttle(stream: Duplex): void {
+  /** Before the counting, so that a chunk that comes after a silence counts as well. */
+  private rollWindow(): void {
     const now = performance.now();
     if (now - this.window.startedAt > WINDOW_MS) Object.assign(this.window, { startedAt: now, bytes: 0, broken: 0 });
+  }
+
+  private throttle(stream: Duplex): void {
     if (this.window.broken > MAX_BROKEN_PER_WINDOW)
       return this.fail(
         new GuestError('guest.protocol_violation', `${this.window.broken} frames in ${WINDOW_MS} ms were not frames of the protocol`),
