@@ -359,8 +359,8 @@ describe('hostile frames', () => {
       timeoutMs: 5_000,
     });
     open.push(channel);
-    const asked = channel.command('run-script', { script: 'x', timeoutMs: 1, maxOutputBytes: 1 }, { id: 'x', timeoutMs: 5_000 });
     await sleep(120); // a flood after a silence is a flood all the same
+    const asked = channel.command('run-script', { script: 'x', timeoutMs: 1, maxOutputBytes: 1 }, { id: 'x', timeoutMs: 5_000 });
     host!.push(Buffer.alloc(200_000, 0x1e));
     await expect(asked).rejects.toMatchObject({ code: 'guest.protocol_violation' });
     expect(channel.isClosed).toBe(true);
