@@ -12,7 +12,7 @@ export type World = {
   readonly database: TemporaryDatabase;
   readonly key: SigningKey;
   readonly gateways: Gateway[];
-  start(times?: Partial<GatewayTimes>): Promise<Gateway>;
+  start(times?: Partial<GatewayTimes>, agentListen?: string): Promise<Gateway>;
   token(sub: string, role: Role, tenant?: string): Promise<string>;
   api(
     gateway: Gateway,
@@ -34,14 +34,14 @@ export const world = async (): Promise<World> => {
     database,
     key,
     gateways,
-    start: async (times = {}) => {
+    start: async (times = {}, agentListen = '127.0.0.1:0') => {
       const config = {
         databaseUrl: database.connectionString,
         bus: { kind: 'embedded' as const },
         port: 0,
         listen: '127.0.0.1',
         tokenKey: key.publicJwk as Record<string, unknown>,
-        agentListen: '127.0.0.1:0',
+        agentListen,
         instance: String(gateways.length + 1),
         poolSize: 6,
       };

@@ -15,7 +15,7 @@ import { z } from 'zod';
 import type { Journal } from './durable/journal.ts';
 import { newVmState, type VmState } from './durable/vm-state.ts';
 import type { VmStates } from './durable/vm-states.ts';
-import type { Log } from './log.ts';
+import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { TaskFailure } from './move/deps.ts';
 
 export type OnVm = { readonly vmId: string; readonly epoch: number };

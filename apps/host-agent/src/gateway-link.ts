@@ -8,7 +8,7 @@ import {
   type PeerRequest,
 } from '@chrysalis/contracts';
 import { WebSocket } from 'ws';
-import type { Log } from './log.ts';
+import type { Logger as Log } from '@chrysalis/service-kit/log';
 
 type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Options = {

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { startHostAgent } from './agent.ts';
 import { readConfig, type HostAgentConfig } from './config.ts';
 import { createDriver } from './driver.ts';
-import { createLog } from './log.ts';
+import { createLog } from '@chrysalis/service-kit/log';
 
 /** `main.ts CONFIG.json`: a plain process, one a host. Tells a parent over IPC when it is up; ends with a signal; its VMs run on. */
 const main = async (): Promise<void> => {

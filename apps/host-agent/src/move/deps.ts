@@ -1,7 +1,7 @@
 import type { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { VmStates } from '../durable/vm-states.ts';
-import type { Log } from '../log.ts';
+import type { Logger as Log } from '@chrysalis/service-kit/log';
 
 /** What both ends of a move work with. Time is milliseconds since 1970. */
 export type MoveDeps = {

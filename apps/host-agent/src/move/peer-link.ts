@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
 import { z } from 'zod';
 
@@ -40,15 +39,15 @@ const listening = (server: Server, { host, port }: { host: string; port: number 
     server.listen(port, host, () => done());
   });
 
+/** Calls `take` for each line; one that is too long, or that `take` rejects, ends the connection. */
 const eachLine = (socket: Socket, take: (line: string) => Promise<void>): void => {
-  let length = 0;
-  socket.on('data', (chunk: Buffer) => {
-    const newline = chunk.lastIndexOf(10);
-    length = newline < 0 ? length + chunk.length : chunk.length - newline - 1;
-    if (length > MAX_LINE) socket.destroy();
-  });
-  createInterface({ input: socket, crlfDelay: Infinity }).on('line', (line) => {
-    take(line).catch(() => socket.destroy());
+  let rest = '';
+  socket.setEncoding('utf8');
+  socket.on('data', (chunk: string) => {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop()!;
+    if (rest.length > MAX_LINE || lines.some((line) => line.length > MAX_LINE)) return void socket.destroy();
+    for (const line of lines) take(line).catch(() => socket.destroy());
   });
 };
 

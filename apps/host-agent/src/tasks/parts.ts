@@ -6,7 +6,7 @@ import type { VmState } from '../durable/vm-state.ts';
 import type { VmStates } from '../durable/vm-states.ts';
 import type { Handler, OnVm, TaskRun } from '../executor.ts';
 import type { Guests } from '../guests.ts';
-import type { Log } from '../log.ts';
+import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { TaskFailure } from '../move/deps.ts';
 import type { SourceMoves } from '../move/source.ts';
 import type { TargetMoves } from '../move/target.ts';
