@@ -1,4 +1,6 @@
 import path from 'node:path';
+import { createBus } from '@chrysalis/messaging';
+import { topics } from '../../infra/kafka/topics.ts';
 import { startKafka } from '../../infra/kafka/launcher.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import {
@@ -26,6 +28,9 @@ export const startDistributed = async (o: PlatformOptions): Promise<Platform> =>
     await Promise.allSettled([kafka.stop(), postgres.stop()]);
   };
   try {
+    const bus = createBus({ kind: 'kafka', brokers: kafka.brokers, clientId: 'topics' });
+    await bus.ensureTopics(topics.map((t) => ({ ...t, config: { ...t.config } })));
+    await bus.close();
     // Ports stay with a service over restarts, so that the others find it again.
     const ports = new Map<ServiceName, number>();
     for (const name of serviceNames) ports.set(name, await freePort());

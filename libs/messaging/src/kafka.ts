@@ -1,4 +1,5 @@
 // The only file that knows kafkajs. Everything else sees the port in bus.ts.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CompressionTypes, Kafka, logLevel, type Admin, type Consumer, type EachBatchPayload, type KafkaMessage, type Producer } from 'kafkajs';
 import type { BusDescription, CloudEvent, EventBus, Health, Message, SubscribeOptions, Subscription, Topic } from './bus.ts';
 import { backoff, messageOf, Pause } from './pause.ts';
@@ -71,7 +72,15 @@ export class KafkaBus implements EventBus {
 
   async ensureTopics(topics: readonly Topic[]): Promise<void> {
     for (const topic of topics) this.#wanted.set(topic.name, topic);
-    await this.#createTopics(topics);
+    // Another service may create the same topics at this moment, and the broker not lead them yet: it says so, and is asked again.
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#createTopics(topics);
+      } catch (error) {
+        if (attempt === 50 || !(error as { retriable?: boolean }).retriable) throw error;
+        await sleep(100);
+      }
+    }
   }
 
   async #createTopics(topics: readonly Topic[]): Promise<void> {
