@@ -8,7 +8,7 @@ import type { Launch } from './launch.ts';
 import { inFlight, queryStatus } from './migration.ts';
 import { differences } from './observe.ts';
 import { lastWords } from './process.ts';
-import { processOf, readRecord, recordedVms, VmFiles } from './state.ts';
+import { processOf, readRecord, recordedVms, sweepTemporary, VmFiles } from './state.ts';
 import type { VmRecord } from './state.ts';
 import { Vm } from './vm.ts';
 import type { HostParts } from './vm.ts';
@@ -70,6 +70,7 @@ export class Fleet {
 
   /** Every VM of the state directory that we do not hold yet. One whose process is gone is kept, so that it can be told and destroyed. */
   async adopt(): Promise<Vm[]> {
+    sweepTemporary();
     for (const vmId of recordedVms(this.stateDir)) await this.gate(vmId, () => this.adoptOne(vmId));
     return [...this.vms.values()];
   }

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { identify, isAlive, kill, lastWords, spawnDetached, waitGone } from './process.ts';
-import { sweepStateDir, VmFiles, writeRecord } from './state.ts';
+import { sweepStateDir, sweepTemporary, VmFiles, writeRecord } from './state.ts';
 import { bootSpec } from '../driver.contract.ts';
 import { initialTopology } from '../shape.ts';
 
@@ -54,6 +54,19 @@ describe('processes of QEMU', () => {
     expect([isAlive(id), isAlive(other)]).toEqual([false, true]);
     expect(await sweepStateDir(dir)).toEqual({ killed: 0 });
     await kill(other);
+  });
+
+  test('sockets outside of a state directory go when it is gone, and not before', () => {
+    const state = join(dir, 'deep'.repeat(20));
+    const files = new VmFiles(state, 'vm-0192f7a0-0000-7000-8000-00000000c0de');
+    files.make();
+    const sockets = dirname(files.socket('qmp'));
+    expect(sockets.startsWith(tmpdir())).toBe(true);
+    sweepTemporary();
+    expect(existsSync(sockets)).toBe(true);
+    rmSync(state, { recursive: true });
+    sweepTemporary();
+    expect(existsSync(sockets)).toBe(false);
   });
 
   test('sockets of a deep state directory still have names that fit', () => {

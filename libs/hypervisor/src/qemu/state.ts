@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -25,6 +25,9 @@ export type VmRecord = {
 /** The longest path a unix socket can have is 107 bytes. */
 const MAX_SOCKET_PATH = 107;
 
+/** In a socket directory outside of the state directory: whose it is. */
+const OWNER = 'of';
+
 /** `<state dir>/vms/<vm id>/`: vm.json, qemu.pid, words (QEMU's stderr), console.log, and the sockets. */
 export class VmFiles {
   readonly dir: string;
@@ -47,6 +50,7 @@ export class VmFiles {
   make(): void {
     mkdirSync(this.dir, { recursive: true, mode: 0o700 });
     mkdirSync(this.sockets, { recursive: true, mode: 0o700 });
+    if (this.sockets !== this.dir) writeFileSync(join(this.sockets, OWNER), this.dir, { mode: 0o600 });
   }
 
   /** Names of up to 40 characters fit as they are, longer ones by their hash. */
@@ -102,6 +106,26 @@ export const recordedVms = (stateDir: string): string[] => {
   }
 };
 
+const TOOL_LIFE_MS = 10 * 60_000;
+/** What killed host agents left in the system's temporary directory: sockets of VMs that are no more, and old probes. */
+export const sweepTemporary = (): void => {
+  for (const name of readdirSync(tmpdir()).filter((n) => n.startsWith('chy-'))) {
+    const path = join(tmpdir(), name);
+    const ownerless = /^chy-[0-9a-f]{16}$/.test(name) && !existsSync(ownerOf(path));
+    const old =
+      /^chy-(tool|probe)-/.test(name) && Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > TOOL_LIFE_MS;
+    if (ownerless || old) rmSync(path, { recursive: true, force: true });
+  }
+};
+const ownerOf = (sockets: string): string => {
+  try {
+    return readFileSync(join(sockets, OWNER), 'utf8');
+  } catch {
+    // Being made, by someone else, just now: left for the next sweep.
+    return sockets;
+  }
+};
+
 /** Ends every QEMU of a state directory and removes what it left there: for a demo's end, and after a kill -9. Volumes stay. */
 export const sweepStateDir = async (stateDir: string): Promise<{ killed: number }> => {
   let killed = 0;
@@ -112,5 +136,6 @@ export const sweepStateDir = async (stateDir: string): Promise<{ killed: number 
     if (process && (await kill(process))) killed++;
     await files.remove();
   }
+  sweepTemporary();
   return { killed };
 };
