@@ -24,7 +24,10 @@ export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
       Object.fromEntries(
         Object.entries(methods).map(([method, operation]) => {
           const owner = method === 'get' ? undefined : owners.get(`${method} ${anonymous(path)}`);
-          return [method, owner ? { ...operation, ...bodyOf(owner), responses: { ...operation.responses, ...owner.responses } } : operation];
+          return [
+            method,
+            owner ? { ...operation, ...bodyOf(owner), responses: { ...operation.responses, ...owner.responses } } : operation,
+          ];
         }),
       ),
     ]),

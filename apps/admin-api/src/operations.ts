@@ -18,7 +18,10 @@ export const isFinal = (operation: { readonly state: string }): boolean => opera
 
 /** What happened in an operation: its own stream, and of a migration also the workflows of its moves. */
 const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {
-  const { rows } = await reads.query<{ workflow: string }>(`select data ->> 'workflowId' as workflow from read.moves where data ->> 'migrationId' = $1`, [id]);
+  const { rows } = await reads.query<{ workflow: string }>(
+    `select data ->> 'workflowId' as workflow from read.moves where data ->> 'migrationId' = $1`,
+    [id],
+  );
   return [`workflow-${id}`, `migration-${id}`, ...rows.map((r) => `workflow-${r.workflow}`)].sort();
 };
 

@@ -68,7 +68,13 @@ export class Owners {
 }
 
 const isStarting = async (response: Response): Promise<boolean> =>
-  response.status === 503 && ((await response.clone().json().catch(() => ({}))) as { code?: string }).code === 'service.not_ready';
+  response.status === 503 &&
+  (
+    (await response
+      .clone()
+      .json()
+      .catch(() => ({}))) as { code?: string }
+  ).code === 'service.not_ready';
 
 const answerOf = async (response: Response): Promise<Answer> => {
   const text = await response.text();

@@ -1,3 +1,4 @@
+/* eslint-disable @typescript-eslint/no-explicit-any -- examples are taken apart as the JSON they are */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,12 @@ import { example, projected, startPlane, until, type Plane } from '../../admin-a
 import { createClient } from './client.ts';
 
 const root = path.resolve(import.meta.dirname, '../../..');
-const entry = ['--disable-warning=ExperimentalWarning', '--import', path.join(root, 'tools/node/register.mjs'), path.join(import.meta.dirname, 'main.ts')];
+const entry = [
+  '--disable-warning=ExperimentalWarning',
+  '--import',
+  path.join(root, 'tools/node/register.mjs'),
+  path.join(import.meta.dirname, 'main.ts'),
+];
 type Ran = { code: number; stdout: string; stderr: string };
 
 let plane: Plane;
@@ -16,15 +22,27 @@ let token: string;
 const environment = (): NodeJS.ProcessEnv => ({ ...process.env, CHRYSALIS_SERVER: plane.url, CHRYSALIS_TOKEN: token, NODE_OPTIONS: '' });
 const chrysalis = (args: string, options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<Ran> =>
   new Promise((resolve) =>
-    execFile(process.execPath, [...entry, ...args.split(' ').filter(Boolean)], { env: environment(), ...options }, (error, stdout, stderr) =>
-      resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
+    execFile(
+      process.execPath,
+      [...entry, ...args.split(' ').filter(Boolean)],
+      { env: environment(), ...options },
+      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
     ),
   );
 const data = (type: string): any => example(`chrysalis.${type}.v1`).data;
 const workflowId = data('workflow.instance.started').workflowId as string;
-const begin = (id: string) => plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.started.v1', { ...data('workflow.instance.started'), workflowId: id, subject: id });
+const begin = (id: string) =>
+  plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.started.v1', {
+    ...data('workflow.instance.started'),
+    workflowId: id,
+    subject: id,
+  });
 const end = (id: string, state = 'undone') =>
-  plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.ended.v1', { ...data('workflow.instance.ended'), workflowId: id, state });
+  plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.ended.v1', {
+    ...data('workflow.instance.ended'),
+    workflowId: id,
+    state,
+  });
 
 beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
@@ -63,11 +81,14 @@ describe('what is shown', () => {
     expect([code, stderr]).toEqual([0, '']);
   });
 
-  test.each(['vm list --state all', 'host get h1', 'operation list', `workflow get ${workflowId}`])('%s as JSON and YAML is nothing but that', async (args) => {
-    const { parse } = await import('yaml');
-    const [json, yaml] = await Promise.all([chrysalis(`${args} -o json`), chrysalis(`-o yaml ${args}`)]);
-    expect(parse(yaml.stdout)).toEqual(JSON.parse(json.stdout));
-  });
+  test.each(['vm list --state all', 'host get h1', 'operation list', `workflow get ${workflowId}`])(
+    '%s as JSON and YAML is nothing but that',
+    async (args) => {
+      const { parse } = await import('yaml');
+      const [json, yaml] = await Promise.all([chrysalis(`${args} -o json`), chrysalis(`-o yaml ${args}`)]);
+      expect(parse(yaml.stdout)).toEqual(JSON.parse(json.stdout));
+    },
+  );
 
   test('help teaches: each command has a description, and the guide its exit codes', async () => {
     const { stdout, code } = await chrysalis('--help');
@@ -103,7 +124,10 @@ describe('how it ends', () => {
 
   test('4 where it conflicts, 7 where one may not', async () => {
     const viewer = { ...environment(), CHRYSALIS_TOKEN: await plane.token(['viewer']) };
-    expect(await chrysalis('vm create web --type small --image linux', { env: viewer })).toMatchObject({ code: 7, stderr: expect.stringMatching(/needs: operator/) });
+    expect(await chrysalis('vm create web --type small --image linux', { env: viewer })).toMatchObject({
+      code: 7,
+      stderr: expect.stringMatching(/needs: operator/),
+    });
     const { ApiError } = await import('./errors.ts');
     const { exitCodeOf } = await import('./exit.ts');
     expect(exitCodeOf(ApiError.of(409, { code: 'vm.in_move', title: 'x' }))).toBe(4);
@@ -124,11 +148,16 @@ describe('how it ends', () => {
     mkdirSync(path.join(dir, 'below'));
     writeFileSync(path.join(dir, '.chrysalis/current.json'), JSON.stringify({ server: plane.url, token }));
     const { CHRYSALIS_SERVER: _s, CHRYSALIS_TOKEN: _t, ...env } = environment();
-    expect(await chrysalis('host list -o json', { cwd: path.join(dir, 'below'), env })).toMatchObject({ code: 0, stdout: expect.stringContaining('"h1"') });
+    expect(await chrysalis('host list -o json', { cwd: path.join(dir, 'below'), env })).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('"h1"'),
+    });
   });
 
   test('a reader that has seen enough is no fault', async () => {
-    const child = spawn('bash', ['-c', `"$0" "$@" events watch --from start | head -1`, process.execPath, ...entry], { env: environment() });
+    const child = spawn('bash', ['-c', `"$0" "$@" events watch --from start | head -1`, process.execPath, ...entry], {
+      env: environment(),
+    });
     let stderr = '';
     child.stderr.on('data', (d) => (stderr += d));
     const code = await new Promise((resolve) => child.on('exit', resolve));
@@ -141,7 +170,10 @@ describe('the client', () => {
     const id = `op-${uuidv7()}`;
     await begin(id);
     const running = chrysalis(`operation watch ${id} -o json`);
-    await plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.task.dispatched.v1', { ...data('workflow.task.dispatched'), workflowId: id });
+    await plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.task.dispatched.v1', {
+      ...data('workflow.task.dispatched'),
+      workflowId: id,
+    });
     await end(id, 'succeeded');
     const { code, stdout, stderr } = await running;
     expect(JSON.parse(stdout)).toMatchObject({ id, state: 'succeeded' });

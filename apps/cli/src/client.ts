@@ -58,10 +58,20 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
   const base = server.replace(/\/$/, '');
   const authorization: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
 
-  const attempt = (method: string, path: string, body: unknown, { signal, timeoutMs = 70_000, headers }: RequestOptions): Promise<Response> =>
+  const attempt = (
+    method: string,
+    path: string,
+    body: unknown,
+    { signal, timeoutMs = 70_000, headers }: RequestOptions,
+  ): Promise<Response> =>
     fetch(`${base}${path}`, {
       method,
-      headers: { accept: 'application/json', ...authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        accept: 'application/json',
+        ...authorization,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
     });
@@ -91,8 +101,10 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
     return value as T;
   };
 
-  const events = (path: string, options: { lastEventId?: string; signal?: AbortSignal; patienceMs?: number } = {}): AsyncGenerator<SseEvent> =>
-    eventStream(`${base}${path}`, { headers: authorization, patienceMs, ...options });
+  const events = (
+    path: string,
+    options: { lastEventId?: string; signal?: AbortSignal; patienceMs?: number } = {},
+  ): AsyncGenerator<SseEvent> => eventStream(`${base}${path}`, { headers: authorization, patienceMs, ...options });
 
   const operation = (id: string, waitMs = 0): Promise<Operation> =>
     request<Operation>('GET', `/v1/operations/${encodeURIComponent(id)}${waitMs > 0 ? `?wait=${waitMs}ms` : ''}`);
@@ -101,7 +113,9 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
   const waitOperation = async (id: string, { timeoutMs = 300_000, onEvent, signal }: WaitOptions = {}): Promise<Operation> => {
     const end = Date.now() + timeoutMs;
     const watching = new AbortController();
-    const watch = onEvent ? follow(events(`/v1/operations/${encodeURIComponent(id)}/events`, { signal: watching.signal }), onEvent) : undefined;
+    const watch = onEvent
+      ? follow(events(`/v1/operations/${encodeURIComponent(id)}/events`, { signal: watching.signal }), onEvent)
+      : undefined;
     try {
       for (;;) {
         signal?.throwIfAborted();
@@ -127,7 +141,10 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
   const all = async <T = Record<string, unknown>>(path: string): Promise<T[]> => {
     const items: T[] = [];
     for (let cursor: string | undefined, first = true; first || cursor; first = false) {
-      const page: { items: T[]; next?: string } = await request('GET', `${path}${cursor ? `${path.includes('?') ? '&' : '?'}cursor=${cursor}` : ''}`);
+      const page: { items: T[]; next?: string } = await request(
+        'GET',
+        `${path}${cursor ? `${path.includes('?') ? '&' : '?'}cursor=${cursor}` : ''}`,
+      );
       items.push(...page.items);
       cursor = page.next;
     }

@@ -6,7 +6,13 @@ import { exits } from './exit.ts';
 import { fields, print, took, table, type Columns, type Format, type Row } from './show/output.ts';
 
 /** What an action works with. */
-export type Run = { readonly client: Client; readonly format: Format; readonly quiet: boolean; readonly options: Row; readonly args: readonly string[] };
+export type Run = {
+  readonly client: Client;
+  readonly format: Format;
+  readonly quiet: boolean;
+  readonly options: Row;
+  readonly args: readonly string[];
+};
 
 /** An action with a client. Its number, if any, is the exit code. */
 export const action = (command: Command, work: (run: Run) => Promise<number | void>): Command =>
@@ -14,10 +20,18 @@ export const action = (command: Command, work: (run: Run) => Promise<number | vo
     const self = given.at(-1) as Command;
     const options = self.optsWithGlobals() as Row & GlobalOptions;
     const client = await connect(options);
-    process.exitCode = (await work({ client, format: options.output ?? 'table', quiet: options.quiet ?? false, options, args: self.processedArgs as string[] })) ?? exits.ok;
+    process.exitCode =
+      (await work({
+        client,
+        format: options.output ?? 'table',
+        quiet: options.quiet ?? false,
+        options,
+        args: self.processedArgs as string[],
+      })) ?? exits.ok;
   });
 
-export const examples = (command: Command, ...lines: string[]): Command => command.addHelpText('after', `\nExamples:\n${lines.map((l) => `  $ chrysalis ${l}`).join('\n')}`);
+export const examples = (command: Command, ...lines: string[]): Command =>
+  command.addHelpText('after', `\nExamples:\n${lines.map((l) => `  $ chrysalis ${l}`).join('\n')}`);
 
 /** `30s`, `5m`, `500ms`, or seconds; in milliseconds. */
 export const duration = (text: string): number => {
@@ -32,7 +46,9 @@ export const number = (text: string): number => {
 };
 
 export const waits = (command: Command): Command =>
-  command.option('-w, --wait', 'wait for the end and show what happens').option('--timeout <time>', 'wait at most so long, e.g. 90s, 10m', duration, 600_000);
+  command
+    .option('-w, --wait', 'wait for the end and show what happens')
+    .option('--timeout <time>', 'wait at most so long, e.g. 90s, 10m', duration, 600_000);
 
 /** After a command that made an operation: its answer at once, or with --wait its end. */
 export const finish = async (run: Run, answer: Row, what: string): Promise<number> => {
@@ -59,14 +75,21 @@ export const operationText = (o: Operation): string =>
     missing: o.missing?.join(', '),
   });
 
-type List = { readonly path: string; readonly columns: Columns; readonly empty: string; readonly filters?: Readonly<Record<string, string>> };
+type List = {
+  readonly path: string;
+  readonly columns: Columns;
+  readonly empty: string;
+  readonly filters?: Readonly<Record<string, string>>;
+};
 
 /** A list command: filters as options, `--watch` shows it again after each change. */
 export const listCommand = (command: Command, { path, columns, empty, filters = {} }: List): Command => {
   for (const [name, help] of Object.entries(filters)) command.option(`--${name} <${name}>`, help);
   command.option('--watch', 'show it again after each change, until Ctrl-C');
   return action(command, async (run) => {
-    const query = new URLSearchParams(Object.fromEntries(Object.keys(filters).flatMap((f) => (run.options[f] ? [[f, String(run.options[f])]] : []))));
+    const query = new URLSearchParams(
+      Object.fromEntries(Object.keys(filters).flatMap((f) => (run.options[f] ? [[f, String(run.options[f])]] : []))),
+    );
     const show = async (): Promise<void> => {
       const items = await run.client.all<Row>(`${path}?${query}`);
       await print(run.format, items, () => (items.length === 0 ? empty : table(columns, items)));
@@ -91,7 +114,8 @@ const again = async (client: Client, show: () => Promise<void>): Promise<void> =
 export const vmOf = async (client: Client, text: string): Promise<Row> => {
   if (/^vm-[0-9a-f]{8}-/.test(text)) return client.request<Row>('GET', `/v1/vms/${text}`);
   const found = await client.all<Row>(`/v1/vms?name=${encodeURIComponent(text)}`);
-  if (found.length > 1) throw new UsageError(`${found.length} VMs are named ${text}: use an id\n${found.map((v) => `  ${v['vmId']}`).join('\n')}`);
+  if (found.length > 1)
+    throw new UsageError(`${found.length} VMs are named ${text}: use an id\n${found.map((v) => `  ${v['vmId']}`).join('\n')}`);
   return client.request<Row>('GET', `/v1/vms/${found[0]?.['vmId'] ?? encodeURIComponent(text)}`);
 };
 

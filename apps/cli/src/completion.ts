@@ -15,7 +15,10 @@ _chrysalis() {
   case "$path" in
 ${words(program)
   .slice(1)
-  .map(([path, list]) => `    "${path}"*) [[ "$path" == "${path}" || "${list.some((l) => !l.startsWith('-'))}" == false ]] && COMPREPLY=($(compgen -W "${list.join(' ')} $global" -- "$cur")) ;;`)
+  .map(
+    ([path, list]) =>
+      `    "${path}"*) [[ "$path" == "${path}" || "${list.some((l) => !l.startsWith('-'))}" == false ]] && COMPREPLY=($(compgen -W "${list.join(' ')} $global" -- "$cur")) ;;`,
+  )
   .sort((a, b) => b.indexOf('"*)') - a.indexOf('"*)'))
   .join('\n')}
     *) COMPREPLY=($(compgen -W "${program.commands.map((c) => c.name()).join(' ')} $global" -- "$cur")) ;;
@@ -28,7 +31,11 @@ const fish = (program: Command): string =>
     .flatMap(([path, list]) => {
       const parts = path.split(' ').filter(Boolean);
       const condition = parts.length === 0 ? '__fish_use_subcommand' : parts.map((p) => `__fish_seen_subcommand_from ${p}`).join('; and ');
-      return list.map((w) => (w.startsWith('--') ? `complete -c chrysalis -n '${condition}' -l ${w.slice(2)}` : `complete -c chrysalis -f -n '${condition}' -a ${w}`));
+      return list.map((w) =>
+        w.startsWith('--')
+          ? `complete -c chrysalis -n '${condition}' -l ${w.slice(2)}`
+          : `complete -c chrysalis -f -n '${condition}' -a ${w}`,
+      );
     })
     .join('\n');
 

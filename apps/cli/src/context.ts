@@ -22,7 +22,8 @@ export const connectionOf = (options: GlobalOptions): { server: string; token: s
   const file = stateFile();
   const current = file ? (JSON.parse(readFileSync(file, 'utf8')) as { server?: string; token?: string }) : {};
   const server = options.server ?? process.env['CHRYSALIS_SERVER'] ?? current.server;
-  if (!server) throw new UsageError('no control plane is known here\nnext: start one with `npm run up`, or give --server URL or CHRYSALIS_SERVER');
+  if (!server)
+    throw new UsageError('no control plane is known here\nnext: start one with `npm run up`, or give --server URL or CHRYSALIS_SERVER');
   if (!URL.canParse(server)) throw new UsageError(`--server ${server} is not a URL`);
   // A token of the state file is for its own server, and goes to no other.
   return { server, token: options.token ?? process.env['CHRYSALIS_TOKEN'] ?? (server === current.server ? current.token : undefined) };

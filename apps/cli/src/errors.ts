@@ -43,7 +43,9 @@ export class OperationTimeout extends Error {
   readonly operation: Operation;
 
   constructor(operation: Operation, timeoutMs: number) {
-    super(`operation ${operation.id} still runs after ${timeoutMs / 1000} s (${operation.progress.done} of ${operation.progress.total} ${operation.progress.unit})`);
+    super(
+      `operation ${operation.id} still runs after ${timeoutMs / 1000} s (${operation.progress.done} of ${operation.progress.total} ${operation.progress.unit})`,
+    );
     this.name = 'OperationTimeout';
     this.operation = operation;
   }

@@ -62,4 +62,5 @@ const advice: Readonly<Record<string, string>> = {
   'operation.unknown': 'chrysalis operation list',
   'vm.in_move': 'wait for the move that has the VM: chrysalis operation list --state running',
 };
-const adviceOf = (error: ApiError): string | undefined => advice[error.code] ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);
+const adviceOf = (error: ApiError): string | undefined =>
+  advice[error.code] ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);

@@ -1,10 +1,11 @@
 import { Command, Option } from 'commander';
 import { catalogueCommands } from './commands/catalogue.ts';
+import { eventCommands } from './commands/events.ts';
 import { vmCommands } from './commands/fleet.ts';
 import { hostCommands } from './commands/hosts.ts';
 import { migrationCommands } from './commands/migrations.ts';
 import { versionCommand } from './commands/version.ts';
-import { eventCommands, operationCommands, workflowCommands } from './commands/workflows.ts';
+import { operationCommands, workflowCommands } from './commands/workflows.ts';
 import { completion } from './completion.ts';
 import { exitHelp, exits } from './exit.ts';
 import { formats } from './show/output.ts';
@@ -33,7 +34,17 @@ export const buildProgram = (): Command => {
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .showHelpAfterError('(--help shows how)')
     .addHelpText('after', guide);
-  for (const add of [vmCommands, hostCommands, catalogueCommands, migrationCommands, workflowCommands, operationCommands, eventCommands, versionCommand]) add(program);
+  for (const add of [
+    vmCommands,
+    hostCommands,
+    catalogueCommands,
+    migrationCommands,
+    workflowCommands,
+    operationCommands,
+    eventCommands,
+    versionCommand,
+  ])
+    add(program);
   program
     .command('completion')
     .argument('<shell>', 'bash, zsh or fish')

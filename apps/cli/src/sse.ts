@@ -44,6 +44,7 @@ async function* connection(url: string, { headers, signal }: Options, last: stri
   const parser = createParser({ onEvent: (e) => void ready.push(e) });
   for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
     parser.feed(chunk);
-    for (const { id, event, data } of ready.splice(0)) yield { ...(id === undefined ? {} : { id }), event: event ?? 'message', data: JSON.parse(data) };
+    for (const { id, event, data } of ready.splice(0))
+      yield { ...(id === undefined ? {} : { id }), event: event ?? 'message', data: JSON.parse(data) };
   }
 }

@@ -1,7 +1,14 @@
 import type { Document, ReadModels } from './read-models.ts';
 
 type MoveRow = { data: Document; workflow: Document | null; version: number; tasks: readonly Document[] | null };
-export type Step = { readonly section: string; readonly name: string; readonly kind: string; readonly summary: string; readonly state: string; readonly ms?: number };
+export type Step = {
+  readonly section: string;
+  readonly name: string;
+  readonly kind: string;
+  readonly summary: string;
+  readonly state: string;
+  readonly ms?: number;
+};
 export type Move = Document & { readonly version: number; readonly steps: readonly Step[] };
 
 /** The moves of a migration with their steps, which are the tasks of each move's workflow. The caller has checked who may see it. */
@@ -32,7 +39,10 @@ const stepOf = (t: Document): Step => ({
 });
 
 /** A migration counts moves; what a person watches are the tasks of their workflows. */
-export const taskProgress = async (reads: ReadModels, migrationId: string): Promise<{ done: number; total: number; unit: 'tasks' } | undefined> => {
+export const taskProgress = async (
+  reads: ReadModels,
+  migrationId: string,
+): Promise<{ done: number; total: number; unit: 'tasks' } | undefined> => {
   const { rows } = await reads.query<{ done: number; total: number }>(
     `select coalesce(sum((w.data #>> '{counts,succeeded}')::int + (w.data #>> '{counts,skipped}')::int), 0)::int as done,
        coalesce(sum((w.data #>> '{counts,total}')::int), 0)::int as total

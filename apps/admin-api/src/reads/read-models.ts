@@ -38,7 +38,10 @@ export class ReadModels {
 
   async find(model: Model, id: string, caller: Caller): Promise<Found | undefined> {
     const values: unknown[] = [id];
-    const { rows } = await this.query(`select ${columns} from ${SCHEMA}.${model.table} where id = $1 ${ownedBy(model, caller, values)}`, values);
+    const { rows } = await this.query(
+      `select ${columns} from ${SCHEMA}.${model.table} where id = $1 ${ownedBy(model, caller, values)}`,
+      values,
+    );
     return rows[0] && toFound(rows[0]);
   }
 
@@ -69,7 +72,12 @@ export class ReadModels {
     } catch (error) {
       // 42P01, 3F000: the projector has not made its tables yet.
       if (!['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) throw error;
-      throw new ProblemError({ status: 503, code: 'service.unavailable', title: 'The read models are not there yet', detail: 'The projector is starting' });
+      throw new ProblemError({
+        status: 503,
+        code: 'service.unavailable',
+        title: 'The read models are not there yet',
+        detail: 'The projector is starting',
+      });
     }
   }
 
@@ -80,7 +88,12 @@ export class ReadModels {
 }
 
 export const unknown = (noun: string, id: string): ProblemError =>
-  new ProblemError({ status: 404, code: `${noun}.unknown`, title: `There is no such ${noun}`, detail: `No ${noun} \`${id}\` that you may see` });
+  new ProblemError({
+    status: 404,
+    code: `${noun}.unknown`,
+    title: `There is no such ${noun}`,
+    detail: `No ${noun} \`${id}\` that you may see`,
+  });
 
 type Raw = { id: string; version: number; created_at: Date; updated_at: Date; data: Document };
 const columns = 'id, version, created_at, updated_at, data';
@@ -112,7 +125,13 @@ const after = (cursor: string | undefined, values: unknown[]): string[] => {
   }
 };
 export const badQuery = (name: string, wanted: string): ProblemError =>
-  new ProblemError({ status: 422, code: 'request.invalid', title: 'The request has faults', detail: `query ${name}: ${wanted}`, errors: [{ path: name, message: wanted }] });
+  new ProblemError({
+    status: 422,
+    code: 'request.invalid',
+    title: 'The request has faults',
+    detail: `query ${name}: ${wanted}`,
+    errors: [{ path: name, message: wanted }],
+  });
 
 /** Milliseconds in the UUIDv7 of an id such as `op-0199…`; undefined where there is none. */
 const timeOfId = (id: string): number | undefined => {

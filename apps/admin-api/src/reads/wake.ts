@@ -51,7 +51,7 @@ export class Wake {
 
   /** Looks, and looks again after each change, until `look` answers something or `ms` have passed. */
   async until<T>(ms: number, look: () => Promise<T | undefined>, signal?: AbortSignal): Promise<T | undefined> {
-    for (const end = Date.now() + ms; ; ) {
+    for (const end = Date.now() + ms; ;) {
       const seen = await look();
       const left = end - Date.now();
       if (seen !== undefined || left <= 0 || this.#stopped || signal?.aborted) return seen;

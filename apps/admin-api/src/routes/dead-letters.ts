@@ -23,7 +23,11 @@ export class DeadLettersController {
 
   @Get('/v1/dead-letters')
   @Allow('viewer')
-  @Doc(listDoc('Events that could not be handled, of every service, each with the reason; `unavailable` names the services that did not answer'))
+  @Doc(
+    listDoc(
+      'Events that could not be handled, of every service, each with the reason; `unavailable` names the services that did not answer',
+    ),
+  )
   async list(@Req() request: ApiRequest): Promise<object> {
     const lists = await Promise.all([...contexts.map((c) => this.#ofOwner(c, request)), this.#ofProjector()]);
     const items = lists.flatMap((l) => l.items).sort((a, b) => (a.at < b.at ? -1 : 1));

@@ -22,6 +22,8 @@ export class WholeDocument implements NestInterceptor {
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const { url } = context.switchToHttp().getRequest<{ url: string }>();
-    return url.split('?')[0] === '/openapi.json' ? next.handle().pipe(switchMap((own) => from(this.api.whole(own as OpenApi)))) : next.handle();
+    return url.split('?')[0] === '/openapi.json'
+      ? next.handle().pipe(switchMap((own) => from(this.api.whole(own as OpenApi))))
+      : next.handle();
   }
 }

@@ -11,7 +11,13 @@ export class FleetController {
 
   @Get('/v1/vms')
   @Allow('viewer')
-  @Doc(listDoc('VMs; deleted ones only with `state=deleted` or `state=all`', { state: 'Only in this state', host: 'Only on this host', name: 'Only of this name' }))
+  @Doc(
+    listDoc('VMs; deleted ones only with `state=deleted` or `state=all`', {
+      state: 'Only in this state',
+      host: 'Only on this host',
+      name: 'Only of this name',
+    }),
+  )
   vms(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.vms, query, request.caller);
   }
@@ -46,7 +52,13 @@ export class FleetController {
 
   @Get('/v1/allocations')
   @Allow('viewer')
-  @Doc(listDoc('The ledger: who holds what on which host', { host: 'Only on this host', vm: 'Only for this VM', state: 'held (the default), released or all' }))
+  @Doc(
+    listDoc('The ledger: who holds what on which host', {
+      host: 'Only on this host',
+      vm: 'Only for this VM',
+      state: 'held (the default), released or all',
+    }),
+  )
   allocations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.allocations, query, request.caller);
   }
@@ -92,7 +104,9 @@ type Named = Document & { readonly versions: readonly (Document & { version: num
 /** A list shows each name with its newest version and the numbers of all. */
 export const newest = (page: Page): Page => ({
   ...page,
-  items: page.items.map((item) => ({ ...item, ...shown(item as unknown as Named, (item as unknown as Named).latest) }) as (typeof page.items)[number]),
+  items: page.items.map(
+    (item) => ({ ...item, ...shown(item as unknown as Named, (item as unknown as Named).latest) }) as (typeof page.items)[number],
+  ),
 });
 
 const shown = ({ versions, ...rest }: Named, version: number): (Document & { version: number }) | undefined => {

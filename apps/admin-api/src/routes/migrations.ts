@@ -65,7 +65,13 @@ export class MigrationsController {
 
   @Get('/v1/moves')
   @Allow('viewer')
-  @Doc(listDoc('Moves: each VM’s part in a migration', { migration: 'Only of this migration', vm: 'Only of this VM', state: 'Only in this state' }))
+  @Doc(
+    listDoc('Moves: each VM’s part in a migration', {
+      migration: 'Only of this migration',
+      vm: 'Only of this VM',
+      state: 'Only in this state',
+    }),
+  )
   moves(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.moves, query, request.caller);
   }

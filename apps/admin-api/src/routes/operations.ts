@@ -23,7 +23,13 @@ export class OperationsController {
 
   @Get('/v1/operations')
   @Allow('viewer')
-  @Doc(listDoc('Operations', { state: 'running, succeeded, undone, failed or stopped', subject: 'Only about this', kind: 'workflow or migration' }))
+  @Doc(
+    listDoc('Operations', {
+      state: 'running, succeeded, undone, failed or stopped',
+      subject: 'Only about this',
+      kind: 'workflow or migration',
+    }),
+  )
   async list(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     const page = await this.reads.list(models.operations, query, request.caller);
     return { ...page, items: await Promise.all(page.items.map((o) => operationView(this.reads, o))) };

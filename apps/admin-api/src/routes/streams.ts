@@ -33,7 +33,11 @@ export class StreamsController {
     @Headers('last-event-id') last?: string,
   ): Promise<void> {
     const { caller } = request;
-    const filter = { caller, ...(query['type'] ? { type: query['type'] } : {}), ...(query['stream'] ? { streams: [query['stream']] } : {}) };
+    const filter = {
+      caller,
+      ...(query['type'] ? { type: query['type'] } : {}),
+      ...(query['stream'] ? { streams: [query['stream']] } : {}),
+    };
     const asked = positionOf(last) ?? (query['from'] === 'start' ? '0' : positionOf(query['from']));
     let after = asked ?? (await lastPosition(this.reads));
     const stream = new SseStream(reply);

@@ -43,13 +43,25 @@ export class WorkflowsController {
   @Doc({ ...listDoc('Every event of a workflow, in order', { after: 'Only after this position' }) })
   async history(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('after') after?: string): Promise<object> {
     await this.reads.one(models.workflows, id, request.caller);
-    const items = await readFeed(this.reads, { after: positionOf(after) ?? '0', limit: 1000, streams: [`workflow-${id}`], caller: request.caller });
+    const items = await readFeed(this.reads, {
+      after: positionOf(after) ?? '0',
+      limit: 1000,
+      streams: [`workflow-${id}`],
+      caller: request.caller,
+    });
     const last = items.at(-1);
     return { items, ...(items.length === 1000 && last ? { next: last.position } : {}) };
   }
 }
 
-type TaskShape = { name: string; after?: readonly string[]; input: unknown; when?: string; compensation?: { kind: string }; pointOfNoReturn?: boolean };
+type TaskShape = {
+  name: string;
+  after?: readonly string[];
+  input: unknown;
+  when?: string;
+  compensation?: { kind: string };
+  pointOfNoReturn?: boolean;
+};
 
 /** What a reader needs to draw the graph; order comes from `after` and from what the inputs refer to. */
 const shapeOf = (t: TaskShape | undefined): Document =>

@@ -32,7 +32,10 @@ class VmsController {
       const vmId = ctx.newId('vm');
       const { data } = example('chrysalis.provisioning.vm.requested.v1') as unknown as { data: { request: object } };
       const operation = ctx.newId('op');
-      const event = { type: 'chrysalis.provisioning.vm.requested.v1', data: { ...data, vmId, name, request: { ...data.request, workflowId: operation, subject: vmId } } };
+      const event = {
+        type: 'chrysalis.provisioning.vm.requested.v1',
+        data: { ...data, vmId, name, request: { ...data.request, workflowId: operation, subject: vmId } },
+      };
       await ctx.append(vmId, 'noStream', event);
       return { status: 202, body: { operation, vmId }, headers: { location: `/v1/vms/${vmId}` } };
     });
@@ -48,7 +51,14 @@ class VmsController {
 
 const folder = new URL('../../../../libs/contracts/examples/', import.meta.url);
 const corpus = readdirSync(folder).map((f) => JSON.parse(readFileSync(new URL(f, folder), 'utf8')) as Example);
-export type Example = { id: string; type: string; stream: string; version: number; data: Record<string, unknown>; meta: { at: string; correlationId: string; actor: string; tenant: string } };
+export type Example = {
+  id: string;
+  type: string;
+  stream: string;
+  version: number;
+  data: Record<string, unknown>;
+  meta: { at: string; correlationId: string; actor: string; tenant: string };
+};
 export const example = (type: string): Example => corpus.find((e) => e.type === type)!;
 export const history: readonly Example[] = corpus.toSorted((a, b) => a.stream.localeCompare(b.stream) || a.version - b.version);
 
@@ -117,7 +127,9 @@ export const startPlane = async (): Promise<Plane> => {
 
 const replay = async (services: Map<string, RunningService>, e: Example): Promise<void> => {
   const context = contexts.find((c) => Object.values(eventsByContext[c]).some((k) => k.type === e.type))!;
-  await services.get(context)!.service.store.append({ stream: e.stream, expected: 'any', events: [{ id: e.id, type: e.type, data: e.data, meta: e.meta }] });
+  await services
+    .get(context)!
+    .service.store.append({ stream: e.stream, expected: 'any', events: [{ id: e.id, type: e.type, data: e.data, meta: e.meta }] });
 };
 
 /** Until the read models have all of the history. */
@@ -135,15 +147,24 @@ export const until = async <T>(look: () => Promise<T | undefined | false>, ms = 
 };
 
 /** Server-Sent Events until `count` of them have come or the stream ends. */
-export const sse = async (response: Response, count = Infinity): Promise<{ id?: string; event: string; data: Record<string, unknown> }[]> => {
+export const sse = async (
+  response: Response,
+  count = Infinity,
+): Promise<{ id?: string; event: string; data: Record<string, unknown> }[]> => {
   const seen: { id?: string; event: string; data: Record<string, unknown> }[] = [];
   let text = '';
   for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
     text += chunk;
     for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-      const lines = Object.fromEntries(text.slice(0, end).split('\n').map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)]));
+      const lines = Object.fromEntries(
+        text
+          .slice(0, end)
+          .split('\n')
+          .map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)]),
+      );
       text = text.slice(end + 2);
-      if (lines['event']) seen.push({ ...(lines['id'] ? { id: lines['id'] } : {}), event: lines['event'], data: JSON.parse(lines['data']!) });
+      if (lines['event'])
+        seen.push({ ...(lines['id'] ? { id: lines['id'] } : {}), event: lines['event'], data: JSON.parse(lines['data']!) });
       if (seen.length >= count) return seen;
     }
   }

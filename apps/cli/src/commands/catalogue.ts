@@ -16,8 +16,14 @@ export const catalogueCommands = (program: Command): void => {
       type: (t) => ref(t as never),
       vcpus: (t) => `${shape(t)['vcpus'].now} (max ${shape(t)['vcpus'].max})`,
       'memory MiB': (t) => `${shape(t)['memoryMiB'].now} (max ${shape(t)['memoryMiB'].max})`,
-      disks: (t) => shape(t)['disks'].map((d: Row) => `${d['id']}:${d['sizeMiB']}`).join(','),
-      nics: (t) => shape(t)['nics'].map((n: Row) => `${n['id']}:${n['network']}`).join(','),
+      disks: (t) =>
+        shape(t)
+          ['disks'].map((d: Row) => `${d['id']}:${d['sizeMiB']}`)
+          .join(','),
+      nics: (t) =>
+        shape(t)
+          ['nics'].map((n: Row) => `${n['id']}:${n['network']}`)
+          .join(','),
       cpu: (t) => shape(t)['cpuModel'],
     },
   });
@@ -27,7 +33,11 @@ export const catalogueCommands = (program: Command): void => {
   });
   examples(
     action(
-      type.command('publish').argument('<name>').description('publish a version; the same shape again is the same version').requiredOption('-f, --file <file>', 'the spec as YAML or JSON, - for stdin'),
+      type
+        .command('publish')
+        .argument('<name>')
+        .description('publish a version; the same shape again is the same version')
+        .requiredOption('-f, --file <file>', 'the spec as YAML or JSON, - for stdin'),
       async ({ client, format, args, options }) => {
         const answer = await client.request<Row>('POST', '/v1/vm-types', { name: args[0], spec: await readDocument(options['file']) });
         await print(format, answer, () => `published ${ref(answer as never)}`);
@@ -62,9 +72,17 @@ const grantCommands = (program: Command): void => {
   });
   examples(
     action(
-      grant.command('register').description('register a grant signed by a tenant administrator').argument('[jws]', 'the signed grant').option('-f, --file <file>', 'read it from a file, - for stdin'),
+      grant
+        .command('register')
+        .description('register a grant signed by a tenant administrator')
+        .argument('[jws]', 'the signed grant')
+        .option('-f, --file <file>', 'read it from a file, - for stdin'),
       async ({ client, format, args, options }) => {
-        const jws = args[0] ?? (options['file'] ? (await import('node:fs')).readFileSync(options['file'] === '-' ? 0 : options['file'], 'utf8').trim() : undefined);
+        const jws =
+          args[0] ??
+          (options['file']
+            ? (await import('node:fs')).readFileSync(options['file'] === '-' ? 0 : options['file'], 'utf8').trim()
+            : undefined);
         if (!jws) throw new UsageError('give the grant, or --file');
         const answer = await client.request<Row>('POST', '/v1/grants', { jws });
         await print(format, answer, () => `registered ${answer['grantId'] ?? ''}`);

@@ -10,17 +10,27 @@ export const vmCommands = (program: Command): void => {
       path: '/v1/vms',
       filters: { state: 'requested, placed, running, moving, deleting, deleted, failed or all', host: 'on this host' },
       empty: 'No VMs. Make one with: chrysalis vm create NAME --type TYPE --image IMAGE',
-      columns: { id: (v) => v['vmId'], name: (v) => v['name'], state: (v) => v['state'], type: (v) => ref(v['type']), host: (v) => v['hostId'], age: (v) => age(v['createdAt']) },
+      columns: {
+        id: (v) => v['vmId'],
+        name: (v) => v['name'],
+        state: (v) => v['state'],
+        type: (v) => ref(v['type']),
+        host: (v) => v['hostId'],
+        age: (v) => age(v['createdAt']),
+      },
     }),
     'vm list',
     'vm list --state running -o json',
     'vm list --watch',
   );
   examples(
-    action(vm.command('get').argument('<vm>', 'id or name').description('a VM: state, hardware, and what is known of its guest'), async ({ client, format, args }) => {
-      const found = await vmOf(client, args[0]!);
-      await print(format, found, () => vmText(found));
-    }),
+    action(
+      vm.command('get').argument('<vm>', 'id or name').description('a VM: state, hardware, and what is known of its guest'),
+      async ({ client, format, args }) => {
+        const found = await vmOf(client, args[0]!);
+        await print(format, found, () => vmText(found));
+      },
+    ),
     'vm get web',
     'vm get vm-0199c0de-0000-7000-8000-000000000001 -o yaml',
   );
@@ -43,15 +53,30 @@ export const vmCommands = (program: Command): void => {
   );
   examples(
     action(
-      waits(vm.command('delete').alias('rm').argument('<vm>', 'id or name').description('delete a VM and its volumes').option('--dry-run', 'only show what would go')),
+      waits(
+        vm
+          .command('delete')
+          .alias('rm')
+          .argument('<vm>', 'id or name')
+          .description('delete a VM and its volumes')
+          .option('--dry-run', 'only show what would go'),
+      ),
       async (run) => {
         const found = await vmOf(run.client, run.args[0]!);
         if (run.options['dryRun']) {
           const held = await run.client.all<Row>(`/v1/allocations?vm=${found['vmId']}`);
-          await print(run.format, { vm: found['vmId'], held }, () => `would delete ${found['name']} (${found['vmId']})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`);
+          await print(
+            run.format,
+            { vm: found['vmId'], held },
+            () => `would delete ${found['name']} (${found['vmId']})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`,
+          );
           return exits.ok;
         }
-        return finish(run, { vmId: found['vmId'], ...(await run.client.request<Row>('DELETE', `/v1/vms/${found['vmId']}`)) }, `deleting ${found['name']}`);
+        return finish(
+          run,
+          { vmId: found['vmId'], ...(await run.client.request<Row>('DELETE', `/v1/vms/${found['vmId']}`)) },
+          `deleting ${found['name']}`,
+        );
       },
     ),
     'vm delete web --wait',
@@ -64,7 +89,11 @@ const create = async (run: Run): Promise<number> => {
   if (!dryRun) return finish(run, await run.client.request<Row>('POST', '/v1/vms', body), `creating ${run.args[0]}`);
   const { spec } = await run.client.request<Row>('GET', `/v1/vm-types/${String(type).replace('@', '/')}`);
   const asked = {
-    amounts: { vcpu: spec.vcpus.now, memoryMiB: spec.memoryMiB.now, diskMiB: spec.disks.reduce((sum: number, d: Row) => sum + d['sizeMiB'], 0) },
+    amounts: {
+      vcpu: spec.vcpus.now,
+      memoryMiB: spec.memoryMiB.now,
+      diskMiB: spec.disks.reduce((sum: number, d: Row) => sum + d['sizeMiB'], 0),
+    },
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
     networks: spec.nics.map((n: Row) => n['network']),
@@ -81,8 +110,12 @@ const versioned = async (run: Run, image: string): Promise<string> =>
   image.includes('@') ? image : `${image}@${(await run.client.all<Row>('/v1/images')).find((i) => i['name'] === image)?.['version'] ?? 1}`;
 
 const placementText = ({ candidates, refused }: Row): string => {
-  const name = (h: unknown): string => (typeof h === 'string' ? h : String((h as Row)['hostId'] ?? (h as Row)['host'] ?? JSON.stringify(h)));
-  const why = (r: Row): string => (r['reasons'] ?? r['verdicts'] ?? r['blockers'] ?? []).map((x: Row | string) => (typeof x === 'string' ? x : `${x['code']}${x['message'] ? `: ${x['message']}` : ''}`)).join('; ');
+  const name = (h: unknown): string =>
+    typeof h === 'string' ? h : String((h as Row)['hostId'] ?? (h as Row)['host'] ?? JSON.stringify(h));
+  const why = (r: Row): string =>
+    (r['reasons'] ?? r['verdicts'] ?? r['blockers'] ?? [])
+      .map((x: Row | string) => (typeof x === 'string' ? x : `${x['code']}${x['message'] ? `: ${x['message']}` : ''}`))
+      .join('; ');
   return [
     candidates.length ? `Could go to, best first: ${candidates.map(name).join(', ')}` : 'Could go nowhere.',
     ...(refused ?? []).map((r: Row) => `  not ${name(r)}: ${why(r)}`),
@@ -101,7 +134,9 @@ const vmText = (v: Row): string => {
       image: ref(v['image']),
       host: v['hostId'],
       epoch: v['epoch'],
-      move: v['move'] && `${v['move'].moveId}: ${v['move'].fromHost} -> ${v['move'].toHost}, ${ref(v['move'].fromType)} -> ${ref(v['move'].toType)}`,
+      move:
+        v['move'] &&
+        `${v['move'].moveId}: ${v['move'].fromHost} -> ${v['move'].toHost}, ${ref(v['move'].fromType)} -> ${ref(v['move'].toType)}`,
       vcpus: t && t.vcpus.boot + t.vcpus.plugged.length,
       memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s: number, d: Row) => s + d['sizeMiB'], 0)} MiB`,
       disks: t?.disks.map((d: Row) => `${d['id']} ${d['sizeMiB']} MiB`).join(', '),
@@ -115,8 +150,19 @@ const vmText = (v: Row): string => {
 };
 const guestText = (g: Row): string => {
   const f = g['facts'];
-  const about = f && fields({ os: `${f.os.id} ${f.os.version}, ${f.os.kernel}`, 'boot id': f.bootId, uptime: `${f.uptimeSeconds} s`, vcpus: f.vcpus, memory: `${f.memoryMiB} MiB` });
-  const can = g['capabilities'].length > 0 ? table({ capability: (c) => c['name'], state: (c) => c['state'], evidence: (c) => c['evidence'] }, g['capabilities']) : '';
+  const about =
+    f &&
+    fields({
+      os: `${f.os.id} ${f.os.version}, ${f.os.kernel}`,
+      'boot id': f.bootId,
+      uptime: `${f.uptimeSeconds} s`,
+      vcpus: f.vcpus,
+      memory: `${f.memoryMiB} MiB`,
+    });
+  const can =
+    g['capabilities'].length > 0
+      ? table({ capability: (c) => c['name'], state: (c) => c['state'], evidence: (c) => c['evidence'] }, g['capabilities'])
+      : '';
   return [about, can].filter(Boolean).join('\n\n');
 };
 

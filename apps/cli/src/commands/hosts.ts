@@ -26,19 +26,33 @@ export const hostCommands = (program: Command): void => {
     'host list --state cordoned',
   );
   examples(
-    action(host.command('get').argument('<host>').description('a host: facts, inventory, and who holds what on it'), async ({ client, format, args }) => {
-      const found = await client.request<Row>('GET', `/v1/hosts/${encodeURIComponent(args[0]!)}`);
-      await print(format, found, () => hostText(found));
-    }),
+    action(
+      host.command('get').argument('<host>').description('a host: facts, inventory, and who holds what on it'),
+      async ({ client, format, args }) => {
+        const found = await client.request<Row>('GET', `/v1/hosts/${encodeURIComponent(args[0]!)}`);
+        await print(format, found, () => hostText(found));
+      },
+    ),
     'host get h1',
   );
-  const states = { enable: ['enabled', 'takes new VMs again'], cordon: ['cordoned', 'takes no new VMs; what runs there stays'], drain: ['draining', 'takes no new VMs, and what runs there is to leave'] } as const;
+  const states = {
+    enable: ['enabled', 'takes new VMs again'],
+    cordon: ['cordoned', 'takes no new VMs; what runs there stays'],
+    drain: ['draining', 'takes no new VMs, and what runs there is to leave'],
+  } as const;
   for (const [verb, [state, what]] of Object.entries(states))
     examples(
       action(
-        host.command(verb).argument('<host>').description(what).option('--reason <text>', 'why; kept in the host’s history', `by chrysalis host ${verb}`),
+        host
+          .command(verb)
+          .argument('<host>')
+          .description(what)
+          .option('--reason <text>', 'why; kept in the host’s history', `by chrysalis host ${verb}`),
         async ({ client, format, args, options }) => {
-          const answer = await client.request<Row>('POST', `/v1/hosts/${encodeURIComponent(args[0]!)}/state`, { state, reason: options['reason'] });
+          const answer = await client.request<Row>('POST', `/v1/hosts/${encodeURIComponent(args[0]!)}/state`, {
+            state,
+            reason: options['reason'],
+          });
           await print(format, answer, () => `${args[0]} is ${state}`);
         },
       ),
@@ -57,7 +71,8 @@ export const hostCommands = (program: Command): void => {
   );
 };
 
-const placeOf = (facts: Row | undefined, between: string): string | undefined => facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
+const placeOf = (facts: Row | undefined, between: string): string | undefined =>
+  facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
 
 const hostText = (h: Row): string => {
   const f = h['facts'];
@@ -84,7 +99,15 @@ const hostText = (h: Row): string => {
       pools: f?.storagePools.join(', '),
       generation: h['generation'],
     }),
-    ...(inventory ? ['', table(Object.fromEntries(['resource', 'total', 'reserved', 'capacity', 'used', 'free'].map((c) => [c, (i: Row) => i[c]])), inventory)] : []),
+    ...(inventory
+      ? [
+          '',
+          table(
+            Object.fromEntries(['resource', 'total', 'reserved', 'capacity', 'used', 'free'].map((c) => [c, (i: Row) => i[c]])),
+            inventory,
+          ),
+        ]
+      : []),
     '',
     h['allocations'].length > 0 ? table(ledgerColumns, h['allocations']) : 'Nothing is held on it.',
   ].join('\n');

@@ -14,7 +14,11 @@ export const versionCommand = (program: Command): void => {
     .action(async (_: unknown, self: Command) => {
       const options = self.optsWithGlobals<GlobalOptions>();
       const found = { client: ownVersion(), ...(await serverVersion(options)) };
-      await print(options.output ?? 'table', found, () => Object.entries(found).map(([k, v]) => `${k} ${v}`).join('\n'));
+      await print(options.output ?? 'table', found, () =>
+        Object.entries(found)
+          .map(([k, v]) => `${k} ${v}`)
+          .join('\n'),
+      );
     });
 };
 

@@ -24,8 +24,16 @@ export const graphText = (workflow: Row): string => {
     if (t['section'] !== section) lines.push((section = t['section']) ?? '(no section)');
     const after = (t['after'] as string[] | undefined)?.length ? `  <- ${t['after'].join(', ')}` : '';
     const time = took(t['startedAt'], t['endedAt']);
-    const notes = [t['kind'], t['executor'], time, t['attempt'] > 1 ? `attempt ${t['attempt']}` : '', t['pointOfNoReturn'] ? 'POINT OF NO RETURN' : ''].filter(Boolean);
-    lines.push(`  ${String(layer.get(t['task'])).padStart(2)} ${marks[t['state']] ?? '?'} ${t['task'].padEnd(width)}  ${notes.join('  ')}${after}`);
+    const notes = [
+      t['kind'],
+      t['executor'],
+      time,
+      t['attempt'] > 1 ? `attempt ${t['attempt']}` : '',
+      t['pointOfNoReturn'] ? 'POINT OF NO RETURN' : '',
+    ].filter(Boolean);
+    lines.push(
+      `  ${String(layer.get(t['task'])).padStart(2)} ${marks[t['state']] ?? '?'} ${t['task'].padEnd(width)}  ${notes.join('  ')}${after}`,
+    );
     if (t['cause']) lines.push(`       ${t['cause'].code}: ${t['cause'].message}`);
   }
   return [...lines, '', legend].join('\n');

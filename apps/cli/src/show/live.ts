@@ -1,7 +1,7 @@
 import { clearLine, cursorTo } from 'node:readline';
 import type { Client, Operation, Progress } from '../client.ts';
 import type { SseEvent } from '../sse.ts';
-import { mib } from './output.ts';
+import { mib, type Row } from './output.ts';
 
 /** What goes on, on stderr: one line that changes on a terminal, else a line for each change. */
 export class Live {
@@ -54,7 +54,7 @@ const verbs: Readonly<Record<string, string>> = {
 export const stepLine = ({ event, data }: SseEvent): string | undefined => {
   const verb = Object.entries(verbs).find(([k]) => event.includes(`.${k}.`))?.[1];
   if (!verb) return undefined;
-  const { at, data: d } = data as { at: string; data: Record<string, any> };
+  const { at, data: d } = data as { at: string; data: Row };
   const what = d['task'] ?? d['vmId'] ?? d['reason'] ?? '';
   const why = d['cause'] ? `  ${d['cause'].code}: ${d['cause'].message}` : '';
   const again = verb === 'failed' && d['retryAt'] ? '  (again soon)' : '';

@@ -1,5 +1,7 @@
 export type Format = 'table' | 'json' | 'yaml';
 export const formats: readonly Format[] = ['table', 'json', 'yaml'];
+/** What the server answers, shown and not trusted: a member that is not there is a dash. */
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Row = Record<string, any>;
 /** A heading and how a cell is made. */
 export type Columns = Readonly<Record<string, (row: Row) => unknown>>;
@@ -23,7 +25,8 @@ export const fields = (pairs: Readonly<Record<string, unknown>>): string => {
 
 /** Data on stdout in the form asked for; `text` makes the one for people. */
 export const print = async (format: Format, data: unknown, text: () => string): Promise<void> => {
-  const out = format === 'json' ? JSON.stringify(data, null, 2) : format === 'yaml' ? (await import('yaml')).stringify(data).trimEnd() : text();
+  const out =
+    format === 'json' ? JSON.stringify(data, null, 2) : format === 'yaml' ? (await import('yaml')).stringify(data).trimEnd() : text();
   await write(`${out}\n`);
 };
 /** One thing of a stream: a line of JSON, or a document of YAML, or text. */
@@ -32,7 +35,8 @@ export const printOne = async (format: Format, data: unknown, text: () => string
   return format === 'yaml' ? write(`---\n${(await import('yaml')).stringify(data)}`) : write(`${text()}\n`);
 };
 
-const write = (text: string): Promise<void> => new Promise((resolve) => void (process.stdout.write(text) ? resolve() : process.stdout.once('drain', resolve)));
+const write = (text: string): Promise<void> =>
+  new Promise((resolve) => void (process.stdout.write(text) ? resolve() : process.stdout.once('drain', resolve)));
 
 export const ref = (r: { name: string; version: number } | undefined): string | undefined => r && `${r.name}@${r.version}`;
 export const mib = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;

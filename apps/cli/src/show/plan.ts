@@ -27,7 +27,8 @@ export const blockerLines = (b: Row): string[] => [
 ];
 
 export const optionsText = (query: Row): string => {
-  if (query['state'] !== 'answered') return `Query ${query['queryId']}: ${query['state']}${query['cause'] ? `, ${query['cause'].code}: ${query['cause'].message}` : ''}`;
+  if (query['state'] !== 'answered')
+    return `Query ${query['queryId']}: ${query['state']}${query['cause'] ? `, ${query['cause'].code}: ${query['cause'].message}` : ''}`;
   const found = query['options'] as Row[];
   const list =
     found.length === 0
@@ -44,5 +45,10 @@ export const optionsText = (query: Row): string => {
           found,
         );
   const refused = (query['refused'] as Row[]).flatMap((r) => [`  ${r['id']}`, ...r['blockers'].flatMap(blockerLines)]);
-  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...(refused.length ? ['', 'Not offered:', ...refused] : [])].join('\n');
+  return [
+    `Query ${query['queryId']}, from ${query['source']} knowledge`,
+    '',
+    list,
+    ...(refused.length ? ['', 'Not offered:', ...refused] : []),
+  ].join('\n');
 };

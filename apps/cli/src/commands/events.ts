@@ -1,0 +1,97 @@
+import type { Command } from 'commander';
+import { action, examples, number } from '../command.ts';
+import { exits } from '../exit.ts';
+import { age, print, printOne, table, type Row } from '../show/output.ts';
+
+const short = (type: string): string => type.replace(/^chrysalis\./, '').replace(/\.v\d+$/, '');
+/** In the columns beside it, or of no use to a person. */
+const told = new Set(['at', 'workflowId', 'tenant', 'deadlineAt', 'group', 'token', 'topologyHash', 'jws', 'startedAt', 'endedAt']);
+const gist = (d: Row): string =>
+  Object.entries(d ?? {})
+    .filter(([k, v]) => ['string', 'number', 'boolean'].includes(typeof v) && !told.has(k))
+    .map(([k, v]) => `${k}=${String(v)}`)
+    .join(' ')
+    .slice(0, 120);
+export const eventColumns = {
+  position: (e: Row) => e['position'],
+  at: (e: Row) => e['at'],
+  event: (e: Row) => short(e['type']),
+  actor: (e: Row) => e['actor'],
+  data: (e: Row) => gist(e['data']),
+};
+const eventLine = (e: Row): string => `${e['at']}  ${short(e['type'])}  ${e['stream']}  ${gist(e['data'])}`;
+
+export const eventCommands = (program: Command): void => {
+  const events = program.command('events').description('everything that happens');
+  examples(
+    action(
+      events
+        .command('watch')
+        .description('each event as it comes, until Ctrl-C')
+        .option('--from <position>', '`start` for all there is, or a position; else from now on')
+        .option('--type <prefix>', 'only types that begin so, e.g. provisioning.vm')
+        .option('--stream <stream>', 'only of this stream, e.g. host-h1')
+        .option('--count <n>', 'end after so many', number),
+      async ({ client, format, options }) => {
+        const query = new URLSearchParams();
+        if (options['from']) query.set('from', options['from']);
+        if (options['type'])
+          query.set('type', String(options['type']).startsWith('chrysalis.') ? options['type'] : `chrysalis.${options['type']}`);
+        if (options['stream']) query.set('stream', options['stream']);
+        let left = options['count'] ?? Infinity;
+        for await (const e of client.events(`/v1/events?${query}`)) {
+          await printOne(format, e.data, () => eventLine(e.data as Row));
+          if (--left <= 0) return exits.ok;
+        }
+        return exits.ok;
+      },
+    ),
+    'events watch',
+    'events watch --from start --type provisioning.vm -o json',
+  );
+  deadLetterCommands(program);
+};
+
+const deadLetterCommands = (program: Command): void => {
+  const dead = program.command('dead-letter').description('events that a service could not handle');
+  const list = '/v1/dead-letters';
+  action(dead.command('list').alias('ls').description('what is parked, with the reason'), async ({ client, format, quiet }) => {
+    const { items, unavailable } = await client.request<{ items: Row[]; unavailable: string[] }>('GET', list);
+    await print(format, items, () => (items.length === 0 ? 'Nothing is parked.' : table(letterColumns, items)));
+    if (unavailable.length > 0 && !quiet) process.stderr.write(`did not answer: ${unavailable.join(', ')}\n`);
+    return unavailable.length > 0 ? exits.unavailable : exits.ok;
+  });
+  examples(
+    action(
+      dead
+        .command('redrive')
+        .argument('<service>', 'whose it is, as `dead-letter list` shows')
+        .argument('<event>', 'the id of the event')
+        .description('put an event, and those parked behind it, back in order')
+        .option('--dry-run', 'only show which would go'),
+      async ({ client, format, args, options }) => {
+        const [service, id] = args as [string, string];
+        if (options['dryRun']) {
+          const { items } = await client.request<{ items: Row[] }>('GET', list);
+          const first = items.find((i) => i['context'] === service && i['eventId'] === id);
+          const going = items.filter((i) => first && i['context'] === service && i['key'] === first['key']);
+          await print(format, going, () => (going.length ? table(letterColumns, going) : 'Nothing of this is parked.'));
+          return going.length ? exits.ok : exits.notFound;
+        }
+        const answer = await client.request<Row>('POST', `${list}/${encodeURIComponent(service)}/${encodeURIComponent(id)}/redrive`);
+        await print(format, answer, () => `asked for ${answer['requested']} to go again; chrysalis dead-letter list shows what stays`);
+        return exits.ok;
+      },
+    ),
+    'dead-letter redrive projector 0199c0de-1000-7000-8000-000000000004',
+  );
+};
+const letterColumns = {
+  service: (d: Row) => d['context'],
+  event: (d: Row) => d['eventId'],
+  type: (d: Row) => short(d['event']?.type ?? ''),
+  key: (d: Row) => d['key'],
+  reason: (d: Row) => String(d['reason']).split('\n')[0]!.slice(0, 100),
+  tries: (d: Row) => d['attempts'],
+  age: (d: Row) => age(d['at']),
+};
