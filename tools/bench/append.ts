@@ -50,7 +50,14 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
 const conclude = (runners: readonly Runner[], results: ReadonlyMap<string, number[]>, rounds: number, version: string): Report => {
   const values = (name: string, size: number): number[] => results.get(`${name} ${size}`)!;
   const contenders = sizes.flatMap((size) =>
-    runners.map((r) => contender(`${r.name}, ${writers} writers, ${size} ${size === 1 ? 'event' : 'events'} an append`, r.version, 'events/s', values(r.name, size))),
+    runners.map((r) =>
+      contender(
+        `${r.name}, ${writers} writers, ${size} ${size === 1 ? 'event' : 'events'} an append`,
+        r.version,
+        'events/s',
+        values(r.name, size),
+      ),
+    ),
   );
   /** Within a round, as both ran under the same conditions then. */
   const ratio = (name: string, size: number): number => {
@@ -103,7 +110,8 @@ const ownRunner = async (pool: pg.Pool): Promise<Runner> => {
     name: own,
     version: '0.1.0',
     append: async (stream, version, size) => {
-      const events: NewEvent[] = Array.from({ length: size }, () => ({ id: uuid(), type, data: payload(), meta: meta() }));
+      const shared = meta();
+      const events: NewEvent[] = Array.from({ length: size }, () => ({ id: uuid(), type, data: payload(), meta: shared }));
       const appended = await store.append({ stream, expected: version, events });
       if (!appended.ok) throw new Error('a conflict where there can be none');
     },
@@ -125,7 +133,14 @@ const rawRunner = async (pool: pg.Pool): Promise<Runner> => {
     version: 'PostgreSQL',
     append: async (stream, _version, size) => {
       const n = Array.from({ length: size });
-      await pool.query(insert, [stream, n.map(() => uuid()), n.map(() => type), n.map(() => JSON.stringify(payload())), n.map(() => JSON.stringify(meta()))]);
+      const shared = JSON.stringify(meta());
+      await pool.query(insert, [
+        stream,
+        n.map(() => uuid()),
+        n.map(() => type),
+        n.map(() => JSON.stringify(payload())),
+        n.map(() => shared),
+      ]);
     },
   };
 };
@@ -136,7 +151,11 @@ type Emmett = {
     options: { connectionOptions: { pool: pg.Pool } },
   ): {
     schema: { migrate(): Promise<unknown> };
-    appendToStream(stream: string, events: unknown[], options: { expectedStreamVersion: bigint | 'STREAM_DOES_NOT_EXIST' }): Promise<unknown>;
+    appendToStream(
+      stream: string,
+      events: unknown[],
+      options: { expectedStreamVersion: bigint | 'STREAM_DOES_NOT_EXIST' },
+    ): Promise<unknown>;
     close(): Promise<void>;
   };
 };
@@ -150,7 +169,8 @@ const emmettRunner = async (connectionString: string, pool: pg.Pool): Promise<Ru
     version,
     close: () => store.close(),
     append: async (stream, at, size) => {
-      const events = Array.from({ length: size }, () => ({ type, data: payload(), metadata: meta() }));
+      const metadata = meta();
+      const events = Array.from({ length: size }, () => ({ type, data: payload(), metadata }));
       await store.appendToStream(stream, events, { expectedStreamVersion: at === 0 ? 'STREAM_DOES_NOT_EXIST' : BigInt(at) });
     },
   };

@@ -68,14 +68,20 @@ export class EventStore {
   async #appendOnce(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
     const [only] = list;
     if (list.length > 1 || !only || only.events.length === 0) return this.#appendMany(queryable, list);
-    const { rows } =
-      only.events.length === 1
-        ? await queryable.query<{ version: number }>(this.#sql.appendEvent, appendSql.appendEventValues(only, only.events[0]!))
-        : await queryable.query<{ version: number }>(this.#sql.appendStream, appendSql.appendStreamValues(only));
+    const [statement, values] = this.#forOne(only);
+    const { rows } = await queryable.query<{ version: number }>(statement, values);
     const last = Math.max(0, ...rows.map((row) => row.version));
     if (last > 0) return { ok: true, versions: { [only.stream]: last } };
     const actual = (await this.#versions(queryable, [only.stream])).get(only.stream) ?? 0;
     return { ok: false, conflict: { stream: only.stream, expected: only.expected, actual } };
+  }
+
+  #forOne(append: Append): [Statement, unknown[]] {
+    const { events } = append;
+    const first = events[0]!;
+    if (events.length === 1) return [this.#sql.appendEvent, appendSql.appendEventValues(append, first)];
+    if (events.every((e) => e.meta === first.meta)) return [this.#sql.appendCommand, appendSql.appendCommandValues(append, first)];
+    return [this.#sql.appendStream, appendSql.appendStreamValues(append)];
   }
 
   async #appendMany(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
@@ -201,6 +207,7 @@ const statements = (schema: string) => ({
   append: appendSql.append(schema),
   appendEvent: appendSql.appendEvent(schema),
   appendStream: appendSql.appendStream(schema),
+  appendCommand: appendSql.appendCommand(schema),
   versions: appendSql.versions(schema),
   read: readSql.read(schema),
   readAsOf: readSql.readAsOf(schema),
@@ -222,5 +229,5 @@ const outcome = (list: readonly Append[], before: ReadonlyMap<string, number>): 
 
 const checkShape = (list: readonly Append[]): void => {
   if (list.length === 0) throw new Error('nothing to append');
-  if (new Set(list.map((a) => a.stream)).size !== list.length) throw new Error('a stream is named twice in one append');
+  if (list.length > 1 && new Set(list.map((a) => a.stream)).size !== list.length) throw new Error('a stream is named twice in one append');
 };

@@ -28,7 +28,7 @@ describe('load, decide, append', () => {
     expect(given(stock, [taken(15)]).when({ amount: 5 }).then([taken(5)])).toBe(0);
     given(stock, [taken(15)]).when({ amount: 6 }).thenRejected('stock.empty', { left: 5 });
     expect(() => given(stock).when({ amount: 1 }).then([taken(2)])).toThrow();
-    expect(() => given(stock).when({ amount: 1 }).thenRejected('stock.empty')).toThrow('expected the rejection');
+    expect(() => given(stock).when({ amount: 1 }).thenRejected('stock.empty')).toThrow();
   });
 
   test('16 at once take what there is and no more', async () => {

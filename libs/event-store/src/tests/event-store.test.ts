@@ -67,6 +67,19 @@ describe('append and read', () => {
     expect(BigInt(stored!.position)).toBeGreaterThan(0n);
   });
 
+  test('events of one command and of several are stored alike', async () => {
+    const { meta } = event();
+    const shared = [1, 'two', null, { n: 4 }].map((data) => event(data, { meta }));
+    const apart = shared.map((e, i) => ({ ...e, meta: { ...meta, correlationId: `c-${i}` } }));
+    await store.append({ stream: 'shared', expected: 'noStream', events: shared });
+    await store.append({ stream: 'apart', expected: 'noStream', events: apart });
+    const plain = async (stream: string) => (await store.read(stream)).map(({ id, type, data, meta: m }) => ({ id, type, data, meta: m }));
+    expect(await plain('shared')).toEqual(shared);
+    expect(await plain('apart')).toEqual(apart);
+    const stale = await store.append({ stream: 'shared', expected: 3, events: shared });
+    expect(stale).toEqual({ ok: false, conflict: { stream: 'shared', expected: 3, actual: 4 } });
+  });
+
   test('a range of versions, and the past', async () => {
     const times = ['10:00', '11:00', '12:00', '11:30', '13:00'].map((t) => `2026-01-01T${t}:00.000Z`);
     await store.append({ stream: 'past', expected: 'noStream', events: times.map((t, i) => at(t, { i })) });
