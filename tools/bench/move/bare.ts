@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { randomUUID } from 'node:crypto';
 import type { Topology } from '@chrysalis/contracts';
+import { defaultTuning } from '@chrysalis/migration-templates-core';
 import { addAgent, commandLine, QgaClient, QmpClient, type AgentChannel } from '@chrysalis/hypervisor';
 import type { Fabric, FabricHost } from '../../../infra/network/fabric.ts';
 import { signGrant, type TenantKey } from '../../demo/grant.ts';
@@ -204,7 +205,7 @@ const move = async ({ p, vmId, source, to, topology, disk, channel, started }: M
   await target.qmp.execute('migrate-incoming', { uri: `tcp:${to.address}:0` });
   const { 'socket-address': where } = await target.qmp.execute<{ 'socket-address': { port: string }[] }>('query-migrate');
   await source.qmp.execute('migrate-set-capabilities', { capabilities });
-  await source.qmp.execute('migrate-set-parameters', { 'downtime-limit': 300, 'max-bandwidth': 1024 * MiB });
+  await source.qmp.execute('migrate-set-parameters', { 'downtime-limit': defaultTuning.downtimeLimitMs, 'max-bandwidth': defaultTuning.maxBandwidthMiBps * MiB });
   let stoppedAtUs = 0;
   const off = source.qmp.on((e) => void (e.event === 'STOP' && (stoppedAtUs = e.atUs)));
   const completed = source.qmp.waitFor('MIGRATION', (e) => ['completed', 'failed'].includes(String(e.data['status'])), 60_000);
