@@ -7,7 +7,7 @@ import { viewOf } from '@chrysalis/workflow-core';
 import { z } from 'zod';
 import type { Entry } from './cache.ts';
 import { Engine, streamOf } from './engine.ts';
-import { entryOf } from './plan.ts';
+import { entryAfter } from './plan.ts';
 import { listInstances } from './sql/list.ts';
 
 const CancelBody = z.object({ reason: z.string().min(1).max(255) });
@@ -86,7 +86,7 @@ export class WorkflowsController {
 
   async #loadAsOf(id: string, asOf: string, request: ApiRequest): Promise<Entry> {
     const when = /^\d+$/.test(asOf) ? { to: Number(asOf) } : { asOf };
-    return visible(id, entryOf(await this.service.store.read(streamOf(id), when)), request);
+    return visible(id, entryAfter(await this.service.store.read(streamOf(id), when)), request);
   }
 
   async *#lines(id: string): AsyncGenerator<string> {

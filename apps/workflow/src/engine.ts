@@ -1,10 +1,9 @@
 import { ConcurrentAppend, isTransient, type EventStore } from '@chrysalis/event-store';
 import { failpoint } from '@chrysalis/service-kit';
-import { initial } from '@chrysalis/workflow-core';
 import type pg from 'pg';
 import { InstanceCache, type Entry } from './cache.ts';
 import type { DatabaseClock } from './clock.ts';
-import { entryOf, plan, type Job, type Outcome, type Plan } from './plan.ts';
+import { entryAfter, nothing, plan, type Job, type Outcome, type Plan } from './plan.ts';
 import { record, recordValues } from './sql/record.ts';
 
 export const streamOf = (workflowId: string): string => `workflow-${workflowId}`;
@@ -58,8 +57,21 @@ export class Engine {
     while (this.#running > 0 || this.#waiting.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
+  /** As it is in the log: another process may have added to what is remembered here. */
   async load(workflowId: string): Promise<Entry> {
-    return this.#cache.get(workflowId) ?? entryOf(await this.o.store.read(streamOf(workflowId)));
+    return this.#latest(workflowId, this.#cache.get(workflowId));
+  }
+
+  async #latest(workflowId: string, known: Entry = nothing): Promise<Entry> {
+    const more = await this.o.store.read(streamOf(workflowId), { from: known.version + 1 });
+    const entry = entryAfter(more, known);
+    if (more.length > 0) this.#remember(workflowId, entry);
+    return entry;
+  }
+
+  /** Never backwards: a reader may have seen the log before the commit that is remembered. */
+  #remember(workflowId: string, entry: Entry): void {
+    if (entry.version >= (this.#cache.get(workflowId)?.version ?? 0)) this.#cache.put(workflowId, entry);
   }
 
   #pump(): void {
@@ -106,16 +118,24 @@ export class Engine {
       await failpoint('workflow:decided');
       const committed = await this.#commit(plans);
       if ('woken' in committed) return this.#answer(plans, committed.woken, batch);
-      for (const id of committed.lost) this.#cache.drop(id);
+      await Promise.all(committed.lost.map((id) => this.#latest(id, this.#cache.get(id))));
       if (attempt >= 20) throw new Error(`others appended to ${committed.lost.join(', ')} ${attempt} times in a row`);
     }
   }
 
+  /**
+   * Decides on what is remembered. What is appended is checked against the log by its expected version; what leads to no event, a refusal
+   * say, is not, so it is decided again if the log has more: another process may have given out the very attempt that was reported.
+   */
   async #plan(id: string, jobs: readonly Waiting[], attempt: number): Promise<Plan> {
+    const known = this.#cache.get(id);
     // A request most often begins something new: the expected version tells where it does not, without a read.
     const fresh = attempt === 1 && jobs[0]!.command.type === 'start';
-    const entry = this.#cache.get(id) ?? (fresh ? nothing : entryOf(await this.o.store.read(streamOf(id))));
-    return plan(id, entry, jobs, this.o.clock.now());
+    const entry = known ?? (fresh ? nothing : await this.#latest(id));
+    const planned = plan(id, entry, jobs, this.o.clock.now());
+    if (!known || planned.outcomes.every((o) => o.ok && o.events.length > 0)) return planned;
+    const latest = await this.#latest(id, known);
+    return latest.version === known.version ? planned : plan(id, latest, jobs, this.o.clock.now());
   }
 
   async #commit(plans: readonly Plan[]): Promise<Committed> {
@@ -154,7 +174,7 @@ export class Engine {
   #answer(plans: readonly Plan[], woken: ReadonlyMap<string, number>, batch: Batch): void {
     for (const p of plans) {
       const wakeAt = woken.get(p.workflowId) ?? (p.move ? Date.parse(p.move.at) : p.entry.wakeAt);
-      if (p.entry.version > 0) this.#cache.put(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
+      if (p.entry.version > 0) this.#remember(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
       if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.o.onWake?.(wakeAt);
       batch.get(p.workflowId)!.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
     }
@@ -163,8 +183,6 @@ export class Engine {
 
 /** Committed, with the timers that were set as they now are; or not, as these instances were not what they were thought to be. */
 type Committed = { readonly woken: ReadonlyMap<string, number> } | { readonly lost: readonly string[] };
-
-const nothing: Entry = { version: 0, state: initial, correlationId: '', tenant: '' };
 
 class Lost extends Error {
   constructor(readonly workflowId: string) {

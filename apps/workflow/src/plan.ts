@@ -8,7 +8,6 @@ import {
   isInstance,
   nextTimerAt,
   type WorkflowCommand,
-  type WorkflowInstance,
   type WorkflowRejection,
 } from '@chrysalis/workflow-core';
 import { v7 as uuidv7 } from 'uuid';
@@ -47,10 +46,15 @@ const SLACK_MS = 1_000;
 /** A timer that was looked at is looked at again after this at the latest. */
 const LONGEST_MS = 60_000;
 
-export const entryOf = (history: readonly StoredEvent[]): Entry => {
+export const nothing: Entry = { version: 0, state: initial, correlationId: '', tenant: '' };
+
+/** The instance after more of its history. Where others added some, nobody here knows any more when its timer is. */
+export const entryAfter = (history: readonly StoredEvent[], base: Entry = nothing): Entry => {
   const [first] = history;
-  const state = fold(evolve, initial as WorkflowInstance, history as unknown as readonly WorkflowEvent[]);
-  return { version: history.length, state, correlationId: first?.meta.correlationId ?? '', tenant: first?.meta.tenant ?? '' };
+  if (!first) return base;
+  const state = fold(evolve, base.state, history as unknown as readonly WorkflowEvent[]);
+  const { correlationId, tenant } = base.version > 0 ? base : first.meta;
+  return { version: base.version + history.length, state, correlationId, tenant };
 };
 
 export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now: number): Plan => {

@@ -11,9 +11,9 @@ export const step = (name: string, by: 'alpha' | 'beta', { undo = false, ...more
   kind: `${by}.do`,
   summary: name,
   input: {},
-  deadlineMs: 5_000,
+  deadlineMs: 30_000,
   route: routes[by],
-  ...(undo ? { compensation: { kind: `${by}.undo`, input: { of: name }, deadlineMs: 5_000, route: routes[by] } } : {}),
+  ...(undo ? { compensation: { kind: `${by}.undo`, input: { of: name }, deadlineMs: 30_000, route: routes[by] } } : {}),
   ...more,
 });
 
@@ -23,6 +23,6 @@ export const workflow = (tasks: TaskDefinition[], more: Partial<WorkflowDefiniti
   summary: 'a test',
   params: {},
   tasks,
-  deadlineMs: 60_000,
+  deadlineMs: 120_000,
   ...more,
 });
