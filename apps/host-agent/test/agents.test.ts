@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { guestTasks, hostTasks } from '@chrysalis/contracts';
+import { guestTasks, hostTasks, type OutputOf, type Topology } from '@chrysalis/contracts';
 import { until } from '../../agent-gateway/test/harness.ts';
 import { Fleet } from './fleet.ts';
 import { digest } from './fixtures.ts';
@@ -17,9 +17,12 @@ const spec = {
 };
 const image = { name: 'linux', version: 1, digest: digest('a'), cmdline: '' };
 
+type Shaped = { topology: Topology; topologyHash: string };
+type Prepared = OutputOf<typeof hostTasks.prepareTarget>;
+
 describe('host agents, as processes, on the simulated driver', () => {
   let fleet: Fleet;
-  const boot = async (vmId: string): Promise<Record<string, any>> =>
+  const boot = async (vmId: string): Promise<Shaped> =>
     fleet.must(hostTasks.bootVm, 'h1', {
       vmId,
       epoch: 1,
@@ -31,10 +34,10 @@ describe('host agents, as processes, on the simulated driver', () => {
       pool: 'shared',
       waitForGuest: true,
     });
-  const prepare = (vmId: string, topology: Record<string, any>, moveId: string): Promise<Record<string, any>> =>
+  const prepare = (vmId: string, topology: Shaped, moveId: string): Promise<Prepared> =>
     fleet.must(hostTasks.prepareTarget, 'h2', { vmId, epoch: 2, moveId, tenant: 'acme', ...shapedOf(topology) });
-  const shapedOf = ({ topology, topologyHash }: Record<string, any>) => ({ topology, topologyHash });
-  const transferInput = (vmId: string, moveId: string, target: Record<string, any>) => ({
+  const shapedOf = ({ topology, topologyHash }: Shaped): Shaped => ({ topology, topologyHash });
+  const transferInput = (vmId: string, moveId: string, target: Prepared) => ({
     vmId,
     epoch: 1,
     newEpoch: 2,
@@ -44,8 +47,8 @@ describe('host agents, as processes, on the simulated driver', () => {
     maxBandwidthMiBps: 1024,
     ...target,
   });
-  const stateOf = (hostId: string, vmId: string): Record<string, any> =>
-    JSON.parse(readFileSync(join(fleet.dir, hostId, 'agent/vms', `${vmId}.json`), 'utf8')) as Record<string, any>;
+  const stateOf = (hostId: string, vmId: string): Record<string, unknown> =>
+    JSON.parse(readFileSync(join(fleet.dir, hostId, 'agent/vms', `${vmId}.json`), 'utf8')) as Record<string, unknown>;
   const simulated = (hostId: string, vmId: string): string => {
     try {
       return (JSON.parse(readFileSync(join(fleet.dir, hostId, 'simulated', `${vmId}.json`), 'utf8')) as { state: string }).state;

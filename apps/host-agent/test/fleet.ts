@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { taskKey, type Outcome, type TaskContract, type TaskDispatch, type TaskReport } from '@chrysalis/contracts';
+import { taskKey, type Outcome, type OutputOf, type TaskContract, type TaskDispatch, type TaskReport } from '@chrysalis/contracts';
 import { claims, dispatch, publish, sign, tenantKey, until, world, type Gateway, type World } from '../../agent-gateway/test/harness.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
@@ -149,10 +149,10 @@ export class Fleet {
     hostId: string,
     input: Record<string, unknown>,
     given: Partial<TaskDispatch> = {},
-  ): Promise<Record<string, any>> {
+  ): Promise<OutputOf<C>> {
     const outcome = await this.run(contract, hostId, input, given);
     if (!outcome.ok) throw new Error(`${contract.kind}: ${JSON.stringify(outcome.cause)}`);
-    return outcome.output;
+    return outcome.output as OutputOf<C>;
   }
 
   /** A tenant key, and a grant over everything for these VMs. */
@@ -170,11 +170,13 @@ export class Fleet {
     return jws;
   }
 
-  async stop(): Promise<void> {
+  /** `after`: what the agents leave behind on purpose. */
+  async stop(after: () => Promise<unknown> = async () => undefined): Promise<void> {
     for (const [hostId, child] of this.agents) {
       child.kill('SIGTERM');
       await this.ended(hostId);
     }
+    await after();
     await this.world.stop();
     rmSync(this.dir, { recursive: true, force: true });
   }
