@@ -160,7 +160,10 @@ describe('how it ends', () => {
     });
     let stderr = '';
     child.stderr.on('data', (d) => (stderr += d));
+    // That nobody reads any more shows at the next write: something has to happen.
+    const happening = setInterval(() => void begin(`op-${uuidv7()}`), 200);
     const code = await new Promise((resolve) => child.on('exit', resolve));
+    clearInterval(happening);
     expect([code, stderr]).toEqual([0, '']);
   });
 });

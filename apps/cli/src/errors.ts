@@ -55,3 +55,8 @@ export class OperationTimeout extends Error {
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** What was asked for cannot be had as things are. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+}

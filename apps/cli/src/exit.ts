@@ -1,4 +1,4 @@
-import { ApiError, OperationTimeout, UsageError } from './errors.ts';
+import { ApiError, OperationTimeout, RefusedError, UsageError } from './errors.ts';
 
 /** What a script can rely on. */
 export const exits = { ok: 0, failed: 1, usage: 2, notFound: 3, refused: 4, unavailable: 5, timeout: 6, denied: 7 } as const;
@@ -15,6 +15,7 @@ export const exitHelp = `Exit codes:
 export const exitCodeOf = (error: unknown): number => {
   if (error instanceof OperationTimeout) return exits.timeout;
   if (error instanceof UsageError) return exits.usage;
+  if (error instanceof RefusedError) return exits.refused;
   if (!(error instanceof ApiError)) return exits.failed;
   const { status, code } = error;
   if (status === 0 || status === 502 || status === 503 || status === 504) return exits.unavailable;

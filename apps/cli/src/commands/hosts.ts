@@ -71,6 +71,11 @@ export const hostCommands = (program: Command): void => {
   );
 };
 
+/** The newest few, by their numbers: a host has dozens. */
+const newest = (names: readonly string[]): string => {
+  const sorted = [...names].sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
+  return `${sorted.slice(0, 3).join(', ')}${sorted.length > 3 ? ` and ${sorted.length - 3} more` : ''}`;
+};
 const placeOf = (facts: Row | undefined, between: string): string | undefined =>
   facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
 
@@ -93,7 +98,7 @@ const hostText = (h: Row): string => {
       address: f?.address,
       place: placeOf(f, ' / '),
       hypervisor: f && `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,
-      machines: f?.machineTypes.slice(0, 6).join(', '),
+      machines: f && newest(f.machineTypes),
       traits: f?.traits.join(', '),
       networks: f?.networks.join(', '),
       pools: f?.storagePools.join(', '),

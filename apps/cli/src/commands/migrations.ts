@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { action, collect, examples, number, vmOf, waits, type Run } from '../command.ts';
-import { UsageError } from '../errors.ts';
+import { RefusedError, UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
-import { optionsText, planText } from '../show/plan.ts';
+import { optionsText, planText, refusedLines } from '../show/plan.ts';
 import { print, ref, type Row } from '../show/output.ts';
 import { runCommands, startPlan } from './runs.ts';
 import { templateCommands } from './templates.ts';
@@ -91,7 +91,7 @@ export const migrationCommands = (program: Command): void => {
           .option('--template <template>', 'by this template, `name@version`')
           .option('--grant <grant>', 'look into the guests under this grant')
           .option('--concurrency <n>', 'so many at a time', number)
-          .option('--dry-run', 'stop at the plan'),
+          .option('--dry-run', 'stop at the plan (with --to or --option a template is published for it)'),
       ),
       migrate,
     ),
@@ -122,10 +122,10 @@ const templateByOption = async (run: Run, ids: readonly string[]): Promise<strin
     option ? o['id'] === option : [o['targetType'].name, ref(o['targetType'])].includes(to),
   );
   if (!chosen) {
-    process.stderr.write(`${optionsText(query)}\n`);
-    throw new UsageError(
-      `no option ${option ?? `to ${to}`} is offered for these VMs${run.options['grant'] ? '' : '; with --grant there may be more'}`,
-    );
+    const wanted = (r: Row): boolean => (option ? r['id'] === option : r['id'].startsWith(to.includes('@') ? `${to}/` : `${to}@`));
+    const why = refusedLines(((query['refused'] ?? []) as Row[]).filter(wanted)).join('\n');
+    const hint = run.options['grant'] ? '' : '; with --grant there may be more';
+    throw new RefusedError(`no option ${option ?? `to ${to}`} is offered for these VMs${hint}${why}`);
   }
   const name = `to-${chosen['targetType'].name}-${query['queryId']
     .slice(-8)

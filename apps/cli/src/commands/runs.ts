@@ -79,7 +79,7 @@ const moveText = (move: Row): string => {
     `${move['vmId']}: ${move['state']}${move['cause'] ? `, ${move['cause'].code}: ${move['cause'].message}` : ''}  (workflow ${move['workflowId']})`,
     ...(f
       ? [
-          `  downtime ${f.downtimeMs} ms, in all ${f.totalMs} ms, ${mib(f.transferredBytes)} transferred, control plane ${f.controlPlaneMs} ms`,
+          `  downtime ${f.downtimeMs.toFixed(1)} ms, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,
         ]
       : []),
     ...(move['steps'].length

@@ -44,11 +44,23 @@ export const optionsText = (query: Row): string => {
           },
           found,
         );
-  const refused = (query['refused'] as Row[]).flatMap((r) => [`  ${r['id']}`, ...r['blockers'].flatMap(blockerLines)]);
-  return [
-    `Query ${query['queryId']}, from ${query['source']} knowledge`,
-    '',
-    list,
-    ...(refused.length ? ['', 'Not offered:', ...refused] : []),
-  ].join('\n');
+  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(query['refused'])].join('\n');
+};
+
+/** By reason, as many options have the same: each reason once, with its remedy and the options it rules out. */
+export const refusedLines = (refused: readonly Row[]): string[] => {
+  if (refused.length === 0) return [];
+  const reasons = new Map<string, { blocker: Row; options: string[] }>();
+  for (const r of refused)
+    for (const blocker of r['blockers'] as Row[]) {
+      const key = `${blocker['code']} ${blocker['message']}`;
+      if (!reasons.has(key)) reasons.set(key, { blocker, options: [] });
+      reasons.get(key)!.options.push(r['id']);
+    }
+  const lines = [...reasons.values()].flatMap(({ blocker, options }) => [
+    `  ${blocker['code']}: ${blocker['message']}`,
+    ...(blocker['remedy'] ? [`    remedy: ${blocker['remedy']}`] : []),
+    `    rules out: ${options.slice(0, 3).join(', ')}${options.length > 3 ? ` and ${options.length - 3} more` : ''}`,
+  ]);
+  return ['', `Not offered: ${refused.length} options, for these reasons (-o json has them one by one)`, ...lines];
 };

@@ -1,0 +1,41 @@
+import { describe, expect, test } from '@jest/globals';
+import { optionsText, planText } from './plan.ts';
+
+const blocker = (code: string) => ({ code, message: `why ${code}`, subject: 'vm-1', remedy: `do ${code}` });
+
+describe('options and plans for people', () => {
+  test('each reason once, with the options it rules out', () => {
+    const refused = ['a', 'b', 'c', 'd', 'e'].map((id) => ({
+      id,
+      blockers: [blocker('x.same'), ...(id === 'e' ? [blocker('y.other')] : [])],
+    }));
+    const text = optionsText({ queryId: 'q-1', state: 'answered', source: 'failsafe', options: [], refused });
+    expect(text.split('\n').slice(2)).toEqual([
+      'No option.',
+      '',
+      'Not offered: 5 options, for these reasons (-o json has them one by one)',
+      '  x.same: why x.same',
+      '    remedy: do x.same',
+      '    rules out: a, b, c and 2 more',
+      '  y.other: why y.other',
+      '    remedy: do y.other',
+      '    rules out: e',
+    ]);
+  });
+
+  test('every blocker of a plan, with its remedy', () => {
+    const ref = { name: 'small', version: 1 };
+    const move = {
+      vmId: 'vm-1',
+      fromHost: 'h1',
+      toHost: 'h2',
+      fromType: ref,
+      toType: ref,
+      steps: [],
+      blockers: [blocker('x.one'), blocker('x.two')],
+    };
+    const text = planText({ planId: 'plan-1', basis: { template: ref }, moves: [move] });
+    expect(text).toContain('1 move, 1 blocked');
+    expect(text).toContain('x.one: why x.one (vm-1)\n      remedy: do x.one\n    x.two');
+  });
+});
