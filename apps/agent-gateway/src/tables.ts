@@ -17,8 +17,10 @@ export const tables = [
   `create index if not exists pending_tasks_of_host on pending_tasks (host_id, seq) where state = 'pending'`,
   `create index if not exists pending_tasks_by_deadline on pending_tasks (deadline_at) where state = 'pending'`,
   `create index if not exists pending_tasks_ended on pending_tasks (ended_at) where state <> 'pending'`,
+  // generation: rises with each connection of a host, so that a late word about an older one is known as such.
   `create table if not exists agent_sessions (
-    host_id text primary key, session_id text not null, connection_id text not null, facts_hash text not null,
+    host_id text primary key, session_id text not null, connection_id text not null, generation bigint not null,
+    facts_hash text not null,
     last_seen timestamptz not null, lost boolean not null)`,
   `create index if not exists agent_sessions_seen on agent_sessions (last_seen) where not lost`,
 ];

@@ -225,16 +225,18 @@ describe('host agents, as processes, on the simulated driver', () => {
     // What undoes the move still knows the old epoch only.
     fleet.fail({});
     await fleet.must(hostTasks.plug, 'h1', { vmId, epoch: 1, device: { kind: 'cpu', id: 'cpu1', coreId: 1 } });
-    // And a next move of it, at the epoch that the control plane gives then.
+    // And its next move, at the epoch that no one ever ran.
     const again = await fleet.must(hostTasks.prepareTarget, 'h2', {
       vmId,
-      epoch: 4,
+      epoch: 2,
       moveId: 'mov-l2',
       tenant: 'acme',
       ...shapedOf(await fleet.must(hostTasks.plug, 'h1', { vmId, epoch: 1, device: { kind: 'cpu', id: 'cpu1', coreId: 1 } })),
     });
-    await fleet.must(hostTasks.transfer, 'h1', { ...transferInput(vmId, 'mov-l2', again), newEpoch: 4 });
+    await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-l2', again));
     expect([simulated('h1', vmId), simulated('h2', vmId)]).toEqual(['postmigrate', 'running']);
+    await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 1, moveId: 'mov-l2' });
+    expect([simulated('h1', vmId), simulated('h2', vmId)]).toEqual(['none', 'running']);
   });
 
   test('the gateway restarts in mid-transfer: the move ends, and is reported', async () => {

@@ -7,8 +7,8 @@ import { z } from 'zod';
 const Signal = z.discriminatedUnion('to', [
   /** A host has new work. */
   z.object({ to: z.literal('work'), hostId: z.string() }),
-  /** The host's session is that connection now: others let go. */
-  z.object({ to: z.literal('replaced'), hostId: z.string(), connectionId: z.string() }),
+  /** The host has a connection of this generation: older ones are let go. */
+  z.object({ to: z.literal('replaced'), hostId: z.string(), generation: z.int() }),
   /** A frame for a host, from whoever holds its connection. */
   z.object({ to: z.literal('frame'), hostId: z.string(), frame: ToHostAgent }),
 ]);

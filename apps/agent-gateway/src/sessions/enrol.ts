@@ -6,9 +6,9 @@ import type pg from 'pg';
 import { signal } from '../delivery/wire.ts';
 
 export type Hello = Extract<FromHostAgent, { type: 'hello' }>;
+type Opened = { readonly sessionId: string; readonly generation: number; readonly isNew: boolean };
 export type Enrolled =
-  | { readonly ok: true; readonly sessionId: string; readonly protocol: number; readonly isNew: boolean }
-  | { readonly ok: false; readonly code: string; readonly message: string };
+  ({ readonly ok: true; readonly protocol: number } & Opened) | { readonly ok: false; readonly code: string; readonly message: string };
 
 const refused = (code: string, message: string): Enrolled => ({ ok: false, code, message });
 
@@ -25,10 +25,10 @@ export const enrol = async (service: ServiceContext, hello: Hello, connectionId:
   if (!caller?.roles.includes('host-agent')) return refused('agent.token_invalid', 'not a valid token of a host agent');
   if (caller.sub !== hostId && caller.sub !== `host:${hostId}`) return refused('agent.foreign_host', `the token is not for ${hostId}`);
   if (hello.facts.hostId !== hostId) return refused('agent.foreign_host', `the facts are of ${hello.facts.hostId}`);
-  const { sessionId, isNew } = await service.store.transaction((tx) => openSession(service, tx, hello, connectionId, caller.tenant), {
+  const opened = await service.store.transaction((tx) => openSession(service, tx, hello, connectionId, caller.tenant), {
     attempts: 5,
   });
-  return { ok: true, sessionId, protocol, isNew };
+  return { ok: true, protocol, ...opened };
 };
 
 /**
@@ -41,7 +41,7 @@ const openSession = async (
   { hostId, agentVersion, facts }: Hello,
   connectionId: string,
   tenant: string,
-): Promise<{ sessionId: string; isNew: boolean }> => {
+): Promise<Opened> => {
   const factsHash = createHash('sha256').update(canonicalJson({ agentVersion, facts })).digest('hex');
   await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`agent-session ${hostId}`]);
   const { rows } = await tx.query<{ session_id: string }>(
@@ -49,17 +49,20 @@ const openSession = async (
     [hostId, factsHash],
   );
   const sessionId = rows[0]?.session_id ?? service.newId('session');
-  await tx.query(
-    `insert into agent_gateway.agent_sessions (host_id, session_id, connection_id, facts_hash, last_seen, lost)
-     values ($1, $2, $3, $4, now(), false)
-     on conflict (host_id) do update set session_id = $2, connection_id = $3, facts_hash = $4, last_seen = now(), lost = false`,
+  const opened = await tx.query<{ generation: string }>(
+    `insert into agent_gateway.agent_sessions as s (host_id, session_id, connection_id, generation, facts_hash, last_seen, lost)
+     values ($1, $2, $3, 1, $4, now(), false)
+     on conflict (host_id) do update
+       set session_id = $2, connection_id = $3, generation = s.generation + 1, facts_hash = $4, last_seen = now(), lost = false
+     returning generation`,
     [hostId, sessionId, connectionId, factsHash],
   );
-  await signal(tx, { to: 'replaced', hostId, connectionId });
-  if (rows.length > 0) return { sessionId, isNew: false };
+  const generation = Number(opened.rows[0]!.generation);
+  await signal(tx, { to: 'replaced', hostId, generation });
+  if (rows.length > 0) return { sessionId, generation, isNew: false };
   const data = { hostId, sessionId, agentVersion, facts };
   await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostAgentEnrolled.type, data });
-  return { sessionId, isNew: true };
+  return { sessionId, generation, isNew: true };
 };
 
 export const appendOf = (

@@ -8,7 +8,13 @@ import { enrol } from './enrol.ts';
 import { Limiter } from './limiter.ts';
 import { seen } from './liveness.ts';
 
-type Session = { readonly connection: Connection; readonly sent: Set<string>; draining: boolean; again: boolean };
+type Session = {
+  readonly connection: Connection;
+  readonly generation: number;
+  readonly sent: Set<string>;
+  draining: boolean;
+  again: boolean;
+};
 const BATCH = 200;
 const ENROLLING_AT_ONCE = 4;
 const PUBLISHING_AT_MOST = 64;
@@ -37,10 +43,13 @@ export class Hub {
       return false;
     }
     const { hostId } = hello;
-    const older = this.#sessions.get(hostId);
-    older?.connection.refuse('agent.replaced', 'another connection took this session');
+    const { generation } = enrolled;
+    const other = this.#sessions.get(hostId);
+    const late = other !== undefined && other.generation > generation;
+    (late ? connection : other?.connection)?.refuse('agent.replaced', 'another connection took this session');
+    if (late) return false;
     connection.hostId = hostId;
-    this.#sessions.set(hostId, { connection, sent: new Set(), draining: false, again: false });
+    this.#sessions.set(hostId, { connection, generation, sent: new Set(), draining: false, again: false });
     connection.send({ type: 'welcome', protocol: enrolled.protocol, sessionId: enrolled.sessionId, heartbeatMs: this.heartbeatMs });
     this.service.log.info({ hostId, sessionId: enrolled.sessionId, isNew: enrolled.isNew }, 'host agent connected');
     this.deliver(hostId);
@@ -131,8 +140,7 @@ export class Hub {
       case 'work':
         return this.deliver(message.hostId);
       case 'replaced':
-        if (session.connection.id !== message.connectionId)
-          session.connection.refuse('agent.replaced', 'another connection took this session');
+        if (session.generation < message.generation) session.connection.refuse('agent.replaced', 'another connection took this session');
         return;
       case 'frame':
         return session.connection.send(message.frame);

@@ -205,8 +205,10 @@ const began = (vmId: string, before: VmState | undefined, move: SourceMove): VmS
     if (!again) return before;
   }
   if (before?.role !== 'runner') throw new TaskFailure('host.vm_unknown', `this host does not run ${vmId}`);
-  if (move.newEpoch <= before.epoch)
-    throw new TaskFailure('host.epoch_stale', `epoch ${move.newEpoch} is not above ${before.epoch}`, false, { epoch: before.epoch });
+  // The floor and not the epoch: after a reclaim the control plane may give out an epoch again that no one ever ran. That is safe, as a
+  // receipt is of one move, and the target of the other one has promised never to run it.
+  if (move.newEpoch <= before.floor)
+    throw new TaskFailure('host.epoch_stale', `epoch ${move.newEpoch} is not above ${before.floor}`, false, { epoch: before.epoch });
   return { ...before, move };
 };
 

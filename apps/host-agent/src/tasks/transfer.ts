@@ -8,7 +8,7 @@ import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './pa
 
 /** Also for a VM that this very move gave away: a repeated transfer gets its answer. */
 const admitTransfer: Admit = (state, input) => {
-  if (state?.role === 'fenced' && state.epoch === input.epoch) return;
+  if (state?.role === 'fenced' && input.epoch >= state.floor && input.epoch <= state.epoch) return;
   asRunner(state, input);
 };
 
@@ -48,7 +48,7 @@ const admitRelease: Admit = (state, input) => {
   if (!state || state.role === 'none') return; // released before
   if (state.role !== 'fenced')
     throw new TaskFailure('host.not_fenced', `${input.vmId} is here as ${state.role}: it is not a source that was given away`);
-  if (input.epoch !== state.epoch) throw stale(state, input.epoch, `was given away from epoch ${state.epoch}`);
+  if (input.epoch > state.epoch) throw stale(state, input.epoch, `was given away from epoch ${state.epoch}`);
   notBelow(state, input);
 };
 
