@@ -49,5 +49,12 @@ const applyToTable = async (tx: pg.ClientBase, schema: string, table: Table, ste
 const evolved = (row: Row | undefined, event: Recorded, { id, evolve }: Change): Row => {
   if (row && row.version >= event.version) return row;
   const data: Document = evolve(row?.data);
-  return { id, version: event.version, tenant: row?.tenant ?? event.tenant, createdAt: row?.createdAt ?? event.at, updatedAt: event.at, data };
+  return {
+    id,
+    version: event.version,
+    tenant: row?.tenant ?? event.tenant,
+    createdAt: row?.createdAt ?? event.at,
+    updatedAt: event.at,
+    data,
+  };
 };

@@ -8,7 +8,12 @@ import type { Recorded } from './recorded.ts';
 export const CONSUMER = 'projector';
 export const sources = contexts.map(eventsTopic);
 
-type Projecting = { readonly bus: EventBus; readonly store: EventStore; readonly log: Pick<Logger, 'warn'>; readonly onApplied?: (events: number) => void };
+type Projecting = {
+  readonly bus: EventBus;
+  readonly store: EventStore;
+  readonly log: Pick<Logger, 'warn'>;
+  readonly onApplied?: (events: number) => void;
+};
 
 /**
  * Follows every `…events` topic. The usual way is a whole batch in one transaction. Where that fails, or something of these keys is

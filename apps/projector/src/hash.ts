@@ -6,7 +6,7 @@ import { tables } from './projection.ts';
  * it: they say in which order this instance heard of things, which is no part of the truth.
  */
 export const hashes = async (db: pg.Pool | pg.ClientBase, schema: string): Promise<Record<string, string>> => {
-  const of = async (sql: string): Promise<string> => ((await db.query<{ hash: string }>(sql)).rows[0]!.hash);
+  const of = async (sql: string): Promise<string> => (await db.query<{ hash: string }>(sql)).rows[0]!.hash;
   const digest = (row: string, order: string, from: string): string =>
     `select encode(sha256(convert_to(coalesce(string_agg(md5(${row}), '' order by ${order}), ''), 'UTF8')), 'hex') as hash from ${from} t`;
   const result: Record<string, string> = {};

@@ -33,7 +33,12 @@ describe('projections', () => {
     const steps = corpus().filter((e) => e.stream.startsWith('vm-0199c0de-0000-7000-8000-000000000001'));
     const states = steps.map((_, n) => Object.values(fold(steps.slice(0, n + 1)))[0]!['state']);
     expect(states).toEqual(['requested', 'placed', 'running', 'moving', 'moving', 'moving', 'moving', 'running', 'deleting', 'deleted']);
-    expect(Object.values(fold(steps.slice(0, 8)))[0]).toMatchObject({ hostId: 'h2', epoch: 2, type: { name: 'large', version: 1 }, lastMove: { outcome: 'succeeded' } });
+    expect(Object.values(fold(steps.slice(0, 8)))[0]).toMatchObject({
+      hostId: 'h2',
+      epoch: 2,
+      type: { name: 'large', version: 1 },
+      lastMove: { outcome: 'succeeded' },
+    });
   });
 
   test('an operation tells what happened, how far it came, and the first cause', () => {
@@ -44,7 +49,11 @@ describe('projections', () => {
       progress: { done: 2, total: 3, unit: 'tasks' },
       cause: { code: 'qemu.start_failed' },
     });
-    expect(row('operations', /mig-/)).toMatchObject({ kind: 'migration', state: 'succeeded', progress: { done: 1, total: 1, unit: 'moves' } });
+    expect(row('operations', /mig-/)).toMatchObject({
+      kind: 'migration',
+      state: 'succeeded',
+      progress: { done: 1, total: 1, unit: 'moves' },
+    });
   });
 
   test('a swap is the end of the move’s hold and the start of the VM’s', () => {

@@ -15,7 +15,9 @@ import { corpus } from './testing/corpus.ts';
 const events = corpus();
 const contextOf = (e: Recorded): Context => contexts.find((c) => Object.values(eventsByContext[c]).some((k) => k.type === e.type))!;
 /** Examples are taken from the middle of streams: as a log has no gaps, number them anew. */
-const history = [...Map.groupBy(events, (e) => `${contextOf(e)} ${e.stream}`).values()].flatMap((s) => s.map((e, i) => ({ ...e, version: i + 1 })));
+const history = [...Map.groupBy(events, (e) => `${contextOf(e)} ${e.stream}`).values()].flatMap((s) =>
+  s.map((e, i) => ({ ...e, version: i + 1 })),
+);
 
 const cloudEvent = (e: Recorded): CloudEvent => ({
   specversion: '1.0',
@@ -51,7 +53,8 @@ const emptied = async (): Promise<void> => {
   await migrate(pool, 'read');
   await migrateReadModels(database.connectionString, 'read');
 };
-const apply = (batch: readonly Recorded[]): Promise<void> => new EventStore(pool, 'read').transaction((tx) => applyBatch(tx, 'read', batch));
+const apply = (batch: readonly Recorded[]): Promise<void> =>
+  new EventStore(pool, 'read').transaction((tx) => applyBatch(tx, 'read', batch));
 const feed = async (): Promise<{ position: number; event_id: string }[]> =>
   (await pool.query('select position::int, event_id from read.feed order by position')).rows;
 
@@ -98,12 +101,16 @@ describe('the read models', () => {
     const seen: number[] = [];
     let writing = true;
     const watch = (async () => {
-      for (let last = 0; writing; ) {
+      for (let last = 0; writing;) {
         const { rows } = await pool.query('select position::int from read.feed where position > $1 order by position', [last]);
         for (const { position } of rows) seen.push((last = position));
       }
     })();
-    await Promise.all([1, 2, 3, 4].map(async (n) => { for (const e of others(n)) await apply([e]); }));
+    await Promise.all(
+      [1, 2, 3, 4].map(async (n) => {
+        for (const e of others(n)) await apply([e]);
+      }),
+    );
     await new Promise((r) => setTimeout(r, 50));
     writing = false;
     await watch;
@@ -117,7 +124,11 @@ describe('live over the bus', () => {
   let projector: Consumption | undefined;
   const warnings: unknown[] = [];
   const startProjector = async (): Promise<void> => {
-    projector = await project({ bus, store: new EventStore(pool, 'read'), log: { warn: (...a: unknown[]) => void warnings.push(a) } as never });
+    projector = await project({
+      bus,
+      store: new EventStore(pool, 'read'),
+      log: { warn: (...a: unknown[]) => void warnings.push(a) } as never,
+    });
   };
   const publish = (list: readonly Recorded[]): Promise<void> =>
     bus.publish(list.map((e) => ({ topic: `chrysalis.${contextOf(e)}.events`, event: cloudEvent(e) })));
@@ -139,7 +150,9 @@ describe('live over the bus', () => {
     const log: Recorded[] = [];
     for (const e of history) {
       const meta = { at: e.at, correlationId: e.correlationId, actor: e.actor, tenant: e.tenant };
-      await stores.get(contextOf(e))!.append({ stream: e.stream, expected: e.version - 1, events: [{ id: e.id, type: e.type, data: e.data, meta }] });
+      await stores
+        .get(contextOf(e))!
+        .append({ stream: e.stream, expected: e.version - 1, events: [{ id: e.id, type: e.type, data: e.data, meta }] });
     }
     for (const store of stores.values()) log.push(...(await store.readAll({ transactionId: '0', position: '0' }, 1000)).map(fromStored));
     expect(log.length).toBe(history.length);
@@ -154,7 +167,9 @@ describe('live over the bus', () => {
     expect(same).toEqual({ events: log.length, changed: [], hashes: live });
     expect(await feed()).toEqual(positions);
 
-    await pool.query(`update read.vms set data = data || '{"state": "wrong"}'; delete from read.tasks; delete from read.feed where position % 2 = 0`);
+    await pool.query(
+      `update read.vms set data = data || '{"state": "wrong"}'; delete from read.tasks; delete from read.feed where position % 2 = 0`,
+    );
     const healed = await rebuild({ pool, databaseUrl: database.connectionString, schema: 'read' });
     expect([...healed.changed].sort()).toEqual(['feed', 'tasks', 'vms']);
     expect(healed.hashes).toEqual(live);
@@ -177,7 +192,7 @@ describe('live over the bus', () => {
   });
 });
 
-const seeded = (seed: number) => () => ((seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648);
+const seeded = (seed: number) => () => (seed = (seed * 1103515245 + 12345) % 2147483648) / 2147483648;
 
 /** Interleaves the streams at random, each in its own order, cuts into batches of unequal size, and delivers every third batch twice. */
 const batches = (list: readonly Recorded[], random: () => number): Recorded[][] => {

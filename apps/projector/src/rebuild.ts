@@ -11,9 +11,19 @@ import { appendFeed, READ_CHANNEL } from './sql/feed.ts';
 export const schemaOf = (context: Context): string => context.replaceAll('-', '_');
 const SCRATCH = 'read_rebuild';
 
-export type RebuildReport = { readonly events: number; readonly changed: readonly string[]; readonly hashes: Readonly<Record<string, string>> };
+export type RebuildReport = {
+  readonly events: number;
+  readonly changed: readonly string[];
+  readonly hashes: Readonly<Record<string, string>>;
+};
 
-type Options = { readonly pool: pg.Pool; readonly databaseUrl: string; readonly schema: string; readonly owners?: readonly Context[]; readonly batch?: number };
+type Options = {
+  readonly pool: pg.Pool;
+  readonly databaseUrl: string;
+  readonly schema: string;
+  readonly owners?: readonly Context[];
+  readonly batch?: number;
+};
 
 /**
  * Makes the read models again from the owners' logs, beside the live ones, and puts them in their place. Readers and the live projector

@@ -14,7 +14,14 @@ export type Recorded<D = unknown> = {
   readonly data: D;
 };
 
-export const fromStored = ({ id, type, stream, version, data, meta }: Pick<StoredEvent, 'id' | 'type' | 'stream' | 'version' | 'data' | 'meta'>): Recorded => ({
+export const fromStored = ({
+  id,
+  type,
+  stream,
+  version,
+  data,
+  meta,
+}: Pick<StoredEvent, 'id' | 'type' | 'stream' | 'version' | 'data' | 'meta'>): Recorded => ({
   id,
   type,
   stream,

@@ -33,8 +33,14 @@ export const asyncapi = (options: { version?: string } = {}): Json => ({
     ...contexts.map((c) => [`${camel(c)}Parks`, operation('send', `${c}.dead`, `Events that ${c} could not handle`)]),
     ...taskGroups.map((g) => [`${camel(g)}Executes`, operation('receive', `tasks.${g}`, `Executors of ${g} take work`)]),
     ['gatewaySamples', operation('send', 'progress', 'The gateway passes on samples of running moves')],
-    ['hostAgentTalks', { ...operation('receive', 'agents', 'A host agent talks to the gateway'), messages: [inChannel('agents', 'fromHostAgent')] }],
-    ['gatewayCommands', { ...operation('send', 'agents', 'The gateway commands a host agent'), messages: [inChannel('agents', 'toHostAgent')] }],
+    [
+      'hostAgentTalks',
+      { ...operation('receive', 'agents', 'A host agent talks to the gateway'), messages: [inChannel('agents', 'fromHostAgent')] },
+    ],
+    [
+      'gatewayCommands',
+      { ...operation('send', 'agents', 'The gateway commands a host agent'), messages: [inChannel('agents', 'toHostAgent')] },
+    ],
   ]),
   components: { schemas: { CloudEvent: cloudEventHeaders }, messages: componentMessages() },
 });
@@ -44,7 +50,18 @@ const refs = (names: readonly string[]): Json => Object.fromEntries(names.map((n
 const cloudEventHeaders: Json = {
   type: 'object',
   description: 'CloudEvents attributes, as `ce_` headers in Kafka binary mode',
-  required: ['ce_specversion', 'ce_id', 'ce_type', 'ce_source', 'ce_subject', 'ce_time', 'ce_partitionkey', 'ce_correlationid', 'ce_actor', 'ce_tenant'],
+  required: [
+    'ce_specversion',
+    'ce_id',
+    'ce_type',
+    'ce_source',
+    'ce_subject',
+    'ce_time',
+    'ce_partitionkey',
+    'ce_correlationid',
+    'ce_actor',
+    'ce_tenant',
+  ],
   properties: {
     ce_specversion: { type: 'string', const: '1.0' },
     ce_id: { type: 'string', format: 'uuid', description: 'UUIDv7; the same for every delivery' },
@@ -93,7 +110,11 @@ const agentsChannel: Json = {
 };
 
 const inChannel = (channel: string, message: string): Json => ({ $ref: `#/channels/${channel}/messages/${message}` });
-const operation = (action: 'send' | 'receive', channel: string, summary: string): Json => ({ action, summary, channel: { $ref: `#/channels/${channel}` } });
+const operation = (action: 'send' | 'receive', channel: string, summary: string): Json => ({
+  action,
+  summary,
+  channel: { $ref: `#/channels/${channel}` },
+});
 const camel = (text: string): string => text.replace(/-([a-z])/g, (_, c: string) => c.toUpperCase());
 
 const componentMessages = (): Json => ({
@@ -121,7 +142,12 @@ const eventMessage = ({ type, summary, schema }: EventContract): Json => ({
   headers: { $ref: '#/components/schemas/CloudEvent' },
   payload: jsonSchema(schema),
 });
-const plainMessage = (name: string, summary: string, schema: z.ZodType): Json => ({ name, title: name, summary, payload: jsonSchema(schema) });
+const plainMessage = (name: string, summary: string, schema: z.ZodType): Json => ({
+  name,
+  title: name,
+  summary,
+  payload: jsonSchema(schema),
+});
 const jsonSchema = (schema: z.ZodType): Json => {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-7', io: 'input', unrepresentable: 'any' });
   return rest;

@@ -2,7 +2,13 @@ import { workflowEvents as e, type WorkflowState } from '@chrysalis/contracts';
 import { merge, on, type Change, type Document, type Handler } from '../projection.ts';
 import { redact } from '../redact.ts';
 
-type Counts = { readonly total: number; readonly succeeded: number; readonly skipped: number; readonly failed: number; readonly compensated: number };
+type Counts = {
+  readonly total: number;
+  readonly succeeded: number;
+  readonly skipped: number;
+  readonly failed: number;
+  readonly compensated: number;
+};
 
 /** Workflow and operation move together; `count` counts a task that has reached a final state. */
 const both = (id: string, members: Document, count?: Exclude<keyof Counts, 'total'>): Change[] => [
@@ -55,7 +61,15 @@ export const workflows: readonly Handler[] = [
       deadlineAt,
     }),
     ...definition.tasks.map((t, index) =>
-      taskRow(workflowId, t.name, { workflowId, task: t.name, index, kind: t.kind, summary: t.summary, section: t.section, state: 'pending' }),
+      taskRow(workflowId, t.name, {
+        workflowId,
+        task: t.name,
+        index,
+        kind: t.kind,
+        summary: t.summary,
+        section: t.section,
+        state: 'pending',
+      }),
     ),
   ]),
   on(e.taskDispatched, (d) => [

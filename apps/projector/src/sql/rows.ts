@@ -10,7 +10,12 @@ export type Row = {
   readonly data: Document;
 };
 
-export const loadRows = async (tx: pg.ClientBase, schema: string, table: Table, ids: readonly string[]): Promise<ReadonlyMap<string, Row>> => {
+export const loadRows = async (
+  tx: pg.ClientBase,
+  schema: string,
+  table: Table,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Row>> => {
   type Raw = { id: string; version: number; tenant: string; created_at: Date; updated_at: Date; data: Document };
   const { rows } = await tx.query<Raw>({
     name: `${schema}.${table}.load`,
@@ -20,7 +25,14 @@ export const loadRows = async (tx: pg.ClientBase, schema: string, table: Table, 
   return new Map(
     rows.map((r) => [
       r.id,
-      { id: r.id, version: r.version, tenant: r.tenant, createdAt: r.created_at.toISOString(), updatedAt: r.updated_at.toISOString(), data: r.data },
+      {
+        id: r.id,
+        version: r.version,
+        tenant: r.tenant,
+        createdAt: r.created_at.toISOString(),
+        updatedAt: r.updated_at.toISOString(),
+        data: r.data,
+      },
     ]),
   );
 };
