@@ -13,6 +13,8 @@ export type FabricHost = {
   readonly address: string;
   /** The bridge in the host's namespace: uplink and VM taps are its ports. */
   readonly bridge: string;
+  /** A bridge that leads nowhere outside the host: two NICs of a VM on one layer 2 would both answer for its address (ARP flux). */
+  readonly innerBridge: string;
   /** The command line that runs `argv` in the host's namespace. */
   inside(argv: readonly string[]): string[];
 };
@@ -28,6 +30,7 @@ export type Fabric = {
 };
 
 const BRIDGE = 'br0';
+const INNER_BRIDGE = 'br1';
 /** A run's record, so that a later run finds what a killed one left: owner by pid and start time, since pids come again. */
 type Record = {
   readonly id: string;
@@ -99,7 +102,8 @@ export const createFabric = async (o: {
     id: o.id,
     hosts: members
       .filter((m) => m.bridged)
-      .map((m) => ({ name: m.name, netns: m.netns, address: m.address, bridge: BRIDGE, inside: inside(m.netns) })),
+      .map((m) => ({ name: m.name, netns: m.netns, address: m.address, bridge: BRIDGE,
+        innerBridge: INNER_BRIDGE, inside: inside(m.netns) })),
     client: { netns: clientNs, address: at(250), inside: inside(clientNs) },
     controlAddress: at(1),
     teardown,
@@ -112,6 +116,8 @@ const insideHost = (address: string): string[] => [
   'link set up0 up',
   `addr add ${address}/16 dev ${BRIDGE}`,
   `link set ${BRIDGE} up`,
+  `link add ${INNER_BRIDGE} type bridge mcast_snooping 0`,
+  `link set ${INNER_BRIDGE} up`,
   'link set lo up',
 ];
 

@@ -62,7 +62,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
       const config = {
         ...shape,
         address: host.address,
-        networks: { front: host.bridge, legacy: host.bridge },
+        networks: { front: host.bridge, legacy: host.innerBridge },
         pools: { shared: pool },
         imageStore: o.imageStore,
         packageStore: o.packageStore,
