@@ -9,6 +9,8 @@ export type DueOptions = { readonly store: EventStore; readonly engine: Pick<Eng
 /** Looked for at least this often: for timers that another instance set and did not live to see. Milliseconds. */
 const LONGEST_SLEEP_MS = 500;
 const BATCH = 200;
+/** After a start reports that wait on the bus are heard first: who reported in time shall not fail because nobody listened. */
+const GRACE_MS = 1_000;
 
 /**
  * The durable timers: sleeps until the soonest is due, takes what is due and has the engine look at it. Any number of instances may run
@@ -20,6 +22,7 @@ export class DueLoop {
   #wakeAt = Number.POSITIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #wake: (() => void) | undefined;
+  #begun = false;
   #stopped = false;
   #done: Promise<void> | undefined;
 
@@ -44,10 +47,12 @@ export class DueLoop {
   readonly noted = (at: number): void => {
     if (at >= this.#wakeAt) return;
     this.#wakeAt = at;
-    this.#wake?.();
+    if (this.#begun) this.#wake?.();
   };
 
   async #loop(): Promise<void> {
+    await this.#sleep(GRACE_MS);
+    this.#begun = true;
     while (!this.#stopped) {
       try {
         const wait = Math.min(LONGEST_SLEEP_MS, this.#wakeAt - this.o.clock.now());

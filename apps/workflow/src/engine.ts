@@ -117,7 +117,10 @@ export class Engine {
       const plans = await Promise.all([...batch].map(([id, jobs]) => this.#plan(id, jobs, attempt)));
       await failpoint('workflow:decided');
       const committed = await this.#commit(plans);
-      if ('woken' in committed) return this.#answer(plans, committed.woken, batch);
+      if ('woken' in committed) {
+        if (plans.some((p) => p.events.length > 0)) await failpoint('workflow:committed');
+        return this.#answer(plans, committed.woken, batch);
+      }
       await Promise.all(committed.lost.map((id) => this.#latest(id, this.#cache.get(id))));
       if (attempt >= 20) throw new Error(`others appended to ${committed.lost.join(', ')} ${attempt} times in a row`);
     }

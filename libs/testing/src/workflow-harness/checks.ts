@@ -92,16 +92,9 @@ const follow = (event: WorkflowEvent, story: Story, order: Order, byName: Readon
       return;
     case 'chrysalis.workflow.task.skipped.v1':
       return void story.skipped.add(event.data.task);
-    case 'chrysalis.workflow.task.succeeded.v1': {
-      const { task, attempt } = event.data;
-      order.settled({ task, action: 'run', attempt });
-      if (story.succeeded.has(task)) story.problems.push(`${task} succeeded twice`);
-      story.succeeded.add(task);
-      if (!byName.get(task)!.pointOfNoReturn) return;
-      story.committed = true;
-      if (story.cancelled && story.firstCause?.code === 'workflow.cancelled') story.firstCause = undefined; // too late to cancel
-      return;
-    }
+    case 'chrysalis.workflow.task.succeeded.v1':
+      order.settled({ ...event.data, action: 'run' });
+      return succeeded(event.data.task, story, byName.get(event.data.task)!.pointOfNoReturn === true);
     case 'chrysalis.workflow.task.failed.v1':
       order.settled({ ...event.data, action: 'run' });
       if (event.data.final) story.firstCause ??= event.data.cause;
@@ -111,7 +104,7 @@ const follow = (event: WorkflowEvent, story: Story, order: Order, byName: Readon
       return void story.compensated.add(event.data.task);
     case 'chrysalis.workflow.compensation.failed.v1':
       order.settled({ ...event.data, action: 'compensate' });
-      if (event.data.final) story.compensationFailures++;
+      story.compensationFailures += event.data.final ? 1 : 0;
       return;
     case 'chrysalis.workflow.compensation.started.v1':
       story.firstCause ??= event.data.cause;
@@ -121,13 +114,24 @@ const follow = (event: WorkflowEvent, story: Story, order: Order, byName: Readon
       story.firstCause ??= { code: 'workflow.cancelled', message: event.data.reason };
       return;
     case 'chrysalis.workflow.instance.ended.v1':
-      story.end = event.data;
-      if (event.data.state === 'stopped') story.firstCause ??= event.data.cause;
-      if (order.open.size > 0) story.problems.push(`it ended while under way: ${[...order.open].join()}`);
-      return;
+      return ended(event.data, story, order);
     case 'chrysalis.workflow.instance.started.v1':
       return;
   }
+};
+
+const succeeded = (task: string, story: Story, decisive: boolean): void => {
+  if (story.succeeded.has(task)) story.problems.push(`${task} succeeded twice`);
+  story.succeeded.add(task);
+  if (!decisive) return;
+  story.committed = true;
+  if (story.cancelled && story.firstCause?.code === 'workflow.cancelled') story.firstCause = undefined; // too late to cancel
+};
+
+const ended = (data: Ended, story: Story, order: Order): void => {
+  story.end = data;
+  if (data.state === 'stopped') story.firstCause ??= data.cause; // the workflow's own deadline, which no event before it tells
+  if (order.open.size > 0) story.problems.push(`it ended while under way: ${[...order.open].join()}`);
 };
 
 /** Who may be given out when. */
