@@ -98,7 +98,8 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   const running = qemuProcessesOf(vm.topology.uuid);
   const targetNetns = netnsOf(run.hosts.agents.find((a) => a.hostId === target)!.pid()!);
   const events = await countEvents(run.platform.database.url);
-  const figures = move.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
+  const { downtimeMs, ...measured } = move.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
+  const figures = { ...measured, downtimeMs: Math.round(downtimeMs * 10) / 10 };
   const observed = {
     vm: { id: vm.vmId, before, after },
     service: {
