@@ -33,13 +33,24 @@ export class WorkflowsController {
   @Allow('viewer')
   @Doc({
     summary: 'Workflow instances, the latest first',
-    query: { state: 'Only in this state', subject: 'Only about this', name: 'Only of this definition', limit: '1 to 500', cursor: 'From `next`' },
+    query: {
+      state: 'Only in this state',
+      subject: 'Only about this',
+      name: 'Only of this definition',
+      limit: '1 to 500',
+      cursor: 'From `next`',
+    },
     answers: { 200: 'A page: `items`, and `next` if there are more' },
   })
   async list(@Query() query: Record<string, string>, @Req() request: ApiRequest): Promise<object> {
     const { cursor, ...asked } = parse(ListQuery, query);
     const after = cursor === undefined ? undefined : decodeCursor(cursor);
-    const items = await listInstances(this.service.pool, this.service.schema, { ...asked, after, tenant: tenantOf(request), limit: asked.limit + 1 });
+    const items = await listInstances(this.service.pool, this.service.schema, {
+      ...asked,
+      after,
+      tenant: tenantOf(request),
+      limit: asked.limit + 1,
+    });
     const page = items.slice(0, asked.limit);
     const last = page.at(-1);
     return { items: page, ...(items.length > page.length && last ? { next: encodeCursor(last) } : {}) };
@@ -59,7 +70,10 @@ export class WorkflowsController {
 
   @Get('/v1/workflows/:id/history')
   @Allow('viewer')
-  @Doc({ summary: 'Every event of the instance, one JSON document a line', answers: { 200: 'application/x-ndjson', 404: 'No such workflow' } })
+  @Doc({
+    summary: 'Every event of the instance, one JSON document a line',
+    answers: { 200: 'application/x-ndjson', 404: 'No such workflow' },
+  })
   async history(@Param('id') id: string, @Req() request: ApiRequest): Promise<StreamableFile> {
     await this.#load(id, request);
     return new StreamableFile(Readable.from(this.#lines(id)), { type: 'application/x-ndjson' });
@@ -70,7 +84,11 @@ export class WorkflowsController {
   @Doc({
     summary: 'Undo what was done and end. Asking again is harmless',
     body: CancelBody,
-    answers: { 202: 'It is being undone', 404: 'No such workflow', 409: 'It has ended, is being undone already, or is past its point of no return' },
+    answers: {
+      202: 'It is being undone',
+      404: 'No such workflow',
+      409: 'It has ended, is being undone already, or is past its point of no return',
+    },
   })
   async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const { reason } = parse(CancelBody, request.body ?? {});

@@ -4,7 +4,12 @@ import type { DatabaseClock } from './clock.ts';
 import type { Engine } from './engine.ts';
 import * as sql from './sql/due.ts';
 
-export type DueOptions = { readonly store: EventStore; readonly engine: Pick<Engine, 'submit'>; readonly clock: DatabaseClock; readonly log: Logger };
+export type DueOptions = {
+  readonly store: EventStore;
+  readonly engine: Pick<Engine, 'submit'>;
+  readonly clock: DatabaseClock;
+  readonly log: Logger;
+};
 
 /** Looked for at least this often: for timers that another instance set and did not live to see. Milliseconds. */
 const LONGEST_SLEEP_MS = 500;

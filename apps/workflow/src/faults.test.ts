@@ -56,7 +56,9 @@ describe('the workflow service, when things go wrong', () => {
     const id = await world.ask(diamond());
     const view = await world.until(id, ended);
     expect(view.state).toBe('succeeded');
-    const { rows } = await world.workflow.service.pool.query(`select version from workflow.events where stream_id = $1 order by version`, [`workflow-${id}`]);
+    const { rows } = await world.workflow.service.pool.query(`select version from workflow.events where stream_id = $1 order by version`, [
+      `workflow-${id}`,
+    ]);
     expect(rows.map((r) => r.version as number)).toEqual(rows.map((_, i) => i + 1));
   });
 
@@ -67,7 +69,10 @@ describe('the workflow service, when things go wrong', () => {
     const { bus } = service.service;
     for (const other of world.running.filter((s) => s.context !== 'workflow')) {
       const events = (await other.service.store.readAll({ transactionId: '0', position: '0' }, 100)).reverse();
-      const messages = events.map((e) => ({ topic: eventsTopic(other.context as 'provisioning'), event: toCloudEvent(e, { context: other.context }) }));
+      const messages = events.map((e) => ({
+        topic: eventsTopic(other.context as 'provisioning'),
+        event: toCloudEvent(e, { context: other.context }),
+      }));
       await bus.publish([...messages, ...messages]);
     }
     await world.until(await world.ask(workflow([step('after', 'alpha')])), ended);
@@ -81,7 +86,9 @@ describe('the workflow service, when things go wrong', () => {
     const id = await world.ask(diamond());
     await world.until(id, ended);
     const dispatched = (await service.service.store.read(`workflow-${id}`)).filter((e) => e.type.includes('dispatched'));
-    await service.service.bus.publish(dispatched.map((e) => ({ topic: tasksTopic('provisioning'), event: toCloudEvent(e, { context: 'workflow' }) })));
+    await service.service.bus.publish(
+      dispatched.map((e) => ({ topic: tasksTopic('provisioning'), event: toCloudEvent(e, { context: 'workflow' }) })),
+    );
     await world.until(await world.ask(workflow([step('after', 'alpha')])), ended);
     expect(world.executed.filter((e) => e === 'run a 1')).toHaveLength(1);
   });
@@ -112,7 +119,8 @@ describe('the workflow service, when things go wrong', () => {
   it('runs as two instances, each workflow once', async () => {
     const [one, two] = [await world.startWorkflow(), await world.startWorkflow()];
     world.behaviour = async (_, { dispatch }) => {
-      if (dispatch.task === 'right' && dispatch.attempt === 1 && dispatch.action === 'run') return { ok: false, cause: { code: 'x.busy', message: 'busy', retriable: true } };
+      if (dispatch.task === 'right' && dispatch.attempt === 1 && dispatch.action === 'run')
+        return { ok: false, cause: { code: 'x.busy', message: 'busy', retriable: true } };
       return { ok: true, output: {} };
     };
     const retried = diamond();

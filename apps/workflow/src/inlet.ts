@@ -26,7 +26,11 @@ export const jobsOf = (event: CloudEvent): Job[] => {
   const { request, cancel } = Carrier.parse(event.data);
   return [
     ...(request ? [{ workflowId: request.workflowId, command: { type: 'start' as const, request, tenant: event.tenant }, ...about }] : []),
-    ...(cancel?.workflowIds ?? []).map((workflowId) => ({ workflowId, command: { type: 'cancel' as const, reason: cancel!.reason }, ...about })),
+    ...(cancel?.workflowIds ?? []).map((workflowId) => ({
+      workflowId,
+      command: { type: 'cancel' as const, reason: cancel!.reason },
+      ...about,
+    })),
   ];
 };
 const asks = (data: unknown): boolean => typeof data === 'object' && data !== null && ('request' in data || 'cancel' in data);
@@ -97,8 +101,7 @@ export class Inlet {
 
   async #redrive(): Promise<void> {
     try {
-      for (const key of await this.#parking.keysToRedrive())
-        while (await this.#parking.redriveFirst(key, (event) => this.#effect(event)));
+      for (const key of await this.#parking.keysToRedrive()) while (await this.#parking.redriveFirst(key, (event) => this.#effect(event)));
     } catch (err) {
       this.service.log.warn({ err }, 'redrive failed');
     }

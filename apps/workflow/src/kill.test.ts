@@ -44,15 +44,24 @@ const supervise = (rules: string): void => {
 
 it('survives being killed right after each commit, before anything was sent', async () => {
   world.behaviour = (_, { dispatch }) =>
-    dispatch.task === 'c' && dispatch.action === 'run' ? { ok: false, cause: { code: 'c.broke', message: 'no' } } : { ok: true, output: {} };
+    dispatch.task === 'c' && dispatch.action === 'run'
+      ? { ok: false, cause: { code: 'c.broke', message: 'no' } }
+      : { ok: true, output: {} };
   const rules = join(directory, 'rules.json');
   writeFileSync(rules, JSON.stringify({ 'workflow:committed': { action: 'exit' } }));
   supervise(rules);
-  const id = await world.ask(workflow([step('a', 'alpha', { undo: true }), step('b', 'beta', { undo: true, after: ['a'] }), step('c', 'alpha', { after: ['b'] })]));
+  const id = await world.ask(
+    workflow([step('a', 'alpha', { undo: true }), step('b', 'beta', { undo: true, after: ['a'] }), step('c', 'alpha', { after: ['b'] })]),
+  );
   const pool = world.running[0]!.service.pool;
   const log = async (): Promise<{ type: string; state: string | null }[]> =>
-    (await pool.query(`select type, data->>'state' as state from workflow.events where stream_id = $1 order by version`, [`workflow-${id}`]).catch(() => ({ rows: [] }))).rows as never;
-  for (const end = Date.now() + 150_000; Date.now() < end && (await log()).at(-1)?.state !== 'undone'; ) await new Promise((r) => setTimeout(r, 100));
+    (
+      await pool
+        .query(`select type, data->>'state' as state from workflow.events where stream_id = $1 order by version`, [`workflow-${id}`])
+        .catch(() => ({ rows: [] }))
+    ).rows as never;
+  for (const end = Date.now() + 150_000; Date.now() < end && (await log()).at(-1)?.state !== 'undone';)
+    await new Promise((r) => setTimeout(r, 100));
   expect((await log()).map((e) => e.type.split('.').slice(2, 4).join('.'))).toEqual([
     'instance.started',
     'task.dispatched',

@@ -1,15 +1,7 @@
 import type { WorkflowEvent } from '@chrysalis/contracts';
 import type { EventMeta, NewEvent, StoredEvent } from '@chrysalis/event-store';
 import { fold } from '@chrysalis/kernel';
-import {
-  decide,
-  evolve,
-  initial,
-  isInstance,
-  nextTimerAt,
-  type WorkflowCommand,
-  type WorkflowRejection,
-} from '@chrysalis/workflow-core';
+import { decide, evolve, initial, isInstance, nextTimerAt, type WorkflowCommand, type WorkflowRejection } from '@chrysalis/workflow-core';
 import { v7 as uuidv7 } from 'uuid';
 import type { Entry } from './cache.ts';
 import type { InstanceRow, Wake } from './sql/record.ts';
@@ -26,7 +18,8 @@ export type Job = {
 };
 type WithoutAt<C> = C extends WorkflowCommand ? Omit<C, 'at'> : never;
 export type Outcome =
-  { readonly ok: true; readonly version: number; readonly events: readonly WorkflowEvent[] } | { readonly ok: false; readonly rejection: WorkflowRejection };
+  | { readonly ok: true; readonly version: number; readonly events: readonly WorkflowEvent[] }
+  | { readonly ok: false; readonly rejection: WorkflowRejection };
 
 /** What one commit would do to one instance: the decisions of all its jobs, in their order. */
 export type Plan = {
@@ -117,7 +110,18 @@ const rowOf = (workflowId: string, { state, tenant }: Entry, at: string): Instan
   if (state.status === 'none') throw new Error('a list row for nothing');
   if (!isInstance(state)) {
     const { name, subject, end } = state;
-    return { workflowId, name, version: 0, subject, tenant, state: end.state, causeCode: end.cause?.code ?? null, tasks: 0, startedAt: at, endedAt: end.at };
+    return {
+      workflowId,
+      name,
+      version: 0,
+      subject,
+      tenant,
+      state: end.state,
+      causeCode: end.cause?.code ?? null,
+      tasks: 0,
+      startedAt: at,
+      endedAt: end.at,
+    };
   }
   const { definition, subject, status, startedAt, end } = state;
   const { name, version, tasks } = definition;

@@ -21,10 +21,17 @@ describe('the workflow service, with two services that execute', () => {
   it('runs a workflow across both to its end, with values passed on', async () => {
     world.behaviour = (input) => ({ ok: true, output: { n: Number(input['n'] ?? 0) + 1 } });
     const id = await world.ask(
-      workflow([step('a', 'alpha', { input: { n: '${params.n}' } }), step('b', 'beta', { input: { n: '${tasks.a.output.n}' } }), step('c', 'alpha', { input: { n: '${tasks.b.output.n}' } })], {
-        params: { n: { type: 'number' } },
-        output: { n: '${tasks.c.output.n}' },
-      }),
+      workflow(
+        [
+          step('a', 'alpha', { input: { n: '${params.n}' } }),
+          step('b', 'beta', { input: { n: '${tasks.a.output.n}' } }),
+          step('c', 'alpha', { input: { n: '${tasks.b.output.n}' } }),
+        ],
+        {
+          params: { n: { type: 'number' } },
+          output: { n: '${tasks.c.output.n}' },
+        },
+      ),
       { n: 1 },
     );
     const view = await world.until(id, ended);
@@ -33,8 +40,11 @@ describe('the workflow service, with two services that execute', () => {
   });
 
   it('undoes in reverse when a task fails for good, and tells the cause', async () => {
-    world.behaviour = (_, { dispatch }) => (dispatch.task === 'c' && dispatch.action === 'run' ? failed({ code: 'c.broke', message: 'no' }) : { ok: true, output: {} });
-    const id = await world.ask(workflow([step('a', 'alpha', { undo: true }), step('b', 'beta', { undo: true, after: ['a'] }), step('c', 'alpha', { after: ['b'] })]));
+    world.behaviour = (_, { dispatch }) =>
+      dispatch.task === 'c' && dispatch.action === 'run' ? failed({ code: 'c.broke', message: 'no' }) : { ok: true, output: {} };
+    const id = await world.ask(
+      workflow([step('a', 'alpha', { undo: true }), step('b', 'beta', { undo: true, after: ['a'] }), step('c', 'alpha', { after: ['b'] })]),
+    );
     expect(await world.until(id, ended)).toMatchObject({ state: 'undone', cause: { code: 'c.broke' } });
     expect(world.executed).toEqual(['run a 1', 'run b 1', 'run c 1', 'compensate b 1', 'compensate a 1']);
     const list = await world.get<{ items: { workflowId: string; state: string; causeCode: string }[] }>(`/v1/workflows?state=undone`);
@@ -42,7 +52,8 @@ describe('the workflow service, with two services that execute', () => {
   });
 
   it('tries again when told to, at its time', async () => {
-    world.behaviour = (_, { dispatch }) => (dispatch.attempt < 3 ? failed({ code: 'x.busy', message: 'busy', retriable: true }) : { ok: true, output: {} });
+    world.behaviour = (_, { dispatch }) =>
+      dispatch.attempt < 3 ? failed({ code: 'x.busy', message: 'busy', retriable: true }) : { ok: true, output: {} };
     const id = await world.ask(workflow([step('a', 'alpha', { retry: { attempts: 3, backoffMs: 100 } })]));
     const view = await world.until(id, ended);
     expect(view.state).toBe('succeeded');
@@ -60,7 +71,10 @@ describe('the workflow service, with two services that execute', () => {
     expect((await world.get(`/v1/workflows/${id}?asOf=2000-01-01T00:00:00Z`)).status).toBe(404);
     expect((await world.get(`/v1/workflows/${id}?asOf=nonsense`)).status).toBe(422);
     const history = await world.get(`/v1/workflows/${id}/history`);
-    const types = history.text.trimEnd().split('\n').map((line) => (JSON.parse(line) as { version: number; type: string }).type.split('.').slice(2, 4).join('.'));
+    const types = history.text
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { version: number; type: string }).type.split('.').slice(2, 4).join('.'));
     expect(types).toEqual(['instance.started', 'task.dispatched', 'task.succeeded', 'task.dispatched', 'task.succeeded', 'instance.ended']);
   });
 
@@ -69,14 +83,26 @@ describe('the workflow service, with two services that execute', () => {
       if (dispatch.task === 'slow') await new Promise((resolve) => setTimeout(resolve, 300));
       return { ok: true, output: {} };
     };
-    const id = await world.ask(workflow([step('a', 'alpha', { undo: true }), step('slow', 'beta', { undo: true, after: ['a'] }), step('never', 'alpha', { after: ['slow'] })]));
+    const id = await world.ask(
+      workflow([
+        step('a', 'alpha', { undo: true }),
+        step('slow', 'beta', { undo: true, after: ['a'] }),
+        step('never', 'alpha', { after: ['slow'] }),
+      ]),
+    );
     await world.until(id, (v) => v.tasks[1]!.state === 'dispatched');
     expect(await world.post(`/v1/workflows/${id}/cancel`, { reason: 'enough' })).toMatchObject({ status: 202 });
     expect(await world.post(`/v1/workflows/${id}/cancel`, { reason: 'enough' })).toMatchObject({ status: 202 });
     expect(await world.until(id, ended)).toMatchObject({ state: 'cancelled', cause: { code: 'workflow.cancelled' } });
     expect(world.executed).toEqual(['run a 1', 'run slow 1', 'compensate slow 1', 'compensate a 1']);
-    expect(await world.post(`/v1/workflows/${id}/cancel`, { reason: 'again' })).toMatchObject({ status: 409, body: { code: 'workflow.ended' } });
-    expect(await world.post(`/v1/workflows/op-nothing/cancel`, { reason: 'x' })).toMatchObject({ status: 404, body: { code: 'workflow.unknown' } });
+    expect(await world.post(`/v1/workflows/${id}/cancel`, { reason: 'again' })).toMatchObject({
+      status: 409,
+      body: { code: 'workflow.ended' },
+    });
+    expect(await world.post(`/v1/workflows/op-nothing/cancel`, { reason: 'x' })).toMatchObject({
+      status: 404,
+      body: { code: 'workflow.unknown' },
+    });
   });
 
   it('gives a faulty request its verdict, with every fault', async () => {
@@ -84,5 +110,23 @@ describe('the workflow service, with two services that execute', () => {
     const view = await world.until(id, ended);
     expect(view).toMatchObject({ state: 'undone', cause: { code: 'workflow.request_invalid' } });
     expect((view.cause as unknown as { detail: { faults: object[] } }).detail.faults).toHaveLength(2);
+  });
+
+  it('lists page by page, and shows nothing to another tenant', async () => {
+    const ids = await Promise.all([1, 2, 3].map(() => world.ask(workflow([step('a', 'alpha')], { name: 'paged' }))));
+    for (const id of ids) await world.until(id, ended);
+    type Page = { items: { workflowId: string }[]; next?: string };
+    const first = (await world.get<Page>('/v1/workflows?name=paged&limit=2')).body;
+    const second = (await world.get<Page>(`/v1/workflows?name=paged&limit=2&cursor=${first.next}`)).body;
+    expect([...first.items, ...second.items].map((i) => i.workflowId).sort()).toEqual([...ids].sort());
+    expect(second.next).toBeUndefined();
+    expect((await world.get('/v1/workflows?cursor=nonsense')).status).toBe(422);
+    const stranger = await world.tokenFor('viewer', 'other');
+    expect((await world.get(`/v1/workflows/${ids[0]}`, world.workflow, stranger)).status).toBe(404);
+    expect((await world.get(`/v1/workflows/${ids[0]}/history`, world.workflow, stranger)).status).toBe(404);
+    expect((await world.get<Page>('/v1/workflows?name=paged', world.workflow, stranger)).body.items).toEqual([]);
+    expect(
+      (await world.get<Page>('/v1/workflows?name=paged', world.workflow, await world.tokenFor('admin', 'other'))).body.items,
+    ).toHaveLength(3);
   });
 });

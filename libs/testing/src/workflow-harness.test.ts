@@ -26,7 +26,11 @@ const moveLike = definition([
   task('unplug', ['prepare-guest']),
   task('target', [], { input: { at: '${tasks.hold.output.address}' } }),
   task('optional', ['lock'], { when: 'params.host == "nowhere"' }),
-  task('transfer', ['unplug'], { input: { to: '${tasks.target.output.port}' }, pointOfNoReturn: true, retry: { attempts: 2, backoffMs: 10 } }),
+  task('transfer', ['unplug'], {
+    input: { to: '${tasks.target.output.port}' },
+    pointOfNoReturn: true,
+    retry: { attempts: 2, backoffMs: 10 },
+  }),
   task('plug', ['transfer', 'optional'], { undo: false, retry: { attempts: 2, backoffMs: 10 } }),
   task('release', ['plug'], { undo: false }),
   task('beside', ['lock']),
@@ -64,7 +68,9 @@ describe('the harness can fail', () => {
       const given = state.tasks && everyAttempt(state, report.task).findLast((a) => a.action === report.action && !a.settled);
       return decide(given ? { ...command, report: { ...report, attempt: given.attempt, token: given.token } } : command, state);
     };
-    expect(said(everyStepFails({ ...sample, seeds: 0, engine: { ...workflowDecider, decide: believe } }))).toMatch(/believed whose attempt is over/);
+    expect(said(everyStepFails({ ...sample, seeds: 0, engine: { ...workflowDecider, decide: believe } }))).toMatch(
+      /believed whose attempt is over/,
+    );
   });
 
   test('when executors do not fence', () => {
@@ -81,16 +87,21 @@ describe('the harness can fail', () => {
       const decision = decide(command, state);
       if (!decision.ok) return decision;
       const events = decision.events.map((e) =>
-        e.type === 'chrysalis.workflow.instance.ended.v1' && e.data.cause ? { ...e, data: { ...e.data, cause: { code: 'something.failed', message: '' } } } : e,
+        e.type === 'chrysalis.workflow.instance.ended.v1' && e.data.cause
+          ? { ...e, data: { ...e.data, cause: { code: 'something.failed', message: '' } } }
+          : e,
       );
       return { ok: true, events };
     };
-    expect(said(everyStepFails({ ...sample, seeds: 0, engine: { ...workflowDecider, decide: vague } }))).toMatch(/the cause is something.failed/);
+    expect(said(everyStepFails({ ...sample, seeds: 0, engine: { ...workflowDecider, decide: vague } }))).toMatch(
+      /the cause is something.failed/,
+    );
   });
 
   test('when the live state is not that of the log', () => {
     let times = 0;
-    const forgetful: typeof evolve = (state, event) => (event.type.includes('succeeded') && ++times % 7 === 0 ? state : evolve(state, event));
+    const forgetful: typeof evolve = (state, event) =>
+      event.type.includes('succeeded') && ++times % 7 === 0 ? state : evolve(state, event);
     expect(everyStepFails({ ...sample, seeds: 0, engine: { ...workflowDecider, evolve: forgetful } }).violations.length).toBeGreaterThan(0);
   });
 });

@@ -18,7 +18,9 @@ export const everyStepFails = (options: HarnessOptions): HarnessReport => {
   const faults = validateRequest({ definition, params: { ...params } });
   if (faults.length > 0) throw new Error(`the workflow has faults: ${faults.map((f) => `${f.place}: ${f.message}`).join('; ')}`);
   const unreachable = new Set(options.unreachable);
-  const scenarios = scenariosOf(definition, seeds, options.singleFaults).filter((s) => ![...s.faults.keys()].some((k) => unreachable.has(k.split(' ')[1]!)));
+  const scenarios = scenariosOf(definition, seeds, options.singleFaults).filter(
+    (s) => ![...s.faults.keys()].some((k) => unreachable.has(k.split(' ')[1]!)),
+  );
   const runs = scenarios.map((scenario) => new HarnessWorld(options, scenario).run());
   const finalStates: Record<string, number> = {};
   for (const run of runs) {
@@ -39,7 +41,9 @@ export const expectEveryStepFails = (options: HarnessOptions): HarnessReport => 
   const report = everyStepFails(options);
   if (report.violations.length === 0) return report;
   const told = report.violations.slice(0, 3).map((v) => `${v.scenario} (seed ${v.seed}): ${v.message}\n    ${v.log.join('\n    ')}`);
-  throw new Error(`${report.violations.length} violations in ${report.scenarios} scenarios of ${options.definition.name}:\n${told.join('\n')}`);
+  throw new Error(
+    `${report.violations.length} violations in ${report.scenarios} scenarios of ${options.definition.name}:\n${told.join('\n')}`,
+  );
 };
 
 const violationsOf = (options: HarnessOptions, run: RunResult, unreachable: ReadonlySet<string>): Violation[] => {
@@ -54,7 +58,9 @@ const notReached = ({ definition }: HarnessOptions, run: RunResult, unreachable:
   const [first] = run.scenario.faults.keys();
   if (first !== undefined && !run.reached.has(first)) return [`${first} was never reached`];
   if (run.scenario.name !== 'all goes well') return [];
-  return definition.tasks.filter((t) => !unreachable.has(t.name) && !run.reached.has(`run ${t.name} 1`)).map((t) => `${t.name} was never reached`);
+  return definition.tasks
+    .filter((t) => !unreachable.has(t.name) && !run.reached.has(`run ${t.name} 1`))
+    .map((t) => `${t.name} was never reached`);
 };
 
 const endState = ({ log }: RunResult): string | undefined => {

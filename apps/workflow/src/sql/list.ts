@@ -32,7 +32,15 @@ export const listInstances = async (pool: pg.Pool, schema: string, q: ListQuery)
      where ($1::text is null or tenant = $1) and ($2::text is null or state = $2) and ($3::text is null or subject = $3)
        and ($4::text is null or name = $4) and ($5::timestamptz is null or (started_at, workflow_id) < ($5, $6::text))
      order by started_at desc, workflow_id desc limit $7`,
-    [q.tenant ?? null, q.state ?? null, q.subject ?? null, q.name ?? null, q.after?.startedAt ?? null, q.after?.workflowId ?? null, q.limit],
+    [
+      q.tenant ?? null,
+      q.state ?? null,
+      q.subject ?? null,
+      q.name ?? null,
+      q.after?.startedAt ?? null,
+      q.after?.workflowId ?? null,
+      q.limit,
+    ],
   );
   return rows;
 };

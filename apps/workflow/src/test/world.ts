@@ -1,13 +1,25 @@
 import { task, type WorkflowDefinition, type WorkflowRequest } from '@chrysalis/contracts';
 import type { EventMeta } from '@chrysalis/event-store';
-import { handleTask, issueToken, newSigningKey, startService, type RunningService, type ServiceConfig, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
+import {
+  handleTask,
+  issueToken,
+  newSigningKey,
+  startService,
+  type RunningService,
+  type ServiceConfig,
+  type TaskContext,
+  type TaskResult,
+} from '@chrysalis/service-kit';
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import { start } from '../main.ts';
 
 const anything = z.record(z.string(), z.unknown());
-export type Behaviour = (input: Record<string, unknown>, context: TaskContext) => Promise<TaskResult<Record<string, unknown>>> | TaskResult<Record<string, unknown>>;
+export type Behaviour = (
+  input: Record<string, unknown>,
+  context: TaskContext,
+) => Promise<TaskResult<Record<string, unknown>>> | TaskResult<Record<string, unknown>>;
 
 /** A database, the workflow service, and two services that execute `alpha.*` and `beta.*` tasks as they are told to. */
 export class World {
@@ -19,11 +31,12 @@ export class World {
     readonly database: TemporaryDatabase,
     readonly config: ServiceConfig,
     readonly token: string,
+    readonly tokenFor: (role: 'viewer' | 'operator' | 'admin', tenant: string) => Promise<string>,
   ) {}
 
   static async open(): Promise<World> {
     const [database, key] = await Promise.all([temporaryDatabase(), newSigningKey()]);
-    const token = await issueToken(key.privateJwk, { sub: 'anna', roles: ['operator'], tenant: 'acme' });
+    const tokenFor: World['tokenFor'] = (role, tenant) => issueToken(key.privateJwk, { sub: 'anna', roles: [role], tenant });
     const config: ServiceConfig = {
       databaseUrl: database.connectionString,
       bus: { kind: 'embedded' },
@@ -33,7 +46,7 @@ export class World {
       instance: '1',
       poolSize: 8,
     };
-    return new World(database, config, token);
+    return new World(database, config, await tokenFor('operator', 'acme'), tokenFor);
   }
 
   async startExecutors(): Promise<void> {
@@ -43,7 +56,10 @@ export class World {
       return this.behaviour(input as Record<string, unknown>, context);
     };
     const kinds = ['do', 'undo'] as const;
-    for (const [context, schema, prefix] of [['provisioning', 'provisioning', 'alpha'], ['resource-allocation', 'resource_allocation', 'beta']] as const)
+    for (const [context, schema, prefix] of [
+      ['provisioning', 'provisioning', 'alpha'],
+      ['resource-allocation', 'resource_allocation', 'beta'],
+    ] as const)
       this.running.push(
         await startService(this.config, {
           context,
@@ -62,14 +78,23 @@ export class World {
   /** What a context does that asks for a workflow. */
   async ask(definition: WorkflowDefinition, params: Record<string, unknown> = {}, workflowId = `op-${uuidv7()}`): Promise<string> {
     const request: WorkflowRequest = { workflowId, definition, params, subject: 'vm-1' };
-    const event = { id: uuidv7(), type: 'chrysalis.provisioning.vm.deletion-requested.v1', data: { vmId: 'vm-1', request }, meta: meta(workflowId) };
+    const event = {
+      id: uuidv7(),
+      type: 'chrysalis.provisioning.vm.deletion-requested.v1',
+      data: { vmId: 'vm-1', request },
+      meta: meta(workflowId),
+    };
     const asking = this.running.find((s) => s.context === 'provisioning')!;
     await asking.service.store.append({ stream: `vm-${workflowId}`, expected: 'any', events: [event] });
     return workflowId;
   }
 
-  async get<T = Record<string, unknown>>(path: string, of = this.workflow): Promise<{ status: number; body: T; text: string }> {
-    const response = await fetch(`${of.url}${path}`, { headers: { authorization: `Bearer ${this.token}` } });
+  async get<T = Record<string, unknown>>(
+    path: string,
+    of = this.workflow,
+    token = this.token,
+  ): Promise<{ status: number; body: T; text: string }> {
+    const response = await fetch(`${of.url}${path}`, { headers: { authorization: `Bearer ${token}` } });
     const text = await response.text();
     return { status: response.status, text, body: (text.startsWith('{') && !text.includes('}\n{') ? JSON.parse(text) : undefined) as T };
   }
@@ -82,7 +107,7 @@ export class World {
 
   /** The view of the instance once `state` holds of it. */
   async until(workflowId: string, ready: (view: View) => boolean, ms = 40_000): Promise<View> {
-    for (const end = Date.now() + ms; ; ) {
+    for (const end = Date.now() + ms; ;) {
       const { status, body } = await this.get<View>(`/v1/workflows/${workflowId}`);
       if (status === 200 && ready(body)) return body;
       if (Date.now() > end) throw new Error(`not within ${ms} ms: ${JSON.stringify(body).slice(0, 2000)}`);
@@ -114,4 +139,9 @@ export type View = {
   readonly tasks: { name: string; state: string; attempts: { attempt: number; action: string; dispatchedAt: string }[] }[];
 };
 export const ended = (view: View): boolean => !['running', 'compensating'].includes(view.state);
-export const meta = (correlationId: string): EventMeta => ({ at: new Date().toISOString(), correlationId, actor: 'user:anna', tenant: 'acme' });
+export const meta = (correlationId: string): EventMeta => ({
+  at: new Date().toISOString(),
+  correlationId,
+  actor: 'user:anna',
+  tenant: 'acme',
+});

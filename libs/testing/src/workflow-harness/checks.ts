@@ -11,7 +11,10 @@ export const check = (definition: WorkflowDefinition, run: RunResult): string[] 
   const say = (bad: boolean, message: string): void => void (bad && problems.push(message));
   const firstCause = story.firstCause;
   const sameCause = JSON.stringify(end.cause) === JSON.stringify(firstCause);
-  say(end.state !== 'succeeded' && !sameCause, `the cause is ${end.cause?.code} ${end.cause?.message}, the first was ${firstCause?.code} ${firstCause?.message}`);
+  say(
+    end.state !== 'succeeded' && !sameCause,
+    `the cause is ${end.cause?.code} ${end.cause?.message}, the first was ${firstCause?.code} ${firstCause?.message}`,
+  );
   say(end.state === 'succeeded' && end.cause !== undefined, 'it succeeded, and names a cause');
   const undone = [...story.compensated].sort().join();
   const toUndo = definition.tasks.filter((t) => t.compensation && story.dispatched.has(t.name)).map((t) => t.name);
@@ -39,7 +42,10 @@ export const check = (definition: WorkflowDefinition, run: RunResult): string[] 
     case 'stopped': {
       const notDone = definition.tasks.map((t) => t.name).filter((n) => !story.succeeded.has(n) && !story.skipped.has(n));
       say(!story.committed, 'it stopped before a point of no return');
-      say([...(end.missing ?? [])].sort().join() !== notDone.sort().join(), `it names ${end.missing?.join()} as missing, not done are ${notDone.join()}`);
+      say(
+        [...(end.missing ?? [])].sort().join() !== notDone.sort().join(),
+        `it names ${end.missing?.join()} as missing, not done are ${notDone.join()}`,
+      );
       say(undone !== '', `it is past its point of no return, but undid ${undone}`);
       break;
     }
@@ -154,9 +160,11 @@ class Order {
     const which = `${action} ${task}`;
     if (token <= this.#token) problems.push(`${which} ${attempt}: token ${token} does not rise above ${this.#token}`);
     this.#token = token;
-    if (attempt !== (this.#attempts.get(which) ?? 0) + 1) problems.push(`${which}: attempt ${attempt} after ${this.#attempts.get(which) ?? 0}`);
+    if (attempt !== (this.#attempts.get(which) ?? 0) + 1)
+      problems.push(`${which}: attempt ${attempt} after ${this.#attempts.get(which) ?? 0}`);
     this.#attempts.set(which, attempt);
-    if ([...this.open].some((o) => o.startsWith(`run ${task} `) || o.startsWith(`compensate ${task} `))) problems.push(`${which}: it runs already`);
+    if ([...this.open].some((o) => o.startsWith(`run ${task} `) || o.startsWith(`compensate ${task} `)))
+      problems.push(`${which}: it runs already`);
     this.open.add(targetKey({ task, action, attempt }));
     if (action === 'run') {
       const early = this.dependencies.get(task)!.filter((d) => !succeeded.has(d) && !skipped.has(d));
@@ -179,7 +187,8 @@ class Order {
       todo.push(...(this.#dependants.get(name) ?? []));
       const undo = this.byName.get(name)!.compensation !== undefined && dispatched.has(name);
       if (undo && !compensated.has(name)) problems.push(`${task} is undone before ${name}, which depends on it`);
-      if ([...this.open].some((o) => o.startsWith(`run ${name} `))) problems.push(`${task} is undone while ${name}, which depends on it, runs`);
+      if ([...this.open].some((o) => o.startsWith(`run ${name} `)))
+        problems.push(`${task} is undone while ${name}, which depends on it, runs`);
     }
   }
 }

@@ -48,21 +48,32 @@ const ofRun = (task: TaskDefinition): Omit<Scenario, 'seed'>[] => {
   const { name } = task;
   const retry = retryOf(task, 'run');
   const listed = (code: string): boolean => retry.codes === undefined || retry.codes.includes(code);
-  const usable = (fault: Fault): number => (listed(fault.startsWith('fail') ? 'harness.injected' : 'workflow.deadline_passed') ? retry.attempts : 1);
+  const usable = (fault: Fault): number =>
+    listed(fault.startsWith('fail') ? 'harness.injected' : 'workflow.deadline_passed') ? retry.attempts : 1;
   const passing = (['fail', 'fail-after', 'lost-report', 'hang', 'late-report', 'late-run'] as const).flatMap((fault) =>
     Array.from({ length: usable(fault) }, (_, i) => ({
       name: `${name}: ${fault} at the first ${i + 1} of ${usable(fault)}`,
       faults: plan(attempts(task, 'run', i + 1, fault)),
       // A retry may no longer fit into the workflow's own deadline, which then decides.
-      ...(i + 1 < usable(fault) ? { expect: fault.startsWith('fail') ? isNow('succeeded') : isNow('succeeded', 'undone', 'stopped') } : { expect: failedAt(name) }),
+      ...(i + 1 < usable(fault)
+        ? { expect: fault.startsWith('fail') ? isNow('succeeded') : isNow('succeeded', 'undone', 'stopped') }
+        : { expect: failedAt(name) }),
     })),
   );
   return [
     ...passing,
     { name: `${name}: fails for good`, faults: plan(attempts(task, 'run', 1, 'fail-for-good')), expect: failedAt(name) },
-    { name: `${name}: fails for good when it was done`, faults: plan(attempts(task, 'run', 1, 'fail-for-good-after')), expect: failedAt(name) },
+    {
+      name: `${name}: fails for good when it was done`,
+      faults: plan(attempts(task, 'run', 1, 'fail-for-good-after')),
+      expect: failedAt(name),
+    },
     { name: `${name}: runs twice`, faults: plan(attempts(task, 'run', 1, 'twice')), expect: isNow('succeeded') },
-    { name: `${name}: fails, and the engine is lost at every step`, faults: plan(attempts(task, 'run', 20, 'fail-after')), loseEngine: true },
+    {
+      name: `${name}: fails, and the engine is lost at every step`,
+      faults: plan(attempts(task, 'run', 20, 'fail-after')),
+      loseEngine: true,
+    },
   ];
 };
 /** The task's own run fails after it was done: then it is its own undo that has to work. */
@@ -80,7 +91,11 @@ const ofUndo = (task: TaskDefinition): Omit<Scenario, 'seed'>[] => {
   );
   return [
     ...passing,
-    { name: `undo of ${name}: runs twice`, faults: plan([...broken, ...attempts(task, 'compensate', 1, 'twice')]), expect: isNow('undone', 'stopped') },
+    {
+      name: `undo of ${name}: runs twice`,
+      faults: plan([...broken, ...attempts(task, 'compensate', 1, 'twice')]),
+      expect: isNow('undone', 'stopped'),
+    },
     { name: `undo of ${name}: out of order, twice`, faults: plan(broken), duplicate: true, expect: isNow('undone', 'stopped') },
     { name: `undo of ${name}: the engine is lost`, faults: plan(broken), loseEngine: true, expect: isNow('undone', 'stopped') },
   ];

@@ -9,7 +9,7 @@ export class Schedule {
   after(ms: number, work: () => void): void {
     const heap = this.#heap;
     heap.push({ at: this.now + ms, order: this.#order++, work });
-    for (let i = heap.length - 1; i > 0; ) {
+    for (let i = heap.length - 1; i > 0;) {
       const parent = (i - 1) >> 1;
       if (!before(heap[i]!, heap[parent]!)) break;
       [heap[i], heap[parent]] = [heap[parent]!, heap[i]!];
@@ -31,7 +31,7 @@ export class Schedule {
   #sink(item: Due): void {
     const heap = this.#heap;
     heap[0] = item;
-    for (let i = 0; ; ) {
+    for (let i = 0; ;) {
       let least = i;
       for (const child of [2 * i + 1, 2 * i + 2]) if (child < heap.length && before(heap[child]!, heap[least]!)) least = child;
       if (least === i) return;

@@ -65,7 +65,8 @@ export class HarnessWorld {
     if (!decision.ok) return;
     if (after && decision.events.length > 0) this.#trouble(`after its end, ${command.type} led to ${decision.events[0]!.type}`);
     // Before the commit: the decision is lost, and whoever asked asks again.
-    if (this.scenario.loseEngine && this.#random.chance(0.2)) return this.#later(this.#random.upTo(20), () => this.#command({ ...command, at: this.#now() }));
+    if (this.scenario.loseEngine && this.#random.chance(0.2))
+      return this.#later(this.#random.upTo(20), () => this.#command({ ...command, at: this.#now() }));
     for (const event of decision.events) this.#append(event);
     this.#maybeCancel();
     this.#plantTimer(command.type === 'tick' && decision.events.length === 0);
@@ -170,7 +171,9 @@ export class HarnessWorld {
     try {
       return { ok: true, output: model ? model(dispatch.input, dispatch) : {} };
     } catch (error) {
-      this.#trouble(`the model of ${dispatch.kind} does not take the input of ${targetKey(dispatch)}: ${String((error as Error).message).slice(0, 300)}`);
+      this.#trouble(
+        `the model of ${dispatch.kind} does not take the input of ${targetKey(dispatch)}: ${String((error as Error).message).slice(0, 300)}`,
+      );
       return { ok: false, cause: { code: 'harness.model', message: String(error).slice(0, 300), retriable: false } };
     }
   }

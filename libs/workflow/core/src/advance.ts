@@ -9,7 +9,7 @@ import { toArray } from './vector.ts';
 
 /** Goes on until nothing more follows from what is known: due timers, tasks that are ready, undoing, the end. */
 export const advance = (run: Run): void => {
-  for (let before = -1; before !== run.events.length && !run.state.end; ) {
+  for (let before = -1; before !== run.events.length && !run.state.end;) {
     before = run.events.length;
     fireDue(run);
     if (run.state.status === 'compensating') undo(run);
@@ -29,7 +29,9 @@ const fireDue = (run: Run): void => {
 const deadlineCause = (run: Run, timer: TimerEntry): Cause => {
   const given = lastAttempt(run.task(timer.index))!;
   const ofInstance = given.action === 'run' && timer.at === run.state.deadlineAt;
-  const what = ofInstance ? `the workflow passed its deadline while ${run.name(timer.index)} ran` : `${run.name(timer.index)} passed its deadline`;
+  const what = ofInstance
+    ? `the workflow passed its deadline while ${run.name(timer.index)} ran`
+    : `${run.name(timer.index)} passed its deadline`;
   const detail = { of: ofInstance ? 'workflow' : 'task', deadlineAt: given.deadlineAt, executor: given.executor };
   return { code: DEADLINE_PASSED, message: `${what}, ${given.deadlineAt}`, retriable: true, detail };
 };
@@ -48,7 +50,12 @@ const stop = (run: Run): void => end(run, 'stopped', run.state.cause ?? instance
 
 const instanceDeadline = (run: Run): Cause => {
   const deadlineAt = iso(run.state.deadlineAt);
-  return { code: DEADLINE_PASSED, message: `the workflow passed its deadline, ${deadlineAt}`, retriable: false, detail: { of: 'workflow', deadlineAt } };
+  return {
+    code: DEADLINE_PASSED,
+    message: `the workflow passed its deadline, ${deadlineAt}`,
+    retriable: false,
+    detail: { of: 'workflow', deadlineAt },
+  };
 };
 
 const beginUndo = (run: Run): void => {
@@ -75,8 +82,19 @@ const dispatch = (run: Run, index: number): void => {
   const attempt = nextAttempt(run, index, 'run');
   const deadlineAt = iso(Math.min(now + definition.deadlineMs, state.deadlineAt));
   const { kind, route } = definition;
-  const given = { task: definition.name, action: 'run', attempt, kind, executor, group: route.group, input: inputOf(state, run.node(index)) } as const;
-  run.emit({ type: 'chrysalis.workflow.task.dispatched.v1', data: { workflowId, ...given, token: nextToken(run), deadlineAt, tenant, at } });
+  const given = {
+    task: definition.name,
+    action: 'run',
+    attempt,
+    kind,
+    executor,
+    group: route.group,
+    input: inputOf(state, run.node(index)),
+  } as const;
+  run.emit({
+    type: 'chrysalis.workflow.task.dispatched.v1',
+    data: { workflowId, ...given, token: nextToken(run), deadlineAt, tenant, at },
+  });
 };
 
 const dispatchUndo = (run: Run, index: number): void => {
@@ -93,7 +111,10 @@ const dispatchUndo = (run: Run, index: number): void => {
   }
   const given = { task, action: 'compensate', attempt, kind, executor, group: route.group, input: undoInputOf(state, node) } as const;
   const deadlineAt = iso(now + deadlineMs);
-  run.emit({ type: 'chrysalis.workflow.task.dispatched.v1', data: { workflowId, ...given, token: nextToken(run), deadlineAt, tenant, at } });
+  run.emit({
+    type: 'chrysalis.workflow.task.dispatched.v1',
+    data: { workflowId, ...given, token: nextToken(run), deadlineAt, tenant, at },
+  });
 };
 
 const nextAttempt = (run: Run, index: number, action: 'run' | 'compensate'): number =>

@@ -18,7 +18,13 @@ export type WorkflowCommand =
  */
 export type WorkflowRejection =
   | { readonly code: 'workflow.unknown' | 'workflow.id_reused' | 'workflow.ended' | 'workflow.ending' | 'workflow.past_point_of_no_return' }
-  | { readonly code: 'workflow.report_stale'; readonly task: string; readonly attempt: number; readonly token: number; readonly latestToken: number }
+  | {
+      readonly code: 'workflow.report_stale';
+      readonly task: string;
+      readonly attempt: number;
+      readonly token: number;
+      readonly latestToken: number;
+    }
   | { readonly code: 'workflow.report_duplicate'; readonly task: string; readonly attempt: number }
   | { readonly code: 'workflow.task_unknown'; readonly task: string };
 

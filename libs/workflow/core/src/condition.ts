@@ -53,7 +53,10 @@ const evaluate = (program: (scope: Record<string, unknown>) => unknown, scope: C
   }
 };
 
-const firstLine = (error: unknown): string => String((error as Error).message ?? error).split('\n')[0]!.slice(0, 500);
+const firstLine = (error: unknown): string =>
+  String((error as Error).message ?? error)
+    .split('\n')[0]!
+    .slice(0, 500);
 
 type Found = { readonly tasks: Set<string>; readonly params: Set<string>; readonly refusals: string[] };
 

@@ -9,7 +9,10 @@ export const criticalPath = (state: Instance, tasks: readonly TaskState[]): Crit
   const total: number[] = [];
   const before: (number | undefined)[] = [];
   for (const i of order) {
-    const longest = nodes[i]!.dependsOn.reduce<number | undefined>((best, d) => (best === undefined || total[d]! > total[best]! ? d : best), undefined);
+    const longest = nodes[i]!.dependsOn.reduce<number | undefined>(
+      (best, d) => (best === undefined || total[d]! > total[best]! ? d : best),
+      undefined,
+    );
     before[i] = longest;
     total[i] = (longest === undefined ? 0 : total[longest]!) + weight(state, tasks[i]!, nodes[i]!.definition.deadlineMs);
   }

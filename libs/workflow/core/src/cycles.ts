@@ -5,8 +5,7 @@ import type { GraphNode } from './graph.ts';
 export const topologicalOrder = (nodes: readonly GraphNode[]): readonly number[] => {
   const waiting = nodes.map((n) => n.dependsOn.length);
   const order = nodes.filter((n) => n.dependsOn.length === 0).map((n) => n.index);
-  for (let i = 0; i < order.length; i++)
-    for (const next of nodes[order[i]!]!.dependants) if (--waiting[next]! === 0) order.push(next);
+  for (let i = 0; i < order.length; i++) for (const next of nodes[order[i]!]!.dependants) if (--waiting[next]! === 0) order.push(next);
   return order;
 };
 

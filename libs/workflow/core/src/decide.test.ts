@@ -46,12 +46,29 @@ class Story {
     this.state = fold(evolve, this.state, decision.events);
     return decision.events.map(short);
   }
-  report(name: string, ok: boolean | string, ms: number, more: Partial<TaskReport> & { output?: Record<string, unknown>; retriable?: boolean } = {}) {
-    const given = this.events.findLast((e) => e.type === 'chrysalis.workflow.task.dispatched.v1' && e.data.task === name)!.data as unknown as TaskReport;
+  report(
+    name: string,
+    ok: boolean | string,
+    ms: number,
+    more: Partial<TaskReport> & { output?: Record<string, unknown>; retriable?: boolean } = {},
+  ) {
+    const given = this.events.findLast((e) => e.type === 'chrysalis.workflow.task.dispatched.v1' && e.data.task === name)!
+      .data as unknown as TaskReport;
     const { output = {}, retriable = false, ...rest } = more;
     const outcome = ok === true ? { ok, output } : { ok: false as const, cause: { code: String(ok), message: 'm', retriable } };
     const { action, attempt, token } = given;
-    const report = { workflowId: 'w1', task: name, action, attempt, token, executor: 'x', outcome, startedAt: iso(ms), endedAt: iso(ms), ...rest };
+    const report = {
+      workflowId: 'w1',
+      task: name,
+      action,
+      attempt,
+      token,
+      executor: 'x',
+      outcome,
+      startedAt: iso(ms),
+      endedAt: iso(ms),
+      ...rest,
+    };
     return this.when({ type: 'report', report, at: iso(ms) });
   }
   tick(ms: number) {
@@ -64,7 +81,9 @@ class Story {
 const short = (e: WorkflowEvent): string => {
   const noun = e.type.split('.').slice(2, 4).join('.');
   const d = e.data as { task?: string; state?: string; action?: string; attempt?: number };
-  return e.type.includes('dispatched') ? `${d.action} ${d.task} ${d.attempt}` : `${noun}${d.task ? ` ${d.task}` : ''}${d.state ? ` ${d.state}` : ''}`;
+  return e.type.includes('dispatched')
+    ? `${d.action} ${d.task} ${d.attempt}`
+    : `${noun}${d.task ? ` ${d.task}` : ''}${d.state ? ` ${d.state}` : ''}`;
 };
 
 describe('going forward', () => {
@@ -80,7 +99,14 @@ describe('going forward', () => {
     const s = new Story(
       definition(
         [
-          task('b', { input: { n: '${tasks.a.output.n}', list: ['${tasks.a.output.gone}'], text: 'n=${tasks.a.output.n} ${params.p} $${HOME}', none: '${tasks.a.output.gone}' } }),
+          task('b', {
+            input: {
+              n: '${tasks.a.output.n}',
+              list: ['${tasks.a.output.gone}'],
+              text: 'n=${tasks.a.output.n} ${params.p} $${HOME}',
+              none: '${tasks.a.output.gone}',
+            },
+          }),
           task('a'),
         ],
         { params: { p: { type: 'string' } }, output: { result: '${tasks.b.output.r}' } },
@@ -96,9 +122,12 @@ describe('going forward', () => {
 
   it('skips a task whose condition is false, and goes on with those behind it', () => {
     const s = new Story(
-      definition([task('a-b'), task('c', { when: 'tasks["a-b"].output.n > 3 && params.go' }), task('d', { input: { x: '${tasks.c.output.y}' } })], {
-        params: { go: { type: 'boolean' } },
-      }),
+      definition(
+        [task('a-b'), task('c', { when: 'tasks["a-b"].output.n > 3 && params.go' }), task('d', { input: { x: '${tasks.c.output.y}' } })],
+        {
+          params: { go: { type: 'boolean' } },
+        },
+      ),
       { go: true },
     );
     expect(s.report('a-b', true, 1, { output: { n: 3 } })).toEqual(['task.succeeded a-b', 'task.skipped c', 'run d 1']);
@@ -153,7 +182,12 @@ describe('retries, deadlines and reports that come too late', () => {
   });
 
   it('is failed when an undo fails for good, and names what is left', () => {
-    const s = new Story(definition([task('a', { compensation: undo() }), task('b', { after: ['a'], compensation: undo({ retry: { attempts: 2, backoffMs: 0 } }) })]));
+    const s = new Story(
+      definition([
+        task('a', { compensation: undo() }),
+        task('b', { after: ['a'], compensation: undo({ retry: { attempts: 2, backoffMs: 0 } }) }),
+      ]),
+    );
     s.report('a', true, 1);
     expect(s.report('b', 'b.broke', 2)).toEqual(['task.failed b', 'compensation.started b', 'compensate b 1']);
     expect(s.report('b', 'undo.broke', 3, { retriable: true })).toEqual(['compensation.failed b', 'compensate b 2']);
@@ -168,7 +202,10 @@ describe('undoing', () => {
       definition([
         task('root', { compensation: undo() }),
         task('left', { after: ['root'], compensation: undo() }),
-        task('right', { after: ['root'], compensation: undo({ input: { got: '${tasks.right.output.id}', p: '${tasks.root.output.id}' } }) }),
+        task('right', {
+          after: ['root'],
+          compensation: undo({ input: { got: '${tasks.right.output.id}', p: '${tasks.root.output.id}' } }),
+        }),
         task('fails', { after: ['left'] }),
       ]),
     );
@@ -195,7 +232,13 @@ describe('undoing', () => {
 });
 
 describe('the point of no return', () => {
-  const tasks = [task('a', { compensation: undo() }), task('go', { after: ['a'], pointOfNoReturn: true }), task('b', { after: ['go'] }), task('beside', { after: ['a'] }), task('c', { after: ['b'] })];
+  const tasks = [
+    task('a', { compensation: undo() }),
+    task('go', { after: ['a'], pointOfNoReturn: true }),
+    task('b', { after: ['go'] }),
+    task('beside', { after: ['a'] }),
+    task('c', { after: ['b'] }),
+  ];
   const until = (s: Story): Story => (s.report('a', true, 1), s);
 
   it('undoes before it', () => {
@@ -235,7 +278,11 @@ describe('starting', () => {
   it('refuses a request with every fault and its place, and gives the requester its verdict', () => {
     const d = definition(
       [
-        task('a', { after: ['nobody'], input: { x: '${params.nope}', y: ['${tasks.ghost.output}'], z: '${HOME}' }, when: 'tasks.all(x, true)' }),
+        task('a', {
+          after: ['nobody'],
+          input: { x: '${params.nope}', y: ['${tasks.ghost.output}'], z: '${HOME}' },
+          when: 'tasks.all(x, true)',
+        }),
         task('a', { when: '1 +' }),
         task('b', { after: ['c'] }),
         task('c', { input: { v: '${tasks.b.output.v}' }, when: '"a".matches("b")' }),
@@ -268,7 +315,13 @@ describe('starting', () => {
   it('is idempotent by id, and refuses the id for another request', () => {
     const d = definition([task('a')]);
     const s = new Story(d);
-    const again = (version: number) => s.when({ type: 'start', request: { workflowId: 'w1', definition: { ...d, version }, params: {}, subject: 's' }, tenant: 't', at: iso(5) });
+    const again = (version: number) =>
+      s.when({
+        type: 'start',
+        request: { workflowId: 'w1', definition: { ...d, version }, params: {}, subject: 's' },
+        tenant: 't',
+        at: iso(5),
+      });
     expect(again(1)).toEqual([]);
     expect(again(2)).toBe('workflow.id_reused');
   });
@@ -276,7 +329,11 @@ describe('starting', () => {
   it('shows the whole graph, with what has not begun', () => {
     const s = new Story(definition([task('a', { deadlineMs: 100 }), task('b', { after: ['a'] }), task('c')]));
     const view = viewOf(s.state)!;
-    expect(view.tasks.map((t) => [t.name, t.state])).toEqual([['a', 'dispatched'], ['b', 'waiting'], ['c', 'dispatched']]);
+    expect(view.tasks.map((t) => [t.name, t.state])).toEqual([
+      ['a', 'dispatched'],
+      ['b', 'waiting'],
+      ['c', 'dispatched'],
+    ]);
     expect(view.criticalPath).toEqual({ by: 'deadline', tasks: ['a', 'b'], ms: 1100 });
   });
 });

@@ -22,7 +22,9 @@ export const decide = (command: WorkflowCommand, state: WorkflowInstance): Answe
     case 'tick':
       return isInstance(state) ? finish(new Run(state, command.at)) : accept();
     case 'cancel':
-      return isInstance(state) ? cancel(command.reason, command.at, state) : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
+      return isInstance(state)
+        ? cancel(command.reason, command.at, state)
+        : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
     default:
       return unreachable(command);
   }

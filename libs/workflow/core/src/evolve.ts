@@ -1,11 +1,21 @@
 import { unreachable } from '@chrysalis/kernel';
 import type { WorkflowEvent } from '@chrysalis/contracts';
-import { compile } from './graph.ts';
+import { refused, started } from './begin.ts';
 import { pop, push } from './heap.ts';
 import { CANCELLED } from './policy.ts';
-import { type Attempt, type Instance, isInstance, lastAttempt, type List, sooner, type TaskState, type TimerEntry, type WorkflowInstance } from './state.ts';
+import {
+  type Attempt,
+  type Instance,
+  isInstance,
+  lastAttempt,
+  type List,
+  sooner,
+  type TaskState,
+  type TimerEntry,
+  type WorkflowInstance,
+} from './state.ts';
 import { beginUndo, undoSettled } from './undo.ts';
-import { get, set, vectorOf } from './vector.ts';
+import { get, set } from './vector.ts';
 
 type Data<T extends string> = Extract<WorkflowEvent, { type: T }>['data'];
 /** Fields are replaced on a copy of the instance's own record; nothing reachable from an earlier state is changed. */
@@ -46,42 +56,6 @@ const change = (draft: Draft, event: Exclude<WorkflowEvent, { type: 'chrysalis.w
     default:
       return unreachable(event);
   }
-};
-
-const started = (data: Data<'chrysalis.workflow.instance.started.v1'>): Instance => {
-  const { graph } = compile(data.definition);
-  const tasks = graph.nodes.map((n): TaskState => {
-    const waitingFor = n.dependsOn.length;
-    return { phase: waitingFor === 0 ? 'ready' : 'waiting', waitingFor, undoAfter: 0, attempts: [] };
-  });
-  return {
-    status: 'running',
-    workflowId: data.workflowId,
-    subject: data.subject,
-    tenant: data.tenant ?? '',
-    definition: data.definition,
-    params: data.params,
-    startedAt: data.at,
-    deadlineAt: Date.parse(data.deadlineAt),
-    graph,
-    tasks: vectorOf(tasks),
-    token: 0,
-    open: 0,
-    retrying: 0,
-    decisiveOpen: 0,
-    decisiveRetrying: 0,
-    unfinished: tasks.length,
-    committed: false,
-    ready: graph.nodes.reduceRight<List>((list, n) => (n.dependsOn.length === 0 ? { head: n.index, tail: list } : list), undefined),
-    undoReady: undefined,
-    timers: undefined,
-    compensationFailed: false,
-  };
-};
-
-const refused = (data: Data<'chrysalis.workflow.instance.ended.v1'>): WorkflowInstance => {
-  const { workflowId, subject, name, ...end } = data;
-  return { status: 'refused', workflowId, subject, name, end: end as never };
 };
 
 const indexOf = (draft: Draft, name: string): number => {
@@ -217,6 +191,9 @@ const withoutStale = ({ timers, tasks }: Draft): Instance['timers'] => {
 
 export const isStale = (entry: TimerEntry, task: TaskState): boolean => {
   const { phase } = task;
-  const live = entry.kind === 'deadline' ? phase === 'dispatched' || phase === 'compensating' : phase === 'retrying' || phase === 'compensation-retrying';
+  const live =
+    entry.kind === 'deadline'
+      ? phase === 'dispatched' || phase === 'compensating'
+      : phase === 'retrying' || phase === 'compensation-retrying';
   return !live || lastAttempt(task)?.token !== entry.token;
 };

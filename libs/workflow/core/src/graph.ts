@@ -82,7 +82,9 @@ const parseTask = (task: TaskDefinition, index: number, report: Report): Parsed 
 
 /** A group route goes to any member: the executor then is `group:<name>`. */
 const executorOf = (route: TaskDefinition['route'], place: string, report: Report): Template =>
-  route.mode === 'direct' ? parseTemplate(route.executor, `${place}.executor`, report) : { kind: 'constant', value: `group:${route.group}` };
+  route.mode === 'direct'
+    ? parseTemplate(route.executor, `${place}.executor`, report)
+    : { kind: 'constant', value: `group:${route.group}` };
 
 type Named = Pick<Reference, 'root' | 'name'>;
 type Known = (named: Named, place: string) => void;
@@ -107,7 +109,13 @@ const dependenciesOf = (task: Parsed, index: ReadonlyMap<string, number>, known:
   return [...names].map((n) => index.get(n)).filter((i) => i !== undefined);
 };
 
-const checkName = (named: Named, definition: WorkflowDefinition, index: ReadonlyMap<string, number>, place: string, report: Report): void => {
+const checkName = (
+  named: Named,
+  definition: WorkflowDefinition,
+  index: ReadonlyMap<string, number>,
+  place: string,
+  report: Report,
+): void => {
   const { root, name } = named;
   if (root === 'params' && !Object.hasOwn(definition.params, name)) report('workflow.param_unknown', place, `there is no param ${name}`);
   if (root === 'tasks' && !index.has(name)) {

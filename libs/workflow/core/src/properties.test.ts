@@ -3,12 +3,23 @@ import type { TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import { everyStepFails } from '@chrysalis/testing';
 import fc from 'fast-check';
-import { decide, evolve, initial, isInstance, validateDefinition, type Instance, type WorkflowCommand, type WorkflowInstance } from './index.ts';
+import {
+  decide,
+  evolve,
+  initial,
+  isInstance,
+  validateDefinition,
+  type Instance,
+  type WorkflowCommand,
+  type WorkflowInstance,
+} from './index.ts';
 import { pop, push, type Heap } from './heap.ts';
 import { get, set, toArray, vectorOf } from './vector.ts';
 
 const route = { mode: 'group', group: 'provisioning' } as const;
-const retry = fc.option(fc.record({ attempts: fc.integer({ min: 1, max: 3 }), backoffMs: fc.constantFrom(0, 10, 500) }), { nil: undefined });
+const retry = fc.option(fc.record({ attempts: fc.integer({ min: 1, max: 3 }), backoffMs: fc.constantFrom(0, 10, 500) }), {
+  nil: undefined,
+});
 
 /** Any DAG: a task depends on earlier ones, by `after` or by a reference. */
 const taskAt = (index: number): fc.Arbitrary<TaskDefinition> =>
@@ -36,7 +47,17 @@ const taskAt = (index: number): fc.Arbitrary<TaskDefinition> =>
         ...(t.retry ? { retry: t.retry } : {}),
         deadlineMs: t.deadlineMs,
         route,
-        ...(t.undo ? { compensation: { kind: 'test.undo', input: { v: `\${tasks.t${index}.output.v}` }, deadlineMs: 500, route, ...(t.undoRetry ? { retry: t.undoRetry } : {}) } } : {}),
+        ...(t.undo
+          ? {
+              compensation: {
+                kind: 'test.undo',
+                input: { v: `\${tasks.t${index}.output.v}` },
+                deadlineMs: 500,
+                route,
+                ...(t.undoRetry ? { retry: t.undoRetry } : {}),
+              },
+            }
+          : {}),
       };
     });
 const definitionOf = (max: number): fc.Arbitrary<WorkflowDefinition> =>
@@ -80,7 +101,9 @@ describe('any workflow', () => {
         expect(validateDefinition(definition)).toEqual([]);
         const n = definition.tasks.length;
         const [low, high] = [Math.min(from % n, to % n), Math.max(from % n, to % n)];
-        const tied = definition.tasks.map((t, i) => (i === low ? { ...t, after: [...(t.after ?? []), `t${high}`] } : i === high ? { ...t, after: [...(t.after ?? []), `t${low}`] } : t));
+        const tied = definition.tasks.map((t, i) =>
+          i === low ? { ...t, after: [...(t.after ?? []), `t${high}`] } : i === high ? { ...t, after: [...(t.after ?? []), `t${low}`] } : t,
+        );
         expect(validateDefinition({ ...definition, tasks: tied }).map((f) => f.code)).toEqual(['workflow.cycle']);
       }),
     );
@@ -90,18 +113,22 @@ describe('any workflow', () => {
 describe('what a state is made of', () => {
   it('a vector is as an array, and an earlier one stays what it was', () => {
     fc.assert(
-      fc.property(fc.array(fc.nat(), { minLength: 1, maxLength: 2000 }), fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 50 }), (items, changes) => {
-        const first = vectorOf(items);
-        const expected = [...items];
-        let vector = first;
-        for (const [i, value] of changes) {
-          vector = set(vector, i % items.length, value);
-          expected[i % items.length] = value;
-        }
-        expect(toArray(vector)).toEqual(expected);
-        expect(toArray(first)).toEqual(items);
-        expect(items.every((item, i) => get(first, i) === item)).toBe(true);
-      }),
+      fc.property(
+        fc.array(fc.nat(), { minLength: 1, maxLength: 2000 }),
+        fc.array(fc.tuple(fc.nat(), fc.nat()), { maxLength: 50 }),
+        (items, changes) => {
+          const first = vectorOf(items);
+          const expected = [...items];
+          let vector = first;
+          for (const [i, value] of changes) {
+            vector = set(vector, i % items.length, value);
+            expected[i % items.length] = value;
+          }
+          expect(toArray(vector)).toEqual(expected);
+          expect(toArray(first)).toEqual(items);
+          expect(items.every((item, i) => get(first, i) === item)).toBe(true);
+        },
+      ),
     );
   });
   it('a heap gives its entries in order', () => {
@@ -123,7 +150,15 @@ describe('10,000 tasks', () => {
     version: 1,
     summary: 'x',
     params: {},
-    tasks: Array.from({ length: 10_000 }, (_, i) => ({ name: `t${i}`, kind: 'test.do', summary: 'x', input: {}, after: after(i), deadlineMs: 1_000_000, route })),
+    tasks: Array.from({ length: 10_000 }, (_, i) => ({
+      name: `t${i}`,
+      kind: 'test.do',
+      summary: 'x',
+      input: {},
+      after: after(i),
+      deadlineMs: 1_000_000,
+      route,
+    })),
     deadlineMs: 10_000_000,
   });
   /** Reports every task in the order it was given out; answers the microseconds of one report, decided and evolved. */
@@ -142,7 +177,17 @@ describe('10,000 tasks', () => {
     const began = performance.now();
     for (const { task, token } of queue) {
       const at = iso();
-      const report = { workflowId: 'w', task, action: 'run' as const, attempt: 1, token, executor: 'x', outcome: { ok: true as const, output: {} }, startedAt: at, endedAt: at };
+      const report = {
+        workflowId: 'w',
+        task,
+        action: 'run' as const,
+        attempt: 1,
+        token,
+        executor: 'x',
+        outcome: { ok: true as const, output: {} },
+        startedAt: at,
+        endedAt: at,
+      };
       apply({ type: 'report', report, at });
     }
     return { state, us: ((performance.now() - began) * 1000) / 10_000 };

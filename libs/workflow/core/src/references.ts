@@ -1,7 +1,12 @@
 import type { Report } from './faults.ts';
 
 /** `${params.name.path}` or `${tasks.name.output.path}`; path segments that are numbers index arrays. */
-export type Reference = { readonly root: 'params' | 'tasks'; readonly name: string; readonly path: readonly string[]; readonly place: string };
+export type Reference = {
+  readonly root: 'params' | 'tasks';
+  readonly name: string;
+  readonly path: readonly string[];
+  readonly place: string;
+};
 export type Template =
   | { readonly kind: 'constant'; readonly value: unknown }
   | { readonly kind: 'reference'; readonly reference: Reference }

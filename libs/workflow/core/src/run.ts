@@ -53,7 +53,11 @@ export class Run {
     const { workflowId, task, attempt, executor, startedAt, endedAt } = report;
     if (report.action === 'compensate')
       this.emit({ type: 'chrysalis.workflow.task.compensated.v1', data: { workflowId, task, attempt, output, at: this.at } });
-    else this.emit({ type: 'chrysalis.workflow.task.succeeded.v1', data: { workflowId, task, attempt, executor, output, startedAt, endedAt } });
+    else
+      this.emit({
+        type: 'chrysalis.workflow.task.succeeded.v1',
+        data: { workflowId, task, attempt, executor, output, startedAt, endedAt },
+      });
   }
 
   /** The attempt under way failed: another one by policy, or for good. */
@@ -61,14 +65,30 @@ export class Run {
     const { action, attempt } = lastAttempt(this.task(index))!;
     const retryAt = this.#retryAt(index, action, attempt, cause);
     const { workflowId } = this.state;
-    const data = { workflowId, task: this.name(index), attempt, cause, final: retryAt === undefined, ...(retryAt ? { retryAt } : {}), at: this.at };
+    const data = {
+      workflowId,
+      task: this.name(index),
+      attempt,
+      cause,
+      final: retryAt === undefined,
+      ...(retryAt ? { retryAt } : {}),
+      at: this.at,
+    };
     if (action === 'compensate') this.emit({ type: 'chrysalis.workflow.compensation.failed.v1', data });
     else this.emit({ type: 'chrysalis.workflow.task.failed.v1', data: { ...data, executor } });
   }
 
   /** A task that could not even be given out. It was never dispatched, so it has had no effect. */
   failBefore(index: number, cause: Cause): void {
-    const data = { workflowId: this.state.workflowId, task: this.name(index), attempt: 1, executor: 'workflow', cause, final: true, at: this.at };
+    const data = {
+      workflowId: this.state.workflowId,
+      task: this.name(index),
+      attempt: 1,
+      executor: 'workflow',
+      cause,
+      final: true,
+      at: this.at,
+    };
     this.emit({ type: 'chrysalis.workflow.task.failed.v1', data });
   }
 

@@ -18,7 +18,8 @@ const backward = (state: Instance): Lookup => {
   return (reference) => lookup(reference) ?? (reference.root === 'tasks' ? null : undefined);
 };
 
-export const inputOf = (state: Instance, node: GraphNode): Record<string, unknown> => resolve(node.input, forward(state)) as Record<string, unknown>;
+export const inputOf = (state: Instance, node: GraphNode): Record<string, unknown> =>
+  resolve(node.input, forward(state)) as Record<string, unknown>;
 export const undoInputOf = (state: Instance, node: GraphNode): Record<string, unknown> =>
   resolve(node.compensation!.input, backward(state)) as Record<string, unknown>;
 

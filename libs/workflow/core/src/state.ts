@@ -60,7 +60,13 @@ export type End = {
 };
 
 /** A request that was refused: ended before it began. */
-export type Refused = { readonly status: 'refused'; readonly workflowId: string; readonly subject: string; readonly name: string; readonly end: End };
+export type Refused = {
+  readonly status: 'refused';
+  readonly workflowId: string;
+  readonly subject: string;
+  readonly name: string;
+  readonly end: End;
+};
 
 export type Instance = {
   readonly status: WorkflowState;

@@ -54,7 +54,16 @@ export const viewOf = (state: WorkflowInstance): WorkflowView | undefined => {
   if (state.status === 'none') return undefined;
   if (!isInstance(state)) {
     const { workflowId, subject, name, end } = state;
-    return { workflowId, subject, name, state: end.state, endedAt: end.at, tasks: [], timers: [], ...(end.cause ? { cause: end.cause } : {}) };
+    return {
+      workflowId,
+      subject,
+      name,
+      state: end.state,
+      endedAt: end.at,
+      tasks: [],
+      timers: [],
+      ...(end.cause ? { cause: end.cause } : {}),
+    };
   }
   const tasks = toArray(state.tasks);
   const { workflowId, subject, definition, end } = state;

@@ -1,0 +1,44 @@
+import type { WorkflowEvent } from '@chrysalis/contracts';
+import { compile } from './graph.ts';
+import type { Instance, List, TaskState, WorkflowInstance } from './state.ts';
+import { vectorOf } from './vector.ts';
+
+type Data<T extends string> = Extract<WorkflowEvent, { type: T }>['data'];
+
+/** O(n) once: the graph is compiled, what depends on nothing is ready. */
+export const started = (data: Data<'chrysalis.workflow.instance.started.v1'>): Instance => {
+  const { graph } = compile(data.definition);
+  const tasks = graph.nodes.map((n): TaskState => {
+    const waitingFor = n.dependsOn.length;
+    return { phase: waitingFor === 0 ? 'ready' : 'waiting', waitingFor, undoAfter: 0, attempts: [] };
+  });
+  return {
+    status: 'running',
+    workflowId: data.workflowId,
+    subject: data.subject,
+    tenant: data.tenant ?? '',
+    definition: data.definition,
+    params: data.params,
+    startedAt: data.at,
+    deadlineAt: Date.parse(data.deadlineAt),
+    graph,
+    tasks: vectorOf(tasks),
+    token: 0,
+    open: 0,
+    retrying: 0,
+    decisiveOpen: 0,
+    decisiveRetrying: 0,
+    unfinished: tasks.length,
+    committed: false,
+    ready: graph.nodes.reduceRight<List>((list, n) => (n.dependsOn.length === 0 ? { head: n.index, tail: list } : list), undefined),
+    undoReady: undefined,
+    timers: undefined,
+    compensationFailed: false,
+  };
+};
+
+/** A request with faults has ended before it began. */
+export const refused = (data: Data<'chrysalis.workflow.instance.ended.v1'>): WorkflowInstance => {
+  const { workflowId, subject, name, ...end } = data;
+  return { status: 'refused', workflowId, subject, name, end: end as never };
+};
