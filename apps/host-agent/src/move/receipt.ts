@@ -14,7 +14,10 @@ export const deliverReceipt = async (deps: MoveDeps & { askPeer: AskPeer }, vmId
       const receipt = { type: 'receipt' as const, moveId, vmId, epoch, newEpoch, peerToken, fencedAt };
       const answer = await deps.askPeer({ peerAddress, host }, receipt, 1_000);
       if (answer.type === 'gone') return answer;
-      if (answer.type === 'resumed') return onOurClock(answer, move, sentAt, deps.now());
+      if (answer.type === 'resumed') {
+        deps.log.debug({ vmId, moveId, attempt, answerMs: deps.now() - sentAt }, 'the target runs the guest');
+        return onOurClock(answer, move, sentAt, deps.now());
+      }
       if (answer.type === 'refused') deps.log.warn({ vmId, moveId, cause: answer.cause }, 'the target refused the fence receipt');
     } catch (error) {
       deps.log.warn({ vmId, moveId, attempt, err: error }, 'no answer to the fence receipt');

@@ -1,7 +1,8 @@
-import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
+import type { MigrateOutcome } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
 import { bringBack, type Cause } from './bring-back.ts';
 import { iso, isoUs, TaskFailure, type AskPeer, type MoveDeps } from './deps.ts';
+import { migrateWithin, type TransferOptions } from './migrate-within.ts';
 import { deliverReceipt } from './receipt.ts';
 
 export type TransferResult =
@@ -14,7 +15,6 @@ export type TransferResult =
       resumedAt: string;
     }
   | { readonly ok: false; readonly cause: Cause };
-export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
 type SourceDeps = MoveDeps & { readonly askPeer: AskPeer; readonly maxPauseMs: number };
 type Moving = VmState & { readonly move: SourceMove };
 
@@ -55,10 +55,18 @@ export class SourceMoves {
     const unready = await this.#probe(vmId, move);
     if (unready) return this.#returned(vmId, unready);
     await this.#at('transfer:probed', vmId, move);
-    const outcome = await this.#migrate(vmId, move, options);
+    const outcome = await migrateWithin(this.deps, vmId, move, options);
     if (outcome.outcome === 'failed') return this.#returned(vmId, { code: outcome.cause.code, message: outcome.cause.message });
     await this.#at('transfer:completed', vmId, move);
+    const seen = this.deps.now();
     await this.#fence(vmId, outcome);
+    const { stoppedAtUs, completedAtUs } = outcome;
+    const figures = {
+      stopToCompletedMs: (completedAtUs - stoppedAtUs) / 1000,
+      completedToSeenMs: seen - completedAtUs / 1000,
+      fenceMs: this.deps.now() - seen,
+    };
+    this.deps.log.debug({ vmId, moveId: move.moveId, ...figures }, 'given away');
     await this.#at('transfer:fenced', vmId, move);
     return this.#giveAway(vmId);
   }
@@ -92,35 +100,6 @@ export class SourceMoves {
     } catch (error) {
       return { code: 'host.peer_unreachable', message: `no answer from the target's agent at ${peerAddress}: ${(error as Error).message}` };
     }
-  }
-
-  /** Ends the attempt at the move's deadline, and earlier when the guest stands still for longer than it may. */
-  async #migrate(vmId: string, move: SourceMove, { onProgress, signal }: TransferOptions): Promise<MigrateOutcome> {
-    const abort = new AbortController();
-    const stop = (): void => abort.abort();
-    signal?.addEventListener('abort', stop, { once: true });
-    if (signal?.aborted) stop();
-    const deadline = setTimeout(stop, Math.max(0, Date.parse(move.deadlineAt) - this.deps.now()));
-    const pause = this.#watchPause(stop);
-    try {
-      return await this.deps.driver.migrate(vmId, {
-        address: move.migrationAddress,
-        limits: { downtimeLimitMs: move.downtimeLimitMs, maxBandwidthMiBps: move.maxBandwidthMiBps },
-        signal: abort.signal,
-        onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
-      });
-    } finally {
-      clearTimeout(deadline);
-      pause.end();
-      signal?.removeEventListener('abort', stop);
-    }
-  }
-
-  #watchPause(stop: () => void): { saw: (phase: string) => void; end: () => void } {
-    let timer: NodeJS.Timeout | undefined;
-    const end = (): void => (clearTimeout(timer), void (timer = undefined));
-    const stands = (phase: string): boolean => phase === 'pre-switchover' || phase === 'device';
-    return { saw: (phase) => (stands(phase) ? (timer ??= setTimeout(stop, this.deps.maxPauseMs)) : end()), end };
   }
 
   async #fence(vmId: string, outcome: Extract<MigrateOutcome, { outcome: 'completed' }>): Promise<void> {

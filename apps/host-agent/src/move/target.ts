@@ -1,6 +1,6 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
 import type { PeerAnswer, PeerRequest, Topology } from '@chrysalis/contracts';
-import { hasCode, Mutex } from '@chrysalis/hypervisor';
+import { Mutex } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
 import { iso, isoUs, TaskFailure, type MoveDeps } from './deps.ts';
@@ -71,15 +71,21 @@ export class TargetMoves {
       if (!isOfMove(state, request)) return refusal('host.receipt_invalid', 'no such move here, or another token');
       if (state.move.phase === 'never') return this.#gone(state);
       if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
-      const seen = await look(this.deps.driver, request.vmId);
-      if (seen === 'unclear') return refusal('host.fault', 'the hypervisor does not answer');
-      if (seen.state === 'gone') return this.#gone(await this.#never(request.vmId, `its QEMU ended: ${seen.lastWords ?? 'no last words'}`));
-      return request.type === 'probe' ? { type: 'waiting' } : this.#run(request);
+      // A receipt is acted on at once, without a look first: the guest stands still while it waits.
+      return (request.type === 'receipt' ? await this.#run(request) : undefined) ?? this.#asSeen(request.vmId);
     });
   }
 
+  /** What the hypervisor shows decides: `gone` is final, and everything else is worth asking again. */
+  async #asSeen(vmId: string): Promise<PeerAnswer> {
+    const seen = await look(this.deps.driver, vmId);
+    if (seen === 'unclear') return refusal('host.fault', 'the hypervisor does not answer');
+    if (seen.state === 'gone') return this.#gone(await this.#never(vmId, `its QEMU ended: ${seen.lastWords ?? 'no last words'}`));
+    return { type: 'waiting' };
+  }
+
   /** Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. */
-  async #run({ vmId, moveId, newEpoch }: PeerRequest): Promise<PeerAnswer> {
+  async #run({ vmId, moveId, newEpoch }: PeerRequest): Promise<PeerAnswer | undefined> {
     await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, phase: 'running' } }));
     await this.deps.at('receipt:recorded', { vmId, moveId });
     try {
@@ -92,9 +98,8 @@ export class TargetMoves {
       );
       return this.#resumed(newEpoch, resumedAt);
     } catch (error) {
-      if (hasCode(error, 'hypervisor.not_ready', 'hypervisor.migrating')) return { type: 'waiting' };
-      this.deps.log.warn({ vmId, moveId, err: error }, 'the guest could not be continued');
-      return refusal('host.resume_failed', (error as Error).message); // the receipt comes again, and what is so is looked at again
+      this.deps.log.warn({ vmId, moveId, err: error }, 'the guest could not be continued yet');
+      return undefined;
     }
   }
 
@@ -124,9 +129,8 @@ export class TargetMoves {
   }
 
   async #settleRunning(vmId: string, newEpoch: number, moveId: string, peerToken: string): Promise<void> {
-    const seen = await look(this.deps.driver, vmId);
-    if (seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended in the switch-over');
-    else await this.#run({ type: 'probe', vmId, moveId, newEpoch, peerToken });
+    const request = { type: 'probe' as const, vmId, moveId, newEpoch, peerToken };
+    if (!(await this.#run(request))) await this.#asSeen(vmId);
   }
 
   /** The promise never to run this move is on disk before anything of it is taken down, and before anyone is told. */

@@ -165,14 +165,15 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const { role, resumedAtUs: before } = vm.record;
       if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
       if (role !== 'incoming') throw new HypervisorError('hypervisor.not_ready', `${vmId} was not prepared as a target here`, { role });
-      if ((await queryStatus(vm.qmp))?.running) {
+      const seen = await queryStatus(vm.qmp);
+      if (seen?.running) {
         // Continued by an earlier life of this driver, which died before it wrote that down. The moment is not known; now is the latest.
         const resumedAtUs = Date.now() * 1000;
         await vm.save({ role: 'runner', resumedAtUs });
         return { resumedAtUs };
       }
       // The target has loaded the stream before the source says `completed`: a second is generous.
-      await awaitIncoming(vm.qmp, 1_000);
+      if (seen?.status !== 'paused') await awaitIncoming(vm.qmp, 1_000);
       const resumedAtUs = await continueVm(vm.qmp);
       // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
       const announce = { initial: 50, max: 550, rounds: 5, step: 100 };
