@@ -192,7 +192,9 @@ class KafkaSubscription {
     await consumer.connect();
     await consumer.subscribe({ topics: [...topics], fromBeginning });
     await consumer.run({
-      autoCommit: false,
+      // In the background: what was handled and not yet committed comes again after a crash, and consumers know it then.
+      autoCommit: true,
+      autoCommitInterval: 250,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: 6,
       eachBatch: (payload) => this.#batch(payload),
@@ -228,7 +230,7 @@ class KafkaSubscription {
     }
   }
 
-  async #batch({ batch, resolveOffset, heartbeat, commitOffsetsIfNecessary, isRunning, isStale }: EachBatchPayload): Promise<void> {
+  async #batch({ batch, resolveOffset, heartbeat, isRunning, isStale }: EachBatchPayload): Promise<void> {
     const { maxBatch = 100, handle } = this.options;
     const { topic, partition, messages } = batch;
     for (let start = 0; start < messages.length; start += maxBatch) {
@@ -237,9 +239,7 @@ class KafkaSubscription {
       if (!current()) return;
       const done = await this.#handled(() => handle(part.map(fromRecord), { topic, partition }), heartbeat, current);
       if (!done) return;
-      const { offset } = part.at(-1)!;
-      resolveOffset(offset);
-      await commitOffsetsIfNecessary({ topics: [{ topic, partitions: [{ partition, offset: String(BigInt(offset) + 1n) }] }] });
+      resolveOffset(part.at(-1)!.offset);
     }
   }
 

@@ -28,4 +28,8 @@ export class Pause {
 /** Doubles from `firstMs` up to `mostMs`; without chance, so that tests and logs repeat. */
 export const backoff = (attempt: number, firstMs: number, mostMs: number): number => Math.min(firstMs * 2 ** (attempt - 1), mostMs);
 
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message || error.name : String(error));
+export const messageOf = (error: unknown): string => {
+  const message = (error as { message?: unknown } | null)?.message;
+  if (typeof message === 'string' && message !== '') return message;
+  return error instanceof Error ? error.name : String(error);
+};

@@ -6,6 +6,8 @@ import * as sql from './sql.ts';
 
 export type EmbeddedConfig = { readonly kind: 'embedded'; readonly pool: pg.Pool; readonly connectionString: string };
 
+type Stored = { readonly topic: string; readonly partition: number; readonly first: string; readonly stored: number };
+
 /** The bus on PostgreSQL, for one machine. Several processes may share it. */
 export class EmbeddedBus implements EventBus {
   readonly kind = 'embedded' as const;
@@ -23,13 +25,18 @@ export class EmbeddedBus implements EventBus {
     if (messages.length === 0) return;
     await this.#migrated();
     const placed = await Promise.all(messages.map(async (m) => ({ ...m, partition: partitionOf(m.event.partitionkey, await this.#count(m.topic)) })));
-    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), placed.map((m) => JSON.stringify(m.event)), this.#shared.membership.others];
-    const { rows } = await this.#guarded(() => this.config.pool.query<{ stored: number }>(sql.publish, values));
-    if (rows[0]!.stored !== messages.length) {
+    const texts = placed.map((m) => JSON.stringify(m.event));
+    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), texts, this.#shared.membership.others];
+    const { rows } = await this.#guarded(() => this.config.pool.query<Stored>(sql.publish, values));
+    const stored = rows[0]?.stored ?? 0;
+    if (stored !== messages.length) {
       this.#partitions.clear(); // the topics were made anew under us
-      throw new Error(`the bus stored ${rows[0]!.stored} of ${messages.length} messages`);
+      throw new Error(`the bus stored ${stored} of ${messages.length} messages`);
     }
-    for (const { topic, partition } of placed) this.#shared.membership.wake(topic, partition);
+    for (const { topic, partition, first } of rows) {
+      const part = texts.filter((_, i) => placed[i]!.topic === topic && placed[i]!.partition === partition);
+      this.#shared.membership.offer(topic, partition, BigInt(first), part);
+    }
   }
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {

@@ -70,6 +70,11 @@ export class Membership {
     for (const { readers } of this.#members.values()) readers.get(`${topic} ${partition}`)?.wake();
   }
 
+  /** What was just published, for readers of this process: those who stand there need not fetch it. */
+  offer(topic: string, partition: number, first: bigint, events: readonly string[]): void {
+    for (const { readers } of this.#members.values()) readers.get(`${topic} ${partition}`)?.offer(first, events);
+  }
+
   async close(): Promise<void> {
     this.#stopped = true;
     await Promise.all([...this.#members.values()].map((member) => this.remove(member)));

@@ -3,11 +3,22 @@ import type { CloudEvent, SubscribeOptions } from '../bus.ts';
 import { backoff, messageOf, Pause } from '../pause.ts';
 import * as sql from './sql.ts';
 
+/** Offsets are kept in the background, at most this often: what comes again after a crash, consumers know. */
+const commitMs = 100;
+
+/** Events offered and not yet read; above this they are fetched, as by any reader in another process. */
+const mostOffered = 1_000;
+
+type Batch = { readonly next: bigint; readonly events: CloudEvent[] };
+
 /** Reads one partition for one group, from where the group stands, until it is stopped. One batch at a time: order per key. */
 export class PartitionReader {
   readonly #pause = new Pause();
   #stopped = false;
   #fault: string | undefined;
+  #offered: { readonly at: bigint; readonly text: string }[] = [];
+  #handled: bigint | undefined;
+  #committing: Promise<void> | undefined;
   readonly #done: Promise<void>;
 
   constructor(
@@ -27,11 +38,28 @@ export class PartitionReader {
     this.#pause.cut();
   }
 
+  /** Committed at these offsets, as JSON: each reader makes its own events of it. */
+  offer(first: bigint, texts: readonly string[]): void {
+    if (this.#offered.length + texts.length <= mostOffered) texts.forEach((text, i) => this.#offered.push({ at: first + BigInt(i), text }));
+    this.#pause.cut();
+  }
+
+  /** What was offered from `next` on without a gap. Two publishers may offer in another order than they committed in: then we fetch. */
+  #takeOffered(next: bigint, most: number): Batch | undefined {
+    while (this.#offered.length > 0 && this.#offered[0]!.at < next) this.#offered.shift();
+    const events: CloudEvent[] = [];
+    for (let at = next; events.length < most && this.#offered[0]?.at === at; at++) events.push(JSON.parse(this.#offered.shift()!.text) as CloudEvent);
+    if (events.length === 0) this.#offered = [];
+    return events.length === 0 ? undefined : { next: next + BigInt(events.length), events };
+  }
+
   /** Resolves when the batch in hand is done; after that the partition may go to another. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#pause.cut();
     await this.#done;
+    await this.#committing;
+    await this.#commit().catch(() => undefined); // comes again, then
   }
 
   async #run(): Promise<void> {
@@ -45,21 +73,42 @@ export class PartitionReader {
     }
   }
 
+  async #commitLater(): Promise<void> {
+    if (!this.#stopped) await new Promise((resolve) => setTimeout(resolve, commitMs));
+    await this.#commit().catch(() => undefined); // the next one tells, or the next member has it again
+  }
+
+  async #commit(): Promise<void> {
+    const next = this.#handled;
+    if (next === undefined) return;
+    await this.pool.query(sql.commit, [this.options.group, this.topic, this.partition, next]);
+    if (this.#handled === next) this.#handled = undefined;
+  }
+
   async #read(progress: () => void): Promise<void> {
     const { group, handle, fromBeginning = true, maxBatch = 100 } = this.options;
     const place = [this.topic, this.partition] as const;
     const joined = await this.pool.query<{ next_offset: string }>(sql.join, [group, ...place, fromBeginning]);
     if (!joined.rows[0]) throw new Error('the topic is gone');
+    this.#offered = [];
     for (let next = BigInt(joined.rows[0].next_offset); !this.#stopped; ) {
-      const { rows } = await this.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [...place, next, maxBatch]);
-      if (rows.length > 0) {
-        await handle(rows.map((row) => row.event), { topic: this.topic, partition: this.partition });
-        next = BigInt(rows.at(-1)!.message_offset) + 1n;
-        await this.pool.query(sql.commit, [group, ...place, next]);
+      const batch = this.#takeOffered(next, maxBatch) ?? (await this.#fetch(next, maxBatch));
+      if (batch.events.length > 0) {
+        await handle(batch.events, { topic: this.topic, partition: this.partition });
+        next = batch.next;
+        this.#handled = next;
+        this.#committing ??= this.#commitLater().finally(() => (this.#committing = undefined));
       }
       this.#fault = undefined;
       progress();
-      if (rows.length < maxBatch) await this.#pause.wait(30_000); // woken by publishers, and each second by the membership's look
+      // Woken by publishers, and each second by the membership's look.
+      if (batch.events.length < maxBatch && this.#offered.length === 0) await this.#pause.wait(30_000);
     }
+  }
+
+  async #fetch(next: bigint, most: number): Promise<Batch> {
+    const { rows } = await this.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [this.topic, this.partition, next, most]);
+    const last = rows.at(-1);
+    return { next: last ? BigInt(last.message_offset) + 1n : next, events: rows.map((row) => row.event) };
   }
 }

@@ -1,6 +1,6 @@
 /**
  * $1 topics, $2 partitions, $3 events, one element a message in the order of publishing; $4 whether other processes must be woken.
- * Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
+ * Returns the first offset it gave in each partition. Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
  */
 export const publish = {
   name: 'bus.publish',
@@ -20,8 +20,9 @@ export const publish = {
       insert into bus.messages (topic, partition, message_offset, event)
       select topic, partition, first + step, event from incoming join moved using (topic, partition) returning 1
     )
-    select (select count(*)::int from stored) as stored,
-      (select count(pg_notify('bus_messages', topic || ' ' || partition)) from counts where $4::boolean) as woken`,
+    select topic, partition, first, (select count(*)::int from stored) as stored,
+      (select count(pg_notify('bus_messages', topic || ' ' || partition)) from counts where $4::boolean) as woken
+    from moved`,
 };
 
 /** $1 topic, $2 partition, $3 first offset, $4 limit. */

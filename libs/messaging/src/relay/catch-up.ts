@@ -51,6 +51,7 @@ export const catchUp = async (state: RelayState, lead: Lead): Promise<boolean> =
 const publishSnapshot = async (state: RelayState, lead: Lead, after: Position): Promise<'done' | 'lost' | 'replay'> => {
   const { store, batch = 500 } = state.options;
   const tx = await store.pool.connect();
+  tx.on('error', ignore); // the next query tells
   try {
     await tx.query('begin isolation level repeatable read read only');
     for (let place = after; ; ) {
@@ -63,9 +64,12 @@ const publishSnapshot = async (state: RelayState, lead: Lead, after: Position): 
     }
   } finally {
     await tx.query('rollback').catch(() => undefined);
+    tx.off('error', ignore);
     tx.release();
   }
 };
+
+const ignore = (): void => undefined;
 
 const readSnapshot = async (tx: pg.PoolClient, schema: string, { transactionId, position }: Position, limit: number): Promise<Row[]> => {
   const { rows } = await tx.query<Row>(

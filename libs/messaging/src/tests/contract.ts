@@ -333,11 +333,14 @@ const runMember = async (options: { bus: BusConfig; group: string; topic: string
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   try {
-    await until('the member hangs', () => text.includes(` ${options.hangAt}\n`));
+    await until('the member hangs', () => {
+      if (child.exitCode !== null) throw new Error(`the member ended by itself (${child.exitCode})`);
+      return text.includes(` ${options.hangAt}\n`);
+    });
     await sleep(200);
   } finally {
-    child.kill('SIGKILL');
-    await new Promise((resolve) => child.once('exit', resolve));
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    if (child.exitCode === null && child.kill('SIGKILL')) await gone;
   }
   const given: Record<string, number[]> = {};
   for (const line of text.trim().split('\n')) {
