@@ -164,7 +164,7 @@ export const causeOf = (error: unknown): Cause => {
     return { code: error.code, message, retriable: error.retriable, ...(error.detail === undefined ? {} : { detail: error.detail }) };
   if (error instanceof HypervisorError) return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
   const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && /^[a-z-]+\.[a-z_]+$/.test(code)
+  return typeof code === 'string' && /^[a-z-]+\.[a-z_-]+$/.test(code)
     ? { code, message, retriable: (error as { retriable?: boolean }).retriable ?? true }
     : { code: 'host.fault', message, retriable: true };
 };

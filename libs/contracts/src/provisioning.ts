@@ -64,7 +64,8 @@ export const provisioningEvents = {
   vmMoveEnded: event(
     'chrysalis.provisioning.vm.move-ended.v1',
     'The move let go of the VM',
-    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']) }),
+    /** `epoch`: the VM's from now on, after an undone move. The move's own epochs were shown to hosts, and are spent. */
+    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']), epoch: Positive.optional() }),
   ),
   vmDeletionRequested: event(
     'chrysalis.provisioning.vm.deletion-requested.v1',

@@ -40,7 +40,12 @@ export const vms: readonly Handler[] = [
   ]),
   on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, { type: d.to, spec: d.spec })]),
   on(e.vmMoveEnded, (d) => [
-    merge('vms', d.vmId, { state: 'running', move: undefined, lastMove: { moveId: d.moveId, outcome: d.outcome } }),
+    merge('vms', d.vmId, {
+      state: 'running',
+      move: undefined,
+      lastMove: { moveId: d.moveId, outcome: d.outcome },
+      ...(d.epoch === undefined ? {} : { epoch: d.epoch }),
+    }),
   ]),
   on(e.vmDeletionRequested, (d) => [
     merge('vms', d.vmId, (before) => ({ state: 'deleting', stateBefore: before['state'], operation: d.request.workflowId })),

@@ -58,7 +58,11 @@ const switched: VmEvent = {
   type: `${p}switched-over.v1`,
   data: { vmId, moveId: 'mov-1', fromHost: 'a', toHost: 'b', epoch: 2, ...shaped(1) },
 };
-const ended = (outcome: 'succeeded' | 'undone'): VmEvent => ({ type: `${p}move-ended.v1`, data: { vmId, moveId: 'mov-1', outcome } });
+/** An undone move spends the epochs it offered to hosts. */
+const ended = (outcome: 'succeeded' | 'undone'): VmEvent => ({
+  type: `${p}move-ended.v1`,
+  data: { vmId, moveId: 'mov-1', outcome, ...(outcome === 'undone' ? { epoch: 3 } : {}) },
+});
 const running = [requested, placed, booted];
 const vm = (events: readonly VmEvent[]) => given(vmDecider, events);
 

@@ -49,8 +49,15 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
 export const endMove = ({ vmId, moveId, outcome }: EndMove, vm: Vm): VmDecision => {
   if (vm.status === 'unknown') return notReady(vm, vmId);
   if (vm.move?.moveId !== moveId) return accept();
-  return accept({ type: 'chrysalis.provisioning.vm.move-ended.v1', data: { vmId, moveId, outcome } });
+  const spent = outcome === 'undone' && vm.hostId === vm.move.fromHost ? { epoch: vm.epoch + EPOCHS_OF_A_MOVE } : {};
+  return accept({ type: 'chrysalis.provisioning.vm.move-ended.v1', data: { vmId, moveId, outcome, ...spent } });
 };
+
+/**
+ * A move offers its target the epoch after the VM's, and a source that takes its guest back after its fence goes on under the one
+ * after that. Hosts keep the highest they have seen: after an undone move the VM is above both, or the next move would be refused.
+ */
+const EPOCHS_OF_A_MOVE = 2;
 
 /** The epoch rises by one, never by more: whoever skipped one has not seen who ran before. */
 export const switchOver = ({ type: _, ...data }: SwitchOver, vm: Vm): VmDecision => {

@@ -82,7 +82,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...vm, type: e.data.to, spec: e.data.spec };
     case 'chrysalis.provisioning.vm.move-ended.v1': {
       const { move: _, ...rest } = vm;
-      return { ...rest, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
+      return { ...rest, epoch: e.data.epoch ?? vm.epoch, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
     }
     case 'chrysalis.provisioning.vm.deletion-requested.v1': {
       const before = vm.status === 'failed' ? 'failed' : 'running';
