@@ -34,7 +34,7 @@ for (const name of wanted) {
     record: (s) => {
       scenarios.push(s);
       screen.line(
-        `${s.ok ? 'ok  ' : 'FAIL'} ${s.name} (${(s.ms / 1000).toFixed(1)} s)${s.ok ? '' : `: expected ${JSON.stringify(s.expected)}, observed ${JSON.stringify(s.observed)}`}`,
+        `${s.ok ? 'ok  ' : 'FAIL'} ${s.name} (${(s.ms / 1000).toFixed(1)} s)${s.ok ? '' : `: ${differences(s.expected, s.observed)}`}`,
       );
     },
   });
@@ -43,3 +43,12 @@ const ok = scenarios.length > 0 && scenarios.every((s) => s.ok) && !abort.signal
 if (values.json) process.stdout.write(`${JSON.stringify({ ok, scenarios }, null, 2)}\n`);
 screen.title(`${scenarios.filter((s) => s.ok).length} hold, ${scenarios.filter((s) => !s.ok).length} do not`);
 process.exit(ok ? 0 : 1);
+
+/** Only what differs: the rest of a long line hides it. */
+function differences(expected: unknown, observed: unknown): string {
+  const [e, o] = [expected, observed] as Record<string, unknown>[];
+  return Object.keys({ ...e, ...o })
+    .filter((k) => JSON.stringify(e![k]) !== JSON.stringify(o![k]))
+    .map((k) => `${k}: expected ${JSON.stringify(e![k])}, observed ${JSON.stringify(o![k])}`)
+    .join('; ');
+}
