@@ -78,6 +78,8 @@ type Story = {
   readonly lost: readonly ('question' | 'answer' | 'none')[];
   /** After which pause of the stream the target's process ends by itself. */
   readonly targetEnds: number | undefined;
+  /** So many milliseconds after the transfer began someone tells the target to discard: too early, too late, or twice. */
+  readonly discards: readonly number[];
 };
 
 class Run {
@@ -117,9 +119,15 @@ class Run {
       startedAt: new Date().toISOString(), deadlineAt: new Date(Date.now() + 10_000).toISOString(),
     }; // prettier-ignore
     await this.#begin('source');
+    const discarded = this.story.discards.map((ms) =>
+      nap(ms)
+        .then(() => this.#target.discard('vm-1', 'mov-1'))
+        .catch(() => undefined),
+    );
     // The gateway delivers the task to each life of the agent until one of them reports.
     this.result = await this.#insist(() => this.#source.transfer('vm-1', move));
     if (!this.result.ok) await this.#insist(() => this.#target.discard('vm-1', 'mov-1'));
+    await Promise.race([Promise.all(discarded), nap(60)]); // one that a life took with it never ends
     await nap(5);
   }
 
@@ -184,6 +192,7 @@ class Run {
     const { source, target } = this.model.processes;
     const faults = [...this.model.breaches];
     const running = [source, target].filter((p) => p.state === 'running').length;
+    if (this.model.ranOnTarget && source.state === 'running') faults.push('taken back to the source after it ran on the target');
     const endedThere = this.model.ranOnTarget && target.state === 'gone';
     if (running !== 1 && !endedThere) faults.push(`${running} run: ${source.state}, ${target.state}`);
     if (this.result?.ok && target.state !== 'running' && !endedThere) faults.push(`said to have moved, but ${target.state}`);
@@ -198,6 +207,7 @@ const stories: fc.Arbitrary<Story> = fc.record({
   targetDies: deaths,
   lost: fc.array(fc.constantFrom('question' as const, 'answer' as const, 'none' as const), { maxLength: 6 }),
   targetEnds: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+  discards: fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 4 }),
 });
 
 const play = async (story: Story): Promise<Run> => {
@@ -207,12 +217,12 @@ const play = async (story: Story): Promise<Run> => {
     await run.play();
     return run;
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   }
 };
 
 test('nothing goes wrong: the guest moves', async () => {
-  const run = await play({ sourceDies: [], targetDies: [], lost: [], targetEnds: undefined });
+  const run = await play({ sourceDies: [], targetDies: [], lost: [], targetEnds: undefined, discards: [] });
   expect(run.result).toMatchObject({ ok: true });
   expect(run.verdict()).toEqual([]);
 });
@@ -226,6 +236,7 @@ test('an agent that dies at any one step, of either side: exactly one runs, and 
           targetDies: side === 'target' ? [step] : [],
           lost: [...lost],
           targetEnds: undefined,
+          discards: [],
         };
         const run = await play(story);
         expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
@@ -234,7 +245,7 @@ test('an agent that dies at any one step, of either side: exactly one runs, and 
 
 test('the target’s process ends at any moment: the source runs on', async () => {
   for (const targetEnds of [1, 2, 3]) {
-    const run = await play({ sourceDies: [], targetDies: [], lost: [], targetEnds });
+    const run = await play({ sourceDies: [], targetDies: [], lost: [], targetEnds, discards: [] });
     expect([targetEnds, run.verdict()]).toEqual([targetEnds, []]);
     expect(run.result).toMatchObject({ ok: false });
   }

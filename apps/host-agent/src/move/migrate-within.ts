@@ -20,6 +20,7 @@ export const migrateWithin = async (
   signal?.addEventListener('abort', stop, { once: true });
   if (signal?.aborted) stop();
   const deadline = setTimeout(stop, Math.min(MAX_TIMER_MS, Math.max(0, Date.parse(move.deadlineAt) - deps.now())));
+  deadline.unref();
   const pause = watchPause(deps.maxPauseMs, stop);
   try {
     return await deps.driver.migrate(vmId, {
