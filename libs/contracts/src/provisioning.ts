@@ -64,8 +64,8 @@ export const provisioningEvents = {
   vmMoveEnded: event(
     'chrysalis.provisioning.vm.move-ended.v1',
     'The move let go of the VM',
-    /** `epoch`: the VM's from now on, after an undone move. The move's own epochs were shown to hosts, and are spent. */
-    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']), epoch: Positive.optional() }),
+    /** `spentEpoch`: after an undone move, the highest epoch that a host may have been shown. No later move offers it again. */
+    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']), spentEpoch: Positive.optional() }),
   ),
   vmDeletionRequested: event(
     'chrysalis.provisioning.vm.deletion-requested.v1',

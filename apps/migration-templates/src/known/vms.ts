@@ -34,7 +34,7 @@ export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => 
       return { ...vm, type: e.data.to, spec: e.data.spec };
     case events.vmMoveEnded.type: {
       const { moveId: _, ...rest } = vm;
-      return { ...rest, epoch: e.data.epoch ?? vm.epoch };
+      return rest;
     }
     case events.vmDeletionRequested.type:
       return { ...vm, state: 'deleting' };

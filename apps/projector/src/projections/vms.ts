@@ -44,7 +44,6 @@ export const vms: readonly Handler[] = [
       state: 'running',
       move: undefined,
       lastMove: { moveId: d.moveId, outcome: d.outcome },
-      ...(d.epoch === undefined ? {} : { epoch: d.epoch }),
     }),
   ]),
   on(e.vmDeletionRequested, (d) => [

@@ -1,5 +1,5 @@
 import { provisioningTasks, type Cause } from '@chrysalis/contracts';
-import { PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
+import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
 import { done, handleTask, refused, type TaskContext, type TaskHandler, type TaskResult } from '@chrysalis/service-kit';
 import { decideVm } from '../decide-vm.ts';
 
@@ -32,7 +32,8 @@ export const vmTasks: readonly TaskHandler[] = [
   ),
 ];
 
-const lockedVm = ({ vmId, epoch, topology, topologyHash }: KnownVm) => {
+const lockedVm = (vm: KnownVm) => {
+  const { vmId, epoch, topology, topologyHash } = vm;
   if (!topology || !topologyHash) throw new Error(`${vmId} runs and has no topology`);
-  return { epoch, newEpoch: epoch + 1, topology, topologyHash };
+  return { epoch, newEpoch: offeredEpoch(vm), topology, topologyHash };
 };

@@ -17,7 +17,7 @@ const published = (version: number, s: TemplateSpec): TemplateEvent => ({
   type: events.templatePublished.type,
   data: { name: 'grow', version, spec: s },
 });
-const other = { ...spec, options: { ...spec.options, downtimeLimitMs: 100 } };
+const other = { ...spec, options: { ...spec.options, downtimeLimitMs: 250 } };
 const publish = (s: TemplateSpec) => ({ kind: 'publish' as const, name: 'grow', spec: s, types });
 const codesOf = (change: Partial<TemplateSpec>): string[] =>
   templateFaults({ ...spec, ...change }, (ref) => types.get(ref)).map((f) => `${f.path} ${f.code}`);

@@ -31,7 +31,7 @@ export const prepare = (m: Making): Gates => {
       retry: retries.host,
       input: {
         vmId: vm.vmId,
-        epoch: vm.epoch,
+        epoch: role === 'target' ? m.newEpoch : vm.epoch, // a host that took part in an undone move of this VM is past the VM's own epoch
         role,
         targetSpec: param('targetSpec'),
         ...shaped(m, role === 'source' ? 'before' : 'moved'),

@@ -61,7 +61,7 @@ const switched: VmEvent = {
 /** An undone move spends the epochs it offered to hosts. */
 const ended = (outcome: 'succeeded' | 'undone'): VmEvent => ({
   type: `${p}move-ended.v1`,
-  data: { vmId, moveId: 'mov-1', outcome, ...(outcome === 'undone' ? { epoch: 3 } : {}) },
+  data: { vmId, moveId: 'mov-1', outcome, ...(outcome === 'undone' ? { spentEpoch: 3 } : {}) },
 });
 const running = [requested, placed, booted];
 const vm = (events: readonly VmEvent[]) => given(vmDecider, events);

@@ -49,24 +49,24 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
 export const endMove = ({ vmId, moveId, outcome }: EndMove, vm: Vm): VmDecision => {
   if (vm.status === 'unknown') return notReady(vm, vmId);
   if (vm.move?.moveId !== moveId) return accept();
-  const spent = outcome === 'undone' && vm.hostId === vm.move.fromHost ? { epoch: vm.epoch + EPOCHS_OF_A_MOVE } : {};
+  const spent = outcome === 'undone' ? { spentEpoch: offeredEpoch(vm) + 1 } : {};
   return accept({ type: 'chrysalis.provisioning.vm.move-ended.v1', data: { vmId, moveId, outcome, ...spent } });
 };
 
 /**
- * A move offers its target the epoch after the VM's, and a source that takes its guest back after its fence goes on under the one
- * after that. Hosts keep the highest they have seen: after an undone move the VM is above both, or the next move would be refused.
+ * The epoch under which a move's target would run. A source that takes its guest back after its fence goes on under the one after it;
+ * hosts keep the highest they have seen, so an undone move has spent both, though the VM itself stays at the epoch it has.
  */
-const EPOCHS_OF_A_MOVE = 2;
+export const offeredEpoch = (vm: KnownVm): number => Math.max(vm.epoch, vm.spentEpoch) + 1;
 
-/** The epoch rises by one, never by more: whoever skipped one has not seen who ran before. */
+/** Only to the epoch that this move offered: whoever comes with another has not seen who ran before. */
 export const switchOver = ({ type: _, ...data }: SwitchOver, vm: Vm): VmDecision => {
   const { vmId, moveId, fromHost, toHost, epoch, topology, topologyHash } = data;
   if (vm.status !== 'running') return notReady(vm, vmId);
   const refused = notInMove(vm, moveId);
   if (refused) return refused;
   if (vm.epoch === epoch && vm.hostId === toHost) return accept();
-  if (epoch !== vm.epoch + 1) return reject({ code: 'vm.epoch_stale', vmId, epoch, current: vm.epoch });
+  if (epoch !== offeredEpoch(vm)) return reject({ code: 'vm.epoch_stale', vmId, epoch, current: vm.epoch });
   if (vm.hostId !== fromHost) return reject({ code: 'vm.not_on_host', vmId, host: fromHost, actual: vm.hostId });
   return wrongHash(vmId, topology, topologyHash) ?? accept({ type: 'chrysalis.provisioning.vm.switched-over.v1', data });
 };

@@ -26,6 +26,8 @@ export type KnownVm = Readonly<{
   nics: Requested['nics'];
   /** Rises with each switch-over; 0 until the VM is placed. */
   epoch: number;
+  /** The highest epoch that an undone move may have shown to a host. */
+  spentEpoch: number;
   hostId?: string;
   topology?: Topology;
   topologyHash?: string;
@@ -52,6 +54,7 @@ const requested = ({ request, ...data }: Requested): Omit<KnownVm, 'version'> =>
   ...data,
   status: 'requested',
   epoch: 0,
+  spentEpoch: 0,
   endedMoves: new Set(),
   operation: request.workflowId,
 });
@@ -82,7 +85,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...vm, type: e.data.to, spec: e.data.spec };
     case 'chrysalis.provisioning.vm.move-ended.v1': {
       const { move: _, ...rest } = vm;
-      return { ...rest, epoch: e.data.epoch ?? vm.epoch, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
+      return { ...rest, spentEpoch: e.data.spentEpoch ?? vm.spentEpoch, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
     }
     case 'chrysalis.provisioning.vm.deletion-requested.v1': {
       const before = vm.status === 'failed' ? 'failed' : 'running';
