@@ -11,7 +11,7 @@ import type { Append, Expected, NewEvent } from '../types.ts';
  *   version, ends in a violation of `events_stream_version` for the second.
  * - `transaction_id` is not below that of the stream's event before. A transaction that took its id early (it wrote an inbox row,
  *   say) and appends late would otherwise come *before* the version it follows in the order of sql/read-all.ts. It never is lower
- *   than the true id either, so the reader's bound still holds: see docs/adr/0010.
+ *   than the true id either, so the reader's bound still holds: see docs/adr/0010-the-order-of-the-log.md.
  */
 export const append = (schema: string) => ({
   name: `${schema}.append`,
