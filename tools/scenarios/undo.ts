@@ -72,7 +72,7 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
   const startedAt = Date.now();
   const code = `injected.${step.name}`;
   const crossed = step.kind === 'host.transfer' && when === 'after';
-  const point = crossed ? 'switch-over:completed' : `task:${step.kind}:${when}`;
+  const point = crossed ? 'host:transfer:completed' : `task:${step.kind}:${when}`;
   const before = await story.guest(vm.vmId, grantId);
   const client = await startServiceClient(run, addressOf(vm.topology));
   const plan = await planFor(bench);
@@ -122,7 +122,9 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
   };
   const held = Object.values(findings.invariants).every(Boolean);
   return {
-    name: `${step.section}/${step.name} fails ${when} its effect`,
+    name: crossed
+      ? `${step.section}/${step.name} fails after the stream, before the fence is on the disk`
+      : `${step.section}/${step.name} fails ${when} its effect`,
     group: 'undo',
     driver: 'qemu',
     expected,

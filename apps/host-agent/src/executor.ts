@@ -10,12 +10,13 @@ import {
   type TaskDispatch,
   type TaskReport,
 } from '@chrysalis/contracts';
-import { HypervisorError, Mutex } from '@chrysalis/hypervisor';
+import { Mutex } from '@chrysalis/hypervisor';
 import { z } from 'zod';
 import type { Journal } from './durable/journal.ts';
 import { newVmState, type VmState } from './durable/vm-state.ts';
 import type { VmStates } from './durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
+import { causeOf } from './cause.ts';
 import { TaskFailure } from './move/deps.ts';
 
 export type OnVm = { readonly vmId: string; readonly epoch: number };
@@ -156,24 +157,6 @@ const issuesOf = (issues: readonly { path: PropertyKey[]; message: string }[]): 
     .map((i) => `${i.path.join('.')}: ${i.message}`)
     .join('; ')
     .slice(0, 2000);
-
-/** A refusal keeps its code on its way to the control plane; what nobody foresaw is `host.fault`, and may be tried again. */
-export const causeOf = (error: unknown): Cause => {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
-  if (error instanceof TaskFailure)
-    return { code: error.code, message, retriable: error.retriable, ...(error.detail === undefined ? {} : { detail: error.detail }) };
-  if (error instanceof HypervisorError) return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
-  const code = (error as { code?: unknown }).code;
-  return typeof code === 'string' && /^[a-z-]+\.[a-z_-]+$/.test(code)
-    ? { code, message, retriable: (error as { retriable?: boolean }).retriable ?? true }
-    : { code: 'host.fault', message, retriable: true };
-};
-const passing: ReadonlySet<string> = new Set([
-  'hypervisor.qmp_timeout',
-  'hypervisor.qmp_closed',
-  'hypervisor.unplug_timeout',
-  'hypervisor.injected',
-]);
 
 const reportOf = (d: TaskDispatch, outcome: Outcome, startedAt: string, endedAt: string): TaskReport => ({
   workflowId: d.workflowId,

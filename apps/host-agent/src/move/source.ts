@@ -1,5 +1,6 @@
 import type { MigrateOutcome } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
+import { causeOf } from '../cause.ts';
 import { bringBack, type Cause } from './bring-back.ts';
 import { iso, isoUs, TaskFailure, type AskPeer, type MoveDeps } from './deps.ts';
 import { migrateWithin, type TransferOptions } from './migrate-within.ts';
@@ -57,9 +58,14 @@ export class SourceMoves {
     await this.#at('transfer:probed', vmId, move);
     const outcome = await migrateWithin(this.deps, vmId, move, options);
     if (outcome.outcome === 'failed') return this.#returned(vmId, { code: outcome.cause.code, message: outcome.cause.message });
-    await this.#at('transfer:completed', vmId, move);
     const seen = this.deps.now();
-    await this.#fence(vmId, outcome);
+    try {
+      await this.#at('transfer:completed', vmId, move);
+      await this.#fence(vmId, outcome);
+    } catch (error) {
+      // The fence is not known to be on the disk (full, broken), and no receipt was sent: the target will never run, so the guest is ours.
+      return this.#returned(vmId, causeOf(error));
+    }
     const { stoppedAtUs, completedAtUs } = outcome;
     const figures = {
       stopToCompletedMs: (completedAtUs - stoppedAtUs) / 1000,
