@@ -82,7 +82,7 @@ const openContext = async (
   const { context, schema } = definition;
   const log = createLog(context);
   const pool = new pg.Pool({ connectionString: config.databaseUrl, max: config.poolSize, application_name: `chrysalis-${context}` });
-  pool.on('error', (err) => log.warn({ err }, 'a database connection was lost'));
+  pool.on('error', ({ message }) => log.warn({ message }, 'a database connection was lost'));
   parts.push({ stop: () => pool.end() });
   await migrate(pool, schema);
   await createTables(pool, schema, definition.tables ?? []);

@@ -58,9 +58,10 @@ export class EmbeddedBus implements EventBus {
   async ensureTopics(topics: readonly Topic[]): Promise<void> {
     await this.#migrated();
     for (const topic of topics) this.#wanted.set(topic.name, topic);
+    // In one order always: services that start together would lock each other's topics.
     await this.config.pool.query(
       `with made as (
-        insert into bus.topics (name, partitions) select * from unnest($1::text[], $2::int[]) on conflict do nothing returning name, partitions
+        insert into bus.topics (name, partitions) select * from unnest($1::text[], $2::int[]) t(name, partitions) order by name on conflict do nothing returning name, partitions
       ) insert into bus.partitions (topic, partition) select name, n from made, generate_series(0, partitions - 1) n`,
       [topics.map((t) => t.name), topics.map((t) => t.partitions)],
     );
