@@ -29,7 +29,8 @@ export const java = async (): Promise<string> => {
     throw new KafkaUnavailable('there is no Java');
   });
   const major = Number(/version "(\d+)/.exec(stderr)?.[1]);
-  if (!(major >= 17)) throw new KafkaUnavailable(`Java is ${major || 'of an unknown version'}, and Kafka ${pinnedVersion} needs 17 or later`);
+  if (!(major >= 17))
+    throw new KafkaUnavailable(`Java is ${major || 'of an unknown version'}, and Kafka ${pinnedVersion} needs 17 or later`);
   return program;
 };
 
@@ -68,7 +69,9 @@ export const verify = (folder: string, list = path.join(here, 'jars.sha256')): v
       .map((line) => line.split(/ +/).reverse() as [string, string]),
   );
   for (const name of readdirSync(folder)) {
-    const digest = createHash('sha256').update(readFileSync(path.join(folder, name))).digest('hex');
+    const digest = createHash('sha256')
+      .update(readFileSync(path.join(folder, name)))
+      .digest('hex');
     if (expected.get(name) !== digest) throw new Error(`${path.join(folder, name)} is not what jars.sha256 says: remove the folder`);
     expected.delete(name);
   }

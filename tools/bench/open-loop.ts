@@ -8,7 +8,7 @@ export const openLoop = async (perSecond: number, ms: number, work: (n: number, 
   const total = Math.round((perSecond * ms) / 1_000);
   const running: Promise<void>[] = [];
   const start = performance.now();
-  for (let n = 0; n < total; ) {
+  for (let n = 0; n < total;) {
     for (const due = Math.min(total, Math.floor(((performance.now() - start) * perSecond) / 1_000) + 1); n < due; n++)
       running.push(work(n, start + (n * 1_000) / perSecond));
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -19,7 +19,11 @@ export const openLoop = async (perSecond: number, ms: number, work: (n: number, 
 
 /** Milliseconds, kept in microseconds. */
 export class Latencies {
-  readonly #histogram: Histogram = build({ lowestDiscernibleValue: 1, highestTrackableValue: 60_000_000, numberOfSignificantValueDigits: 3 });
+  readonly #histogram: Histogram = build({
+    lowestDiscernibleValue: 1,
+    highestTrackableValue: 60_000_000,
+    numberOfSignificantValueDigits: 3,
+  });
 
   record(ms: number): void {
     this.#histogram.recordValue(Math.max(1, Math.round(ms * 1_000)));

@@ -12,7 +12,10 @@ export const installPeers = (progress: (text: string) => void): void => {
   progress('installing the peers to measure against');
   const cli = process.env['npm_execpath'];
   const [command, first] = cli?.endsWith('.js') ? [process.execPath, [cli]] : ['npm', []];
-  execFileSync(command, [...first, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] });
+  execFileSync(command, [...first, 'ci', '--ignore-scripts', '--no-audit', '--no-fund'], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
 };
 
 /** Loads a peer, as its own package would be loaded from the peers' folder. */

@@ -37,7 +37,14 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
     const open = (config: Parameters<typeof createBus>[0]): EventBus => createBus(config);
     const pool = new pg.Pool({ connectionString: postgres.connectionString, max: 20 });
     pool.on('error', () => undefined);
-    ways.push(await relayed('embedded', `PostgreSQL ${postgres.version}`, pool, open({ kind: 'embedded', pool, connectionString: postgres.connectionString })));
+    ways.push(
+      await relayed(
+        'embedded',
+        `PostgreSQL ${postgres.version}`,
+        pool,
+        open({ kind: 'embedded', pool, connectionString: postgres.connectionString }),
+      ),
+    );
     ways.push(await relayed('kafka', `Kafka ${kafka.version}`, pool, open({ kind: 'kafka', brokers: kafka.brokers, clientId: 'bench' })));
     ways.push(await acknowledged(kafka.brokers));
     for (const way of ways) await way.run(500, 1_000);
@@ -48,11 +55,17 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
           const run = await way.run(rate, roundMs);
           const key = `${way.name} ${rate}`;
           results.set(key, [...(results.get(key) ?? []), run]);
-          progress(`round ${round}: ${way.name} at ${rate}/s: p50 ${run.summary.median} ms, p99 ${run.p99} ms, lost ${run.lost}, out of order ${run.disordered}`);
+          progress(
+            `round ${round}: ${way.name} at ${rate}/s: p50 ${run.summary.median} ms, p99 ${run.p99} ms, lost ${run.lost}, out of order ${run.disordered}`,
+          );
         }
       }
     }
-    return conclude(ways, results, rounds, { database: `PostgreSQL ${postgres.version}`, fsync: 'on', broker: `Apache Kafka ${kafka.version}, 1 broker, acks=all` });
+    return conclude(ways, results, rounds, {
+      database: `PostgreSQL ${postgres.version}`,
+      fsync: 'on',
+      broker: `Apache Kafka ${kafka.version}, 1 broker, acks=all`,
+    });
   } finally {
     for (const way of ways) await way.close();
     await kafka.stop();
@@ -64,19 +77,45 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
 const conclude = (ways: readonly Way[], results: ReadonlyMap<string, Run[]>, rounds: number, facts: Record<string, unknown>): Report => {
   const runs = (name: string, rate: number): Run[] => results.get(`${name} ${rate}`)!;
   const p99 = (name: string, rate: number): number => median(runs(name, rate).map((run) => run.p99));
-  const label: Record<string, string> = { embedded: 'commit to consumer, embedded', kafka: 'commit to consumer, kafka', [ack]: `${ack}, one request in flight` };
+  const label: Record<string, string> = {
+    embedded: 'commit to consumer, embedded',
+    kafka: 'commit to consumer, kafka',
+    [ack]: `${ack}, one request in flight`,
+  };
   const contenders = rates.flatMap((rate) =>
     ways.flatMap((way) => [
-      contender(`${label[way.name]}, ${rate}/s, p99`, way.version, 'ms', runs(way.name, rate).map((run) => run.p99)),
-      contender(`${label[way.name]}, ${rate}/s, median`, way.version, 'ms', runs(way.name, rate).map((run) => run.summary.median)),
+      contender(
+        `${label[way.name]}, ${rate}/s, p99`,
+        way.version,
+        'ms',
+        runs(way.name, rate).map((run) => run.p99),
+      ),
+      contender(
+        `${label[way.name]}, ${rate}/s, median`,
+        way.version,
+        'ms',
+        runs(way.name, rate).map((run) => run.summary.median),
+      ),
     ]),
   );
   const all = [...results.values()].flat();
   const targets = [
     ...rates.map((rate) => target(`embedded p99 at ${rate}/s, ms`, p99('embedded', rate), '<=', embeddedP99)),
-    ...rates.map((rate) => target(`kafka p99 over kafkajs's own ack at ${rate}/s, ms`, p99('kafka', rate) - p99(ack, rate), '<=', kafkaOverAck)),
-    target('events lost', all.reduce((sum, run) => sum + run.lost, 0), '<=', 0),
-    target('events out of order', all.reduce((sum, run) => sum + run.disordered, 0), '<=', 0),
+    ...rates.map((rate) =>
+      target(`kafka p99 over kafkajs's own ack at ${rate}/s, ms`, p99('kafka', rate) - p99(ack, rate), '<=', kafkaOverAck),
+    ),
+    target(
+      'events lost',
+      all.reduce((sum, run) => sum + run.lost, 0),
+      '<=',
+      0,
+    ),
+    target(
+      'events out of order',
+      all.reduce((sum, run) => sum + run.disordered, 0),
+      '<=',
+      0,
+    ),
   ];
   const rally = Object.fromEntries([...results].map(([key, list]) => [`${key}/s`, list.map((run) => run.summary)]));
   return report('relay', rounds, facts, contenders, targets, { rally });
@@ -84,7 +123,12 @@ const conclude = (ways: readonly Way[], results: ReadonlyMap<string, Run[]>, rou
 
 const ack = 'kafkajs ack';
 
-const data = () => ({ hostId: 'host-0042', allocationId: uuid(), vmId: 'vm-000123', amounts: { vcpu: 4, memoryMiB: 8192, diskMiB: 40960 } });
+const data = () => ({
+  hostId: 'host-0042',
+  allocationId: uuid(),
+  vmId: 'vm-000123',
+  amounts: { vcpu: 4, memoryMiB: 8192, diskMiB: 40960 },
+});
 const type = 'chrysalis.resource-allocation.capacity.held.v1';
 const meta = () => ({ at: new Date().toISOString(), correlationId: 'c-1', actor: 'service:resource-allocation', tenant: 'acme' });
 
@@ -113,7 +157,13 @@ const relayed = async (kind: 'embedded' | 'kafka', version: string, pool: pg.Poo
       }
     },
   });
-  const relay = await startRelay({ store, schema, bus, mode: 'auto', route: (event) => [{ topic, event: toCloudEvent(event, { context: 'bench' }) }] });
+  const relay = await startRelay({
+    store,
+    schema,
+    bus,
+    mode: 'auto',
+    route: (event) => [{ topic, event: toCloudEvent(event, { context: 'bench' }) }],
+  });
   return {
     name: kind,
     version,
@@ -125,7 +175,7 @@ const relayed = async (kind: 'embedded' | 'kafka', version: string, pool: pg.Poo
         await store.append({ stream: `stream-${n % streams}`, expected: 'any', events: [{ id, type, data: data(), meta: meta() }] });
         committed.set(id, performance.now());
       });
-      for (const deadline = Date.now() + 15_000; Date.now() < deadline && [...committed.keys()].some((id) => !arrived.has(id)); )
+      for (const deadline = Date.now() + 15_000; Date.now() < deadline && [...committed.keys()].some((id) => !arrived.has(id));)
         await new Promise((resolve) => setTimeout(resolve, 20));
       const latencies = new Latencies();
       let lost = 0;
@@ -162,7 +212,11 @@ const acknowledged = async (brokers: string[]): Promise<Way> => {
     run: async (rate, ms) => {
       const latencies = new Latencies();
       await openLoop(rate, ms, async (n, intended) => {
-        await send({ key: `stream-${n % streams}`, value: JSON.stringify(data()), headers: { ce_id: uuid(), ce_type: type, ce_time: new Date().toISOString() } });
+        await send({
+          key: `stream-${n % streams}`,
+          value: JSON.stringify(data()),
+          headers: { ce_id: uuid(), ce_type: type, ce_time: new Date().toISOString() },
+        });
         latencies.record(performance.now() - intended);
       });
       return { p99: latencies.p99(), summary: latencies.summary(), lost: 0, disordered: 0 };

@@ -15,7 +15,13 @@ export type Target = { readonly metric: string; readonly value: number; readonly
 
 export type Report = {
   readonly name: string;
-  readonly machine: { readonly cpu: string; readonly cores: number; readonly memoryMiB: number; readonly node: string; readonly [fact: string]: unknown };
+  readonly machine: {
+    readonly cpu: string;
+    readonly cores: number;
+    readonly memoryMiB: number;
+    readonly node: string;
+    readonly [fact: string]: unknown;
+  };
   readonly rounds: number;
   readonly contenders: readonly Contender[];
   readonly targets: readonly Target[];
@@ -58,7 +64,15 @@ export const target = (metric: string, value: number, comparison: '>=' | '<=', b
   ok: comparison === '>=' ? value >= bound : value <= bound,
 });
 
-export const report = (name: string, rounds: number, facts: Record<string, unknown>, contenders: readonly Contender[], targets: readonly Target[], more: Record<string, unknown> = {}): Report => ({
+// eslint-disable-next-line max-params -- in the order of the report
+export const report = (
+  name: string,
+  rounds: number,
+  facts: Record<string, unknown>,
+  contenders: readonly Contender[],
+  targets: readonly Target[],
+  more: Record<string, unknown> = {},
+): Report => ({
   name,
   machine: machine(facts),
   rounds,

@@ -11,7 +11,12 @@ export type Decided<S, E, R extends Rejection> =
 export type Contended = { readonly code: 'stream.contended'; readonly stream: string; readonly attempts: number };
 
 /** The stream is not at the version the caller had seen (If-Match). */
-export type VersionMismatch = { readonly code: 'stream.version_mismatch'; readonly stream: string; readonly expected: number; readonly actual: number };
+export type VersionMismatch = {
+  readonly code: 'stream.version_mismatch';
+  readonly stream: string;
+  readonly expected: number;
+  readonly actual: number;
+};
 
 export type DecideAndAppend<C, S, E, R extends Rejection> = {
   readonly store: EventStore;

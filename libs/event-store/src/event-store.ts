@@ -68,20 +68,13 @@ export class EventStore {
   async #appendOnce(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
     const [only] = list;
     if (list.length > 1 || !only || only.events.length === 0) return this.#appendMany(queryable, list);
-    const [statement, values] = this.#forOne(only);
-    const { rows } = await queryable.query<{ version: number }>(statement, values);
-    const last = Math.max(0, ...rows.map((row) => row.version));
-    if (last > 0) return { ok: true, versions: { [only.stream]: last } };
+    const [kind, values] = forOne(only);
+    const known = typeof only.expected === 'number' || only.expected === 'noStream';
+    const { rows, rowCount } = await queryable.query<{ version: number }>(this.#sql[known ? kind : (`${kind}Telling` as const)], values);
+    const version = known ? appendSql.expectation(only.expected) + only.events.length : Math.max(0, ...rows.map((row) => row.version));
+    if (rowCount) return { ok: true, versions: { [only.stream]: version } };
     const actual = (await this.#versions(queryable, [only.stream])).get(only.stream) ?? 0;
     return { ok: false, conflict: { stream: only.stream, expected: only.expected, actual } };
-  }
-
-  #forOne(append: Append): [Statement, unknown[]] {
-    const { events } = append;
-    const first = events[0]!;
-    if (events.length === 1) return [this.#sql.appendEvent, appendSql.appendEventValues(append, first)];
-    if (events.every((e) => e.meta === first.meta)) return [this.#sql.appendCommand, appendSql.appendCommandValues(append, first)];
-    return [this.#sql.appendStream, appendSql.appendStreamValues(append)];
   }
 
   async #appendMany(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
@@ -96,15 +89,20 @@ export class EventStore {
 
   /** After a lost race: the conflict as it stands now, or nothing if the expectations hold (again). */
   async #conflictNow(list: readonly Append[]): Promise<Extract<Appended, { ok: false }>['conflict'] | undefined> {
-    const now = outcome(list, await this.#versions(this.pool, list.map((a) => a.stream)));
+    const now = outcome(
+      list,
+      await this.#versions(
+        this.pool,
+        list.map((a) => a.stream),
+      ),
+    );
     return now.ok ? undefined : now.conflict;
   }
 
   /** `from` and `to` are versions, both included; `asOf` is an ISO moment, and the events up to it are read. */
   async read(stream: string, options: { from?: number; to?: number; asOf?: string } = {}, tx?: pg.PoolClient): Promise<StoredEvent[]> {
     const { from = 1, to = 2147483647, asOf } = options;
-    const [statement, values] =
-      asOf === undefined ? [this.#sql.read, [stream, from, to]] : [this.#sql.readAsOf, [stream, from, to, asOf]];
+    const [statement, values] = asOf === undefined ? [this.#sql.read, [stream, from, to]] : [this.#sql.readAsOf, [stream, from, to, asOf]];
     return this.#events(await (tx ?? this.pool).query<Row>(statement, values));
   }
 
@@ -162,7 +160,15 @@ export class EventStore {
   }
 
   /** Keeps the answer to an idempotent request; false if the key has one already (then roll back and recall it). */
-  async rememberAnswer(tx: pg.PoolClient, key: string, tenant: string, route: string, requestHash: string, answer: unknown): Promise<boolean> {
+  // eslint-disable-next-line max-params -- a row of the table, column by column
+  async rememberAnswer(
+    tx: pg.PoolClient,
+    key: string,
+    tenant: string,
+    route: string,
+    requestHash: string,
+    answer: unknown,
+  ): Promise<boolean> {
     const { rowCount } = await tx.query(this.#sql.remember, [tenant, key, route, requestHash, JSON.stringify(answer)]);
     return rowCount === 1;
   }
@@ -206,8 +212,11 @@ export class EventStore {
 const statements = (schema: string) => ({
   append: appendSql.append(schema),
   appendEvent: appendSql.appendEvent(schema),
+  appendEventTelling: appendSql.telling(appendSql.appendEvent(schema)),
   appendStream: appendSql.appendStream(schema),
+  appendStreamTelling: appendSql.telling(appendSql.appendStream(schema)),
   appendCommand: appendSql.appendCommand(schema),
+  appendCommandTelling: appendSql.telling(appendSql.appendCommand(schema)),
   versions: appendSql.versions(schema),
   read: readSql.read(schema),
   readAsOf: readSql.readAsOf(schema),
@@ -219,6 +228,14 @@ const statements = (schema: string) => ({
   loadCheckpoint: checkpoint.loadCheckpoint(schema),
   saveCheckpoint: checkpoint.saveCheckpoint(schema),
 });
+
+const forOne = (append: Append): ['appendEvent' | 'appendCommand' | 'appendStream', unknown[]] => {
+  const { events } = append;
+  const first = events[0]!;
+  if (events.length === 1) return ['appendEvent', appendSql.appendEventValues(append, first)];
+  if (events.every((e) => e.meta === first.meta)) return ['appendCommand', appendSql.appendCommandValues(append, first)];
+  return ['appendStream', appendSql.appendStreamValues(append)];
+};
 
 /** `before`: the versions that the streams had. */
 const outcome = (list: readonly Append[], before: ReadonlyMap<string, number>): Appended => {

@@ -1,7 +1,16 @@
 // The only file that knows kafkajs. Everything else sees the port in bus.ts.
 import { setTimeout as sleep } from 'node:timers/promises';
 import net from 'node:net';
-import { CompressionTypes, Kafka, logLevel, type Admin, type Consumer, type EachBatchPayload, type KafkaMessage, type Producer } from 'kafkajs';
+import {
+  CompressionTypes,
+  Kafka,
+  logLevel,
+  type Admin,
+  type Consumer,
+  type EachBatchPayload,
+  type KafkaMessage,
+  type Producer,
+} from 'kafkajs';
 import type { BusDescription, CloudEvent, EventBus, Health, Message, SubscribeOptions, Subscription, Topic } from './bus.ts';
 import { backoff, messageOf, Pause } from './pause.ts';
 
@@ -107,7 +116,9 @@ export class KafkaBus implements EventBus {
 
   async close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.stop()));
-    await Promise.all([this.#producer, this.#admin].map(async (client) => (await client?.catch(() => undefined))?.disconnect().catch(() => undefined)));
+    await Promise.all(
+      [this.#producer, this.#admin].map(async (client) => (await client?.catch(() => undefined))?.disconnect().catch(() => undefined)),
+    );
   }
 
   /** Hardly any retries of its own (it insists on one): who publishes must know of each failure, as the bus may have been made anew. */
@@ -150,7 +161,8 @@ const connected = async <T extends { connect(): Promise<void> }>(client: T, forg
 };
 
 /** Passing states of a broker that starts or a group that forms; kafkajs logs them as errors and tries again by itself. */
-const expected = /default partitioner|invalidate EoS|coordinator is loading|is not the coordinator|group coordinator is not available|group is rebalancing|rebalance|already exists/i;
+const expected =
+  /default partitioner|invalidate EoS|coordinator is loading|is not the coordinator|group coordinator is not available|group is rebalancing|rebalance|already exists/i;
 
 /** A member of a group. kafkajs's consumer may crash for good and leave a live process that consumes nothing: it is started anew. */
 class KafkaSubscription {
@@ -292,7 +304,19 @@ class KafkaSubscription {
   }
 }
 
-const attributes = ['specversion', 'id', 'source', 'type', 'subject', 'time', 'traceparent', 'correlationid', 'causationid', 'actor', 'tenant'] as const;
+const attributes = [
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'traceparent',
+  'correlationid',
+  'causationid',
+  'actor',
+  'tenant',
+] as const;
 
 const toRecord = (event: CloudEvent): { key: string; value: string; headers: Record<string, string> } => {
   const headers: Record<string, string> = { 'content-type': event.datacontenttype };

@@ -17,7 +17,10 @@ export type Parked = {
 };
 
 /** What is parked in a service's schema, in order. */
-export const listParked = async (store: EventStore, { consumer, limit = 100 }: { consumer?: string; limit?: number } = {}): Promise<Parked[]> => {
+export const listParked = async (
+  store: EventStore,
+  { consumer, limit = 100 }: { consumer?: string; limit?: number } = {},
+): Promise<Parked[]> => {
   type Row = Omit<Parked, 'eventId'> & { event_id: string };
   const { rows } = await store.pool.query<Row>(sql.listParked(store.schema), [consumer ?? null, limit]);
   return rows.map(({ event_id, ...row }) => ({ ...row, eventId: event_id }));
@@ -68,7 +71,10 @@ export class Parking {
       const ahead = await this.#firstLocked(tx, event.partitionkey);
       if (!ahead) return false;
       if (ahead.event_id === event.id) return true;
-      const seen = await tx.query(`select from ${this.store.schema}.inbox where consumer = $1 and event_id = $2`, [this.consumer, event.id]);
+      const seen = await tx.query(`select from ${this.store.schema}.inbox where consumer = $1 and event_id = $2`, [
+        this.consumer,
+        event.id,
+      ]);
       if (seen.rowCount) return true; // a repetition of one dealt with before
       const reason = `behind ${ahead.event_id}`;
       await tx.query(this.#sql.park, [this.consumer, event.partitionkey, event.id, topic, JSON.stringify(event), reason, 0]);

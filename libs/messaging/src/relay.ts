@@ -67,7 +67,7 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
 export const replayFrom = async (options: Omit<RelayOptions, 'mode'>, after: Position = origin): Promise<number> => {
   const { store, bus, route, batch = 500 } = options;
   let count = 0;
-  for (let place = after; ; ) {
+  for (let place = after; ;) {
     const events = await store.readAll(place, batch);
     if (events.length === 0) return count;
     await bus.publish(events.flatMap((event) => route(event)));
@@ -85,7 +85,7 @@ const connectionOf = (pool: pg.Pool): pg.ClientConfig => {
 type Control = { cut: () => void; abandon: () => void };
 
 const elect = async (state: RelayState, control: Control, pause: Pause): Promise<void> => {
-  for (let failures = 0; !state.stopped; ) {
+  for (let failures = 0; !state.stopped;) {
     const client = new pg.Client({ ...state.connection, keepAlive: true, application_name: `chrysalis-relay-${state.options.schema}` });
     let broken = false;
     const lost = (): void => {

@@ -23,7 +23,7 @@ export const faultyBus = <B extends { subscribe(options: never): Promise<unknown
   const subscribe: Subscribe = (options) => {
     const handle: Handle = async (events, delivery) => {
       const order = repeat(shuffleKeys(events, chance), past, duplicates, chance);
-      for (let start = 0; start < order.length; ) {
+      for (let start = 0; start < order.length;) {
         const size = 1 + Math.floor(chance() * 8);
         const part = order.slice(start, start + size);
         await new Promise((resolve) => setTimeout(resolve, chance() * maxDelayMs));

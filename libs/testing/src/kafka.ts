@@ -1,7 +1,11 @@
 import { sharedServer } from './shared/client.ts';
 
 /** Parts of the suite that this run goes without, by name: `CHRYSALIS_SKIP=qemu,kafka`. */
-export const skipped = (part: string): boolean => (process.env['CHRYSALIS_SKIP'] ?? '').split(',').map((s) => s.trim()).includes(part);
+export const skipped = (part: string): boolean =>
+  (process.env['CHRYSALIS_SKIP'] ?? '')
+    .split(',')
+    .map((s) => s.trim())
+    .includes(part);
 
 /**
  * The Kafka that all suites share: started by the first that asks (4 s, and once per checkout the download of its jars), ended by

@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import pg from 'pg';
 import { sharedServer } from './shared/client.ts';
 
+// eslint-disable-next-line @nx/enforce-module-boundaries -- the very launcher that embedded mode uses, so that tests run on it
 export { startPostgres, type Postgres, type PostgresOptions } from '../../../infra/postgres/launcher.ts';
 
 export type TemporaryDatabase = {

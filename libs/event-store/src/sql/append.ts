@@ -37,8 +37,8 @@ export const append = (schema: string) => ({
 });
 
 /**
- * The same for one stream, which is nearly always: $1 stream, $2 expectation, then one array per column. Returns the versions it gave,
- * no row on a conflict. Compared with the statement above it saves a third of the time, as it materialises nothing.
+ * The same for one stream, which is nearly always: $1 stream, $2 expectation, then one array per column. On a conflict
+ * it inserts no row. Compared with the statement above it saves a third of the time, as it materialises nothing.
  */
 export const appendStream = (schema: string) => ({
   name: `${schema}.append_stream`,
@@ -47,8 +47,7 @@ export const appendStream = (schema: string) => ({
     select greatest(pg_current_xact_id(), last.transaction_id), $1, coalesce(last.version, 0) + e.step, e.id, e.type, e.data, e.meta, e.at
     from (select) one ${lastOf(schema)},
       unnest($3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[], $7::timestamptz[]) with ordinality as e (id, type, data, meta, at, step)
-    where ${asExpected}
-    returning version`,
+    where ${asExpected}`,
 });
 
 /**
@@ -63,8 +62,7 @@ export const appendCommand = (schema: string) => ({
       $6::jsonb, $7::timestamptz
     from (select) one ${lastOf(schema)},
       rows from (unnest($3::uuid[]), unnest($4::text[]), jsonb_array_elements($5::jsonb)) with ordinality as e (id, type, data, step)
-    where ${asExpected}
-    returning version`,
+    where ${asExpected}`,
 });
 
 /** For one event, which is most of those: plain parameters instead of arrays. */
@@ -75,8 +73,7 @@ export const appendEvent = (schema: string) => ({
     select greatest(pg_current_xact_id(), last.transaction_id), $1, coalesce(last.version, 0) + 1,
       $3::uuid, $4::text, $5::jsonb, $6::jsonb, $7::timestamptz
     from (select) one ${lastOf(schema)}
-    where ${asExpected}
-    returning version`,
+    where ${asExpected}`,
 });
 
 const lastOf = (schema: string): string => `left join lateral (
@@ -84,6 +81,9 @@ const lastOf = (schema: string): string => `left join lateral (
     ) last on true`;
 
 const asExpected = `case $2::int when -1 then true when -2 then last.version is not null else coalesce(last.version, 0) = $2::int end`;
+
+/** For who does not know which versions they will be: the statement, and it tells. Reading that costs a tenth, so others leave it. */
+export const telling = ({ name, text }: { name: string; text: string }) => ({ name: `${name}.telling`, text: `${text} returning version` });
 
 /** $1 streams: the version of each that has one. */
 export const versions = (schema: string) => ({

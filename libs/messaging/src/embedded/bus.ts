@@ -24,7 +24,9 @@ export class EmbeddedBus implements EventBus {
   async publish(messages: readonly Message[]): Promise<void> {
     if (messages.length === 0) return;
     await this.#migrated();
-    const placed = await Promise.all(messages.map(async (m) => ({ ...m, partition: partitionOf(m.event.partitionkey, await this.#count(m.topic)) })));
+    const placed = await Promise.all(
+      messages.map(async (m) => ({ ...m, partition: partitionOf(m.event.partitionkey, await this.#count(m.topic)) })),
+    );
     const texts = placed.map((m) => JSON.stringify(m.event));
     const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), texts, this.#shared.membership.others];
     const { rows } = await this.#guarded(() => this.config.pool.query<Stored>(sql.publish, values));

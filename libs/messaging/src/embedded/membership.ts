@@ -6,7 +6,12 @@ import { serial, type Serial } from '../serial.ts';
 import { PartitionReader } from './partition-reader.ts';
 import * as sql from './sql.ts';
 
-type Member = { readonly id: string; readonly pool: pg.Pool; readonly options: SubscribeOptions; readonly readers: Map<string, PartitionReader> };
+type Member = {
+  readonly id: string;
+  readonly pool: pg.Pool;
+  readonly options: SubscribeOptions;
+  readonly readers: Map<string, PartitionReader>;
+};
 type MemberRow = { id: string; consumer_group: string; topics: string[]; ours: boolean };
 type PartitionRow = { topic: string; partition: number; behind: boolean };
 
@@ -171,7 +176,8 @@ export class Membership {
       throw error;
     });
     if (!rows[0]!.locked) return void this.#owners.delete(name); // its owner is about to let go; the next round takes it
-    if (this.#query === query) member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition));
+    if (this.#query === query)
+      member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition));
   }
 
   async #release(member: Member, key: string, reader: PartitionReader): Promise<void> {

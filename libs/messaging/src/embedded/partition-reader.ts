@@ -48,7 +48,8 @@ export class PartitionReader {
   #takeOffered(next: bigint, most: number): Batch | undefined {
     while (this.#offered.length > 0 && this.#offered[0]!.at < next) this.#offered.shift();
     const events: CloudEvent[] = [];
-    for (let at = next; events.length < most && this.#offered[0]?.at === at; at++) events.push(JSON.parse(this.#offered.shift()!.text) as CloudEvent);
+    for (let at = next; events.length < most && this.#offered[0]?.at === at; at++)
+      events.push(JSON.parse(this.#offered.shift()!.text) as CloudEvent);
     if (events.length === 0) this.#offered = [];
     return events.length === 0 ? undefined : { next: next + BigInt(events.length), events };
   }
@@ -63,7 +64,7 @@ export class PartitionReader {
   }
 
   async #run(): Promise<void> {
-    for (let failures = 0; !this.#stopped; ) {
+    for (let failures = 0; !this.#stopped;) {
       try {
         await this.#read(() => (failures = 0));
       } catch (error) {
@@ -91,7 +92,7 @@ export class PartitionReader {
     const joined = await this.pool.query<{ next_offset: string }>(sql.join, [group, ...place, fromBeginning]);
     if (!joined.rows[0]) throw new Error('the topic is gone');
     this.#offered = [];
-    for (let next = BigInt(joined.rows[0].next_offset); !this.#stopped; ) {
+    for (let next = BigInt(joined.rows[0].next_offset); !this.#stopped;) {
       const batch = this.#takeOffered(next, maxBatch) ?? (await this.#fetch(next, maxBatch));
       if (batch.events.length > 0) {
         await handle(batch.events, { topic: this.topic, partition: this.partition });
@@ -107,7 +108,12 @@ export class PartitionReader {
   }
 
   async #fetch(next: bigint, most: number): Promise<Batch> {
-    const { rows } = await this.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [this.topic, this.partition, next, most]);
+    const { rows } = await this.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [
+      this.topic,
+      this.partition,
+      next,
+      most,
+    ]);
     const last = rows.at(-1);
     return { next: last ? BigInt(last.message_offset) + 1n : next, events: rows.map((row) => row.event) };
   }

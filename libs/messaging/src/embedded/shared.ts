@@ -7,7 +7,10 @@ const byConnection = new Map<string, Shared>();
  * All embedded buses of a process over one database share one membership: one connection for locks and notifications instead of one
  * for each service, and publishing wakes the readers of the others without going through PostgreSQL.
  */
-export const shareMembership = (connectionString: string, repair: () => Promise<void>): { membership: Membership; leave(): Promise<void> } => {
+export const shareMembership = (
+  connectionString: string,
+  repair: () => Promise<void>,
+): { membership: Membership; leave(): Promise<void> } => {
   let shared = byConnection.get(connectionString);
   if (!shared) {
     const repairs = new Set<() => Promise<void>>();

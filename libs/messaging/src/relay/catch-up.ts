@@ -54,10 +54,14 @@ const publishSnapshot = async (state: RelayState, lead: Lead, after: Position): 
   tx.on('error', ignore); // the next query tells
   try {
     await tx.query('begin isolation level repeatable read read only');
-    for (let place = after; ; ) {
+    for (let place = after; ;) {
       const rows = await readSnapshot(tx, state.options.schema, place, batch);
       if (rows.length === 0) return 'done';
-      const outcome = await publish(state, rows.map((row) => toStored(row, state)), lead);
+      const outcome = await publish(
+        state,
+        rows.map((row) => toStored(row, state)),
+        lead,
+      );
       if (outcome !== 'done') return outcome;
       const last = rows.at(-1)!;
       place = { transactionId: last.transaction_id, position: last.global_position };

@@ -23,7 +23,7 @@ export const runPoll = async (state: RelayState, lead: Lead, cutWith: (cut: () =
   const unsubscribe = state.options.store.onAppend(wake);
   const listener = await listen(state, wake);
   try {
-    for (let step = poller(state, lead); !lead.lost(); ) {
+    for (let step = poller(state, lead); !lead.lost();) {
       if (!(await step())) await pause.wait(Date.now() - wokenAt < 100 ? 2 : 50);
     }
   } finally {

@@ -43,7 +43,12 @@ const sample = async (query: Serial, slot: string): Promise<Sample> => {
  * The checkpoint is where the poll, or a new slot, would go on. Every transaction below the snapshot's lower bound had committed before
  * PostgreSQL's log was as long as it was then: once that much of it is published, so are they.
  */
-const movePlace = async ({ options: { store } }: RelayState, follower: Follower, candidate: Sample | undefined, now: Sample): Promise<Sample> => {
+const movePlace = async (
+  { options: { store } }: RelayState,
+  follower: Follower,
+  candidate: Sample | undefined,
+  now: Sample,
+): Promise<Sample> => {
   if (!candidate || follower.done < lsnNumber(candidate.lsn)) return candidate ?? now;
   const saved = await store.loadCheckpoint(checkpointName);
   if (saved?.detail['replay'] === true) return now;

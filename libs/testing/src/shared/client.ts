@@ -34,7 +34,7 @@ const hold = async (kind: keyof typeof scope, waitMs: number): Promise<{ info: u
   const id = createHash('sha256').update(`${root} ${process.getuid?.()} ${scope[kind]}`).digest('hex').slice(0, 12);
   const socketPath = path.join(tmpdir(), `chrysalis-test-${kind}-${id}.sock`);
   let started = 0;
-  for (const deadline = Date.now() + waitMs; ; ) {
+  for (const deadline = Date.now() + waitMs; ;) {
     const answer = await ask(socketPath, deadline - Date.now());
     if (answer?.ok) {
       answer.socket.unref();

@@ -1,3 +1,4 @@
+// eslint-disable-next-line @nx/enforce-module-boundaries -- the very launcher that embedded mode uses, so that tests run on it
 import { startPostgres } from '../../../../infra/postgres/launcher.ts';
 
 export const start = async () => {

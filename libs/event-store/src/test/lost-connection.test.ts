@@ -10,7 +10,12 @@ test('a connection that dies between two queries of a transaction fails that tra
   const pool = database.pool();
   await migrate(pool, 'shop');
   const store = new EventStore(pool, 'shop');
-  const event = { id: '00000000-0000-7000-8000-000000000001', type: 'chrysalis.shop.thing.made.v1', data: {}, meta: { at: '2026-01-01T00:00:00Z', correlationId: 'c', actor: 'a', tenant: 't' } };
+  const event = {
+    id: '00000000-0000-7000-8000-000000000001',
+    type: 'chrysalis.shop.thing.made.v1',
+    data: {},
+    meta: { at: '2026-01-01T00:00:00Z', correlationId: 'c', actor: 'a', tenant: 't' },
+  };
   const dying = store.transaction(async (tx) => {
     const { rows } = await tx.query<{ pid: number }>('select pg_backend_pid() as pid');
     await store.append({ stream: 'a', expected: 'noStream', events: [event] }, tx);

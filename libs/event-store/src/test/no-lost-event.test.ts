@@ -27,7 +27,7 @@ const write = async (stream: string, chance: () => number): Promise<string[]> =>
 };
 
 const readUntil = async (done: () => boolean, next: () => Promise<number>): Promise<void> => {
-  for (let empty = 0; empty < 3; ) {
+  for (let empty = 0; empty < 3;) {
     const finished = done();
     const count = await next();
     if (count > 0) empty = 0;

@@ -42,7 +42,10 @@ describe('append and read', () => {
           const late = list.find((a) => !fits(a.expected, versionOf(a.stream)));
           const result = await store.append(list);
           if (late) {
-            expect(result).toEqual({ ok: false, conflict: { stream: late.stream, expected: late.expected, actual: versionOf(late.stream) } });
+            expect(result).toEqual({
+              ok: false,
+              conflict: { stream: late.stream, expected: late.expected, actual: versionOf(late.stream) },
+            });
             continue;
           }
           for (const a of list) model.set(a.stream, [...(model.get(a.stream) ?? []), ...a.events.map((e) => e.id)]);
@@ -60,7 +63,10 @@ describe('append and read', () => {
 
   test('what is read is what was appended', async () => {
     const one = event({ nested: { list: [1, null, 'ü\u{1F98B}', { deep: true }] } }, {});
-    const full = { ...one, meta: { ...one.meta, causationId: 'x', traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' } };
+    const full = {
+      ...one,
+      meta: { ...one.meta, causationId: 'x', traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' },
+    };
     await store.append({ stream: 'same', expected: 'noStream', events: [full] });
     const [stored] = await store.read('same');
     expect(stored).toMatchObject({ ...full, stream: 'same', version: 1 });

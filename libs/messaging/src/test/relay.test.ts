@@ -65,7 +65,10 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
             await sleep(chance() * 10);
             if (!commits) throw new Error('rolled back');
           })
-          .then(() => version++, () => undefined);
+          .then(
+            () => version++,
+            () => undefined,
+          );
       }
       return version;
     };
@@ -90,7 +93,8 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
     expect(second.status().role).toBe('standby');
     // The end of the first as its death would look to PostgreSQL; it comes back as the one that stands by.
     const killed = Date.now();
-    await store.pool.query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'chrysalis-relay-shop' and pid in
+    await store.pool
+      .query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'chrysalis-relay-shop' and pid in
       (select pid from pg_locks where locktype = 'advisory' and granted)`);
     await append('s', 6, 20);
     await until('carried on', () => total(got) === 20, 5_000);
@@ -150,7 +154,8 @@ describe('from one way to the other', () => {
   test('logical, then poll, then logical, then with its slot lost: nothing is missing', async () => {
     const got = await collect();
     for (const [i, mode] of (['logical', 'poll', 'logical', 'lost'] as const).entries()) {
-      if (mode === 'lost') await store.pool.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()');
+      if (mode === 'lost')
+        await store.pool.query('select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()');
       await append('s', i * 10 + 1, i * 10 + 5);
       const relay = await start(mode === 'lost' ? 'auto' : mode);
       await append('s', i * 10 + 6, i * 10 + 10);
@@ -163,7 +168,9 @@ describe('from one way to the other', () => {
 
   test('a role that may not replicate: auto polls, logical says why not', async () => {
     await store.pool.query(`do $$ begin create role relay_without login password 'x'; exception when duplicate_object then null; end $$`);
-    await store.pool.query('grant usage on schema shop to relay_without; grant select, insert, update on all tables in schema shop to relay_without');
+    await store.pool.query(
+      'grant usage on schema shop to relay_without; grant select, insert, update on all tables in schema shop to relay_without',
+    );
     const url = new URL(db.connectionString);
     [url.username, url.password] = ['relay_without', 'x'];
     const got = await collect();

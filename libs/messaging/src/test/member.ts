@@ -2,9 +2,16 @@
 import pg from 'pg';
 import { createBus, type BusConfig, type CloudEvent } from '../index.ts';
 
-const { bus: config, group, topic, hangAt } = JSON.parse(process.argv[2]!) as { bus: BusConfig; group: string; topic: string; hangAt: number };
+const {
+  bus: config,
+  group,
+  topic,
+  hangAt,
+} = JSON.parse(process.argv[2]!) as { bus: BusConfig; group: string; topic: string; hangAt: number };
 const numberOf = (event: CloudEvent): number => (event.data as { n: number }).n;
-const bus = createBus(config.kind === 'embedded' ? { ...config, pool: new pg.Pool({ connectionString: config.connectionString, max: 4 }) } : config);
+const bus = createBus(
+  config.kind === 'embedded' ? { ...config, pool: new pg.Pool({ connectionString: config.connectionString, max: 4 }) } : config,
+);
 await bus.subscribe({
   group,
   topics: [topic],

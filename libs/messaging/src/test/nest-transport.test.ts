@@ -6,7 +6,7 @@ import { Ctx, EventPattern, MessagePattern, Payload } from '@nestjs/microservice
 import type { EventStore } from '@chrysalis/event-store';
 import type { TemporaryDatabase } from '@chrysalis/testing';
 import { createBus, listParked, type CloudEvent, type EventBus } from '../index.ts';
-import { EventBusServer, EventContext, PassFailures } from '../nest-transport.ts';
+import { EventBusServer, PassFailures, type EventContext } from '../nest-transport.ts';
 import { cloudEvent, effect, effects, openStore, until, upTo } from './support.ts';
 
 const made = 'chrysalis.test.thing.made.v1';
@@ -80,7 +80,9 @@ test('handlers are @EventPattern methods; their failures and types nobody knows 
   await until('three are parked', async () => (await listParked(store, { consumer: 'nest' })).length === 3);
   await until('the good ones are done', async () => (await effects(store, 'nest'))['fine']?.length === 5);
   expect(await effects(store, 'nest')).toEqual({ fine: upTo(5) });
-  const reasons = Object.fromEntries((await listParked(store, { consumer: 'nest' })).map((p) => [`${p.key} ${(p.event.data as { n: number }).n}`, p.reason]));
+  const reasons = Object.fromEntries(
+    (await listParked(store, { consumer: 'nest' })).map((p) => [`${p.key} ${(p.event.data as { n: number }).n}`, p.reason]),
+  );
   expect(reasons).toEqual({
     'poison 1': 'cannot be handled',
     'poison 2': `behind ${events[5]!.id}`,

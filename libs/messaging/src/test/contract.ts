@@ -5,7 +5,17 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { EventStore } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
 import { faultyBus, type TemporaryDatabase } from '@chrysalis/testing';
-import { consume, listParked, Poison, requestRedrive, startRelay, toCloudEvent, type BusConfig, type CloudEvent, type EventBus } from '../index.ts';
+import {
+  consume,
+  listParked,
+  Poison,
+  requestRedrive,
+  startRelay,
+  toCloudEvent,
+  type BusConfig,
+  type CloudEvent,
+  type EventBus,
+} from '../index.ts';
 import { cloudEvent, count, effect, effects, newEvent, numberOf, openStore, sleep, until, upTo } from './support.ts';
 
 export type Harness = {
@@ -71,14 +81,20 @@ export const busContract = (adapter: Adapter): void => {
       const bus = await prepared(4);
       const sent: CloudEvent[] = [];
       for (let n = 1; n <= 30; n++) {
-        const batch = upTo(10).map((k) => ({ ...cloudEvent(`key-${k}`, n), causationid: 'x', streamversion: n, data: { n, text: 'ü\u{1F98B}' } }));
+        const batch = upTo(10).map((k) => ({
+          ...cloudEvent(`key-${k}`, n),
+          causationid: 'x',
+          streamversion: n,
+          data: { n, text: 'ü\u{1F98B}' },
+        }));
         sent.push(...batch);
         await publish(bus, batch);
       }
       const received: CloudEvent[] = [];
       await bus.subscribe({ group, topics: [topic], maxBatch: 7, handle: async (events) => void received.push(...events) });
       await until('all are there', () => received.length >= sent.length);
-      for (const k of upTo(10)) expect(received.filter((e) => e.subject === `key-${k}`)).toEqual(sent.filter((e) => e.subject === `key-${k}`));
+      for (const k of upTo(10))
+        expect(received.filter((e) => e.subject === `key-${k}`)).toEqual(sent.filter((e) => e.subject === `key-${k}`));
       expect(received.length).toBe(sent.length);
     });
 
@@ -88,7 +104,10 @@ export const busContract = (adapter: Adapter): void => {
       await Promise.all([one.ensureTopics(topics), other.ensureTopics(topics).catch(() => other.ensureTopics(topics))]);
       await other.ensureTopics([{ name: topic, partitions: 5 }]);
       const seen = new Set<number>();
-      await publish(one, upTo(60).map((n) => cloudEvent(`key-${n}`, n)));
+      await publish(
+        one,
+        upTo(60).map((n) => cloudEvent(`key-${n}`, n)),
+      );
       await other.subscribe({ group, topics: [topic], handle: async (_, { partition }) => void seen.add(partition) });
       await until('three partitions', () => seen.size === 3);
       expect(await one.describe()).toMatchObject({ kind: adapter.name, identity: (await other.describe()).identity });
@@ -97,7 +116,10 @@ export const busContract = (adapter: Adapter): void => {
     test('delivers again what a killed member had in hand, in order', async () => {
       const bus = await prepared(2);
       const keys = ['a', 'b', 'c', 'd'];
-      await publish(bus, upTo(25).flatMap((n) => keys.map((key) => cloudEvent(key, n))));
+      await publish(
+        bus,
+        upTo(25).flatMap((n) => keys.map((key) => cloudEvent(key, n))),
+      );
       const first = await runMember({ bus: harness.config, group, topic, hangAt: 17 });
       const received: Record<string, number[]> = {};
       const handle = async (events: readonly CloudEvent[]): Promise<void> => {
@@ -130,7 +152,10 @@ export const busContract = (adapter: Adapter): void => {
       const keys = upTo(12).map((k) => `key-${k}`);
       const feed = async (from: number, to: number): Promise<void> => {
         for (const n of upTo(to, from)) {
-          await publish(one, keys.map((key) => cloudEvent(key, n)));
+          await publish(
+            one,
+            keys.map((key) => cloudEvent(key, n)),
+          );
           await sleep(5);
         }
       };
@@ -208,7 +233,10 @@ export const busContract = (adapter: Adapter): void => {
         await run(event, tx);
       };
       const consumption = await consume({ bus, store, consumer, group, topics: [topic], handle });
-      await publish(bus, upTo(40).map((n) => cloudEvent('k', n)));
+      await publish(
+        bus,
+        upTo(40).map((n) => cloudEvent('k', n)),
+      );
       await until('all parked', async () => (await listParked(store, { consumer })).length === 40);
       cured = true;
       const redriving = consumption.redrive('k');
@@ -255,7 +283,10 @@ export const busContract = (adapter: Adapter): void => {
           seen.push(...events.map(numberOf));
         },
       });
-      await publish(bus, upTo(5).map((n) => cloudEvent('k', n)));
+      await publish(
+        bus,
+        upTo(5).map((n) => cloudEvent('k', n)),
+      );
       await until('health tells', () => !subscription.health().ok);
       expect(subscription.health().reason).toContain('the disk is full');
       broken = false;
@@ -264,40 +295,44 @@ export const busContract = (adapter: Adapter): void => {
       await until('health is well again', () => subscription.health().ok);
     });
 
-    test.each(['logical', 'poll'] as const)('the whole bus is lost: the relay (%s) publishes the log again, nothing is missing', async (mode) => {
-      const own = await openStore({ max: 12 });
-      const doomed = await adapter.openDestructible(own.db);
-      const bus = doomed.open(0);
-      const consumer = 'survivor';
-      const parts: { stop(): Promise<void> }[] = [];
-      try {
-        await bus.ensureTopics([{ name: topic, partitions: 3 }]);
-        const route = (stored: Parameters<typeof toCloudEvent>[0]) => [{ topic, event: toCloudEvent(stored, { context: 'test' }) }];
-        const relay = await startRelay({ store: own.store, schema: 'shop', bus, mode, route });
-        parts.push(relay);
-        const append = async (from: number, to: number): Promise<void> => {
-          for (const n of upTo(to, from))
-            for (const stream of ['a', 'b', 'c']) await own.store.append({ stream, expected: n - 1, events: [newEvent({ n })] });
-        };
-        const start = () => consume({ bus, store: own.store, consumer, group, topics: [topic], handle: effect(consumer) });
-        const before = await start();
-        await append(1, 10);
-        await until('the first are done', async () => (await count(own.store, consumer)) === 30);
-        await before.stop();
-        await append(11, 20); // published, and not consumed
-        await until('the next are published', () => relay.status().published >= 60);
-        await doomed.destroy();
-        await append(21, 30);
-        await until('a replay', () => relay.status().published >= 60 + 60, 45_000);
-        parts.push(await start());
-        await until('all effects', async () => (await count(own.store, consumer)) >= 90, 45_000);
-        expect(await effects(own.store, consumer)).toEqual({ a: upTo(30), b: upTo(30), c: upTo(30) });
-      } finally {
-        await Promise.all(parts.map((part) => part.stop()));
-        await bus.close();
-        await own.db.drop();
-      }
-    }, 120_000);
+    test.each(['logical', 'poll'] as const)(
+      'the whole bus is lost: the relay (%s) publishes the log again, nothing is missing',
+      async (mode) => {
+        const own = await openStore({ max: 12 });
+        const doomed = await adapter.openDestructible(own.db);
+        const bus = doomed.open(0);
+        const consumer = 'survivor';
+        const parts: { stop(): Promise<void> }[] = [];
+        try {
+          await bus.ensureTopics([{ name: topic, partitions: 3 }]);
+          const route = (stored: Parameters<typeof toCloudEvent>[0]) => [{ topic, event: toCloudEvent(stored, { context: 'test' }) }];
+          const relay = await startRelay({ store: own.store, schema: 'shop', bus, mode, route });
+          parts.push(relay);
+          const append = async (from: number, to: number): Promise<void> => {
+            for (const n of upTo(to, from))
+              for (const stream of ['a', 'b', 'c']) await own.store.append({ stream, expected: n - 1, events: [newEvent({ n })] });
+          };
+          const start = () => consume({ bus, store: own.store, consumer, group, topics: [topic], handle: effect(consumer) });
+          const before = await start();
+          await append(1, 10);
+          await until('the first are done', async () => (await count(own.store, consumer)) === 30);
+          await before.stop();
+          await append(11, 20); // published, and not consumed
+          await until('the next are published', () => relay.status().published >= 60);
+          await doomed.destroy();
+          await append(21, 30);
+          await until('a replay', () => relay.status().published >= 60 + 60, 45_000);
+          parts.push(await start());
+          await until('all effects', async () => (await count(own.store, consumer)) >= 90, 45_000);
+          expect(await effects(own.store, consumer)).toEqual({ a: upTo(30), b: upTo(30), c: upTo(30) });
+        } finally {
+          await Promise.all(parts.map((part) => part.stop()));
+          await bus.close();
+          await own.db.drop();
+        }
+      },
+      120_000,
+    );
   });
 };
 
@@ -329,7 +364,11 @@ const runMember = async (options: { bus: BusConfig; group: string; topic: string
   const args = ['--import', register, member, JSON.stringify({ ...options, bus })];
   const env = { ...process.env };
   delete env['NODE_OPTIONS'];
-  const child = spawn(process.execPath, args, { cwd: path.resolve(path.dirname(register), '../..'), stdio: ['ignore', 'pipe', 'inherit'], env });
+  const child = spawn(process.execPath, args, {
+    cwd: path.resolve(path.dirname(register), '../..'),
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env,
+  });
   let text = '';
   child.stdout.on('data', (chunk: Buffer) => (text += chunk.toString()));
   try {

@@ -25,15 +25,27 @@ afterAll(() => db.drop());
 describe('load, decide, append', () => {
   test('the decider by itself', () => {
     const taken = (amount: number): Taken => ({ type: 'chrysalis.test.stock.taken.v1', data: { amount } });
-    expect(given(stock, [taken(15)]).when({ amount: 5 }).then([taken(5)])).toBe(0);
-    given(stock, [taken(15)]).when({ amount: 6 }).thenRejected('stock.empty', { left: 5 });
-    expect(() => given(stock).when({ amount: 1 }).then([taken(2)])).toThrow();
+    expect(
+      given(stock, [taken(15)])
+        .when({ amount: 5 })
+        .then([taken(5)]),
+    ).toBe(0);
+    given(stock, [taken(15)])
+      .when({ amount: 6 })
+      .thenRejected('stock.empty', { left: 5 });
+    expect(() =>
+      given(stock)
+        .when({ amount: 1 })
+        .then([taken(2)]),
+    ).toThrow();
     expect(() => given(stock).when({ amount: 1 }).thenRejected('stock.empty')).toThrow();
   });
 
   test('16 at once take what there is and no more', async () => {
     const results = await Promise.all(
-      Array.from({ length: 32 }, () => decideAndAppend({ store, stream: 'stock', decider: stock, command: { amount: 1 }, toEvents, attempts: 40 })),
+      Array.from({ length: 32 }, () =>
+        decideAndAppend({ store, stream: 'stock', decider: stock, command: { amount: 1 }, toEvents, attempts: 40 }),
+      ),
     );
     expect(results.filter((r) => r.ok)).toHaveLength(20);
     for (const r of results) if (!r.ok) expect(r.rejection).toEqual({ code: 'stock.empty', left: 0 });
@@ -42,7 +54,9 @@ describe('load, decide, append', () => {
 
   test('the bound holds: with one attempt the losers are told', async () => {
     const results = await Promise.all(
-      Array.from({ length: 8 }, () => decideAndAppend({ store, stream: 'hot', decider: stock, command: { amount: 1 }, toEvents, attempts: 1 })),
+      Array.from({ length: 8 }, () =>
+        decideAndAppend({ store, stream: 'hot', decider: stock, command: { amount: 1 }, toEvents, attempts: 1 }),
+      ),
     );
     const codes = results.flatMap((r) => (r.ok ? [] : [r.rejection.code]));
     expect(new Set(codes)).toEqual(new Set(codes.length ? ['stream.contended'] : []));
@@ -50,7 +64,8 @@ describe('load, decide, append', () => {
   });
 
   test('only at the version the caller saw', async () => {
-    const take = (ifVersion: number) => decideAndAppend({ store, stream: 'seen', decider: stock, command: { amount: 1 }, toEvents, ifVersion });
+    const take = (ifVersion: number) =>
+      decideAndAppend({ store, stream: 'seen', decider: stock, command: { amount: 1 }, toEvents, ifVersion });
     expect(await take(0)).toMatchObject({ ok: true, version: 1, state: 19 });
     expect(await take(0)).toEqual({ ok: false, rejection: { code: 'stream.version_mismatch', stream: 'seen', expected: 0, actual: 1 } });
   });

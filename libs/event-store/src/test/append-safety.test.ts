@@ -16,9 +16,7 @@ describe('16 writers on one stream', () => {
   test('at the same expected version exactly one wins, round after round', async () => {
     for (let round = 0; round < 20; round++) {
       const events = Array.from({ length: 16 }, () => [event(), event()]);
-      const results = await Promise.all(
-        events.map((two) => store.append({ stream: 'contested', expected: round * 2, events: two })),
-      );
+      const results = await Promise.all(events.map((two) => store.append({ stream: 'contested', expected: round * 2, events: two })));
       const winners = results.flatMap((result, i) => (result.ok ? [i] : []));
       expect(winners).toHaveLength(1);
       for (const result of results) if (!result.ok) expect(result.conflict.actual).toBe((round + 1) * 2);
@@ -54,7 +52,7 @@ describe('16 writers on one stream', () => {
     const chance = random(7);
     await Promise.all(
       Array.from({ length: 16 }, async () => {
-        for (let won = 0; won < 5; ) {
+        for (let won = 0; won < 5;) {
           const expected = (await store.read('counter')).length;
           const attempt = store.transaction(async (tx) => {
             const result = await store.append({ stream: 'counter', expected, events: [event()] }, tx);

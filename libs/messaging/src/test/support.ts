@@ -48,7 +48,10 @@ export const effect =
 
 /** Per key, the numbers in the order in which their effects were done. */
 export const effects = async (store: EventStore, consumer: string): Promise<Record<string, number[]>> => {
-  const { rows } = await store.pool.query<{ key: string; n: number }>('select key, n from shop.effects where consumer = $1 order by place', [consumer]);
+  const { rows } = await store.pool.query<{ key: string; n: number }>(
+    'select key, n from shop.effects where consumer = $1 order by place',
+    [consumer],
+  );
   const byKey: Record<string, number[]> = {};
   for (const { key, n } of rows) (byKey[key] ??= []).push(n);
   return byKey;
@@ -60,7 +63,7 @@ export const count = async (store: EventStore, consumer: string): Promise<number
 export const upTo = (n: number, from = 1): number[] => Array.from({ length: n - from + 1 }, (_, i) => from + i);
 
 export const until = async (what: string, holds: () => Promise<boolean> | boolean, withinMs = 20_000): Promise<void> => {
-  for (const deadline = Date.now() + withinMs; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + withinMs; Date.now() < deadline;) {
     if (await holds()) return;
     await sleep(20);
   }
