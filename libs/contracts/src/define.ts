@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 
 /** An event type is a value that carries its schema: `chrysalis.<context>.<noun>.<verb-past>.v<n>`. */
 export type EventContract<T extends string = string, S extends z.ZodType = z.ZodType> = {
