@@ -89,10 +89,11 @@ export class Follower {
 
   async run(): Promise<void> {
     const plugin = new PgoutputPlugin({ protoVersion: 1, publicationNames: [publicationName(this.state.options.schema)] });
-    void this.#service
+    const ended = this.#service
       .subscribe(plugin, this.slot)
       .then(() => this.fail(new Error('the replication stream ended')))
       .catch((error: Error) => this.fail(error));
+    const begun = new Promise((resolve) => this.#service.once('start', resolve));
     try {
       while (!this.stopped) {
         if (this.#fault) throw this.#fault;
@@ -101,7 +102,10 @@ export class Follower {
         else await this.#ready.wait(1_000);
       }
     } finally {
+      // Destroyed before it has begun it would connect all the same, and hold the slot with nobody listening.
+      await Promise.race([begun, ended]);
       await this.#service.destroy().catch(() => undefined);
+      this.#service.on('error', () => undefined);
     }
   }
 
