@@ -105,7 +105,7 @@ test('small on h1 to large on h2', async () => {
     moves: [{ state: 'succeeded', figures: { downtimeMs: 12, totalMs: 340, transferredBytes: 1_000_000 } }],
   });
   expect(migration.moves[0]!.steps.every((s) => s.state === 'done')).toBe(true);
-  expect(await vm()).toMatchObject({ host: 'h2', type: 'large@1', epoch: 2 });
+  expect(await vm()).toMatchObject({ host: 'h2', type: 'large@1', epoch: 10 }); // four undone moves spent the epochs up to 9
   expect((await holds()).map((h) => [h['host'], h['consumer']])).toEqual([['h2', `vm:${vmId}`]]);
   const t = fleet.hardware(vmId);
   expect([vcpusOf(t), memoryMiBOf(t), t.disks[0]!.sizeMiB, t.nics.length]).toEqual([2, 1024, 512, 1]);
@@ -117,7 +117,7 @@ test('and further, in place: a morph holds the difference, and swaps it', async 
   const migration = await migrate(await template('more', 'huge@1/morph/expose'));
   expect(migration.cause).toBeUndefined();
   expect(migration.state).toBe('succeeded');
-  expect(await vm()).toMatchObject({ host: 'h2', type: 'huge@1', epoch: 2 });
+  expect(await vm()).toMatchObject({ host: 'h2', type: 'huge@1', epoch: 10 });
   expect(await holds()).toMatchObject([{ host: 'h2', consumer: `vm:${vmId}`, vcpu: 4, memoryMiB: 2048, diskMiB: 512 }]);
   expect(vcpusOf(fleet.hardware(vmId))).toBe(4);
 });
