@@ -5,7 +5,7 @@ import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { Topology } from '@chrysalis/contracts';
 import { defaultTuning } from '@chrysalis/migration-templates-core';
 import { addAgent, commandLine, QgaClient, QmpClient, type AgentChannel } from '@chrysalis/hypervisor';
@@ -62,10 +62,8 @@ const kill = (pid: number): void => {
     // quit by itself
   }
 };
-const tap = (dir: string, nic: string): string =>
-  `b${Buffer.from(path.basename(path.dirname(dir)) + path.basename(dir) + nic)
-    .toString('hex')
-    .slice(-12)}`;
+/** At most 15 characters, another for each VM, end and NIC. */
+const tap = (dir: string, nic: string): string => `chyb${createHash('sha256').update(`${dir} ${nic}`).digest('hex').slice(0, 10)}`;
 
 const start = async (host: FabricHost, dir: string, t: Topology, p: Parts, o: { disk: string; incoming: boolean }): Promise<Running> => {
   mkdirSync(dir, { recursive: true });
@@ -187,6 +185,7 @@ const move = async ({ p, vmId, source, to, topology, disk, channel, started }: M
   const script = (text: string) => guest('run-script', { script: text, timeoutMs: 10_000, maxOutputBytes: 4096 } as never);
   const startedAt = performance.now();
 
+  const before = (await guest('facts', {} as never)) as { facts: { bootId: string } };
   await script(journey.preMigration[0].script);
 
   const deleted = source.qmp.waitFor('DEVICE_DELETED', (e) => e.data['device'] === 'nic-legacy', 30_000);
@@ -205,7 +204,10 @@ const move = async ({ p, vmId, source, to, topology, disk, channel, started }: M
   await target.qmp.execute('migrate-incoming', { uri: `tcp:${to.address}:0` });
   const { 'socket-address': where } = await target.qmp.execute<{ 'socket-address': { port: string }[] }>('query-migrate');
   await source.qmp.execute('migrate-set-capabilities', { capabilities });
-  await source.qmp.execute('migrate-set-parameters', { 'downtime-limit': defaultTuning.downtimeLimitMs, 'max-bandwidth': defaultTuning.maxBandwidthMiBps * MiB });
+  await source.qmp.execute('migrate-set-parameters', {
+    'downtime-limit': defaultTuning.downtimeLimitMs,
+    'max-bandwidth': defaultTuning.maxBandwidthMiBps * MiB,
+  });
   let stoppedAtUs = 0;
   const off = source.qmp.on((e) => void (e.event === 'STOP' && (stoppedAtUs = e.atUs)));
   const completed = source.qmp.waitFor('MIGRATION', (e) => ['completed', 'failed'].includes(String(e.data['status'])), 60_000);
@@ -232,7 +234,13 @@ const move = async ({ p, vmId, source, to, topology, disk, channel, started }: M
   await guest('grow-filesystem', { disk: 'data' } as never);
   await script(journey.postMigration[0].script);
   await guest('verify', {
-    expect: { vcpus: 2, memoryMiB: 1024, disks: [{ serial: 'data', minBytes: 256 * MiB }], macs: moved.nics.map((n) => n.mac) },
+    expect: {
+      bootId: before.facts.bootId,
+      vcpus: 2,
+      memoryMiB: 1024,
+      disks: [{ serial: 'data', minBytes: 256 * MiB }],
+      macs: moved.nics.map((n) => n.mac),
+    },
   } as never);
   const totalMs = performance.now() - startedAt;
   channel.close();

@@ -1,5 +1,7 @@
 /**
  * $1 topics, $2 partitions, $3 events, one element a message in the order of publishing; $4 whether other processes must be woken.
+ * Commits without waiting for the disk: the truth is in the logs. What a crash takes is sent again, since a relay's place becomes durable
+ * only by a later flush of the same WAL (a checkpoint of its slot, or a commit of its row), which flushes these messages, too.
  * Returns the first offset it gave in each partition. Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
  */
 export const publish = {
@@ -21,7 +23,8 @@ export const publish = {
       select topic, partition, first + step, event from incoming join moved using (topic, partition) returning 1
     )
     select topic, partition, first, (select count(*)::int from stored) as stored,
-      (select count(pg_notify('bus_messages', topic || ' ' || partition)) from counts where $4::boolean) as woken
+      (select count(pg_notify('bus_messages', topic || ' ' || partition)) from counts where $4::boolean) as woken,
+      set_config('synchronous_commit', 'off', true) as relaxed
     from moved`,
 };
 

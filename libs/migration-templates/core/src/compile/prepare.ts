@@ -51,18 +51,17 @@ export const prepare = (m: Making): Gates => {
       })),
     },
   });
+  // Beside the first steps in the guest: the transfer alone waits for it, as the verification needs the boot id from before.
   if (input.guest)
-    gate.push(
-      draft.add(guestTasks.facts, {
-        name: 'guest-facts',
-        summary: 'Read what the guest has before',
-        section,
-        route: onHost(vm.hostId),
-        deadlineMs: deadlines.guest,
-        retry: retries.host,
-        input: { vmId: vm.vmId, epoch: vm.epoch },
-      }),
-    );
+    draft.add(guestTasks.facts, {
+      name: 'guest-facts',
+      summary: 'Read what the guest has before',
+      section,
+      route: onHost(vm.hostId),
+      deadlineMs: deadlines.guest,
+      retry: retries.host,
+      input: { vmId: vm.vmId, epoch: vm.epoch },
+    });
   return { target: [...gate, ...checks], guest: [...gate, unblocked] };
 };
 

@@ -30,7 +30,7 @@ export const transferAndSwitch = (m: Making, gate: readonly string[], atSource: 
     summary: `Move the running state from ${vm.hostId} to ${target.hostId}`,
     section,
     route: onHost(vm.hostId),
-    after: ['prepare-target', ...atSource],
+    after: ['prepare-target', ...atSource, ...(input.guest ? ['guest-facts'] : [])],
     deadlineMs: transferDeadlineMs(memoryMiBOf(shape.moved), maxBandwidthMiBps),
     retry: retries.transfer,
     pointOfNoReturn: true,
