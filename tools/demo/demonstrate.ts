@@ -223,7 +223,7 @@ const show = (screen: Screen, r: DemoReport): void => {
     `${r.service.requests} requests on ${r.service.connections} connection, ${r.service.errors} errors, largest gap ${r.service.longestGapMs} ms (median answer ${r.service.p50Ms} ms)`,
   );
   screen.line(
-    `downtime ${r.migration.downtimeMs} ms, move ${r.migration.totalMs} ms, of which the control plane ${r.migration.controlPlaneMs} ms; ${mib(r.migration.transferredBytes)} transferred; ${r.events.total} events`,
+    `downtime ${r.migration.downtimeMs} ms; QEMU's transfer ${r.migration.totalMs} ms, ${mib(r.migration.transferredBytes)}; the control plane's own time ${r.migration.controlPlaneMs} ms; ${r.events.total} events`,
   );
   screen.title('Checks');
   for (const c of r.checks)
