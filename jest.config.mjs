@@ -2,5 +2,9 @@
 import { globSync } from 'node:fs';
 
 export default {
-  projects: ['apps/*', 'libs/*', 'libs/*/core', 'tools', 'infra'].flatMap((p) => globSync(`${p}/jest.config.mjs`, { cwd: import.meta.dirname })).map((f) => `<rootDir>/${f}`),
+  // Global in Jest: a project's own is not heard. A hook may have to wait for a server that another suite starts.
+  testTimeout: 60_000,
+  projects: ['apps/*', 'libs/*', 'libs/*/core', 'tools', 'infra']
+    .flatMap((p) => globSync(`${p}/jest.config.mjs`, { cwd: import.meta.dirname }))
+    .map((f) => `<rootDir>/${f}`),
 };

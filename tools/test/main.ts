@@ -3,9 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
+import { ensureGuestImage } from '../../infra/guest/image.ts';
+import { jars } from '../../infra/kafka/jars.ts';
 import { prepareGraph } from '../lint/graph.ts';
+import { cacheDir } from '../run/platform.ts';
 
-const usage = `npm test [-- PATTERN ...] [--only lint,types,jest]
+const usage = `npm test [-- PATTERN ...] [--only prepare,lint,types,jest]
 
 Lint, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
 drivers, and a move on real QEMU. A suite whose part is missing on this machine fails and says how to get it;
@@ -14,7 +18,7 @@ CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines the
 const root = path.resolve(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: 'string', default: 'lint,types,jest' }, help: { type: 'boolean', short: 'h' } },
+  options: { only: { type: 'string', default: 'prepare,lint,types,jest' }, help: { type: 'boolean', short: 'h' } },
 });
 if (values.help) {
   console.log(usage);
@@ -34,6 +38,16 @@ const run = (args: readonly string[]): Promise<number> =>
 const asOne = (code: number): Counts => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
 
 const steps: Record<string, () => Promise<Counts>> = {
+  /** What suites would otherwise fetch within a test's time: guest image, agent package, Kafka's jars. A suite says itself what it misses. */
+  prepare: async () => {
+    const without = (process.env['CHRYSALIS_SKIP'] ?? '').split(',');
+    const parts = [
+      ...(without.includes('qemu') ? [] : [ensureGuestImage({ cacheDir }), ensureAgentPackage({ cacheDir })]),
+      ...(without.includes('kafka') ? [] : [jars()]),
+    ];
+    for (const p of await Promise.allSettled(parts)) if (p.status === 'rejected') console.log(String(p.reason));
+    return { passed: 0, failed: 0, skipped: 0 };
+  },
   lint: async () => {
     await prepareGraph(root);
     return asOne(await run(['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0']));

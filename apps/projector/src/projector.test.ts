@@ -1,7 +1,7 @@
 import { eventsByContext, contexts, type Context } from '@chrysalis/contracts';
 import { EventStore, migrate } from '@chrysalis/event-store';
 import { createBus, type CloudEvent, type Consumption, type EventBus } from '@chrysalis/messaging';
-import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { temporaryDatabase, type TemporaryDatabase, readAllOf } from '@chrysalis/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { applyBatch } from './apply.ts';
@@ -154,7 +154,8 @@ describe('live over the bus', () => {
         .get(contextOf(e))!
         .append({ stream: e.stream, expected: e.version - 1, events: [{ id: e.id, type: e.type, data: e.data, meta }] });
     }
-    for (const store of stores.values()) log.push(...(await store.readAll({ transactionId: '0', position: '0' }, 1000)).map(fromStored));
+    for (const [c, store] of stores)
+      log.push(...(await readAllOf(store, history.filter((e) => contextOf(e) === c).length)).map(fromStored));
     expect(log.length).toBe(history.length);
 
     await startProjector();

@@ -3,3 +3,4 @@ export * from './faulty-bus.ts';
 export * from './kafka.ts';
 export * from './postgres.ts';
 export * from './workflow-harness.ts';
+export * from './read-all.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { accept, reject, type Decider, type Decision } from '@chrysalis/kernel';
-import { given, type TemporaryDatabase } from '@chrysalis/testing';
+import { given, type TemporaryDatabase, readAllOf } from '@chrysalis/testing';
 import fc from 'fast-check';
 import { decideAndAppend, upcasters, type EventStore, type NewEvent } from '../index.ts';
 import { event, openStore } from './support.ts';
@@ -95,7 +95,7 @@ describe('upcasters', () => {
       const read = await upcasting.read('old');
       expect(read.map((e) => e.data)).toEqual([{ items: ['item', 'item'] }, { items: ['item'] }, { items: [] }, { as: 'it is' }]);
       expect(read.map((e) => e.id)).toEqual(stored.map((e) => e.id));
-      expect((await upcasting.readAll({ transactionId: '0', position: '0' }, 10)).map((e) => e.data)).toEqual(read.map((e) => e.data));
+      expect((await readAllOf(upcasting, 4)).map((e) => e.data)).toEqual(read.map((e) => e.data));
     } finally {
       await own.drop();
     }
