@@ -1,6 +1,9 @@
 import type pg from 'pg';
-import { ConcurrentAppend, isTransient, isVersionRace } from './errors.ts';
+import { ConcurrentAppend, isTransient, isUndone, isVersionRace } from './errors.ts';
+import { GroupCommit } from './group-commit.ts';
+import { checkShape, outcome } from './outcome.ts';
 import * as appendSql from './sql/append.ts';
+import { appendGroup, appendGroupValues } from './sql/append-group.ts';
 import { toEvent, type Row } from './sql/columns.ts';
 import * as checkpoint from './sql/checkpoint.ts';
 import * as idempotency from './sql/idempotency.ts';
@@ -26,6 +29,11 @@ type Statement = { readonly name: string; readonly text: string };
 export class EventStore {
   readonly #sql: Readonly<Record<keyof ReturnType<typeof statements>, Statement>>;
   readonly #listeners = new Set<() => void>();
+  readonly #group = new GroupCommit({
+    together: (lists) => this.#appendTogether(lists),
+    alone: (list) => this.#appendAlone(list),
+    undone: isUndone,
+  });
 
   constructor(
     readonly pool: pg.Pool,
@@ -38,11 +46,15 @@ export class EventStore {
   /**
    * Appends all or nothing. A conflict is an answer, and leaves a caller's transaction usable. In a caller's transaction a true race
    * with another ends in `ConcurrentAppend`; alone it is answered as the conflict it is, or done again where any version would do.
+   * Without a transaction, calls of the same moment share a commit: see group-commit.ts.
    */
   async append(appends: Append | readonly Append[], tx?: pg.PoolClient): Promise<Appended> {
     const list = (Array.isArray(appends) ? appends : [appends]) as readonly Append[];
     checkShape(list);
-    if (tx) return this.#appendIn(tx, list);
+    return tx ? this.#appendIn(tx, list) : this.#group.append(list);
+  }
+
+  async #appendAlone(list: readonly Append[]): Promise<Appended> {
     for (let attempt = 1; ; attempt++) {
       try {
         const appended = await this.#appendOnce(this.pool, list);
@@ -55,6 +67,14 @@ export class EventStore {
         if (attempt === 50) throw error;
       }
     }
+  }
+
+  async #appendTogether(lists: readonly (readonly Append[])[]): Promise<readonly Appended[]> {
+    const { rows } = await this.pool.query<{ version: number }>(this.#sql.appendGroup, appendGroupValues(lists));
+    const before = new Map(lists.flat().map(({ stream }, i) => [stream, rows[i]!.version]));
+    const answers = lists.map((list) => outcome(list, before));
+    if (answers.some((answer) => answer.ok)) this.#appended();
+    return answers;
   }
 
   async #appendIn(tx: pg.PoolClient, list: readonly Append[]): Promise<Appended> {
@@ -211,6 +231,7 @@ export class EventStore {
 
 const statements = (schema: string) => ({
   append: appendSql.append(schema),
+  appendGroup: appendGroup(schema),
   appendEvent: appendSql.appendEvent(schema),
   appendEventTelling: appendSql.telling(appendSql.appendEvent(schema)),
   appendStream: appendSql.appendStream(schema),
@@ -235,16 +256,4 @@ const forOne = (append: Append): ['appendEvent' | 'appendCommand' | 'appendStrea
   if (events.length === 1) return ['appendEvent', appendSql.appendEventValues(append, first)];
   if (events.every((e) => e.meta === first.meta)) return ['appendCommand', appendSql.appendCommandValues(append, first)];
   return ['appendStream', appendSql.appendStreamValues(append)];
-};
-
-/** `before`: the versions that the streams had. */
-const outcome = (list: readonly Append[], before: ReadonlyMap<string, number>): Appended => {
-  const late = list.find((a) => !appendSql.fits(a.expected, before.get(a.stream) ?? 0));
-  if (late) return { ok: false, conflict: { stream: late.stream, expected: late.expected, actual: before.get(late.stream) ?? 0 } };
-  return { ok: true, versions: Object.fromEntries(list.map((a) => [a.stream, (before.get(a.stream) ?? 0) + a.events.length])) };
-};
-
-const checkShape = (list: readonly Append[]): void => {
-  if (list.length === 0) throw new Error('nothing to append');
-  if (list.length > 1 && new Set(list.map((a) => a.stream)).size !== list.length) throw new Error('a stream is named twice in one append');
 };
