@@ -54,30 +54,45 @@ const steps: Record<string, () => Promise<Counts>> = {
   },
   types: async () => asOne(await run(['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'])),
   jest: async () => {
-    const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-test-'));
-    const report = path.join(dir, 'report.json');
-    try {
-      const code = await run([
-        '--disable-warning=ExperimentalWarning',
-        '--experimental-vm-modules',
-        'node_modules/jest/bin/jest.js',
-        '--maxWorkers=2',
-        '--json',
-        `--outputFile=${report}`,
-        ...positionals,
-      ]);
-      const r = JSON.parse(readFileSync(report, 'utf8')) as {
-        numPassedTests: number;
-        numFailedTests: number;
-        numPendingTests: number;
-        numRuntimeErrorTestSuites: number;
-      };
-      const failed = r.numFailedTests + r.numRuntimeErrorTestSuites;
-      return { passed: r.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed, skipped: r.numPendingTests };
-    } finally {
-      rmSync(dir, { recursive: true, force: true });
-    }
+    const first = await jest(['--maxWorkers=2', ...positionals]);
+    if (first.failedFiles.length === 0) return first.counts;
+    // Suites run two at a time on few cores, with emulated CPUs among them. What fails is run again alone: what passes then was
+    // short of time, and is named; what fails again is broken.
+    console.log(`\n== again, alone: ${first.failedFiles.map((f) => path.relative(root, f)).join(', ')}`);
+    const second = await jest(['--runInBand', ...first.failedFiles]);
+    const onlyAlone = first.failedFiles.filter((f) => !second.failedFiles.includes(f));
+    for (const f of onlyAlone) console.log(`passed only when run alone: ${path.relative(root, f)}`);
+    const { passed, failed, skipped } = first.counts;
+    return { passed: passed + failed - second.counts.failed, failed: second.counts.failed, skipped };
   },
+};
+
+type JestReport = {
+  numPassedTests: number;
+  numFailedTests: number;
+  numPendingTests: number;
+  numRuntimeErrorTestSuites: number;
+  testResults: { name: string; status: string }[];
+};
+const jest = async (args: readonly string[]): Promise<{ counts: Counts; failedFiles: string[] }> => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-test-'));
+  const file = path.join(dir, 'report.json');
+  try {
+    const code = await run([
+      '--disable-warning=ExperimentalWarning',
+      '--experimental-vm-modules',
+      'node_modules/jest/bin/jest.js',
+      '--json',
+      `--outputFile=${file}`,
+      ...args,
+    ]);
+    const r = JSON.parse(readFileSync(file, 'utf8')) as JestReport;
+    const failed = r.numFailedTests + r.numRuntimeErrorTestSuites;
+    const counts = { passed: r.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed, skipped: r.numPendingTests };
+    return { counts, failedFiles: r.testResults.filter((t) => t.status === 'failed').map((t) => t.name) };
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 };
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
