@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostFacts } from '@chrysalis/contracts';
@@ -116,5 +116,3 @@ const superviseAgent = (host: FabricHost, hostId: string, config: string, enviro
     },
   };
 };
-
-export const forgetRun = (runDir: string): void => rmSync(runDir, { recursive: true, force: true });

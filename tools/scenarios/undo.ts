@@ -89,7 +89,6 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
   const qemus = qemuProcessesOf(vm.topology.uuid);
   const findings = await verify({
     databaseUrl: run.platform.database.url,
-    vmId: vm.vmId,
     monitors: () => qemus.flatMap((q) => spareMonitorOf(q) ?? []),
   });
   const shape = (g: typeof before): object => ({

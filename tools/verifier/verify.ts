@@ -3,7 +3,7 @@ import pg from 'pg';
 
 /**
  * Looks at the event tables, the ledger and QEMU's spare monitors by its own means: it shares no reducer, query or client with the
- * product, so that a mistake there is not repeated here. Judges I1, I4, I6, I7 and I13 where it can see them.
+ * product, so that a mistake there is not repeated here. Judges I1, I4, I6 and I7 where it can see them.
  */
 export type Verdict = Readonly<Record<string, boolean>>;
 export type Findings = { readonly invariants: Verdict; readonly faults: readonly string[] };
@@ -13,7 +13,6 @@ type Row = { type: string; data: Record<string, never> };
 export const verify = async (o: {
   readonly databaseUrl: string;
   readonly monitors: () => readonly string[];
-  readonly vmId: string;
 }): Promise<Findings> => {
   const db = new pg.Client({ connectionString: o.databaseUrl });
   await db.connect();
