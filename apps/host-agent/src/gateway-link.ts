@@ -115,6 +115,8 @@ export class GatewayLink {
         return this.#asked.get(frame.id)?.done(frame.answer);
       case 'peer-request':
         return void this.#answer(frame.id, frame.fromHost, frame.request);
+      case 'offer':
+        return; // silence is no bid
       default:
         return this.options.take(frame);
     }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
-import { taskReported } from './workflow.ts';
+import { taskBid, taskHeartbeat, taskReported } from './workflow.ts';
 
 /** The claims of a grant: a JWS (EdDSA) signed by a tenant administrator's key, `kid` in the header. */
 export const GrantClaims = z.object({
@@ -49,5 +49,7 @@ export const agentGatewayEvents = {
     z.object({ grantId: Id, reason: z.string() }),
   ),
   taskReported: taskReported('agent-gateway'),
+  taskBid: taskBid('agent-gateway'),
+  taskHeartbeat: taskHeartbeat('agent-gateway'),
 } as const;
 export type AgentGatewayEvent = EventsOf<typeof agentGatewayEvents>;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
-import { TaskDispatch, TaskReport } from './workflow.ts';
+import { TaskBid, TaskDispatch, TaskHeartbeat, TaskName, TaskOffer, TaskReport } from './workflow.ts';
 
 /** JSON text frames over a WebSocket between host agent and gateway. The newest version both speak is used; see agent-protocol.md. */
 export const AGENT_PROTOCOL = { min: 1, max: 1 } as const;
@@ -72,7 +72,10 @@ export const FromHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('heartbeat'), seq: Count, at: Timestamp, vms: z.array(VmOnHost).max(10_000) }),
   /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */
   z.object({ type: z.literal('report'), report: TaskReport }),
-  z.object({ type: z.literal('accepted'), workflowId: Id, task: Name, attempt: Positive, token: Positive }),
+  z.object({ type: z.literal('accepted'), workflowId: Id, task: TaskName, attempt: Positive, token: Positive }),
+  /** At the start of an execution whose dispatch has `beginBy` or `heartbeatMs`, and then as often as that asks. May be lost. */
+  z.object({ type: z.literal('task-heartbeat'), heartbeat: TaskHeartbeat }),
+  z.object({ type: z.literal('bid'), bid: TaskBid }),
   /** Telemetry, not an event: may be lost. */
   MoveProgress.extend({ type: z.literal('progress') }),
   /** Passed on unread to the other host's agent, if it is connected: the way round a cut peer link. */
@@ -85,8 +88,10 @@ export const ToHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive }),
   /** `grant`: the signed grant that covers a task which goes into a guest; the agent in the guest verifies it again. */
   z.object({ type: z.literal('task'), dispatch: TaskDispatch, grant: z.string().max(16_384).optional() }),
-  z.object({ type: z.literal('cancel'), workflowId: Id, task: Name, token: Positive }),
-  z.object({ type: z.literal('report-ack'), workflowId: Id, task: Name, action: z.enum(['run', 'compensate']), attempt: Positive }),
+  /** May be answered by a `bid`; silence is no bid. */
+  z.object({ type: z.literal('offer'), offer: TaskOffer }),
+  z.object({ type: z.literal('cancel'), workflowId: Id, task: TaskName, token: Positive }),
+  z.object({ type: z.literal('report-ack'), workflowId: Id, task: TaskName, action: z.enum(['run', 'compensate']), attempt: Positive }),
   z.object({ type: z.literal('peer-request'), id: Id, fromHost: Name, request: PeerRequest }),
   z.object({ type: z.literal('peer-answer'), id: Id, fromHost: Name, answer: PeerAnswer }),
   z.object({ type: z.literal('refused'), cause: Cause }),

@@ -53,6 +53,12 @@ const change = (draft: Draft, event: Exclude<WorkflowEvent, { type: 'chrysalis.w
       return;
     case 'chrysalis.workflow.instance.ended.v1':
       return ended(draft, event.data);
+    case 'chrysalis.workflow.task.expanded.v1':
+    case 'chrysalis.workflow.task.offered.v1':
+    case 'chrysalis.workflow.bid.received.v1':
+    case 'chrysalis.workflow.heartbeat.recorded.v1':
+    case 'chrysalis.workflow.instance.changed.v1':
+      return;
     default:
       return unreachable(event);
   }
