@@ -12,4 +12,5 @@ export * from './shapes.ts';
 export * from './tasks.ts';
 export * from './topics.ts';
 export * from './topology.ts';
+export * from './workflow-policies.ts';
 export * from './workflow.ts';

@@ -3,6 +3,7 @@ import type { EventContract } from './define.ts';
 import { migrationTemplatesEvents } from './migration-templates.ts';
 import { provisioningEvents } from './provisioning.ts';
 import { resourceAllocationEvents } from './resource-allocation.ts';
+import { workflowPolicyEvents } from './workflow-policies.ts';
 import { workflowEvents } from './workflow.ts';
 import type { Context } from './topics.ts';
 
@@ -11,7 +12,7 @@ export const eventsByContext: Readonly<Record<Context, Readonly<Record<string, E
   provisioning: provisioningEvents,
   'resource-allocation': resourceAllocationEvents,
   'migration-templates': migrationTemplatesEvents,
-  workflow: workflowEvents,
+  workflow: { ...workflowEvents, ...workflowPolicyEvents },
   'agent-gateway': agentGatewayEvents,
 };
 export const contractOf: ReadonlyMap<string, EventContract> = new Map(

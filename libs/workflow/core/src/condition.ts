@@ -11,17 +11,17 @@ export type Condition = {
   readonly evaluate: (scope: ConditionScope) => Verdict;
 };
 
-const MAX_LENGTH = 1024;
+export const MAX_LENGTH = 1024;
 const macros = new Set(['all', 'exists', 'exists_one', 'map', 'filter']);
 /** Regular expressions of JavaScript can take for ever on a hostile string; CEL's own promise is that an expression cannot. */
 const refusedFunctions = new Set(['matches']);
 
-const environment = new Environment({
+/** Every expression of users has these bounds. */
+export const celOptions = {
   unlistedVariablesAreDyn: false,
   limits: { maxAstNodes: 512, maxDepth: 32, maxListElements: 128, maxMapEntries: 128, maxCallArguments: 16 },
-})
-  .registerVariable('params', 'map')
-  .registerVariable('tasks', 'map');
+};
+const environment = new Environment(celOptions).registerVariable('params', 'map').registerVariable('tasks', 'map');
 
 /** CEL, parsed and type-checked; `undefined` where a fault was reported. */
 export const parseCondition = (source: string, place: string, report: Report): Condition | undefined => {
@@ -44,7 +44,7 @@ export const parseCondition = (source: string, place: string, report: Report): C
   }
 };
 
-const evaluate = (program: (scope: Record<string, unknown>) => unknown, scope: ConditionScope): Verdict => {
+export const evaluate = (program: (scope: Record<string, unknown>) => unknown, scope: Readonly<Record<string, unknown>>): Verdict => {
   try {
     const value = program(scope);
     return typeof value === 'boolean' ? { ok: true, value } : { ok: false, message: `the condition gave ${typeof value}, not a bool` };
@@ -53,10 +53,17 @@ const evaluate = (program: (scope: Record<string, unknown>) => unknown, scope: C
   }
 };
 
-const firstLine = (error: unknown): string =>
+export const firstLine = (error: unknown): string =>
   String((error as Error).message ?? error)
     .split('\n')[0]!
     .slice(0, 500);
+
+/** What no condition may hold, wherever it stands: see `refusedFunctions`, and a macro within a macro, which multiplies. */
+export const refusalsIn = (node: ASTNode): readonly string[] => {
+  const found: Found = { tasks: new Set(), params: new Set(), refusals: [] };
+  walk(node, found, false);
+  return found.refusals;
+};
 
 type Found = { readonly tasks: Set<string>; readonly params: Set<string>; readonly refusals: string[] };
 
