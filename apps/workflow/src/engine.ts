@@ -3,8 +3,12 @@ import { failpoint } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { InstanceCache, type Entry } from './cache.ts';
 import type { DatabaseClock } from './clock.ts';
-import { entryAfter, nothing, plan, type Job, type Outcome, type Plan } from './plan.ts';
-import { record, recordValues } from './sql/record.ts';
+import type { TaskDispatch } from '@chrysalis/contracts';
+import type { Logger } from 'pino';
+import { LocalExecutor } from './local.ts';
+import { entryAfter, isNearlyDue, nothing, plan, type Job, type Outcome, type Plan } from './plan.ts';
+import { DISPATCHED } from './open-here.ts';
+import { handOver, record, recordValues } from './sql/record.ts';
 
 export const streamOf = (workflowId: string): string => `workflow-${workflowId}`;
 
@@ -21,6 +25,7 @@ export type EngineOptions = {
   readonly maxBatch?: number;
   /** Called after a commit with the timers that it set, in milliseconds since 1970. */
   readonly onWake?: (at: number) => void;
+  readonly log?: Logger;
 };
 
 /**
@@ -33,12 +38,22 @@ export class Engine {
   readonly #busy = new Set<string>();
   readonly #cache: InstanceCache;
   readonly #record;
+  readonly #handOver;
+  /** Executes what is given to the group `workflow`: register its kinds before anything is submitted. */
+  readonly local: LocalExecutor;
   #running = 0;
   #idle: (() => void)[] = [];
 
   constructor(private readonly o: EngineOptions) {
     this.#cache = o.cache ?? new InstanceCache();
     this.#record = record(o.store.schema);
+    this.#handOver = handOver(o.store.schema);
+    this.local = new LocalExecutor({
+      submit: (job) => this.submit(job),
+      now: () => o.clock.now(),
+      onBeat: (ids) => this.#beat(ids),
+      log: o.log,
+    });
   }
 
   /** Resolves when it is committed, or refused. Rejects where it could not be decided or written: then nothing happened. */
@@ -55,6 +70,23 @@ export class Engine {
   /** Resolves when nothing is under way. */
   async drained(): Promise<void> {
     while (this.#running > 0 || this.#waiting.size > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Local tasks are let go of, and whoever looks next is told to look now. */
+  async stopLocal(): Promise<void> {
+    const left = this.local.stop();
+    await this.drained();
+    if (left.length > 0) await this.o.store.pool.query(this.#handOver, [left]);
+  }
+
+  /** Says that this instance is at work on these, where their rows would come due soon. */
+  #beat(workflowIds: Iterable<string>): void {
+    const now = this.o.clock.now();
+    for (const workflowId of workflowIds)
+      if (isNearlyDue(this.#cache.get(workflowId), now))
+        this.submit({ workflowId, command: { type: 'tick' }, actor: 'service:workflow', beat: true }).catch((err: unknown) =>
+          this.o.log?.warn({ err, workflowId }, 'a timer could not be moved on'),
+        );
   }
 
   /** As it is in the log: another process may have added to what is remembered here. */
@@ -135,10 +167,14 @@ export class Engine {
     // A request most often begins something new: the expected version tells where it does not, without a read.
     const fresh = attempt === 1 && jobs[0]!.command.type === 'start';
     const entry = known ?? (fresh ? nothing : await this.#latest(id));
-    const planned = plan(id, entry, jobs, this.o.clock.now());
-    if (!known || planned.outcomes.every((o) => o.ok && o.events.length > 0)) return planned;
+    const planned = this.#planOn(id, entry, jobs);
+    if (!known || planned.outcomes.every((o, i) => o.ok && (o.events.length > 0 || jobs[i]!.beat))) return planned;
     const latest = await this.#latest(id, known);
-    return latest.version === known.version ? planned : plan(id, latest, jobs, this.o.clock.now());
+    return latest.version === known.version ? planned : this.#planOn(id, latest, jobs);
+  }
+
+  #planOn(id: string, entry: Entry, jobs: readonly Job[]): Plan {
+    return plan(id, entry, jobs, this.o.clock.now(), (workflowId, token) => this.local.runs(workflowId, token));
   }
 
   async #commit(plans: readonly Plan[]): Promise<Committed> {
@@ -180,6 +216,18 @@ export class Engine {
       if (p.entry.version > 0) this.#remember(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
       if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.o.onWake?.(wakeAt);
       batch.get(p.workflowId)!.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
+      for (const dispatch of p.given) this.local.run(dispatch);
+      if (p.abandoned.length > 0) void this.#runAgain(p.workflowId, p.abandoned);
+    }
+  }
+
+  /** The same attempts with the same tokens, as the log has them. Where that fails the row comes due again. */
+  async #runAgain(workflowId: string, tokens: readonly number[]): Promise<void> {
+    try {
+      for (const { type, data } of await this.o.store.read(streamOf(workflowId)))
+        if (type === DISPATCHED && tokens.includes((data as TaskDispatch).token)) this.local.run(data as TaskDispatch);
+    } catch (err) {
+      this.o.log?.warn({ err, workflowId }, 'abandoned tasks could not be read');
     }
   }
 }

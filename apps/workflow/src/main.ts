@@ -5,12 +5,21 @@ import { WorkflowsController } from './controller.ts';
 import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
 import { Inlet } from './inlet.ts';
+import type { LocalKinds } from './local.ts';
+import { localKinds } from './local-kinds.ts';
+import { isLocal } from './open-here.ts';
 import { tables } from './tables.ts';
 
-export const start = (config: ServiceConfig): Promise<RunningService> => {
+/** `more`: kinds of local tasks beside the service's own. */
+export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<RunningService> => {
   const clock = new DatabaseClock();
   let due: DueLoop | undefined;
-  const newEngine = (service: ServiceContext): Engine => new Engine({ store: service.store, clock, onWake: (at) => due?.noted(at) });
+  const newEngine = (service: ServiceContext): Engine => {
+    const { store, log } = service;
+    const made = new Engine({ store, clock, log, onWake: (at) => due?.noted(at) });
+    made.local.register({ ...localKinds(made, service), ...more });
+    return made;
+  };
   let engine: Engine | undefined;
   const engineOf = (service: ServiceContext): Engine => (engine ??= newEngine(service));
   return startService(config, {
@@ -19,9 +28,11 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
     tables: [tables],
     controllers: [WorkflowsController],
     providers: [{ provide: Engine, useFactory: engineOf, inject: [SERVICE] }],
-    // What an executor gets is the event itself: nothing is sent that is not in the log.
-    route: (stored, event) =>
-      stored.type === workflowEvents.taskDispatched.type ? [{ topic: tasksTopic((stored.data as TaskDispatch).group), event }] : [],
+    // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
+    route: (stored, event) => {
+      if (stored.type !== workflowEvents.taskDispatched.type || isLocal(stored.data as TaskDispatch)) return [];
+      return [{ topic: tasksTopic((stored.data as TaskDispatch).group), event }];
+    },
     background: [
       async (service) => {
         due = new DueLoop({ store: service.store, engine: engineOf(service), clock, log: service.log });
@@ -33,6 +44,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
         await inlet.start();
         return () => inlet.stop();
       },
+      async (service) => () => engineOf(service).stopLocal(),
     ],
   });
 };

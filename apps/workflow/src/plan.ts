@@ -1,9 +1,10 @@
-import type { WorkflowEvent } from '@chrysalis/contracts';
+import type { TaskDispatch, WorkflowEvent } from '@chrysalis/contracts';
 import type { EventMeta, NewEvent, StoredEvent } from '@chrysalis/event-store';
 import { fold } from '@chrysalis/kernel';
 import { decide, evolve, initial, isInstance, nextTimerAt, type WorkflowCommand, type WorkflowRejection } from '@chrysalis/workflow-core';
 import { v7 as uuidv7 } from 'uuid';
 import type { Entry } from './cache.ts';
+import { givenHere, openHere } from './open-here.ts';
 import type { InstanceRow, Wake } from './sql/record.ts';
 
 /** Something to be decided. `at` is left out: the engine's clock says when. */
@@ -15,6 +16,8 @@ export type Job = {
   readonly causationId?: string;
   readonly tenant?: string;
   readonly traceparent?: string;
+  /** A tick that only says that this instance is at work on the workflow's local tasks. */
+  readonly beat?: true;
 };
 type WithoutAt<C> = C extends WorkflowCommand ? Omit<C, 'at'> : never;
 export type Outcome =
@@ -32,12 +35,26 @@ export type Plan = {
   readonly move?: Wake;
   readonly ended: boolean;
   readonly row?: InstanceRow;
+  /** Local tasks to start once this is committed. */
+  readonly given: readonly TaskDispatch[];
+  /** Tokens of local tasks that are open and that nobody seems to execute any more: to be started again. */
+  readonly abandoned: readonly number[];
 };
 
 /** How far ahead a known timer must be to be relied on: between deciding and committing nobody may have taken it as due. */
 const SLACK_MS = 1_000;
 /** A timer that was looked at is looked at again after this at the latest. */
 const LONGEST_MS = 60_000;
+/**
+ * A workflow with an open local task is looked at after this at the latest. Who executes one says so in time (see `isNearlyDue`), so a
+ * row that comes due with no timer behind it tells that its executor is gone: with the 0.5 s between two looks, 3 s after it went.
+ */
+const LOCAL_MS = 2_500;
+/** The row came due for a timer, which tells nothing of who executes the rest: it is looked at again after this. */
+const LOCAL_DOUBT_MS = 1_500;
+/** Another instance must not find a row due while this one is at work: it is moved on this much before. */
+const LOCAL_AHEAD_MS = 1_500;
+export const isNearlyDue = (entry: Entry | undefined, now: number): boolean => (entry?.wakeAt ?? 0) < now + LOCAL_AHEAD_MS;
 
 export const nothing: Entry = { version: 0, state: initial, correlationId: '', tenant: '' };
 
@@ -50,7 +67,9 @@ export const entryAfter = (history: readonly StoredEvent[], base: Entry = nothin
   return { version: base.version + history.length, state, correlationId, tenant };
 };
 
-export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now: number): Plan => {
+type Runs = (workflowId: string, token: number) => boolean;
+
+export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now: number, runs: Runs): Plan => {
   let { state, correlationId, tenant } = entry;
   const at = new Date(now).toISOString();
   const events: NewEvent[] = [];
@@ -68,7 +87,11 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
   });
   const version = entry.version + events.length;
   const after: Entry = { ...entry, version, state, correlationId, tenant };
+  const given = givenHere(events);
   const looked = jobs.some((j) => j.command.type === 'tick');
+  const timer = looked
+    ? lookedAt(entry, after, now, { beat: jobs.every((j) => j.beat), acted: events.length > 0, given, runs })
+    : { ...timerOf(workflowId, after, now, given.length > 0), abandoned: [] };
   const told = events.some((e) => tellsTheList.has(e.type));
   return {
     workflowId,
@@ -77,19 +100,41 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     outcomes,
     events,
     ended: (events.length > 0 || looked) && (!isInstance(state) || state.end !== undefined),
-    ...timerOf(workflowId, after, looked, now),
+    given,
+    ...timer,
     ...(told ? { row: rowOf(workflowId, after, at) } : {}),
   };
 };
 
-const timerOf = (workflowId: string, entry: Entry, looked: boolean, now: number): { wake?: Wake; move?: Wake } => {
-  const next = nextTimerAt(entry.state);
+const timerOf = (workflowId: string, { state, version, wakeAt }: Entry, now: number, local: boolean): { wake?: Wake } => {
+  const next = nextTimerAt(state);
   if (next === undefined) return {};
-  const { version } = entry;
-  if (looked) return { move: { workflowId, at: new Date(Math.min(next, now + LONGEST_MS)).toISOString(), version } };
-  const reliable = entry.wakeAt !== undefined && entry.wakeAt > now + SLACK_MS;
-  return reliable && entry.wakeAt <= next ? {} : { wake: { workflowId, at: new Date(next).toISOString(), version } };
+  const at = local ? Math.min(next, now + LOCAL_MS) : next;
+  const reliable = wakeAt !== undefined && wakeAt > now + SLACK_MS;
+  return reliable && wakeAt <= at ? {} : { wake: { workflowId, at: iso(at), version } };
 };
+
+type Look = { readonly beat: boolean; readonly acted: boolean; readonly given: readonly TaskDispatch[]; readonly runs: Runs };
+
+/**
+ * The row on to the next timer. Local tasks that are open but not executed here are somebody else's or nobody's: nobody's, if the row was
+ * allowed to come due and no timer was the reason. While some are somebody else's this instance does not speak for them by moving the row.
+ */
+const lookedAt = (before: Entry, { state, version }: Entry, now: number, look: Look): { move?: Wake; abandoned: readonly number[] } => {
+  const next = nextTimerAt(state);
+  if (next === undefined || !isInstance(state)) return { abandoned: [] };
+  const { workflowId } = state;
+  const open = openHere(state);
+  const fresh = new Set(look.given.map((g) => g.token));
+  const others = open.filter((token) => !fresh.has(token) && !look.runs(workflowId, token));
+  const byTimer = look.acted || (nextTimerAt(before.state) ?? 0) <= now;
+  if (look.beat && others.length > 0) return { abandoned: [] };
+  const doubtful = others.length > 0 && byTimer;
+  const within = open.length === 0 ? LONGEST_MS : doubtful ? LOCAL_DOUBT_MS : LOCAL_MS;
+  return { move: { workflowId, at: iso(Math.min(next, now + within)), version }, abandoned: byTimer ? [] : others };
+};
+
+const iso = (ms: number): string => new Date(ms).toISOString();
 
 const metaOf = (job: Job, at: string, correlationId: string, tenant: string): EventMeta => ({
   at,

@@ -60,3 +60,9 @@ export const recordValues = ({ wakes, moves, ended, instances }: Changes): unkno
   instances.map((i) => i.endedAt),
 ];
 const columns = (list: readonly Wake[]): unknown[][] => [list.map((w) => w.workflowId), list.map((w) => w.at), list.map((w) => w.version)];
+
+/** $1 workflows whose local tasks nobody executes from now on: due at once. */
+export const handOver = (schema: string) => ({
+  name: `${schema}.workflow_hand_over`,
+  text: `update ${schema}.timers set at = least(at, now()) where workflow_id = any($1::text[])`,
+});

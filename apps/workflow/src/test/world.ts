@@ -13,6 +13,7 @@ import {
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
+import type { LocalKinds } from '../local.ts';
 import { start } from '../main.ts';
 
 const anything = z.record(z.string(), z.unknown());
@@ -69,8 +70,8 @@ export class World {
       );
   }
 
-  async startWorkflow(): Promise<RunningService> {
-    const service = await start(this.config);
+  async startWorkflow(kinds: LocalKinds = {}): Promise<RunningService> {
+    const service = await start(this.config, kinds);
     this.running.push(service);
     return service;
   }

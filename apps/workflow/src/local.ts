@@ -1,0 +1,159 @@
+import type { Cause, Outcome as TaskOutcome, TaskContract, TaskDispatch, InputOf, OutputOf } from '@chrysalis/contracts';
+import { failpoint } from '@chrysalis/service-kit';
+import type { Logger } from 'pino';
+import type { Job, Outcome } from './plan.ts';
+
+/** `signal` is aborted at the dispatch's deadline and when the service stops; `now` is the database's clock, ISO 8601 in UTC. */
+export type LocalContext = { readonly dispatch: TaskDispatch; readonly signal: AbortSignal; readonly now: () => string };
+/**
+ * Executes a task of the group `workflow` in this process. It may run again for the same attempt, after a crash or beside an instance
+ * that seemed gone: idempotent by task and attempt, as every executor. What it throws is reported as a failure that may be retried.
+ */
+export type LocalHandler = (input: Record<string, unknown>, context: LocalContext) => TaskOutcome | Promise<TaskOutcome>;
+export type LocalKinds = Readonly<Record<string, LocalHandler>>;
+
+/** A handler behind its contract: input that does not fit is a final failure. */
+export const localTask =
+  <C extends TaskContract>(
+    contract: C,
+    handle: (input: InputOf<C>, context: LocalContext) => LocalResult<OutputOf<C>> | Promise<LocalResult<OutputOf<C>>>,
+  ): LocalHandler =>
+  (input, context) => {
+    const parsed = contract.input.safeParse(input);
+    if (parsed.success) return handle(parsed.data as InputOf<C>, context) as TaskOutcome | Promise<TaskOutcome>;
+    const message = parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ');
+    return { ok: false, cause: { code: 'executor.input_invalid', message: message.slice(0, 2000), retriable: false } };
+  };
+export type LocalResult<O> = { readonly ok: true; readonly output: O } | { readonly ok: false; readonly cause: Cause };
+
+export type LocalOptions = {
+  readonly submit: (job: Job) => Promise<Outcome>;
+  readonly now: () => number;
+  /** Called every BEAT_MS with the workflows that have something running here. */
+  readonly onBeat: (workflowIds: Iterable<string>) => void;
+  readonly log?: Logger | undefined;
+};
+
+const BEAT_MS = 500;
+
+/** What runs here of what was given to the group `workflow`, by workflow and token. In memory alone: the log has what was given. */
+export class LocalExecutor {
+  readonly #handlers = new Map<string, LocalHandler>();
+  readonly #running = new Map<string, Map<number, Execution>>();
+  #beat: NodeJS.Timeout | undefined;
+  #stopped = false;
+
+  constructor(private readonly o: LocalOptions) {}
+
+  register(kinds: LocalKinds): void {
+    for (const [kind, handler] of Object.entries(kinds)) {
+      if (this.#handlers.has(kind)) throw new Error(`two handlers for ${kind}`);
+      this.#handlers.set(kind, handler);
+    }
+  }
+
+  runs(workflowId: string, token: number): boolean {
+    return this.#running.get(workflowId)?.has(token) ?? false;
+  }
+
+  /** Starts it, unless it runs. Its outcome goes to the engine as a report. */
+  run(dispatch: TaskDispatch): void {
+    if (this.#stopped || this.runs(dispatch.workflowId, dispatch.token)) return;
+    const execution = new Execution(dispatch, () => new Date(this.o.now()).toISOString());
+    const { workflowId, token } = dispatch;
+    const others = this.#running.get(workflowId);
+    if (others) others.set(token, execution);
+    else this.#running.set(workflowId, new Map([[token, execution]]));
+    this.#beat ??= setInterval(() => this.#onBeat(), BEAT_MS).unref();
+    void this.#execute(execution);
+  }
+
+  /** Lets go of everything: whoever looks next finds it open and runs it again. Answers whose tasks they were. */
+  stop(): readonly string[] {
+    this.#stopped = true;
+    clearInterval(this.#beat);
+    for (const executions of this.#running.values()) for (const execution of executions.values()) execution.abort('the service stops');
+    const left = [...this.#running.keys()];
+    this.#running.clear();
+    return left;
+  }
+
+  /** It counts as running until its report is committed, so that no other instance takes the workflow for abandoned between two steps. */
+  async #execute(execution: Execution): Promise<void> {
+    const { dispatch } = execution;
+    const startedAt = execution.now();
+    const outcome = await this.#outcomeOf(execution);
+    if (!this.runs(dispatch.workflowId, dispatch.token)) return; // its deadline has passed, or the service stops
+    const { workflowId, task, action, attempt, token, executor } = dispatch;
+    const report = { workflowId, task, action, attempt, token, executor, outcome, startedAt, endedAt: execution.now() };
+    try {
+      const answer = await this.o.submit({ workflowId, command: { type: 'report', report }, actor: 'service:workflow' });
+      if (!answer.ok) this.o.log?.info({ rejection: answer.rejection, workflowId, task }, 'a report of this instance was refused');
+    } catch (err) {
+      this.o.log?.warn({ err, workflowId, task }, 'a report could not be written; the task will run again');
+    }
+    this.#forget(execution);
+  }
+
+  async #outcomeOf(execution: Execution): Promise<TaskOutcome> {
+    const { kind, input, workflowId, token } = execution.dispatch;
+    const handler = this.#handlers.get(kind);
+    if (!handler)
+      return { ok: false, cause: { code: 'workflow.kind_unknown', message: `nothing here executes ${kind}`, retriable: false } };
+    try {
+      await failpoint('workflow:local', { kind });
+      return await handler(input, execution);
+    } catch (err) {
+      if (this.runs(workflowId, token)) this.o.log?.warn({ err, kind, workflowId }, 'a local task failed');
+      return { ok: false, cause: causeOf(err) };
+    }
+  }
+
+  #forget({ dispatch: { workflowId, token } }: Execution): void {
+    const executions = this.#running.get(workflowId);
+    if (executions?.delete(token) && executions.size === 0) this.#running.delete(workflowId);
+  }
+
+  #onBeat(): void {
+    const now = this.o.now();
+    for (const executions of this.#running.values())
+      for (const execution of executions.values())
+        if (execution.deadlineAt <= now) {
+          execution.abort('the deadline has passed');
+          this.#forget(execution); // the decider has failed it by its own timer
+        }
+    if (this.#running.size > 0) return this.o.onBeat(this.#running.keys());
+    clearInterval(this.#beat);
+    this.#beat = undefined;
+  }
+}
+
+/** The signal is made when it is asked for: most tasks are over before anyone could abort them. */
+class Execution implements LocalContext {
+  readonly deadlineAt: number;
+  #controller: AbortController | undefined;
+
+  constructor(
+    readonly dispatch: TaskDispatch,
+    readonly now: () => string,
+  ) {
+    this.deadlineAt = Date.parse(dispatch.deadlineAt);
+  }
+
+  get signal(): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal;
+  }
+
+  abort(why: string): void {
+    this.#controller?.abort(new Error(why));
+  }
+}
+
+const causeOf = (error: unknown): Cause => {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  return {
+    code: typeof code === 'string' && code.includes('.') ? code.slice(0, 128) : 'executor.fault',
+    message: String(message ?? error).slice(0, 2000),
+    retriable: true,
+  };
+};
