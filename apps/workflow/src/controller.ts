@@ -1,13 +1,13 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Param, Post, Query, Req, StreamableFile } from '@nestjs/common';
-import { workflowStates } from '@chrysalis/contracts';
+import { isReservedWorkflowId, workflowStates } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
 import { Allow, Answer, Doc, parse, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { viewOf } from '@chrysalis/workflow-core';
 import { z } from 'zod';
 import type { Entry } from './cache.ts';
 import { Engine, streamOf } from './engine.ts';
-import { entryAfter } from './plan.ts';
+import { entryAfter, nothing } from './plan.ts';
 import { listInstances } from './sql/list.ts';
 
 const CancelBody = z.object({ reason: z.string().min(1).max(255) });
@@ -99,11 +99,12 @@ export class WorkflowsController {
   }
 
   async #load(id: string, request: ApiRequest): Promise<Entry> {
-    return visible(id, await this.engine.load(id), request);
+    return visible(id, isReservedWorkflowId(id) ? nothing : await this.engine.load(id), request);
   }
 
   async #loadAsOf(id: string, asOf: string, request: ApiRequest): Promise<Entry> {
     const when = /^\d+$/.test(asOf) ? { to: Number(asOf) } : { asOf };
+    if (isReservedWorkflowId(id)) return visible(id, nothing, request);
     return visible(id, entryAfter(await this.service.store.read(streamOf(id), when)), request);
   }
 

@@ -1,4 +1,4 @@
-import { contexts, eventsTopic, TaskReport, WorkflowCancel, WorkflowRequest } from '@chrysalis/contracts';
+import { contexts, eventsTopic, isReservedWorkflowId, TaskReport, WorkflowCancel, WorkflowRequest } from '@chrysalis/contracts';
 import { Parking, type CloudEvent, type Delivery, type Subscription } from '@chrysalis/messaging';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
@@ -7,7 +7,9 @@ import type { Job } from './plan.ts';
 
 export const CONSUMER = 'workflow.engine';
 const REPORTED = /^chrysalis\.[a-z-]+\.task\.reported\.v1$/;
-const Carrier = z.object({ request: WorkflowRequest.optional(), cancel: WorkflowCancel.optional() });
+/** `workflow-template-…` are other streams. */
+const Request = WorkflowRequest.refine((r) => !isReservedWorkflowId(r.workflowId), { path: ['workflowId'], message: 'a reserved id' });
+const Carrier = z.object({ request: Request.optional(), cancel: WorkflowCancel.optional() });
 
 /** What an event asks of workflows: a report, a request, a wish to cancel, or nothing. Throws where it asks in a wrong shape. */
 export const jobsOf = (event: CloudEvent): Job[] => {

@@ -9,6 +9,8 @@ import type { LocalKinds } from './local.ts';
 import { localKinds } from './local-kinds.ts';
 import { isLocal } from './open-here.ts';
 import { tables } from './tables.ts';
+import { TemplatesController } from './templates/controller.ts';
+import { templateTables } from './templates/sql.ts';
 
 /** `more`: kinds of local tasks beside the service's own. */
 export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<RunningService> => {
@@ -25,8 +27,8 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
   return startService(config, {
     context: 'workflow',
     schema: 'workflow',
-    tables: [tables],
-    controllers: [WorkflowsController],
+    tables: [tables, templateTables],
+    controllers: [WorkflowsController, TemplatesController],
     providers: [{ provide: Engine, useFactory: engineOf, inject: [SERVICE] }],
     // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
     route: (stored, event) => {

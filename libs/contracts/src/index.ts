@@ -13,4 +13,5 @@ export * from './tasks.ts';
 export * from './topics.ts';
 export * from './topology.ts';
 export * from './workflow-policies.ts';
+export * from './workflow-templates.ts';
 export * from './workflow.ts';

@@ -10,3 +10,14 @@ export const canonicalJson = (value: unknown): string => {
   }
   return JSON.stringify(value);
 };
+
+/** With a stack of our own: 1 MiB of `[` is deeper than the machine's, and recursion over it would throw. */
+export const isDeeperThan = (value: unknown, depth: number): boolean => {
+  let level: unknown[] = [value];
+  for (let d = 0; level.length > 0; d++) {
+    const inside = level.filter((v) => typeof v === 'object' && v !== null) as object[];
+    if (inside.length > 0 && d >= depth) return true;
+    level = inside.flatMap((v) => Object.values(v) as unknown[]);
+  }
+  return false;
+};

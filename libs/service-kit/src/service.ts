@@ -24,6 +24,7 @@ import type { ServiceConfig } from './config.ts';
 import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
 import { assertAllDeclared, Doc, openApi } from './documentation.ts';
 import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
+import { DepthGuard } from './depth.ts';
 import { createLog } from './log.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
@@ -217,7 +218,7 @@ const startHttp = async (
   const adapter = new FastifyAdapter({ bodyLimit: 1_048_576, forceCloseConnections: true, routerOptions: { maxParamLength: 255 } });
   const app = await NestFactory.create<NestFastifyApplication>(ServiceModule, adapter, { logger: false, abortOnError: false });
   service.app = app;
-  app.useGlobalGuards(new AuthGuard(service.config.tokenKey));
+  app.useGlobalGuards(new AuthGuard(service.config.tokenKey), new DepthGuard());
   app.useGlobalFilters(new ProblemFilter(service.log));
   app.useGlobalInterceptors(new AnswerInterceptor());
   await app.listen(service.config.port, service.config.listen);

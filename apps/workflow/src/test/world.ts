@@ -100,10 +100,24 @@ export class World {
     return { status: response.status, text, body: (text.startsWith('{') && !text.includes('}\n{') ? JSON.parse(text) : undefined) as T };
   }
 
-  async post(path: string, body: unknown): Promise<{ status: number; body: Record<string, unknown> }> {
-    const headers = { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' };
-    const response = await fetch(`${this.workflow.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  async post(path: string, body: unknown, more: Asking = {}): Promise<Answered> {
+    return this.send('POST', path, body, more);
+  }
+
+  /** `text`: the body as it is, for what no JSON library would write. */
+  async send(
+    method: string,
+    path: string,
+    body: unknown,
+    { token = this.token, key, of = this.workflow, text }: Asking = {},
+  ): Promise<Answered> {
+    const headers = {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      ...(key === undefined ? {} : { 'idempotency-key': key }),
+    };
+    const response = await fetch(`${of.url}${path}`, { method, headers, body: text ?? JSON.stringify(body ?? {}) });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown>, headers: response.headers };
   }
 
   /** The view of the instance once `state` holds of it. */
@@ -131,6 +145,8 @@ export class World {
   }
 }
 
+export type Asking = { readonly token?: string; readonly key?: string; readonly of?: RunningService; readonly text?: string };
+export type Answered = { readonly status: number; readonly body: Record<string, unknown>; readonly headers: Headers };
 export type View = {
   readonly state: string;
   readonly cause?: { code: string };

@@ -1,0 +1,68 @@
+import type { WorkflowDefinition } from '@chrysalis/contracts';
+import type pg from 'pg';
+
+/** Beside the log: the versions of templates, for reading by name. Rows change in `retired` alone. */
+export const templateTables = `
+create table if not exists \${schema}.templates (
+  name text not null,
+  version int not null,
+  definition jsonb not null,
+  at timestamptz not null,
+  retired boolean not null default false,
+  primary key (name, version)
+);
+`;
+
+export type TemplateRow = {
+  readonly name: string;
+  readonly version: number;
+  readonly definition: WorkflowDefinition;
+  readonly at: Date;
+  readonly retired: boolean;
+};
+export type TemplateHead = Omit<TemplateRow, 'definition'> & {
+  readonly summary: string;
+  readonly params: WorkflowDefinition['params'];
+  readonly tasks: number;
+};
+export type Queryable = pg.Pool | pg.PoolClient;
+
+export const insertTemplate = async (tx: pg.PoolClient, schema: string, definition: WorkflowDefinition, at: string): Promise<void> => {
+  await tx.query(`insert into ${schema}.templates (name, version, definition, at) values ($1, $2, $3, $4)`, [
+    definition.name,
+    definition.version,
+    JSON.stringify(definition),
+    at,
+  ]);
+};
+
+export const markRetired = async (tx: pg.PoolClient, schema: string, name: string): Promise<void> => {
+  await tx.query(`update ${schema}.templates set retired = true where name = $1`, [name]);
+};
+
+/** One version, or the newest of the name. */
+export const templateOf = async (db: Queryable, schema: string, name: string, version?: number): Promise<TemplateRow | undefined> =>
+  (
+    await db.query<TemplateRow>({
+      name: `${schema}.workflow_template`,
+      text: `select name, version, definition, at, retired from ${schema}.templates
+             where name = $1 and ($2::int is null or version = $2) order by version desc limit 1`,
+      values: [name, version ?? null],
+    })
+  ).rows[0];
+
+export const versionsOf = async (db: Queryable, schema: string, name: string): Promise<number[]> =>
+  (await db.query<{ version: number }>(`select version from ${schema}.templates where name = $1 order by version`, [name])).rows.map(
+    (r) => r.version,
+  );
+
+/** The newest version of each, by name, without its tasks. */
+export const templatesAfter = async (db: Queryable, schema: string, cursor: string, limit: number): Promise<TemplateHead[]> =>
+  (
+    await db.query<TemplateHead>(
+      `select name, version, at, retired, definition ->> 'summary' as summary, definition -> 'params' as params,
+         jsonb_array_length(definition -> 'tasks') as tasks
+       from (select distinct on (name) * from ${schema}.templates where name > $1 order by name, version desc limit $2) newest`,
+      [cursor, limit],
+    )
+  ).rows;
