@@ -1,4 +1,4 @@
-import { amountsOf, Name, parseRef, type Ref } from '@chrysalis/contracts';
+import { amountsOf, Name, parseRef, refText, type Ref } from '@chrysalis/contracts';
 import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
@@ -51,8 +51,12 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<{ v
 const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; spec: Requested['spec'] }> => {
   const { name, version } = split(text);
   const events = await ctx.store.read(`vm-type-${name}`, {}, ctx.tx);
-  const found = specAt(fold(vmTypeDecider.evolve, vmTypeDecider.initial, events as never), version);
+  const type = fold(vmTypeDecider.evolve, vmTypeDecider.initial, events as never);
+  const found = specAt(type, version);
   if (!found) throw ProblemError.of({ code: 'vm-type.unknown', type: text, message: `no VM type ${text} was published` }, 422);
+  const deprecated = type.deprecated.get(found.ref.version);
+  if (deprecated)
+    throw ProblemError.of({ code: 'vm-type.deprecated', type: refText(found.ref), ...deprecated, message: deprecated.reason });
   return found;
 };
 

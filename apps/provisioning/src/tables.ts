@@ -13,6 +13,8 @@ export const tables: readonly string[] = [
   );
   create index if not exists vms_of_tenant on \${schema}.vms (tenant, vm);
   create table if not exists \${schema}.vm_types (name text, version integer, spec jsonb not null, primary key (name, version));
+  alter table \${schema}.vm_types add column if not exists deprecated jsonb;
+  create index if not exists vms_of_type on \${schema}.vms ((view ->> 'type'), vm) where status <> 'deleted';
   create table if not exists \${schema}.images (name text, version integer, image jsonb not null, primary key (name, version));
   create table if not exists \${schema}.guest_addresses (
     fifth smallint not null check (fifth between 16 and 250),

@@ -4,6 +4,9 @@ import { FleetView } from './fleet-view.ts';
 import { HostsController } from './http/hosts.controller.ts';
 import { PlacementsController } from './http/placements.controller.ts';
 import { tables } from './tables.ts';
+import { owners } from './owners.ts';
+import { auditHoldsTask } from './tasks/audit-holds.ts';
+import { listOnHostTask } from './tasks/list-on-host.ts';
 import { placeTask } from './tasks/place.ts';
 import { releaseTask } from './tasks/release.ts';
 import { swapTask } from './tasks/swap.ts';
@@ -14,8 +17,8 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'resource_allocation',
     tables,
     controllers: [HostsController, PlacementsController],
-    tasks: [placeTask, releaseTask, swapTask],
-    consumers: [hostAgents],
+    tasks: [placeTask, releaseTask, swapTask, listOnHostTask, auditHoldsTask],
+    consumers: [hostAgents, owners],
     background: [
       async ({ store, pool }) => {
         await FleetView.of(store).hosts(pool); // folds the log now rather than in the first placement

@@ -2,6 +2,7 @@
  * What stands beside the log, written in the transaction of the events it follows from:
  * - `hosts`: each host as its stream says, with the sum of what is held there;
  * - `ledger`: who holds what where. A consumer has one row: it holds on one host at a time;
+ * - `owners`: the VMs and moves that other contexts told of, and whether they have ended: whose holds may be there. Read facts;
  * - `host_connections`: what the agent gateway said last of a host's session. A read fact: no event of ours follows from it;
  * - `released`: a workflow's release of a consumer. A placement of the same workflow that was sent before it and comes after is refused.
  *
@@ -13,7 +14,7 @@ export const tables: readonly string[] = [
   create table if not exists \${schema}.hosts (
     host text primary key,
     facts jsonb not null,
-    state text not null check (state in ('enabled', 'cordoned', 'draining', 'lost')),
+    state text not null,
     version integer not null,
     vcpu_capacity bigint not null, memory_mib_capacity bigint not null, disk_mib_capacity bigint not null,
     vcpu_ceiling bigint not null, memory_mib_ceiling bigint not null, disk_mib_ceiling bigint not null,
@@ -29,6 +30,13 @@ export const tables: readonly string[] = [
     vcpu bigint not null check (vcpu >= 0),
     memory_mib bigint not null check (memory_mib >= 0),
     disk_mib bigint not null check (disk_mib >= 0)
+  );
+  alter table \${schema}.hosts drop constraint if exists hosts_state_check;
+  alter table \${schema}.hosts add constraint hosts_state_check check (state in ('enabled', 'cordoned', 'draining', 'retiring', 'lost'));
+  alter table \${schema}.ledger add column if not exists since timestamptz not null default now();
+  create table if not exists \${schema}.owners (
+    consumer text primary key,
+    ended boolean not null
   );
   create index if not exists ledger_by_host on \${schema}.ledger (host);
   create index if not exists ledger_by_vm on \${schema}.ledger (vm);

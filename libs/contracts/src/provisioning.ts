@@ -10,6 +10,11 @@ export const provisioningEvents = {
     'A version of a VM type was published',
     z.object({ name: Name, version: Positive, spec: VmTypeSpec }),
   ),
+  vmTypeDeprecated: event(
+    'chrysalis.provisioning.vm-type.deprecated.v1',
+    'A version of a VM type takes no new VMs; those that are of it are to leave it',
+    z.object({ name: Name, version: Positive, reason: z.string().max(255), replacement: Ref.optional() }),
+  ),
   imageRegistered: event('chrysalis.provisioning.image.registered.v1', 'A version of an image was registered', z.object({ image: Image })),
   vmRequested: event(
     'chrysalis.provisioning.vm.requested.v1',

@@ -8,7 +8,8 @@ export const Consumer = z.object({ kind: z.enum(['vm', 'move']), id: Id });
 export type Consumer = z.infer<typeof Consumer>;
 export const consumerText = (c: Consumer): string => `${c.kind}:${c.id}`;
 
-export const hostStates = ['enabled', 'cordoned', 'draining', 'lost'] as const;
+/** `draining`: what runs there is to leave. `retiring`: as draining, and for good; policies may act on it. */
+export const hostStates = ['enabled', 'cordoned', 'draining', 'retiring', 'lost'] as const;
 export const HostState = z.enum(hostStates);
 export type HostState = z.infer<typeof HostState>;
 

@@ -12,6 +12,8 @@ export const Count = z.int().nonnegative();
 
 export const Ref = z.object({ name: Name, version: Positive });
 export type Ref = z.infer<typeof Ref>;
+/** A reference as text, where JSON holds one: task inputs, params of workflows. */
+export const RefText = z.string().regex(/^[a-z][a-z0-9-]{0,62}@[1-9][0-9]{0,8}$/);
 /** `small@1`: how people and reports write a reference. */
 export const refText = (r: Ref): string => `${r.name}@${r.version}`;
 export const parseRef = (text: string): Ref | undefined => {

@@ -3,6 +3,7 @@ import { task } from './define.ts';
 import { Consumer } from './resource-allocation.ts';
 import {
   Amounts,
+  Cause,
   Characterisation,
   Count,
   Device,
@@ -14,6 +15,7 @@ import {
   Nic,
   Positive,
   Ref,
+  RefText,
   Sha256,
   Timestamp,
   Topology,
@@ -60,6 +62,34 @@ export const resourceAllocationTasks = {
     "The move's hold becomes the VM's, and the VM's hold on the source ends, in one commit",
     z.object({ moveId: Id, vmId: Id, fromHost: Name, toHost: Name, amounts: Amounts }),
     none,
+  ),
+  listOnHost: task(
+    'resource-allocation',
+    'allocation.list-on-host',
+    'The VMs that hold on a host, by id; with `expectEmpty` it fails while anything, also a move, holds there',
+    z.object({ hostId: Name, limit: Positive.max(1000).optional(), expectEmpty: z.boolean().optional() }),
+    z.object({ vmIds: z.array(Id), more: z.boolean() }),
+  ),
+  auditHolds: task(
+    'resource-allocation',
+    'allocation.audit-holds',
+    'Holds whose VM or move has ended, or was never heard of. Reports only: nothing is touched',
+    z.object({ minAgeMs: Count.optional(), limit: Positive.max(1000).optional() }),
+    z.object({
+      checked: Count,
+      more: z.boolean(),
+      findings: z.array(
+        z.object({
+          consumer: z.string(),
+          hostId: Name,
+          vmId: Id,
+          amounts: Amounts,
+          why: z.enum(['owner_ended', 'owner_unknown']),
+          since: Timestamp,
+          ageMs: Count,
+        }),
+      ),
+    }),
   ),
 } as const;
 
@@ -121,6 +151,13 @@ export const provisioningTasks = {
     }),
     none,
   ),
+  listOfType: task(
+    'provisioning',
+    'vm.list-of-type',
+    "The tenant's VMs that are pinned to a version of a type, by id; with `expectNone` it fails while there is one",
+    z.object({ type: RefText, limit: Positive.max(1000).optional(), expectNone: z.boolean().optional() }),
+    z.object({ vmIds: z.array(Id), more: z.boolean() }),
+  ),
   recordDeleted: task('provisioning', 'vm.record-deleted', 'Record that the VM is gone', z.object({ vmId: Id }), none),
   failProvisioning: task(
     'provisioning',
@@ -130,6 +167,20 @@ export const provisioningTasks = {
     none,
   ),
 } as const;
+
+/**
+ * What became of one VM of a run. `unneeded`: it was so already. `blocked`: see `blockers`. `not-begun`: the run stopped before it, see
+ * `cause`. The others are the end of its move.
+ */
+export const RunResult = z.object({
+  vmId: Id,
+  state: z.enum(['succeeded', 'undone', 'failed', 'blocked', 'unneeded', 'not-begun']),
+  migrationId: Id.optional(),
+  toHost: Name.optional(),
+  cause: Cause.optional(),
+  blockers: z.array(Blocker).optional(),
+});
+export type RunResult = z.infer<typeof RunResult>;
 
 export const migrationTemplatesTasks = {
   recordCharacterisation: task(
@@ -152,6 +203,25 @@ export const migrationTemplatesTasks = {
     'Fail with every blocker that the preflights of a move found; without any, let the move go on',
     z.object({ vmId: Id, ends: z.array(z.object({ role: z.enum(['source', 'target']), blockers: z.array(Blocker) })).max(2) }),
     none,
+  ),
+  /**
+   * By `template`; else made for each VM: to `toType` (in place, or with `move` on another host), or without one its own type on another
+   * host. Reports when every move has ended. After `maxFailures` moves that did not succeed (5 unless told) no further one begins.
+   */
+  run: task(
+    'migration-templates',
+    'migration.run',
+    'Plan a migration over a set of VMs and run it: who is blocked is named, the others go',
+    z.object({
+      template: RefText.optional(),
+      toType: RefText.optional(),
+      move: z.boolean().optional(),
+      vmIds: z.array(Id).max(1000),
+      concurrency: Positive.max(100),
+      notHost: Name.optional(),
+      maxFailures: Positive.max(1000).optional(),
+    }),
+    z.object({ total: Count, succeeded: Count, results: z.array(RunResult) }),
   ),
 } as const;
 

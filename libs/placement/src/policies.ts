@@ -26,6 +26,8 @@ export const stateRefuses = (state: HostView['state'], stays: boolean): string |
       return stays ? undefined : 'host.cordoned';
     case 'draining':
       return 'host.draining';
+    case 'retiring':
+      return 'host.retiring';
     case 'lost':
       return 'host.lost';
   }

@@ -27,10 +27,17 @@ export const passed: readonly Passed[] = [
     'operator',
     'Publish a version of a VM type; the same again is the same version',
   ),
+  route(
+    'deprecateType',
+    'post /v1/vm-types/:name/:version/deprecate 200',
+    'provisioning',
+    'operator',
+    'A version of a VM type takes no new VMs any more',
+  ),
   route('registerImage', 'post /v1/images 201', 'provisioning', 'operator', 'Register a version of an image'),
   route('createVm', 'post /v1/vms 202', 'provisioning', 'operator', 'Create a VM: answers with an operation to wait for'),
   route('deleteVm', 'delete /v1/vms/:id 202', 'provisioning', 'operator', 'Delete a VM and its volumes: answers with an operation'),
-  route('setHostState', 'post /v1/hosts/:id/state 200', 'resource-allocation', 'operator', 'Enable, cordon or drain a host'),
+  route('setHostState', 'post /v1/hosts/:id/state 200', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
     'tryPlacement',
     'post /v1/placements 200',

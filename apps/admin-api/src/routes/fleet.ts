@@ -36,7 +36,7 @@ export class FleetController {
 
   @Get('/v1/hosts')
   @Allow('viewer')
-  @Doc(listDoc('Hosts: state, whether the agent is there, facts and inventory', { state: 'enabled, cordoned, draining or lost' }))
+  @Doc(listDoc('Hosts: state, whether the agent is there, facts and inventory', { state: 'enabled, cordoned, draining, retiring or lost' }))
   hosts(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.hosts, query, request.caller);
   }

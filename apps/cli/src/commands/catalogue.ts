@@ -46,6 +46,25 @@ export const catalogueCommands = (program: Command): void => {
     'type publish large --file large.yaml',
     'type get small -o json | jq .spec | chrysalis type publish small2 -f -',
   );
+  examples(
+    action(
+      type
+        .command('deprecate')
+        .argument('<type>', '`small@1`')
+        .description('takes no new VMs any more; a policy may move those there are')
+        .option('--replacement <type>', 'the version that takes its place')
+        .requiredOption('--reason <text>', 'why'),
+      async ({ client, format, args, options }) => {
+        const { reason, replacement } = options;
+        const answer = await client.request<Row>('POST', `/v1/vm-types/${refPath(args[0]!)}/deprecate`, {
+          reason,
+          ...(replacement ? { replacement } : {}),
+        });
+        await print(format, answer, () => `${args[0]} is deprecated`);
+      },
+    ),
+    'type deprecate small@1 --replacement small@2 --reason "its CPU model is not made any more"',
+  );
   const image = program.command('image').description('guest images');
   listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
     path: '/v1/images',

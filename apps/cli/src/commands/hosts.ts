@@ -8,7 +8,7 @@ export const hostCommands = (program: Command): void => {
   examples(
     listCommand(host.command('list').alias('ls').description('the hosts'), {
       path: '/v1/hosts',
-      filters: { state: 'enabled, cordoned, draining or lost' },
+      filters: { state: 'enabled, cordoned, draining, retiring or lost' },
       empty: 'No hosts. A host appears when its agent has enrolled.',
       columns: {
         host: (h) => h['hostId'],
@@ -39,6 +39,7 @@ export const hostCommands = (program: Command): void => {
     enable: ['enabled', 'takes new VMs again'],
     cordon: ['cordoned', 'takes no new VMs; what runs there stays'],
     drain: ['draining', 'takes no new VMs, and what runs there is to leave'],
+    retire: ['retiring', 'as drain, and for good: a policy may move its VMs away'],
   } as const;
   for (const [verb, [state, what]] of Object.entries(states))
     examples(

@@ -11,6 +11,13 @@ const versioned = (table: Table, name: string, version: { version: number } & Do
 
 export const catalogue: readonly Handler[] = [
   on(p.vmTypePublished, ({ name, version, spec }, { at }) => [versioned('vm_types', name, { version, spec, publishedAt: at })]),
+  on(p.vmTypeDeprecated, ({ name, version, ...why }) => [
+    merge('vm_types', name, (before) => ({
+      versions: ((before['versions'] as { version: number }[] | undefined) ?? []).map((v) =>
+        v.version === version ? { ...v, deprecated: why } : v,
+      ),
+    })),
+  ]),
   on(p.imageRegistered, ({ image }, { at }) => [versioned('images', image.name, { ...image, registeredAt: at })]),
   on(m.templatePublished, ({ name, version, spec }, { at }) => [versioned('templates', name, { version, spec, publishedAt: at })]),
   on(m.templateRetired, ({ name }) => [merge('templates', name, { retired: true })]),

@@ -1,12 +1,13 @@
-import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
-import { Image, Name, VmTypeSpec } from '@chrysalis/contracts';
+import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Image, Name, parseRef, provisioningEvents, RefText, VmTypeSpec } from '@chrysalis/contracts';
 import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
 import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { images, vmTypes, vmTypeVersions, writeImage, writeVmType } from '../sql/catalogue.ts';
+import { images, vmTypes, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
 
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
 const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
+const Deprecate = z.strictObject({ reason: z.string().min(1).max(255), replacement: RefText.optional() });
 const RegisterImage = z.strictObject({ image: Image });
 
 @Controller()
@@ -27,7 +28,8 @@ export class CatalogueController {
     return this.commands.run(request, PublishVmType, async ({ name, spec }, ctx) => {
       const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, { type: 'publish', name, spec });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
-      for (const e of decided.events) await writeVmType(ctx.tx, this.service.schema, e.data);
+      for (const e of decided.events)
+        if (e.type === provisioningEvents.vmTypePublished.type) await writeVmType(ctx.tx, this.service.schema, e.data);
       const parsed = VmTypeSpec.parse(spec);
       const version = versionOf(decided.state, parsed)!;
       return { status: 201, body: { name, version, spec: parsed }, headers: { location: `/v1/vm-types/${name}/${version}` } };
@@ -57,6 +59,30 @@ export class CatalogueController {
     const found = (await vmTypeVersions(this.service.pool, this.service.schema, name)).find((v) => String(v.version) === version);
     if (!found) throw ProblemError.of({ code: 'vm-type.unknown', type: `${name}@${version}` });
     return found;
+  }
+
+  @Post('/v1/vm-types/:name/:version/deprecate')
+  @HttpCode(200)
+  @Allow('operator')
+  @Doc({
+    summary: 'A version takes no new VMs any more; policies may move those there are',
+    body: Deprecate,
+    answers: { 200: 'The type', 404: '`vm-type.unknown`', 422: '`vm-type.replacement_unknown`' },
+  })
+  deprecate(@Req() request: ApiRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
+    return this.commands.run(request, Deprecate, async ({ reason, replacement: wanted }, ctx) => {
+      const { schema } = this.service;
+      const version = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
+      const replacement = wanted === undefined ? undefined : parseRef(wanted);
+      const known = replacement ? await vmTypeVersions(ctx.tx, schema, replacement.name) : [];
+      const replacementKnown = known.some((v) => v.version === replacement?.version);
+      const command = { type: 'deprecate' as const, name, version, reason, replacement, replacementKnown };
+      const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, command);
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      const why = decided.state.deprecated.get(version)!;
+      await writeDeprecation(ctx.tx, schema, { name, version }, why);
+      return { status: 200, body: { name, version, deprecated: why } };
+    });
   }
 
   @Post('/v1/images')

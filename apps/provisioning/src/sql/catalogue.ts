@@ -1,17 +1,44 @@
 import type { Image, VmTypeSpec } from '@chrysalis/contracts';
+import type { Deprecation } from '@chrysalis/provisioning-core';
 import type { Queryable } from './vms.ts';
 
-export type VmTypeRow = { readonly name: string; readonly version: number; readonly spec: VmTypeSpec };
+export type VmTypeRow = {
+  readonly name: string;
+  readonly version: number;
+  readonly spec: VmTypeSpec;
+  readonly deprecated?: Deprecation;
+};
+const withoutNull = ({ deprecated, ...row }: VmTypeRow): VmTypeRow => (deprecated ? { ...row, deprecated } : row);
 
 export const writeVmType = async (tx: Queryable, schema: string, { name, version, spec }: VmTypeRow): Promise<void> => {
   await tx.query(`insert into ${schema}.vm_types (name, version, spec) values ($1, $2, $3)`, [name, version, JSON.stringify(spec)]);
 };
+export const writeDeprecation = async (
+  tx: Queryable,
+  schema: string,
+  of: { name: string; version: number },
+  why: Deprecation,
+): Promise<void> => {
+  await tx.query(`update ${schema}.vm_types set deprecated = $3 where name = $1 and version = $2`, [
+    of.name,
+    of.version,
+    JSON.stringify(why),
+  ]);
+};
 /** Newest version first. */
 export const vmTypeVersions = async (db: Queryable, schema: string, name: string): Promise<VmTypeRow[]> =>
-  (await db.query<VmTypeRow>(`select name, version, spec from ${schema}.vm_types where name = $1 order by version desc`, [name])).rows;
+  (
+    await db.query<VmTypeRow>(`select name, version, spec, deprecated from ${schema}.vm_types where name = $1 order by version desc`, [
+      name,
+    ])
+  ).rows.map(withoutNull);
 /** The newest version of each. */
 export const vmTypes = async (db: Queryable, schema: string): Promise<VmTypeRow[]> =>
-  (await db.query<VmTypeRow>(`select distinct on (name) name, version, spec from ${schema}.vm_types order by name, version desc`)).rows;
+  (
+    await db.query<VmTypeRow>(
+      `select distinct on (name) name, version, spec, deprecated from ${schema}.vm_types order by name, version desc`,
+    )
+  ).rows.map(withoutNull);
 
 export const writeImage = async (tx: Queryable, schema: string, image: Image): Promise<void> => {
   await tx.query(`insert into ${schema}.images (name, version, image) values ($1, $2, $3)`, [

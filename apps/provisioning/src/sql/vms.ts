@@ -15,6 +15,20 @@ export const writeVm = async (tx: Queryable, schema: string, view: VmView): Prom
 export const vmOf = async (db: Queryable, schema: string, tenant: string, vm: string): Promise<VmView | undefined> =>
   (await db.query<{ view: VmView }>(`select view from ${schema}.vms where vm = $1 and tenant = $2`, [vm, tenant])).rows[0]?.view;
 
+/** Those there are of a type's version, of one tenant or of all. */
+export const vmsOfType = async (
+  db: Queryable,
+  schema: string,
+  of: { type: string; tenant: string | undefined; limit: number },
+): Promise<string[]> => {
+  const { rows } = await db.query<{ vm: string }>(
+    `select vm from ${schema}.vms
+     where view ->> 'type' = $1 and status not in ('deleted', 'failed') and ($2::text is null or tenant = $2) order by vm limit $3`,
+    [of.type, of.tenant ?? null, of.limit],
+  );
+  return rows.map((r) => r.vm);
+};
+
 export const vmsAfter = async (
   db: Queryable,
   schema: string,

@@ -1,7 +1,11 @@
-import { provisioningTasks, type Cause } from '@chrysalis/contracts';
+import { FLEET_TENANT, provisioningTasks, type Cause } from '@chrysalis/contracts';
 import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
-import { done, handleTask, refused, type TaskContext, type TaskHandler, type TaskResult } from '@chrysalis/service-kit';
+import { done, failed, handleTask, refused, type TaskContext, type TaskHandler, type TaskResult } from '@chrysalis/service-kit';
 import { decideVm } from '../decide-vm.ts';
+import { vmsOfType } from '../sql/vms.ts';
+
+/** As many as one set of a migration may have. */
+const MOST = 1_000;
 
 const decided = async <O extends Record<string, unknown>>(
   ctx: TaskContext,
@@ -27,6 +31,18 @@ export const vmTasks: readonly TaskHandler[] = [
   handleTask(provisioningTasks.switchOver, (input, ctx) => decided(ctx, { type: 'switch-over', ...input }, nothing)),
   handleTask(provisioningTasks.changeType, (input, ctx) => decided(ctx, { type: 'change-type', ...input }, nothing)),
   handleTask(provisioningTasks.recordDeleted, (input, ctx) => decided(ctx, { type: 'record-deleted', ...input }, nothing)),
+  handleTask(provisioningTasks.listOfType, async ({ type, limit = MOST, expectNone }, { tx, store, dispatch }) => {
+    const tenant = dispatch.tenant === FLEET_TENANT ? undefined : dispatch.tenant;
+    const vms = await vmsOfType(tx, store.schema, { type, tenant, limit: limit + 1 });
+    if (expectNone && vms.length > 0)
+      return failed({
+        code: 'vm-type.in_use',
+        message: `${type} is still the type of ${vms.slice(0, 10).join(', ')}`,
+        retriable: true,
+        detail: { vmIds: vms.slice(0, 10) },
+      });
+    return done({ vmIds: vms.slice(0, limit), more: vms.length > limit });
+  }),
   handleTask(provisioningTasks.failProvisioning, ({ vmId }, ctx) =>
     decided(ctx, { type: 'fail-provisioning', vmId, cause: undone }, nothing),
   ),

@@ -37,6 +37,33 @@ describe('provisioning', () => {
     expect(await h.http('GET', '/v1/vm-types/none')).toMatchObject({ status: 404, body: { code: 'vm-type.unknown' } });
   });
 
+  test('a deprecated version takes no new VMs, and names those that are of it', async () => {
+    const old = { ...spec, vcpus: { now: 3, max: 4 } };
+    const [first, second] = [await h.http('POST', '/v1/vm-types', { name: 'dated', spec: old }), { ...old, vcpus: { now: 4, max: 4 } }];
+    expect(first.body.version).toBe(1);
+    await h.http('POST', '/v1/vm-types', { name: 'dated', spec: second });
+    await h.http('POST', '/v1/images', { image });
+    const vm = (await h.http('POST', '/v1/vms', { name: 'aged', type: 'dated@1', image: 'linux@1' })).body;
+    const deprecate = (version: number, body: object) => h.http('POST', `/v1/vm-types/dated/${version}/deprecate`, body);
+    expect((await deprecate(9, { reason: 'x' })).body.code).toBe('vm-type.unknown');
+    expect(await deprecate(1, { reason: 'x', replacement: 'dated@9' })).toMatchObject({
+      status: 422,
+      body: { code: 'vm-type.replacement_unknown' },
+    });
+    expect((await deprecate(1, { reason: 'old', replacement: 'dated@2' })).status).toBe(200);
+    expect((await h.http('GET', '/v1/vm-types/dated/1')).body).toMatchObject({ deprecated: { reason: 'old' } });
+    expect(await h.http('POST', '/v1/vms', { name: 'late', type: 'dated@1', image: 'linux@1' })).toMatchObject({
+      status: 409,
+      body: { code: 'vm-type.deprecated', replacement: { name: 'dated', version: 2 } },
+    });
+    expect(await h.run('op-list', 'vm.list-of-type', { type: 'dated@1' })).toEqual({ ok: true, output: { vmIds: [vm.vmId], more: false } });
+    expect(await h.run('op-list', 'vm.list-of-type', { type: 'dated@1', expectNone: true })).toMatchObject({
+      ok: false,
+      cause: { code: 'vm-type.in_use', retriable: true },
+    });
+    expect(await h.run('op-list', 'vm.list-of-type', { type: 'dated@2', expectNone: true })).toMatchObject({ ok: true });
+  });
+
   test('images: a version never changes', async () => {
     expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
     expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);

@@ -41,7 +41,11 @@ export class HostsController {
   @Post('/v1/hosts/:id/state')
   @HttpCode(200)
   @Allow('operator')
-  @Doc({ summary: 'Enable, cordon, drain a host, or call it lost', body: StateChange, answers: { 200: 'The host', 404: '`host.unknown`' } })
+  @Doc({
+    summary: 'Enable, cordon, drain or retire a host, or call it lost',
+    body: StateChange,
+    answers: { 200: 'The host', 404: '`host.unknown`' },
+  })
   changeState(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
     return this.commands.run(request, StateChange, async ({ state, reason }, ctx) => {
       const { schema } = this.service;

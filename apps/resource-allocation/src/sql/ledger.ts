@@ -61,6 +61,21 @@ export const allocations = async (db: Queryable, schema: string, of: { host?: st
     )
   ).rows;
 
+/** The VMs that hold on a host, by id: `limit` of them at most. */
+export const vmsOn = async (db: Queryable, schema: string, host: string, limit: number): Promise<string[]> =>
+  (
+    await db.query<{ vm: string }>(`select vm from ${schema}.ledger where host = $1 and consumer like 'vm:%' order by vm limit $2`, [
+      host,
+      limit,
+    ])
+  ).rows.map((r) => r.vm);
+
+/** Who holds on a host, VMs and moves: the first ten by name. */
+export const consumersOn = async (db: Queryable, schema: string, host: string): Promise<string[]> =>
+  (
+    await db.query<{ consumer: string }>(`select consumer from ${schema}.ledger where host = $1 order by consumer limit 10`, [host])
+  ).rows.map((r) => r.consumer);
+
 /** The highest token with which a workflow released a consumer. */
 export const noteRelease = async (tx: Queryable, schema: string, consumer: string, workflow: string, token: number): Promise<void> => {
   await tx.query(

@@ -2,7 +2,18 @@ import { describe, expect, test } from '@jest/globals';
 import { WorkflowDefinition, type VmTypeSpec } from '@chrysalis/contracts';
 import { validateDefinition } from '@chrysalis/workflow-core';
 import { given } from '@chrysalis/testing/decider';
-import { deleteVm, faultsOf, imageDecider, MAC_TAILS, macOf, macTail, provisionVm, vmTypeDecider, type VmTypeEvent } from './index.ts';
+import {
+  deleteVm,
+  faultsOf,
+  imageDecider,
+  MAC_TAILS,
+  macOf,
+  macTail,
+  provisionVm,
+  specAt,
+  vmTypeDecider,
+  type VmTypeEvent,
+} from './index.ts';
 
 const spec = (over: Partial<VmTypeSpec> = {}): VmTypeSpec => ({
   vcpus: { now: 1, max: 4 },
@@ -19,6 +30,35 @@ const published = (version: number, s = spec()): VmTypeEvent => ({
 });
 
 describe('VM types', () => {
+  test('a version is deprecated once; a name then means the newest that is not', () => {
+    const bigger = spec({ vcpus: { now: 2, max: 4 } });
+    const both = [published(1), published(2, bigger)];
+    const command = { type: 'deprecate', name: 'small', version: 2, reason: 'old', replacementKnown: true } as const;
+    const replacement = { name: 'small', version: 1 };
+    const deprecated = {
+      type: 'chrysalis.provisioning.vm-type.deprecated.v1',
+      data: { name: 'small', version: 2, reason: 'old' },
+    } as const;
+    const state = given(vmTypeDecider, both).when(command).then([deprecated]);
+    expect(specAt(state)?.ref.version).toBe(1);
+    expect(specAt(state, 2)?.ref.version).toBe(2);
+    given(vmTypeDecider, [...both, deprecated])
+      .when(command)
+      .thenNothing();
+    given(vmTypeDecider, [...both, deprecated])
+      .when({ ...command, replacement })
+      .then([{ ...deprecated, data: { ...deprecated.data, replacement } }]);
+    given(vmTypeDecider, both)
+      .when({ ...command, version: 3 })
+      .thenRejected('vm-type.unknown');
+    given(vmTypeDecider, both)
+      .when({ ...command, replacement, replacementKnown: false })
+      .thenRejected('vm-type.replacement_unknown');
+    given(vmTypeDecider, both)
+      .when({ ...command, replacement: { name: 'small', version: 2 } })
+      .thenRejected('vm-type.replacement_unknown');
+  });
+
   test('another spec is another version, the same spec is the same one', () => {
     const bigger = spec({ vcpus: { now: 2, max: 4 } });
     given(vmTypeDecider)

@@ -1,13 +1,30 @@
-import { VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
-import { accept, canonicalJson, reject, type Decider, type Decision } from '@chrysalis/kernel';
+import { refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 /** One fault of a spec; `path` is where, as `memoryMiB.now`. */
 export type Fault = Readonly<{ path: string; message: string }>;
 /** Versions in order: version n is at n - 1. A version never changes. */
-export type VmType = Readonly<{ name?: string; versions: readonly VmTypeSpec[] }>;
+export type VmType = Readonly<{ name?: string; versions: readonly VmTypeSpec[]; deprecated: ReadonlyMap<number, Deprecation> }>;
+export type Deprecation = Readonly<{ reason: string; replacement?: Ref | undefined }>;
 export type PublishVmType = Readonly<{ type: 'publish'; name: string; spec: unknown }>;
-export type VmTypeEvent = Extract<ProvisioningEvent, { type: 'chrysalis.provisioning.vm-type.published.v1' }>;
-export type VmTypeRejection = { readonly code: 'vm-type.invalid'; readonly message: string; readonly faults: readonly Fault[] };
+/** `replacementKnown`: that it was published; it may be of another name, hence of another stream. */
+export type DeprecateVmType = Readonly<{
+  type: 'deprecate';
+  name: string;
+  version: number;
+  reason: string;
+  replacement?: Ref | undefined;
+  replacementKnown: boolean;
+}>;
+export type VmTypeCommand = PublishVmType | DeprecateVmType;
+export type VmTypeEvent = Extract<
+  ProvisioningEvent,
+  { type: 'chrysalis.provisioning.vm-type.published.v1' | 'chrysalis.provisioning.vm-type.deprecated.v1' }
+>;
+export type VmTypeRejection =
+  | { readonly code: 'vm-type.invalid'; readonly message: string; readonly faults: readonly Fault[] }
+  | { readonly code: 'vm-type.unknown'; readonly type: string }
+  | { readonly code: 'vm-type.replacement_unknown'; readonly message: string };
 
 /** Every fault at once: of the shape, or if that is sound, of what it would mean. */
 export const faultsOf = (spec: unknown): readonly Fault[] => {
@@ -47,14 +64,34 @@ export const versionOf = (type: VmType, spec: VmTypeSpec): number | undefined =>
   return index < 0 ? undefined : index + 1;
 };
 
-/** `version` absent: the newest. */
+/** `version` absent: the newest that is not deprecated, or else the newest. */
 export const specAt = (type: VmType, version?: number): { ref: Ref; spec: VmTypeSpec } | undefined => {
-  const n = version ?? type.versions.length;
+  const current = type.versions.findLastIndex((_, i) => !type.deprecated.has(i + 1)) + 1;
+  const n = version ?? (current > 0 ? current : type.versions.length);
   const spec = type.versions[n - 1];
   return spec && type.name !== undefined ? { ref: { name: type.name, version: n }, spec } : undefined;
 };
 
-const decide = (cmd: PublishVmType, state: VmType): Decision<VmTypeEvent, VmTypeRejection> => {
+const decide = (cmd: VmTypeCommand, state: VmType): Decision<VmTypeEvent, VmTypeRejection> =>
+  cmd.type === 'publish' ? publish(cmd, state) : deprecate(cmd, state);
+
+/** The same again says nothing; another reason or replacement is told. */
+const deprecate = (cmd: DeprecateVmType, state: VmType): Decision<VmTypeEvent, VmTypeRejection> => {
+  const { name, version, reason, replacement } = cmd;
+  if (!state.versions[version - 1]) return reject({ code: 'vm-type.unknown', type: `${name}@${version}` });
+  const own = replacement && refText(replacement) === `${name}@${version}`;
+  if (replacement && (own || !cmd.replacementKnown))
+    return reject({
+      code: 'vm-type.replacement_unknown',
+      message: own ? 'a version cannot replace itself' : `no VM type ${refText(replacement)} was published`,
+    });
+  const data = { name, version, reason, ...(replacement ? { replacement } : {}) };
+  const { name: _, version: __, ...next } = data;
+  if (canonicalJson(state.deprecated.get(version) ?? null) === canonicalJson(next)) return accept();
+  return accept({ type: 'chrysalis.provisioning.vm-type.deprecated.v1', data });
+};
+
+const publish = (cmd: PublishVmType, state: VmType): Decision<VmTypeEvent, VmTypeRejection> => {
   const faults = faultsOf(cmd.spec);
   if (faults.length > 0)
     return reject({
@@ -74,8 +111,19 @@ const decide = (cmd: PublishVmType, state: VmType): Decision<VmTypeEvent, VmType
 };
 
 /** Decides on stream `vm-type-<name>`. */
-export const vmTypeDecider: Decider<PublishVmType, VmType, VmTypeEvent, Decision<VmTypeEvent, VmTypeRejection>> = {
-  initial: { versions: [] },
+export const vmTypeDecider: Decider<VmTypeCommand, VmType, VmTypeEvent, Decision<VmTypeEvent, VmTypeRejection>> = {
+  initial: { versions: [], deprecated: new Map() },
   decide,
-  evolve: (state, e) => ({ name: e.data.name, versions: [...state.versions, e.data.spec] }),
+  evolve: (state, e) => {
+    switch (e.type) {
+      case 'chrysalis.provisioning.vm-type.published.v1':
+        return { ...state, name: e.data.name, versions: [...state.versions, e.data.spec] };
+      case 'chrysalis.provisioning.vm-type.deprecated.v1': {
+        const { name: _, version, ...why } = e.data;
+        return { ...state, deprecated: new Map(state.deprecated).set(version, why) };
+      }
+      default:
+        return unreachable(e);
+    }
+  },
 };

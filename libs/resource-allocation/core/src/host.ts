@@ -23,7 +23,7 @@ export type HostEvent = Exclude<ResourceAllocationEvent, { type: 'chrysalis.reso
 
 export type HostRejection =
   | { readonly code: 'host.unknown'; readonly hostId: string }
-  | { readonly code: 'host.cordoned' | 'host.draining' | 'host.lost'; readonly hostId: string }
+  | { readonly code: 'host.cordoned' | 'host.draining' | 'host.retiring' | 'host.lost'; readonly hostId: string }
   | { readonly code: 'host.capacity_exceeded'; readonly hostId: string; readonly shortages: readonly Shortage[] }
   | { readonly code: 'host.amount_unsupported'; readonly hostId: string; readonly misfits: readonly Misfit[] }
   /** The consumer holds something else here than what this command says. */

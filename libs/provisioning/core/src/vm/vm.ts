@@ -3,6 +3,7 @@ import { unreachable } from '@chrysalis/kernel';
 
 type OfOtherStreams = EventOf<
   | (typeof provisioningEvents)['vmTypePublished']
+  | (typeof provisioningEvents)['vmTypeDeprecated']
   | (typeof provisioningEvents)['imageRegistered']
   | (typeof provisioningEvents)['taskReported']
 >['type'];
