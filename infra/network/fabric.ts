@@ -102,8 +102,14 @@ export const createFabric = async (o: {
     id: o.id,
     hosts: members
       .filter((m) => m.bridged)
-      .map((m) => ({ name: m.name, netns: m.netns, address: m.address, bridge: BRIDGE,
-        innerBridge: INNER_BRIDGE, inside: inside(m.netns) })),
+      .map((m) => ({
+        name: m.name,
+        netns: m.netns,
+        address: m.address,
+        bridge: BRIDGE,
+        innerBridge: INNER_BRIDGE,
+        inside: inside(m.netns),
+      })),
     client: { netns: clientNs, address: at(250), inside: inside(clientNs) },
     controlAddress: at(1),
     teardown,
@@ -184,6 +190,7 @@ const ignoringAbsence = async (work: () => Promise<unknown>): Promise<void> => {
 /** Several `ip` commands in one process: 5 ms instead of 3 ms each. */
 const batch = async (lines: readonly string[], netns?: string): Promise<void> => {
   const child = exec('ip', [...(netns ? ['-n', netns] : []), '-batch', '-']);
+  child.child.stdin!.on('error', () => undefined); // it ended at once: its exit code and words say why
   child.child.stdin!.end(lines.join('\n') + '\n');
   await child;
 };

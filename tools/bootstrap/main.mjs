@@ -7,13 +7,20 @@ import { installSystemParts } from './system.mjs';
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..');
 
+/** `--driver simulated`, in either spelling. */
+const simulated = (args) => args.some((a, i) => a === '--driver=simulated' || (a === 'simulated' && args[i - 1] === '--driver'));
+const withHosts = (args) => [
+  ...(simulated(args) || args.includes('--no-hosts') ? [] : ['qemu']),
+  ...(args.includes('--distributed') ? ['kafka'] : []),
+];
+
 /** What each command runs, and which parts of the machine it needs before it starts. */
 const commands = {
-  demo: { entry: 'tools/demo/main.ts', needs: (args) => ['qemu', ...(args.includes('--distributed') ? ['kafka'] : [])] },
+  demo: { entry: 'tools/demo/main.ts', needs: withHosts },
   test: { entry: 'tools/test/main.ts', needs: () => ['qemu', 'kafka'] },
   bench: { entry: 'tools/bench/main.ts', needs: (args) => (args.includes('move') ? ['qemu'] : args.includes('relay') ? ['kafka'] : []) },
   scenarios: { entry: 'tools/scenarios/main.ts', needs: () => ['qemu'] },
-  up: { entry: 'tools/run/main.ts', needs: (args) => ['qemu', ...(args.includes('--distributed') ? ['kafka'] : [])] },
+  up: { entry: 'tools/run/main.ts', needs: withHosts },
   cli: { entry: 'apps/cli/src/main.ts', needs: () => [] },
 };
 

@@ -9,6 +9,7 @@ const parts = {
     { command: 'qemu-img', package: 'qemu-utils', why: 'makes their disks' },
     { command: 'ip', package: 'iproute2', why: "makes the hosts' network namespaces" },
     { command: 'mksquashfs', package: 'squashfs-tools', why: "packs the migration agent's disk" },
+    { command: 'xz', package: 'xz-utils', why: "unpacks the guest kernel's modules" },
     { command: 'mkfs.ext4', package: 'e2fsprogs', why: 'makes file systems' },
   ],
   kafka: [
@@ -35,9 +36,12 @@ export const installSystemParts = (names) => {
     return;
   }
   console.error(`Installing ${packages.join(', ')} …`);
-  const { status } = spawnSync('sh', ['-c', typed], {
-    stdio: ['ignore', 2, 2],
+  // Its some hundred lines matter only where it fails.
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', typed], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    maxBuffer: 64 * 1024 * 1024,
+    encoding: 'utf8',
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   });
-  if (status !== 0) console.error(`That failed. The lines above say why; type: ${typed}`);
+  if (status !== 0) console.error(`${stdout ?? ''}${stderr ?? ''}That failed. The lines above say why; type: ${typed}`);
 };

@@ -1,14 +1,15 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { consumerText, contexts, refText, type Consumer, type Plan } from '@chrysalis/contracts';
 import type { Client } from '@chrysalis/cli-app';
 import pg from 'pg';
 import type { ServiceName } from '../run/platform.ts';
 import type { TenantKey } from './grant.ts';
-import { netnsOf, qemuProcessesOf } from './processes.ts';
+import { groundOf } from './ground.ts';
 import { DemoReport, judge, version } from './report.ts';
 import type { Run } from './run.ts';
-import { bar, mib, table, type Screen } from './screen.ts';
-import { addressOf, journey, startServiceClient, Story, type MigrationView } from './story.ts';
+import type { Screen } from './screen.ts';
+import { showHosts, showPlan, showReport } from './show.ts';
+import { journey, startServiceClient, Story } from './story.ts';
+import { watch } from './watch.ts';
 
 type Demo = {
   readonly run: Run;
@@ -17,37 +18,27 @@ type Demo = {
   readonly tenant: TenantKey;
   readonly kill: ServiceName | undefined;
 };
-const MOVE_DEADLINE_MS = 180_000;
 
 /** The whole story, from an empty control plane to the report. */
 export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   const { run, api, screen, kill } = demo;
+  const ground = groundOf(run);
   const story = new Story(run, api, screen, demo.tenant);
   const hosts = await story.hostsUp();
   const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
+  for (const text of ground.simulated ?? []) screen.line(`simulated ${text}`);
   screen.line(
-    `hypervisor ${driver} ${hypervisorVersion} (${accelerator}); ${run.platform.mode}, bus ${run.platform.bus.kind} ${run.platform.bus.version ?? ''}, PostgreSQL ${run.platform.database.version}`,
+    `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${hypervisorVersion} (accelerator ${accelerator}); ${run.platform.mode}, bus ${[run.platform.bus.kind, run.platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${run.platform.database.version}`,
   );
-  screen.title('Two unlike hosts');
-  for (const row of table([
-    ['host', 'address', 'CPU models', 'memory', 'traits'],
-    ...hosts.map((h) => [
-      h.hostId,
-      h.facts.address,
-      h.facts.cpuModels.join(' '),
-      `${h.facts.inventory.memoryMiB.total} MiB`,
-      h.facts.traits.join(' '),
-    ]),
-  ]))
-    screen.line(row);
+  showHosts(screen, hosts);
 
   screen.title('A VM of type small');
   const source = hosts.find((h) => h.hostId.includes('old'))!.hostId;
   const target = hosts.find((h) => h.hostId !== source)!.hostId;
   const vm = await story.provision('butterfly', source);
-  const address = addressOf(vm.topology);
-  screen.line(`${vm.vmId} runs on ${vm.hostId} as ${refText(vm.type)}; its service answers at http://${address}/`);
-  const client = await startServiceClient(run, address);
+  const urls = ground.serviceUrls(vm);
+  screen.line(`${vm.vmId} runs on ${vm.hostId} as ${refText(vm.type)}; its service answers at ${urls.join(' or ')}`);
+  const client = await startServiceClient(run, urls);
 
   screen.title('Where can it go?');
   const without = await story.options(vm.vmId);
@@ -72,15 +63,11 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     vmIds: [vm.vmId],
   });
   const plan = 'plan' in made ? made.plan : made;
-  for (const move of plan.moves) {
-    screen.line(`${move.vmId}: ${refText(move.fromType)}@${move.fromHost} -> ${refText(move.toType)}@${move.toHost}`);
-    for (const row of table(move.steps.map((s) => [s.section, s.name, s.summary]))) screen.line(`  ${row}`);
-    for (const b of move.blockers) screen.line(`  blocked: ${b.code}: ${b.message}`);
-  }
+  showPlan(screen, plan);
 
   screen.title('The move');
   const { migrationId } = await api.request<{ migrationId: string }>('POST', '/v1/migrations', { planId: plan.planId });
-  const migration = await watch(demo, migrationId, target);
+  const migration = await watch(demo, migrationId);
   const move = migration.moves[0]!;
   screen.line(`${migration.state}${migration.cause ? `: ${migration.cause.code}: ${migration.cause.message}` : ''}`);
 
@@ -95,8 +82,6 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     vcpu: a.vcpu,
     memoryMiB: a.memoryMiB,
   }));
-  const running = qemuProcessesOf(vm.topology.uuid);
-  const targetNetns = netnsOf(run.hosts.agents.find((a) => a.hostId === target)!.pid()!);
   const events = await countEvents(run.platform.database.url);
   const { downtimeMs, ...measured } = move.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
   const figures = { ...measured, downtimeMs: Math.round(downtimeMs * 10) / 10 };
@@ -124,7 +109,8 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     ...observed,
     targetHost: target,
     killed: kill,
-    sourceQemuGone: running.length === 1 && running[0]!.netns === targetNetns,
+    driver,
+    hostsWithVm: ground.hostsWith(vm),
   });
   const report: DemoReport = {
     chrysalis: version,
@@ -133,7 +119,8 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     bus: run.platform.bus,
     database: { kind: 'postgresql', version: run.platform.database.version },
     hypervisor: { driver, version: hypervisorVersion, accelerator },
-    network: 'a network namespace per host, joined by a bridge',
+    network: ground.network,
+    ...(ground.simulated ? { simulated: [...ground.simulated] } : {}),
     hosts: hosts.map((h) => ({ id: h.hostId, address: h.facts.address, traits: h.facts.traits, inventory: h.facts.inventory })),
     ...observed,
     steps: move.steps.map((s) => ({ section: s.section, name: s.name, state: stepState(s.state), ms: s.ms ?? 0 })),
@@ -141,7 +128,7 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     ...(kill ? { killed: kill } : {}),
     checks,
   };
-  show(screen, report);
+  showReport(screen, report);
   return DemoReport.parse(report);
 };
 
@@ -149,45 +136,6 @@ const stepState = (state: string): 'done' | 'undone' | 'failed' | 'skipped' => {
   if (state === 'done' || state === 'succeeded') return 'done';
   if (state === 'undone' || state === 'compensated') return 'undone';
   return state === 'failed' ? 'failed' : 'skipped';
-};
-
-/** Until the migration is in a final state; shows phase, bytes remaining and dirty rate; kills the service that was asked for once the move is under way. */
-const watch = async ({ run, api, screen, kill }: Demo, migrationId: string, target: string): Promise<MigrationView> => {
-  const abort = new AbortController();
-  void showProgress(api, screen, abort.signal);
-  let killed = kill === undefined;
-  let shown = '';
-  try {
-    for (const end = Date.now() + MOVE_DEADLINE_MS; Date.now() < end; await sleep(50)) {
-      const view = await api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
-      const steps = view.moves[0]?.steps ?? [];
-      const done = steps.filter((s) => s.state === 'done' || s.state === 'succeeded');
-      const now = steps.filter((s) => ['running', 'dispatched', 'retrying', 'compensating'].includes(s.state)).map((s) => s.name);
-      const text = `${bar(done.length, steps.length)} ${done.length}/${steps.length}  ${now.join(', ')}`;
-      if (text !== shown) screen.live((shown = text));
-      if (!killed && done.some((s) => s.section === 'pre-migration')) {
-        killed = true;
-        screen.line(`SIGKILL to ${kill!}`);
-        await run.platform.kill!(kill!);
-      }
-      if (view.state !== 'running' && view.state !== 'requested') return view;
-    }
-  } finally {
-    abort.abort();
-    screen.settle();
-  }
-  throw new Error(`the migration to ${target} had no final state after ${MOVE_DEADLINE_MS / 1000} s`);
-};
-
-const showProgress = async (api: Client, screen: Screen, signal: AbortSignal): Promise<void> => {
-  try {
-    for await (const p of api.progress({ signal }))
-      screen.live(
-        `${p.phase}: ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`,
-      );
-  } catch {
-    // telemetry may be lost; the migration's state is asked for apart from it
-  }
 };
 
 /** From the event tables themselves, not from a read model that might have missed one. */
@@ -202,35 +150,4 @@ const countEvents = async (url: string): Promise<DemoReport['events']> => {
   } finally {
     await client.end();
   }
-};
-
-const show = (screen: Screen, r: DemoReport): void => {
-  screen.title('As the guest says');
-  const { before: b, after: a } = r.vm;
-  const rows = [
-    ['', 'before', 'after'],
-    ['type @ host', `${b.type} @ ${b.host}`, `${a.type} @ ${a.host}`],
-    ['boot id', b.bootId, a.bootId],
-    ['uptime', `${b.uptimeSeconds} s`, `${a.uptimeSeconds} s`],
-    ['CPUs online', String(b.vcpus), String(a.vcpus)],
-    ['memory online', `${b.memoryMiB} MiB`, `${a.memoryMiB} MiB`],
-    ['data file system', mib(b.fileSystemBytes), mib(a.fileSystemBytes)],
-    ['NICs', b.nics.join(' '), a.nics.join(' ')],
-  ];
-  for (const row of table(rows)) screen.line(row);
-  screen.title('As the client saw it');
-  screen.line(
-    `${r.service.requests} requests on ${r.service.connections} connection, ${r.service.errors} errors, largest gap ${r.service.longestGapMs} ms (median answer ${r.service.p50Ms} ms)`,
-  );
-  screen.line(
-    `downtime ${r.migration.downtimeMs} ms; QEMU's transfer ${r.migration.totalMs} ms, ${mib(r.migration.transferredBytes)}; the control plane's own time ${r.migration.controlPlaneMs} ms; ${r.events.total} events`,
-  );
-  screen.title('Checks');
-  for (const c of r.checks)
-    screen.line(
-      `${c.ok ? 'ok  ' : 'FAIL'} ${c.name}${c.ok ? '' : `: expected ${JSON.stringify(c.expected)}, observed ${JSON.stringify(c.observed)}`}`,
-    );
-  screen.line(
-    `${r.ok ? 'All hold' : 'NOT all hold'}: ${r.hypervisor.driver} ${r.hypervisor.version} (${r.hypervisor.accelerator}), ${r.mode}, bus ${r.bus.kind}`,
-  );
 };

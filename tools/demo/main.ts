@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/cli-app';
+import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
 import { demonstrate } from './demonstrate.ts';
 import { tenantKey } from './grant.ts';
@@ -14,6 +15,7 @@ A running Linux VM changes its type and its host while a client outside both kee
   --distributed     each service its own process, over Apache Kafka (default: one process over PostgreSQL alone)
   --kill SERVICE    SIGKILL to that service in mid-move; its supervisor starts it anew (with --distributed)
                     one of ${serviceNames.join(', ')}
+  --driver DRIVER   qemu or simulated (default: qemu, where there is one)
   --keep            leave it running, with the commands to look around, until Ctrl-C
   --json            stdout carries the report as JSON, and nothing else
 
@@ -25,6 +27,7 @@ const parsed = (() => {
       options: {
         distributed: { type: 'boolean', default: false },
         kill: { type: 'string' },
+        driver: { type: 'string' },
         keep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -44,6 +47,10 @@ if (kill && (!parsed.distributed || !serviceNames.includes(kill))) {
   console.error(`--kill takes one of ${serviceNames.join(', ')}, together with --distributed\n\n${usage}`);
   process.exit(2);
 }
+if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
+  console.error(`--driver is one of ${drivers.join(', ')}\n\n${usage}`);
+  process.exit(2);
+}
 process.env['CHRYSALIS_LOG'] ??= 'error';
 
 const screen = createScreen(parsed.json ? process.stderr : process.stdout);
@@ -56,9 +63,12 @@ const interrupted = new Promise<'interrupted'>((resolve) => {
 });
 
 const main = async (): Promise<number> => {
-  screen.title('Chrysalis: a running VM changes its type and its host');
+  const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
+  screen.title(
+    `Chrysalis: a running VM changes its type and its host${driver === 'simulated' ? ` (SIMULATED hosts and guests: ${why})` : ''}`,
+  );
   const tenant = await tenantKey();
-  const run = await openRun({ distributed: parsed.distributed, trustedKeys: [tenant.publicJwk], say: (text) => screen.line(text) });
+  const run = await openRun({ driver, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk], say: (text) => screen.line(text) });
   stop = run.stop;
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
   const report = await demonstrate({ run, api, screen, tenant, kill });
@@ -74,7 +84,7 @@ const main = async (): Promise<number> => {
       'events watch',
     ])
       screen.line(`npm run --silent chrysalis -- ${c}`);
-    screen.line('Ctrl-C ends it and leaves nothing behind.');
+    screen.line(`Ctrl-C ends it and leaves nothing behind.${driver === 'simulated' ? ' (SIMULATED hosts and guests)' : ''}`);
     await interrupted;
   }
   return report.ok ? 0 : 1;

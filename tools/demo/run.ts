@@ -6,13 +6,15 @@ import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
 import { FabricUnavailable, sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
 import { freePort } from '../../infra/process/free-port.ts';
-import { installImage, installPackage } from '../run/stores.ts';
+import type { Driver } from '../run/driver.ts';
+import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
 import { fabricsDir, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
 import { cacheDir, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
 
 export type Run = {
   readonly id: string;
   readonly dir: string;
+  readonly driver: Driver;
   readonly platform: Platform;
   readonly fabric: Fabric;
   readonly hosts: Hosts;
@@ -23,6 +25,8 @@ export type Run = {
 export type RunOptions = {
   readonly distributed: boolean;
   readonly trustedKeys: readonly TrustedKey[];
+  /** `qemu` unless told. */
+  readonly driver?: Driver;
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
@@ -30,9 +34,10 @@ export type RunOptions = {
 
 const runsDir = path.join(stateDir, 'runs');
 
-/** A control plane with two hosts, each in a network namespace of its own, and nothing left of it after `stop`. */
+/** A control plane with two hosts, each in a network namespace of its own (simulated ones on loopback), and nothing left of it after `stop`. */
 export const openRun = async (o: RunOptions): Promise<Run> => {
   const say = o.say ?? (() => undefined);
+  const driver = o.driver ?? 'qemu';
   const swept = await sweepFabrics(fabricsDir);
   if (swept.length > 0) say(`removed what an earlier run had left: ${swept.join(', ')}`);
   forgetDeadRuns();
@@ -46,14 +51,8 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
-    say('guest image and migration agent …');
-    const [image, agentPackage] = await Promise.all([
-      ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }),
-      ensureAgentPackage({ cacheDir }),
-    ]);
-    const imageStore = installImage(dir, image);
-    const packageStore = installPackage(dir, agentPackage);
-    const fabric = await openFabric(id);
+    const { image, agentPackage } = driver === 'simulated' ? installStandIns(dir) : await installGuest(dir, o);
+    const fabric = await openFabric(id, driver);
     undo.push(() => fabric.teardown()); // ends the VMs as well: they live in its namespaces
     say(o.distributed ? 'Kafka, PostgreSQL and seven services …' : 'PostgreSQL and the control plane …');
     const agentListen = `${fabric.controlAddress}:${await freePort(fabric.controlAddress)}`;
@@ -67,19 +66,30 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
     undo.push(() => platform.stop());
     const hosts = await startHostAgents(platform, fabric, {
       runDir: dir,
-      imageStore,
-      packageStore,
-      driver: 'qemu',
+      imageStore: imageStoreOf(dir),
+      packageStore: packageStoreOf(dir),
+      driver,
       environment: o.environment ?? {},
     });
     undo.push(() => hosts.stop());
     writeCurrent(platform);
-    return { id, dir, platform, fabric, hosts, image, agentPackage, stop };
+    return { id, dir, driver, platform, fabric, hosts, image, agentPackage, stop };
   } catch (error) {
     await stop();
     if (error instanceof FabricUnavailable) throw new Error(`${error.message}; run it as root`, { cause: error });
     throw error;
   }
+};
+
+const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'image' | 'agentPackage'>> => {
+  o.say?.('guest image and migration agent …');
+  const [image, agentPackage] = await Promise.all([
+    ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }),
+    ensureAgentPackage({ cacheDir }),
+  ]);
+  installImage(dir, image);
+  installPackage(dir, agentPackage);
+  return { image, agentPackage };
 };
 
 /** A short path, since a unix socket's may have 107 characters and a clone can lie deep. */

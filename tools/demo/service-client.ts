@@ -1,5 +1,6 @@
 // One keep-alive client outside both hosts, as a process of its own so that nothing else on this machine's event loop counts
-// as the service's gap. Usage: service-client.ts ADDRESS PORT [PAUSE_MS]. Asks until SIGTERM or a closed stdin, then prints what it saw.
+// as the service's gap. Usage: service-client.ts URL... (each leads to the one service; who
+// answers 421 doesn't have it now, and the next one is asked). Asks until SIGTERM or a closed stdin, then prints what it saw.
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -14,7 +15,9 @@ export type ServiceSeen = {
   p99Ms: number;
 };
 
-const [host, port, pause = '5'] = process.argv.slice(2);
+const urls = process.argv.slice(2);
+const PAUSE_MS = 5;
+const PATIENCE_MS = 15_000;
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1, keepAliveMsecs: 1000 });
 const sockets = new Set<unknown>();
 const latencies: number[] = [];
@@ -22,17 +25,30 @@ const seen: ServiceSeen = { requests: 0, errors: 0, connections: 0, longestGapMs
 let stopping = false;
 let lastAnswer = performance.now();
 
-const ask = (): Promise<void> =>
+/** The status; rejects when there is none. */
+const get = (url: string): Promise<number> =>
   new Promise((resolve, reject) => {
-    const request = http.get({ host, port: Number(port), path: '/', agent, timeout: 15_000 }, (answer) => {
+    const request = http.get(url, { agent, timeout: PATIENCE_MS }, (answer) => {
       answer.on('data', () => undefined);
       answer.on('error', reject);
-      answer.on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`status ${answer.statusCode}`))));
+      answer.on('end', () => resolve(answer.statusCode ?? 0));
     });
     request.on('socket', (socket) => sockets.add(socket));
-    request.on('timeout', () => request.destroy(new Error('no answer within 15 s')));
+    request.on('timeout', () => request.destroy(new Error(`no answer within ${PATIENCE_MS / 1000} s`)));
     request.on('error', reject);
   });
+
+/** Begins where the last answer came from; what nobody has now is asked for again, as a sender's network would. */
+let current = 0;
+const ask = async (): Promise<void> => {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await sleep(1)) {
+    const status = await get(urls[current]!);
+    if (status === 200) return;
+    if (status !== 421) throw new Error(`status ${status}`);
+    current = (current + 1) % urls.length;
+  }
+  throw new Error(`no answer within ${PATIENCE_MS / 1000} s`);
+};
 
 const loop = async (): Promise<void> => {
   while (!stopping) {
@@ -61,7 +77,7 @@ const loop = async (): Promise<void> => {
       if (process.env['CHRYSALIS_LOG'] !== 'error') process.stderr.write(`client ${new Date().toISOString()} ${String(error)}\n`);
       await sleep(100);
     }
-    await sleep(Number(pause));
+    await sleep(PAUSE_MS);
   }
   latencies.sort((a, b) => a - b);
   const at = (q: number): number =>

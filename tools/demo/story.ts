@@ -64,7 +64,7 @@ export type VmView = {
   topology: Topology;
   characterisation?: Characterisation;
 };
-type HostView = { hostId: string; connected: boolean; facts: HostFacts };
+export type HostView = { hostId: string; connected: boolean; facts: HostFacts };
 export type OptionsView = {
   queryId: string;
   options: MigrationOption[];
@@ -190,15 +190,14 @@ export class Story {
   }
 }
 
-/** The client outside both hosts, in its own namespace and process. */
-export const startServiceClient = async (run: Run, address: string): Promise<{ stop(): Promise<ServiceSeen> }> => {
+/** The client outside both hosts, in its own namespace and process. Takes the guest's address, or every URL that leads to its service. */
+export const startServiceClient = async (run: Run, service: string | readonly string[]): Promise<{ stop(): Promise<ServiceSeen> }> => {
   const [command, ...args] = run.fabric.client.inside([
     process.execPath,
     '--import',
     path.join(root, 'tools/node/register.mjs'),
     path.join(root, 'tools/demo/service-client.ts'),
-    address,
-    '80',
+    ...(typeof service === 'string' ? [`http://${service}/`] : service),
   ]);
   const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
   const lines = createInterface({ input: child.stdout });
@@ -206,7 +205,7 @@ export const startServiceClient = async (run: Run, address: string): Promise<{ s
   const first = await Promise.race([next(), sleep(15_000).then(() => undefined)]);
   if (!first) {
     child.kill('SIGKILL');
-    throw new Error(`the guest's service at ${address} does not answer`);
+    throw new Error(`the guest's service at ${String(service)} does not answer`);
   }
   return {
     stop: async () => {

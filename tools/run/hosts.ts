@@ -4,6 +4,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostFacts } from '@chrysalis/contracts';
 import { createFabric, type Fabric, type FabricHost } from '../../infra/network/fabric.ts';
+import { loopbackFabric } from '../../infra/network/loopback.ts';
+import { freePort } from '../../infra/process/free-port.ts';
+import type { Driver } from './driver.ts';
 import { root, stateDir, type Platform } from './platform.ts';
 
 export const fabricsDir = path.join(stateDir, 'fabrics');
@@ -37,17 +40,26 @@ export type HostsOptions = {
   readonly runDir: string;
   readonly imageStore: string;
   readonly packageStore: string;
-  readonly driver: 'qemu' | 'simulated';
+  readonly driver: Driver;
   readonly environment?: Readonly<Record<string, string>>;
 };
 export type Hosts = {
-  readonly agents: readonly { readonly hostId: string; readonly pid: () => number | undefined; kill(): Promise<void> }[];
+  readonly agents: readonly {
+    readonly hostId: string;
+    readonly stateDir: string;
+    /** Of a simulated host: where it answers for its guests' web service. */
+    readonly guestService?: string;
+    readonly pid: () => number | undefined;
+    kill(): Promise<void>;
+  }[];
   stop(): Promise<void>;
 };
 
-/** One network namespace a host, one for a client outside both, one bridge. */
-export const openFabric = (id: string): Promise<Fabric> =>
-  createFabric({ id, hosts: demoHosts.map((h) => ({ name: h.hostId })), stateDir: fabricsDir });
+/** One network namespace a host, one for a client outside both, one bridge; simulated hosts are loopback addresses. */
+export const openFabric = async (id: string, driver: Driver = 'qemu'): Promise<Fabric> => {
+  const hosts = demoHosts.map((h) => ({ name: h.hostId }));
+  return driver === 'simulated' ? loopbackFabric({ id, hosts }) : createFabric({ id, hosts, stateDir: fabricsDir });
+};
 
 /** A host agent in each host's namespace, started anew when it ends; the VMs outlive it. */
 export const startHostAgents = async (platform: Platform, fabric: Fabric, o: HostsOptions): Promise<Hosts> => {
@@ -59,6 +71,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
       const dir = path.join(o.runDir, shape.hostId);
       mkdirSync(dir, { recursive: true });
       const file = path.join(dir, 'host-agent.json');
+      const guestServicePort = o.driver === 'simulated' ? await freePort(host.address) : undefined;
       const config = {
         ...shape,
         address: host.address,
@@ -70,15 +83,21 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         gatewayUrl: platform.agentUrl,
         token: await platform.tokenFor(`host:${shape.hostId}`, ['host-agent']),
         driver: o.driver,
+        ...(guestServicePort ? { guestServicePort } : {}),
       };
       writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
-      return superviseAgent(host, shape.hostId, file, o.environment ?? {});
+      return {
+        hostId: shape.hostId,
+        stateDir: dir,
+        ...(guestServicePort ? { guestService: `http://${host.address}:${guestServicePort}` } : {}),
+        ...superviseAgent(host, file, o.environment ?? {}),
+      };
     }),
   );
   return { agents, stop: async () => void (await Promise.all(agents.map((a) => a.stop()))) };
 };
 
-const superviseAgent = (host: FabricHost, hostId: string, config: string, environment: Readonly<Record<string, string>>) => {
+const superviseAgent = (host: FabricHost, config: string, environment: Readonly<Record<string, string>>) => {
   let child: ChildProcess | undefined;
   let stopping = false;
   const start = (): void => {
@@ -107,7 +126,6 @@ const superviseAgent = (host: FabricHost, hostId: string, config: string, enviro
     clearTimeout(killer);
   };
   return {
-    hostId,
     pid: () => child?.pid,
     kill: () => end('SIGKILL'),
     stop: () => {

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { freePort } from '../../infra/process/free-port.ts';
 import { tenantKey } from '../demo/grant.ts';
 import { openRun } from '../demo/run.ts';
+import { chooseDriver, drivers, type Driver } from './driver.ts';
 import { stateDir, writeCurrent, type Platform } from './platform.ts';
 
 const usage = `npm run up [-- OPTIONS]
@@ -11,6 +12,7 @@ const usage = `npm run up [-- OPTIONS]
 A control plane that stays until Ctrl-C, with two hosts in network namespaces. The CLI finds it by itself: npm run chrysalis -- host list
 
   --distributed   each service its own process, over Apache Kafka
+  --driver DRIVER qemu or simulated (default: qemu, where there is one)
   --no-hosts      the control plane alone; host agents connect to the address that is printed
   --data DIR      keep PostgreSQL's data there (default: it goes with the run; with --no-hosts only)`;
 
@@ -19,6 +21,7 @@ const parsed = (() => {
     return parseArgs({
       options: {
         distributed: { type: 'boolean', default: false },
+        driver: { type: 'string' },
         'no-hosts': { type: 'boolean', default: false },
         data: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
@@ -32,6 +35,10 @@ const parsed = (() => {
 if (parsed.help) {
   console.log(usage);
   process.exit(0);
+}
+if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
+  console.error(`--driver is one of ${drivers.join(', ')}\n\n${usage}`);
+  process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'warn';
 const interrupted = new Promise<void>((resolve) => {
@@ -56,8 +63,12 @@ const alone = async (): Promise<{ platform: Platform; stop: () => Promise<void> 
   };
   return { platform, stop };
 };
-const withHosts = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> =>
-  openRun({ distributed: parsed.distributed, trustedKeys: [(await tenantKey()).publicJwk], say: (text) => console.error(text) });
+const withHosts = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> => {
+  const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
+  if (driver === 'simulated') console.error(`SIMULATED hosts and guests: ${why}`);
+  const trustedKeys = [(await tenantKey()).publicJwk];
+  return openRun({ driver, distributed: parsed.distributed, trustedKeys, say: (text) => console.error(text) });
+};
 
 const { platform, stop } = await (parsed['no-hosts'] ? alone() : withHosts());
 console.log(JSON.stringify({ server: platform.adminUrl, agents: platform.agentUrl, pids: platform.pids() }));

@@ -1,5 +1,13 @@
 import { join } from 'node:path';
-import { QemuDriver, SimulatedDriver, SimulatedStore, SimulatedWorld, TcpLink, type HypervisorDriver } from '@chrysalis/hypervisor';
+import {
+  QemuDriver,
+  serveGuests,
+  SimulatedDriver,
+  SimulatedStore,
+  SimulatedWorld,
+  TcpLink,
+  type HypervisorDriver,
+} from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
 import type { Guests } from './guests.ts';
 import { imageStore } from './image-store.ts';
@@ -9,7 +17,8 @@ import { SimulatedGuests } from './simulated-guests.ts';
 export type Hypervisor = { readonly driver: HypervisorDriver; readonly guests: Guests };
 
 /** The hypervisor that the configuration names, and the way to its guests. */
-export const createDriver = (config: HostAgentConfig): Hypervisor => (config.driver === 'qemu' ? qemu(config) : simulated(config));
+export const createDriver = async (config: HostAgentConfig): Promise<Hypervisor> =>
+  config.driver === 'qemu' ? qemu(config) : simulated(config);
 
 const qemu = (config: HostAgentConfig): Hypervisor => {
   const networks = Object.entries(config.networks).map(([name, bridge]) => [
@@ -28,7 +37,7 @@ const qemu = (config: HostAgentConfig): Hypervisor => {
 };
 
 /** Its VMs are files in the state directory; streams between hosts go over TCP, so that processes and namespaces are real. */
-const simulated = (config: HostAgentConfig): Hypervisor => {
+const simulated = async (config: HostAgentConfig): Promise<Hypervisor> => {
   const driver = new SimulatedDriver({
     host: config.hostId,
     address: config.address,
@@ -38,5 +47,7 @@ const simulated = (config: HostAgentConfig): Hypervisor => {
     networks: Object.keys(config.networks),
     ...(config.cpuModels ? { cpuModels: config.cpuModels } : {}),
   });
+  const { address, guestServicePort } = config;
+  if (guestServicePort !== undefined) await serveGuests(driver, { host: address, port: guestServicePort });
   return { driver, guests: new SimulatedGuests(driver) };
 };

@@ -13,7 +13,7 @@ const main = async (): Promise<void> => {
   const config = readConfig(path);
   await onlyOne(config);
   const log = createLog(`host-agent:${config.hostId}`);
-  const agent = await startHostAgent(config, { ...createDriver(config), log });
+  const agent = await startHostAgent(config, { ...(await createDriver(config)), log });
   process.send?.({ type: 'ready', peerAddress: agent.peerAddress });
   const end = (): void => {
     setTimeout(() => process.exit(1), 5_000).unref();

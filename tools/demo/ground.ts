@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Driver } from '../run/driver.ts';
+import { netnsOf, qemuProcessesOf } from './processes.ts';
+import type { Run } from './run.ts';
+import { addressOf, type VmView } from './story.ts';
+
+/** What the hosts of a run stand on: how an observer outside the product asks a VM's service, and sees on which hosts the VM is. */
+export type Ground = {
+  readonly network: string;
+  /** What is modelled instead of real; absent where nothing is. */
+  readonly simulated?: readonly string[];
+  /** One service, by each way that leads to it. */
+  serviceUrls(vm: VmView): string[];
+  /** Every host that has the VM, in any state. */
+  hostsWith(vm: VmView): string[];
+};
+
+export const groundOf = (run: Run): Ground => grounds[run.driver](run);
+
+const grounds: Record<Driver, (run: Run) => Ground> = {
+  qemu: (run) => ({
+    network: 'a network namespace per host, joined by a bridge',
+    serviceUrls: (vm) => [`http://${addressOf(vm.topology)}/`],
+    hostsWith: (vm) => {
+      const host = new Map(run.hosts.agents.flatMap((a) => (a.pid() ? [[netnsOf(a.pid()!), a.hostId] as const] : [])));
+      return qemuProcessesOf(vm.topology.uuid).map((q) => host.get(q.netns) ?? `elsewhere (pid ${q.pid})`);
+    },
+  }),
+  simulated: (run) => ({
+    network: 'none: each simulated host is a loopback address',
+    simulated: [
+      'hypervisors: each host agent drives a model (boot, plug, unplug, pre-copy over a link of 1 GiB/s), not QEMU',
+      'guests: facts and the answers of the web service come from the model while it runs; scripts are accepted, their commands are not run',
+      'network: no connection can follow a VM, so the client keeps one to each host, and asks the other when one does not answer',
+    ],
+    serviceUrls: (vm) => run.hosts.agents.map((a) => `${a.guestService!}/${vm.vmId}`),
+    hostsWith: (vm) => run.hosts.agents.filter((a) => simulatedVmsIn(a.stateDir).has(vm.vmId)).map((a) => a.hostId),
+  }),
+};
+
+/** A simulated VM is a file in its host's state directory, as a real one is a process. */
+const simulatedVmsIn = (stateDir: string): Set<string> => {
+  const dir = path.join(stateDir, 'simulated');
+  const files = readdirSync(dir).filter((f) => f.endsWith('.json'));
+  return new Set(files.map((f) => (JSON.parse(readFileSync(path.join(dir, f), 'utf8')) as { vmId: string }).vmId));
+};

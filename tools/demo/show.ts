@@ -1,0 +1,64 @@
+import type { Plan } from '@chrysalis/contracts';
+import { refText } from '@chrysalis/contracts';
+import type { DemoReport } from './report.ts';
+import { mib, table, type Screen } from './screen.ts';
+import type { HostView } from './story.ts';
+
+export const showHosts = (screen: Screen, hosts: readonly HostView[]): void => {
+  screen.title('Two unlike hosts');
+  const rows = hosts.map(({ hostId, facts: f }) => [
+    hostId,
+    f.address,
+    f.cpuModels.join(' '),
+    `${f.inventory.memoryMiB.total} MiB`,
+    f.traits.join(' '),
+  ]);
+  for (const row of table([['host', 'address', 'CPU models', 'memory', 'traits'], ...rows])) screen.line(row);
+};
+
+export const showPlan = (screen: Screen, plan: Plan): void => {
+  for (const move of plan.moves) {
+    screen.line(`${move.vmId}: ${refText(move.fromType)}@${move.fromHost} -> ${refText(move.toType)}@${move.toHost}`);
+    for (const row of table(move.steps.map((s) => [s.section, s.name, s.summary]))) screen.line(`  ${row}`);
+    for (const b of move.blockers) screen.line(`  blocked: ${b.code}: ${b.message}`);
+  }
+};
+
+/** The last line says whether all holds, and on what. */
+export const showReport = (screen: Screen, r: DemoReport): void => {
+  const modelled = r.hypervisor.driver === 'simulated';
+  screen.title(modelled ? 'As the simulated guest says' : 'As the guest says');
+  const { before: b, after: a } = r.vm;
+  const rows = [
+    ['', 'before', 'after'],
+    ['type @ host', `${b.type} @ ${b.host}`, `${a.type} @ ${a.host}`],
+    ['boot id', b.bootId, a.bootId],
+    ['uptime', `${b.uptimeSeconds} s`, `${a.uptimeSeconds} s`],
+    ['CPUs online', String(b.vcpus), String(a.vcpus)],
+    ['memory online', `${b.memoryMiB} MiB`, `${a.memoryMiB} MiB`],
+    ['data file system', mib(b.fileSystemBytes), mib(a.fileSystemBytes)],
+    ['NICs', b.nics.join(' '), a.nics.join(' ')],
+  ];
+  for (const row of table(rows)) screen.line(row);
+  showService(screen, r);
+  screen.title('Checks');
+  for (const c of r.checks)
+    screen.line(
+      `${c.ok ? 'ok  ' : 'FAIL'} ${c.name}${c.ok ? '' : `: expected ${JSON.stringify(c.expected)}, observed ${JSON.stringify(c.observed)}`}`,
+    );
+  const { driver, version, accelerator } = r.hypervisor;
+  const on = modelled ? 'SIMULATED hosts, guests and network; real control plane and host agents' : `${driver} ${version} (${accelerator})`;
+  screen.line(`${r.ok ? 'All hold' : 'NOT all hold'}: ${on}, ${r.mode}, bus ${r.bus.kind}`);
+};
+
+const showService = (screen: Screen, { service: s, migration: m, events, hypervisor }: DemoReport): void => {
+  screen.title('As the client saw it');
+  const connections = `${s.connections} connection${s.connections === 1 ? '' : 's'}`;
+  screen.line(
+    `${s.requests} requests on ${connections}, ${s.errors} errors, largest gap ${s.longestGapMs} ms (median answer ${s.p50Ms} ms)`,
+  );
+  const transfer = hypervisor.driver === 'simulated' ? 'the simulated transfer' : "QEMU's transfer";
+  screen.line(
+    `downtime ${m.downtimeMs} ms; ${transfer} ${m.totalMs} ms, ${mib(m.transferredBytes)}; the control plane's own time ${m.controlPlaneMs} ms; ${events.total} events`,
+  );
+};

@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { chooseDriver } from '../run/driver.ts';
+import { root } from '../run/platform.ts';
+import { DemoReport } from './report.ts';
+
+const demo = (args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> => {
+  const register = path.join(root, 'tools/node/register.mjs');
+  const argv = ['--disable-warning=ExperimentalWarning', '--import', register, path.join(root, 'tools/demo/main.ts'), ...args];
+  const child = spawn(process.execPath, argv, { cwd: root, env: { ...process.env, CHRYSALIS_LOG: 'error' } });
+  const out = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (chunk: Buffer) => (out[name] += chunk.toString()));
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...out })));
+};
+
+describe('the demo without QEMU', () => {
+  test('the whole story on simulated hosts, which it says first and last, with no check that would be about nothing', async () => {
+    const { code, stdout, stderr } = await demo(['--driver', 'simulated', '--json']);
+    expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
+    const r = DemoReport.parse(JSON.parse(stdout));
+    const lines = stderr.trim().split('\n');
+    for (const line of [lines[0], lines.at(-1)]) expect(line).toContain('SIMULATED');
+
+    expect(r.hypervisor).toMatchObject({ driver: 'simulated', accelerator: 'none' });
+    expect(r.simulated?.length).toBeGreaterThan(0);
+    expect(r.migration.state).toBe('succeeded');
+    expect([r.vm.before.host, r.vm.after.host]).toEqual(['rack1-old', 'rack2-new']);
+    expect(r.steps.filter((s) => s.state !== 'done')).toEqual([]);
+    expect(r.service.longestGapMs).toBeGreaterThanOrEqual(r.migration.downtimeMs / 2); // the client really met the blackout
+
+    const names = r.checks.map((c) => c.name);
+    expect(names).toContain("the source's simulated VM is gone");
+    expect(names.filter((n) => /QEMU|connection/.test(n))).toEqual([]);
+  });
+
+  test('is what is chosen where there is no QEMU, and not where there is', () => {
+    const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-path-'));
+    try {
+      expect(chooseDriver(undefined, `${dir}:`)).toEqual({ driver: 'simulated', why: 'there is no qemu-system-x86_64 here' });
+      expect(chooseDriver('qemu', dir).driver).toBe('qemu');
+      writeFileSync(path.join(dir, 'qemu-system-x86_64'), '');
+      expect(chooseDriver(undefined, `/nowhere:${dir}`).driver).toBe('qemu');
+      expect(chooseDriver('simulated', dir).driver).toBe('simulated');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});

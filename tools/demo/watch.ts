@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@chrysalis/cli-app';
+import type { ServiceName } from '../run/platform.ts';
+import type { Run } from './run.ts';
+import { bar, mib, type Screen } from './screen.ts';
+import type { MigrationView } from './story.ts';
+
+const MOVE_DEADLINE_MS = 180_000;
+export type Watch = {
+  readonly run: Run;
+  readonly api: Client;
+  readonly screen: Screen;
+  /** Gets SIGKILL once the move is under way. */
+  readonly kill: ServiceName | undefined;
+};
+
+/** Until the migration is in a final state; shows phase, bytes remaining and dirty rate. */
+export const watch = async ({ run, api, screen, kill }: Watch, migrationId: string): Promise<MigrationView> => {
+  const abort = new AbortController();
+  void showProgress(api, screen, abort.signal);
+  let killed = kill === undefined;
+  let shown = '';
+  try {
+    for (const end = Date.now() + MOVE_DEADLINE_MS; Date.now() < end; await sleep(50)) {
+      const view = await api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
+      const steps = view.moves[0]?.steps ?? [];
+      const done = steps.filter((s) => s.state === 'done' || s.state === 'succeeded');
+      const now = steps.filter((s) => ['running', 'dispatched', 'retrying', 'compensating'].includes(s.state)).map((s) => s.name);
+      const text = `${bar(done.length, steps.length)} ${done.length}/${steps.length}  ${now.join(', ')}`;
+      if (steps.length > 0 && text !== shown) screen.live((shown = text));
+      if (!killed && done.some((s) => s.section === 'pre-migration')) {
+        killed = true;
+        screen.line(`SIGKILL to ${kill!}`);
+        await run.platform.kill!(kill!);
+      }
+      if (view.state !== 'running' && view.state !== 'requested') return view;
+    }
+  } finally {
+    abort.abort();
+    screen.settle();
+  }
+  throw new Error(`migration ${migrationId} had no final state after ${MOVE_DEADLINE_MS / 1000} s`);
+};
+
+const showProgress = async (api: Client, screen: Screen, signal: AbortSignal): Promise<void> => {
+  try {
+    for await (const p of api.progress({ signal }))
+      screen.live(
+        `${p.phase}: ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`,
+      );
+  } catch {
+    // telemetry may be lost; the migration's state is asked for apart from it
+  }
+};
