@@ -4,6 +4,8 @@ import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { startTimeOf } from './process-time.ts';
+import { endUserNamespace, mayMakeNamespaces, NamespacesUnavailable, ownUserNamespace } from './user-namespace.ts';
 
 const exec = promisify(execFile);
 
@@ -37,12 +39,9 @@ type Record = {
   readonly owner: { readonly pid: number; readonly startedAt: string };
   readonly namespaces: readonly string[];
   readonly link: string;
+  /** Where all of it is in a user namespace: what is left of it ends with that namespace's processes. */
+  readonly userNamespace?: string;
 };
-
-/** No privilege to make network namespaces. */
-export class FabricUnavailable extends Error {
-  readonly code = 'fabric.unavailable';
-}
 
 /**
  * One namespace per host and one for a client, all on a bridge in a namespace of its own; one veth leads to this namespace for the
@@ -54,7 +53,7 @@ export const createFabric = async (o: {
   readonly hosts: readonly { readonly name: string }[];
   readonly stateDir: string;
 }): Promise<Fabric> => {
-  if (process.getuid?.() !== 0) throw new FabricUnavailable('network namespaces need root (or CAP_NET_ADMIN)');
+  if (!mayMakeNamespaces()) throw new NamespacesUnavailable('it has neither CAP_NET_ADMIN nor CAP_SYS_ADMIN');
   if (!/^[a-z0-9]{1,8}$/.test(o.id)) throw new Error('a fabric id has 1 to 8 lower-case letters and digits');
   const ns = (name: string): string => `chy-${o.id}-${name}`;
   const lan = ns('lan');
@@ -67,7 +66,9 @@ export const createFabric = async (o: {
     { name: 'client', netns: clientNs, address: at(250), bridged: false },
   ];
   const namespaces = [lan, ...members.map((m) => m.netns)];
-  const record: Record = { id: o.id, owner: { pid: process.pid, startedAt: startTimeOf(process.pid)! }, namespaces, link };
+  const userNamespace = ownUserNamespace();
+  const within = userNamespace ? { userNamespace } : {};
+  const record: Record = { id: o.id, owner: { pid: process.pid, startedAt: startTimeOf(process.pid)! }, namespaces, link, ...within };
   mkdirSync(o.stateDir, { recursive: true });
   const file = path.join(o.stateDir, `${o.id}.json`);
   writeFileSync(file, JSON.stringify(record)); // before the first namespace: a kill from here on leaves a trace
@@ -154,6 +155,8 @@ const readRecord = (file: string): Record | undefined => {
 };
 
 const remove = async (record: Record): Promise<void> => {
+  if (record.userNamespace && record.userNamespace !== ownUserNamespace())
+    return void endUserNamespace(record.userNamespace, record.owner.startedAt);
   const there = record.namespaces.filter((n) => existsSync(`/var/run/netns/${n}`) || existsSync(`/run/netns/${n}`));
   for (let round = 0; round < 50; round++) {
     const pids = (await Promise.all(there.map(pidsIn))).flat();
@@ -193,16 +196,6 @@ const batch = async (lines: readonly string[], netns?: string): Promise<void> =>
   child.child.stdin!.on('error', () => undefined); // it ended at once: its exit code and words say why
   child.child.stdin!.end(lines.join('\n') + '\n');
   await child;
-};
-
-/** Field 22 of /proc/<pid>/stat; with the pid it names one process for ever (until a reboot). */
-const startTimeOf = (pid: number): string | undefined => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
 };
 
 /** So that several runs stand beside each other: the first 198.18.<r>.1 that this namespace doesn't have. */

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { installDependencies } from './dependencies.mjs';
 import { installSystemParts } from './system.mjs';
+import { intoUserNamespace } from './user-namespace.mjs';
 
 const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), '../..');
 
@@ -37,9 +38,9 @@ if (!helpOnly) installSystemParts(command.needs(args));
 
 const node = path.join(root, 'node_modules/.bin/node');
 const register = path.join(root, 'tools/node/register.mjs');
-const child = spawn(node, ['--disable-warning=ExperimentalWarning', '--import', register, path.join(root, command.entry), ...args], {
-  stdio: 'inherit',
-});
+const program = [node, '--disable-warning=ExperimentalWarning', '--import', register, path.join(root, command.entry), ...args];
+const [file, ...argv] = name === 'cli' ? [...intoUserNamespace(root), ...program] : program;
+const child = spawn(file, argv, { stdio: 'inherit' });
 // A terminal's Ctrl-C reaches the child by itself; a signal sent to this process alone has to be passed on.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => process.exit(code ?? (signal ? 128 + 15 : 1)));

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/cli-app';
+import { ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
+import { interruption } from '../run/interruption.ts';
+import { unlessInUserNamespace } from '../run/privileges.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
 import { demonstrate } from './demonstrate.ts';
 import { tenantKey } from './grant.ts';
@@ -58,16 +61,22 @@ let stop: (() => Promise<void>) | undefined;
 let ending: Promise<void> | undefined;
 /** Once, whoever asks first: the end of the demo, Ctrl-C or a kill. */
 const end = (): Promise<void> => (ending ??= (async () => stop?.())());
-const interrupted = new Promise<'interrupted'>((resolve) => {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve('interrupted'));
-});
+const interrupted = interruption();
 
 const main = async (): Promise<number> => {
   const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
-  screen.title(
-    `Chrysalis: a running VM changes its type and its host${driver === 'simulated' ? ` (SIMULATED hosts and guests: ${why})` : ''}`,
-  );
+  // Inside, the first line has been said outside.
+  if (!ownUserNamespace())
+    screen.title(
+      `Chrysalis: a running VM changes its type and its host${driver === 'simulated' ? ` (SIMULATED hosts and guests: ${why})` : ''}`,
+    );
   const tenant = await tenantKey();
+  if (driver === 'qemu') {
+    const say = (text: string): void => screen.line(text);
+    const needs = { trustedKeys: [tenant.publicJwk], distributed: parsed.distributed, say };
+    const elsewhere = await unlessInUserNamespace(needs, (ended) => (stop = () => ended));
+    if (elsewhere !== undefined) return elsewhere;
+  }
   const run = await openRun({ driver, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk], say: (text) => screen.line(text) });
   stop = run.stop;
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });

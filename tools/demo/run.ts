@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
-import { FabricUnavailable, sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
+import { sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import type { Driver } from '../run/driver.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
@@ -76,7 +76,6 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
     return { id, dir, driver, platform, fabric, hosts, image, agentPackage, stop };
   } catch (error) {
     await stop();
-    if (error instanceof FabricUnavailable) throw new Error(`${error.message}; run it as root`, { cause: error });
     throw error;
   }
 };

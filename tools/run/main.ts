@@ -5,6 +5,8 @@ import { freePort } from '../../infra/process/free-port.ts';
 import { tenantKey } from '../demo/grant.ts';
 import { openRun } from '../demo/run.ts';
 import { chooseDriver, drivers, type Driver } from './driver.ts';
+import { interruption } from './interruption.ts';
+import { unlessInUserNamespace } from './privileges.ts';
 import { stateDir, writeCurrent, type Platform } from './platform.ts';
 
 const usage = `npm run up [-- OPTIONS]
@@ -41,9 +43,7 @@ if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
   process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'warn';
-const interrupted = new Promise<void>((resolve) => {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
-});
+const interrupted = interruption();
 
 const alone = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> => {
   const runDir = path.join(stateDir, 'runs', `${process.pid}-up`);
@@ -66,8 +66,14 @@ const alone = async (): Promise<{ platform: Platform; stop: () => Promise<void> 
 const withHosts = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> => {
   const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
   if (driver === 'simulated') console.error(`SIMULATED hosts and guests: ${why}`);
-  const trustedKeys = [(await tenantKey()).publicJwk];
-  return openRun({ driver, distributed: parsed.distributed, trustedKeys, say: (text) => console.error(text) });
+  const given = {
+    trustedKeys: [(await tenantKey()).publicJwk],
+    distributed: parsed.distributed,
+    say: (text: string) => console.error(text),
+  };
+  const elsewhere = driver === 'qemu' ? await unlessInUserNamespace(given) : undefined;
+  if (elsewhere !== undefined) process.exit(elsewhere);
+  return openRun({ driver, ...given });
 };
 
 const { platform, stop } = await (parsed['no-hosts'] ? alone() : withHosts());

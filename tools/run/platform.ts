@@ -2,6 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Context } from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Role, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
+import { ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { startPostgres, type Postgres } from '../../infra/postgres/launcher.ts';
 
 export const root = path.resolve(import.meta.dirname, '../..');
@@ -66,7 +67,12 @@ export const writeCurrent = (platform: Platform): void => {
   mkdirSync(stateDir, { recursive: true });
   writeFileSync(
     path.join(stateDir, 'current.json'),
-    JSON.stringify({ server: platform.adminUrl, token: platform.token, pid: process.pid }),
+    JSON.stringify({
+      server: platform.adminUrl,
+      token: platform.token,
+      pid: process.pid,
+      ...(ownUserNamespace() ? { userNamespace: ownUserNamespace() } : {}),
+    }),
     { mode: 0o600 },
   );
 };
