@@ -23,7 +23,7 @@ export type Operation = {
   readonly kind: string;
   readonly name: string;
   readonly subject: string;
-  readonly state: 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
+  readonly state: 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
   readonly summary: string;
   readonly phase?: string;
   readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
@@ -120,7 +120,7 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
       for (;;) {
         signal?.throwIfAborted();
         const seen = await operation(id, Math.max(1, Math.min(20_000, end - Date.now())));
-        if (seen.state !== 'running') {
+        if (seen.state !== 'running' && seen.state !== 'queued') {
           if (watch) await Promise.race([watch, pause(1_000)]); // the last events are on their way
           return seen;
         }

@@ -1,7 +1,16 @@
 import type { TaskDispatch, WorkflowEvent } from '@chrysalis/contracts';
 import type { EventMeta, NewEvent, StoredEvent } from '@chrysalis/event-store';
 import { fold } from '@chrysalis/kernel';
-import { decide, evolve, initial, isInstance, nextTimerAt, type WorkflowCommand, type WorkflowRejection } from '@chrysalis/workflow-core';
+import {
+  decide,
+  evolve,
+  initial,
+  isInstance,
+  isOver,
+  nextTimerAt,
+  type WorkflowCommand,
+  type WorkflowRejection,
+} from '@chrysalis/workflow-core';
 import { v7 as uuidv7 } from 'uuid';
 import type { Entry } from './cache.ts';
 import { givenHere, openHere } from './open-here.ts';
@@ -99,7 +108,7 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     entry: after,
     outcomes,
     events,
-    ended: (events.length > 0 || looked) && (!isInstance(state) || state.end !== undefined),
+    ended: (events.length > 0 || looked) && isOver(state),
     given,
     ...timer,
     ...(told ? { row: rowOf(workflowId, after, at) } : {}),
@@ -152,7 +161,7 @@ const tellsTheList = new Set([
 ]);
 
 const rowOf = (workflowId: string, { state, tenant }: Entry, at: string): InstanceRow => {
-  if (state.status === 'none') throw new Error('a list row for nothing');
+  if (state.status === 'none' || state.status === 'queued') throw new Error('a list row for nothing');
   if (!isInstance(state)) {
     const { name, subject, end } = state;
     return {

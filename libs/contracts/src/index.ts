@@ -13,5 +13,6 @@ export * from './tasks.ts';
 export * from './topics.ts';
 export * from './topology.ts';
 export * from './workflow-policies.ts';
+export * from './workflow-queue.ts';
 export * from './workflow-templates.ts';
 export * from './workflow.ts';

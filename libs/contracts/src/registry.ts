@@ -4,6 +4,7 @@ import { migrationTemplatesEvents } from './migration-templates.ts';
 import { provisioningEvents } from './provisioning.ts';
 import { resourceAllocationEvents } from './resource-allocation.ts';
 import { workflowPolicyEvents } from './workflow-policies.ts';
+import { workflowQueueEvents } from './workflow-queue.ts';
 import { workflowTemplateEvents } from './workflow-templates.ts';
 import { workflowEvents } from './workflow.ts';
 import type { Context } from './topics.ts';
@@ -13,7 +14,7 @@ export const eventsByContext: Readonly<Record<Context, Readonly<Record<string, E
   provisioning: provisioningEvents,
   'resource-allocation': resourceAllocationEvents,
   'migration-templates': migrationTemplatesEvents,
-  workflow: { ...workflowEvents, ...workflowPolicyEvents, ...workflowTemplateEvents },
+  workflow: { ...workflowEvents, ...workflowPolicyEvents, ...workflowQueueEvents, ...workflowTemplateEvents },
   'agent-gateway': agentGatewayEvents,
 };
 export const contractOf: ReadonlyMap<string, EventContract> = new Map(

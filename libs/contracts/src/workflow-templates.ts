@@ -26,8 +26,8 @@ export type WorkflowTemplateEvent = EventsOf<typeof workflowTemplateEvents>;
 export const parseTemplateRef = (text: string): Ref | { readonly name: string; readonly version?: never } | undefined =>
   Name.safeParse(text).success ? { name: text } : parseRef(text);
 
-/** A workflow's id that would make another stream's name of `workflow-<id>`. */
-export const isReservedWorkflowId = (id: string): boolean => id.startsWith('template-');
+/** An id with which `workflow-<id>` would be another kind of stream. */
+export const isReservedWorkflowId = (id: string): boolean => /^(template-|policy-|limits$)/.test(id);
 
 type Schema = { type?: unknown; properties?: unknown; additionalProperties?: unknown };
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { event, taskGroups, type EventsOf } from './define.ts';
 import { Cause, Count, Id, Name, Positive, Timestamp } from './shapes.ts';
+import type { InstanceQueued } from './workflow-queue.ts';
 
 export const Retry = z.object({
   attempts: Positive.max(20),
@@ -374,4 +375,4 @@ export const workflowEvents = {
     }),
   ),
 } as const;
-export type WorkflowEvent = EventsOf<typeof workflowEvents>;
+export type WorkflowEvent = EventsOf<typeof workflowEvents> | InstanceQueued;

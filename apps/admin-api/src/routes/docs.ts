@@ -22,7 +22,7 @@ export const Operation = z.looseObject({
   kind: z.enum(['workflow', 'migration']),
   name: z.string(),
   subject: z.string().describe('what it is about: a VM, a move, a query'),
-  state: z.enum(['running', 'succeeded', 'undone', 'failed', 'stopped']),
+  state: z.enum(['queued', 'running', 'succeeded', 'undone', 'failed', 'stopped']),
   summary: z.string(),
   progress: z.object({ done: z.int(), total: z.int(), unit: z.string() }),
   cause: z.object({ code: z.string(), message: z.string() }).optional(),

@@ -25,7 +25,7 @@ export class OperationsController {
   @Allow('viewer')
   @Doc(
     listDoc('Operations', {
-      state: 'running, succeeded, undone, failed or stopped',
+      state: 'queued, running, succeeded, undone, failed or stopped',
       subject: 'Only about this',
       kind: 'workflow or migration',
     }),

@@ -10,7 +10,7 @@ export const workflowCommands = (program: Command): void => {
   listCommand(workflow.command('list').alias('ls').description('the workflows, newest first'), {
     path: '/v1/workflows',
     filters: {
-      state: 'running, compensating, succeeded, undone, failed, stopped or cancelled',
+      state: 'queued, running, compensating, succeeded, undone, failed, stopped or cancelled',
       subject: 'about this VM, move or query',
       name: 'of this template',
     },
@@ -21,7 +21,7 @@ export const workflowCommands = (program: Command): void => {
       state: (w) => w['state'],
       done: (w) => `${w['counts'].succeeded + w['counts'].skipped}/${w['counts'].total}`,
       about: (w) => w['subject'],
-      age: (w) => age(w['startedAt']),
+      age: (w) => age(w['startedAt'] ?? w['queuedAt']),
     },
   });
   examples(
@@ -76,7 +76,7 @@ export const operationCommands = (program: Command): void => {
   const operation = program.command('operation').description('what commands with an answer 202 do');
   listCommand(operation.command('list').alias('ls').description('the operations, newest first'), {
     path: '/v1/operations',
-    filters: { state: 'running, succeeded, undone, failed or stopped', subject: 'about this', kind: 'workflow or migration' },
+    filters: { state: 'queued, running, succeeded, undone, failed or stopped', subject: 'about this', kind: 'workflow or migration' },
     empty: 'No operations.',
     columns: {
       operation: (o) => o['id'],
@@ -84,7 +84,7 @@ export const operationCommands = (program: Command): void => {
       state: (o) => o['state'],
       progress: (o) => `${o['progress'].done}/${o['progress'].total} ${o['progress'].unit}`,
       about: (o) => o['subject'],
-      age: (o) => age(o['startedAt']),
+      age: (o) => age(o['startedAt'] ?? o['queuedAt']),
       cause: (o) => o['cause']?.code,
     },
   });

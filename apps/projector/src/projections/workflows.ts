@@ -1,4 +1,4 @@
-import { workflowEvents as e, type WorkflowState } from '@chrysalis/contracts';
+import { instanceQueued, workflowEvents as e, type WorkflowState } from '@chrysalis/contracts';
 import { merge, on, type Change, type Document, type Handler } from '../projection.ts';
 import { redact } from '../redact.ts';
 
@@ -36,6 +36,31 @@ const taskRow = (workflowId: string, task: string, members: Document | ((before:
   merge('tasks', `${workflowId}/${task}`, members);
 
 export const workflows: readonly Handler[] = [
+  on(instanceQueued, ({ workflowId, name, version, summary, subject, tasks, priority, at, expiresAt }) => [
+    merge('workflows', workflowId, {
+      workflowId,
+      name,
+      definitionVersion: version,
+      summary,
+      subject,
+      state: 'queued',
+      priority,
+      queuedAt: at,
+      deadlineAt: expiresAt,
+      counts: counted({ total: tasks }),
+    }),
+    merge('operations', workflowId, {
+      id: workflowId,
+      kind: 'workflow',
+      name,
+      subject,
+      state: 'queued',
+      summary,
+      progress: { done: 0, total: tasks, unit: 'tasks' },
+      queuedAt: at,
+      deadlineAt: expiresAt,
+    }),
+  ]),
   on(e.instanceStarted, ({ workflowId, definition, params, subject, at, deadlineAt }) => [
     merge('workflow_graphs', workflowId, { workflowId, definition, params: redact(params) }),
     merge('workflows', workflowId, {

@@ -4,6 +4,7 @@ import { advance } from './advance.ts';
 import { faultsText, REQUEST_INVALID, type WorkflowCommand, type WorkflowRejection } from './commands.ts';
 import { evolve } from './evolve.ts';
 import { CANCELLED } from './policy.ts';
+import { cancelQueued, expireQueued } from './queued.ts';
 import { Run } from './run.ts';
 import { initial, type Instance, isInstance, type WorkflowInstance } from './state.ts';
 import { iso } from './timers.ts';
@@ -20,8 +21,10 @@ export const decide = (command: WorkflowCommand, state: WorkflowInstance): Answe
     case 'report':
       return isInstance(state) ? report(command.report, command.at, state) : reject({ code: 'workflow.unknown' });
     case 'tick':
+      if (state.status === 'queued') return expireQueued(state, command.at);
       return isInstance(state) ? finish(new Run(state, command.at)) : accept();
     case 'cancel':
+      if (state.status === 'queued') return cancelQueued(state, command.reason, command.at);
       return isInstance(state)
         ? cancel(command.reason, command.at, state)
         : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
@@ -38,7 +41,8 @@ const finish = (run: Run): Answer => {
 };
 
 const start = (request: WorkflowRequest, tenant: string, at: string, state: WorkflowInstance): Answer => {
-  if (state.status !== 'none') return isInstance(state) && !sameRequest(state, request) ? reject({ code: 'workflow.id_reused' }) : accept();
+  if (state.status !== 'none' && state.status !== 'queued')
+    return isInstance(state) && !sameRequest(state, request) ? reject({ code: 'workflow.id_reused' }) : accept();
   const { workflowId, subject, definition } = request;
   const faults = validateRequest(request);
   if (faults.length > 0) {

@@ -24,6 +24,7 @@ export type Draft = { -readonly [K in keyof Instance]: Instance[K] };
 /** O(1) per event but for what the event itself touches: a success visits the task's dependants, the start of an undo visits all once. */
 export const evolve = (state: WorkflowInstance, event: WorkflowEvent): WorkflowInstance => {
   if (event.type === 'chrysalis.workflow.instance.started.v1') return started(event.data);
+  if (event.type === 'chrysalis.workflow.instance.queued.v1') return { status: 'queued', ...event.data };
   if (!isInstance(state)) return event.type === 'chrysalis.workflow.instance.ended.v1' ? refused(event.data) : state;
   const draft: Draft = { ...state };
   change(draft, event);
@@ -31,7 +32,8 @@ export const evolve = (state: WorkflowInstance, event: WorkflowEvent): WorkflowI
   return draft;
 };
 
-const change = (draft: Draft, event: Exclude<WorkflowEvent, { type: 'chrysalis.workflow.instance.started.v1' }>): void => {
+type Later = Exclude<WorkflowEvent, { type: 'chrysalis.workflow.instance.started.v1' | 'chrysalis.workflow.instance.queued.v1' }>;
+const change = (draft: Draft, event: Later): void => {
   switch (event.type) {
     case 'chrysalis.workflow.task.dispatched.v1':
       return dispatched(draft, event.data);

@@ -1,4 +1,4 @@
-import type { Action, Cause, WorkflowDefinition, WorkflowState } from '@chrysalis/contracts';
+import type { Action, Cause, InstanceQueued, WorkflowDefinition, WorkflowState } from '@chrysalis/contracts';
 import type { Graph } from './graph.ts';
 import type { Heap } from './heap.ts';
 import type { Vector } from './vector.ts';
@@ -105,10 +105,16 @@ export type Instance = {
   readonly end?: End;
 };
 
-export type WorkflowInstance = { readonly status: 'none' } | Refused | Instance;
+/** Taken, and waiting for its start. */
+export type Queued = { readonly status: 'queued' } & InstanceQueued['data'];
+
+export type WorkflowInstance = { readonly status: 'none' } | Queued | Refused | Instance;
 export const initial: WorkflowInstance = { status: 'none' };
 
-export const isInstance = (state: WorkflowInstance): state is Instance => state.status !== 'none' && state.status !== 'refused';
+export const isInstance = (state: WorkflowInstance): state is Instance =>
+  state.status !== 'none' && state.status !== 'refused' && state.status !== 'queued';
+/** Nothing will happen to it any more; also of what is not there. */
+export const isOver = (state: WorkflowInstance): boolean => state.status !== 'queued' && (!isInstance(state) || state.end !== undefined);
 export const sooner = (a: TimerEntry, b: TimerEntry): boolean => a.at < b.at || (a.at === b.at && a.token < b.token);
 /** The execution under way, or the last one. */
 export const lastAttempt = (task: TaskState): Attempt | undefined => task.attempts.at(-1);

@@ -20,6 +20,7 @@ export const nextTimers = (state: WorkflowInstance): readonly Timer[] => {
 
 /** The soonest of them in milliseconds since 1970, or `undefined` once the instance has ended. */
 export const nextTimerAt = (state: WorkflowInstance): number | undefined => {
+  if (state.status === 'queued') return Date.parse(state.expiresAt);
   if (!isInstance(state)) return undefined;
   const first = firstActing(state)?.at;
   if (state.status !== 'running') return first;

@@ -1,6 +1,7 @@
 import type { Cause, WorkflowState } from '@chrysalis/contracts';
 import { criticalPath, duration, type CriticalPath } from './critical-path.ts';
 import type { GraphNode } from './graph.ts';
+import { queuedView } from './queued.ts';
 import { inputOf } from './scope.ts';
 import { isInstance, type Attempt, type Instance, type TaskPhase, type TaskState, type WorkflowInstance } from './state.ts';
 import { nextTimers, iso, type Timer } from './timers.ts';
@@ -35,7 +36,10 @@ export type WorkflowView = {
   readonly version?: number;
   readonly summary?: string;
   readonly tenant?: string;
-  readonly state: WorkflowState;
+  readonly state: WorkflowState | 'queued';
+  /** Of one in the queue: 0 (last) to 9 (first). */
+  readonly priority?: number;
+  readonly queuedAt?: string;
   readonly startedAt?: string;
   readonly deadlineAt?: string;
   readonly endedAt?: string;
@@ -52,6 +56,7 @@ export type WorkflowView = {
 /** The whole graph as it stands, with the tasks that have not begun. `undefined` where there is no such instance. */
 export const viewOf = (state: WorkflowInstance): WorkflowView | undefined => {
   if (state.status === 'none') return undefined;
+  if (state.status === 'queued') return queuedView(state);
   if (!isInstance(state)) {
     const { workflowId, subject, name, end } = state;
     return {
