@@ -14,8 +14,7 @@ export const operationView = async (reads: ReadModels, found: Found): Promise<Op
   return tasks ? { ...operation, moves: operation['progress'], progress: tasks } : operation;
 };
 
-export const isFinal = (operation: { readonly state: string }): boolean =>
-  operation.state !== 'running' && operation.state !== 'queued';
+export const isFinal = (operation: { readonly state: string }): boolean => operation.state !== 'running' && operation.state !== 'queued';
 
 /** What happened in an operation: its own stream, and of a migration also the workflows of its moves. */
 const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {

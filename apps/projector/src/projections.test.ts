@@ -26,11 +26,14 @@ describe('projections', () => {
       'chrysalis.migration-templates.task.reported.v1',
       'chrysalis.provisioning.task.reported.v1',
       'chrysalis.resource-allocation.task.reported.v1',
+      'chrysalis.workflow.limits.set.v1',
       'chrysalis.workflow.policy.disabled.v1',
       'chrysalis.workflow.policy.enabled.v1',
       'chrysalis.workflow.policy.established.v1',
       'chrysalis.workflow.policy.fired.v1',
       'chrysalis.workflow.policy.removed.v1',
+      'chrysalis.workflow.template.published.v1',
+      'chrysalis.workflow.template.retired.v1',
     ]);
   });
 
