@@ -25,6 +25,8 @@ export type EngineOptions = {
   readonly maxBatch?: number;
   /** Called after a commit with the timers that it set, in milliseconds since 1970. */
   readonly onWake?: (at: number) => void;
+  /** Called after the commit in which a workflow came to its end, or was refused. */
+  readonly onEnded?: (workflowId: string) => void;
   readonly log?: Logger;
 };
 
@@ -216,6 +218,7 @@ export class Engine {
       if (p.entry.version > 0) this.#remember(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
       if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.o.onWake?.(wakeAt);
       batch.get(p.workflowId)!.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
+      if (p.ended && p.events.length > 0) this.o.onEnded?.(p.workflowId);
       for (const dispatch of p.given) this.local.run(dispatch);
       if (p.abandoned.length > 0) void this.#runAgain(p.workflowId, p.abandoned);
     }
