@@ -12,6 +12,7 @@ import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-ki
 import { fold } from '@chrysalis/kernel';
 import type { z } from 'zod';
 import { beginMove, endMove, moveOf, tasksOf, updateTask, type MoveRow, type TaskState } from './sql/moves.ts';
+import { migrationEnded } from './runs/advance.ts';
 import { makeStarts, noteStarts } from './start-move.ts';
 
 type Ended = z.infer<(typeof events)['instanceEnded']['schema']>;
@@ -78,6 +79,8 @@ const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise
     move.migration_id,
     starts.filter((s) => begun.has(s.moveId)),
   );
+  if (decided.events.some((e) => e.type === migrationTemplatesEvents.migrationEnded.type))
+    await migrationEnded(move.migration_id, decided.state, ctx);
   if (late.length > 0) throw new Error(`another move of ${late.map((s) => s.vmId).join(', ')} began meanwhile`); // rolled back, and decided anew
 };
 

@@ -1,6 +1,7 @@
 /**
  * What other contexts' events told (`known_*`, each row at the version of its stream), and what this service must look up besides its
- * own streams. All of it can be made anew from events.
+ * own streams. All of it can be made anew from events, but for `runs`: the tasks `migration.run` that are under way or have ended, each
+ * with what became of its VMs, written in the transaction of the events it follows from.
  */
 export const tables = [
   `
@@ -46,6 +47,17 @@ export const tables = [
     at timestamptz not null
   );
   create index if not exists migrations_of_tenant on \${schema}.migrations (tenant, at desc, migration_id);
+  create table if not exists \${schema}.runs (
+    run_id text primary key,
+    tenant text not null,
+    input jsonb not null,
+    dispatch jsonb not null,
+    started_at timestamptz not null,
+    migration_id text,
+    results jsonb not null,
+    outcome jsonb
+  );
+  create unique index if not exists runs_of_migration on \${schema}.runs (migration_id) where migration_id is not null;
   create table if not exists \${schema}.moves (
     move_id text primary key,
     migration_id text not null,

@@ -5,6 +5,7 @@ import { done, failed, handleTask, refused, type MessageContext, type TaskHandle
 import { knownHosts } from './known/hosts.ts';
 import { characterisationsOf, keepCharacterisation, knownTypes } from './known/types.ts';
 import { knownVms } from './known/vms.ts';
+import { runTask } from './runs/run-task.ts';
 
 const recordCharacterisation = handleTask(tasks.recordCharacterisation, async ({ vmId, characterisation }, ctx) => {
   const decided = await ctx.decide(`characterisation-${vmId}`, characterisationDecider, { vmId, characterisation });
@@ -49,4 +50,4 @@ const checkBlockers = handleTask(tasks.checkBlockers, async ({ ends }) => {
   });
 });
 
-export const taskHandlers: readonly TaskHandler[] = [recordCharacterisation, answerOptions, checkBlockers];
+export const taskHandlers: readonly TaskHandler[] = [recordCharacterisation, answerOptions, checkBlockers, runTask];

@@ -55,7 +55,11 @@ export type Decided<S, E, R extends Rejection> =
   | { readonly ok: true; readonly events: readonly E[]; readonly version: number; readonly state: S }
   | { readonly ok: false; readonly rejection: R | Rejection };
 
-export const messageContext = (service: ServiceContext, tx: pg.PoolClient, meta: EventMeta): MessageContext => {
+export const messageContext = (
+  service: Pick<ServiceContext, 'store' | 'log' | 'newId'>,
+  tx: pg.PoolClient,
+  meta: EventMeta,
+): MessageContext => {
   const toEvents = (events: readonly { type: string; data: unknown }[]): NewEvent[] =>
     events.map((e) => ({ id: newId(), type: e.type, data: e.data, meta }));
   return {
@@ -78,6 +82,10 @@ export const messageContext = (service: ServiceContext, tx: pg.PoolClient, meta:
     append: (stream, expected, ...events) => service.store.append({ stream, expected, events: toEvents(events) }, tx),
   };
 };
+
+/** The same, for what belongs to another tenant: of the fleet's own work in each tenant's part. */
+export const ofTenant = (context: MessageContext, tenant: string): MessageContext =>
+  messageContext(context, context.tx, { ...context.meta, tenant });
 
 export const metaOfEvent = (service: ServiceContext, event: CloudEvent): EventMeta => ({
   at: service.clock(),

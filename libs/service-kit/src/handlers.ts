@@ -49,15 +49,36 @@ export const eventEffect =
   };
 
 export type TaskContext = MessageContext & { readonly dispatch: TaskDispatch };
-export type TaskHandler = { readonly contract: TaskContract; readonly handle: (input: never, context: TaskContext) => Promise<Outcome> };
+export type TaskHandler = {
+  readonly contract: TaskContract;
+  readonly handle: (input: never, context: TaskContext) => Promise<Outcome | Later>;
+};
 
 export const handleTask = <C extends TaskContract>(
   contract: C,
-  handle: (input: InputOf<C>, context: TaskContext) => Promise<TaskResult<OutputOf<C>>>,
+  handle: (input: InputOf<C>, context: TaskContext) => Promise<TaskResult<OutputOf<C>> | Later>,
 ): TaskHandler => ({ contract, handle: handle as TaskHandler['handle'] });
 export type TaskResult<O> = { readonly ok: true; readonly output: O } | { readonly ok: false; readonly cause: Cause };
 export const done = <O extends Record<string, unknown>>(output: O): { readonly ok: true; readonly output: O } => ({ ok: true, output });
 export const failed = (cause: Cause): { readonly ok: false; readonly cause: Cause } => ({ ok: false, cause });
+/** The task goes on, and its report comes by `report` when it has ended. Whoever answers so has written down, in this transaction, who owes it. */
+export const later = { ok: undefined } as const;
+export type Later = typeof later;
+
+/** The report of an execution that was answered with `later`, in the transaction that knows its end. Said twice, the second is refused by the workflow. */
+export const report = async (
+  context: MessageContext,
+  dispatch: TaskDispatch,
+  outcome: Outcome,
+  { reported, startedAt }: { reported: EventContract; startedAt: string },
+): Promise<void> => {
+  const { workflowId, task, action, attempt, token, executor } = dispatch;
+  await context.append(`task-${workflowId}`, 'any', {
+    type: reported.type,
+    data: { workflowId, task, action, attempt, token, executor, outcome, startedAt, endedAt: context.now },
+  });
+};
+
 /** A decider's refusal as a task's failure. Refusals are final: trying the same again changes nothing, unless said otherwise. */
 export const refused = (
   rejection: { code: string; [k: string]: unknown },
@@ -78,7 +99,7 @@ export const taskEffect = (service: ServiceContext, handlers: readonly TaskHandl
     const context = { ...messageContext(service, tx, metaOfEvent(service, event)), dispatch };
     const startedAt = service.clock();
     await tx.query('savepoint task');
-    let outcome: Outcome;
+    let outcome: Outcome | Later;
     try {
       await failpoint(`task:${dispatch.kind}:before`, { task: dispatch.task, action: dispatch.action });
       outcome = await perform(byKind.get(dispatch.kind), dispatch, context);
@@ -88,6 +109,7 @@ export const taskEffect = (service: ServiceContext, handlers: readonly TaskHandl
       outcome = failed(causeOf(error));
       service.log.warn({ err: error, kind: dispatch.kind, workflowId: dispatch.workflowId }, 'task failed');
     }
+    if (outcome.ok === undefined) return;
     if (!outcome.ok) await tx.query('rollback to savepoint task');
     const { workflowId, task, action, attempt, token, executor } = dispatch;
     await context.append(`task-${workflowId}`, 'any', {
@@ -97,7 +119,7 @@ export const taskEffect = (service: ServiceContext, handlers: readonly TaskHandl
   };
 };
 
-const perform = async (handler: TaskHandler | undefined, dispatch: TaskDispatch, context: TaskContext): Promise<Outcome> => {
+const perform = async (handler: TaskHandler | undefined, dispatch: TaskDispatch, context: TaskContext): Promise<Outcome | Later> => {
   if (!handler) return failed({ code: 'executor.kind_unknown', message: `no executor here for ${dispatch.kind}`, retriable: false });
   const input = handler.contract.input.safeParse(dispatch.input);
   if (!input.success)

@@ -99,11 +99,12 @@ export const knownVms = async (
   q: pg.Pool | pg.PoolClient,
   schema: string,
   vmIds: readonly string[],
-  tenant: string,
+  /** Absent: of every tenant, for the fleet's own work. */
+  tenant: string | undefined,
 ): Promise<KnownVm[]> => {
   const { rows } = await q.query<{ vm: VmDoc; version: number; tenant: string }>(
-    `select vm, version, tenant from ${schema}.known_vms where vm_id = any($1) and tenant = $2`,
-    [vmIds, tenant],
+    `select vm, version, tenant from ${schema}.known_vms where vm_id = any($1) and ($2::text is null or tenant = $2)`,
+    [vmIds, tenant ?? null],
   );
   const found = new Map(
     rows.filter((r) => r.vm.topology && r.vm.hostId).map((r) => [r.vm.vmId, { ...r.vm, tenant: r.tenant, version: r.version } as KnownVm]),

@@ -174,18 +174,32 @@ export const openWorld = async () => {
 
     /** Gives this service a task, as the workflow would; answers the report. */
     dispatch: async (workflowId: string, task: string, kind: string, input: Record<string, unknown>) => {
+      await world.give(workflowId, task, kind, input);
+      const reported = await world.until(async () =>
+        (await world.stream(`task-${workflowId}`)).find((e) => (e.data as { task: string }).task === task),
+      );
+      return (reported.data as { outcome: { ok: boolean; cause?: { code: string } } }).outcome;
+    },
+    /** The same without waiting for a report. */
+    give: async (
+      workflowId: string,
+      task: string,
+      kind: string,
+      input: Record<string, unknown>,
+      { tenant = 'acme', attempt = 1 }: { tenant?: string; attempt?: number } = {},
+    ) => {
       const data = {
         workflowId,
         task,
         action: 'run',
-        attempt: 1,
+        attempt,
         kind,
         executor: 'group:migration-templates',
         group: 'migration-templates',
         input,
-        token: 1,
+        token: attempt,
         deadlineAt: '2030-01-01T00:00:00Z',
-        tenant: 'acme',
+        tenant,
         at: new Date().toISOString(),
       };
       await publish({
@@ -193,12 +207,9 @@ export const openWorld = async () => {
         stream: `workflow-${workflowId}`,
         type: workflowEvents.taskDispatched.type,
         data,
+        tenant,
         version: 1,
       });
-      const reported = await world.until(async () =>
-        (await world.stream(`task-${workflowId}`)).find((e) => (e.data as { task: string }).task === task),
-      );
-      return (reported.data as { outcome: { ok: boolean; cause?: { code: string } } }).outcome;
     },
     /** A workflow's life, as the workflow service tells it. */
     ran: async (

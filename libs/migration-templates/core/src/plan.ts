@@ -25,6 +25,8 @@ export type PlanInput = Readonly<{
   vms: readonly KnownVm[];
   hosts: readonly KnownHost[];
   characterisations: ReadonlyMap<string, Characterisation>;
+  /** No VM goes there: a host that is being drained. */
+  notHost?: string | undefined;
 }>;
 
 /** Does an agent answer in this guest? Only then may a move ask it anything. */
@@ -106,10 +108,10 @@ const vmBlockers = (
 type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[] }>;
 
 /** The feasible host with the most memory free; by name where that is the same. */
-const chooseHost = ({ hosts, target }: PlanInput, vm: KnownVm, free: ReadonlyMap<string, Amounts>): Chosen => {
+const chooseHost = ({ hosts, target, notHost }: PlanInput, vm: KnownVm, free: ReadonlyMap<string, Amounts>): Chosen => {
   const source = hosts.find((h) => h.hostId === vm.hostId);
   const others = hosts
-    .filter((h) => h.hostId !== vm.hostId)
+    .filter((h) => h.hostId !== vm.hostId && h.hostId !== notHost)
     .map((h) => ({ hostId: h.hostId, blockers: hostBlockers(vm, target.spec, h, source, free.get(h.hostId)) }));
   const memory = (id: string): number => free.get(id)!.memoryMiB;
   const [best] = others

@@ -1,0 +1,44 @@
+import { migrationTemplatesEvents as events } from '@chrysalis/contracts';
+import { migrationDecider, parted, plan, type RunResults } from '@chrysalis/migration-templates-core';
+import type { MessageContext } from '@chrysalis/service-kit';
+import { knownHosts } from '../known/hosts.ts';
+import { characterisationsOf } from '../known/types.ts';
+import { inMove } from '../sql/moves.ts';
+import { insertMigration } from '../sql/migrations.ts';
+import type { Run } from '../sql/runs.ts';
+import { makeStarts, noteStarts } from '../start-move.ts';
+import type { Chosen } from './choose.ts';
+
+export type Begun = Readonly<{ migrationId?: string; blocked: RunResults }>;
+
+/** Plans these VMs, and begins the migration of those that nothing blocks; plan and migration are as if somebody had asked for them. */
+export const begin = async (run: Run, { template, target, vms }: Extract<Chosen, { ok: true }>, ctx: MessageContext): Promise<Begun> => {
+  const { schema } = ctx.store;
+  const ids = vms.map((vm) => vm.vmId);
+  const busy = new Map((await inMove(ctx.tx, schema, ids)).map((m) => [m.vmId, m.moveId]));
+  const made = plan({
+    planId: ctx.newId('plan'),
+    at: ctx.now,
+    template,
+    target,
+    vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
+    hosts: await knownHosts(ctx.tx, schema),
+    characterisations: await characterisationsOf(ctx.tx, schema, ids),
+    notHost: run.input.notHost,
+  });
+  const { ready, blocked } = parted(made);
+  if (!ready) return { blocked };
+  await ctx.append(`plan-${ready.planId}`, 'noStream', { type: events.planMade.type, data: { plan: ready } });
+  const migrationId = ctx.newId('mig');
+  const { concurrency } = run.input;
+  const first = ready.moves.slice(0, concurrency).map((m) => m.vmId);
+  const tenant = vms[0]!.tenant;
+  const starts = await makeStarts(ctx, migrationId, ready, first, tenant);
+  const late = await noteStarts(ctx, migrationId, starts);
+  if (late.length > 0 || starts.length < first.length) throw new Error('a VM of the run went into another move meanwhile'); // all of it again
+  await insertMigration(ctx.tx, schema, migrationId, tenant, ctx.now);
+  const request = { kind: 'request' as const, migrationId, plan: ready, concurrency, starts };
+  const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, request);
+  if (!decided.ok) throw new Error(`a new migration was refused: ${decided.rejection.code}`);
+  return { migrationId, blocked };
+};
