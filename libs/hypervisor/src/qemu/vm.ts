@@ -4,7 +4,7 @@ import type { Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { Mutex } from '../mutex.ts';
 import type { QmpClient } from '../qmp.ts';
-import { assertObserved, observe } from './observe.ts';
+import { assertObserved, observe, observeChange } from './observe.ts';
 import { isAlive, kill, lastWords, waitGone } from './process.ts';
 import { writeRecord } from './state.ts';
 import type { VmFiles, VmRecord } from './state.ts';
@@ -99,16 +99,19 @@ export class Vm {
   }
 
   observed(): Promise<Topology> {
-    return observe(this.qmp, this.topology, (pool, volume) => this.parts.volumes.path(pool, volume));
+    return observe(this.qmp, this.topology, this.volumePath);
   }
 
-  /** Recorded only when QEMU shows exactly this. */
+  /** Recorded only when QEMU shows exactly this: all of it where nothing is to be other than recorded, else what is. */
   async verified(expected: Topology): Promise<Shaped> {
-    const actual = await observe(this.qmp, expected, (pool, volume) => this.parts.volumes.path(pool, volume));
+    const changes = topologyHash(expected) !== this.record.topologyHash;
+    const actual = await (changes ? observeChange(this.qmp, this.topology, expected, this.volumePath) : this.observed());
     assertObserved(expected, actual);
-    if (topologyHash(expected) !== this.record.topologyHash) await this.saveTopology(expected);
+    if (changes) await this.saveTopology(expected);
     return this.shaped;
   }
+
+  private readonly volumePath = (pool: string, volume: string): string => this.parts.volumes.path(pool, volume);
 
   /** `quit` lets QEMU write out its images; one that does not go is killed. True when the process is certainly gone. */
   async end(): Promise<boolean> {
