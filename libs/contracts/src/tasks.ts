@@ -118,8 +118,13 @@ export const provisioningTasks = {
   endMove: task(
     'provisioning',
     'vm.end-move',
-    'Let go of the VM',
-    z.object({ vmId: Id, moveId: Id, outcome: z.enum(['succeeded', 'undone', 'failed']) }),
+    'Let go of the VM; with success, and in the same commit, it may have become another type',
+    z.object({
+      vmId: Id,
+      moveId: Id,
+      outcome: z.enum(['succeeded', 'undone', 'failed']),
+      becomes: z.object({ from: Ref, to: Ref, spec: VmTypeSpec }).optional(),
+    }),
     none,
   ),
   recordTopology: task(

@@ -44,10 +44,10 @@ describe('small to large on another host', () => {
       'hold-target', 'begin-move', 'preflight-source', 'preflight-target', 'check-blockers', 'guest-facts',
       'quiesce',
       'unplug-extra', 'record-unplugged',
-      'prepare-target', 'transfer', 'confirm-target', 'switch-over',
+      'prepare-target', 'transfer', 'confirm-target', 'switch-over', 'release-source', 'swap-holds',
       'plug-cpus', 'plug-memory', 'grow-data', 'record-plugged',
       'online-cpus', 'online-memory', 'grow-filesystem-data', 'announce',
-      'verify-guest', 'release-source', 'swap-holds', 'change-type', 'end-move',
+      'verify-guest', 'end-move',
     ]); // prettier-ignore
     expect(new Set(definition.tasks.map((t) => t.section)).size).toBe(7);
   });
@@ -60,14 +60,16 @@ describe('small to large on another host', () => {
     expect(waitsFor('plug-memory', 'plug-cpus')).toBe(false);
     expect(waitsFor('plug-cpus', 'switch-over')).toBe(false);
     expect(waitsFor('online-cpus', 'plug-memory')).toBe(false);
+    expect(waitsFor('plug-cpus', 'release-source')).toBe(false);
+    expect(waitsFor('verify-guest', 'swap-holds')).toBe(false);
   });
   test('and what depends waits', () => {
     for (const [later, earlier] of [
       ['quiesce', 'check-blockers'], ['check-blockers', 'preflight-target'], ['transfer', 'check-blockers'], ['unplug-extra', 'quiesce'], ['prepare-target', 'hold-target'], ['prepare-target', 'begin-move'],
       ['transfer', 'prepare-target'], ['transfer', 'record-unplugged'], ['confirm-target', 'transfer'], ['switch-over', 'confirm-target'],
       ['plug-cpus', 'confirm-target'], ['record-plugged', 'switch-over'], ['record-plugged', 'grow-data'], ['online-cpus', 'plug-cpus'],
-      ['announce', 'grow-filesystem-data'], ['announce', 'online-memory'], ['verify-guest', 'announce'], ['release-source', 'verify-guest'],
-      ['release-source', 'switch-over'], ['release-source', 'record-plugged'], ['swap-holds', 'release-source'], ['end-move', 'swap-holds'], ['end-move', 'change-type'],
+      ['announce', 'grow-filesystem-data'], ['announce', 'online-memory'], ['verify-guest', 'announce'], ['verify-guest', 'record-plugged'],
+      ['release-source', 'switch-over'], ['release-source', 'confirm-target'], ['swap-holds', 'release-source'], ['end-move', 'swap-holds'], ['end-move', 'verify-guest'],
     ] as const) expect([later, earlier, waitsFor(later, earlier)]).toEqual([later, earlier, true]); // prettier-ignore
   });
   test('all before the transfer can be undone, nothing after it', () => {
@@ -102,6 +104,9 @@ describe('small to large on another host', () => {
   });
   test('a script arrives as it was written', () => {
     expect(task('quiesce').input['script']).toBe('echo $${HOME}');
+  });
+  test('is let go as what it has become', () => {
+    expect(task('end-move').input).toMatchObject({ outcome: 'succeeded', becomes: { from: smallType.ref, to: largeType.ref } });
   });
   test('the guest must show what the type says', () => {
     expect(task('verify-guest').input['expect']).toEqual({
@@ -144,7 +149,8 @@ describe('a morph', () => {
     const grow = templateFromOption({ ...option, move: false }, smallType.ref, small, target);
     const other = graph(input({ template: { ref: { name: 'g', version: 1 }, spec: grow }, target: { hostId: 'h1', spec: target } }));
     expect(other.definition.tasks.filter((t) => t.pointOfNoReturn).map((t) => t.name)).toEqual(['swap-holds']);
-    expect(other.waitsFor('change-type', 'swap-holds')).toBe(true);
+    expect(other.waitsFor('end-move', 'swap-holds')).toBe(true);
+    expect(other.waitsFor('swap-holds', 'verify-guest')).toBe(true);
   });
 });
 
@@ -168,7 +174,8 @@ test('without an agent nothing is asked of the guest', () => {
     'swap-holds',
     'end-move',
   ]);
-  expect(task('release-source').after).toEqual(['switch-over']);
+  expect(task('end-move').after).toEqual(['swap-holds']);
+  expect(task('end-move').input['becomes']).toBeUndefined();
 });
 
 test('several CPUs are several tasks; a VM half way gets only the rest', () => {

@@ -2,7 +2,7 @@ import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec, type Workfl
 import type { KnownVm } from '../known.ts';
 import { namer, reservedNames } from '../names.ts';
 import { draft, output, param, type Draft } from './draft.ts';
-import { finish } from './finish.ts';
+import { finish, handOver } from './finish.ts';
 import { hotPlug, postMigration } from './onward.ts';
 import { prepare } from './prepare.ts';
 import { shapeOf, type Shape } from './shape.ts';
@@ -37,7 +37,7 @@ export type CompiledMove = Readonly<{ definition: WorkflowDefinition; params: Re
 /**
  * A move as a workflow: docs/architecture.md, 'A move'. Pure. Tasks come after what they need and nothing else: the two checks, the hold,
  * the lock and the guest's facts at once; the target is prepared beside the steps at the source; plugs go out together and the host
- * agent takes them one by one. Topologies are worked out here and come in as params.
+ * agent takes them one by one; the source is let go beside them. Topologies are worked out here and come in as params.
  */
 export const compileMove = (input: MoveInput): CompiledMove => {
   const { spec } = input.template;
@@ -57,9 +57,10 @@ export const compileMove = (input: MoveInput): CompiledMove => {
   const gates = prepare(making);
   const atSource = hotUnplug(making, preMigration(making, gates.guest));
   const there = moves ? transferAndSwitch(making, gates.target, atSource) : atSource;
+  const handedOver = moves ? handOver(making) : [];
   const plugs = hotPlug(making, there);
   postMigration(making, plugs, there);
-  const final = finish(making);
+  const final = finish(making, handedOver);
   return {
     definition: {
       name: moves ? 'move' : 'morph',

@@ -16,70 +16,72 @@ const section = 'verify';
 const MIB = 1_048_576;
 
 /**
- * Delivered, not requested; then the source goes, the holds are swapped, the type is written down and the VM let go. The source's hold
- * ends only when its QEMU has. Answers the instance's output.
+ * Delivered, not requested: the VM is let go, as what it has become, when the guest has shown it and every hold is in its place. Answers
+ * the instance's output.
  */
-export const finish = (m: Making): Record<string, unknown> => {
+export const finish = (m: Making, handedOver: readonly string[]): Record<string, unknown> => {
   const { input, draft, moves } = m;
-  const { vm, target, moveId, template } = input;
-  const { vmId } = vm;
+  const { vm, template } = input;
   const to = template.spec.options.targetType;
-  if (input.guest) verifyGuest(m);
+  if (input.guest) verifyGuest(m, handedOver);
   const settled = draft.ends();
-  const last = moves
-    ? draft.add(hostTasks.releaseSource, {
-        name: 'release-source',
-        summary: `End the fenced VM on ${vm.hostId}`,
-        section,
-        route: onHost(vm.hostId),
-        after: settled,
-        deadlineMs: deadlines.host,
-        retry: retries.onward,
-        input: { vmId, epoch: vm.epoch, moveId },
-      })
-    : undefined;
-  const swap = draft.add(resourceAllocationTasks.swap, {
-    name: 'swap-holds',
-    summary: "The move's hold becomes the VM's",
-    section,
-    route: onService('resource-allocation'),
-    after: last ? [last] : settled,
-    retry: retries.onward,
-    input: { moveId, vmId, fromHost: vm.hostId, toHost: m.runner.hostId, amounts: amountsOf(target.spec) },
-    // A morph may be undone up to here; a disk that was grown has closed that way before.
-    ...(moves || m.shape.growths.length > 0 ? {} : { pointOfNoReturn: true }),
-  });
-  const changed = refText(vm.type) === refText(to) ? [] : [changeType(m, moves ? settled : [swap])];
   draft.add(provisioningTasks.endMove, {
     name: 'end-move',
-    summary: `Let go of ${vmId}`,
+    summary: `Let go of ${vm.vmId}${refText(vm.type) === refText(to) ? '' : `: it is a ${refText(to)} now`}`,
     section,
     route: onService('provisioning'),
-    after: [swap, ...changed],
+    after: moves ? settled : [swapHolds(m, settled)],
     retry: retries.onward,
-    input: { vmId, moveId, outcome: 'succeeded' },
+    input: {
+      vmId: vm.vmId,
+      moveId: input.moveId,
+      outcome: 'succeeded',
+      ...(refText(vm.type) === refText(to) ? {} : { becomes: { from: vm.type, to, spec: param('targetSpec') as never } }),
+    },
   });
   return outputOf(m);
 };
 
-const changeType = ({ input, draft }: Making, after: readonly string[]): string =>
-  draft.add(provisioningTasks.changeType, {
-    name: 'change-type',
-    summary: `The VM is a ${refText(input.template.spec.options.targetType)} now`,
-    section,
-    route: onService('provisioning'),
+/**
+ * The source goes as soon as the target was seen to run and that is recorded: nothing takes its guest back from there on, so it has
+ * nothing left to give but the room it takes. Its hold ends only when its QEMU has. Beside the plugs and the steps in the guest.
+ */
+export const handOver = (m: Making): string[] => {
+  const { vm, moveId } = m.input;
+  const released = m.draft.add(hostTasks.releaseSource, {
+    name: 'release-source',
+    summary: `End the fenced VM on ${vm.hostId}`,
+    section: 'migration',
+    route: onHost(vm.hostId),
+    after: ['switch-over'],
+    deadlineMs: deadlines.host,
+    retry: retries.onward,
+    input: { vmId: vm.vmId, epoch: vm.epoch, moveId },
+  });
+  return [swapHolds(m, [released])];
+};
+
+const swapHolds = ({ input, draft, moves, runner, shape }: Making, after: readonly string[]): string =>
+  draft.add(resourceAllocationTasks.swap, {
+    name: 'swap-holds',
+    summary: "The move's hold becomes the VM's",
+    section: moves ? 'migration' : section,
+    route: onService('resource-allocation'),
     after,
     retry: retries.onward,
     input: {
-      vmId: input.vm.vmId,
       moveId: input.moveId,
-      from: input.vm.type,
-      to: input.template.spec.options.targetType,
-      spec: param('targetSpec'),
+      vmId: input.vm.vmId,
+      fromHost: input.vm.hostId,
+      toHost: runner.hostId,
+      amounts: amountsOf(input.target.spec),
     },
+    // A morph may be undone up to here; a disk that was grown has closed that way before.
+    ...(moves || shape.growths.length > 0 ? {} : { pointOfNoReturn: true }),
   });
 
-const verifyGuest = (m: Making): string => {
+/** After every step but those that hand over what the source had: they change nothing in the guest. */
+const verifyGuest = (m: Making, beside: readonly string[]): string => {
   const { draft, runner, shape, moves } = m;
   const own = new Set(m.input.target.spec.disks.map((d) => d.id));
   return draft.add(guestTasks.verify, {
@@ -87,7 +89,7 @@ const verifyGuest = (m: Making): string => {
     summary: 'See in the guest that it has exactly this',
     section,
     route: onHost(runner.hostId),
-    after: draft.ends(),
+    after: draft.ends().filter((name) => !beside.includes(name)),
     deadlineMs: deadlines.guest,
     retry: moves ? retries.onward : retries.host,
     input: {

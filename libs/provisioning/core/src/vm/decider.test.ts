@@ -178,6 +178,27 @@ describe('a move', () => {
       .when({ ...command, from: large, to: small, ...shaped(1) })
       .thenNothing();
   });
+  test('lets go as another type, in one commit', () => {
+    const becomes = { from: small, to: large, spec: spec(2) };
+    const end: VmCommand = { type: 'end-move', vmId, moveId: 'mov-1', outcome: 'succeeded', becomes };
+    const changed: VmEvent = { type: `${p}type-changed.v1`, data: { vmId, ...becomes } };
+    const before = [...running, begun, switched];
+    vm(before)
+      .when(end)
+      .then([changed, ended('succeeded')]);
+    vm([...before, changed])
+      .when(end)
+      .then([ended('succeeded')]);
+    vm([...before, changed, ended('succeeded')])
+      .when(end)
+      .thenNothing();
+    vm(before)
+      .when({ ...end, becomes: { ...becomes, from: { name: 'other', version: 1 } } })
+      .thenRejected('vm.type_mismatch');
+    vm([...running, begun])
+      .when({ ...end, outcome: 'undone' })
+      .then([ended('undone')]);
+  });
   test('lets go once, and is welcome to do so where it never began', () => {
     const end: VmCommand = { type: 'end-move', vmId, moveId: 'mov-1', outcome: 'undone' };
     vm([...running, begun])

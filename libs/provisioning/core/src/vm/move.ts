@@ -5,7 +5,14 @@ import type { KnownVm, Move, Vm, VmEvent } from './vm.ts';
 
 /** `expectedVersion` is the VM's version that the plan was made from. */
 export type BeginMove = Readonly<{ type: 'begin-move'; vmId: string; expectedVersion?: number | undefined } & Move>;
-export type EndMove = Readonly<{ type: 'end-move'; vmId: string; moveId: string; outcome: 'succeeded' | 'undone' | 'failed' }>;
+/** `becomes`: the type that the VM has with the move's success; written down with its end. */
+export type EndMove = Readonly<{
+  type: 'end-move';
+  vmId: string;
+  moveId: string;
+  outcome: 'succeeded' | 'undone' | 'failed';
+  becomes?: Readonly<{ from: Ref; to: Ref; spec: VmTypeSpec }> | undefined;
+}>;
 export type SwitchOver = Readonly<{
   type: 'switch-over';
   vmId: string;
@@ -46,11 +53,21 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
 };
 
 /** Welcome also where the move never began, or has ended: every failure path may call this, twice. */
-export const endMove = ({ vmId, moveId, outcome }: EndMove, vm: Vm): VmDecision => {
+export const endMove = ({ vmId, moveId, outcome, becomes }: EndMove, vm: Vm): VmDecision => {
   if (vm.status === 'unknown') return notReady(vm, vmId);
   if (vm.move?.moveId !== moveId) return accept();
   const spent = outcome === 'undone' ? { spentEpoch: offeredEpoch(vm) + 1 } : {};
-  return accept({ type: 'chrysalis.provisioning.vm.move-ended.v1', data: { vmId, moveId, outcome, ...spent } });
+  const ended: VmEvent = { type: 'chrysalis.provisioning.vm.move-ended.v1', data: { vmId, moveId, outcome, ...spent } };
+  if (!becomes || outcome !== 'succeeded') return accept(ended);
+  const typed = typeEvents(vm, { vmId, ...becomes });
+  return typed.ok ? accept(...typed.events, ended) : typed;
+};
+
+/** Nothing where it has the type already. */
+const typeEvents = (vm: KnownVm, data: { vmId: string; from: Ref; to: Ref; spec: VmTypeSpec }): VmDecision => {
+  if (sameRef(vm.type, data.to)) return accept();
+  if (sameRef(vm.type, data.from)) return accept({ type: 'chrysalis.provisioning.vm.type-changed.v1', data });
+  return reject({ code: 'vm.type_mismatch', vmId: data.vmId, type: refText(data.from), actual: refText(vm.type) });
 };
 
 /**
@@ -76,10 +93,8 @@ export const changeType = (cmd: ChangeType, vm: Vm): VmDecision => {
   if (vm.status !== 'running') return notReady(vm, vmId);
   const refused = notInMove(vm, moveId) ?? (cmd.topology ? wrongHash(vmId, cmd.topology, cmd.topologyHash ?? '') : undefined);
   if (refused) return refused;
-  const topology = topologyEvents(vm, cmd);
-  if (sameRef(vm.type, to)) return accept(...topology);
-  if (!sameRef(vm.type, from)) return reject({ code: 'vm.type_mismatch', vmId, type: refText(from), actual: refText(vm.type) });
-  return accept(...topology, { type: 'chrysalis.provisioning.vm.type-changed.v1', data: { vmId, from, to, spec } });
+  const typed = typeEvents(vm, { vmId, from, to, spec });
+  return typed.ok ? accept(...topologyEvents(vm, cmd), ...typed.events) : typed;
 };
 
 const topologyEvents = (vm: KnownVm, { vmId, topology, topologyHash, to }: ChangeType): VmEvent[] =>
