@@ -10,7 +10,6 @@ import {
   type TaskDispatch,
   type TaskReport,
 } from '@chrysalis/contracts';
-import { Mutex } from '@chrysalis/hypervisor';
 import { z } from 'zod';
 import type { Journal } from './durable/journal.ts';
 import { newVmState, type VmState } from './durable/vm-state.ts';
@@ -18,6 +17,7 @@ import type { VmStates } from './durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { causeOf } from './cause.ts';
 import { TaskFailure } from './move/deps.ts';
+import { Turns, type Turn } from './turns.ts';
 
 export type OnVm = { readonly vmId: string; readonly epoch: number };
 export type TaskRun = {
@@ -31,6 +31,7 @@ export type TaskRun = {
 };
 export type Handler = {
   readonly contract: TaskContract;
+  readonly turn: Turn;
   /** Throws a TaskFailure when a VM in this state may not have this done to it at this epoch. */
   readonly admit: (state: VmState | undefined, input: OnVm) => void;
   readonly run: (input: never, run: TaskRun) => Promise<Record<string, unknown>>;
@@ -52,13 +53,13 @@ const known = new Map<string, TaskContract>([...Object.values(hostTasks), ...Obj
 const MAX_WORKFLOWS = 64;
 
 /**
- * Runs what the gateway delivers: one task at a time for each VM, each key once. A result is on disk before it is sent. A task that
+ * Runs what the gateway delivers: on each VM in the order of its coming (see turns.ts), each key once. A result is on disk before it is sent. A task that
  * comes again while it runs is ignored, after its end it gets its first result, and after a crash in its middle it runs again, which
  * the handlers allow: what is so already is done.
  */
 export class Executor {
   readonly #handlers: ReadonlyMap<string, Handler>;
-  readonly #queues = new Map<string, Mutex>();
+  readonly #turns = new Map<string, Turns>();
   readonly #running = new Map<string, AbortController>();
 
   constructor(private readonly deps: Deps) {
@@ -98,7 +99,7 @@ export class Executor {
     const input = contract.input.safeParse(dispatch.input);
     if (!input.success) return failure({ code: 'executor.input_invalid', message: issuesOf(input.error.issues) });
     const onVm = input.data as OnVm;
-    return this.#queue(onVm.vmId).run(() => this.#perform(handler, onVm, run));
+    return this.#turnsOf(onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run));
   }
 
   async #perform(handler: Handler, input: OnVm, run: TaskRun): Promise<Outcome> {
@@ -144,10 +145,10 @@ export class Executor {
     );
   }
 
-  #queue(vmId: string): Mutex {
-    const queue = this.#queues.get(vmId) ?? new Mutex();
-    this.#queues.set(vmId, queue);
-    return queue;
+  #turnsOf(vmId: string): Turns {
+    const turns = this.#turns.get(vmId) ?? new Turns();
+    this.#turns.set(vmId, turns);
+    return turns;
   }
 }
 

@@ -6,7 +6,7 @@ import type { AddAgent, Added, Guests, Relay } from './guests.ts';
 import { TaskFailure } from './move/deps.ts';
 
 const QGA_PORT = 'qga';
-type Open = { readonly grant: string; readonly channel: Promise<AgentChannel> };
+type Open = { readonly grant: string; readonly channel: Promise<AgentChannel>; readonly commands: Set<Promise<unknown>> };
 
 /** Real guests, by way of their serial ports. A connection is opened when it is needed and kept until the VM leaves. */
 export class QemuGuests implements Guests {
@@ -30,7 +30,7 @@ export class QemuGuests implements Guests {
     const hardware = agentHardware(this.driver, vmId, { pools: this.pools, package: { digest, file: packageFile }, deadlineMs });
     const qga = await this.#guestAgent(vmId);
     const channel = await addAgent({ qga, hardware, vmId, grant, packageDigest: digest, timeoutMs: deadlineMs });
-    this.#open.set(vmId, { grant, channel: Promise.resolve(channel) });
+    this.#open.set(vmId, { grant, channel: Promise.resolve(channel), commands: new Set() });
     return { ...(await this.driver.topology(vmId)), agentVersion: channel.agent.version };
   }
 
@@ -47,9 +47,11 @@ export class QemuGuests implements Guests {
     const { topology } = await this.driver.status(relay.vmId);
     if (!topology.serialPorts.some((p) => p.id === AGENT_PORT)) return (await this.#bridge(contract.kind, relay.vmId)) as OutputOf<C>;
     if (!isGuestCommand(name)) throw new TaskFailure('guest.command_unknown', `no command ${name}`);
-    const channel = await this.#channel(relay);
     const { key: id, deadlineMs: timeoutMs, signal } = relay;
-    return (await channel.command(name, relay.input as never, { id, timeoutMs, signal })) as OutputOf<C>;
+    return this.#with(
+      relay,
+      async (channel) => (await channel.command(name, relay.input as never, { id, timeoutMs, signal })) as OutputOf<C>,
+    );
   }
 
   forget(vmId: string): void {
@@ -69,16 +71,35 @@ export class QemuGuests implements Guests {
     throw new TaskFailure('guest.agent_absent', `${kind} needs the migration agent, and ${vmId} has none`);
   }
 
-  async #channel({ vmId, grant, deadlineMs }: Relay): Promise<AgentChannel> {
+  /** Commands of one grant share a connection; one under another grant comes after them, as a port has one client at a time. */
+  async #with<T>(relay: Relay, work: (channel: AgentChannel) => Promise<T>): Promise<T> {
+    const open = await this.#opened(relay);
+    const command = open.channel.then(work);
+    open.commands.add(command);
+    try {
+      return await command;
+    } finally {
+      open.commands.delete(command);
+    }
+  }
+
+  async #opened(relay: Relay): Promise<Open> {
+    const { vmId, grant } = relay;
     if (!grant) throw new TaskFailure('grant.unknown', 'no grant came with the task');
     const open = this.#open.get(vmId);
-    const known = open?.grant === grant ? await open.channel.catch(() => undefined) : undefined;
-    if (known && !known.isClosed) return known;
-    await this.#close(vmId);
+    const channel = open?.grant === grant ? await open.channel.catch(() => undefined) : undefined;
+    if (open && channel && !channel.isClosed) return open;
+    if (this.#open.get(vmId) !== open) return this.#opened(relay); // another command opened it meanwhile
+    const opened: Open = { grant, channel: this.#reopened(relay, grant, open), commands: new Set() };
+    this.#open.set(vmId, opened);
+    return opened;
+  }
+
+  async #reopened({ vmId, deadlineMs }: Relay, grant: string, before: Open | undefined): Promise<AgentChannel> {
+    await Promise.allSettled(before?.commands ?? []);
+    (await before?.channel.catch(() => undefined))?.close();
     const { openAgentPort } = agentHardware(this.driver, vmId, { pools: this.pools, deadlineMs });
-    const channel = AgentChannel.open({ connect: openAgentPort, vmId, grant, timeoutMs: deadlineMs });
-    this.#open.set(vmId, { grant, channel });
-    return channel;
+    return AgentChannel.open({ connect: openAgentPort, vmId, grant, timeoutMs: deadlineMs });
   }
 
   async #close(vmId: string): Promise<void> {

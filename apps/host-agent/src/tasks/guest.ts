@@ -15,11 +15,16 @@ export const removeAgent = (parts: Parts): Handler =>
 /** What the migration agent in the guest does: relayed, under the task's key. */
 export const guestHandlers = (parts: Parts): Handler[] =>
   Object.values(guestTasks).map((contract) =>
-    handler(contract, asRunner, (input, run) => {
-      const { vmId, epoch: _, ...rest } = input;
-      const { key, grant, signal } = run;
-      return parts.guests.command(contract, { vmId, input: rest, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
-    }),
+    handler(
+      contract,
+      asRunner,
+      (input, run) => {
+        const { vmId, epoch: _, ...rest } = input;
+        const { key, grant, signal } = run;
+        return parts.guests.command(contract, { vmId, input: rest, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
+      },
+      'guest',
+    ),
   );
 
 /** A package's file carries its digest in its name, and is checked against it before it goes anywhere. */

@@ -10,6 +10,7 @@ import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { TaskFailure } from '../move/deps.ts';
 import type { SourceMoves } from '../move/source.ts';
 import type { TargetMoves } from '../move/target.ts';
+import type { Turn } from '../turns.ts';
 
 /** What the handlers of a host agent work with. */
 export type Parts = {
@@ -32,7 +33,8 @@ export const handler = <C extends TaskContract>(
   contract: C,
   admit: Admit,
   run: (input: InputOf<C>, run: TaskRun) => Promise<OutputOf<C>>,
-): Handler => ({ contract, admit, run: run as Handler['run'] });
+  turn: Turn = 'whole',
+): Handler => ({ contract, admit, turn, run: run as Handler['run'] });
 
 /** For what is done to a running VM: this host must be the one that runs it, at an epoch that the command may carry. */
 export const asRunner: Admit = (state, { vmId, epoch }) => {

@@ -17,11 +17,16 @@ type Input = InputOf<typeof hostTasks.preflight>;
 
 /** Every blocker at once; changes nothing. */
 export const preflight = (parts: Parts): Handler =>
-  handler(hostTasks.preflight, notBelow, async (input) => {
-    const facts = await parts.facts();
-    const blockers = input.role === 'source' ? await atSource(parts, input) : await atTarget(parts, input, facts);
-    return { blockers: [...sane(input), ...blockers], facts };
-  });
+  handler(
+    hostTasks.preflight,
+    notBelow,
+    async (input) => {
+      const facts = await parts.facts();
+      const blockers = input.role === 'source' ? await atSource(parts, input) : await atTarget(parts, input, facts);
+      return { blockers: [...sane(input), ...blockers], facts };
+    },
+    'hardware',
+  );
 
 const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker => ({
   code,

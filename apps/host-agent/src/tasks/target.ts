@@ -1,4 +1,4 @@
-import { hostTasks, topologyHash as hashOf } from '@chrysalis/contracts';
+import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
 import { TaskFailure } from '../move/deps.ts';
 import { asRunner, handler, notBelow, type Parts } from './parts.ts';
@@ -19,17 +19,19 @@ export const discardTarget = (parts: Parts): Handler =>
 
 /** What the move's end is believed by: looked at here and now, not what any earlier call returned. */
 export const confirmTarget = (parts: Parts): Handler =>
-  handler(hostTasks.confirmTarget, asRunner, async ({ vmId, moveId, topologyHash }) => {
-    const { move } = parts.states.get(vmId)!;
-    if (move?.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
-    const status = await parts.driver.status(vmId);
-    if (!status.running)
-      throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
-    const shaped = await parts.driver.topology(vmId);
-    if (shaped.topologyHash !== topologyHash)
-      throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, {
-        expected: topologyHash,
-        seen: shaped.topologyHash,
-      });
-    return shaped;
-  });
+  handler(hostTasks.confirmTarget, asRunner, (input) => confirmed(parts, input), 'hardware');
+
+const confirmed = async (parts: Parts, { vmId, moveId, topologyHash }: InputOf<typeof hostTasks.confirmTarget>) => {
+  const { move } = parts.states.get(vmId)!;
+  if (move?.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
+  const status = await parts.driver.status(vmId);
+  if (!status.running)
+    throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
+  const shaped = await parts.driver.topology(vmId);
+  if (shaped.topologyHash !== topologyHash)
+    throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, {
+      expected: topologyHash,
+      seen: shaped.topologyHash,
+    });
+  return shaped;
+};
