@@ -137,12 +137,17 @@ export class Executor {
     });
   }
 
-  /** After the report is on disk: a crash before this leaves an open key, and its report answers it when it comes again. */
+  /**
+   * After the report is on disk: a crash before this leaves an open key, and its report answers it when it comes again. So it may wait
+   * for the next write, unless the hardware changed.
+   */
   async #close({ input }: TaskDispatch, key: string, outcome: Outcome): Promise<void> {
+    const vmId = String(input['vmId']);
     const shape = Shape.safeParse(outcome.ok ? outcome.output : undefined);
-    await this.deps.states.update(String(input['vmId']), (s) =>
-      s?.open.includes(key) ? { ...s, ...shape.data, open: s.open.filter((k) => k !== key) } : undefined,
-    );
+    const closed = (s: VmState | undefined): VmState | undefined =>
+      s?.open.includes(key) ? { ...s, ...shape.data, open: s.open.filter((k) => k !== key) } : undefined;
+    if (shape.success) await this.deps.states.update(vmId, closed);
+    else if (this.deps.states.get(vmId)?.open.includes(key)) this.deps.states.note(vmId, closed);
   }
 
   #turnsOf(vmId: string): Turns {

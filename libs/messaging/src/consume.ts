@@ -14,6 +14,11 @@ export type ConsumeOptions = {
   readonly topics: readonly string[];
   /** The effect, all of it through `tx`. It may run again until it commits; what it does beside `tx` must be idempotent. */
   readonly handle: (event: CloudEvent, tx: pg.PoolClient) => Promise<void>;
+  /**
+   * Whether an event is this consumer's business at all; all are unless told. Of the rest nothing is written, nor asked of the database:
+   * most events of a topic are nothing to most who read it. Pure, and of the event alone.
+   */
+  readonly wants?: (event: CloudEvent) => boolean;
   readonly fromBeginning?: boolean;
   readonly maxBatch?: number;
   /** Tries of one event before it is parked, 5 unless told. A thrown `Poison` is parked at once. */
@@ -79,7 +84,9 @@ class Consumer {
   }
 
   /** Resolves when each event is handled, known, or parked. Throws only where not even parking works: then the bus tries again. */
-  async deliver(events: readonly CloudEvent[], { topic }: Delivery): Promise<void> {
+  async deliver(delivered: readonly CloudEvent[], { topic }: Delivery): Promise<void> {
+    const events = this.o.wants ? delivered.filter(this.o.wants) : delivered;
+    if (events.length === 0) return;
     const parked = await this.#parking.keysAmong(events);
     if (parked.size === 0 && (await this.#together(events))) return;
     for (const event of events) await this.#alone(event, topic);

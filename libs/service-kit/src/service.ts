@@ -259,6 +259,8 @@ const startMessaging = async (service: ServiceContext, definition: ServiceDefini
   }
   for (const consumer of consumers) {
     const name = `${context}.${consumer.name}`;
-    parts.push(await consume({ bus, store, consumer: name, group: name, topics: consumer.topics, handle: eventEffect(service, consumer) }));
+    const wants = (event: CloudEvent): boolean => consumer.on.some((handler) => handler.matches(event.type));
+    const handle = eventEffect(service, consumer);
+    parts.push(await consume({ bus, store, consumer: name, group: name, topics: consumer.topics, wants, handle }));
   }
 };

@@ -48,8 +48,12 @@ export class OperationsController {
     let operation = await this.#view(id, request);
     if (ms > 0 && !isFinal(operation)) {
       const gone = new AbortController();
-      request.raw.socket.once('close', () => gone.abort());
-      await this.wake.until(ms, async () => (isFinal((operation = await this.#view(id, request))) ? true : undefined), gone.signal);
+      const { socket } = request.raw;
+      const left = (): void => gone.abort();
+      socket.once('close', left);
+      await this.wake
+        .until(ms, async () => (isFinal((operation = await this.#view(id, request))) ? true : undefined), gone.signal)
+        .finally(() => socket.off('close', left)); // the connection is kept for the next request, and listeners would add up
     }
     return oneAnswer(request, operation);
   }

@@ -174,6 +174,24 @@ export const busContract = (adapter: Adapter): void => {
       await a.stop();
     }, 60_000);
 
+    test('of what a consumer does not want nothing is kept, and what it wants comes in order', async () => {
+      const consumer = `choosing-${group}`;
+      const bus = await prepared(2);
+      const wants = (event: CloudEvent): boolean => numberOf(event) % 3 === 0;
+      const consumption = await consume({ bus, store, consumer, group, topics: [topic], wants, handle: effect(consumer) });
+      const events = upTo(30).flatMap((n) => ['a', 'b'].map((key) => cloudEvent(key, n)));
+      await publish(bus, events);
+      await publish(bus, events.slice(0, 20)); // again
+      await until('all it wants', async () => (await count(store, consumer)) >= 20);
+      await publish(bus, [cloudEvent('a', 31), cloudEvent('a', 33)]);
+      await until('the last', async () => (await effects(store, consumer))['a']?.includes(33) === true);
+      const thirds = upTo(10).map((n) => 3 * n);
+      expect(await effects(store, consumer)).toEqual({ a: [...thirds, 33], b: thirds });
+      const { rows } = await store.pool.query(`select count(*)::int as n from ${store.schema}.inbox where consumer = $1`, [consumer]);
+      expect(rows[0].n).toBe(21);
+      await consumption.stop();
+    });
+
     test('parks poison and what follows under its key; the partition goes on; redrive keeps order', async () => {
       const consumer = `parking-${group}`;
       const bus = await prepared(1);
