@@ -11,8 +11,8 @@ import {
   type WorkflowCommand,
   type WorkflowRejection,
 } from '@chrysalis/workflow-core';
-import { v7 as uuidv7 } from 'uuid';
 import type { Entry } from './cache.ts';
+import { newId } from './ids.ts';
 import { givenHere, openHere } from './open-here.ts';
 import type { InstanceRow, Wake } from './sql/record.ts';
 
@@ -90,7 +90,7 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
       tenant = job.tenant ?? '';
     }
     const meta = metaOf(job, at, correlationId, tenant);
-    for (const { type, data } of decision.events) events.push({ id: uuidv7(), type, data, meta });
+    for (const { type, data } of decision.events) events.push({ id: newId(), type, data, meta });
     state = fold(evolve, state, decision.events);
     return { ok: true, version: entry.version + events.length, events: decision.events };
   });

@@ -3,7 +3,7 @@ import { ConcurrentAppend, isTransient, isUndone, isVersionRace } from './errors
 import { GroupCommit } from './group-commit.ts';
 import { checkShape, outcome } from './outcome.ts';
 import * as appendSql from './sql/append.ts';
-import { appendGroup, appendGroupValues } from './sql/append-group.ts';
+import { appendGroup, appendGroupBeside, appendGroupValues, type Beside } from './sql/append-group.ts';
 import { toEvent, type Row } from './sql/columns.ts';
 import * as checkpoint from './sql/checkpoint.ts';
 import * as idempotency from './sql/idempotency.ts';
@@ -23,7 +23,9 @@ export type EventStoreOptions = {
 
 export type Remembered = { readonly kind: 'none' } | { readonly kind: 'answer'; readonly answer: unknown } | { readonly kind: 'mismatch' };
 
-type Statement = { readonly name: string; readonly text: string };
+export type { Beside } from './sql/append-group.ts';
+
+export type Statement = { readonly name: string; readonly text: string };
 
 /** The log of one service, in its schema. Every method but `transaction` takes a caller's transaction as its last argument. */
 export class EventStore {
@@ -75,6 +77,30 @@ export class EventStore {
     const answers = lists.map((list) => outcome(list, before));
     if (answers.some((answer) => answer.ok)) this.#appended();
     return answers;
+  }
+
+  /** A statement for `appendBeside`, made once. */
+  beside(beside: Beside): Statement {
+    return appendGroupBeside(identifier(this.schema), beside);
+  }
+
+  /**
+   * Appends, each with its own verdict, in one statement with what the caller writes beside them: one commit, one round trip. No stream
+   * may be named twice. Throws where a stream is held or a race was lost (then nothing was done, see `isUndone`): it is not tried again.
+   */
+  async appendBeside(
+    statement: Statement,
+    appends: readonly Append[],
+    values: readonly unknown[],
+  ): Promise<{ readonly answers: readonly Appended[]; readonly answer: unknown }> {
+    if (appends.length > 0) checkShape(appends);
+    const lists = appends.map((append) => [append]);
+    type Row = { versions: number[] | null; answer: unknown };
+    const { rows } = await this.pool.query<Row>(statement, [...appendGroupValues(lists), ...values]);
+    const { versions, answer } = rows[0]!;
+    const answers = lists.map((list, i) => outcome(list, new Map([[list[0]!.stream, versions![i]!]])));
+    if (answers.some((a) => a.ok)) this.#appended();
+    return { answers, answer };
   }
 
   async #appendIn(tx: pg.PoolClient, list: readonly Append[]): Promise<Appended> {

@@ -1,3 +1,5 @@
+import type { Beside } from '@chrysalis/event-store';
+
 /** A new or an earlier timer; never makes an existing one later. */
 export type Wake = { readonly workflowId: string; readonly at: string; readonly version: number };
 export type InstanceRow = {
@@ -20,28 +22,47 @@ export type Changes = {
   readonly instances: readonly InstanceRow[];
 };
 
-/** All that goes beside the events, in one statement. Answers the timers that were set as they now are. */
-export const record = (schema: string) => ({
-  name: `${schema}.workflow_record`,
-  text: `
-    with woken as (
+/**
+ * All that goes beside the events, as one statement. `first` is the number of its first parameter; `unless` is a condition that keeps out
+ * what belongs to an instance whose events were not appended. `woken` has the timers that were set, as they now are.
+ */
+const changes = (schema: string, first: number, unless: (workflowId: string) => string): string => {
+  const p = (n: number, type: string): string => `(select $${first + n}::${type}[])`; // hidden from the planner, as in the event store's
+  return `
+    woken as (
       insert into ${schema}.timers as t (workflow_id, at, version)
-      select * from unnest($1::text[], $2::timestamptz[], $3::int[])
+      select * from unnest(${p(0, 'text')}, ${p(1, 'timestamptz')}, ${p(2, 'int')}) as w (workflow_id, at, version)
+      where ${unless('w.workflow_id')}
       on conflict (workflow_id) do update set at = least(t.at, excluded.at), version = greatest(t.version, excluded.version)
       returning workflow_id, extract(epoch from at) * 1000 as at
     ), moved as (
       update ${schema}.timers t set at = m.at, version = m.version
-      from unnest($4::text[], $5::timestamptz[], $6::int[]) as m (workflow_id, at, version)
-      where t.workflow_id = m.workflow_id and t.version <= m.version
+      from unnest(${p(3, 'text')}, ${p(4, 'timestamptz')}, ${p(5, 'int')}) as m (workflow_id, at, version)
+      where t.workflow_id = m.workflow_id and t.version <= m.version and ${unless('m.workflow_id')}
     ), dropped as (
-      delete from ${schema}.timers where workflow_id = any($7::text[])
+      delete from ${schema}.timers t using unnest(${p(6, 'text')}) as e (workflow_id)
+      where t.workflow_id = e.workflow_id and ${unless('e.workflow_id')}
     ), told as (
       insert into ${schema}.instances (workflow_id, name, version, subject, tenant, state, cause_code, tasks, started_at, ended_at)
-      select * from unnest($8::text[], $9::text[], $10::int[], $11::text[], $12::text[], $13::text[], $14::text[], $15::int[],
-        $16::timestamptz[], $17::timestamptz[])
+      select * from unnest(${p(7, 'text')}, ${p(8, 'text')}, ${p(9, 'int')}, ${p(10, 'text')}, ${p(11, 'text')}, ${p(12, 'text')}, ${p(13, 'text')},
+        ${p(14, 'int')}, ${p(15, 'timestamptz')}, ${p(16, 'timestamptz')}) as i (workflow_id)
+      where ${unless('i.workflow_id')}
       on conflict (workflow_id) do update set state = excluded.state, cause_code = excluded.cause_code, ended_at = excluded.ended_at
-    )
-    select workflow_id, at::float8 as at from woken`,
+    )`;
+};
+
+/** In a transaction after the append. Answers the timers that were set as they now are. */
+export const record = (schema: string) => ({
+  name: `${schema}.workflow_record`,
+  text: `with ${changes(schema, 1, () => 'true')} select workflow_id, at::float8 as at from woken`,
+});
+
+/** The same in the statement that appends; answers an object from workflow to moment. */
+export const recordBeside = (schema: string): Beside => ({
+  name: 'workflow_record',
+  ctes: `lost as (select substr(stream_id, length('workflow-') + 1) as workflow_id from decided where not all_fit),
+    ${changes(schema, 13, (workflowId) => `${workflowId} not in (select workflow_id from lost)`)}`,
+  answer: `(select json_object_agg(workflow_id, at::float8) from woken)`,
 });
 
 export const recordValues = ({ wakes, moves, ended, instances }: Changes): unknown[] => [

@@ -19,7 +19,25 @@ import { expectation } from './append.ts';
  */
 export const appendGroup = (schema: string) => ({
   name: `${schema}.append_group`,
-  text: `
+  text: `${group(schema)}
+    select version from decided order by n`,
+});
+
+/**
+ * What a caller writes in the same statement, hence the same commit. `ctes` follow those of the group: `decided` has a row per append with
+ * `stream_id`, `version` (before it) and `all_fit`; what belongs to a stream that does not fit is theirs to leave out. Parameters from
+ * $13 on are theirs. `answer` is an expression.
+ */
+export type Beside = { readonly name: string; readonly ctes: string; readonly answer: string };
+
+/** Returns one row: the versions that the streams had, and the caller's own answer. */
+export const appendGroupBeside = (schema: string, { name, ctes, answer }: Beside) => ({
+  name: `${schema}.append_group.${name}`,
+  text: `${group(schema)}, ${ctes}
+    select (select array_agg(version order by n) from decided) as versions, ${answer} as answer`,
+});
+
+const group = (schema: string): string => `
     with asked as (
       select a.n, a.caller, a.stream_id, a.count, a.before, coalesce(last.version, 0) as version, last.transaction_id,
         case a.expected when -1 then true when -2 then last.version is not null else coalesce(last.version, 0) = a.expected end as fits
@@ -41,9 +59,7 @@ export const appendGroup = (schema: string) => ({
         where a.all_fit and (select set_config('lock_timeout', '50ms', true)) is not null
         order by a.n, step
       ) e
-    )
-    select version from decided order by n`,
-});
+    )`;
 
 export const appendGroupValues = (lists: readonly (readonly Append[])[]): unknown[] => {
   try {
