@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { Entry } from './cache.ts';
 import { Engine, streamOf } from './engine.ts';
 import { entryAfter, nothing } from './plan.ts';
+import { remove } from './queue/sql.ts';
 import { listInstances } from './sql/list.ts';
 
 const CancelBody = z.object({ reason: z.string().min(1).max(255) });
@@ -95,6 +96,7 @@ export class WorkflowsController {
     await this.#load(id, request);
     const outcome = await this.engine.submit({ workflowId: id, command: { type: 'cancel', reason }, actor: `user:${request.caller.sub}` });
     if (!outcome.ok) throw ProblemError.of(outcome.rejection);
+    await remove(this.service.pool, this.service.schema, [id]); // where it had not started it leaves the queue
     return new Answer(202, { workflowId: id, operation: id }, { etag: `"${outcome.version}"` });
   }
 

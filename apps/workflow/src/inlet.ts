@@ -4,6 +4,7 @@ import type { ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import type { Engine } from './engine.ts';
 import type { Job } from './plan.ts';
+import type { Pump } from './queue/pump.ts';
 
 export const CONSUMER = 'workflow.engine';
 const REPORTED = /^chrysalis\.[a-z-]+\.task\.reported\.v1$/;
@@ -52,6 +53,7 @@ export class Inlet {
   constructor(
     private readonly service: ServiceContext,
     private readonly engine: Engine,
+    private readonly pump: Pump,
   ) {
     this.#parking = new Parking(service.store, CONSUMER);
   }
@@ -96,7 +98,7 @@ export class Inlet {
   }
 
   async #effect(event: CloudEvent): Promise<void> {
-    const outcomes = await Promise.all(jobsOf(event).map((job) => this.engine.submit(job)));
+    const outcomes = await Promise.all(jobsOf(event).map((job) => this.pump.submit(job)));
     for (const outcome of outcomes)
       if (!outcome.ok) this.service.log.info({ rejection: outcome.rejection, type: event.type, id: event.id }, 'refused');
   }

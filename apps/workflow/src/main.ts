@@ -8,6 +8,10 @@ import { Inlet } from './inlet.ts';
 import type { LocalKinds } from './local.ts';
 import { localKinds } from './local-kinds.ts';
 import { isLocal } from './open-here.ts';
+import { Pump } from './queue/pump.ts';
+import { QueueController } from './queue/queue.controller.ts';
+import { StartController } from './queue/start.controller.ts';
+import { queueTables } from './queue/tables.ts';
 import { tables } from './tables.ts';
 import { TemplatesController } from './templates/controller.ts';
 import { templateTables } from './templates/sql.ts';
@@ -18,18 +22,23 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
   let due: DueLoop | undefined;
   const newEngine = (service: ServiceContext): Engine => {
     const { store, log } = service;
-    const made = new Engine({ store, clock, log, onWake: (at) => due?.noted(at) });
+    const made = new Engine({ store, clock, log, onWake: (at) => due?.noted(at), onEnded: (id) => pump?.ended(id) });
     made.local.register({ ...localKinds(made, service), ...more });
     return made;
   };
   let engine: Engine | undefined;
   const engineOf = (service: ServiceContext): Engine => (engine ??= newEngine(service));
+  let pump: Pump | undefined;
+  const pumpOf = (service: ServiceContext): Pump => (pump ??= new Pump(service, engineOf(service)));
   return startService(config, {
     context: 'workflow',
     schema: 'workflow',
-    tables: [tables, templateTables],
-    controllers: [WorkflowsController, TemplatesController],
-    providers: [{ provide: Engine, useFactory: engineOf, inject: [SERVICE] }],
+    tables: [tables, templateTables, queueTables],
+    controllers: [WorkflowsController, StartController, QueueController, TemplatesController],
+    providers: [
+      { provide: Engine, useFactory: engineOf, inject: [SERVICE] },
+      { provide: Pump, useFactory: pumpOf, inject: [SERVICE] },
+    ],
     // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
     route: (stored, event) => {
       if (stored.type !== workflowEvents.taskDispatched.type || isLocal(stored.data as TaskDispatch)) return [];
@@ -42,7 +51,11 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
         return () => due!.stop();
       },
       async (service) => {
-        const inlet = new Inlet(service, engineOf(service));
+        await pumpOf(service).start();
+        return () => pumpOf(service).stop();
+      },
+      async (service) => {
+        const inlet = new Inlet(service, engineOf(service), pumpOf(service));
         await inlet.start();
         return () => inlet.stop();
       },

@@ -72,7 +72,8 @@ export class ProblemFilter implements ExceptionFilter {
     const request = http.getRequest<FastifyRequest>();
     if (problem.status >= 500) this.log.error({ err: error, method: request.method, url: request.url }, 'request failed');
     const reply = http.getResponse<FastifyReply>();
-    if (problem.status === 503) void reply.header('retry-after', '1');
+    const { retryAfterSeconds = problem.status === 503 ? 1 : undefined } = problem;
+    if (typeof retryAfterSeconds === 'number') void reply.header('retry-after', String(retryAfterSeconds));
     void reply
       .status(problem.status)
       .header('content-type', 'application/problem+json')

@@ -155,7 +155,7 @@ export type View = {
   readonly streamVersion: number;
   readonly tasks: { name: string; state: string; attempts: { attempt: number; action: string; dispatchedAt: string }[] }[];
 };
-export const ended = (view: View): boolean => !['running', 'compensating'].includes(view.state);
+export const ended = (view: View): boolean => !['queued', 'running', 'compensating'].includes(view.state);
 export const meta = (correlationId: string): EventMeta => ({
   at: new Date().toISOString(),
   correlationId,

@@ -11,6 +11,7 @@ export * from './policy-faults.ts';
 export { fill, type PolicyScope } from './policy-mapping.ts';
 export * from './policy-registry.ts';
 export * from './policy-schedule.ts';
+export * from './queue.ts';
 export * from './queued.ts';
 export * from './state.ts';
 export * from './template-registry.ts';
