@@ -1,6 +1,7 @@
-import { consumerText, contexts, refText, type Consumer, type Plan } from '@chrysalis/contracts';
+import { contexts, refText, type Plan } from '@chrysalis/contracts';
 import type { Client } from '@chrysalis/cli-app';
 import pg from 'pg';
+import { startServiceClient } from './client.ts';
 import type { ServiceName } from '../run/platform.ts';
 import type { TenantKey } from './grant.ts';
 import { groundOf } from './ground.ts';
@@ -8,7 +9,7 @@ import { DemoReport, judge, version } from './report.ts';
 import type { Run } from './run.ts';
 import type { Screen } from './screen.ts';
 import { showHosts, showPlan, showReport } from './show.ts';
-import { journey, startServiceClient, Story } from './story.ts';
+import { journey, Story } from './story.ts';
 import { watch } from './watch.ts';
 
 type Demo = {
@@ -49,7 +50,7 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   screen.line(
     `with a grant, the migration agent added to the running VM: ${granted.options.length} (${granted.options.map((o) => o.id).join(', ')})`,
   );
-  const before = await story.guest(vm.vmId, grantId);
+  const before = await story.guest(vm.vmId, grantId, source);
   const option = story.optionToLarge(granted);
 
   screen.title('Template and plan');
@@ -71,17 +72,13 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   const move = migration.moves[0]!;
   screen.line(`${migration.state}${migration.cause ? `: ${migration.cause.code}: ${migration.cause.message}` : ''}`);
 
-  const after = await story.guest(vm.vmId, grantId);
+  const expected = migration.state === 'succeeded' ? target : source;
+  const after = await story.guest(vm.vmId, grantId, expected);
   const service = await client.stop();
-  const { items: allocations } = await api.request<{
-    items: { hostId: string; consumer: Consumer | string; vcpu: number; memoryMiB: number }[];
-  }>('GET', '/v1/allocations');
-  const ledger = allocations.map((a) => ({
-    host: a.hostId,
-    consumer: typeof a.consumer === 'string' ? a.consumer : consumerText(a.consumer),
-    vcpu: a.vcpu,
-    memoryMiB: a.memoryMiB,
-  }));
+  const ledger = await story.settled(
+    () => story.ledger(),
+    (held) => held.length > 0 && held.every((a) => a.host === expected),
+  );
   const events = await countEvents(run.platform.database.url);
   const { downtimeMs, ...measured } = move.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
   const figures = { ...measured, downtimeMs: Math.round(downtimeMs * 10) / 10 };

@@ -1,9 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { addressOf } from './client.ts';
 import type { Driver } from '../run/driver.ts';
 import { netnsOf, qemuProcessesOf } from './processes.ts';
 import type { Run } from './run.ts';
-import { addressOf, type VmView } from './story.ts';
+import type { VmView } from './story.ts';
 
 /** What the hosts of a run stand on: how an observer outside the product asks a VM's service, and sees on which hosts the VM is. */
 export type Ground = {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { sweepTemporary } from '@chrysalis/hypervisor';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
 import { sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
@@ -45,7 +45,6 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
   const name = `${process.pid}-${id}`;
   const dir = path.join(runsDir, name);
   mkdirSync(dir, { recursive: true });
-  mkdirSync(scratchOf(name), { mode: 0o700 });
   const undo: (() => Promise<void>)[] = [async () => forget(name)];
   const stop = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -91,11 +90,9 @@ const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'imag
   return { image, agentPackage };
 };
 
-/** A short path, since a unix socket's may have 107 characters and a clone can lie deep. */
-const scratchOf = (name: string): string => path.join(tmpdir(), `chy-${name}`);
 const forget = (name: string): void => {
   rmSync(path.join(runsDir, name), { recursive: true, force: true });
-  rmSync(scratchOf(name), { recursive: true, force: true });
+  sweepTemporary(); // its VMs' sockets, where the run's own path was too long for them
 };
 
 const forgetDeadRuns = (): void => {

@@ -1,16 +1,14 @@
-import { spawn } from 'node:child_process';
-import path from 'node:path';
-import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Characterisation, HostFacts, MigrationOption, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import { consumerText } from '@chrysalis/contracts';
+import type { Characterisation, Consumer, HostFacts, MigrationOption, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import type { Client } from '@chrysalis/cli-app';
 import type { TenantKey } from './grant.ts';
 import { signGrant } from './grant.ts';
 import type { DemoReport, Guest } from './report.ts';
 import type { Run } from './run.ts';
 import type { Screen } from './screen.ts';
-import type { ServiceSeen } from './service-client.ts';
-import { root } from '../run/platform.ts';
+
+export { addressOf, startServiceClient } from './client.ts';
 
 export const types: Record<'small' | 'large', VmTypeSpec> = {
   small: {
@@ -112,7 +110,23 @@ export class Story {
       host: onHost,
     });
     await this.finished(operation, 60_000);
-    return this.vm(vmId);
+    return this.#until('the VM to be shown as running', 20_000, async () => {
+      const view = await this.vm(vmId);
+      return view.state === 'running' && view.topology ? view : undefined;
+    });
+  }
+
+  /** Every allocation that is held. */
+  async ledger(): Promise<DemoReport['ledger']> {
+    const { items } = await this.api.request<{
+      items: { hostId: string; consumer: Consumer | string; vcpu: number; memoryMiB: number }[];
+    }>('GET', '/v1/allocations');
+    return items.map(({ hostId, consumer, vcpu, memoryMiB }) => ({
+      host: hostId,
+      consumer: typeof consumer === 'string' ? consumer : consumerText(consumer),
+      vcpu,
+      memoryMiB,
+    }));
   }
 
   vm(vmId: string): Promise<VmView> {
@@ -145,8 +159,13 @@ export class Story {
     return jti;
   }
 
-  /** What the guest itself says now, together with the type and host that the control plane says. */
-  async guest(vmId: string, grantId: string): Promise<Guest> {
+  /** What the guest itself says now, together with the type and host that the control plane says (expected: `hostId`). */
+  async guest(vmId: string, grantId: string, hostId?: string): Promise<Guest> {
+    if (hostId)
+      await this.settled(
+        () => this.vm(vmId),
+        (view) => view.hostId === hostId,
+      );
     const known = (await this.vm(vmId)).characterisation?.at;
     await this.options(vmId, grantId);
     const vm = await this.#until('fresh facts from the guest', 10_000, async () => {
@@ -176,6 +195,13 @@ export class Story {
     return option;
   }
 
+  /** The read models follow the events: they get a while to show what is expected, and then what they show is taken as it is. */
+  async settled<T>(look: () => Promise<T>, expected: (seen: T) => boolean, timeoutMs = 10_000): Promise<T> {
+    let seen = await look();
+    for (const end = Date.now() + timeoutMs; !expected(seen) && Date.now() < end; seen = await look()) await sleep(50);
+    return seen;
+  }
+
   async finished(operation: string, timeoutMs: number): Promise<void> {
     const end = await this.api.waitOperation(operation, { timeoutMs });
     if (end.state !== 'succeeded') throw new Error(`operation ${operation} ended ${end.state}: ${JSON.stringify(end.cause)}`);
@@ -189,37 +215,3 @@ export class Story {
     throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
   }
 }
-
-/** The client outside both hosts, in its own namespace and process. Takes the guest's address, or every URL that leads to its service. */
-export const startServiceClient = async (run: Run, service: string | readonly string[]): Promise<{ stop(): Promise<ServiceSeen> }> => {
-  const [command, ...args] = run.fabric.client.inside([
-    process.execPath,
-    '--import',
-    path.join(root, 'tools/node/register.mjs'),
-    path.join(root, 'tools/demo/service-client.ts'),
-    ...(typeof service === 'string' ? [`http://${service}/`] : service),
-  ]);
-  const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout });
-  const next = (): Promise<string> => new Promise((resolve) => lines.once('line', resolve));
-  const first = await Promise.race([next(), sleep(15_000).then(() => undefined)]);
-  if (!first) {
-    child.kill('SIGKILL');
-    throw new Error(`the guest's service at ${String(service)} does not answer`);
-  }
-  return {
-    stop: async () => {
-      const last = next();
-      child.stdin.end();
-      return JSON.parse(await last) as ServiceSeen;
-    },
-  };
-};
-/** The guest's address follows from the MAC of its first NIC: see infra/guest. */
-export const addressOf = (topology: Topology): string => {
-  const mac = topology.nics
-    .find((n) => n.network === 'front')!
-    .mac.split(':')
-    .map((x) => Number.parseInt(x, 16));
-  return `198.18.${mac[4]}.${mac[5]}`;
-};

@@ -10,7 +10,7 @@ export { chooseAccelerator } from './qemu/accelerator.ts';
 export { commandLine } from './qemu/command-line.ts';
 export { identify, isAlive } from './qemu/process.ts';
 export type { ProcessId } from './qemu/process.ts';
-export { sweepStateDir } from './qemu/state.ts';
+export { sweepStateDir, sweepTemporary } from './qemu/state.ts';
 export type { BootImage } from './qemu/launch.ts';
 export type { Network } from './qemu/tap.ts';
 export type { Pool } from './qemu/volumes.ts';
