@@ -62,6 +62,11 @@ let ending: Promise<void> | undefined;
 /** Once, whoever asks first: the end of the demo, Ctrl-C or a kill. */
 const end = (): Promise<void> => (ending ??= (async () => stop?.())());
 const interrupted = interruption();
+const abort = new AbortController();
+void interrupted.then(() => abort.abort());
+
+/** What the checks said, once they did: Ctrl-C is how a demo that was kept ends. */
+let ended: number | undefined;
 
 const main = async (): Promise<number> => {
   const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
@@ -77,11 +82,14 @@ const main = async (): Promise<number> => {
     const elsewhere = await unlessInUserNamespace(needs, (ended) => (stop = () => ended));
     if (elsewhere !== undefined) return elsewhere;
   }
-  const run = await openRun({ driver, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk], say: (text) => screen.line(text) });
-  stop = run.stop;
+  const given = { driver, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk] };
+  const opening = openRun({ ...given, say: (text) => screen.line(text), signal: abort.signal });
+  stop = async () => (await opening.catch(() => undefined))?.stop();
+  const run = await opening;
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
   const report = await demonstrate({ run, api, screen, tenant, kill });
   if (parsed.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+  ended = report.ok ? 0 : 1;
   if (parsed.keep) {
     screen.title('It runs on. Look around, in another terminal:');
     for (const c of [
@@ -96,10 +104,10 @@ const main = async (): Promise<number> => {
     screen.line(`Ctrl-C ends it and leaves nothing behind.${driver === 'simulated' ? ' (SIMULATED hosts and guests)' : ''}`);
     await interrupted;
   }
-  return report.ok ? 0 : 1;
+  return ended;
 };
 
-const code = await Promise.race([main(), interrupted.then(() => 130)]).catch((error: unknown) => {
+const code = await Promise.race([main(), interrupted.then(() => ended ?? 130)]).catch((error: unknown) => {
   screen.settle();
   console.error(`\nThe demo failed: ${(error as Error).stack ?? String(error)}`);
   return 1;

@@ -30,6 +30,8 @@ export type RunOptions = {
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
+  /** Gives up what is being started, and takes down what is up already. */
+  readonly signal?: AbortSignal;
 };
 
 const runsDir = path.join(stateDir, 'runs');
@@ -46,13 +48,17 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
   const dir = path.join(runsDir, name);
   mkdirSync(dir, { recursive: true });
   const undo: (() => Promise<void>)[] = [async () => forget(name)];
+  const undoBy = (step: () => Promise<void>): void => {
+    undo.push(step);
+    o.signal?.throwIfAborted();
+  };
   const stop = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
   };
   try {
     const { image, agentPackage } = driver === 'simulated' ? installStandIns(dir) : await installGuest(dir, o);
     const fabric = await openFabric(id, driver);
-    undo.push(() => fabric.teardown()); // ends the VMs as well: they live in its namespaces
+    undoBy(() => fabric.teardown()); // ends the VMs as well: they live in its namespaces
     say(o.distributed ? 'Kafka, PostgreSQL and seven services …' : 'PostgreSQL and the control plane …');
     const agentListen = `${fabric.controlAddress}:${await freePort(fabric.controlAddress)}`;
     const { startEmbedded } = await import('../run/embedded.ts');
@@ -62,7 +68,7 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
       runDir: dir,
       environment: o.environment ?? {},
     });
-    undo.push(() => platform.stop());
+    undoBy(() => platform.stop());
     const hosts = await startHostAgents(platform, fabric, {
       runDir: dir,
       imageStore: imageStoreOf(dir),
@@ -70,7 +76,7 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
       driver,
       environment: o.environment ?? {},
     });
-    undo.push(() => hosts.stop());
+    undoBy(() => hosts.stop());
     writeCurrent(platform);
     return { id, dir, driver, platform, fabric, hosts, image, agentPackage, stop };
   } catch (error) {
@@ -81,14 +87,19 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
 
 const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'image' | 'agentPackage'>> => {
   o.say?.('guest image and migration agent …');
-  const [image, agentPackage] = await Promise.all([
-    ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }),
-    ensureAgentPackage({ cacheDir }),
-  ]);
+  const made = Promise.all([ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }), ensureAgentPackage({ cacheDir })]);
+  const [image, agentPackage] = await unless(o.signal, made); // the first time it downloads for a while
   installImage(dir, image);
   installPackage(dir, agentPackage);
   return { image, agentPackage };
 };
+
+const unless = <T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> =>
+  new Promise((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    if (signal?.aborted) reject(signal.reason as Error);
+    work.then(resolve, reject);
+  });
 
 const forget = (name: string): void => {
   rmSync(path.join(runsDir, name), { recursive: true, force: true });
