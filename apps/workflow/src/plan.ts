@@ -95,7 +95,10 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     return { ok: true, version: entry.version + events.length, events: decision.events };
   });
   const version = entry.version + events.length;
-  const after: Entry = { ...entry, version, state, correlationId, tenant };
+  const { wakeAt, ...known } = entry;
+  // The timer of one that had ended is gone: one that goes on after all needs a new one.
+  const kept = wakeAt === undefined || isOver(entry.state) ? {} : { wakeAt };
+  const after: Entry = { ...known, ...kept, version, state, correlationId, tenant };
   const given = givenHere(events);
   const looked = jobs.some((j) => j.command.type === 'tick');
   const timer = looked
@@ -157,6 +160,7 @@ const metaOf = (job: Job, at: string, correlationId: string, tenant: string): Ev
 const tellsTheList = new Set([
   'chrysalis.workflow.instance.started.v1',
   'chrysalis.workflow.compensation.started.v1',
+  'chrysalis.workflow.instance.changed.v1',
   'chrysalis.workflow.instance.ended.v1',
 ]);
 

@@ -49,7 +49,8 @@ export type Section = z.infer<typeof Section>;
 export const TaskName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(\.(0|[1-9][0-9]{0,4}))?$/);
 
 /**
- * Inputs hold JSON with references: `${params.x.y}` and `${tasks.name.output.z}`; a string that is one reference takes the value's type.
+ * Inputs hold JSON with references: `${params.x.y}` and `${tasks.name.output.z}`, in a `forEach` also `${item.x}` and `${index}`, in a compensation
+ * `${executor}` (who ran the task); a string that is one reference takes the value's type.
  * Any other `${` is a fault: text of people (scripts) goes in as a param, or through `literal`.
  */
 export const TaskDefinition = z.object({
@@ -86,6 +87,8 @@ export const TaskDefinition = z.object({
       route: Route,
     })
     .optional(),
+  /** It only looks: there is nothing to undo. */
+  effect: z.literal('none').optional(),
   /** Once this task has succeeded nothing is undone any more: failures stop the instance in `stopped`, naming what is missing. */
   pointOfNoReturn: z.boolean().optional(),
 });
@@ -101,6 +104,8 @@ export const WorkflowDefinition = z.object({
   ),
   tasks: z.array(TaskDefinition).min(1).max(10_000),
   deadlineMs: Positive.max(604_800_000),
+  /** Every task that may run before a point of no return must have a compensation, or no effect. */
+  undoable: z.boolean().optional(),
   /** References; the instance's output when it succeeds. */
   output: z.record(z.string(), z.unknown()).optional(),
 });

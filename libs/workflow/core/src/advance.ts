@@ -1,10 +1,11 @@
 import type { Cause } from '@chrysalis/contracts';
-import { CANCELLED, DEADLINE_PASSED } from './policy.ts';
+import { closeOffer, dispatchUndo, give, hedge } from './dispatch.ts';
+import { AWARD_LAPSED, CANCELLED, DEADLINE_PASSED, HEARTBEAT_MISSED } from './policy.ts';
+import { firstReady } from './ready.ts';
 import type { Run } from './run.ts';
-import { conditionScope, executorOf, inputOf, outputOf, undoInputOf } from './scope.ts';
-import { lastAttempt, type TimerEntry } from './state.ts';
+import { outputOf } from './scope.ts';
+import { byToken, type Attempt, type TimerEntry } from './state.ts';
 import { firstActing, iso } from './timers.ts';
-import { needsUndo } from './undo.ts';
 import { toArray } from './vector.ts';
 
 /** Goes on until nothing more follows from what is known: due timers, tasks that are ready, undoing, the end. */
@@ -19,31 +20,68 @@ export const advance = (run: Run): void => {
 
 const fireDue = (run: Run): void => {
   const next = (): TimerEntry | undefined => firstActing(run.state, run.expired);
-  for (let timer = next(); timer && timer.at <= run.now; timer = next()) {
-    if (timer.kind === 'deadline') run.fail(timer.index, lastAttempt(run.task(timer.index))!.executor, deadlineCause(run, timer));
-    else if (run.state.status === 'compensating') dispatchUndo(run, timer.index);
-    else dispatch(run, timer.index);
+  for (let timer = next(); timer && timer.at <= run.now; timer = next()) fire(run, timer);
+};
+
+const fire = (run: Run, timer: TimerEntry): void => {
+  const { index, kind, token } = timer;
+  switch (kind) {
+    case 'offer':
+      return closeOffer(run, index);
+    case 'hedge':
+      return hedge(run, index);
+    case 'retry':
+      return run.state.status === 'compensating' ? dispatchUndo(run, index) : give(run, index);
+    case 'deadline':
+    case 'begin':
+    case 'heartbeat': {
+      const attempt = byToken(run.task(index), token)!;
+      return run.fail(index, attempt, silence(run, timer, attempt));
+    }
   }
 };
 
-const deadlineCause = (run: Run, timer: TimerEntry): Cause => {
-  const given = lastAttempt(run.task(timer.index))!;
-  const ofInstance = given.action === 'run' && timer.at === run.state.deadlineAt;
-  const what = ofInstance
-    ? `the workflow passed its deadline while ${run.name(timer.index)} ran`
-    : `${run.name(timer.index)} passed its deadline`;
-  const detail = { of: ofInstance ? 'workflow' : 'task', deadlineAt: given.deadlineAt, executor: given.executor };
-  return { code: DEADLINE_PASSED, message: `${what}, ${given.deadlineAt}`, retriable: true, detail };
+/** Nothing was heard in time. */
+const silence = (run: Run, { kind, index, at }: TimerEntry, given: Attempt): Cause => {
+  const { executor, deadlineAt } = given;
+  const name = run.name(index);
+  if (kind === 'begin')
+    return {
+      code: AWARD_LAPSED,
+      message: `${executor} won ${name} and did not begin by ${iso(at)}`,
+      retriable: true,
+      detail: { executor },
+    };
+  if (kind === 'heartbeat')
+    return {
+      code: HEARTBEAT_MISSED,
+      message: `${executor} was not heard of since ${name} began, or last`,
+      retriable: true,
+      detail: { executor },
+    };
+  const ofInstance = given.action === 'run' && at === run.state.deadlineAt;
+  const what = ofInstance ? `the workflow passed its deadline while ${name} ran` : `${name} passed its deadline`;
+  const detail = { of: ofInstance ? 'workflow' : 'task', deadlineAt, executor };
+  return { code: DEADLINE_PASSED, message: `${what}, ${deadlineAt}`, retriable: true, detail };
 };
 
 const goForward = (run: Run): void => {
-  while (run.forward && run.state.ready) give(run, run.state.ready.head);
-  const { unfinished, committed, open, retrying, decisiveOpen, decisiveRetrying } = run.state;
+  giveOut(run);
+  const { unfinished, committed, open, retrying, decisiveOpen, decisiveRetrying, paused } = run.state;
   if (unfinished === 0) return end(run, 'succeeded');
+  if (paused && !run.expired) return; // an operator has the say: a failure may still be repaired
   if (committed) return open === 0 && (retrying === 0 || run.expired) ? stop(run) : undefined;
   if (run.forward) return;
   // While a point of no return is under way nobody knows whether there is still something to undo: first its outcome.
   if (decisiveOpen === 0 && (decisiveRetrying === 0 || run.expired)) beginUndo(run);
+};
+
+const giveOut = (run: Run): void => {
+  while (run.forward && !run.state.paused) {
+    const index = firstReady(run.state);
+    if (index === undefined) return;
+    give(run, index);
+  }
 };
 
 const stop = (run: Run): void => end(run, 'stopped', run.state.cause ?? instanceDeadline(run));
@@ -64,99 +102,57 @@ const beginUndo = (run: Run): void => {
   run.emit({ type: 'chrysalis.workflow.compensation.started.v1', data });
 };
 
-const give = (run: Run, index: number): void => {
-  const { condition } = run.node(index);
-  const verdict = condition ? condition.evaluate(conditionScope(run.state, run.node(index))) : ({ ok: true, value: true } as const);
-  if (!verdict.ok) return run.failBefore(index, { code: 'workflow.condition_failed', message: verdict.message, retriable: false });
-  if (verdict.value) return dispatch(run, index);
-  const data = { workflowId: run.state.workflowId, task: run.name(index), reason: condition!.source.slice(0, 1024), at: run.at };
-  run.emit({ type: 'chrysalis.workflow.task.skipped.v1', data });
-};
-
-const dispatch = (run: Run, index: number): void => {
-  const { state, now, at } = run;
-  const { definition, executor: template } = run.node(index);
-  const executor = executorOf(state, template);
-  if (executor === undefined) return run.failBefore(index, unresolved(definition.name));
-  const { workflowId, tenant } = state;
-  const attempt = nextAttempt(run, index, 'run');
-  const deadlineAt = iso(Math.min(now + definition.deadlineMs, state.deadlineAt));
-  const { kind, route } = definition;
-  const given = {
-    task: definition.name,
-    action: 'run',
-    attempt,
-    kind,
-    executor,
-    group: route.group,
-    input: inputOf(state, run.node(index)),
-  } as const;
-  run.emit({
-    type: 'chrysalis.workflow.task.dispatched.v1',
-    data: { workflowId, ...given, token: nextToken(run), deadlineAt, tenant, at },
-  });
-};
-
-const dispatchUndo = (run: Run, index: number): void => {
-  const { state, now, at } = run;
-  const node = run.node(index);
-  const { kind, route, deadlineMs } = node.definition.compensation!;
-  const { workflowId, tenant } = state;
-  const task = node.definition.name;
-  const attempt = nextAttempt(run, index, 'compensate');
-  const executor = executorOf(state, node.compensation!.executor);
-  if (executor === undefined) {
-    const data = { workflowId, task, attempt, cause: unresolved(task), final: true, at };
-    return run.emit({ type: 'chrysalis.workflow.compensation.failed.v1', data });
-  }
-  const given = { task, action: 'compensate', attempt, kind, executor, group: route.group, input: undoInputOf(state, node) } as const;
-  const deadlineAt = iso(now + deadlineMs);
-  run.emit({
-    type: 'chrysalis.workflow.task.dispatched.v1',
-    data: { workflowId, ...given, token: nextToken(run), deadlineAt, tenant, at },
-  });
-};
-
-const nextAttempt = (run: Run, index: number, action: 'run' | 'compensate'): number =>
-  run.task(index).attempts.filter((a) => a.action === action).length + 1;
-
-/**
- * Rises with every dispatch. It starts from the clock in microseconds, so that it also rises from one workflow of a VM to the next: an
- * executor keeps one highest token for a VM, whoever sent it.
- */
-const nextToken = (run: Run): number => Math.max(run.state.token + 1, run.now * 1000);
-
-const unresolved = (task: string): Cause => ({
-  code: 'workflow.executor_unresolved',
-  message: `the executor of ${task} refers to something that is not there`,
-  retriable: false,
-});
-
 const undo = (run: Run): void => {
-  while (run.state.undoReady) dispatchUndo(run, run.state.undoReady.head);
+  while (run.state.undoReady && roomToUndo(run, run.state.undoReady.head)) dispatchUndo(run, run.state.undoReady.head);
   const { open, retrying, compensationFailed, cause, cancelReason } = run.state;
   if (open > 0 || retrying > 0) return;
   const cancelled = cancelReason !== undefined && cause?.code === CANCELLED;
   end(run, compensationFailed ? 'failed' : cancelled ? 'cancelled' : 'undone', cause);
 };
 
+/** The items of a forEach are undone as many at a time as they were done. */
+const roomToUndo = (run: Run, index: number): boolean => {
+  const { item } = run.node(index);
+  return !item || run.state.open < run.node(item.of).definition.forEach!.concurrency;
+};
+
+/** An operator gives up: nothing more is given out or undone, and what is left is named. Late reports change nothing. */
+export const abandon = (run: Run): void => {
+  const { committed, status, cause } = run.state;
+  end(run, committed ? 'stopped' : status === 'compensating' ? 'failed' : 'cancelled', cause);
+};
+
 const end = (run: Run, state: 'succeeded' | 'stopped' | 'failed' | 'cancelled' | 'undone', cause?: Cause): void => {
   const { workflowId, subject, definition } = run.state;
-  const missing = state === 'stopped' ? notDone(run) : state === 'failed' ? notUndone(run) : undefined;
+  const missing = missingIn(run, state);
   const output = state === 'succeeded' ? outputOf(run.state) : {};
   const optional = { ...(cause ? { cause } : {}), ...(missing ? { missing } : {}) };
   const data = { workflowId, subject, name: definition.name, state, ...optional, output, at: run.at };
   run.emit({ type: 'chrysalis.workflow.instance.ended.v1', data });
 };
 
-const notDone = (run: Run): string[] => {
-  const tasks = toArray(run.state.tasks);
-  return run.state.graph.order.filter((i) => tasks[i]!.phase !== 'succeeded' && tasks[i]!.phase !== 'skipped').map((i) => run.name(i));
+/** Of those that are cancelled, only where nothing was to be undone. */
+const missingIn = (run: Run, state: string): string[] | undefined => {
+  if (state === 'stopped') return notDone(run);
+  const left = state === 'failed' || (state === 'cancelled' && run.state.status === 'running') ? notUndone(run) : [];
+  return state === 'failed' || left.length > 0 ? left : undefined;
 };
 
-/** Whose effect may still be there: undoing it failed for good, or was held back by one that did. */
+const notDone = (run: Run): string[] => {
+  const tasks = toArray(run.state.tasks);
+  const { order, nodes } = run.state.graph;
+  // An item that never began is one more of what its forEach lacks; one that did has a name of its own.
+  const counts = (i: number): boolean => !nodes[i]!.item || tasks[i]!.attempts.length > 0;
+  return order.filter((i) => counts(i) && tasks[i]!.phase !== 'succeeded' && tasks[i]!.phase !== 'skipped').map((i) => run.name(i));
+};
+
+/** Whose effect may still be there: undoing it failed for good, was held back by one that did, or was not begun. */
 const notUndone = (run: Run): string[] => {
   const tasks = toArray(run.state.tasks);
-  const left = (i: number): boolean => tasks[i]!.phase === 'compensation-failed' || needsUndo(run.node(i), tasks[i]!);
+  const left = (i: number): boolean => {
+    const { phase, attempts } = tasks[i]!;
+    if (run.node(i).definition.compensation === undefined || attempts.length === 0) return false;
+    return phase !== 'compensated' && phase !== 'skipped';
+  };
   return run.state.graph.order.filter(left).map((i) => run.name(i));
 };

@@ -1,5 +1,6 @@
 import type { WorkflowEvent } from '@chrysalis/contracts';
-import { compile } from './graph.ts';
+import { compile, type Graph } from './graph.ts';
+import { noneReady, priorityOf } from './ready.ts';
 import type { Instance, List, TaskState, WorkflowInstance } from './state.ts';
 import { vectorOf } from './vector.ts';
 
@@ -19,6 +20,11 @@ export const started = (data: Data<'chrysalis.workflow.instance.started.v1'>): I
     tenant: data.tenant ?? '',
     definition: data.definition,
     params: data.params,
+    ...(data.parent ? { parent: data.parent } : {}),
+    usualMs: data.usualMs ?? {},
+    paused: false,
+    offers: 0,
+    awards: {},
     startedAt: data.at,
     deadlineAt: Date.parse(data.deadlineAt),
     graph,
@@ -30,11 +36,18 @@ export const started = (data: Data<'chrysalis.workflow.instance.started.v1'>): I
     decisiveRetrying: 0,
     unfinished: tasks.length,
     committed: false,
-    ready: graph.nodes.reduceRight<List>((list, n) => (n.dependsOn.length === 0 ? { head: n.index, tail: list } : list), undefined),
+    ready: readyAtOnce(graph),
     undoReady: undefined,
     timers: undefined,
     compensationFailed: false,
   };
+};
+
+const readyAtOnce = ({ nodes }: Graph): readonly List[] => {
+  const ready = [...noneReady];
+  for (const { index, dependsOn, definition } of nodes.toReversed())
+    if (dependsOn.length === 0) ready[priorityOf(definition)] = { head: index, tail: ready[priorityOf(definition)] };
+  return ready;
 };
 
 /** A request with faults has ended before it began. */

@@ -2,12 +2,20 @@ import { Environment, type ASTNode } from '@marcbachmann/cel-js';
 import type { Report } from './faults.ts';
 
 /** What a condition sees: `params` as given, and of each task it names `{ state: 'succeeded' | 'skipped', output: {…} | null }`. */
-export type ConditionScope = { readonly params: Readonly<Record<string, unknown>>; readonly tasks: Readonly<Record<string, unknown>> };
+export type ConditionScope = {
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly tasks: Readonly<Record<string, unknown>>;
+  /** Of an item of a `forEach`. */
+  readonly item?: unknown;
+  readonly index?: number;
+};
 export type Verdict = { readonly ok: true; readonly value: boolean } | { readonly ok: false; readonly message: string };
 export type Condition = {
   readonly source: string;
   readonly tasks: readonly string[];
   readonly params: readonly string[];
+  /** It asks about `item` or `index`: each item has an answer of its own. */
+  readonly perItem: boolean;
   readonly evaluate: (scope: ConditionScope) => Verdict;
 };
 
@@ -21,7 +29,11 @@ export const celOptions = {
   unlistedVariablesAreDyn: false,
   limits: { maxAstNodes: 512, maxDepth: 32, maxListElements: 128, maxMapEntries: 128, maxCallArguments: 16 },
 };
-const environment = new Environment(celOptions).registerVariable('params', 'map').registerVariable('tasks', 'map');
+const environment = new Environment(celOptions)
+  .registerVariable('params', 'map')
+  .registerVariable('tasks', 'map')
+  .registerVariable('item', 'dyn')
+  .registerVariable('index', 'int');
 
 /** CEL, parsed and type-checked; `undefined` where a fault was reported. */
 export const parseCondition = (source: string, place: string, report: Report): Condition | undefined => {
@@ -34,10 +46,11 @@ export const parseCondition = (source: string, place: string, report: Report): C
     const checked = program.check();
     if (!checked.valid) throw checked.error ?? new Error('does not type-check');
     if (checked.type !== 'bool' && checked.type !== 'dyn') throw new Error(`gives ${checked.type}, not a bool`);
-    const found: Found = { tasks: new Set(), params: new Set(), refusals: [] };
+    const found: Found = { tasks: new Set(), params: new Set(), refusals: [], perItem: false };
     walk(program.ast, found, false);
     for (const refusal of found.refusals) report('workflow.condition_refused', place, refusal);
-    return { source, tasks: [...found.tasks], params: [...found.params], evaluate: (scope) => evaluate(program, scope) };
+    const { perItem } = found;
+    return { source, tasks: [...found.tasks], params: [...found.params], perItem, evaluate: (scope) => evaluate(program, scope) };
   } catch (error) {
     report('workflow.condition_malformed', place, firstLine(error));
     return undefined;
@@ -46,7 +59,7 @@ export const parseCondition = (source: string, place: string, report: Report): C
 
 export const evaluate = (program: (scope: Record<string, unknown>) => unknown, scope: Readonly<Record<string, unknown>>): Verdict => {
   try {
-    const value = program(scope);
+    const value = program(typeof scope['index'] === 'number' ? { ...scope, index: BigInt(scope['index']) } : scope);
     return typeof value === 'boolean' ? { ok: true, value } : { ok: false, message: `the condition gave ${typeof value}, not a bool` };
   } catch (error) {
     return { ok: false, message: firstLine(error) };
@@ -60,12 +73,12 @@ export const firstLine = (error: unknown): string =>
 
 /** What no condition may hold, wherever it stands: see `refusedFunctions`, and a macro within a macro, which multiplies. */
 export const refusalsIn = (node: ASTNode): readonly string[] => {
-  const found: Found = { tasks: new Set(), params: new Set(), refusals: [] };
+  const found: Found = { tasks: new Set(), params: new Set(), refusals: [], perItem: false };
   walk(node, found, false);
   return found.refusals;
 };
 
-type Found = { readonly tasks: Set<string>; readonly params: Set<string>; readonly refusals: string[] };
+type Found = { readonly tasks: Set<string>; readonly params: Set<string>; readonly refusals: string[]; perItem: boolean };
 
 /** Finds the tasks and params that are named. They must be named literally: order comes from it. */
 const walk = (node: ASTNode, found: Found, inMacro: boolean): void => {
@@ -73,6 +86,7 @@ const walk = (node: ASTNode, found: Found, inMacro: boolean): void => {
   if (named) return void found[named.root].add(named.name);
   switch (node.op) {
     case 'id':
+      if (node.args === 'item' || node.args === 'index') found.perItem = true;
       if (node.args === 'tasks' || node.args === 'params')
         found.refusals.push(`${node.args} must be followed by a name: ${node.args}.x or ${node.args}["x"]`);
       return;

@@ -1,12 +1,15 @@
-import type { Cause, TaskReport, WorkflowEvent, WorkflowRequest } from '@chrysalis/contracts';
+import type { Cause, TaskHeartbeat, TaskReport, WorkflowEvent, WorkflowRequest } from '@chrysalis/contracts';
 import { accept, canonicalJson, type Decider, type Decision, reject, unreachable } from '@chrysalis/kernel';
-import { advance } from './advance.ts';
+import { abandon, advance } from './advance.ts';
+import { refusal } from './change.ts';
 import { faultsText, REQUEST_INVALID, type WorkflowCommand, type WorkflowRejection } from './commands.ts';
 import { evolve } from './evolve.ts';
-import { CANCELLED } from './policy.ts';
+import { MAX_BIDS } from './offer.ts';
+import { isLargerThan, MAX_OUTPUT } from './output-size.ts';
+import { CANCELLED, DEADLINE_PASSED, HEARTBEAT_MISSED, uncounted } from './policy.ts';
 import { cancelQueued, expireQueued } from './queued.ts';
 import { Run } from './run.ts';
-import { initial, type Instance, isInstance, type WorkflowInstance } from './state.ts';
+import { byToken, initial, type Instance, isInstance, type WorkflowInstance } from './state.ts';
 import { iso } from './timers.ts';
 import { validateRequest } from './validate.ts';
 import { get } from './vector.ts';
@@ -26,8 +29,17 @@ export const decide = (command: WorkflowCommand, state: WorkflowInstance): Answe
     case 'cancel':
       if (state.status === 'queued') return cancelQueued(state, command.reason, command.at);
       return isInstance(state)
-        ? cancel(command.reason, command.at, state)
+        ? cancel(command.reason, command.compensate ?? true, command.at, state)
         : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
+    case 'undo':
+      return isInstance(state) ? undo(command.reason, command.at, state) : reject({ code: 'workflow.unknown' });
+    case 'bid':
+      return isInstance(state) ? bid(command, state) : reject({ code: 'workflow.unknown' });
+    case 'heartbeat':
+      return isInstance(state) ? heartbeat(command.heartbeat, command.at, state) : reject({ code: 'workflow.unknown' });
+    case 'change':
+      if (state.status === 'queued') return reject({ code: 'workflow.not_started' });
+      return isInstance(state) ? change(command, state) : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
     default:
       return unreachable(command);
   }
@@ -50,8 +62,11 @@ const start = (request: WorkflowRequest, tenant: string, at: string, state: Work
     const data = { workflowId, subject, name: definition.name, state: 'undone', cause, output: {}, at } as const;
     return accept({ type: 'chrysalis.workflow.instance.ended.v1', data });
   }
-  const deadlineAt = iso(Date.parse(at) + definition.deadlineMs);
-  const data = { workflowId, definition, params: request.params, subject, at, deadlineAt, tenant };
+  const { parent, usualMs } = request;
+  const own = Date.parse(at) + definition.deadlineMs;
+  const deadlineAt = iso(parent ? Math.min(own, Date.parse(parent.deadlineAt)) : own);
+  const optional = { ...(parent ? { parent } : {}), ...(usualMs ? { usualMs } : {}) };
+  const data = { workflowId, definition, params: request.params, subject, ...optional, at, deadlineAt, tenant };
   return finish(Run.started({ type: 'chrysalis.workflow.instance.started.v1', data }, at));
 };
 
@@ -62,22 +77,90 @@ const report = (r: TaskReport, at: string, state: Instance): Answer => {
   const index = state.graph.index.get(r.task);
   if (index === undefined) return reject({ code: 'workflow.task_unknown', task: r.task });
   const given = get(state.tasks, index).attempts.find((a) => a.action === r.action && a.attempt === r.attempt);
-  if (given?.token === r.token && given.settled && given.settled.cause?.code !== 'workflow.deadline_passed')
+  if (given?.token === r.token && given.settled && !overheard.has(given.settled.cause?.code ?? ''))
     return reject({ code: 'workflow.report_duplicate', task: r.task, attempt: r.attempt });
-  if (!given || given.token !== r.token || given.settled)
+  if (!given || given.token !== r.token || given.settled || state.end)
     return reject({ code: 'workflow.report_stale', task: r.task, attempt: r.attempt, token: r.token, latestToken: state.token });
   const run = new Run(state, at);
-  if (r.outcome.ok) run.succeed(r, r.outcome.output);
-  else run.fail(index, r.executor, r.outcome.cause);
+  const cause = r.outcome.ok ? tooLarge(r.outcome.output) : r.outcome.cause;
+  if (cause) run.fail(index, { ...given, executor: r.executor }, cause);
+  else if (r.outcome.ok) run.succeed(r, r.outcome.output);
   return finish(run);
 };
 
-const cancel = (reason: string, at: string, state: Instance): Answer => {
+/** Executions that were ended without a word of their executor. */
+const overheard: ReadonlySet<string> = new Set([DEADLINE_PASSED, HEARTBEAT_MISSED, ...uncounted]);
+
+/** An output is kept for as long as the instance, and given to others: a task that brings more has failed. */
+const tooLarge = (output: Record<string, unknown>): Cause | undefined => {
+  if (!isLargerThan(output, MAX_OUTPUT)) return undefined;
+  return { code: 'workflow.output_too_large', message: `the output is larger than ${MAX_OUTPUT} characters of JSON`, retriable: false };
+};
+
+const cancel = (reason: string, compensate: boolean, at: string, state: Instance): Answer => {
   if (state.end) return reject({ code: 'workflow.ended' });
+  const run = new Run(state, at);
+  const ask = (): void =>
+    run.emit({
+      type: 'chrysalis.workflow.cancel.requested.v1',
+      data: { workflowId: state.workflowId, reason, ...(compensate ? {} : { compensate }), at },
+    });
+  if (!compensate) {
+    ask();
+    abandon(run);
+    return accept(...run.events);
+  }
   if (state.committed) return reject({ code: 'workflow.past_point_of_no_return' });
   if (state.cancelReason !== undefined) return accept();
-  if (state.cause && state.cause.code !== CANCELLED) return reject({ code: 'workflow.ending' });
+  if (state.cause && state.cause.code !== CANCELLED && !state.paused) return reject({ code: 'workflow.ending' });
+  ask();
+  return finish(run);
+};
+
+const undo = (reason: string, at: string, state: Instance): Answer => {
+  if (state.status === 'compensating' || (state.end && state.status === 'undone')) return accept();
+  if (state.status !== 'succeeded') return reject({ code: state.end ? 'workflow.ended' : 'workflow.ending' });
+  if (state.committed) return reject({ code: 'workflow.past_point_of_no_return' });
   const run = new Run(state, at);
-  run.emit({ type: 'chrysalis.workflow.cancel.requested.v1', data: { workflowId: state.workflowId, reason, at } });
+  const cause: Cause = { code: 'workflow.undo_asked', message: reason, retriable: false };
+  run.emit({ type: 'chrysalis.workflow.compensation.started.v1', data: { workflowId: state.workflowId, cause, at } });
+  return finish(run);
+};
+
+const bid = ({ bid: b, rank, at }: Extract<WorkflowCommand, { type: 'bid' }>, state: Instance): Answer => {
+  const { task, offer, executor } = b;
+  const index = state.graph.index.get(task);
+  if (index === undefined) return reject({ code: 'workflow.task_unknown', task });
+  const { phase, offer: open } = get(state.tasks, index);
+  if (phase !== 'offered' || open?.number !== offer || Date.parse(at) >= Date.parse(open.closesAt))
+    return reject({ code: 'workflow.offer_closed', task, offer });
+  if (open.bids.some((known) => known.executor === executor)) return reject({ code: 'workflow.bid_duplicate', task, offer, executor });
+  if (open.bids.length >= MAX_BIDS) return reject({ code: 'workflow.bids_full', task, offer });
+  return accept({ type: 'chrysalis.workflow.bid.received.v1', data: { ...b, rank } });
+};
+
+/** Kept at most three times in the span that it is asked for: an executor that talks too much fills no log. */
+const heartbeat = (h: TaskHeartbeat, at: string, state: Instance): Answer => {
+  const { workflowId, task, action, attempt, token } = h;
+  const index = state.graph.index.get(task);
+  if (index === undefined) return reject({ code: 'workflow.task_unknown', task });
+  const given = byToken(get(state.tasks, index), token);
+  if (!given || given.settled || given.action !== action || given.attempt !== attempt || state.end)
+    return reject({ code: 'workflow.report_stale', task, attempt, token, latestToken: state.token });
+  const since = Date.parse(at) - (given.heardAt ?? Number.NEGATIVE_INFINITY);
+  const first = given.heardAt === undefined && given.beginBy !== undefined;
+  const due = given.heartbeatMs !== undefined && since >= given.heartbeatMs / 3;
+  if (!first && !due) return accept();
+  return accept({ type: 'chrysalis.workflow.heartbeat.recorded.v1', data: { workflowId, task, action, attempt, token, at } });
+};
+
+const change = ({ change: wanted, actor, reason, at }: Extract<WorkflowCommand, { type: 'change' }>, state: Instance): Answer => {
+  const refused = refusal(state, wanted, Date.parse(at));
+  if (refused) return reject(refused);
+  const already = (wanted.type === 'pause' && state.paused) || (wanted.type === 'resume' && !state.paused);
+  if (already) return accept();
+  const run = new Run(state, at);
+  const data = { workflowId: state.workflowId, change: wanted, actor, reason, at };
+  run.emit({ type: 'chrysalis.workflow.instance.changed.v1', data });
   return finish(run);
 };

@@ -1,19 +1,23 @@
 import { unreachable } from '@chrysalis/kernel';
 import type { WorkflowEvent } from '@chrysalis/contracts';
 import { refused, started } from './begin.ts';
+import { changed } from './apply-change.ts';
+import { expanded, itemSettled, joinedOutput } from './fan.ts';
 import { pop, push } from './heap.ts';
-import { CANCELLED } from './policy.ts';
+import { bidReceived, offered } from './offer.ts';
+import { CANCELLED, hedgeAfter, SUPERSEDED } from './policy.ts';
+import { dropReady, noneReady, pushReady, without } from './ready.ts';
 import {
   type Attempt,
   type Instance,
   isInstance,
-  lastAttempt,
-  type List,
+  isOpen,
   sooner,
   type TaskState,
   type TimerEntry,
   type WorkflowInstance,
 } from './state.ts';
+import { isStale } from './stale.ts';
 import { beginUndo, undoSettled } from './undo.ts';
 import { get, set } from './vector.ts';
 
@@ -49,18 +53,23 @@ const change = (draft: Draft, event: Later): void => {
       return compensated(draft, event.data);
     case 'chrysalis.workflow.compensation.failed.v1':
       return compensationFailed(draft, event.data);
+    case 'chrysalis.workflow.task.expanded.v1':
+      return expanded(draft, event.data);
+    case 'chrysalis.workflow.task.offered.v1':
+      return putOnOffer(draft, event.data);
+    case 'chrysalis.workflow.bid.received.v1':
+      return bidReceived(draft, indexOf(draft, event.data.task), event.data);
+    case 'chrysalis.workflow.heartbeat.recorded.v1':
+      return heard(draft, event.data);
+    case 'chrysalis.workflow.instance.changed.v1':
+      return changed(draft, event.data.change, event.data.at);
     case 'chrysalis.workflow.cancel.requested.v1':
       draft.cancelReason = event.data.reason;
       draft.cause ??= { code: CANCELLED, message: event.data.reason };
+      draft.paused = false;
       return;
     case 'chrysalis.workflow.instance.ended.v1':
       return ended(draft, event.data);
-    case 'chrysalis.workflow.task.expanded.v1':
-    case 'chrysalis.workflow.task.offered.v1':
-    case 'chrysalis.workflow.bid.received.v1':
-    case 'chrysalis.workflow.heartbeat.recorded.v1':
-    case 'chrysalis.workflow.instance.changed.v1':
-      return;
     default:
       return unreachable(event);
   }
@@ -72,32 +81,79 @@ const indexOf = (draft: Draft, name: string): number => {
   return index;
 };
 const isDecisive = (draft: Draft, index: number): boolean => draft.graph.nodes[index]!.definition.pointOfNoReturn === true;
-const without = (list: List, index: number): List =>
-  list === undefined ? undefined : list.head === index ? list.tail : { head: list.head, tail: without(list.tail, index) };
+
+/** The task is no longer where it waited: among the ready ones, on offer, or for its next attempt. */
+const leave = (draft: Draft, index: number, task: TaskState, decisive: boolean): void => {
+  if (task.phase === 'retrying' || task.phase === 'offered' || task.phase === 'compensation-retrying') {
+    draft.retrying--;
+    if (decisive) draft.decisiveRetrying--;
+  } else if (task.phase === 'ready') dropReady(draft, index);
+  else if (task.phase !== 'dispatched') draft.undoReady = without(draft.undoReady, index);
+};
+
+const putOnOffer = (draft: Draft, data: Data<'chrysalis.workflow.task.offered.v1'>): void => {
+  const index = indexOf(draft, data.task);
+  const decisive = isDecisive(draft, index);
+  leave(draft, index, get(draft.tasks, index), decisive);
+  offered(draft, index, data);
+  draft.retrying++;
+  if (decisive) draft.decisiveRetrying++;
+};
 
 const dispatched = (draft: Draft, data: Data<'chrysalis.workflow.task.dispatched.v1'>): void => {
   const index = indexOf(draft, data.task);
-  const task = get(draft.tasks, index);
-  const { action, attempt, token, executor, at, deadlineAt } = data;
+  const { offer: _, ...task } = get(draft.tasks, index);
+  const { action, attempt, token, executor, at, deadlineAt, beginBy, heartbeatMs, hedge } = data;
   const decisive = action === 'run' && isDecisive(draft, index);
-  if (task.phase === 'retrying' || task.phase === 'compensation-retrying') {
-    draft.retrying--;
-    if (decisive) draft.decisiveRetrying--;
-  } else if (action === 'run') draft.ready = without(draft.ready, index);
-  else draft.undoReady = without(draft.undoReady, index);
-  const given: Attempt = { action, attempt, token, executor, dispatchedAt: at, deadlineAt };
+  leave(draft, index, task, decisive);
+  const given: Attempt = {
+    action,
+    attempt,
+    token,
+    executor,
+    dispatchedAt: at,
+    deadlineAt,
+    ...(beginBy === undefined ? {} : { beginBy }),
+    ...(heartbeatMs === undefined ? {} : { heartbeatMs }),
+    ...(hedge ? { hedge } : {}),
+  };
   const phase = action === 'run' ? 'dispatched' : 'compensating';
   draft.tasks = set(draft.tasks, index, { ...task, phase, attempts: [...task.attempts, given] });
   draft.open++;
   if (decisive) draft.decisiveOpen++;
   draft.token = token;
-  draft.timers = push(draft.timers, { at: Date.parse(deadlineAt), kind: 'deadline', index, token }, sooner);
+  if (beginBy !== undefined) draft.awards = { ...draft.awards, [executor]: (draft.awards[executor] ?? 0) + 1 };
+  plantTimers(draft, index, given);
+};
+
+const plantTimers = (draft: Draft, index: number, given: Attempt): void => {
+  const { token, action, hedge } = given;
+  const plant = (at: number, kind: TimerEntry['kind']): void => {
+    draft.timers = push(draft.timers, { at, kind, index, token }, sooner);
+  };
+  const at = Date.parse(given.dispatchedAt);
+  plant(Date.parse(given.deadlineAt), 'deadline');
+  if (given.beginBy !== undefined) plant(Date.parse(given.beginBy), 'begin');
+  if (given.heartbeatMs !== undefined) plant(at + given.heartbeatMs, 'heartbeat');
+  const wait = action === 'run' && !hedge ? hedgeAfter(draft.graph.nodes[index]!.definition, draft.usualMs) : undefined;
+  if (wait !== undefined) plant(at + wait, 'hedge');
+};
+
+const heard = (draft: Draft, data: Data<'chrysalis.workflow.heartbeat.recorded.v1'>): void => {
+  const index = indexOf(draft, data.task);
+  const task = get(draft.tasks, index);
+  const { token } = data;
+  const at = Date.parse(data.at);
+  const attempts = task.attempts.map((a) => (a.token === token ? { ...a, heardAt: at } : a));
+  draft.tasks = set(draft.tasks, index, { ...task, attempts });
+  const { heartbeatMs } = attempts.find((a) => a.token === token) ?? {};
+  if (heartbeatMs !== undefined) draft.timers = push(draft.timers, { at: at + heartbeatMs, kind: 'heartbeat', index, token }, sooner);
 };
 
 const skipped = (draft: Draft, data: Data<'chrysalis.workflow.task.skipped.v1'>): void => {
   const index = indexOf(draft, data.task);
   draft.tasks = set(draft.tasks, index, { ...get(draft.tasks, index), phase: 'skipped', reason: data.reason });
-  draft.ready = without(draft.ready, index);
+  dropReady(draft, index);
   draft.unfinished--;
   release(draft, index);
 };
@@ -105,14 +161,24 @@ const skipped = (draft: Draft, data: Data<'chrysalis.workflow.task.skipped.v1'>)
 const succeeded = (draft: Draft, data: Data<'chrysalis.workflow.task.succeeded.v1'>): void => {
   const index = indexOf(draft, data.task);
   const task = get(draft.tasks, index);
-  const attempts = settle(task, { ok: true, at: data.endedAt, startedAt: data.startedAt, endedAt: data.endedAt });
-  draft.tasks = set(draft.tasks, index, { ...task, phase: 'succeeded', attempts, output: data.output });
-  draft.open--;
+  const done = { ok: true, at: data.endedAt, startedAt: data.startedAt, endedAt: data.endedAt };
+  const attempts = settle(task, 'run', data.attempt, done).map((a) => (isOpen(a) ? { ...a, settled: superseded(data.endedAt) } : a));
+  const output = task.fan ? joinedOutput(draft, task.fan) : data.output;
+  draft.tasks = set(draft.tasks, index, { ...task, phase: 'succeeded', attempts, output });
+  draft.open -= task.attempts.filter(isOpen).length;
+  if (task.fan) dropReady(draft, index);
   draft.unfinished--;
   if (isDecisive(draft, index)) commit(draft);
   if (draft.status === 'compensating') undoSettled(draft, index);
   else release(draft, index);
 };
+
+/** The other execution of a hedge was faster; what this one says is not heard any more. */
+const superseded = (at: string): NonNullable<Attempt['settled']> => ({
+  ok: false,
+  at,
+  cause: { code: SUPERSEDED, message: 'another execution of it was faster', retriable: false },
+});
 
 /** Past this point a wish to cancel has come too late: it is no cause of anything any more. */
 const commit = (draft: Draft): void => {
@@ -121,27 +187,31 @@ const commit = (draft: Draft): void => {
   if (draft.cause?.code === CANCELLED) delete draft.cause;
 };
 
+/** A task has ended well: what waited for it alone may go, and so may the next item beside it. */
 const release = (draft: Draft, index: number): void => {
-  const { dependants } = draft.graph.nodes[index]!;
-  for (let i = dependants.length - 1; i >= 0; i--) {
-    const next = dependants[i]!;
+  const node = draft.graph.nodes[index]!;
+  for (let i = node.dependants.length - 1; i >= 0; i--) {
+    const next = node.dependants[i]!;
     const task = get(draft.tasks, next);
     const waitingFor = task.waitingFor - 1;
-    if (waitingFor === 0) draft.ready = { head: next, tail: draft.ready };
-    draft.tasks = set(draft.tasks, next, { ...task, waitingFor, phase: waitingFor === 0 ? 'ready' : task.phase });
+    const ready = waitingFor === 0 && (task.phase === 'waiting' || task.phase === 'expanded');
+    draft.tasks = set(draft.tasks, next, { ...task, waitingFor, phase: ready ? 'ready' : task.phase });
+    if (ready) pushReady(draft, next);
   }
+  itemSettled(draft, node);
 };
 
 const failed = (draft: Draft, data: Data<'chrysalis.workflow.task.failed.v1'>): void => {
   const index = indexOf(draft, data.task);
-  const task = get(draft.tasks, index);
+  const { offer: _, ...task } = get(draft.tasks, index);
   const { cause, final, retryAt } = data;
-  const attempts = settle(task, { ok: false, cause, ...(data.at ? { at: data.at } : {}) });
+  const attempts = settle(task, 'run', data.attempt, { ok: false, cause, ...(data.at ? { at: data.at } : {}) });
   const decisive = isDecisive(draft, index);
   if (task.phase === 'dispatched') {
     draft.open--;
     if (decisive) draft.decisiveOpen--;
-  } else draft.ready = without(draft.ready, index);
+  } else leave(draft, index, task, decisive);
+  if (attempts.some(isOpen)) return void (draft.tasks = set(draft.tasks, index, { ...task, attempts, cause })); // its hedge goes on
   draft.tasks = set(draft.tasks, index, { ...task, phase: final ? 'failed' : 'retrying', attempts, cause });
   if (!final) return wait(draft, index, attempts, retryAt, decisive);
   if (!draft.cause) {
@@ -149,12 +219,13 @@ const failed = (draft: Draft, data: Data<'chrysalis.workflow.task.failed.v1'>): 
     draft.causedBy = data.task;
   }
   if (draft.status === 'compensating') undoSettled(draft, index);
+  else itemSettled(draft, draft.graph.nodes[index]!);
 };
 
 const compensated = (draft: Draft, data: Data<'chrysalis.workflow.task.compensated.v1'>): void => {
   const index = indexOf(draft, data.task);
   const task = get(draft.tasks, index);
-  const attempts = settle(task, { ok: true, ...(data.at ? { at: data.at } : {}) });
+  const attempts = settle(task, 'compensate', data.attempt, { ok: true, ...(data.at ? { at: data.at } : {}) });
   draft.tasks = set(draft.tasks, index, { ...task, phase: 'compensated', attempts });
   draft.open--;
   undoSettled(draft, index);
@@ -164,7 +235,7 @@ const compensationFailed = (draft: Draft, data: Data<'chrysalis.workflow.compens
   const index = indexOf(draft, data.task);
   const task = get(draft.tasks, index);
   const { cause, final, retryAt } = data;
-  const attempts = settle(task, { ok: false, cause, ...(data.at ? { at: data.at } : {}) });
+  const attempts = settle(task, 'compensate', data.attempt, { ok: false, cause, ...(data.at ? { at: data.at } : {}) });
   if (task.phase === 'compensating') draft.open--;
   else draft.undoReady = without(draft.undoReady, index);
   draft.tasks = set(draft.tasks, index, { ...task, phase: final ? 'compensation-failed' : 'compensation-retrying', attempts });
@@ -179,29 +250,23 @@ const wait = (draft: Draft, index: number, attempts: readonly Attempt[], retryAt
   draft.timers = push(draft.timers, entry, sooner);
 };
 
-const settle = (task: TaskState, settled: NonNullable<Attempt['settled']>): readonly Attempt[] => {
-  const last = lastAttempt(task);
-  return last && !last.settled ? [...task.attempts.slice(0, -1), { ...last, settled }] : task.attempts;
-};
+const settle = (
+  task: TaskState,
+  action: Attempt['action'],
+  attempt: number,
+  settled: NonNullable<Attempt['settled']>,
+): readonly Attempt[] => task.attempts.map((a) => (a.action === action && a.attempt === attempt && isOpen(a) ? { ...a, settled } : a));
 
 const ended = (draft: Draft, data: Data<'chrysalis.workflow.instance.ended.v1'>): void => {
   const { state, cause, missing, output, at } = data;
   draft.status = state;
   draft.end = { state, output, at, ...(cause ? { cause } : {}), ...(missing ? { missing } : {}) };
-  draft.ready = draft.undoReady = draft.timers = undefined;
+  draft.ready = noneReady;
+  draft.undoReady = draft.timers = undefined;
 };
 
 const withoutStale = ({ timers, tasks }: Draft): Instance['timers'] => {
   let heap = timers;
   while (heap && isStale(heap.least, get(tasks, heap.least.index))) heap = pop(heap, sooner);
   return heap;
-};
-
-export const isStale = (entry: TimerEntry, task: TaskState): boolean => {
-  const { phase } = task;
-  const live =
-    entry.kind === 'deadline'
-      ? phase === 'dispatched' || phase === 'compensating'
-      : phase === 'retrying' || phase === 'compensation-retrying';
-  return !live || lastAttempt(task)?.token !== entry.token;
 };

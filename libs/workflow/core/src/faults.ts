@@ -12,6 +12,13 @@ export type FaultCode =
   | 'workflow.input_too_deep'
   | 'workflow.condition_malformed'
   | 'workflow.condition_refused'
-  | 'workflow.cycle';
+  | 'workflow.cycle'
+  | 'workflow.type_mismatch'
+  | 'workflow.item_outside_for_each'
+  | 'workflow.for_each_malformed'
+  | 'workflow.task_unreachable'
+  | 'workflow.compensation_missing'
+  | 'workflow.route_refused'
+  | 'workflow.hedge_refused';
 
 export type Report = (code: FaultCode, place: string, message: string) => void;

@@ -1,112 +1,225 @@
-import type { TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
+import type { Route, TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
 import { parseCondition, type Condition } from './condition.ts';
 import { reportCycles, topologicalOrder } from './cycles.ts';
+import { checkDefinition } from './definition-faults.ts';
 import type { Fault, Report } from './faults.ts';
 import { parseTemplate, referencesIn, type Reference, type Template } from './references.ts';
+
+/** What stands at an index: a task of the definition, or an item of an expanded `forEach`, which may have been given a route of its own. */
+export type Slot =
+  { readonly name: string } | { readonly name: string; readonly of: string; readonly position: number; readonly route?: Route };
 
 /** A definition made ready to run: names are indices, references and conditions are parsed, edges are known both ways. */
 export type Graph = {
   readonly definition: WorkflowDefinition;
+  readonly slots: readonly Slot[];
   readonly index: ReadonlyMap<string, number>;
   readonly nodes: readonly GraphNode[];
   /** Every node after all it depends on. */
   readonly order: readonly number[];
   readonly output: Template | undefined;
 };
-export type GraphNode = {
-  readonly index: number;
+export type Parsed = {
   readonly definition: TaskDefinition;
   readonly input: Template;
   readonly executor: Template;
+  /** Of a bid: whom the rule prefers, and what the executor must bear. */
+  readonly near: Template | undefined;
+  readonly labels: Template;
+  /** Of a `forEach`. */
+  readonly items: Template | undefined;
   readonly condition: Condition | undefined;
-  readonly dependsOn: readonly number[];
-  readonly dependants: readonly number[];
   readonly compensation: { readonly input: Template; readonly executor: Template } | undefined;
 };
+export type GraphNode = Parsed & {
+  readonly index: number;
+  readonly dependsOn: readonly number[];
+  readonly dependants: readonly number[];
+  /** Of an item: its `forEach`, and which it is. The `forEach` depends on its items, and they on what it depends on. */
+  readonly item: { readonly of: number; readonly position: number } | undefined;
+};
 
-const compiled = new WeakMap<WorkflowDefinition, { readonly graph: Graph; readonly faults: readonly Fault[] }>();
+export type Compiled = { readonly graph: Graph; readonly faults: readonly Fault[] };
+const compiled = new WeakMap<WorkflowDefinition, Compiled>();
 
 /** The graph is to be used only when there is no fault. Cached by the definition object, which nobody changes. */
-export const compile = (definition: WorkflowDefinition): { readonly graph: Graph; readonly faults: readonly Fault[] } => {
+export const compile = (definition: WorkflowDefinition): Compiled => {
   const known = compiled.get(definition);
   if (known) return known;
-  const faults: Fault[] = [];
-  const graph = compileInto(definition, (code, place, message) => faults.push({ code, place, message }));
-  const result = { graph, faults };
+  const result = assemble(
+    definition,
+    definition.tasks.map(({ name }) => ({ name })),
+  );
   compiled.set(definition, result);
   return result;
 };
 
-type Parsed = Omit<GraphNode, 'dependsOn' | 'dependants'>;
+/** The items of a `forEach` become nodes behind all others: no index changes. */
+export const expand = (graph: Graph, index: number, count: number): Graph => {
+  const of = graph.nodes[index]!.definition.name;
+  const items = Array.from({ length: count }, (_, position): Slot => ({ name: `${of}.${position}`, of, position }));
+  return assemble(graph.definition, [...graph.slots, ...items]).graph;
+};
 
-const compileInto = (definition: WorkflowDefinition, report: Report): Graph => {
-  const index = indexOf(definition, report);
-  const parsed = definition.tasks.map((task, i) => parseTask(task, i, report));
+/** The graph of a definition at these indices; each task of the definition has exactly one slot. O(nodes + edges); tasks are parsed once. */
+export const assemble = (definition: WorkflowDefinition, slots: readonly Slot[]): Compiled => {
+  const faults: Fault[] = [];
+  const report: Report = (code, place, message) => faults.push({ code, place, message });
+  const index = indexOf(definition, slots, report);
+  const parsed = parseAll(definition, slots, report);
   const known: Known = (named, place) => checkName(named, definition, index, place, report);
-  const dependsOn = parsed.map((task) => dependenciesOf(task, index, known, report));
-  const dependants: number[][] = parsed.map(() => []);
-  dependsOn.forEach((list, i) => list.forEach((d) => dependants[d]!.push(i)));
-  const nodes = parsed.map((task, i) => ({ ...task, dependsOn: dependsOn[i]!, dependants: dependants[i]! }));
+  const places = new Map(definition.tasks.map((t, i) => [t, `tasks[${i}]`]));
+  const own = parsed.map((task, i) => ('of' in slots[i]! ? [] : dependenciesOf(task, places.get(task.definition)!, index, known, report)));
+  const nodes = connected(parsed, slots, index, own);
   const order = topologicalOrder(nodes);
   if (order.length < nodes.length) reportCycles(nodes, report);
   const output = definition.output && parseTemplate(definition.output, 'output', report);
-  if (output) referencesIn(output).forEach((r) => known(r, r.place));
-  return { definition, index, nodes, order, output };
+  if (output) referencesIn(output).forEach((r) => outputReference(r, known, report));
+  const graph = { definition, slots, index, nodes, order, output };
+  if (faults.length === 0) checkDefinition(graph, report);
+  return { graph, faults };
 };
 
-const indexOf = (definition: WorkflowDefinition, report: Report): Map<string, number> => {
-  const index = new Map<string, number>();
+const indexOf = (definition: WorkflowDefinition, slots: readonly Slot[], report: Report): Map<string, number> => {
+  const first = new Map<string, number>();
   definition.tasks.forEach(({ name }, i) => {
-    const first = index.get(name);
-    if (first === undefined) index.set(name, i);
-    else report('workflow.name_duplicate', `tasks[${i}].name`, `${name} is the name of tasks[${first}] already`);
+    const before = first.get(name);
+    if (before === undefined) first.set(name, i);
+    else report('workflow.name_duplicate', `tasks[${i}].name`, `${name} is the name of tasks[${before}] already`);
   });
+  const index = new Map<string, number>();
+  slots.forEach(({ name }, i) => index.has(name) || index.set(name, i));
   return index;
 };
 
-const parseTask = (task: TaskDefinition, index: number, report: Report): Parsed => {
-  const place = `tasks[${index}]`;
-  const { compensation: undo } = task;
+const parseAll = (definition: WorkflowDefinition, slots: readonly Slot[], report: Report): Parsed[] => {
+  const tasks = new Map<string, Parsed[]>();
+  definition.tasks.forEach((t, i) => {
+    const parsed = parsedTask(t, `tasks[${i}]`, report);
+    tasks.set(t.name, [...(tasks.get(t.name) ?? []), parsed]);
+  });
+  return slots.map((slot) => {
+    if (!('of' in slot)) return tasks.get(slot.name)!.length > 1 ? tasks.get(slot.name)!.shift()! : tasks.get(slot.name)![0]!;
+    return itemOf(tasks.get(slot.of)![0]!, slot);
+  });
+};
+
+const itemOf = (all: Parsed, slot: Extract<Slot, { of: string }>): Parsed => {
+  const { forEach: _, ...task } = all.definition;
+  const definition = { ...task, name: slot.name, ...(slot.route ? { route: slot.route } : {}) };
+  if (!slot.route) return { ...all, definition, items: undefined };
+  return { ...all, definition, items: undefined, ...routeOf(slot.route, '', () => undefined) };
+};
+
+const parsedTasks = new WeakMap<TaskDefinition, Parsed>();
+/** Parsed once for each task object; one with faults again each time, as they have to be told. */
+const parsedTask = (task: TaskDefinition, place: string, report: Report): Parsed => {
+  const known = parsedTasks.get(task);
+  if (known) return known;
+  let faults = 0;
+  const counted: Report = (code, at, message) => {
+    faults++;
+    report(code, at, message);
+  };
+  const parsed = parseTask(task, place, counted);
+  if (faults === 0) parsedTasks.set(task, parsed);
+  return parsed;
+};
+
+const parseTask = (task: TaskDefinition, place: string, report: Report): Parsed => {
+  const { compensation: undo, forEach } = task;
   return {
-    index,
     definition: task,
     input: parseTemplate(task.input, `${place}.input`, report),
-    executor: executorOf(task.route, `${place}.route`, report),
+    ...routeOf(task.route, `${place}.route`, report),
+    items: forEach && parseTemplate(forEach.items, `${place}.forEach.items`, report),
     condition: task.when === undefined ? undefined : parseCondition(task.when, `${place}.when`, report),
     compensation: undo && {
       input: parseTemplate(undo.input, `${place}.compensation.input`, report),
-      executor: executorOf(undo.route, `${place}.compensation.route`, report),
+      executor: routeOf(undo.route, `${place}.compensation.route`, report).executor,
     },
   };
 };
 
-/** A group route goes to any member: the executor then is `group:<name>`. */
-const executorOf = (route: TaskDefinition['route'], place: string, report: Report): Template =>
-  route.mode === 'direct'
-    ? parseTemplate(route.executor, `${place}.executor`, report)
-    : { kind: 'constant', value: `group:${route.group}` };
+/** A group route goes to any member: the executor then is `group:<name>`. Of a bid it is who does it where nobody bids. */
+const routeOf = (route: Route, place: string, report: Report): Pick<Parsed, 'executor' | 'near' | 'labels'> => {
+  const none = { near: undefined, labels: { kind: 'constant', value: {} } } as const;
+  switch (route.mode) {
+    case 'group':
+      return { executor: { kind: 'constant', value: `group:${route.group}` }, ...none };
+    case 'direct':
+      return { executor: parseTemplate(route.executor, `${place}.executor`, report), ...none };
+    case 'bid':
+      return {
+        executor: parseTemplate(route.otherwise ?? '', `${place}.otherwise`, report),
+        near: route.near === undefined ? undefined : parseTemplate(route.near, `${place}.near`, report),
+        labels: parseTemplate(route.labels ?? {}, `${place}.labels`, report),
+      };
+  }
+};
 
-type Named = Pick<Reference, 'root' | 'name'>;
+/** Edges both ways. `own`: what each task of the definition waits for by itself. */
+const connected = (
+  parsed: readonly Parsed[],
+  slots: readonly Slot[],
+  index: ReadonlyMap<string, number>,
+  own: readonly (readonly number[])[],
+): GraphNode[] => {
+  const items = new Map<number, number[]>();
+  const parents = slots.map((slot, i) => {
+    if (!('of' in slot)) return undefined;
+    const of = index.get(slot.of)!;
+    const list = items.get(of);
+    if (list) list.push(i);
+    else items.set(of, [i]);
+    return { of, position: slot.position };
+  });
+  const dependsOn = parsed.map((_, i) => {
+    const item = parents[i];
+    if (item) return own[item.of]!;
+    return items.has(i) ? [...own[i]!, ...items.get(i)!] : own[i]!;
+  });
+  const dependants: number[][] = parsed.map(() => []);
+  dependsOn.forEach((list, i) => list.forEach((d) => dependants[d]!.push(i)));
+  return parsed.map((task, i) => ({ ...task, index: i, dependsOn: dependsOn[i]!, dependants: dependants[i]!, item: parents[i] }));
+};
+
+type Named = { readonly root: Reference['root']; readonly name: string };
 type Known = (named: Named, place: string) => void;
 
 /** What must have ended before a task may run: `after`, and whatever its input, executor and condition name. A compensation adds nothing. */
-const dependenciesOf = (task: Parsed, index: ReadonlyMap<string, number>, known: Known, report: Report): number[] => {
-  const place = `tasks[${task.index}]`;
+const dependenciesOf = (task: Parsed, place: string, index: ReadonlyMap<string, number>, known: Known, report: Report): number[] => {
   const names = new Set<string>();
+  const { definition, condition, compensation } = task;
   const use = ({ root, name }: Named, where: string): void => {
     known({ root, name }, where);
     if (root === 'tasks') names.add(name);
+    if ((root === 'item' || root === 'index') && !definition.forEach)
+      report('workflow.item_outside_for_each', where, `\${${root}} is there only in a task with forEach`);
+    if (root === 'executor') report('workflow.reference_malformed', where, '${executor} is there only in a compensation');
   };
-  for (const r of [...referencesIn(task.input), ...referencesIn(task.executor)]) use(r, r.place);
-  task.definition.after?.forEach((name, i) => {
+  const forward = [task.input, task.executor, task.labels, ...(task.near ? [task.near] : [])];
+  for (const r of forward.flatMap(referencesIn)) use(r, r.place);
+  for (const r of task.items ? referencesIn(task.items) : []) {
+    if (r.root === 'params' || r.root === 'tasks') use(r, r.place);
+    else report('workflow.for_each_malformed', r.place, 'the items come from params or from tasks');
+  }
+  definition.after?.forEach((name, i) => {
     if (!index.has(name)) report('workflow.task_unknown', `${place}.after[${i}]`, `there is no task ${name}`);
     names.add(name);
   });
-  task.condition?.params.forEach((name) => use({ root: 'params', name }, `${place}.when`));
-  task.condition?.tasks.forEach((name) => use({ root: 'tasks', name }, `${place}.when`));
-  const { compensation } = task;
-  if (compensation) for (const r of [...referencesIn(compensation.input), ...referencesIn(compensation.executor)]) known(r, r.place);
+  condition?.params.forEach((name) => use({ root: 'params', name }, `${place}.when`));
+  condition?.tasks.forEach((name) => use({ root: 'tasks', name }, `${place}.when`));
+  if (condition?.perItem) use({ root: 'item', name: '' }, `${place}.when`);
+  const backward = compensation ? [...referencesIn(compensation.input), ...referencesIn(compensation.executor)] : [];
+  for (const r of backward) if (r.root === 'params' || r.root === 'tasks') known(r, r.place);
   return [...names].map((n) => index.get(n)).filter((i) => i !== undefined);
+};
+
+const outputReference = (reference: Reference, known: Known, report: Report): void => {
+  const { root, place } = reference;
+  if (root === 'params' || root === 'tasks') known(reference, place);
+  else report('workflow.reference_malformed', place, `\${${root}} is there only in a task`);
 };
 
 const checkName = (

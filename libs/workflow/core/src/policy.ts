@@ -31,3 +31,21 @@ export const undoBudget = (definition: WorkflowDefinition): number =>
 
 export const DEADLINE_PASSED = 'workflow.deadline_passed';
 export const CANCELLED = 'workflow.cancelled';
+export const HEARTBEAT_MISSED = 'workflow.heartbeat_missed';
+/** Causes of executions that ended without a fault of theirs: they count for no limit of attempts. */
+export const AWARD_LAPSED = 'workflow.award_lapsed';
+export const SUPERSEDED = 'workflow.superseded';
+export const REASSIGNED = 'workflow.reassigned';
+export const AGAIN = 'workflow.run_again';
+
+export const uncounted: ReadonlySet<string> = new Set([AWARD_LAPSED, SUPERSEDED, REASSIGNED, AGAIN]);
+
+/** Milliseconds after which a second execution is worth its while; `undefined`: never, or nobody knows what is usual. */
+export const hedgeAfter = (definition: TaskDefinition, usualMs: Readonly<Record<string, number>>): number | undefined => {
+  const { hedge, kind } = definition;
+  if (!hedge) return undefined;
+  const usual = Object.hasOwn(usualMs, kind) ? usualMs[kind] : undefined;
+  const byFactor = hedge.factor === undefined || usual === undefined ? undefined : Math.ceil(usual * hedge.factor);
+  const waits = [byFactor, hedge.afterMs].filter((w) => w !== undefined);
+  return waits.length > 0 ? Math.max(...waits) : undefined;
+};

@@ -1,8 +1,11 @@
 import type { Report } from './faults.ts';
 
-/** `${params.name.path}` or `${tasks.name.output.path}`; path segments that are numbers index arrays. */
+/**
+ * `${params.name.path}`, `${tasks.name.output.path}`, in a `forEach` `${item.path}` and `${index}`, in a compensation `${executor}`; path
+ * segments that are numbers index arrays.
+ */
 export type Reference = {
-  readonly root: 'params' | 'tasks';
+  readonly root: 'params' | 'tasks' | 'item' | 'index' | 'executor';
   readonly name: string;
   readonly path: readonly string[];
   readonly place: string;
@@ -16,7 +19,7 @@ export type Template =
 
 const MAX_DEPTH = 64;
 const TOKEN = /\$\$\{|\$\{([^{}]*)\}|\$\{/g;
-const REFERENCE = /^(?:params\.([A-Za-z_][\w-]*)|tasks\.([a-z][a-z0-9-]*)\.output)((?:\.[\w-]+)*)$/;
+const REFERENCE = /^(?:params\.([A-Za-z_][\w-]*)|tasks\.([a-z][a-z0-9-]*)\.output|(item))((?:\.[\w-]+)*)$/;
 
 /** Parses JSON with references. Each fault goes to `report` with its place; the answer is then of no use. */
 export const parseTemplate = (value: unknown, place: string, report: Report, depth = 0): Template => {
@@ -56,14 +59,17 @@ const parseText = (text: string, place: string, report: Report): Template => {
 };
 
 const referenceOf = (inner: string | undefined, place: string, report: Report): Reference | string => {
+  if (inner === 'index' || inner === 'executor') return { root: inner, name: '', path: [], place };
   const match = inner === undefined ? null : REFERENCE.exec(inner);
   if (!match) {
     const said = inner === undefined ? '${' : `\${${inner.slice(0, 80)}}`;
     report('workflow.reference_malformed', place, `${said} is neither \${params.…} nor \${tasks.….output…}; write $\${ for a literal \${`);
     return '';
   }
-  const path = match[3] ? match[3].slice(1).split('.') : [];
-  return match[1] === undefined ? { root: 'tasks', name: match[2]!, path, place } : { root: 'params', name: match[1], path, place };
+  const [, param, task, , rest] = match;
+  const path = rest ? rest.slice(1).split('.') : [];
+  if (param !== undefined) return { root: 'params', name: param, path, place };
+  return task === undefined ? { root: 'item', name: '', path, place } : { root: 'tasks', name: task, path, place };
 };
 
 export const referencesIn = (template: Template): readonly Reference[] => {

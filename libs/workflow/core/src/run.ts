@@ -1,8 +1,8 @@
 import type { Action, Cause, TaskReport, WorkflowEvent } from '@chrysalis/contracts';
 import { evolve } from './evolve.ts';
 import type { GraphNode } from './graph.ts';
-import { backoff, retryOf } from './policy.ts';
-import { initial, type Instance, lastAttempt, type TaskState } from './state.ts';
+import { AWARD_LAPSED, backoff, retryOf, uncounted } from './policy.ts';
+import { type Attempt, initial, type Instance, isOpen, type TaskState } from './state.ts';
 import { iso } from './timers.ts';
 import { get } from './vector.ts';
 
@@ -60,17 +60,17 @@ export class Run {
       });
   }
 
-  /** The attempt under way failed: another one by policy, or for good. */
-  fail(index: number, executor: string, cause: Cause): void {
-    const { action, attempt } = lastAttempt(this.task(index))!;
-    const retryAt = this.#retryAt(index, action, attempt, cause);
+  /** An attempt under way failed: another one by policy, or for good; neither while its hedge goes on. */
+  fail(index: number, { action, attempt, token, executor }: Attempt, cause: Cause): void {
+    const hedged = this.task(index).attempts.some((a) => isOpen(a) && a.token !== token);
+    const retryAt = hedged ? undefined : this.#retryAt(index, action, cause);
     const { workflowId } = this.state;
     const data = {
       workflowId,
       task: this.name(index),
       attempt,
       cause,
-      final: retryAt === undefined,
+      final: !hedged && retryAt === undefined,
       ...(retryAt ? { retryAt } : {}),
       at: this.at,
     };
@@ -83,7 +83,7 @@ export class Run {
     const data = {
       workflowId: this.state.workflowId,
       task: this.name(index),
-      attempt: 1,
+      attempt: this.task(index).attempts.filter((a) => a.action === 'run').length + 1,
       executor: 'workflow',
       cause,
       final: true,
@@ -92,13 +92,25 @@ export class Run {
     this.emit({ type: 'chrysalis.workflow.task.failed.v1', data });
   }
 
-  #retryAt(index: number, action: Action, attempt: number, cause: Cause): string | undefined {
+  #retryAt(index: number, action: Action, cause: Cause): string | undefined {
     const { definition } = this.node(index);
-    const wait = backoff(retryOf(definition, action), action, attempt, cause);
+    const wait = this.#lapsed(index, cause) ? 0 : backoff(retryOf(definition, action), action, this.#tries(index, action), cause);
     if (wait === undefined) return undefined;
     const at = this.now + wait;
     if (action === 'compensate') return iso(at);
     const wanted = this.state.status === 'running' && (this.forward || definition.pointOfNoReturn === true);
     return wanted && at < this.state.deadlineAt ? iso(at) : undefined;
+  }
+
+  /** Executions that count for the policy, the one that fails now included. */
+  #tries(index: number, action: Action): number {
+    return this.task(index).attempts.filter((a) => a.action === action && !a.hedge && !uncounted.has(a.settled?.cause?.code ?? '')).length;
+  }
+
+  /** A lapsed award is offered anew at once, as often as the route lets it be offered. */
+  #lapsed(index: number, cause: Cause): boolean {
+    const { route } = this.node(index).definition;
+    if (cause.code !== AWARD_LAPSED || route.mode !== 'bid') return false;
+    return this.task(index).attempts.filter((a) => a.settled?.cause?.code === AWARD_LAPSED).length + 1 < route.offers;
   }
 }

@@ -1,4 +1,4 @@
-import type { Action, Cause, InstanceQueued, WorkflowDefinition, WorkflowState } from '@chrysalis/contracts';
+import type { Action, Cause, InstanceQueued, TaskBid, WorkflowDefinition, WorkflowRequest, WorkflowState } from '@chrysalis/contracts';
 import type { Graph } from './graph.ts';
 import type { Heap } from './heap.ts';
 import type { Vector } from './vector.ts';
@@ -6,6 +6,10 @@ import type { Vector } from './vector.ts';
 export type TaskPhase =
   | 'waiting'
   | 'ready'
+  /** A `forEach` whose items are under way. */
+  | 'expanded'
+  /** Executors may bid for it. */
+  | 'offered'
   | 'dispatched'
   | 'retrying'
   | 'succeeded'
@@ -24,6 +28,13 @@ export type Attempt = {
   readonly executor: string;
   readonly dispatchedAt: string;
   readonly deadlineAt: string;
+  /** An award: it lapses if nothing is heard by then. */
+  readonly beginBy?: string;
+  readonly heartbeatMs?: number;
+  /** When the executor was last heard, in milliseconds since 1970; absent: never. */
+  readonly heardAt?: number;
+  /** Given out beside another one that was under way. */
+  readonly hedge?: true;
   readonly settled?: {
     readonly ok: boolean;
     readonly cause?: Cause;
@@ -31,6 +42,19 @@ export type Attempt = {
     readonly startedAt?: string;
     readonly endedAt?: string;
   };
+};
+
+export type Bid = Omit<TaskBid, 'workflowId' | 'task' | 'offer'> & { readonly rank: number };
+/** `round` counts the offers in a row that nobody answered, this one included. */
+export type Offer = { readonly number: number; readonly round: number; readonly closesAt: string; readonly bids: readonly Bid[] };
+/** The items of a `forEach`: nodes `first` to `first + count - 1`; `next` have been let go, `settled` of them have ended. */
+export type Fan = {
+  readonly first: number;
+  readonly count: number;
+  readonly next: number;
+  readonly settled: number;
+  readonly items: readonly unknown[];
+  readonly at: string;
 };
 
 export type TaskState = {
@@ -43,13 +67,23 @@ export type TaskState = {
   readonly output?: Readonly<Record<string, unknown>>;
   readonly cause?: Cause;
   readonly reason?: string;
+  readonly offer?: Offer;
+  readonly fan?: Fan;
 };
 
 /** A stack that shares its tail. */
 export type List = { readonly head: number; readonly tail: List } | undefined;
 
-/** `at` in milliseconds since 1970; `token` names the dispatch it belongs to: an entry of another one is stale. */
-export type TimerEntry = { readonly at: number; readonly kind: 'deadline' | 'retry'; readonly index: number; readonly token: number };
+/**
+ * `at` in milliseconds since 1970; `token` names the dispatch it belongs to (of `offer`: the offer's number): an entry of another one is
+ * stale.
+ */
+export type TimerEntry = {
+  readonly at: number;
+  readonly kind: 'deadline' | 'begin' | 'heartbeat' | 'hedge' | 'retry' | 'offer';
+  readonly index: number;
+  readonly token: number;
+};
 
 export type End = {
   readonly state: WorkflowState;
@@ -73,9 +107,14 @@ export type Instance = {
   readonly workflowId: string;
   readonly subject: string;
   readonly tenant: string;
+  /** With the changes that were made since it started. */
   readonly definition: WorkflowDefinition;
   readonly params: Readonly<Record<string, unknown>>;
+  readonly parent?: NonNullable<WorkflowRequest['parent']>;
+  readonly usualMs: Readonly<Record<string, number>>;
   readonly startedAt: string;
+  /** Nothing new is given out. */
+  readonly paused: boolean;
   /** Of the instance: no task runs past it; compensation may. Milliseconds since 1970. */
   readonly deadlineAt: number;
   readonly graph: Graph;
@@ -84,7 +123,11 @@ export type Instance = {
   readonly token: number;
   /** Executions given out and not settled. */
   readonly open: number;
-  /** Failed attempts that wait for their next one. */
+  /** Offers made so far. */
+  readonly offers: number;
+  /** Of tasks awarded by bid: how many each executor has got. */
+  readonly awards: Readonly<Record<string, number>>;
+  /** Failed attempts that wait for their next one, and tasks that are on offer. */
   readonly retrying: number;
   /** The same two counts for points of no return alone: while one is under way, nothing is undone. */
   readonly decisiveOpen: number;
@@ -93,7 +136,8 @@ export type Instance = {
   readonly unfinished: number;
   /** A point of no return has succeeded. */
   readonly committed: boolean;
-  readonly ready: List;
+  /** By priority, 0 to 9. */
+  readonly ready: readonly List[];
   readonly undoReady: List;
   readonly timers: Heap<TimerEntry>;
   /** The first one, kept to the end. */
@@ -116,5 +160,7 @@ export const isInstance = (state: WorkflowInstance): state is Instance =>
 /** Nothing will happen to it any more; also of what is not there. */
 export const isOver = (state: WorkflowInstance): boolean => state.status !== 'queued' && (!isInstance(state) || state.end !== undefined);
 export const sooner = (a: TimerEntry, b: TimerEntry): boolean => a.at < b.at || (a.at === b.at && a.token < b.token);
-/** The execution under way, or the last one. */
+/** The latest execution. */
 export const lastAttempt = (task: TaskState): Attempt | undefined => task.attempts.at(-1);
+export const isOpen = (attempt: Attempt): boolean => attempt.settled === undefined;
+export const byToken = (task: TaskState, token: number): Attempt | undefined => task.attempts.find((a) => a.token === token);

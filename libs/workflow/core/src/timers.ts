@@ -1,10 +1,10 @@
-import { isStale } from './evolve.ts';
 import { pop } from './heap.ts';
+import { isStale } from './stale.ts';
 import { isInstance, sooner, type Instance, type TimerEntry, type WorkflowInstance } from './state.ts';
 import { get } from './vector.ts';
 
 /** When somebody has to look again although nobody reported. `at` is ISO 8601; `task` is absent for the instance's own deadline. */
-export type Timer = { readonly at: string; readonly kind: 'deadline' | 'retry' | 'instance-deadline'; readonly task?: string };
+export type Timer = { readonly at: string; readonly kind: TimerEntry['kind'] | 'instance-deadline'; readonly task?: string };
 
 /** Every timer that would do something, the soonest first. O(n log n): for people and tests; see `nextTimerAt`. */
 export const nextTimers = (state: WorkflowInstance): readonly Timer[] => {
@@ -33,13 +33,19 @@ export const firstActing = (state: Instance, expired = false): TimerEntry | unde
   return undefined;
 };
 
-/** A task is tried again only while work goes forward: not while a failure waits for a point of no return to be decided. */
+/**
+ * What gives something out acts only while work goes forward: not while a failure waits for a point of no return to be decided, and not
+ * while the instance is paused.
+ */
 const acts = (state: Instance, entry: TimerEntry, expired = false): boolean => {
   const task = get(state.tasks, entry.index);
   if (isStale(entry, task)) return false;
-  if (entry.kind === 'deadline' || task.phase === 'compensation-retrying') return true;
-  if (expired) return false;
-  return !state.cause || state.committed || state.graph.nodes[entry.index]!.definition.pointOfNoReturn === true;
+  const { kind } = entry;
+  if (kind === 'deadline' || kind === 'begin' || kind === 'heartbeat') return true;
+  if (state.paused) return false;
+  if (task.phase === 'compensation-retrying') return true;
+  if (expired || state.status !== 'running') return false;
+  return !state.cause || state.committed || (kind !== 'hedge' && state.graph.nodes[entry.index]!.definition.pointOfNoReturn === true);
 };
 
 export const iso = (ms: number): string => new Date(ms).toISOString();

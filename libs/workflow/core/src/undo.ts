@@ -1,6 +1,7 @@
 import type { Cause } from '@chrysalis/contracts';
 import type { Draft } from './evolve.ts';
 import type { GraphNode } from './graph.ts';
+import { noneReady } from './ready.ts';
 import type { TaskState } from './state.ts';
 import { get, set, toArray, vectorOf } from './vector.ts';
 
@@ -14,16 +15,24 @@ export const beginUndo = (draft: Draft, cause: Cause, task: string | undefined):
   draft.status = 'compensating';
   draft.cause ??= cause;
   if (task !== undefined) draft.causedBy ??= task;
-  draft.ready = undefined;
+  draft.ready = noneReady;
+  draft.paused = false;
+  delete draft.end;
   draft.retrying = draft.decisiveRetrying = 0;
-  const tasks = toArray(draft.tasks).map((t, i): TaskState => ({
+  const tasks = toArray(draft.tasks).map(({ offer: _, ...t }, i): TaskState => ({
     ...t,
-    phase: t.phase === 'retrying' ? 'failed' : t.phase === 'ready' ? 'waiting' : t.phase,
+    phase: atRest(t),
     undoAfter: draft.graph.nodes[i]!.dependants.length,
   }));
   draft.tasks = vectorOf(tasks);
   // from the last to the first, so that those dispatched first are the last ones started
   for (let i = tasks.length - 1; i >= 0; i--) if (draft.graph.nodes[i]!.dependants.length === 0) undoSettled(draft, i);
+};
+
+const atRest = ({ phase, attempts }: TaskState): TaskState['phase'] => {
+  if (phase === 'retrying') return 'failed';
+  if (phase === 'offered') return attempts.length > 0 ? 'failed' : 'waiting';
+  return phase === 'ready' || phase === 'expanded' ? 'waiting' : phase;
 };
 
 /** A task has come to rest, or its last dependant is undone: it is next, or has nothing to undo and lets go of its dependencies. */

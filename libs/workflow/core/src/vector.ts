@@ -40,6 +40,9 @@ const withItem = <T>(node: Node<T>, shift: number, index: number, item: T): Node
   return copy;
 };
 
+/** O(size): for what is added once, not for each of many. */
+export const concat = <T>(vector: Vector<T>, items: readonly T[]): Vector<T> => vectorOf([...toArray(vector), ...items]);
+
 export const toArray = <T>(vector: Vector<T>): T[] => {
   let level: readonly unknown[] = vector.root;
   for (let shift = vector.shift; shift > 0; shift -= BITS) level = (level as (readonly unknown[])[]).flat(1);

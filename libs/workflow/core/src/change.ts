@@ -1,0 +1,152 @@
+import type { Change, TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
+import { affected, duplicateOf, redefined, withTask } from './apply-change.ts';
+import { faultsText, type WorkflowRejection } from './commands.ts';
+import type { Slot } from './graph.ts';
+import type { Instance, TaskPhase, TaskState } from './state.ts';
+import { get } from './vector.ts';
+
+const untouched: readonly TaskPhase[] = ['waiting', 'ready'];
+const notEnded: readonly TaskPhase[] = [...untouched, 'offered', 'retrying', 'dispatched'];
+
+/** Why a change may not be made to an instance as it is; `undefined`: it may. */
+export const refusal = (state: Instance, change: Change, now: number): WorkflowRejection | undefined => {
+  if (state.status === 'compensating') return { code: 'workflow.ending' };
+  const repairs = change.type === 'retry-from' || change.type === 'mark-done' || change.type === 'skip-task';
+  if (state.end && !(repairs && state.status === 'stopped')) return { code: 'workflow.ended' };
+  const named = namedTask(change);
+  if (named !== undefined && !state.graph.index.has(named)) return { code: 'workflow.task_unknown', task: named };
+  return ofKind(state, change, now) ?? faulty(state, change);
+};
+
+const namedTask = (change: Change): string | undefined => ('task' in change && typeof change.task === 'string' ? change.task : undefined);
+
+const ofKind = (state: Instance, change: Change, now: number): WorkflowRejection | undefined => {
+  switch (change.type) {
+    case 'pause':
+    case 'resume':
+    case 'duplicate-task':
+      return undefined;
+    case 'add-task':
+      return change.before?.map((name) => begun(state, name)).find((r) => r !== undefined);
+    case 'replace-task':
+      return change.with.name === change.task
+        ? begun(state, change.task)
+        : refuse(change.task, `the new task is called ${change.with.name}; its name stays`);
+    case 'rewire':
+      return begun(state, change.task);
+    case 'reassign':
+      return among(state, change.task, notEnded) ?? oneForAll(state, change.task);
+    case 'set-limits':
+      return limits(state, change, now);
+    case 'skip-task':
+      return (
+        decisive(state, change.task) ??
+        among(state, change.task, [...untouched, 'offered', 'retrying', 'failed']) ??
+        oneForAll(state, change.task)
+      );
+    case 'mark-done':
+      return among(state, change.task, [...notEnded, 'failed']) ?? oneForAll(state, change.task);
+    case 'retry-from':
+      return again(state, change.task);
+  }
+};
+
+const refuse = (task: string, reason: string): WorkflowRejection => ({ code: 'workflow.change_refused', task, reason });
+const taskAt = (state: Instance, name: string): TaskState => get(state.tasks, state.graph.index.get(name)!);
+
+const begun = (state: Instance, name: string): WorkflowRejection | undefined => {
+  if (!state.graph.index.has(name)) return { code: 'workflow.task_unknown', task: name };
+  if (state.graph.nodes[state.graph.index.get(name)!]!.item) return refuse(name, 'it is an item; change its forEach before that begins');
+  const task = taskAt(state, name);
+  return untouched.includes(task.phase) && task.attempts.length === 0 && !task.fan
+    ? undefined
+    : { code: 'workflow.task_begun', task: name, phase: task.phase };
+};
+
+const among = (state: Instance, name: string, phases: readonly TaskPhase[]): WorkflowRejection | undefined => {
+  const { phase } = taskAt(state, name);
+  if (phases.includes(phase) || phase === 'expanded') return undefined;
+  return { code: phase === 'dispatched' ? 'workflow.task_running' : 'workflow.task_ended', task: name, phase };
+};
+
+const oneForAll = (state: Instance, name: string): WorkflowRejection | undefined =>
+  taskAt(state, name).fan ? refuse(name, `its items are under way: name one, ${name}.0 say`) : undefined;
+
+const decisive = (state: Instance, name: string): WorkflowRejection | undefined =>
+  state.graph.nodes[state.graph.index.get(name)!]!.definition.pointOfNoReturn
+    ? refuse(name, 'the rest of the workflow relies on its having been done')
+    : undefined;
+
+const limits = (state: Instance, change: Extract<Change, { type: 'set-limits' }>, now: number): WorkflowRejection | undefined => {
+  const { type: _, task, ...wanted } = change;
+  const said = Object.keys(wanted);
+  if (said.length === 0) return refuse(task ?? '', 'nothing to change was named');
+  if (task === undefined) {
+    if (said.some((k) => k !== 'deadlineMs')) return refuse('', 'of the instance itself only the deadline can be changed');
+    const at = Date.parse(state.startedAt) + wanted.deadlineMs!;
+    return at > now ? undefined : refuse('', `the deadline would be ${new Date(at).toISOString()}, which has passed`);
+  }
+  const node = state.graph.nodes[state.graph.index.get(task)!]!;
+  if (node.item) return refuse(task, 'limits are those of the forEach, not of an item');
+  if (wanted.concurrency !== undefined && !node.items) return refuse(task, 'only a forEach has a concurrency');
+  return taskAt(state, task).phase === 'succeeded' ? { code: 'workflow.task_ended', task, phase: 'succeeded' } : undefined;
+};
+
+const again = (state: Instance, name: string): WorkflowRejection | undefined => {
+  const ended = among(state, name, ['succeeded', 'failed', 'skipped', 'retrying', 'offered']);
+  if (ended) return ended;
+  const index = state.graph.index.get(name)!;
+  const own = state.graph.nodes[index]!.item?.of;
+  for (const i of affected(state, index)) {
+    const { definition } = state.graph.nodes[i]!;
+    const task = get(state.tasks, i);
+    if (definition.pointOfNoReturn && task.phase === 'succeeded') return { code: 'workflow.past_point_of_no_return' };
+    if (task.phase === 'dispatched') return { code: 'workflow.task_running', task: definition.name, phase: 'dispatched' };
+    if (task.fan && i !== index && i !== own)
+      return refuse(name, `${definition.name} was made of what it gave: its items cannot be taken back`);
+  }
+  return undefined;
+};
+
+/** The definition as it would be is checked like a new one. */
+const faulty = (state: Instance, change: Change): WorkflowRejection | undefined => {
+  const trial = definitionAfter(state, change);
+  if (!trial) return undefined;
+  const { faults } = redefined(state, trial.definition, trial.slots);
+  return faults.length === 0 ? undefined : { code: 'workflow.change_invalid', faults: faults.slice(0, 100), message: faultsText(faults) };
+};
+
+type Trial = { readonly definition: WorkflowDefinition; readonly slots: readonly Slot[] };
+const definitionAfter = (state: Instance, change: Change): Trial | undefined => {
+  const { definition, graph } = state;
+  const edited = (edit: (t: TaskDefinition) => TaskDefinition): Trial => ({
+    definition: { ...definition, tasks: definition.tasks.map(edit) },
+    slots: graph.slots,
+  });
+  const added = (task: TaskDefinition, before: readonly string[]): Trial => ({
+    definition: withTask(definition, task, before),
+    slots: [...graph.slots, { name: task.name }],
+  });
+  switch (change.type) {
+    case 'add-task':
+      return added(change.task, change.before ?? []);
+    case 'duplicate-task':
+      return added(
+        duplicateOf(
+          definition.tasks.find((t) => t.name === change.task)!,
+          change,
+        ),
+        [],
+      );
+    case 'replace-task':
+      return edited((t) => (t.name === change.task ? change.with : t));
+    case 'rewire': {
+      const { input, after } = change;
+      return edited((t) => (t.name === change.task ? { ...t, ...(input ? { input } : {}), ...(after ? { after } : {}) } : t));
+    }
+    case 'reassign':
+      return edited((t) => (t.name === change.task.split('.')[0] ? { ...t, route: change.route } : t));
+    default:
+      return undefined;
+  }
+};
