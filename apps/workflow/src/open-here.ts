@@ -1,5 +1,5 @@
 import { workflowEvents, type TaskDispatch } from '@chrysalis/contracts';
-import { lastAttempt, toArray, type Instance } from '@chrysalis/workflow-core';
+import { isOpen, toArray, type Instance } from '@chrysalis/workflow-core';
 
 /** The group whose tasks the workflow service executes itself. */
 const LOCAL = 'workflow';
@@ -16,9 +16,9 @@ export const openHere = (state: Instance): readonly number[] => {
   if (state.open === 0 || !hasLocal(state.graph)) return [];
   return toArray(state.tasks).flatMap((task, i) => {
     if (task.phase !== 'dispatched' && task.phase !== 'compensating') return [];
-    const { action, token } = lastAttempt(task)!;
     const { route, compensation } = state.graph.nodes[i]!.definition;
-    return isLocal(action === 'run' ? route : compensation!.route) ? [token] : [];
+    const here = task.attempts.filter((a) => isOpen(a) && isLocal(a.action === 'run' ? route : compensation!.route));
+    return here.map((a) => a.token);
   });
 };
 
