@@ -1,5 +1,8 @@
 import { eventsTopic, progressTopic, provisioningEvents, tasksTopic, workflowEvents } from '@chrysalis/contracts';
 import { onEvent, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { Exchange, isBidFrame } from './bids/exchange.ts';
+import { acceptOffer, forgetClosed } from './bids/open-offers.ts';
+import { withdraw } from './bids/withdraw.ts';
 import { acceptTask } from './delivery/accept-task.ts';
 import { expire, forgetEnded } from './delivery/pending.ts';
 import { hear } from './delivery/wire.ts';
@@ -39,7 +42,15 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
           }),
         ],
       },
-      { name: 'deliver', topics: [tasksTopic('agent-gateway')], on: [onEvent(workflowEvents.taskDispatched, acceptTask)] },
+      {
+        name: 'deliver',
+        topics: [tasksTopic('agent-gateway')],
+        on: [
+          onEvent(workflowEvents.taskDispatched, acceptTask),
+          onEvent(workflowEvents.taskOffered, acceptOffer),
+          onEvent(workflowEvents.taskFailed, withdraw),
+        ],
+      },
     ],
     background: [
       async (service) => {
@@ -57,8 +68,26 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
   const { bus, config, log, pool } = service;
   await bus.ensureTopics([{ name: progressTopic, partitions: 6 }]);
   const hub = new Hub(service, t.heartbeatMs);
-  const listener = agentListener({ hello: (c, h) => hub.hello(c, h), frame: (c, f) => hub.frame(c, f), closed: (c) => hub.closed(c) }, log);
-  const deaf = await hear(config.databaseUrl, log, { signal: (m) => hub.heard(m), again: () => hub.deliverAll() });
+  const exchange = new Exchange(service);
+  const listener = agentListener(
+    {
+      hello: async (c, h) => {
+        const open = await hub.hello(c, h);
+        if (open) exchange.joined(c, h);
+        return open;
+      },
+      frame: async (c, f) => (isBidFrame(f) ? exchange.frame(c, f) : hub.frame(c, f)),
+      closed: (c) => {
+        exchange.left(c);
+        hub.closed(c);
+      },
+    },
+    log,
+  );
+  const deaf = await hear(config.databaseUrl, log, {
+    signal: (m) => (m.to === 'bidders' ? exchange.heard(m.offer, m.leftMs) : hub.heard(m)),
+    again: () => hub.deliverAll(),
+  });
   listener.attach(service.http().server);
   const url = config.agentListen ? await listener.listen(config.agentListen) : '';
   if (url) log.info({ url }, 'agents connect here');
@@ -76,12 +105,15 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
     }),
     // A signal that was missed costs at most this.
     every(5_000, log, async () => hub.deliverAll()),
+    every(1_000, log, () => exchange.sweep()),
+    every(60_000, log, async () => void (await forgetClosed(pool))),
     every(3_600_000, log, async () => void (await forgetEnded(pool))),
   ];
   const stop = async (): Promise<void> => {
     for (const stopTimer of stopTimers) await stopTimer();
     hub.close();
     await listener.close();
+    await exchange.stop();
     await deaf();
   };
   return { url, stop };

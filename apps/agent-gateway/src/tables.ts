@@ -17,6 +17,10 @@ export const tables = [
   `create index if not exists pending_tasks_of_host on pending_tasks (host_id, seq) where state = 'pending'`,
   `create index if not exists pending_tasks_by_deadline on pending_tasks (deadline_at) where state = 'pending'`,
   `create index if not exists pending_tasks_ended on pending_tasks (ended_at) where state <> 'pending'`,
+  // Offers whose window is open, for agents that connect meanwhile.
+  `create table if not exists open_offers (
+    offer_key text primary key, offer jsonb not null, closes_at timestamptz not null)`,
+  `create index if not exists open_offers_by_close on open_offers (closes_at)`,
   // generation: rises with each connection of a host, so that a late word about an older one is known as such.
   `create table if not exists agent_sessions (
     host_id text primary key, session_id text not null, connection_id text not null, generation bigint not null,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { tasksTopic, workflowEvents, type FromHostAgent, type TaskDispatch, type ToHostAgent } from '@chrysalis/contracts';
+import { tasksTopic, workflowEvents, type FromHostAgent, type TaskDispatch, type TaskOffer, type ToHostAgent } from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Role, type RunningService, type SigningKey } from '@chrysalis/service-kit';
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { exportJWK, generateKeyPair, CompactSign, type CryptoKey, type JWK } from 'jose';
@@ -107,9 +107,9 @@ export class TestAgent {
   }
 
   /** Connected and welcomed. */
-  static async of(gateway: Gateway, hostId: string, token: string): Promise<TestAgent> {
+  static async of(gateway: Gateway, hostId: string, token: string, greeting = hello(hostId, token)): Promise<TestAgent> {
     const agent = await TestAgent.open(gateway.agentsUrl);
-    agent.send(hello(hostId, token));
+    agent.send(greeting);
     await agent.next('welcome');
     return agent;
   }
@@ -162,6 +162,10 @@ export const dispatch = (given: Partial<TaskDispatch> & Pick<TaskDispatch, 'kind
 
 /** As the workflow service's relay does it. */
 export const publish = (gateway: Gateway, task: TaskDispatch, id: string = randomUUID()): Promise<void> =>
+  say(gateway, workflowEvents.taskDispatched.type, { ...task, at: new Date().toISOString() }, id);
+
+/** An event of a workflow on the topic of this group's work. */
+export const say = (gateway: Gateway, type: string, data: { workflowId: string; tenant?: string }, id: string = randomUUID()) =>
   gateway.service.bus.publish([
     {
       topic: tasksTopic('agent-gateway'),
@@ -169,18 +173,42 @@ export const publish = (gateway: Gateway, task: TaskDispatch, id: string = rando
         specversion: '1.0',
         id,
         source: '/chrysalis/workflow',
-        type: workflowEvents.taskDispatched.type,
-        subject: `workflow-${task.workflowId}`,
+        type,
+        subject: `workflow-${data.workflowId}`,
         time: new Date().toISOString(),
-        partitionkey: `workflow-${task.workflowId}`,
+        partitionkey: `workflow-${data.workflowId}`,
         datacontenttype: 'application/json',
-        correlationid: task.workflowId,
+        correlationid: data.workflowId,
         actor: 'test',
-        tenant: task.tenant,
-        data: { ...task, at: new Date().toISOString() },
+        tenant: data.tenant ?? 'acme',
+        data,
       },
     },
   ]);
+
+export const offer = (given: Partial<TaskOffer> = {}): TaskOffer => ({
+  workflowId: `op-${randomUUID()}`,
+  task: 'build',
+  action: 'run',
+  attempt: 1,
+  offer: 1,
+  kind: 'host.build-image',
+  group: 'agent-gateway',
+  labels: {},
+  closesAt: new Date(Date.now() + 5_000).toISOString(),
+  tenant: 'acme',
+  ...given,
+});
+export const publishOffer = (gateway: Gateway, given: TaskOffer): Promise<void> =>
+  say(gateway, workflowEvents.taskOffered.type, { ...given, at: new Date().toISOString() } as TaskOffer);
+
+/** An agent that bids: of protocol version 2, with kinds. */
+export const bidderHello = (hostId: string, token: string, kinds = ['host.build-image']): Extract<FromHostAgent, { type: 'hello' }> => ({
+  ...hello(hostId, token),
+  protocol: { min: 1, max: 2 },
+  kinds,
+  capacity: 2,
+});
 
 export type Tenant = { readonly kid: string; readonly jwk: JWK; readonly privateKey: CryptoKey };
 export const tenantKey = async (kid: string): Promise<Tenant> => {

@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { taskKey, type FromHostAgent, type PeerAnswer, type ToHostAgent } from '@chrysalis/contracts';
+import { taskKey, type FromHostAgent, type PeerAnswer, type PeerRequest, type ToHostAgent } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import { startBidding } from './bids/index.ts';
 import type { HostAgentConfig } from './config.ts';
 import { Journal } from './durable/journal.ts';
 import { VmStates } from './durable/vm-states.ts';
@@ -11,6 +12,10 @@ import { failpoint } from '@chrysalis/service-kit/failpoint';
 import { hostFacts } from './facts.ts';
 import { GatewayLink } from './gateway-link.ts';
 import type { Guests } from './guests.ts';
+import type { AskHost } from './images/fetch.ts';
+import { plainFiles, type ImageMaker } from './images/make.ts';
+import { ImageServer } from './images/serve.ts';
+import { DiskImages } from './images/store.ts';
 import { leave } from './leave.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { AskPeer, MoveDeps } from './move/deps.ts';
@@ -28,16 +33,21 @@ export type HostAgent = {
   /** Lets go of everything; the VMs run on. */
   stop(): Promise<void>;
 };
-type Given = { readonly driver: HypervisorDriver; readonly guests: Guests; readonly log: Log };
+type Given = { readonly driver: HypervisorDriver; readonly guests: Guests; readonly makeImage?: ImageMaker; readonly log: Log };
 
 /**
  * One host's agent. In this order: what is on disk is read, running VMs are taken over, what a move left undecided is settled, and
  * only then is the control plane asked for more.
  */
-export const startHostAgent = async (config: HostAgentConfig, { driver, guests, log }: Given): Promise<HostAgent> => {
+export const startHostAgent = async (
+  config: HostAgentConfig,
+  { driver, guests, makeImage = plainFiles, log }: Given,
+): Promise<HostAgent> => {
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
   const states = await VmStates.open(join(config.stateDir, 'agent', 'vms'));
   const journal = await Journal.open(join(config.stateDir, 'agent', 'journal'));
+  const lanes = await VmStates.open(join(config.stateDir, 'agent', 'lanes'));
+  const images = await DiskImages.open(config.diskImages ?? join(config.stateDir, 'images'));
   await driver.adopt();
 
   const base: MoveDeps = {
@@ -64,19 +74,31 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
     patienceMs: config.targetPatienceMs,
     leave: (vmId) => leave(driver, config.pools, vmId),
   });
-  const answerPeer = (request: Parameters<TargetMoves['answer']>[0]): Promise<PeerAnswer> => target.answer(request);
-  const peerServer = await listenForPeers({ host: config.address, port: config.peerPort }, answerPeer);
+  const at = (point: string, context: Record<string, string>): Promise<void> =>
+    failpoint(`host:${point}`, { ...context, hostId: config.hostId });
+  const imageServer = new ImageServer({ images, host: config.address, port: config.imagePort, now, log, at });
+  await imageServer.listen();
+  const peerServer = await listenForPeers({ host: config.address, port: config.peerPort }, (request) => target.answer(request));
+  // What came through the gateway came from an agent that it knows.
+  const answerPeer = (request: PeerRequest): Promise<PeerAnswer> =>
+    request.type === 'image' ? imageServer.ticket(request.image, request.digest) : target.answer(request);
 
   const facts = (): ReturnType<typeof hostFacts> => hostFacts(driver, config);
   const tell = (frame: FromHostAgent): void => void link.send(frame);
   const parts = { config, driver, states, source, target, guests, facts, peerAddress: () => peerServer.address, tell, now, log };
+  const bidding = await startBidding(config, { log, now, link: () => link, executor: () => executor });
+  const ask: AskHost = (host, request) => link.askPeer(host, request, 5_000);
   const executor = new Executor({
     hostId: config.hostId,
-    handlers: handlers(parts),
+    handlers: handlers({ ...parts, images, make: makeImage, ask, at }),
     states,
+    lanes,
     journal,
     log,
     now,
+    controlNow: bidding.now,
+    begun: bidding.begun,
+    measured: bidding.measured,
     failpoint,
     send: (report) => tell({ type: 'report', report }),
   });
@@ -89,10 +111,20 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
       token: config.token,
       facts: await facts(),
       vms: await vmsOn(states, driver),
+      kinds: executor.kinds,
+      capacity: config.capacity,
     }),
     vms: () => vmsOn(states, driver),
-    welcomed: () => journal.unacknowledged().forEach((report) => tell({ type: 'report', report })),
-    take: (frame) => take(frame, { executor, journal, tell, log }),
+    welcomed: () => {
+      journal.unacknowledged().forEach((report) => tell({ type: 'report', report }));
+      bidding.again();
+    },
+    offered: bidding.offered,
+    clock: bidding.clock,
+    take: (frame) => {
+      if (frame.type === 'task') bidding.given(frame.dispatch);
+      take(frame, { executor, journal, tell, log });
+    },
     answerPeer,
     log,
   });
@@ -110,6 +142,8 @@ export const startHostAgent = async (config: HostAgentConfig, { driver, guests, 
       link.stop();
       peers.close();
       await peerServer.close();
+      await imageServer.close();
+      await bidding.stop();
       for (const { vmId } of states.all()) guests.forget(vmId);
       await driver.close();
       await journal.close();

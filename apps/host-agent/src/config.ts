@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { HostFacts, Name } from '@chrysalis/contracts';
+import { Capacity, HostFacts, Name, USUAL_CAPACITY } from '@chrysalis/contracts';
 import { z } from 'zod';
 
 /** The configuration file of a host agent; its path is the only argument of main.ts. Times are milliseconds. */
@@ -22,6 +22,12 @@ export const HostAgentConfig = z.object({
   ),
   imageStore: z.string(),
   packageStore: z.string(),
+  /** Disk images that tasks make or fetch; absent: `images` in the state directory. */
+  diskImages: z.string().optional(),
+  /** Where other hosts fetch them. */
+  imagePort: z.int().min(0).max(65_535).default(0),
+  /** Tasks at a time that it bids for. */
+  capacity: Capacity.default(USUAL_CAPACITY),
   stateDir: z.string(),
   /** `ws://address:port/v1/agents`. */
   gatewayUrl: z.url(),

@@ -10,11 +10,12 @@ import {
 } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
 import type { Guests } from './guests.ts';
+import { plainFiles, qemuImg, type ImageMaker } from './images/make.ts';
 import { imageStore } from './image-store.ts';
 import { QemuGuests } from './qemu-guests.ts';
 import { SimulatedGuests } from './simulated-guests.ts';
 
-export type Hypervisor = { readonly driver: HypervisorDriver; readonly guests: Guests };
+export type Hypervisor = { readonly driver: HypervisorDriver; readonly guests: Guests; readonly makeImage: ImageMaker };
 
 /** The hypervisor that the configuration names, and the way to its guests. */
 export const createDriver = async (config: HostAgentConfig): Promise<Hypervisor> =>
@@ -33,7 +34,7 @@ const qemu = (config: HostAgentConfig): Hypervisor => {
     resolveImage: imageStore(config.imageStore),
     ...(config.accelerator === 'auto' ? {} : { accelerator: config.accelerator }),
   });
-  return { driver, guests: new QemuGuests(driver, config.pools) };
+  return { driver, guests: new QemuGuests(driver, config.pools), makeImage: qemuImg };
 };
 
 /** Its VMs are files in the state directory; streams between hosts go over TCP, so that processes and namespaces are real. */
@@ -49,5 +50,5 @@ const simulated = async (config: HostAgentConfig): Promise<Hypervisor> => {
   });
   const { address, guestServicePort } = config;
   if (guestServicePort !== undefined) await serveGuests(driver, { host: address, port: guestServicePort });
-  return { driver, guests: new SimulatedGuests(driver) };
+  return { driver, guests: new SimulatedGuests(driver), makeImage: plainFiles };
 };

@@ -32,6 +32,8 @@ export type TaskRun = {
 export type Handler = {
   readonly contract: TaskContract;
   readonly turn: Turn;
+  /** Absent: it is done to the VM that the input names. Else to this thing of the host, one at a time, fenced as a VM is. */
+  readonly lane?: (input: never) => string;
   /** Throws a TaskFailure when a VM in this state may not have this done to it at this epoch. */
   readonly admit: (state: VmState | undefined, input: OnVm) => void;
   readonly run: (input: never, run: TaskRun) => Promise<Record<string, unknown>>;
@@ -41,9 +43,16 @@ type Deps = {
   readonly hostId: string;
   readonly handlers: readonly Handler[];
   readonly states: VmStates;
+  /** The same for what is not a VM, by its lane. */
+  readonly lanes: VmStates;
   readonly journal: Journal;
   readonly log: Log;
   readonly now: () => number;
+  /** Of the control plane: what an award's time to begin is counted by. */
+  readonly controlNow: () => number;
+  /** An execution began; what it answers is called at its end. */
+  readonly begun: (key: string, dispatch: TaskDispatch) => () => void;
+  readonly measured: (kind: string, ms: number) => void;
   readonly failpoint: (name: string, context: Record<string, string>) => Promise<void>;
   readonly send: (report: TaskReport) => void;
 };
@@ -60,10 +69,19 @@ const MAX_WORKFLOWS = 64;
 export class Executor {
   readonly #handlers: ReadonlyMap<string, Handler>;
   readonly #turns = new Map<string, Turns>();
-  readonly #running = new Map<string, AbortController>();
+  readonly #running = new Map<string, { readonly abort: AbortController; readonly token: number }>();
 
   constructor(private readonly deps: Deps) {
     this.#handlers = new Map(deps.handlers.map((h) => [h.contract.kind, h]));
+  }
+
+  /** Executions that were taken and have no result yet. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  get kinds(): string[] {
+    return [...this.#handlers.keys()];
   }
 
   /** Resolves when the result is on disk. */
@@ -73,7 +91,7 @@ export class Executor {
     if (reported) return this.deps.send(reported);
     if (this.#running.has(key)) return;
     const abort = new AbortController();
-    this.#running.set(key, abort);
+    this.#running.set(key, { abort, token: dispatch.token });
     try {
       const startedAt = new Date(this.deps.now()).toISOString();
       const deadlineAt = Date.parse(dispatch.deadlineAt);
@@ -85,9 +103,11 @@ export class Executor {
     }
   }
 
+  /** Of the executions with this token or an older one: what has not begun does not, and what can be stopped is. */
   cancel(workflowId: string, task: string, token: number): void {
-    for (const [key, abort] of this.#running)
-      if (key.startsWith(`${workflowId}/${task}/`)) abort.abort(new Error(`cancelled at token ${token}`));
+    for (const [key, running] of this.#running)
+      if (running.token <= token && key.startsWith(`${workflowId}/${task}/`))
+        running.abort.abort(new TaskFailure('task.cancelled', `cancelled at token ${token}`));
   }
 
   async #outcome(dispatch: TaskDispatch, run: TaskRun): Promise<Outcome> {
@@ -98,32 +118,43 @@ export class Executor {
       return failure({ code: 'host.wrong_host', message: `this is ${this.deps.hostId}, not ${dispatch.executor}` });
     const input = contract.input.safeParse(dispatch.input);
     if (!input.success) return failure({ code: 'executor.input_invalid', message: issuesOf(input.error.issues) });
+    const lane = handler.lane?.(input.data as never);
     const onVm = input.data as OnVm;
-    return this.#turnsOf(onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run));
+    return this.#turnsOf(lane ?? onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run));
   }
 
   async #perform(handler: Handler, input: OnVm, run: TaskRun): Promise<Outcome> {
     const { kind, task, action } = run.dispatch;
-    const context = { task, action, vmId: input.vmId, hostId: this.deps.hostId };
+    const context = { task, action, hostId: this.deps.hostId, ...(handler.lane ? {} : { vmId: input.vmId }) };
+    let ended: (() => void) | undefined;
     try {
+      run.signal.throwIfAborted();
       if (this.deps.now() > run.deadlineAt) throw new TaskFailure('task.deadline_passed', `its deadline was ${run.dispatch.deadlineAt}`);
       await this.#admit(handler, input, run);
+      ended = this.deps.begun(run.key, run.dispatch);
       await this.deps.failpoint(`task:${kind}:before`, context);
+      const began = this.deps.now();
       const output = await handler.run(input as never, run);
+      this.deps.measured(kind, this.deps.now() - began);
       await this.deps.failpoint(`task:${kind}:after`, context);
       return { ok: true, output };
     } catch (error) {
       const cause = causeOf(error);
       this.deps.log.warn({ kind, key: run.key, cause, ...(cause.code === 'host.fault' ? { err: error } : {}) }, 'task failed');
       return { ok: false, cause };
+    } finally {
+      ended?.();
     }
   }
 
   /** Epoch and token are checked against what is on disk, and what was admitted is on disk before it is done. */
   async #admit(handler: Handler, input: OnVm, { dispatch, key }: TaskRun): Promise<void> {
-    await this.deps.states.update(input.vmId, (before) => {
+    const lane = handler.lane?.(input as never);
+    const id = lane ?? input.vmId;
+    await (lane === undefined ? this.deps.states : this.deps.lanes).update(id, (before) => {
       handler.admit(before, input);
-      const state = before ?? newVmState(input.vmId, dispatch.tenant, input.epoch);
+      const state = before ?? newVmState(id, dispatch.tenant, lane === undefined ? input.epoch : 1);
+      if (!state.open.includes(key)) this.#stillAwarded(dispatch);
       const { workflowId, token } = dispatch;
       const highest = state.tokens.find((t) => t.workflowId === workflowId)?.token ?? 0;
       if (token < highest && !state.open.includes(key))
@@ -137,17 +168,25 @@ export class Executor {
     });
   }
 
+  /** An award that was not begun in time is somebody else's now, also where this process slept all the while. */
+  #stillAwarded({ beginBy }: TaskDispatch): void {
+    if (beginBy !== undefined && this.deps.controlNow() > Date.parse(beginBy))
+      throw new TaskFailure('task.award_lapsed', `it was to begin by ${beginBy}`);
+  }
+
   /**
    * After the report is on disk: a crash before this leaves an open key, and its report answers it when it comes again. So it may wait
    * for the next write, unless the hardware changed.
    */
-  async #close({ input }: TaskDispatch, key: string, outcome: Outcome): Promise<void> {
-    const vmId = String(input['vmId']);
+  async #close({ kind, input }: TaskDispatch, key: string, outcome: Outcome): Promise<void> {
+    const lane = this.#handlers.get(kind)?.lane?.(input as never);
+    const id = lane ?? String(input['vmId']);
+    const states = lane === undefined ? this.deps.states : this.deps.lanes;
     const shape = Shape.safeParse(outcome.ok ? outcome.output : undefined);
     const closed = (s: VmState | undefined): VmState | undefined =>
       s?.open.includes(key) ? { ...s, ...shape.data, open: s.open.filter((k) => k !== key) } : undefined;
-    if (shape.success) await this.deps.states.update(vmId, closed);
-    else if (this.deps.states.get(vmId)?.open.includes(key)) this.deps.states.note(vmId, closed);
+    if (shape.success) await states.update(id, closed);
+    else if (states.get(id)?.open.includes(key)) states.note(id, closed);
   }
 
   #turnsOf(vmId: string): Turns {

@@ -6,6 +6,7 @@ import {
   type FromHostAgent,
   type PeerAnswer,
   type PeerRequest,
+  type TaskOffer,
 } from '@chrysalis/contracts';
 import { WebSocket } from 'ws';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
@@ -18,6 +19,9 @@ type Options = {
   readonly vms: () => Promise<Hello['vms']>;
   /** The gateway knows us: what waits to be said is said again now. */
   readonly welcomed: () => void;
+  readonly offered: (offer: TaskOffer) => void;
+  /** The control plane's time, in a frame that came just now; `undefined` before a connection is made anew. */
+  readonly clock: (now: string | undefined) => void;
   readonly take: (frame: Extract<ToHostAgent, { type: 'task' | 'cancel' | 'report-ack' }>) => void;
   readonly answerPeer: (request: PeerRequest) => Promise<PeerAnswer>;
   readonly log: Log;
@@ -34,6 +38,7 @@ export class GatewayLink {
   #retry: NodeJS.Timeout | undefined;
   #beat: NodeJS.Timeout | undefined;
   #seq = 0;
+  #protocol = 0;
   readonly #asked = new Map<string, Asked>();
 
   constructor(private readonly options: Options) {}
@@ -51,6 +56,11 @@ export class GatewayLink {
 
   get connected(): boolean {
     return this.#open;
+  }
+
+  /** That of the session, 0 before the first. */
+  get protocol(): number {
+    return this.#protocol;
   }
 
   /** False: not connected, nothing was sent. Reports are on disk and go again with the next welcome; progress may be lost. */
@@ -73,6 +83,7 @@ export class GatewayLink {
   async #connect(): Promise<void> {
     const hello = await this.options.hello();
     if (this.#stopped) return;
+    this.options.clock(undefined);
     const socket = new WebSocket(this.options.url, {
       maxPayload: MAX_AGENT_FRAME_BYTES,
       handshakeTimeout: 5_000,
@@ -108,6 +119,8 @@ export class GatewayLink {
     }
     switch (frame.type) {
       case 'welcome':
+        this.#protocol = frame.protocol;
+        this.options.clock(frame.now);
         return this.#welcome(socket, frame.heartbeatMs);
       case 'refused':
         return this.options.log.error({ cause: frame.cause }, 'the gateway refused');
@@ -116,7 +129,8 @@ export class GatewayLink {
       case 'peer-request':
         return void this.#answer(frame.id, frame.fromHost, frame.request);
       case 'offer':
-        return; // silence is no bid
+        this.options.clock(frame.now);
+        return this.options.offered(frame.offer);
       default:
         return this.options.take(frame);
     }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
+import { Capacity, TaskKinds } from './executors.ts';
 import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
 import { taskBid, taskHeartbeat, taskReported } from './workflow.ts';
 
@@ -21,7 +22,14 @@ export const agentGatewayEvents = {
   hostAgentEnrolled: event(
     'chrysalis.agent-gateway.host-agent.enrolled.v1',
     'A host agent opened a session and told its facts',
-    z.object({ hostId: Name, sessionId: Id, agentVersion: z.string(), facts: HostFacts }),
+    z.object({
+      hostId: Name,
+      sessionId: Id,
+      agentVersion: z.string(),
+      facts: HostFacts,
+      kinds: TaskKinds.optional(),
+      capacity: Capacity.optional(),
+    }),
   ),
   hostAgentLost: event(
     'chrysalis.agent-gateway.host-agent.lost.v1',

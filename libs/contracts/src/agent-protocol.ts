@@ -1,9 +1,12 @@
 import { z } from 'zod';
-import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
+import { Count, Cause, HostFacts, Id, ImageFormat, Name, Positive, Sha256, Timestamp } from './shapes.ts';
+import { Capacity, TaskKinds } from './executors.ts';
 import { TaskBid, TaskDispatch, TaskHeartbeat, TaskName, TaskOffer, TaskReport } from './workflow.ts';
 
 /** JSON text frames over a WebSocket between host agent and gateway. The newest version both speak is used; see agent-protocol.md. */
-export const AGENT_PROTOCOL = { min: 1, max: 1 } as const;
+export const AGENT_PROTOCOL = { min: 1, max: 2 } as const;
+/** From this version on: offers, bids, heartbeats of tasks, images between hosts. A session of an older one is sent none of them. */
+export const BIDS_SINCE = 2;
 export const MAX_AGENT_FRAME_BYTES = 1_048_576;
 
 /** What a host agent says of a VM it has: read from QEMU, not from memory. */
@@ -15,11 +18,7 @@ export const VmOnHost = z.object({
   topologyHash: Sha256.optional(),
 });
 
-/**
- * Between the two host agents of a move: over the target's peer link (NDJSON, TCP), or, where that is cut, through the gateway.
- * `peerToken` is `<target host>.<secret>`, made by prepare-target; it is what authenticates the source.
- */
-export const PeerRequest = z.discriminatedUnion('type', [
+const moveRequests = [
   /** Is the target there and waiting? Asked before a byte is sent. */
   z.object({ type: z.literal('probe'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
   /** The source wrote and synced its fence for `epoch`: the target may run `newEpoch`. Repeated until answered. */
@@ -32,6 +31,19 @@ export const PeerRequest = z.discriminatedUnion('type', [
     peerToken: z.string().max(256),
     fencedAt: Timestamp,
   }),
+] as const;
+/** Those that carry the move's own token: all that the peer link takes. */
+export const MoveRequest = z.discriminatedUnion('type', moveRequests);
+export type MoveRequest = z.infer<typeof MoveRequest>;
+
+/**
+ * Between the two host agents of a move: over the target's peer link (NDJSON, TCP), or, where that is cut, through the gateway.
+ * `peerToken` is `<target host>.<secret>`, made by prepare-target; it is what authenticates the source.
+ */
+export const PeerRequest = z.discriminatedUnion('type', [
+  ...moveRequests,
+  /** Where can the image of that digest be fetched? Only through the gateway, which knows who asks; never over the peer link. */
+  z.object({ type: z.literal('image'), image: Name, digest: Sha256 }),
 ]);
 export type PeerRequest = z.infer<typeof PeerRequest>;
 
@@ -41,6 +53,15 @@ export const PeerAnswer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('resumed'), newEpoch: Positive, resumedAt: Timestamp, at: Timestamp }),
   /** Final: the target's QEMU is gone and it recorded that it will never run this move; the source may take the guest back. */
   z.object({ type: z.literal('gone'), newEpoch: Positive, reason: z.string().max(512) }),
+  /** `ticket` is good for this image, for a while; `address` is `address:port` of an HTTP server that takes it as a bearer's token. */
+  z.object({
+    type: z.literal('image'),
+    address: z.string().max(255),
+    ticket: z.string().max(256),
+    format: ImageFormat,
+    sizeMiB: Positive,
+    bytes: Count,
+  }),
   z.object({ type: z.literal('refused'), cause: Cause }),
 ]);
 export type PeerAnswer = z.infer<typeof PeerAnswer>;
@@ -68,6 +89,9 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     token: z.string().max(4096),
     facts: HostFacts,
     vms: z.array(VmOnHost).max(10_000),
+    /** The kinds that this agent runs, and how many tasks at a time; absent (an agent of version 1): it is offered nothing. */
+    kinds: TaskKinds.optional(),
+    capacity: Capacity.optional(),
   }),
   z.object({ type: z.literal('heartbeat'), seq: Count, at: Timestamp, vms: z.array(VmOnHost).max(10_000) }),
   /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */
@@ -85,11 +109,12 @@ export const FromHostAgent = z.discriminatedUnion('type', [
 export type FromHostAgent = z.infer<typeof FromHostAgent>;
 
 export const ToHostAgent = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive }),
+  /** `now`: the control plane's clock, by which deadlines are. */
+  z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive, now: Timestamp.optional() }),
   /** `grant`: the signed grant that covers a task which goes into a guest; the agent in the guest verifies it again. */
   z.object({ type: z.literal('task'), dispatch: TaskDispatch, grant: z.string().max(16_384).optional() }),
   /** May be answered by a `bid`; silence is no bid. */
-  z.object({ type: z.literal('offer'), offer: TaskOffer }),
+  z.object({ type: z.literal('offer'), offer: TaskOffer, now: Timestamp.optional() }),
   z.object({ type: z.literal('cancel'), workflowId: Id, task: TaskName, token: Positive }),
   z.object({ type: z.literal('report-ack'), workflowId: Id, task: TaskName, action: z.enum(['run', 'compensate']), attempt: Positive }),
   z.object({ type: z.literal('peer-request'), id: Id, fromHost: Name, request: PeerRequest }),

@@ -93,8 +93,13 @@ const deadChannel = (context: Context): Json => ({
 const tasksChannel = (group: (typeof taskGroups)[number]): Json => ({
   address: tasksTopic(group),
   title: `Work for ${group}`,
-  description: 'Tasks for the executors of a group. Done at least once; idempotent by workflow, task, action and attempt.',
-  messages: refs([workflowEvents.taskDispatched.type]),
+  description:
+    'Tasks for the executors of a group. Done at least once; idempotent by workflow, task, action and attempt.' +
+    (group === 'agent-gateway' ? ' Offers to bid for as well, and attempts that failed, so that their delivery ends.' : ''),
+  messages: refs([
+    workflowEvents.taskDispatched.type,
+    ...(group === 'agent-gateway' ? [workflowEvents.taskOffered.type, workflowEvents.taskFailed.type] : []),
+  ]),
 });
 const progressChannel: Json = {
   address: progressTopic,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
+import { executorAnnounced } from './executors.ts';
 import { Cause, Characterisation, Count, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
 import { Section, taskReported, WorkflowCancel, WorkflowRequest } from './workflow.ts';
 
@@ -162,5 +163,6 @@ export const migrationTemplatesEvents = {
     z.object({ migrationId: Id, state: z.enum(['succeeded', 'undone', 'failed']), cause: Cause.optional() }),
   ),
   taskReported: taskReported('migration-templates'),
+  executorAnnounced: executorAnnounced('migration-templates'),
 } as const;
 export type MigrationTemplatesEvent = EventsOf<typeof migrationTemplatesEvents>;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
+import { executorAnnounced } from './executors.ts';
 import { Cause, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
 import { taskReported, WorkflowRequest } from './workflow.ts';
 
@@ -83,6 +84,7 @@ export const provisioningEvents = {
     z.object({ vmId: Id, workflowId: Id, cause: Cause }),
   ),
   taskReported: taskReported('provisioning'),
+  executorAnnounced: executorAnnounced('provisioning'),
   vmDeleted: event('chrysalis.provisioning.vm.deleted.v1', 'The VM is gone; nothing is held', z.object({ vmId: Id })),
 } as const;
 export type ProvisioningEvent = EventsOf<typeof provisioningEvents>;

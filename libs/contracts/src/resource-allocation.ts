@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
+import { executorAnnounced } from './executors.ts';
 import { Amounts, HostFacts, Id, Name } from './shapes.ts';
 import { taskReported } from './workflow.ts';
 
@@ -47,5 +48,6 @@ export const resourceAllocationEvents = {
     z.object({ hostId: Name, moveId: Id, vmId: Id, amounts: Amounts }),
   ),
   taskReported: taskReported('resource-allocation'),
+  executorAnnounced: executorAnnounced('resource-allocation'),
 } as const;
 export type ResourceAllocationEvent = EventsOf<typeof resourceAllocationEvents>;

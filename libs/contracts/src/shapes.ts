@@ -67,6 +67,11 @@ export type HostFacts = z.infer<typeof HostFacts>;
 export const Image = z.object({ name: Name, version: Positive, digest: Sha256, cmdline: z.string().max(1024) });
 export type Image = z.infer<typeof Image>;
 
+export const VolumeName = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/);
+
+/** Of a disk image in a host's image store. */
+export const ImageFormat = z.enum(['raw', 'qcow2']);
+
 export const Disk = z.object({
   id: Name,
   port: Count,
@@ -74,7 +79,7 @@ export const Disk = z.object({
   sizeMiB: Positive,
   format: z.enum(['raw', 'qcow2']),
   pool: Name,
-  volume: z.string().regex(/^[A-Za-z0-9._-]{1,128}$/),
+  volume: VolumeName,
   readOnly: z.boolean(),
 });
 export type Disk = z.infer<typeof Disk>;

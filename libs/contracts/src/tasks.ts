@@ -11,6 +11,7 @@ import {
   HostFacts,
   Id,
   Image,
+  ImageFormat,
   Name,
   Nic,
   Positive,
@@ -21,6 +22,7 @@ import {
   Topology,
   Uuid,
   VmTypeSpec,
+  VolumeName,
 } from './shapes.ts';
 import { Blocker, MigrationMethod, TemplateOptions } from './migration-templates.ts';
 
@@ -233,6 +235,9 @@ export const migrationTemplatesTasks = {
 /** Where the agent disk and port go; the digest must be one that the grant names. */
 export const AgentPlacement = z.object({ package: Sha256, diskPort: Count.optional(), serialNr: Positive.optional() });
 
+/** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees. */
+const storedImage = z.object({ hostId: Name, image: Name, format: ImageFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
+
 /** Executor `host:<hostId>`. Topologies returned are the VM's whole hardware after the step, as QEMU shows it. */
 export const hostTasks = {
   bootVm: task(
@@ -338,6 +343,37 @@ export const hostTasks = {
     'Take the migration agent out again, without trace',
     z.object({ ...onVm }),
     shaped,
+  ),
+  buildImage: task(
+    'agent-gateway',
+    'host.build-image',
+    "Make a disk image in the host's image store, blank or from an image or volume of the host; one of that name and shape that is there is the answer",
+    z.object({
+      image: Name,
+      format: ImageFormat,
+      sizeMiB: Positive.max(1_048_576),
+      from: z
+        .discriminatedUnion('kind', [
+          z.object({ kind: z.literal('image'), image: Name }),
+          z.object({ kind: z.literal('volume'), pool: Name, volume: VolumeName, format: ImageFormat }),
+        ])
+        .optional(),
+    }),
+    storedImage,
+  ),
+  transferImage: task(
+    'agent-gateway',
+    'host.transfer-image',
+    'Fetch an image from another host, directly; whole and of this digest, or not there at all',
+    z.object({ image: Name, digest: Sha256, fromHost: Name }),
+    storedImage,
+  ),
+  removeImage: task(
+    'agent-gateway',
+    'host.remove-image',
+    "Delete an image from the host's image store; as an undo only what this workflow put there",
+    z.object({ image: Name, digest: Sha256.optional() }),
+    z.object({ removed: z.boolean() }),
   ),
 } as const;
 

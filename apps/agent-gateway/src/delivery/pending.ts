@@ -69,3 +69,23 @@ export const expire = async (db: Queryable, graceMs: number): Promise<readonly {
 /** Ended tasks are kept for a week: they are what makes a late report or a repeated dispatch harmless. */
 export const forgetEnded = (db: Queryable): Promise<unknown> =>
   db.query(`delete from agent_gateway.pending_tasks where state <> 'pending' and ended_at < now() - interval '7 days'`);
+
+/** What is known of these keys, without a lock. */
+export const knownOf = async (db: Queryable, taskKeys: readonly string[]): Promise<ReadonlyMap<string, Known>> => {
+  const { rows } = await db.query<Known & { readonly key: string }>({
+    name: 'known_tasks',
+    text: `select task_key as key, host_id as "hostId", dispatch, meta, state from agent_gateway.pending_tasks where task_key = any($1::text[])`,
+    values: [taskKeys],
+  });
+  return new Map(rows.map(({ key, ...known }) => [key, known]));
+};
+
+/** Not to be delivered any more; answers who may have it already. Nothing where it was reported, or never given to a host. */
+export const withdrawPending = async (tx: pg.PoolClient, taskKey: string): Promise<{ hostId: string; token: number } | undefined> => {
+  const { rows } = await tx.query<{ hostId: string; token: number }>(
+    `update agent_gateway.pending_tasks set state = 'expired', ended_at = now() where task_key = $1 and state = 'pending'
+     returning host_id as "hostId", (dispatch->>'token')::bigint::float8 as token`,
+    [taskKey],
+  );
+  return rows[0];
+};

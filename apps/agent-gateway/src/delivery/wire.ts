@@ -1,4 +1,4 @@
-import { ToHostAgent } from '@chrysalis/contracts';
+import { TaskOffer, ToHostAgent } from '@chrysalis/contracts';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -11,8 +11,11 @@ const Signal = z.discriminatedUnion('to', [
   z.object({ to: z.literal('replaced'), hostId: z.string(), generation: z.int() }),
   /** A frame for a host, from whoever holds its connection. */
   z.object({ to: z.literal('frame'), hostId: z.string(), frame: ToHostAgent }),
+  /** Something to bid for, for so many milliseconds more. */
+  z.object({ to: z.literal('bidders'), offer: TaskOffer, leftMs: z.number() }),
 ]);
 export type Signal = z.infer<typeof Signal>;
+export type HostSignal = Exclude<Signal, { to: 'bidders' }>;
 
 const CHANNEL = 'agent_gateway';
 /** PostgreSQL takes at most 8000 bytes. */

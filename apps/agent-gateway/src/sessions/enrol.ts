@@ -38,11 +38,12 @@ export const enrol = async (service: ServiceContext, hello: Hello, connectionId:
 const openSession = async (
   service: ServiceContext,
   tx: pg.PoolClient,
-  { hostId, agentVersion, facts }: Hello,
+  { hostId, agentVersion, facts, kinds, capacity }: Hello,
   connectionId: string,
   tenant: string,
 ): Promise<Opened> => {
-  const factsHash = createHash('sha256').update(canonicalJson({ agentVersion, facts })).digest('hex');
+  const told = { agentVersion, facts, ...(kinds ? { kinds } : {}), ...(capacity ? { capacity } : {}) };
+  const factsHash = createHash('sha256').update(canonicalJson(told)).digest('hex');
   await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`agent-session ${hostId}`]);
   const { rows } = await tx.query<{ session_id: string }>(
     `select session_id from agent_gateway.agent_sessions where host_id = $1 and not lost and facts_hash = $2`,
@@ -60,7 +61,7 @@ const openSession = async (
   const generation = Number(opened.rows[0]!.generation);
   await signal(tx, { to: 'replaced', hostId, generation });
   if (rows.length > 0) return { sessionId, generation, isNew: false };
-  const data = { hostId, sessionId, agentVersion, facts };
+  const data = { hostId, sessionId, ...told };
   await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostAgentEnrolled.type, data });
   return { sessionId, generation, isNew: true };
 };

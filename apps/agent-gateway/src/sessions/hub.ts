@@ -1,8 +1,9 @@
 import { moveProgressType, progressTopic, taskKey, type ToHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { pendingOf } from '../delivery/pending.ts';
-import { signal, type Signal } from '../delivery/wire.ts';
+import { signal, type HostSignal } from '../delivery/wire.ts';
 import { takeReport } from '../report-task.ts';
+import type { BidFrame } from '../bids/exchange.ts';
 import type { Connection, Frame, Hello } from './connection.ts';
 import { enrol } from './enrol.ts';
 import { Limiter } from './limiter.ts';
@@ -50,7 +51,13 @@ export class Hub {
     if (late) return false;
     connection.hostId = hostId;
     this.#sessions.set(hostId, { connection, generation, sent: new Set(), draining: false, again: false });
-    connection.send({ type: 'welcome', protocol: enrolled.protocol, sessionId: enrolled.sessionId, heartbeatMs: this.heartbeatMs });
+    connection.send({
+      type: 'welcome',
+      protocol: enrolled.protocol,
+      sessionId: enrolled.sessionId,
+      heartbeatMs: this.heartbeatMs,
+      now: this.service.clock(),
+    });
     this.service.log.info({ hostId, sessionId: enrolled.sessionId, isNew: enrolled.isNew }, 'host agent connected');
     this.deliver(hostId);
     return true;
@@ -61,7 +68,7 @@ export class Hub {
     if (hostId !== undefined && this.#sessions.get(hostId)?.connection === connection) this.#sessions.delete(hostId);
   }
 
-  async frame(connection: Connection, frame: Frame): Promise<void> {
+  async frame(connection: Connection, frame: Exclude<Frame, BidFrame>): Promise<void> {
     const hostId = connection.hostId!;
     switch (frame.type) {
       case 'heartbeat':
@@ -133,7 +140,7 @@ export class Hub {
     await signal(this.service.pool, { to: 'frame', hostId, frame });
   }
 
-  heard(message: Signal): void {
+  heard(message: HostSignal): void {
     const session = this.#sessions.get(message.hostId);
     if (!session) return;
     switch (message.to) {

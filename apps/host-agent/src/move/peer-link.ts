@@ -1,18 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
+import { MoveRequest, PeerAnswer, type PeerRequest } from '@chrysalis/contracts';
 import { z } from 'zod';
 
 /** NDJSON: a line of at most this many bytes each way. */
 const MAX_LINE = 16_384;
 const MAX_CONNECTIONS = 256;
-const Asked = z.object({ id: z.string().max(64), request: PeerRequest });
+const Asked = z.object({ id: z.string().max(64), request: MoveRequest });
 const Answered = z.object({ id: z.string().max(64), answer: PeerAnswer });
 
 /** Takes requests of other hosts' agents. What is malformed or too long ends the connection; nothing else happens. */
 export const listenForPeers = async (
   at: { host: string; port: number },
-  answer: (request: PeerRequest) => Promise<PeerAnswer>,
+  answer: (request: MoveRequest) => Promise<PeerAnswer>,
 ): Promise<{ address: string; close: () => Promise<void> }> => {
   const open = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {

@@ -1,5 +1,5 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
-import type { PeerAnswer, PeerRequest, Topology } from '@chrysalis/contracts';
+import type { PeerAnswer, MoveRequest, Topology } from '@chrysalis/contracts';
 import { Mutex } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
@@ -65,7 +65,7 @@ export class TargetMoves {
   }
 
   /** What the source's agent asks, by whichever way it came. */
-  async answer(request: PeerRequest): Promise<PeerAnswer> {
+  async answer(request: MoveRequest): Promise<PeerAnswer> {
     return this.#locked(request.vmId, async () => {
       const state = this.deps.states.get(request.vmId);
       if (!isOfMove(state, request)) return refusal('host.receipt_invalid', 'no such move here, or another token');
@@ -85,7 +85,7 @@ export class TargetMoves {
   }
 
   /** Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. */
-  async #run({ vmId, moveId, newEpoch }: PeerRequest): Promise<PeerAnswer | undefined> {
+  async #run({ vmId, moveId, newEpoch }: MoveRequest): Promise<PeerAnswer | undefined> {
     await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, phase: 'running' } }));
     await this.deps.at('receipt:recorded', { vmId, moveId });
     try {
@@ -169,7 +169,7 @@ export class TargetMoves {
   }
 }
 
-const isOfMove = (state: VmState | undefined, request: PeerRequest): state is Waiting =>
+const isOfMove = (state: VmState | undefined, request: MoveRequest): state is Waiting =>
   state?.move?.side === 'target' &&
   state.move.moveId === request.moveId &&
   state.move.newEpoch === request.newEpoch &&

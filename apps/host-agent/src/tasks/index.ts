@@ -3,13 +3,14 @@ import { bootVm } from './boot-vm.ts';
 import { destroyVm } from './destroy-vm.ts';
 import { plug, resizeDisk, unplug } from './devices.ts';
 import { addAgent, guestHandlers, removeAgent } from './guest.ts';
+import { imageHandlers, type ImageParts } from './images.ts';
 import type { Parts } from './parts.ts';
 import { preflight } from './preflight.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { releaseSource, transfer } from './transfer.ts';
 
 /** Every kind of task that a host agent executes. */
-export const handlers = (parts: Parts): Handler[] => [
+export const handlers = (parts: Parts & ImageParts): Handler[] => [
   bootVm(parts),
   destroyVm(parts),
   preflight(parts),
@@ -23,5 +24,6 @@ export const handlers = (parts: Parts): Handler[] => [
   releaseSource(parts),
   addAgent(parts),
   removeAgent(parts),
+  ...imageHandlers(parts),
   ...guestHandlers(parts),
 ];

@@ -18,8 +18,11 @@ export type Host =
 export type KnownHost = Extract<Host, { status: 'known' }>;
 export const initialHost: Host = { status: 'unknown' };
 
-/** A host's own events: `task.reported` is on other streams. */
-export type HostEvent = Exclude<ResourceAllocationEvent, { type: 'chrysalis.resource-allocation.task.reported.v1' }>;
+/** A host's own events: these two are on other streams. */
+export type HostEvent = Exclude<
+  ResourceAllocationEvent,
+  { type: 'chrysalis.resource-allocation.task.reported.v1' | 'chrysalis.resource-allocation.executor.announced.v1' }
+>;
 
 export type HostRejection =
   | { readonly code: 'host.unknown'; readonly hostId: string }

@@ -6,6 +6,7 @@ type OfOtherStreams = EventOf<
   | (typeof provisioningEvents)['vmTypeDeprecated']
   | (typeof provisioningEvents)['imageRegistered']
   | (typeof provisioningEvents)['taskReported']
+  | (typeof provisioningEvents)['executorAnnounced']
 >['type'];
 export type VmEvent = Exclude<ProvisioningEvent, { type: OfOtherStreams }>;
 export type Requested = EventOf<(typeof provisioningEvents)['vmRequested']>['data'];

@@ -1,0 +1,100 @@
+import { open, rm, stat, statfs } from 'node:fs/promises';
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
+import { TaskFailure } from '../move/deps.ts';
+import { digestOf } from './store.ts';
+
+export type Source = Extract<PeerAnswer, { type: 'image' }>;
+export type Fetch = {
+  readonly image: string;
+  readonly digest: string;
+  readonly fromHost: string;
+  /** What came so far is here, also from an earlier try. */
+  readonly part: string;
+  readonly signal: AbortSignal;
+};
+/** Through the gateway. Rejects without an answer. */
+export type AskHost = (host: string, request: PeerRequest) => Promise<PeerAnswer>;
+
+const TRIES = 6;
+const SILENCE_MS = 10_000;
+
+/** Brings the whole image into `part`, with its digest checked; goes on where an earlier try stopped. A fault in the content starts over. */
+export const fetchImage = async (ask: AskHost, fetch: Fetch): Promise<Source> => {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const source = await sourceOf(ask, fetch);
+      await assertRoom(fetch.part, source.bytes);
+      await download(source, fetch);
+      await verify(source, fetch);
+      return source;
+    } catch (error) {
+      fetch.signal.throwIfAborted();
+      if (attempt === TRIES || (error instanceof TaskFailure && !error.retriable)) throw error;
+      await sleep(Math.min(2_000, 100 * 2 ** attempt), undefined, { signal: fetch.signal }).catch(() => fetch.signal.throwIfAborted());
+    }
+  }
+};
+
+const sourceOf = async (ask: AskHost, { image, digest, fromHost }: Fetch): Promise<Source> => {
+  const answer = await ask(fromHost, { type: 'image', image, digest }).catch((error: Error) => {
+    throw new TaskFailure('host.peer_unreachable', `no answer from ${fromHost}: ${error.message}`, true);
+  });
+  if (answer.type === 'image') return answer;
+  if (answer.type === 'refused') throw new TaskFailure(answer.cause.code, answer.cause.message);
+  throw new TaskFailure('host.peer_unreachable', `${fromHost} answered ${answer.type}`);
+};
+
+const assertRoom = async (part: string, bytes: number): Promise<void> => {
+  const { bavail, bsize } = await statfs(dirname(part));
+  const missing = bytes - (await sizeOf(part));
+  if (missing > bavail * bsize) throw new TaskFailure('host.disk_short', `${missing} bytes needed, ${bavail * bsize} free`);
+};
+
+/** Appends what is missing. What breaks off is an error, and what came stays. */
+const download = async (source: Source, { image, part, signal }: Fetch): Promise<void> => {
+  const from = await sizeOf(part);
+  if (from > source.bytes) await rm(part, { force: true });
+  if (from === source.bytes) return;
+  const start = from > source.bytes ? 0 : from;
+  const response = await request(`http://${source.address}/images/${image}`, source.ticket, start, signal);
+  const file = await open(part, 'a', 0o600);
+  let size = start;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > source.bytes) throw new TaskFailure('host.image_corrupt', 'more came than was said', true);
+      await file.writeFile(chunk);
+    }
+  } finally {
+    response.destroy();
+    await file.close();
+  }
+  if (size < source.bytes) throw new TaskFailure('host.image_incomplete', `${size} of ${source.bytes} bytes came`, true);
+};
+
+const request = (url: string, ticket: string, from: number, signal: AbortSignal): Promise<IncomingMessage> =>
+  new Promise((done, fail) => {
+    const headers = { authorization: `Bearer ${ticket}`, ...(from > 0 ? { range: `bytes=${from}-` } : {}) };
+    const asked = httpGet(url, { headers, signal, timeout: SILENCE_MS, agent: false }, (response) => {
+      if (response.statusCode === (from > 0 ? 206 : 200)) return done(response);
+      response.resume();
+      fail(new TaskFailure('host.image_refused', `the other host answered ${response.statusCode}`, true));
+    });
+    asked.on('timeout', () => asked.destroy(new TaskFailure('host.peer_unreachable', `nothing came for ${SILENCE_MS} ms`, true)));
+    asked.on('error', (error) =>
+      fail(error instanceof TaskFailure ? error : new TaskFailure('host.peer_unreachable', `${url}: ${error.message}`, true)),
+    );
+  });
+
+/** Not what was asked for: nothing of it is kept. */
+const verify = async ({ bytes }: Source, { part, digest, signal }: Fetch): Promise<void> => {
+  const came = (await sizeOf(part)) === bytes ? await digestOf(part, signal) : 'something shorter';
+  if (came === digest) return;
+  await rm(part, { force: true });
+  throw new TaskFailure('host.image_corrupt', `${came} came, not ${digest}`, true);
+};
+
+const sizeOf = async (path: string): Promise<number> => (await stat(path).catch(() => undefined))?.size ?? 0;
