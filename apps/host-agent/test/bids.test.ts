@@ -139,7 +139,7 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
     'an agent killed at %s builds the image when it is back, once, and no half one is ever seen',
     async (point) => {
       const image = `killed-${point.split(':').at(-1)!}`;
-      fleet.fail({ [point]: { action: 'exit', times: 1, where: { hostId: 'h1' } } });
+      fleet.fail({ [point]: { action: 'exit', where: { hostId: 'h1' } } });
       const dispatch = await fleet.begin(hostTasks.buildImage, 'h1', base(image, seed));
       await fleet.ended('h1');
       fleet.fail({});
@@ -151,7 +151,7 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
 
   test('an image goes from host to host, whole, also where the link breaks and the source is started anew', async () => {
     const { digest } = await fleet.must(hostTasks.buildImage, 'h1', base('moved', seed));
-    fleet.fail({ 'host:image:serve': { action: 'exit', times: 1, where: { hostId: 'h1', chunk: '9' } } });
+    fleet.fail({ 'host:image:serve': { action: 'exit', where: { hostId: 'h1', chunk: '9' } } });
     const dispatch = await fleet.begin(hostTasks.transferImage, 'h2', { image: 'moved', digest, fromHost: 'h1' });
     await fleet.ended('h1'); // after some 2 MiB
     fleet.fail({});

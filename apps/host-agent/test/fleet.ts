@@ -138,7 +138,8 @@ export class Fleet {
   async reported(task: TaskDispatch, withinMs = 60_000): Promise<Outcome> {
     const report = await until(async () => {
       const events = await this.world.events(this.gateway, `task-${task.workflowId}`);
-      return events.map((e) => e.data as unknown as TaskReport).find((r) => taskKey(r) === taskKey(task));
+      const reports = events.filter((e) => e.type.endsWith('.task.reported.v1')).map((e) => e.data as unknown as TaskReport);
+      return reports.find((r) => taskKey(r) === taskKey(task));
     }, withinMs);
     return report.outcome;
   }
