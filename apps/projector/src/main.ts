@@ -1,4 +1,11 @@
-import { runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  runAsProcess,
+  startService,
+  type Part,
+  type RunningService,
+  type ServiceConfig,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { Counter, Gauge } from 'prom-client';
 import { project, sources } from './consume.ts';
 import { migrateReadModels } from './data-source.ts';
@@ -11,7 +18,7 @@ export const start = async (config: ServiceConfig): Promise<RunningService> => {
   return startService(config, { context: 'projector', schema: READ_SCHEMA, background: [follow] });
 };
 
-const follow = async (service: ServiceContext): Promise<() => Promise<void>> => {
+const follow = async (service: ServiceContext): Promise<Part> => {
   const { bus, store, log, metrics } = service;
   const applied = new Counter({ name: 'chrysalis_projector_events_total', help: 'Events applied', registers: [metrics] });
   await bus.ensureTopics(sources.map((name) => ({ name, partitions: 6 })));
@@ -24,7 +31,7 @@ const follow = async (service: ServiceContext): Promise<() => Promise<void>> => 
       this.set(consumption.counts.parked);
     },
   });
-  return () => consumption.stop();
+  return consumption;
 };
 
 if (import.meta.main) await runAsProcess(start);

@@ -1,5 +1,5 @@
 import { contexts, eventsTopic, isReservedWorkflowId, TaskReport, WorkflowCancel, WorkflowRequest } from '@chrysalis/contracts';
-import { Parking, type CloudEvent, type Delivery, type Subscription } from '@chrysalis/messaging';
+import { Parking, type CloudEvent, type Delivery, type Health, type Subscription } from '@chrysalis/messaging';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import type { Engine } from './engine.ts';
@@ -68,6 +68,10 @@ export class Inlet {
       handle: (events, delivery) => this.#deliver(events, delivery),
     });
     this.#redriving = setInterval(() => void this.#redrive(), 1_000);
+  }
+
+  health(): Health {
+    return this.#subscription?.health() ?? { ok: false, reason: 'events are not read yet' };
   }
 
   async stop(): Promise<void> {

@@ -57,7 +57,7 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
       async (service) => {
         const inlet = new Inlet(service, engineOf(service), pumpOf(service));
         await inlet.start();
-        return () => inlet.stop();
+        return inlet;
       },
       async (service) => () => engineOf(service).stopLocal(),
     ],

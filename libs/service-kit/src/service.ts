@@ -41,12 +41,12 @@ export type ServiceDefinition = {
   readonly consumers?: readonly Consumer[];
   /** Topics beside the context's own `…events`. */
   readonly route?: (event: StoredEvent, cloudEvent: CloudEvent) => readonly Routed[];
-  /** Timers, sockets; each returns its stop. Run after the consumers are up. */
-  readonly background?: readonly ((service: ServiceContext) => Promise<() => Promise<void>>)[];
+  /** Timers, sockets, subscriptions of a service's own; each returns its stop, or a part whose health counts for readiness. Run after the consumers are up. */
+  readonly background?: readonly ((service: ServiceContext) => Promise<Part | Part['stop']>)[];
 };
 export type RunningService = { readonly context: string; readonly url: string; readonly service: ServiceContext; stop(): Promise<void> };
 
-type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason?: string } };
+export type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason?: string } };
 
 /** Starts in the order that is safe: tables, HTTP (not ready yet), relay, consumers, background. Stops in reverse. */
 export const startService = async (config: ServiceConfig, definition: ServiceDefinition): Promise<RunningService> => {
@@ -64,7 +64,10 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
     const service = await openContext(config, definition, parts);
     const { app, health } = await startHttp(service, definition, controllers, parts);
     await startMessaging(service, definition, parts);
-    for (const start of definition.background ?? []) parts.push({ stop: await start(service) });
+    for (const start of definition.background ?? []) {
+      const part = await start(service);
+      parts.push(typeof part === 'function' ? { stop: part } : part);
+    }
     health.ready = () => parts.flatMap((p) => (p.health ? [p.health()] : []));
     const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
     service.log.info({ url }, 'ready');
