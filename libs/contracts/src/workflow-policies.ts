@@ -35,7 +35,7 @@ export const PolicyStart = z.strictObject({
   template: z.string().regex(/^[a-z][a-z0-9-]{0,62}@[1-9][0-9]{0,8}$/),
   params: z.record(z.string().max(63), z.unknown()),
   subject: z.string().min(1).max(255),
-  priority: Count.max(100).optional(),
+  priority: Count.max(9).optional(),
 });
 
 export const PolicySpec = z.strictObject({

@@ -15,6 +15,7 @@ export * from './queue.ts';
 export * from './queued.ts';
 export * from './state.ts';
 export * from './template-registry.ts';
+export { shippedPolicies, shippedTemplates } from './templates/index.ts';
 export * from './timers.ts';
 export * from './validate.ts';
 export { toArray } from './vector.ts';

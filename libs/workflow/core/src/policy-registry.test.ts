@@ -75,7 +75,7 @@ describe('a policy', () => {
           data: {
             name: 'drain-retiring',
             revision: 1,
-            workflowId: `policy-drain-retiring-${cause.eventId}`,
+            workflowId: `by-policy-drain-retiring-${cause.eventId}`,
             template: 'drain@1',
             params: { hostId: 'h1', concurrency: 2 },
             subject: 'h1',
@@ -95,7 +95,7 @@ describe('a policy', () => {
 
   test('has an id for each slot of its schedule', () => {
     expect(policyWorkflowId('audit', { kind: 'schedule', at: '2026-11-23T03:00:00.000Z', missed: 4 })).toBe(
-      'policy-audit-20261123T030000Z',
+      'by-policy-audit-20261123T030000Z',
     );
   });
 });

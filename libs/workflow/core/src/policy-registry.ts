@@ -108,7 +108,7 @@ const filled = ({ start }: PolicySpec, scope: PolicyScope): { params: Record<str
 
 /** One id for one cause, whoever works it out and how often: that is what keeps a workflow from starting twice. */
 export const policyWorkflowId = (name: string, cause: PolicyCause): string =>
-  `policy-${name}-${cause.kind === 'event' ? cause.eventId : cause.at.replaceAll(/[-:]/g, '').replace('.000Z', 'Z')}`;
+  `by-policy-${name}-${cause.kind === 'event' ? cause.eventId : cause.at.replaceAll(/[-:]/g, '').replace('.000Z', 'Z')}`;
 
 const textOf = (faults: readonly { place: string; message: string }[]): string =>
   faults

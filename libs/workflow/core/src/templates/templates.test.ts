@@ -1,0 +1,57 @@
+import { describe, expect, test } from '@jest/globals';
+import { allTasks, PolicySpec, type TaskContract, type WorkflowDefinition } from '@chrysalis/contracts';
+import { expectEveryStepFails } from '@chrysalis/testing';
+import { judgeTemplate } from '../judge-template.ts';
+import { policyFaults } from '../policy-faults.ts';
+import { shippedPolicies, shippedTemplates } from './index.ts';
+
+/** An executor takes only what its contract says, and gives what it says: a wrong reference in a template throws here. */
+const kind = (contract: TaskContract, output: Record<string, unknown>): [string, (input: unknown) => Record<string, unknown>] => [
+  contract.kind,
+  (input) => {
+    contract.input.parse(input);
+    return contract.output.parse(output) as Record<string, unknown>;
+  },
+];
+const ran = { total: 1, succeeded: 1, results: [{ vmId: 'vm-1', state: 'succeeded', toHost: 'h2' }] };
+const executors = (vmIds: string[]) =>
+  Object.fromEntries([
+    kind(allTasks.listOnHost, { vmIds, more: false }),
+    kind(allTasks.listOfType, { vmIds, more: false }),
+    kind(allTasks.run, ran),
+    kind(allTasks.auditHolds, { checked: 3, more: false, findings: [] }),
+  ]);
+const params: Record<string, Record<string, unknown>> = {
+  'drain-host': { hostId: 'h1', concurrency: 2 },
+  'retire-vm-type': { type: 'small@1', replacement: 'small@2', concurrency: 2, move: true },
+  'audit-holds': { minAgeMs: 0 },
+};
+const definitions: WorkflowDefinition[] = shippedTemplates.map((t) => ({ ...t, version: 1 }));
+
+describe('the templates that come along', () => {
+  test.each(definitions.map((d) => [d.name, d] as const))('%s through every failure there is a name for', (name, definition) => {
+    expect(judgeTemplate(shippedTemplates.find((t) => t.name === name))).toMatchObject({ ok: true });
+    const report = expectEveryStepFails({ definition, params: params[name]!, executors: executors(['vm-1']) });
+    expect(report.finalStates['succeeded']).toBeGreaterThan(0);
+    // What has moved stays: a failure after it stops, one before it leaves nothing to undo.
+    if (name !== 'audit-holds') expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone', 'stopped']));
+  });
+
+  test('drain-host of a host without VMs moves nothing', () => {
+    const drain = definitions.find((d) => d.name === 'drain-host')!;
+    const model = { ...executors([]), [allTasks.run.kind]: () => { throw new Error('nothing to move'); } }; // prettier-ignore
+    const report = expectEveryStepFails({ definition: drain, params: params['drain-host']!, executors: model, unreachable: ['move'] });
+    expect(report.finalStates['succeeded']).toBeGreaterThan(0);
+  });
+
+  test('each has a policy without a fault', () => {
+    const policies = shippedPolicies(() => 1);
+    const used = policies.map((p) => {
+      const template = definitions.find((d) => `${d.name}@1` === p.start.template);
+      expect(PolicySpec.parse(p)).toEqual(p);
+      expect(policyFaults(p, template)).toEqual([]);
+      return template?.name;
+    });
+    expect(used.sort()).toEqual(definitions.map((d) => d.name).sort());
+  });
+});
