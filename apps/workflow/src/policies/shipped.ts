@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto';
 import { FLEET_TENANT, parseRef, workflowTemplateEvents, type PolicySpec, type WorkflowTemplate } from '@chrysalis/contracts';
-import { canonicalJson } from '@chrysalis/kernel';
 import { messageContext, type MessageContext, type ServiceContext } from '@chrysalis/service-kit';
-import { shippedPolicies, shippedTemplates, templateRegistry, templateVersion } from '@chrysalis/workflow-core';
+import { judgeTemplate, shippedPolicies, shippedTemplates, templateRegistry, templateVersion } from '@chrysalis/workflow-core';
 import { insertTemplate } from '../templates/sql.ts';
 import { decidePolicy, startable } from './decide.ts';
 import { lockPolicy } from './sql.ts';
@@ -26,7 +25,9 @@ export const ship = (service: ServiceContext): Promise<void> =>
 
 /** 0 where somebody has retired the template: then its policy is not for starting. */
 const publish = async (template: WorkflowTemplate, ctx: MessageContext): Promise<number> => {
-  const digest = `sha256:${createHash('sha256').update(canonicalJson(template)).digest('hex')}`;
+  const judged = judgeTemplate(template);
+  if (!judged.ok) throw new Error(`the template ${template.name} that comes along has faults: ${JSON.stringify(judged.faults)}`);
+  const digest = `sha256:${createHash('sha256').update(judged.text).digest('hex')}`;
   const decided = await ctx.decide(`workflow-template-${template.name}`, templateRegistry, { type: 'publish', template, digest });
   if (!decided.ok) return 0;
   for (const { type, data } of decided.events)
