@@ -4,6 +4,7 @@ import type { ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import type { Engine } from './engine.ts';
 import type { Job } from './plan.ts';
+import type { PolicyIntake } from './policies/intake.ts';
 import type { Pump } from './queue/pump.ts';
 
 export const CONSUMER = 'workflow.engine';
@@ -54,6 +55,7 @@ export class Inlet {
     private readonly service: ServiceContext,
     private readonly engine: Engine,
     private readonly pump: Pump,
+    private readonly policies: Pick<PolicyIntake, 'take'>,
   ) {
     this.#parking = new Parking(service.store, CONSUMER);
   }
@@ -105,6 +107,7 @@ export class Inlet {
     const outcomes = await Promise.all(jobsOf(event).map((job) => this.pump.submit(job)));
     for (const outcome of outcomes)
       if (!outcome.ok) this.service.log.info({ rejection: outcome.rejection, type: event.type, id: event.id }, 'refused');
+    await this.policies.take(event);
   }
 
   async #redrive(): Promise<void> {

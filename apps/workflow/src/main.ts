@@ -8,6 +8,11 @@ import { Inlet } from './inlet.ts';
 import type { LocalKinds } from './local.ts';
 import { localKinds } from './local-kinds.ts';
 import { isLocal } from './open-here.ts';
+import { PoliciesController } from './policies/controller.ts';
+import { PolicyIntake } from './policies/intake.ts';
+import { PolicyLoop } from './policies/loop.ts';
+import { ship } from './policies/shipped.ts';
+import { policyTables } from './policies/tables.ts';
 import { Pump } from './queue/pump.ts';
 import { QueueController } from './queue/queue.controller.ts';
 import { StartController } from './queue/start.controller.ts';
@@ -33,8 +38,8 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
   return startService(config, {
     context: 'workflow',
     schema: 'workflow',
-    tables: [tables, templateTables, queueTables],
-    controllers: [WorkflowsController, StartController, QueueController, TemplatesController],
+    tables: [tables, templateTables, queueTables, policyTables],
+    controllers: [WorkflowsController, StartController, QueueController, TemplatesController, PoliciesController],
     providers: [
       { provide: Engine, useFactory: engineOf, inject: [SERVICE] },
       { provide: Pump, useFactory: pumpOf, inject: [SERVICE] },
@@ -55,9 +60,20 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
         return () => pumpOf(service).stop();
       },
       async (service) => {
-        const inlet = new Inlet(service, engineOf(service), pumpOf(service));
+        await ship(service);
+        const loop = new PolicyLoop(service);
+        const policies = new PolicyIntake(service, loop.noted);
+        const inlet = new Inlet(service, engineOf(service), pumpOf(service), policies);
+        loop.start();
         await inlet.start();
-        return inlet;
+        return {
+          health: () => inlet.health(),
+          stop: async () => {
+            await inlet.stop();
+            await policies.stop();
+            await loop.stop();
+          },
+        };
       },
       async (service) => () => engineOf(service).stopLocal(),
     ],
