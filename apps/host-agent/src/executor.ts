@@ -62,9 +62,9 @@ const known = new Map<string, TaskContract>([...Object.values(hostTasks), ...Obj
 const MAX_WORKFLOWS = 64;
 
 /**
- * Runs what the gateway delivers: on each VM in the order of its coming (see turns.ts), each key once. A result is on disk before it is sent. A task that
- * comes again while it runs is ignored, after its end it gets its first result, and after a crash in its middle it runs again, which
- * the handlers allow: what is so already is done.
+ * Runs what the gateway delivers: on each VM in the order of its coming (see turns.ts), each key once. A result is on disk before it is
+ * sent. A task that comes again while it runs is ignored, after its end it gets its first result, and after a crash in its middle it runs
+ * again, which the handlers allow: what is so already is done.
  */
 export class Executor {
   readonly #handlers: ReadonlyMap<string, Handler>;
@@ -120,17 +120,21 @@ export class Executor {
     if (!input.success) return failure({ code: 'executor.input_invalid', message: issuesOf(input.error.issues) });
     const lane = handler.lane?.(input.data as never);
     const onVm = input.data as OnVm;
-    return this.#turnsOf(lane ?? onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run));
+    // Both at once, so that tokens and turns have the order of the tasks' coming.
+    const registered = this.#register(handler, onVm, run);
+    registered.catch(() => undefined);
+    return this.#turnsOf(lane ?? onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run, registered));
   }
 
-  async #perform(handler: Handler, input: OnVm, run: TaskRun): Promise<Outcome> {
+  async #perform(handler: Handler, input: OnVm, run: TaskRun, registered: Promise<unknown>): Promise<Outcome> {
     const { kind, task, action } = run.dispatch;
     const context = { task, action, hostId: this.deps.hostId, ...(handler.lane ? {} : { vmId: input.vmId }) };
     let ended: (() => void) | undefined;
     try {
+      await registered;
       run.signal.throwIfAborted();
       if (this.deps.now() > run.deadlineAt) throw new TaskFailure('task.deadline_passed', `its deadline was ${run.dispatch.deadlineAt}`);
-      await this.#admit(handler, input, run);
+      await this.#begin(handler, input, run);
       ended = this.deps.begun(run.key, run.dispatch);
       await this.deps.failpoint(`task:${kind}:before`, context);
       const began = this.deps.now();
@@ -147,14 +151,15 @@ export class Executor {
     }
   }
 
-  /** Epoch and token are checked against what is on disk, and what was admitted is on disk before it is done. */
-  async #admit(handler: Handler, input: OnVm, { dispatch, key }: TaskRun): Promise<void> {
-    const lane = handler.lane?.(input as never);
-    const id = lane ?? input.vmId;
-    await (lane === undefined ? this.deps.states : this.deps.lanes).update(id, (before) => {
-      handler.admit(before, input);
-      const state = before ?? newVmState(id, dispatch.tenant, lane === undefined ? input.epoch : 1);
-      if (!state.open.includes(key)) this.#stillAwarded(dispatch);
+  /**
+   * The fence, in the order of coming: the token is checked against what is on disk, and is on disk before anything is done. One that waits
+   * for its turn is not stale because a later one, which may run beside it, was registered meanwhile; one that came late is.
+   */
+  #register(handler: Handler, input: OnVm, { dispatch, key }: TaskRun): Promise<unknown> {
+    const { states, id, epoch } = this.#place(handler, input);
+    return states.update(id, (before) => {
+      if (!before) handler.admit(before, input); // of a VM that was never here nothing is kept for a task that is refused
+      const state = before ?? newVmState(id, dispatch.tenant, epoch);
       const { workflowId, token } = dispatch;
       const highest = state.tokens.find((t) => t.workflowId === workflowId)?.token ?? 0;
       if (token < highest && !state.open.includes(key))
@@ -166,6 +171,26 @@ export class Executor {
         open: state.open.includes(key) ? state.open : [...state.open.slice(-63), key],
       };
     });
+  }
+
+  /**
+   * Its turn has come: whose the VM is, and at which epoch, may have been changed by what ran before. That an award was begun is on disk
+   * before it is done, so that it may be gone on with after a crash, and one that only waited may not.
+   */
+  async #begin(handler: Handler, input: OnVm, { dispatch, key }: TaskRun): Promise<void> {
+    const { states, id } = this.#place(handler, input);
+    handler.admit(states.get(id), input);
+    if (dispatch.beginBy === undefined || states.get(id)?.begun?.includes(key)) return;
+    await states.update(id, (s) => {
+      this.#stillAwarded(dispatch);
+      return { ...s!, begun: [...(s!.begun ?? []).slice(-63), key] };
+    });
+  }
+
+  #place(handler: Handler, input: OnVm): { states: VmStates; id: string; epoch: number } {
+    const lane = handler.lane?.(input as never);
+    if (lane !== undefined) return { states: this.deps.lanes, id: lane, epoch: 1 };
+    return { states: this.deps.states, id: input.vmId, epoch: input.epoch };
   }
 
   /** An award that was not begun in time is somebody else's now, also where this process slept all the while. */
@@ -184,7 +209,9 @@ export class Executor {
     const states = lane === undefined ? this.deps.states : this.deps.lanes;
     const shape = Shape.safeParse(outcome.ok ? outcome.output : undefined);
     const closed = (s: VmState | undefined): VmState | undefined =>
-      s?.open.includes(key) ? { ...s, ...shape.data, open: s.open.filter((k) => k !== key) } : undefined;
+      s?.open.includes(key)
+        ? { ...s, ...shape.data, open: s.open.filter((k) => k !== key), ...(s.begun ? { begun: s.begun.filter((k) => k !== key) } : {}) }
+        : undefined;
     if (shape.success) await states.update(id, closed);
     else if (states.get(id)?.open.includes(key)) states.note(id, closed);
   }

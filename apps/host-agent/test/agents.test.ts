@@ -139,6 +139,34 @@ describe('host agents, as processes, on the simulated driver', () => {
     });
   });
 
+  test('a task that waits for its turn is not stale because later ones ran beside what it waits for', async () => {
+    const vmId = 'vm-w';
+    const epoch = 1;
+    await boot(vmId);
+    const grant = await fleet.grant([vmId], [digest('b')]);
+    await fleet.must(hostTasks.addAgent, 'h1', { vmId, epoch, grant, package: digest('b') });
+    fleet.fail({ 'task:host.plug:before': { action: 'delay', ms: 400, where: { vmId } } });
+    const workflowId = `op-${randomUUID()}`;
+    const plugs = [1, 2].map((n) => ({ token: 200 + n, device: { kind: 'cpu', id: `cpu${n}`, coreId: n } }));
+    const begun = [];
+    for (const { token, device } of plugs)
+      begun.push(await fleet.begin(hostTasks.plug, 'h1', { vmId, epoch, device }, { workflowId, token }));
+    const facts = await fleet.begin(guestTasks.facts, 'h1', { vmId, epoch }, { workflowId, token: 203 });
+    const ended: string[] = [];
+    const outcomes = await Promise.all(
+      [...begun, facts].map(async (task) => {
+        const outcome = await fleet.reported(task);
+        ended.push(task.kind);
+        return outcome;
+      }),
+    );
+    fleet.fail({});
+    expect(outcomes).toMatchObject([{ ok: true }, { ok: true }, { ok: true }]);
+    expect(ended[0]).toBe('guest.facts');
+    expect((outcomes[1] as { output: { topology: Topology } }).output.topology.vcpus.plugged.map((c) => c.id)).toEqual(['cpu1', 'cpu2']);
+    await fleet.must(hostTasks.destroyVm, 'h1', { vmId, epoch, deleteVolumes: true });
+  });
+
   test('every blocker at once', async () => {
     const vmId = 'vm-b';
     const { topology } = await boot(vmId);

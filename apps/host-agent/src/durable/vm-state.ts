@@ -57,8 +57,10 @@ export const VmState = z.object({
   topologyHash: Sha256.optional(),
   /** Highest fencing token by workflow, newest last; tokens of different workflows are not comparable. */
   tokens: z.array(z.object({ workflowId: Id, token: Positive })),
-  /** Tasks that began and have no report yet: these may come again with a token that is not the highest. */
+  /** Tasks that came and have no report yet: these may come again with a token that is not the highest. */
   open: z.array(z.string()),
+  /** Of these the awards that were begun: they are this host's to the end, though the time to begin them is over. */
+  begun: z.array(z.string()).optional(),
   move: z.discriminatedUnion('side', [SourceMove, TargetMove]).optional(),
 });
 export type VmState = z.infer<typeof VmState>;
