@@ -1,11 +1,11 @@
-import { Controller, Delete, Inject, Post, Req } from '@nestjs/common';
+import { Controller, Delete, Get, Inject, Post, Req } from '@nestjs/common';
 import type { Context } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest, type Role } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 
 export type Passed = {
   readonly name: string;
-  readonly method: 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'delete';
   readonly path: string;
   readonly owner: Context;
   readonly role: Role;
@@ -14,11 +14,11 @@ export type Passed = {
 };
 /** `verb` is `post /path 202`: method, path and the status of a success. */
 const route = (name: string, verb: string, owner: Context, role: Role, summary: string): Passed => {
-  const [method, path, status] = verb.split(' ') as ['post' | 'delete', string, string];
+  const [method, path, status] = verb.split(' ') as [Passed['method'], string, string];
   return { name, method, path, owner, role, summary, status: Number(status) };
 };
 
-/** Commands are decided by their owners; what they take and answer is in the owner's part of the OpenAPI document. */
+/** Commands are decided by their owners, and what has no read model is read there; what they take and answer is in the owner's part of the OpenAPI document. */
 export const passed: readonly Passed[] = [
   route(
     'publishType',
@@ -82,6 +82,31 @@ export const passed: readonly Passed[] = [
     'operator',
     'Cancel a workflow: finished tasks are undone where they can be',
   ),
+  route(
+    'establishPolicy',
+    'post /v1/workflow-policies 201',
+    'workflow',
+    'operator',
+    'Write down a policy: a schedule or an event that starts a workflow',
+  ),
+  route('listPolicies', 'get /v1/workflow-policies 200', 'workflow', 'viewer', 'The workflow policies by name'),
+  route('getPolicy', 'get /v1/workflow-policies/:name 200', 'workflow', 'viewer', 'A workflow policy, with what it started last'),
+  route('enablePolicy', 'post /v1/workflow-policies/:name/enable 200', 'workflow', 'operator', 'Let a policy fire, from the answer on'),
+  route(
+    'disablePolicy',
+    'post /v1/workflow-policies/:name/disable 200',
+    'workflow',
+    'operator',
+    'Let a policy fire no more, from the answer on',
+  ),
+  route('removePolicy', 'delete /v1/workflow-policies/:name 200', 'workflow', 'operator', 'Remove a policy; its history stays'),
+  route(
+    'tryPolicy',
+    'post /v1/workflow-policies/:name/test 200',
+    'workflow',
+    'viewer',
+    'Would a policy fire for this event, or at this moment, and with what? Nothing is started',
+  ),
   route('trustKey', 'post /v1/tenant-keys 201', 'agent-gateway', 'admin', "Trust a tenant administrator's public key"),
   route('registerGrant', 'post /v1/grants 201', 'agent-gateway', 'operator', 'Register a signed grant'),
   route('revokeGrant', 'delete /v1/grants/:id 200', 'agent-gateway', 'operator', 'Revoke a grant'),
@@ -92,7 +117,7 @@ export class CommandsController {
   constructor(@Inject(Owners) readonly owners: Owners) {}
 }
 
-const verbs = { post: Post, delete: Delete };
+const verbs = { get: Get, post: Post, delete: Delete };
 for (const { name, method, path, owner, role, summary, status } of passed) {
   const prototype = CommandsController.prototype as unknown as Record<
     string,

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { action, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
 import { exits } from '../exit.ts';
 import { eventColumns } from './events.ts';
+import { policyCommands } from './policies.ts';
 import type { Operation } from '../client.ts';
 import { age, fields, print, table, took, type Row } from '../show/output.ts';
 
@@ -49,6 +50,7 @@ export const workflowCommands = (program: Command): void => {
     },
   );
   cancelCommand(workflow, 'workflow', '/v1/workflows');
+  policyCommands(workflow);
 };
 
 const cancelCommand = (parent: Command, noun: string, path: string): void => {

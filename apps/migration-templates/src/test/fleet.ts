@@ -23,12 +23,13 @@ import { v7 as uuidv7 } from 'uuid';
 
 type Input = Record<string, never> & { vmId: string; topology: Topology };
 const starts = ['provisioning', 'resource-allocation', 'workflow', 'migration-templates'] as const;
+type Named = (typeof starts)[number];
 
 /**
  * The four services that carry out a move, as they are, in one process on one database; hosts and guests are a model that keeps each
- * VM's hardware and answers its tasks. `fail` lets a task fail for good.
+ * VM's hardware and answers its tasks. `fail` lets a task fail for good; `without` are services that the test itself runs.
  */
-export const openFleet = async (hosts: readonly HostFacts[]) => {
+export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: { without?: readonly Named[] } = {}) => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
   const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin'], tenant: 'acme' });
@@ -47,7 +48,7 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
     await database.drop();
   };
   try {
-    for (const name of starts)
+    for (const name of starts.filter((n) => !without.includes(n)))
       services[name] = await (
         (await import(`../../../${name}/src/main.ts`)) as { start: (c: ServiceConfig) => Promise<RunningService> }
       ).start(config);
@@ -220,10 +221,11 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
     method: string,
     path: string,
     body?: unknown,
+    as = token,
   ): Promise<T> => {
     const response = await fetch(`${services[service]!.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: { authorization: `Bearer ${as}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     const answer = (await response.json()) as T;
@@ -238,6 +240,11 @@ export const openFleet = async (hosts: readonly HostFacts[]) => {
     throw new Error(`waited in vain; the agents saw ${seen.join(', ')}`);
   };
   return {
+    config,
+    urls: () => Object.fromEntries(Object.entries(services).map(([name, s]) => [name, s.url])),
+    pool: services['migration-templates']!.service.pool,
+    tokenOf: (tenant: string, role: 'operator' | 'admin' = 'operator') =>
+      issueToken(key.privateJwk, { sub: 'olga', roles: [role], tenant }),
     call,
     until,
     tell,

@@ -1,0 +1,151 @@
+import { execFile, fork, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { facts, small } from '@chrysalis/migration-templates-core/testing';
+import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
+import { openFleet } from './test/fleet.ts';
+
+// From `chrysalis host retire` to an empty host, through every service as it is. Two workflow services are processes and get killed; hosts
+// and guests are a model.
+
+jest.setTimeout(180_000);
+const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
+const node = path('../../../node_modules/node/bin/node');
+const loader = ['--disable-warning=ExperimentalWarning', '--import', path('../../../tools/node/register.mjs')];
+
+let fleet: Awaited<ReturnType<typeof openFleet>>;
+let directory: string;
+let rules: string;
+let admin: RunningService;
+let port: number;
+const children: ChildProcess[] = [];
+const deaths = [0, 0];
+let over = false;
+
+/** One of the two workflow services, begun anew whenever it ends. */
+const supervise = (place: 0 | 1): void => {
+  const config: ServiceConfig = { ...fleet.config, instance: String(place), port: place === 0 ? port : 0 };
+  const child = fork(path('../../workflow/src/main.ts'), {
+    execPath: node,
+    execArgv: loader.slice(1),
+    env: { ...process.env, CHRYSALIS_CONFIG: JSON.stringify(config), CHRYSALIS_FAILPOINTS: rules },
+    stdio: 'ignore',
+  });
+  children[place] = child;
+  child.once('exit', () => {
+    if (over) return;
+    deaths[place]!++;
+    supervise(place);
+  });
+};
+const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port: free } = server.address() as AddressInfo;
+      server.close(() => resolve(free));
+    });
+  });
+const load = async (app: string): Promise<(c: ServiceConfig) => Promise<RunningService>> =>
+  ((await import(`../../${app}/src/main.ts`)) as { start: (c: ServiceConfig) => Promise<RunningService> }).start;
+
+const chrysalis = async (...args: string[]): Promise<string> => {
+  const env = { ...process.env, CHRYSALIS_SERVER: admin.url, CHRYSALIS_TOKEN: await fleet.tokenOf('acme', 'admin'), NODE_OPTIONS: '' };
+  return new Promise((resolve, reject) =>
+    execFile(node, [...loader, path('../../cli/src/main.ts'), ...args], { env }, (error, stdout, stderr) =>
+      error ? reject(new Error(`${args.join(' ')}: ${stderr}`)) : resolve(stdout),
+    ),
+  );
+};
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'drain-'));
+  rules = join(directory, 'rules.json');
+  writeFileSync(rules, '{}');
+  port = await freePort();
+  fleet = await openFleet([facts('h1'), facts('h2'), facts('h3')], { without: ['workflow'] });
+  supervise(0);
+  supervise(1);
+  const serviceUrls = { ...fleet.urls(), workflow: `http://127.0.0.1:${port}` };
+  admin = await (await load('admin-api'))({ ...fleet.config, serviceUrls } as ServiceConfig);
+  await fleet.until(async () => (await fleet.call<{ items: unknown[] }>('resource-allocation', 'GET', '/v1/hosts')).items.length === 3);
+});
+afterAll(async () => {
+  over = true;
+  for (const child of children) child.kill('SIGKILL');
+  await admin?.stop();
+  await fleet?.close();
+  rmSync(directory, { recursive: true });
+});
+
+type Vm = { id: string; host: string; epoch: number; status: string; type: string };
+const vms: { id: string; token: string }[] = [];
+const vmsNow = (): Promise<Vm[]> =>
+  Promise.all(vms.map(({ id, token }) => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${id}`, undefined, token)));
+const count = async (sql: string, ...values: unknown[]): Promise<number> =>
+  Number((await fleet.pool.query<{ n: string }>(sql, values)).rows[0]!.n);
+
+test('a host marked retiring ends without VMs, each moved once, though the services that drain it are killed on the way', async () => {
+  const larger = { ...small, memoryMiB: { now: 1024, max: 4096 } };
+  await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'small', spec: small });
+  await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'medium', spec: larger });
+  await fleet.call('provisioning', 'POST', '/v1/images', {
+    image: { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' },
+  });
+  for (const [name, tenant, type] of [['one', 'acme', 'small@1'], ['two', 'acme', 'small@1'], ['three', 'acme', 'medium@1'], ['four', 'other', 'small@1']] as const) {
+    const token = await fleet.tokenOf(tenant);
+    const body = { name, type, image: 'linux@1', host: 'h1' };
+    vms.push({ id: (await fleet.call<{ vmId: string }>('provisioning', 'POST', '/v1/vms', body, token)).vmId, token });
+  } // prettier-ignore
+  await fleet.until(async () => (await vmsNow()).every((vm) => vm.status === 'running' && vm.host === 'h1'), 60_000);
+
+  expect(await chrysalis('workflow', 'policy', 'list')).toMatch(/drain-retiring-hosts\s+disabled\s+chrysalis\.resource/);
+  const event = join(directory, 'event.json');
+  writeFileSync(
+    event,
+    JSON.stringify({ type: 'chrysalis.resource-allocation.host.state-changed.v1', data: { hostId: 'h1', to: 'retiring' } }),
+  );
+  const tried = await chrysalis('workflow', 'policy', 'test', 'drain-retiring-hosts', '--event', event);
+  expect(tried).toMatch(/fires:\s+yes\n[^]*params:\s+\{"hostId":"h1","concurrency":2\}/);
+  await chrysalis('workflow', 'policy', 'enable', 'drain-retiring-hosts', '--reason', 'the rack goes');
+
+  writeFileSync(rules, JSON.stringify({ 'policy:fired': { action: 'exit' } })); // between firing and its commit
+  expect(await chrysalis('host', 'retire', 'h1', '--reason', 'ten years old')).toContain('h1 is retiring');
+  await fleet.until(async () => deaths[0]! + deaths[1]! >= 2, 60_000);
+  writeFileSync(rules, JSON.stringify({ 'policy:committed': { action: 'exit' } })); // and after it
+  const before = deaths[0]! + deaths[1]!;
+  await fleet.until(async () => deaths[0]! + deaths[1]! > before, 60_000);
+  writeFileSync(rules, '{}');
+  await fleet.until(
+    async () => (await count(`select count(*) as n from migration_templates.moves where started_at is not null`)) > 0,
+    60_000,
+  );
+  for (const child of children) child.kill('SIGKILL'); // in the midst of the first moves
+
+  const holds = async (host: string) =>
+    (await fleet.call<{ items: { host: string; consumer: string }[] }>('resource-allocation', 'GET', '/v1/allocations')).items.filter(
+      (a) => a.host === host,
+    );
+  await fleet.until(async () => (await holds('h1')).length === 0, 120_000);
+  const ended = () => count(`select count(*) as n from workflow.instances where name = 'drain-host' and ended_at is not null`);
+  await fleet.until(async () => (await ended()) > 0, 60_000);
+
+  for (const vm of await vmsNow()) expect([vm.status, ['h2', 'h3'].includes(vm.host), vm.epoch]).toEqual(['running', true, 2]);
+  const drains = await fleet.pool.query(`select workflow_id, state, tenant, subject from workflow.instances where name = 'drain-host'`);
+  expect(drains.rows).toEqual([
+    { workflow_id: expect.stringMatching(/^by-policy-drain-retiring-hosts-/), state: 'succeeded', tenant: '*', subject: 'h1' },
+  ]);
+  expect(await count(`select count(*) as n from workflow.events where type = 'chrysalis.workflow.policy.fired.v1'`)).toBe(1);
+  const moves = await fleet.pool.query<{ vm_id: string; n: string }>(
+    `select vm_id, count(*) as n from migration_templates.moves group by 1`,
+  );
+  expect(moves.rows.map((r) => [r.vm_id, r.n]).sort()).toEqual(vms.map(({ id }) => [id, '1']).sort());
+  expect((await holds('h2')).length + (await holds('h3')).length).toBe(4);
+  expect(fleet.seen.filter((s) => s.startsWith('compensate'))).toEqual([]);
+  expect(await chrysalis('workflow', 'policy', 'get', 'drain-retiring-hosts')).toMatch(
+    /tenant:\s+the fleet[^]*by-policy-drain-retiring-hosts-\S+\s+host-h1\s+started/,
+  );
+});
