@@ -1,4 +1,7 @@
+import { Readable } from 'node:stream';
+import type { ReadableStream } from 'node:stream/web';
 import { setTimeout as pause } from 'node:timers/promises';
+import { StreamableFile } from '@nestjs/common';
 import type { Context } from '@chrysalis/contracts';
 import { Answer, newId, ProblemError, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { ReadModels } from './reads/read-models.ts';
@@ -51,6 +54,27 @@ export class Owners {
       }
     }
     throw unavailable(context, String(why));
+  }
+
+  /** The owner's answer to a GET as it comes, for what is long; a refusal as a whole. */
+  async stream(context: Context, request: ApiRequest, path = request.url): Promise<StreamableFile | Answer> {
+    const headers = { ...this.#headers(request), accept: 'application/x-ndjson' };
+    const response = await fetch(`${this.#urlOf(context)}${path}`, { headers }).catch((error: unknown) => {
+      throw unavailable(context, reasonOf(error));
+    });
+    if (!response.ok || !response.body) return answerOf(response);
+    const type = response.headers.get('content-type') ?? 'application/x-ndjson';
+    return new StreamableFile(Readable.fromWeb(response.body as ReadableStream), { type });
+  }
+
+  /** The answer to a GET, or `undefined` while the owner is away or has none: for what there is another answer to. */
+  async ask(context: Context, request: ApiRequest, patienceMs: number): Promise<Answer | undefined> {
+    const call = { method: 'GET', path: request.url, headers: this.#headers(request), patienceMs };
+    const answer = await this.call(context, call).catch((error: unknown) => {
+      if (error instanceof ProblemError) return undefined;
+      throw error;
+    });
+    return answer?.status === 200 ? answer : undefined;
   }
 
   #urlOf(context: Context): string {

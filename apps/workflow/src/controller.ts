@@ -1,17 +1,16 @@
 import { Readable } from 'node:stream';
-import { Controller, Get, Inject, Param, Post, Query, Req, StreamableFile } from '@nestjs/common';
+import { Controller, Get, Inject, Param, Query, Req, StreamableFile } from '@nestjs/common';
 import { isReservedWorkflowId, workflowStates } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
-import { Allow, Answer, Doc, parse, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
-import { viewOf } from '@chrysalis/workflow-core';
+import { Allow, Answer, Doc, parse, ProblemError, redact, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { itemsOf, viewOf } from '@chrysalis/workflow-core';
 import { z } from 'zod';
 import type { Entry } from './cache.ts';
 import { Engine, streamOf } from './engine.ts';
 import { entryAfter, nothing } from './plan.ts';
-import { remove } from './queue/sql.ts';
 import { listInstances } from './sql/list.ts';
+import { loadVisible, tenantOf, visible } from './visible.ts';
 
-const CancelBody = z.object({ reason: z.string().min(1).max(255) });
 const AsOf = z.union([z.iso.datetime({ offset: true }), z.string().regex(/^[1-9][0-9]{0,8}$/)]);
 const ListQuery = z.object({
   state: z.enum(workflowStates).optional(),
@@ -19,6 +18,13 @@ const ListQuery = z.object({
   name: z.string().max(63).optional(),
   cursor: z.string().max(512).optional(),
   limit: z.coerce.number().int().min(1).max(500).default(50),
+});
+const GetQuery = z.object({ asOf: AsOf.optional(), items: z.enum(['some', 'all', 'none']).default('some') });
+const ItemsQuery = z.object({
+  asOf: AsOf.optional(),
+  state: z.string().max(32).optional(),
+  cursor: z.coerce.number().int().min(0).max(100_000).default(0),
+  limit: z.coerce.number().int().min(1).max(500).default(100),
 });
 const Cursor = z.object({ startedAt: z.iso.datetime(), workflowId: z.string() });
 const PAGE = 1_000;
@@ -61,47 +67,52 @@ export class WorkflowsController {
   @Allow('viewer')
   @Doc({
     summary: 'The whole graph with the state of each task, also as it was',
-    query: { asOf: 'A moment (ISO 8601) or a version: the graph as it was then' },
+    query: {
+      asOf: 'A moment (ISO 8601) or a version: the graph as it was then',
+      items: '`some` (unless told): of a forEach those that failed or are under way, at most 100; `all`; `none`',
+    },
     answers: { 200: 'The instance; `ETag` is its version', 404: 'No such workflow, or not at that moment' },
   })
-  async get(@Param('id') id: string, @Query('asOf') asOf: string | undefined, @Req() request: ApiRequest): Promise<Answer> {
-    const entry = asOf === undefined ? await this.#load(id, request) : await this.#loadAsOf(id, parse(AsOf, asOf), request);
-    return new Answer(200, { ...viewOf(entry.state), streamVersion: entry.version }, { etag: `"${entry.version}"` });
+  async get(@Param('id') id: string, @Query() query: Record<string, string>, @Req() request: ApiRequest): Promise<Answer> {
+    const { asOf, items } = parse(GetQuery, query);
+    const { state, version } = await this.#at(id, asOf, request);
+    return new Answer(200, { ...viewOf(state, { items }), streamVersion: version }, { etag: `"${version}"` });
   }
 
   @Get('/v1/workflows/:id/history')
   @Allow('viewer')
   @Doc({
-    summary: 'Every event of the instance, one JSON document a line',
+    summary: 'Every event of the instance, one JSON document a line; secrets are left out for whoever is no administrator',
     answers: { 200: 'application/x-ndjson', 404: 'No such workflow' },
   })
   async history(@Param('id') id: string, @Req() request: ApiRequest): Promise<StreamableFile> {
-    await this.#load(id, request);
-    return new StreamableFile(Readable.from(this.#lines(id)), { type: 'application/x-ndjson' });
+    await loadVisible(this.engine, id, request);
+    return new StreamableFile(Readable.from(this.#lines(id, request.caller.roles.includes('admin'))), { type: 'application/x-ndjson' });
   }
 
-  @Post('/v1/workflows/:id/cancel')
-  @Allow('operator')
+  @Get('/v1/workflows/:id/tasks/:name/items')
+  @Allow('viewer')
   @Doc({
-    summary: 'Undo what was done and end. Asking again is harmless',
-    body: CancelBody,
-    answers: {
-      202: 'It is being undone',
-      404: 'No such workflow',
-      409: 'It has ended, is being undone already, or is past its point of no return',
-    },
+    summary: 'The items of a forEach, page by page',
+    query: { state: 'Only in this state', limit: '1 to 500', cursor: 'From `next`', asOf: 'A moment (ISO 8601) or a version' },
+    answers: { 200: '{task, count, states, items, next?}', 404: '`workflow.unknown`, `workflow.items_unknown`' },
   })
-  async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
-    const { reason } = parse(CancelBody, request.body ?? {});
-    await this.#load(id, request);
-    const outcome = await this.engine.submit({ workflowId: id, command: { type: 'cancel', reason }, actor: `user:${request.caller.sub}` });
-    if (!outcome.ok) throw ProblemError.of(outcome.rejection);
-    await remove(this.service.pool, this.service.schema, [id]); // where it had not started it leaves the queue
-    return new Answer(202, { workflowId: id, operation: id }, { etag: `"${outcome.version}"` });
+  async items(
+    @Param('id') id: string,
+    @Param('name') name: string,
+    @Query() query: Record<string, string>,
+    @Req() request: ApiRequest,
+  ): Promise<object> {
+    const { cursor: from, asOf, ...asked } = parse(ItemsQuery, query);
+    const { state } = await this.#at(id, asOf, request);
+    const page = itemsOf(state, name, { ...asked, from });
+    if (page) return { ...page, ...(page.next === undefined ? {} : { next: String(page.next) }) };
+    const message = `${name} is no forEach, or its items are not known yet`;
+    throw ProblemError.of({ code: 'workflow.items_unknown', message, workflowId: id, task: name }, 404);
   }
 
-  async #load(id: string, request: ApiRequest): Promise<Entry> {
-    return visible(id, isReservedWorkflowId(id) ? nothing : await this.engine.load(id), request);
+  #at(id: string, asOf: string | undefined, request: ApiRequest): Promise<Entry> {
+    return asOf === undefined ? loadVisible(this.engine, id, request) : this.#loadAsOf(id, parse(AsOf, asOf), request);
   }
 
   async #loadAsOf(id: string, asOf: string, request: ApiRequest): Promise<Entry> {
@@ -110,24 +121,16 @@ export class WorkflowsController {
     return visible(id, entryAfter(await this.service.store.read(streamOf(id), when)), request);
   }
 
-  async *#lines(id: string): AsyncGenerator<string> {
+  async *#lines(id: string, whole: boolean): AsyncGenerator<string> {
     for (let from = 1; ; from += PAGE) {
       const events = await this.service.store.read(streamOf(id), { from, to: from + PAGE - 1 });
-      for (const event of events) yield `${JSON.stringify(lineOf(event))}\n`;
+      for (const event of events) yield `${JSON.stringify(lineOf(whole ? event : { ...event, data: redact(event.data) }))}\n`;
       if (events.length < PAGE) return;
     }
   }
 }
 
 const lineOf = ({ version, id, type, data, meta }: StoredEvent): object => ({ version, id, type, at: meta.at, data, meta });
-
-/** An administrator sees every tenant's; others their own, and of what is not theirs not even that it is there. */
-const tenantOf = ({ caller }: ApiRequest): string | undefined => (caller.roles.includes('admin') ? undefined : caller.tenant);
-const visible = (id: string, entry: Entry, request: ApiRequest): Entry => {
-  const tenant = tenantOf(request);
-  if (entry.state.status !== 'none' && (tenant === undefined || tenant === entry.tenant)) return entry;
-  throw new ProblemError({ status: 404, code: 'workflow.unknown', title: 'No such workflow', workflowId: id });
-};
 
 const encodeCursor = ({ startedAt, workflowId }: z.infer<typeof Cursor>): string =>
   Buffer.from(JSON.stringify({ startedAt, workflowId })).toString('base64url');

@@ -1,6 +1,7 @@
 import { tasksTopic, workflowEvents, type TaskDispatch } from '@chrysalis/contracts';
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
 import { DatabaseClock } from './clock.ts';
+import { ChangeController } from './change.controller.ts';
 import { WorkflowsController } from './controller.ts';
 import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
@@ -39,7 +40,7 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
     context: 'workflow',
     schema: 'workflow',
     tables: [tables, templateTables, queueTables, policyTables],
-    controllers: [WorkflowsController, StartController, QueueController, TemplatesController, PoliciesController],
+    controllers: [WorkflowsController, ChangeController, StartController, QueueController, TemplatesController, PoliciesController],
     providers: [
       { provide: Engine, useFactory: engineOf, inject: [SERVICE] },
       { provide: Pump, useFactory: pumpOf, inject: [SERVICE] },

@@ -14,6 +14,7 @@ import {
 import type { Entry } from './cache.ts';
 import { newId } from './ids.ts';
 import { givenHere, openHere } from './open-here.ts';
+import { askedIn, refusedBefore, type AskRejection } from './asked.ts';
 import type { InstanceRow, Wake } from './sql/record.ts';
 
 /** Something to be decided. `at` is left out: the engine's clock says when. */
@@ -25,13 +26,16 @@ export type Job = {
   readonly causationId?: string;
   readonly tenant?: string;
   readonly traceparent?: string;
+  /** Of an operator: what the request is known by (`keyOf`), and the version it was made from. */
+  readonly key?: string;
+  readonly ifVersion?: number;
   /** A tick that only says that this instance is at work on the workflow's local tasks. */
   readonly beat?: true;
 };
 type WithoutAt<C> = C extends WorkflowCommand ? Omit<C, 'at'> : never;
 export type Outcome =
   | { readonly ok: true; readonly version: number; readonly events: readonly WorkflowEvent[] }
-  | { readonly ok: false; readonly rejection: WorkflowRejection };
+  | { readonly ok: false; readonly rejection: WorkflowRejection | AskRejection };
 
 /** What one commit would do to one instance: the decisions of all its jobs, in their order. */
 export type Plan = {
@@ -73,7 +77,8 @@ export const entryAfter = (history: readonly StoredEvent[], base: Entry = nothin
   if (!first) return base;
   const state = fold(evolve, base.state, history as unknown as readonly WorkflowEvent[]);
   const { correlationId, tenant } = base.version > 0 ? base : first.meta;
-  return { version: base.version + history.length, state, correlationId, tenant };
+  const asked = [...(base.asked ?? []), ...askedIn(history)];
+  return { version: base.version + history.length, state, correlationId, tenant, ...(asked.length > 0 ? { asked } : {}) };
 };
 
 type Runs = (workflowId: string, token: number) => boolean;
@@ -82,7 +87,11 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
   let { state, correlationId, tenant } = entry;
   const at = new Date(now).toISOString();
   const events: NewEvent[] = [];
+  let asked = entry.asked;
   const outcomes = jobs.map((job): Outcome => {
+    const version = entry.version + events.length;
+    const before = refusedBefore(job, asked, version);
+    if (before) return before === 'done' ? { ok: true, version, events: [] } : { ok: false, rejection: before };
     const decision = decide({ ...job.command, at } as WorkflowCommand, state);
     if (!decision.ok) return decision;
     if (events.length === 0 && entry.version === 0) {
@@ -92,13 +101,14 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     const meta = metaOf(job, at, correlationId, tenant);
     for (const { type, data } of decision.events) events.push({ id: newId(), type, data, meta });
     state = fold(evolve, state, decision.events);
+    if (job.key !== undefined && decision.events.length > 0) asked = [...(asked ?? []), job.key];
     return { ok: true, version: entry.version + events.length, events: decision.events };
   });
   const version = entry.version + events.length;
   const { wakeAt, ...known } = entry;
   // The timer of one that had ended is gone: one that goes on after all needs a new one.
   const kept = wakeAt === undefined || isOver(entry.state) ? {} : { wakeAt };
-  const after: Entry = { ...known, ...kept, version, state, correlationId, tenant };
+  const after: Entry = { ...known, ...kept, version, state, correlationId, tenant, ...(asked ? { asked } : {}) };
   const given = givenHere(events);
   const looked = jobs.some((j) => j.command.type === 'tick');
   const timer = looked
@@ -153,9 +163,11 @@ const metaOf = (job: Job, at: string, correlationId: string, tenant: string): Ev
   correlationId,
   actor: job.actor,
   tenant,
-  ...(job.causationId === undefined ? {} : { causationId: job.causationId }),
+  ...causeOf(job),
   ...(job.traceparent === undefined ? {} : { traceparent: job.traceparent }),
 });
+
+const causeOf = ({ key, causationId = key }: Job): Partial<EventMeta> => (causationId === undefined ? {} : { causationId });
 
 const tellsTheList = new Set([
   'chrysalis.workflow.instance.started.v1',

@@ -8,5 +8,6 @@ export * from './handlers.ts';
 export * from './log.ts';
 export * from './problems.ts';
 export * from './process.ts';
+export * from './redact.ts';
 export * from './service.ts';
 export * from './tokens.ts';

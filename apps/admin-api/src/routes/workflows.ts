@@ -1,9 +1,9 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
-import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Answer, Doc, type ApiRequest } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 import { oneAnswer } from '../reads/answer.ts';
 import { readFeed, positionOf } from '../reads/feed.ts';
-import { ReadModels, type Document, type Page, type Query } from '../reads/read-models.ts';
+import { ReadModels, type Document, type Found, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { listDoc, oneDoc } from './docs.ts';
 
@@ -23,25 +23,52 @@ export class WorkflowsController {
 
   @Get('/v1/workflows/:id')
   @Allow('viewer')
-  @Doc({ ...oneDoc('The whole graph of a workflow with the state of each task'), query: { asOf: 'As it was at this moment (ISO 8601)' } })
+  @Doc({
+    ...oneDoc(
+      'The whole graph of a workflow with the state of each task; `source` says whether from its owner or, while that is away, the read models',
+    ),
+    query: { asOf: 'As it was at this moment (ISO 8601) or version', items: '`some` of a forEach, `all` or `none`' },
+  })
   async one(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('asOf') asOf?: string): Promise<Answer> {
     const workflow = await this.reads.one(models.workflows, id, request.caller);
-    if (asOf !== undefined) return this.owners.pass('workflow', request);
-    const graph = await this.reads.find(models.graphs, id, request.caller);
-    const { rows } = await this.reads.query<{ data: Document }>(
-      `select data from read.tasks where data ->> 'workflowId' = $1 order by (data ->> 'index')::int`,
-      [id],
-    );
-    const definition = graph?.['definition'] as { tasks: readonly TaskShape[] } | undefined;
-    const shape = new Map(definition?.tasks.map((t) => [t.name, t]));
-    const tasks = rows.map(({ data }) => ({ ...data, ...shapeOf(shape.get(data['task'] as string)) }));
-    return oneAnswer(request, workflow, { ...workflow, params: graph?.['params'], tasks });
+    if (asOf !== undefined) return asShown(await this.owners.pass('workflow', request));
+    const live = await this.owners.ask('workflow', request, LIVE_MS);
+    return live ? asShown(live) : this.#lastKnown(workflow, request);
+  }
+
+  @Get('/v1/workflows/:id/tasks/:name/items')
+  @Allow('viewer')
+  @Doc({
+    ...listDoc('The items of a forEach, page by page', { state: 'Only in this state', asOf: 'As it was' }),
+    answers: { 200: '{task, count, states, items, next?}', 404: '`workflow.unknown`, `workflow.items_unknown`' },
+  })
+  items(@Req() request: ApiRequest): Promise<Answer> {
+    return this.owners.pass('workflow', request);
+  }
+
+  @Get('/v1/workflows/:id/analysis')
+  @Allow('viewer')
+  @Doc({ summary: 'What can run in parallel, the critical path and the slack of each task', answers: { 200: 'The analysis' } })
+  analysis(@Req() request: ApiRequest): Promise<Answer> {
+    return this.owners.pass('workflow', request);
+  }
+
+  @Get('/v1/workflow-templates/:name/:version/analysis')
+  @Allow('viewer')
+  @Doc({ summary: 'The same of a template, from earlier runs', answers: { 200: 'The analysis', 404: '`workflow.template_unknown`' } })
+  templateAnalysis(@Req() request: ApiRequest): Promise<Answer> {
+    return this.owners.pass('workflow', request);
   }
 
   @Get('/v1/workflows/:id/history')
   @Allow('viewer')
-  @Doc({ ...listDoc('Every event of a workflow, in order', { after: 'Only after this position' }) })
+  @Doc({
+    ...listDoc('Every event of a workflow, in order; with `Accept: application/x-ndjson` the raw log, one JSON document a line', {
+      after: 'Only after this position',
+    }),
+  })
   async history(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('after') after?: string): Promise<object> {
+    if ([request.headers.accept].flat().join().includes('application/x-ndjson')) return this.owners.stream('workflow', request);
     await this.reads.one(models.workflows, id, request.caller);
     const items = await readFeed(this.reads, {
       after: positionOf(after) ?? '0',
@@ -52,12 +79,40 @@ export class WorkflowsController {
     const last = items.at(-1);
     return { items, ...(items.length === 1000 && last ? { next: last.position } : {}) };
   }
+
+  async #lastKnown(workflow: Found, request: ApiRequest): Promise<Answer> {
+    const id = workflow['workflowId'] as string;
+    const graph = await this.reads.find(models.graphs, id, request.caller);
+    const { rows } = await this.reads.query<{ data: Document }>(
+      `select data from read.tasks where data ->> 'workflowId' = $1 order by (data ->> 'index')::int`,
+      [id],
+    );
+    const definition = graph?.['definition'] as { tasks: readonly TaskShape[] } | undefined;
+    const shape = new Map(definition?.tasks.map((t) => [t.name, t]));
+    const tasks = rows.map(({ data }) => ({ ...data, ...named(data), ...shapeOf(shape.get(data['task'] as string)) }));
+    return oneAnswer(request, workflow, { ...workflow, params: graph?.['params'], tasks, source: 'read-models' });
+  }
 }
+
+/** So long the owner may be away before the read models answer. */
+const LIVE_MS = 300;
+
+/** As this door shows things: `version` is the stream's. */
+const asShown = (answer: Answer): Answer => {
+  if (answer.status !== 200) return answer;
+  const { streamVersion, version, ...view } = answer.body as Document & { streamVersion: number };
+  return new Answer(200, { ...view, definitionVersion: version, version: streamVersion, source: 'workflow' }, answer.headers);
+};
+
+/** The read models' words for what the owner calls otherwise. */
+const phases: Readonly<Record<string, string>> = { pending: 'waiting', running: 'dispatched' };
+const named = ({ task, state }: Document): Document => ({ name: task, state: phases[state as string] ?? state });
 
 type TaskShape = {
   name: string;
   after?: readonly string[];
   input: unknown;
+  forEach?: { items: string };
   when?: string;
   compensation?: { kind: string };
   pointOfNoReturn?: boolean;
@@ -68,9 +123,14 @@ const shapeOf = (t: TaskShape | undefined): Document =>
   t === undefined
     ? {}
     : {
-        after: [...new Set([...(t.after ?? []), ...references(`${JSON.stringify(t.input)} ${t.when ?? ''}`)])].filter((n) => n !== t.name),
+        after: before(t),
+        dependsOn: before(t),
         ...(t.when ? { when: t.when } : {}),
         ...(t.compensation ? { undoneBy: t.compensation.kind } : {}),
         ...(t.pointOfNoReturn ? { pointOfNoReturn: true } : {}),
       };
+const before = (t: TaskShape): string[] =>
+  [...new Set([...(t.after ?? []), ...references(`${JSON.stringify([t.input, t.forEach?.items])} ${t.when ?? ''}`)])].filter(
+    (n) => n !== t.name,
+  );
 const references = (text: string): string[] => [...text.matchAll(/\btasks(?:\.|\[\\?["'])([a-z][a-z0-9-]*)/g)].map((m) => m[1]!);

@@ -109,12 +109,13 @@ export class World {
     method: string,
     path: string,
     body: unknown,
-    { token = this.token, key, of = this.workflow, text }: Asking = {},
+    { token = this.token, key, of = this.workflow, text, headers: more = {} }: Asking = {},
   ): Promise<Answered> {
     const headers = {
       authorization: `Bearer ${token}`,
       'content-type': 'application/json',
       ...(key === undefined ? {} : { 'idempotency-key': key }),
+      ...more,
     };
     const response = await fetch(`${of.url}${path}`, { method, headers, body: text ?? JSON.stringify(body ?? {}) });
     return { status: response.status, body: (await response.json()) as Record<string, unknown>, headers: response.headers };
@@ -145,7 +146,13 @@ export class World {
   }
 }
 
-export type Asking = { readonly token?: string; readonly key?: string; readonly of?: RunningService; readonly text?: string };
+export type Asking = {
+  readonly token?: string;
+  readonly key?: string;
+  readonly of?: RunningService;
+  readonly text?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+};
 export type Answered = { readonly status: number; readonly body: Record<string, unknown>; readonly headers: Headers };
 export type View = {
   readonly state: string;

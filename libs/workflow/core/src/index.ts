@@ -4,6 +4,7 @@ export * from './decide.ts';
 export { evolve } from './evolve.ts';
 export type * from './faults.ts';
 export { compile, type Graph, type GraphNode } from './graph.ts';
+export * from './item-view.ts';
 export * from './judge-template.ts';
 export * from './policy.ts';
 export * from './policy-condition.ts';

@@ -1,9 +1,10 @@
 import type { Cause, WorkflowState } from '@chrysalis/contracts';
 import { criticalPath, duration, type CriticalPath } from './critical-path.ts';
 import type { GraphNode } from './graph.ts';
+import { itemsIn, shownItems, type ItemsView } from './item-view.ts';
 import { queuedView } from './queued.ts';
 import { inputOf } from './scope.ts';
-import { isInstance, type Attempt, type Instance, type TaskPhase, type TaskState, type WorkflowInstance } from './state.ts';
+import { isInstance, type Attempt, type Instance, type Offer, type TaskPhase, type TaskState, type WorkflowInstance } from './state.ts';
 import { nextTimers, iso, type Timer } from './timers.ts';
 import { toArray } from './vector.ts';
 
@@ -13,7 +14,14 @@ export type TaskView = {
   readonly summary: string;
   readonly section?: string;
   readonly state: TaskPhase;
+  /** Without the items of a `forEach`. */
   readonly dependsOn: readonly string[];
+  /** Of an item: its `forEach`, and which it is, from 0. */
+  readonly item?: { readonly of: string; readonly position: number };
+  /** Of a `forEach` whose items are known. */
+  readonly items?: ItemsView;
+  /** Executors may bid until it closes. */
+  readonly offer?: Offer;
   readonly when?: string;
   readonly pointOfNoReturn: boolean;
   readonly compensation?: string;
@@ -29,6 +37,8 @@ export type TaskView = {
   /** From the first dispatch to the end. */
   readonly ms?: number;
 };
+/** Tasks by where they are now, items of a `forEach` included. */
+export type Counts = Readonly<Record<'total' | 'succeeded' | 'skipped' | 'failed' | 'compensated', number>>;
 export type WorkflowView = {
   readonly workflowId: string;
   readonly subject: string;
@@ -37,6 +47,11 @@ export type WorkflowView = {
   readonly summary?: string;
   readonly tenant?: string;
   readonly state: WorkflowState | 'queued';
+  /** Nothing new is given out. */
+  readonly paused?: true;
+  readonly cancelRequested?: string;
+  /** Of a sub-workflow: the execution that it is. */
+  readonly parent?: { readonly workflowId: string; readonly task: string; readonly attempt: number };
   /** Of one in the queue: 0 (last) to 9 (first). */
   readonly priority?: number;
   readonly queuedAt?: string;
@@ -48,13 +63,17 @@ export type WorkflowView = {
   readonly missing?: readonly string[];
   readonly output?: unknown;
   readonly params?: unknown;
+  readonly counts?: Counts;
   readonly tasks: readonly TaskView[];
   readonly criticalPath?: CriticalPath;
   readonly timers: readonly Timer[];
 };
 
+/** `some`: of the items of a `forEach` only those that somebody may want to see, see item-view.ts. */
+export type ViewOptions = { readonly items?: 'all' | 'some' | 'none' };
+
 /** The whole graph as it stands, with the tasks that have not begun. `undefined` where there is no such instance. */
-export const viewOf = (state: WorkflowInstance): WorkflowView | undefined => {
+export const viewOf = (state: WorkflowInstance, { items = 'all' }: ViewOptions = {}): WorkflowView | undefined => {
   if (state.status === 'none') return undefined;
   if (state.status === 'queued') return queuedView(state);
   if (!isInstance(state)) {
@@ -81,6 +100,7 @@ export const viewOf = (state: WorkflowInstance): WorkflowView | undefined => {
     summary: definition.summary,
     tenant: state.tenant,
     state: state.status,
+    ...standing(state),
     startedAt: state.startedAt,
     deadlineAt: iso(state.deadlineAt),
     ...(end ? { endedAt: end.at, output: brief(end.output) } : {}),
@@ -88,13 +108,36 @@ export const viewOf = (state: WorkflowInstance): WorkflowView | undefined => {
     ...(cause && state.causedBy !== undefined ? { causedBy: state.causedBy } : {}),
     ...(end?.missing ? { missing: end.missing } : {}),
     params: brief(state.params),
-    tasks: tasks.map((task, i) => taskView(state, state.graph.nodes[i]!, task)),
+    counts: countsOf(tasks),
+    tasks: shown(state, tasks, items).map((i) => taskView(state, state.graph.nodes[i]!, tasks[i]!)),
     criticalPath: criticalPath(state, tasks),
     timers: nextTimers(state).slice(0, 100),
   };
 };
 
-const taskView = (state: Instance, node: GraphNode, task: TaskState): TaskView => {
+export const countsOf = (tasks: readonly TaskState[]): Counts => {
+  const counts = { total: tasks.length, succeeded: 0, skipped: 0, failed: 0, compensated: 0 };
+  for (const { phase } of tasks)
+    if (phase === 'succeeded' || phase === 'skipped' || phase === 'failed' || phase === 'compensated') counts[phase]++;
+  return counts;
+};
+
+const standing = ({ end, paused, cancelReason, parent }: Instance): Partial<WorkflowView> => ({
+  ...(paused && !end ? { paused } : {}),
+  ...(cancelReason === undefined ? {} : { cancelRequested: cancelReason }),
+  ...(parent ? { parent: { workflowId: parent.workflowId, task: parent.task, attempt: parent.attempt } } : {}),
+});
+
+const shown = ({ graph }: Instance, tasks: readonly TaskState[], items: NonNullable<ViewOptions['items']>): readonly number[] =>
+  items === 'all'
+    ? tasks.map((_, i) => i)
+    : graph.nodes.flatMap(({ item }, i) => {
+        if (item) return [];
+        const { fan } = tasks[i]!;
+        return fan && items === 'some' ? [i, ...shownItems(tasks, fan)] : [i];
+      });
+
+export const taskView = (state: Instance, node: GraphNode, task: TaskState): TaskView => {
   const { definition } = node;
   const runs = task.attempts.filter((a) => a.action === 'run');
   const ended = runs.at(-1)?.settled;
@@ -106,7 +149,12 @@ const taskView = (state: Instance, node: GraphNode, task: TaskState): TaskView =
     summary: definition.summary,
     ...(definition.section ? { section: definition.section } : {}),
     state: task.phase,
-    dependsOn: node.dependsOn.map((d) => state.graph.nodes[d]!.definition.name),
+    dependsOn: node.dependsOn
+      .filter((d) => state.graph.nodes[d]!.item?.of !== node.index)
+      .map((d) => state.graph.nodes[d]!.definition.name),
+    ...(node.item ? { item: { of: state.graph.nodes[node.item.of]!.definition.name, position: node.item.position } } : {}),
+    ...(task.fan ? { items: itemsIn(state, task.fan) } : {}),
+    ...(task.offer ? { offer: task.offer } : {}),
     ...(definition.when === undefined ? {} : { when: definition.when }),
     pointOfNoReturn: definition.pointOfNoReturn === true,
     ...(definition.compensation ? { compensation: definition.compensation.kind } : {}),

@@ -1,0 +1,99 @@
+import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Change } from '@chrysalis/contracts';
+import { Allow, Answer, Doc, parse, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { z } from 'zod';
+import { keyOf } from './asked.ts';
+import { Engine } from './engine.ts';
+import type { Job } from './plan.ts';
+import { remove } from './queue/sql.ts';
+import { refused } from './refusals.ts';
+import { loadVisible } from './visible.ts';
+
+const Reason = z.string().min(1).max(255);
+const ChangeBody = z.strictObject({ change: Change, reason: Reason });
+const CancelBody = z.strictObject({ reason: Reason, compensate: z.boolean().default(true) });
+const UndoBody = z.strictObject({ reason: Reason });
+const also = { 404: '`workflow.unknown`', 412: '`workflow.version_moved`: it is not at the version in `If-Match` any more' };
+
+/** What an operator does to a workflow that there is. With an `Idempotency-Key` it is done once, whoever is killed meanwhile. */
+@Controller()
+export class ChangeController {
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Engine) private readonly engine: Engine,
+  ) {}
+
+  @Post('/v1/workflows/:id/changes')
+  @HttpCode(200)
+  @Allow('operator')
+  @Doc({
+    summary: 'Change a workflow while it runs, or repair one that stopped; what has happened is not rewritten',
+    body: ChangeBody,
+    answers: {
+      200: '{workflowId, version}: it is done',
+      ...also,
+      409: '`workflow.task_begun`, `workflow.task_running`, `workflow.task_ended`, `workflow.change_refused`, `workflow.ended`, …',
+      422: '`workflow.change_invalid`, with every fault of what it would become; `workflow.task_unknown`',
+    },
+  })
+  change(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const { change, reason } = parse(ChangeBody, request.body ?? {});
+    return this.#ask(id, request, { type: 'change', change, actor: actorOf(request), reason }, 200);
+  }
+
+  @Post('/v1/workflows/:id/cancel')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Undo what was done and end; with `compensate: false` end at once, naming what is left. Asking again is harmless',
+    body: CancelBody,
+    answers: {
+      202: 'It is being undone, or has ended',
+      ...also,
+      409: 'It has ended, is being undone already, or is past its point of no return',
+    },
+  })
+  async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const { reason, compensate } = parse(CancelBody, request.body ?? {});
+    const answer = await this.#ask(id, request, { type: 'cancel', reason, compensate }, 202);
+    await remove(this.service.pool, this.service.schema, [id]); // where it had not started it leaves the queue
+    return answer;
+  }
+
+  @Post('/v1/workflows/:id/undo')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Undo the tasks of a workflow that has succeeded, in reverse order',
+    body: UndoBody,
+    answers: { 202: 'It is being undone', ...also, 409: 'It did not succeed, or passed a point of no return' },
+  })
+  undo(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
+    const { reason } = parse(UndoBody, request.body ?? {});
+    return this.#ask(id, request, { type: 'undo', reason }, 202);
+  }
+
+  async #ask(id: string, request: ApiRequest, command: Job['command'], status: number): Promise<Answer> {
+    await loadVisible(this.engine, id, request);
+    const job: Job = { workflowId: id, command, actor: actorOf(request), ...askOf(request), ...ifMatch(request) };
+    const outcome = await this.engine.submit(job);
+    if (!outcome.ok) throw refused(outcome.rejection);
+    const { version } = outcome;
+    return new Answer(status, { workflowId: id, operation: id, version }, { etag: `"${version}"` });
+  }
+}
+
+const actorOf = ({ caller }: ApiRequest): string => `user:${caller.sub}`;
+
+const askOf = (request: ApiRequest): { key?: string } => {
+  const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
+  return key ? { key: keyOf(request.caller.tenant, key, [request.url, request.body ?? {}]) } : {};
+};
+
+const ifMatch = (request: ApiRequest): { ifVersion?: number } => {
+  const given = [request.headers['if-match']].flat()[0];
+  if (given === undefined || given === '*') return {};
+  const version = /^"?(\d{1,9})"?$/.exec(given)?.[1];
+  if (version !== undefined) return { ifVersion: Number(version) };
+  throw new ProblemError({ status: 422, code: 'request.invalid', title: 'If-Match is the ETag of the workflow, a version such as "17"' });
+};
