@@ -102,6 +102,13 @@ describe('tasks of the group workflow', () => {
     expect(aborted).toEqual(['the deadline has passed']);
   });
 
+  it('are heard of as long as they run', async () => {
+    slow = 2_500;
+    const id = await world.ask(workflow([local('a', 'test.slow', { heartbeatMs: 600 })]));
+    expect(await world.until(id, ended)).toMatchObject({ state: 'succeeded' });
+    expect(ran).toEqual(['run a 1']);
+  });
+
   it('run once while their executor lives, however many instances look at the timers, with the next look always near', async () => {
     const other = await world.startWorkflow(kinds);
     slow = 6_000;

@@ -29,7 +29,7 @@ export type LocalResult<O> = { readonly ok: true; readonly output: O } | { reado
 export type LocalOptions = {
   readonly submit: (job: Job) => Promise<Outcome>;
   readonly now: () => number;
-  /** Called every BEAT_MS with the workflows that have something running here. */
+  /** Called every BEAT_MS at least with the workflows that have something running here. */
   readonly onBeat: (workflowIds: Iterable<string>) => void;
   readonly log?: Logger | undefined;
 };
@@ -41,6 +41,7 @@ export class LocalExecutor {
   readonly #handlers = new Map<string, LocalHandler>();
   readonly #running = new Map<string, Map<number, Execution>>();
   #beat: NodeJS.Timeout | undefined;
+  #beatMs = BEAT_MS;
   #stopped = false;
 
   constructor(private readonly o: LocalOptions) {}
@@ -64,8 +65,15 @@ export class LocalExecutor {
     const others = this.#running.get(workflowId);
     if (others) others.set(token, execution);
     else this.#running.set(workflowId, new Map([[token, execution]]));
-    this.#beat ??= setInterval(() => this.#onBeat(), BEAT_MS).unref();
+    this.#beatEvery(Math.min(BEAT_MS, (dispatch.heartbeatMs ?? Infinity) / 3));
     void this.#execute(execution);
+  }
+
+  #beatEvery(ms: number): void {
+    if (this.#beat && ms >= this.#beatMs) return;
+    clearInterval(this.#beat);
+    this.#beatMs = ms;
+    this.#beat = setInterval(() => this.#onBeat(), ms).unref();
   }
 
   /** Lets go of everything: whoever looks next finds it open and runs it again. Answers whose tasks they were. */
@@ -109,6 +117,13 @@ export class LocalExecutor {
     }
   }
 
+  #heartbeat({ dispatch: { workflowId, task, action, attempt, token, executor }, now }: Execution): void {
+    const heartbeat = { workflowId, task, action, attempt, token, executor, at: now() };
+    this.o
+      .submit({ workflowId, command: { type: 'heartbeat', heartbeat }, actor: 'service:workflow' })
+      .catch((err: unknown) => this.o.log?.warn({ err, workflowId, task }, 'a heartbeat could not be written'));
+  }
+
   #forget({ dispatch: { workflowId, token } }: Execution): void {
     const executions = this.#running.get(workflowId);
     if (executions?.delete(token) && executions.size === 0) this.#running.delete(workflowId);
@@ -121,7 +136,7 @@ export class LocalExecutor {
         if (execution.deadlineAt <= now) {
           execution.abort('the deadline has passed');
           this.#forget(execution); // the decider has failed it by its own timer
-        }
+        } else if (execution.saysSo(now)) this.#heartbeat(execution);
     if (this.#running.size > 0) return this.o.onBeat(this.#running.keys());
     clearInterval(this.#beat);
     this.#beat = undefined;
@@ -132,12 +147,22 @@ export class LocalExecutor {
 class Execution implements LocalContext {
   readonly deadlineAt: number;
   #controller: AbortController | undefined;
+  #saidAt: number;
 
   constructor(
     readonly dispatch: TaskDispatch,
     readonly now: () => string,
   ) {
     this.deadlineAt = Date.parse(dispatch.deadlineAt);
+    this.#saidAt = Date.parse(now());
+  }
+
+  /** It runs as long as its process does: where the task wants to hear of it, this is said often enough. */
+  saysSo(now: number): boolean {
+    const { heartbeatMs } = this.dispatch;
+    if (heartbeatMs === undefined || now - this.#saidAt < heartbeatMs / 3) return false;
+    this.#saidAt = now;
+    return true;
   }
 
   get signal(): AbortSignal {
