@@ -1,7 +1,7 @@
 import type { PolicyCause } from '@chrysalis/contracts';
 import type { CloudEvent } from '@chrysalis/messaging';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
-import { policyWorkflowId, type PolicyEvent } from '@chrysalis/workflow-core';
+import { eventFits, policyWorkflowId, tooLarge, type PolicyEvent } from '@chrysalis/workflow-core';
 import { noteFailure, noteFiring, type Failure } from './sql.ts';
 import { PolicyView, type EventPolicy } from './view.ts';
 
@@ -47,6 +47,8 @@ export class PolicyIntake {
   }
 
   async #match(event: PolicyEvent, policy: EventPolicy): Promise<void> {
+    if (!eventFits(event))
+      return this.#failed(policy.name, { code: 'policy.event_too_large', message: tooLarge.message, eventId: event.id });
     const verdict = policy.condition ? policy.condition.evaluate(event) : ({ ok: true, value: true } as const);
     if (!verdict.ok) return this.#failed(policy.name, { code: 'policy.condition_failed', message: verdict.message, eventId: event.id });
     if (!verdict.value) return;

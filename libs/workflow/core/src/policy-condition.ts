@@ -34,16 +34,16 @@ export const parseEventCondition = (source: string, say: Say): EventCondition | 
     const refusals = refusalsIn(program.ast);
     refusals.forEach((r) => say('policy.condition_refused', r));
     if (refusals.length > 0) return undefined;
-    return { source, evaluate: (event) => (fits(event) ? evaluate(program, { event }) : tooLarge) };
+    return { source, evaluate: (event) => (eventFits(event) ? evaluate(program, { event }) : tooLarge) };
   } catch (error) {
     return void say('policy.condition_malformed', firstLine(error));
   }
 };
 
-const tooLarge: Verdict = { ok: false, message: `the event has more than ${MAX_VALUES} values or ${MAX_TEXT} characters` };
+export const tooLarge = { ok: false, message: `the event has more than ${MAX_VALUES} values or ${MAX_TEXT} characters` } as const;
 
-/** Counts no further than to the bound. */
-const fits = (event: PolicyEvent): boolean => {
+/** Is it small enough to be looked at, and kept, for a policy? Counts no further than to the bound. */
+export const eventFits = (event: PolicyEvent): boolean => {
   const todo: unknown[] = [event];
   let [values, text] = [0, 0];
   while (todo.length > 0) {

@@ -14,6 +14,7 @@ export type PolicyFaultCode =
   | 'policy.template_unknown'
   | 'policy.reference_malformed'
   | 'policy.reference_unknown'
+  | 'policy.too_large'
   | 'policy.param_missing'
   | 'policy.param_type'
   | 'policy.param_undeclared';
@@ -40,17 +41,26 @@ const triggerFaults = ({ on }: PolicySpec, say: Say): void => {
   if (on.when !== undefined) parseEventCondition(on.when, (code, message) => say(code, 'on.when', message));
 };
 
+/** Of the params as JSON, in characters; and references in all, as each may stand for the whole of an event's text. */
+const MAX_PARAMS = 65_536;
+const MAX_REFERENCES = 100;
+
 const referenceFaults = (spec: PolicySpec, say: Say): void => {
   const { params, subject } = spec.start;
+  const { length } = JSON.stringify(params);
+  if (length > MAX_PARAMS) return say('policy.too_large', 'start.params', `${length} characters of JSON, at most ${MAX_PARAMS}`);
+  let count = 0;
   const form = 'event' in spec.on ? '${event.data.…}' : '${schedule.at}';
   for (const [value, place] of [[params, 'start.params'] as const, [subject, 'start.subject'] as const]) {
     const { references, malformed } = referencesOf(value, place);
     for (const m of malformed)
       say('policy.reference_malformed', m.place, `${m.text}: a reference is ${form}; write $\${ for a literal \${`);
+    count += references.length;
     for (const r of references)
       if (typeOf(spec, r) === 'absent')
         say('policy.reference_unknown', r.place, `nothing is known as ${r.root}.${r.path.join('.')} where this policy fires`);
   }
+  if (count > MAX_REFERENCES) say('policy.too_large', 'start', `${count} references, at most ${MAX_REFERENCES}`);
 };
 
 const typeOf = ({ on }: PolicySpec, { root, path }: Pick<PolicyReference, 'root' | 'path'>): JsonType => {

@@ -120,6 +120,12 @@ describe('the faults of a policy', () => {
     ]);
   });
 
+  test('what is too large', () => {
+    const start = (host: string) => spec({ start: { template: 'drain@1', params: { hostId: host, concurrency: 1 }, subject: 'x' } });
+    expect(codes(start('x'.repeat(70_000)))).toEqual(['start.params policy.too_large']);
+    expect(codes(start('${event.id}'.repeat(101)))).toEqual(['start policy.too_large']);
+  });
+
   test('params against the types of the template and of the event', () => {
     const start = (params: Record<string, unknown>) => spec({ start: { template: 'drain@1', params, subject: 'x' } });
     expect(codes(start({ hostId: 7, extra: 1 }))).toEqual([

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { agentGatewayEvents } from '@chrysalis/contracts';
 import { facts, small } from '@chrysalis/migration-templates-core/testing';
 import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
 import { openFleet } from './test/fleet.ts';
@@ -148,4 +149,71 @@ test('a host marked retiring ends without VMs, each moved once, though the servi
   expect(await chrysalis('workflow', 'policy', 'get', 'drain-retiring-hosts')).toMatch(
     /tenant:\s+the fleet[^]*by-policy-drain-retiring-hosts-\S+\s+host-h1\s+started/,
   );
+});
+
+test('a deprecated type: whose guest can take it becomes the replacement where it runs, who cannot is named', async () => {
+  await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'small', spec: { ...small, vcpus: { now: 2, max: 4 } } });
+  const agents = vms.slice(0, 2).map((vm) => vm.id);
+  await fleet.tell('grant-g1', agentGatewayEvents.grantRegistered.type, {
+    grantId: 'g1',
+    tenant: 'acme',
+    jws: 'a.signed.grant',
+    claims: {
+      jti: 'g1',
+      iss: 'acme',
+      iat: 1,
+      exp: 4_000_000_000,
+      vms: agents,
+      packages: [`sha256:${'b'.repeat(64)}`],
+      uses: 10,
+      actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
+    },
+  });
+  const asked = { vmIds: agents, grantId: 'g1' };
+  const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', asked);
+  const query = () => fleet.call<{ state: string }>('migration-templates', 'GET', `/v1/migration-options-queries/${queryId}`);
+  await fleet.until(async () => (await query()).state === 'answered', 60_000);
+
+  await chrysalis('workflow', 'policy', 'enable', 'retire-deprecated-types');
+  expect(await chrysalis('type', 'deprecate', 'small@1', '--replacement', 'small@2', '--reason', 'two CPUs now')).toContain('deprecated');
+  const instance = async () =>
+    (await fleet.pool.query<{ state: string; cause_code: string; workflow_id: string }>(
+      `select workflow_id, state, cause_code from workflow.instances where name = 'retire-vm-type' and ended_at is not null`,
+    )).rows[0]; // prettier-ignore
+  const { workflow_id: workflowId, ...end } = await fleet.until(instance, 90_000);
+  expect(end).toEqual({ state: 'stopped', cause_code: 'vm-type.in_use' });
+  expect((await vmsNow()).map((vm) => vm.type)).toEqual(['small@2', 'small@2', 'medium@1', 'small@1']);
+  const { rows } = await fleet.pool.query<{
+    data: { output: { results: { vmId: string; state: string; blockers?: { code: string }[] }[] } };
+  }>(
+    `select data from workflow.events where stream_id = $1 and type = 'chrysalis.workflow.task.succeeded.v1' and data ->> 'task' = 'change'`,
+    [`workflow-${workflowId}`],
+  );
+  const { results } = rows[0]!.data.output;
+  expect(results.map((r) => r.state).sort()).toEqual(['blocked', 'succeeded', 'succeeded']);
+  expect(results.find((r) => r.vmId === vms[3]!.id)!.blockers!.map((b) => b.code)).toContain('option.capability_unknown');
+  expect((await vmsNow()).every((vm) => vm.epoch === 2)).toBe(true); // nobody moved
+});
+
+test('an audit by schedule: what nobody owns is found, and stays', async () => {
+  await fleet.pool.query(`insert into resource_allocation.ledger (consumer, host, vm, vcpu, memory_mib, disk_mib) values ('vm:vm-ghost', 'h2', 'vm-ghost', 1, 1, 1)`); // prettier-ignore
+  const file = join(directory, 'audit.yaml');
+  writeFileSync(
+    file,
+    [
+      'name: audit-now',
+      'summary: look every second',
+      'on: { schedule: "* * * * * *" }',
+      'start: { template: audit-holds@1, params: { minAgeMs: 0 }, subject: allocations }',
+    ].join('\n'),
+  );
+  expect(await chrysalis('workflow', 'policy', 'apply', file, '--enable')).toContain('audit-now is enabled, revision 1');
+  const found = async () =>
+    (await fleet.pool.query<{ data: { output: { checked: number; findings: object[] } } }>(
+      `select data from workflow.events where type = 'chrysalis.workflow.instance.ended.v1' and data ->> 'name' = 'audit-holds'`,
+    )).rows[0]; // prettier-ignore
+  const { data } = await fleet.until(found, 60_000);
+  expect(data.output).toMatchObject({ checked: 5, findings: [{ consumer: 'vm:vm-ghost', hostId: 'h2', why: 'owner_unknown' }] });
+  expect(await chrysalis('workflow', 'policy', 'remove', 'audit-now')).toContain('removed');
+  expect(await count(`select count(*) as n from resource_allocation.ledger where vm = 'vm-ghost'`)).toBe(1);
 });
