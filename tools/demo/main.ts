@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/cli-app';
-import { ownUserNamespace } from '../../infra/network/user-namespace.ts';
+import { MissingTool } from '../../infra/guest/debian.ts';
+import { KafkaUnavailable } from '../../infra/kafka/jars.ts';
+import { NamespacesUnavailable, ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
 import { interruption } from '../run/interruption.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
@@ -109,7 +111,8 @@ const main = async (): Promise<number> => {
 
 const code = await Promise.race([main(), interrupted.then(() => ended ?? 130)]).catch((error: unknown) => {
   screen.settle();
-  console.error(`\nThe demo failed: ${(error as Error).stack ?? String(error)}`);
+  const lacking = error instanceof NamespacesUnavailable || error instanceof MissingTool || error instanceof KafkaUnavailable;
+  console.error(lacking ? `\n${error.message}` : `\nThe demo failed: ${(error as Error).stack ?? String(error)}`);
   return 1;
 });
 await Promise.race([end(), sleep(20_000)]);
