@@ -12,6 +12,7 @@ import { FleetController } from './routes/fleet.ts';
 import { MigrationsController } from './routes/migrations.ts';
 import { OperationsController } from './routes/operations.ts';
 import { StreamsController } from './routes/streams.ts';
+import { WorkflowFrontController } from './routes/workflow-front.ts';
 import { WorkflowsController } from './routes/workflows.ts';
 
 /** The one door: reads from the read models, commands to their owners, streams of what happens. Any number may run. */
@@ -25,6 +26,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
       FleetController,
       MigrationsController,
       WorkflowsController,
+      WorkflowFrontController,
       OperationsController,
       StreamsController,
       CommandsController,

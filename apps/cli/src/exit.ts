@@ -21,7 +21,14 @@ export const exitCodeOf = (error: unknown): number => {
   if (status === 0 || status === 502 || status === 503 || status === 504) return exits.unavailable;
   if (status === 401 || status === 403) return exits.denied;
   if (status === 404) return exits.notFound;
-  if (status === 400 || status === 413 || status === 415 || code === 'request.invalid') return exits.usage;
+  if (
+    status === 400 ||
+    status === 413 ||
+    status === 415 ||
+    code === 'request.invalid' ||
+    /^workflow\.(template|request)_invalid$/.test(code)
+  )
+    return exits.usage;
   return status < 500 ? exits.refused : exits.failed;
 };
 
@@ -29,7 +36,7 @@ export const exitCodeOf = (error: unknown): number => {
 export const explain = (error: unknown): string => {
   if (error instanceof ApiError) {
     const { code, title, detail, errors } = error.problem;
-    const faults = Array.isArray(errors) ? (errors as { path: string; message: string }[]).map((e) => `  ${e.path}: ${e.message}`) : [];
+    const faults = faultLines(errors ?? error.problem['faults']);
     const lines = [`error ${code}: ${detail && faults.length === 0 ? detail : title}`, ...faults];
     const next = adviceOf(error);
     return [...lines, ...evidence(error), ...(next ? [`next: ${next}`] : [])].join('\n');
@@ -39,7 +46,13 @@ export const explain = (error: unknown): string => {
   return `error: ${error instanceof Error ? error.message : String(error)}`;
 };
 
-const told = new Set(['type', 'title', 'status', 'code', 'detail', 'instance', 'errors']);
+/** Of a request (`path`) or of a template (`place`). */
+const faultLines = (faults: unknown): string[] =>
+  Array.isArray(faults)
+    ? (faults as { path?: string; place?: string; message: string }[]).map((f) => `  ${f.path ?? (f.place || '(all of it)')}: ${f.message}`)
+    : [];
+
+const told = new Set(['type', 'title', 'status', 'code', 'detail', 'instance', 'errors', 'faults']);
 const evidence = (error: ApiError): string[] =>
   Object.entries(error.problem)
     .filter(([k, v]) => !told.has(k) && v !== undefined)
@@ -60,6 +73,10 @@ const advice: Readonly<Record<string, string>> = {
   'plan.blocked': 'chrysalis plan get PLAN shows every blocker and its remedy',
   'migration.unknown': 'chrysalis migration list',
   'workflow.unknown': 'chrysalis workflow list',
+  'workflow.template_unknown': 'chrysalis workflow template list',
+  'workflow.template_retired': 'chrysalis workflow template list shows which are active',
+  'workflow.request_invalid': 'chrysalis workflow template get NAME shows the params it takes',
+  'workflow.queue_full': 'run it again when the time is over; --key keeps it from being started twice',
   'operation.unknown': 'chrysalis operation list',
   'vm.in_move': 'wait for the move that has the VM: chrysalis operation list --state running',
 };

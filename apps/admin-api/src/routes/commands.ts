@@ -1,11 +1,11 @@
-import { Controller, Delete, Get, Inject, Post, Req } from '@nestjs/common';
+import { Controller, Delete, Get, Inject, Post, Put, Req } from '@nestjs/common';
 import type { Context } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest, type Role } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 
 export type Passed = {
   readonly name: string;
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'delete';
   readonly path: string;
   readonly owner: Context;
   readonly role: Role;
@@ -115,6 +115,35 @@ export const passed: readonly Passed[] = [
     'Change a workflow while it runs, or repair one that stopped; `If-Match` guards against what happened meanwhile',
   ),
   route('undoWorkflow', 'post /v1/workflows/:id/undo 202', 'workflow', 'operator', 'Undo the tasks of a workflow that has succeeded'),
+  route(
+    'startWorkflow',
+    'post /v1/workflows 202',
+    'workflow',
+    'operator',
+    'Start a workflow of a template: answers with an operation, and whether it waits in the queue',
+  ),
+  route(
+    'publishWorkflowTemplate',
+    'post /v1/workflow-templates 201',
+    'workflow',
+    'admin',
+    'Publish a version of a workflow template; the same again is the same version',
+  ),
+  route(
+    'validateWorkflowTemplate',
+    'post /v1/workflow-templates/validate 200',
+    'workflow',
+    'operator',
+    'What publishing a workflow template would find wrong; nothing is kept',
+  ),
+  route(
+    'retireWorkflowTemplate',
+    'delete /v1/workflow-templates/:name 200',
+    'workflow',
+    'admin',
+    'Retire a workflow template: no new starts; what runs goes on',
+  ),
+  route('setWorkflowLimits', 'put /v1/workflow-limits 200', 'workflow', 'admin', 'Set how many workflows may run'),
   route('trustKey', 'post /v1/tenant-keys 201', 'agent-gateway', 'admin', "Trust a tenant administrator's public key"),
   route('registerGrant', 'post /v1/grants 201', 'agent-gateway', 'operator', 'Register a signed grant'),
   route('revokeGrant', 'delete /v1/grants/:id 200', 'agent-gateway', 'operator', 'Revoke a grant'),
@@ -125,7 +154,7 @@ export class CommandsController {
   constructor(@Inject(Owners) readonly owners: Owners) {}
 }
 
-const verbs = { get: Get, post: Post, delete: Delete };
+const verbs = { get: Get, post: Post, put: Put, delete: Delete };
 for (const { name, method, path, owner, role, summary, status } of passed) {
   const prototype = CommandsController.prototype as unknown as Record<
     string,

@@ -3,11 +3,15 @@ import { action, duration, examples, finish, listCommand, operationText, waits }
 import { exits } from '../exit.ts';
 import { eventColumns } from './events.ts';
 import { policyCommands } from './policies.ts';
+import { workflowStartCommands } from './workflow-start.ts';
+import { workflowTemplateCommands } from './workflow-templates.ts';
 import type { Operation } from '../client.ts';
 import { age, fields, print, table, took, type Row } from '../show/output.ts';
 
 export const workflowCommands = (program: Command): void => {
-  const workflow = program.command('workflow').description('workflow instances and their graphs');
+  const workflow = program
+    .command('workflow')
+    .description('workflows: start them, see their graphs, the queue in front, and their templates');
   listCommand(workflow.command('list').alias('ls').description('the workflows, newest first'), {
     path: '/v1/workflows',
     filters: {
@@ -51,6 +55,8 @@ export const workflowCommands = (program: Command): void => {
   );
   cancelCommand(workflow, 'workflow', '/v1/workflows');
   policyCommands(workflow);
+  workflowStartCommands(workflow);
+  workflowTemplateCommands(workflow);
 };
 
 const cancelCommand = (parent: Command, noun: string, path: string): void => {

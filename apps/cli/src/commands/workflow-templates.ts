@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import { action, examples, listCommand, readDocument } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { age, print, type Row } from '../show/output.ts';
+import { refPath } from './catalogue.ts';
+
+const path = '/v1/workflow-templates';
+
+const teaching = `
+A template is a document of YAML or JSON. The least one:
+
+  name: check-host
+  summary: Look at a host
+  params: { host: { type: string } }
+  deadlineMs: 60000
+  tasks:
+    - name: facts
+      kind: host.preflight
+      summary: what the host says of itself
+      input: { hostId: '\${params.host}' }
+      deadlineMs: 10000
+      route: { mode: direct, group: agent-gateway, executor: 'host:\${params.host}' }
+
+Order comes from the data: a task that refers to \${tasks.facts.output.x} runs after facts; \`after: [facts]\` says it without data.
+What does not depend runs in parallel. \`when\` is a condition (CEL), \`compensation\` what undoes the task.
+\`chrysalis workflow template schema\` prints the JSON Schema, which editors complete by.`;
+
+/** The document itself, or what `get` printed: then without what the registry gave it. */
+const templateIn = (document: unknown): unknown => {
+  const inner = (document as Row | null)?.['definition'] as Row | undefined;
+  if (typeof inner !== 'object' || inner === null) return document;
+  const { version: _, ...definition } = inner;
+  return definition;
+};
+
+export const workflowTemplateCommands = (workflow: Command): void => {
+  const template = workflow.command('template').description('workflow templates: tasks as data, in immutable versions');
+  template.addHelpText('after', teaching);
+  listCommand(template.command('list').alias('ls').description('the templates, each with its newest version'), {
+    path,
+    empty: 'No workflow templates. Publish one with: chrysalis workflow template publish FILE',
+    columns: {
+      template: (t) => t['ref'],
+      tasks: (t) => t['tasks'],
+      params: (t) => Object.keys(t['params'] ?? {}).join(','),
+      state: (t) => (t['retired'] ? 'retired' : 'active'),
+      age: (t) => age(t['at']),
+      summary: (t) => t['summary'],
+    },
+  });
+  examples(
+    action(
+      template.command('get').argument('<template>', '`name` or `name@version`').description('a template, all of it'),
+      async ({ client, format, args }) => {
+        const found = await client.request<Row>('GET', `${path}/${refPath(args[0]!)}`);
+        await print(format === 'table' ? 'yaml' : format, found, () => '');
+      },
+    ),
+    'workflow template get check-host@1',
+    'workflow template get check-host > check-host.yaml   # edit it, then publish it again',
+  );
+  examples(
+    action(
+      template
+        .command('publish')
+        .argument('<file>', 'YAML or JSON, - for stdin')
+        .description('publish a version; the same content again is the same version. Every fault is told, with its place'),
+      async ({ client, format, args }) => {
+        const answer = await client.request<Row>('POST', path, { definition: templateIn(await readDocument(args[0]!)) });
+        await print(format, answer, () => `published ${answer['ref']}`);
+      },
+    ),
+    'workflow template publish check-host.yaml',
+    'workflow template get check-host -o json | jq ".definition.summary = \\"new\\"" | chrysalis workflow template publish -',
+  );
+  examples(
+    action(
+      template
+        .command('validate')
+        .argument('<file>', 'YAML or JSON, - for stdin')
+        .description('what publishing would find wrong; nothing is kept'),
+      async ({ client, format, args }) => {
+        const answer = await client.request<Row>('POST', `${path}/validate`, { definition: templateIn(await readDocument(args[0]!)) });
+        await print(format, answer, () => `${answer['name']} is valid: ${answer['tasks']} tasks`);
+      },
+    ),
+    'workflow template validate check-host.yaml',
+  );
+  examples(
+    action(
+      template.command('retire').argument('<name>').description('no new starts by this name; what runs or is queued goes on'),
+      async ({ client, format, args }) => {
+        if (args[0]!.includes('@')) throw new UsageError('a template is retired with all its versions: give its name alone');
+        const answer = await client.request<Row>('DELETE', `${path}/${encodeURIComponent(args[0]!)}`);
+        await print(format, answer, () => `retired ${answer['name']}`);
+      },
+    ),
+    'workflow template retire check-host',
+  );
+  examples(
+    action(template.command('schema').description('the JSON Schema of a template, for editors and linters'), async ({ client, format }) => {
+      const schema = await client.request<Row>('GET', `${path}/schema`);
+      await print(format === 'table' ? 'json' : format, schema, () => '');
+    }),
+    'workflow template schema > workflow-template.schema.json',
+  );
+};
