@@ -23,7 +23,9 @@ const POLL_MS = 1_000;
 export class Pump {
   readonly #wakeful: Wakeful;
   #limits: WorkflowLimits | undefined;
+  /** Somebody may wait. Counted, so that a round takes back only what was said before it looked. */
   #waiting = false;
+  #marks = 0;
   #ended: string[] = [];
   #started: string[] = [];
   #removing: Promise<void> | undefined;
@@ -36,13 +38,13 @@ export class Pump {
       service,
       channel: sql.channel(service.schema),
       pollMs: POLL_MS,
-      told: () => this.#reload(),
+      told: () => this.reload(),
       work: (why) => this.#work(why),
     });
   }
 
   async start(): Promise<void> {
-    await this.#reload();
+    await this.reload();
     await this.#wakeful.start();
   }
 
@@ -60,13 +62,13 @@ export class Pump {
 
   /** Somebody waits: looked at as soon as no round is under way. */
   wake(): void {
-    this.#waiting = true;
+    this.#mark();
     this.#wakeful.wake();
   }
 
   /** Whether nothing limits it, as far as this instance knows; limits reach every instance within a second. */
   async isFree(tenant: string, kind: string): Promise<boolean> {
-    return !isLimited(this.#limits ?? (await this.#reload()), tenant, kind);
+    return !isLimited(this.#limits ?? (await this.reload()), tenant, kind);
   }
 
   /** What comes by an event: to the engine at once, unless it is a start that a limit concerns. Rejects where it could not be written. */
@@ -106,12 +108,18 @@ export class Pump {
   async roundIn(tx: pg.PoolClient): Promise<{ admitted: readonly sql.QueueRow[]; full: boolean }> {
     const { admitted, waiting, full } = await round(tx, this.service.store);
     if (waiting && !this.#waiting) await sql.notify(tx, this.service.schema);
-    this.#waiting ||= waiting;
+    if (waiting) this.#mark();
     return { admitted, full };
+  }
+
+  #mark(): void {
+    this.#waiting = true;
+    this.#marks++;
   }
 
   /** Starts what was let in. Never rejects: what could not be started is taken over later, here or elsewhere. */
   async run(rows: readonly sql.QueueRow[]): Promise<void> {
+    if (rows.length === 0) return;
     await failpoint('workflow:queue-admitted');
     await Promise.all(rows.map((row) => this.#run(row)));
   }
@@ -144,7 +152,8 @@ export class Pump {
     }
   }
 
-  async #reload(): Promise<WorkflowLimits> {
+  /** The limits as they are now; who waits is looked at again under them. */
+  async reload(): Promise<WorkflowLimits> {
     const before = this.#limits;
     this.#limits = await sql.readLimits(this.service.pool, this.service.schema);
     if (before) this.wake();
@@ -155,34 +164,23 @@ export class Pump {
     const { pool, schema } = this.service;
     if (why === 'poll') {
       const { waiting, any } = await sql.occupied(pool, schema);
-      this.#waiting = waiting;
+      if (waiting) this.#mark();
       if (any) await this.run(await sql.takeOver(pool, schema, 100));
       this.#limits = await sql.readLimits(pool, schema);
     }
     if (!this.#waiting) return;
-    this.#waiting = false;
+    const marks = this.#marks;
     const gone = this.#ended.splice(0);
-    const { admitted, full } = await this.#roundOr(gone);
+    const { admitted, waiting, full } = await this.service.store.transaction(
+      async (tx) => {
+        if (gone.length > 0) await sql.remove(tx, schema, gone);
+        return round(tx, this.service.store);
+      },
+      { attempts: 5 },
+    );
+    if (this.#marks === marks) this.#waiting = waiting;
     if (full) this.#wakeful.wake();
     await this.run(admitted);
-  }
-
-  async #roundOr(gone: readonly string[]): Promise<{ admitted: readonly sql.QueueRow[]; full: boolean }> {
-    const { store, schema } = this.service;
-    try {
-      return await store.transaction(
-        async (tx) => {
-          if (gone.length > 0) await sql.remove(tx, schema, gone);
-          const { admitted, waiting, full } = await round(tx, store);
-          this.#waiting ||= waiting;
-          return { admitted, full };
-        },
-        { attempts: 5 },
-      );
-    } catch (error) {
-      this.#waiting = true;
-      throw error;
-    }
   }
 }
 

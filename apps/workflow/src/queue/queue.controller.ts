@@ -3,6 +3,7 @@ import { limitsSet, WorkflowLimits } from '@chrysalis/contracts';
 import { Allow, Commands, Doc, parse, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { listQueue, runningByTenantAndKind } from './list.ts';
+import { Pump } from './pump.ts';
 import * as sql from './sql.ts';
 
 const Page = z.object({
@@ -19,6 +20,7 @@ export class QueueController {
   constructor(
     @Inject(SERVICE) private readonly service: ServiceContext,
     @Inject(Commands) private readonly commands: Commands,
+    @Inject(Pump) private readonly pump: Pump,
   ) {}
 
   @Get('/v1/workflow-queue')
@@ -59,12 +61,14 @@ export class QueueController {
     body: WorkflowLimits,
     answers: { 200: '{limits}', 422: '`request.invalid`, with every fault' },
   })
-  setLimits(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, WorkflowLimits, async (limits, ctx) => {
+  async setLimits(@Req() request: ApiRequest): Promise<Answer> {
+    const answer = await this.commands.run(request, WorkflowLimits, async (limits, ctx) => {
       await ctx.append('workflow-limits', 'any', { type: limitsSet.type, data: { limits, at: ctx.now } });
       await sql.writeLimits(ctx.tx, this.service.schema, limits, ctx.now);
       await sql.notify(ctx.tx, this.service.schema);
       return { status: 200, body: { limits } };
     });
+    await this.pump.reload(); // here they are in force with the answer; elsewhere the notification is on its way
+    return answer;
   }
 }
