@@ -12,6 +12,8 @@ export type HostOptions = {
   readonly hostId: string;
   readonly driver: 'qemu' | 'simulated';
   readonly address?: string;
+  /** Of several, the one that it connects to. */
+  readonly gateway?: Gateway;
   readonly pool?: string;
   readonly networks?: Record<string, string>;
   readonly imageStore?: string;
@@ -52,7 +54,7 @@ export class Fleet {
       imageStore: options.imageStore ?? this.dir,
       packageStore: options.packageStore ?? this.dir,
       stateDir,
-      gatewayUrl: this.gateway.agentsUrl,
+      gatewayUrl: (options.gateway ?? this.gateway).agentsUrl,
       token: await this.world.token(`host:${hostId}`, 'host-agent'),
       driver,
       reconnect: { minMs: 50, maxMs: 500 },

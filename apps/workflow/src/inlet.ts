@@ -1,27 +1,35 @@
-import { contexts, eventsTopic, isReservedWorkflowId, TaskReport, WorkflowCancel, WorkflowRequest } from '@chrysalis/contracts';
+import {
+  contexts,
+  eventsTopic,
+  isReservedWorkflowId,
+  TaskHeartbeat,
+  TaskReport,
+  WorkflowCancel,
+  WorkflowRequest,
+} from '@chrysalis/contracts';
 import { Parking, type CloudEvent, type Delivery, type Health, type Subscription } from '@chrysalis/messaging';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import type { Engine } from './engine.ts';
+import { Executors } from './executors/registry.ts';
 import type { Job } from './plan.ts';
 import type { PolicyIntake } from './policies/intake.ts';
 import type { Pump } from './queue/pump.ts';
 
 export const CONSUMER = 'workflow.engine';
 const REPORTED = /^chrysalis\.[a-z-]+\.task\.reported\.v1$/;
+const HEARTBEAT = /^chrysalis\.[a-z-]+\.task\.heartbeat\.v1$/;
 /** `workflow-template-…` are other streams. */
 const Request = WorkflowRequest.refine((r) => !isReservedWorkflowId(r.workflowId), { path: ['workflowId'], message: 'a reserved id' });
 const Carrier = z.object({ request: Request.optional(), cancel: WorkflowCancel.optional() });
 
 /** What an event asks of workflows: a report, a request, a wish to cancel, or nothing. Throws where it asks in a wrong shape. */
 export const jobsOf = (event: CloudEvent): Job[] => {
-  const about = {
-    actor: 'service:workflow',
-    correlationId: event.correlationid,
-    causationId: event.id,
-    tenant: event.tenant,
-    ...(event.traceparent === undefined ? {} : { traceparent: event.traceparent }),
-  };
+  const about = aboutOf(event);
+  if (HEARTBEAT.test(event.type)) {
+    const heartbeat = TaskHeartbeat.parse(event.data);
+    return [{ workflowId: heartbeat.workflowId, command: { type: 'heartbeat', heartbeat }, ...about }];
+  }
   if (REPORTED.test(event.type)) {
     const report = TaskReport.parse(event.data);
     return [{ workflowId: report.workflowId, command: { type: 'report', report }, ...about }];
@@ -37,6 +45,13 @@ export const jobsOf = (event: CloudEvent): Job[] => {
     })),
   ];
 };
+const aboutOf = (event: CloudEvent): Omit<Job, 'workflowId' | 'command'> => ({
+  actor: 'service:workflow',
+  correlationId: event.correlationid,
+  causationId: event.id,
+  tenant: event.tenant,
+  ...(event.traceparent === undefined ? {} : { traceparent: event.traceparent }),
+});
 const asks = (data: unknown): boolean => typeof data === 'object' && data !== null && ('request' in data || 'cancel' in data);
 
 const ATTEMPTS = 5;
@@ -48,6 +63,7 @@ const ATTEMPTS = 5;
  */
 export class Inlet {
   readonly #parking: Parking;
+  readonly #executors: Executors;
   #subscription: Subscription | undefined;
   #redriving: NodeJS.Timeout | undefined;
 
@@ -58,6 +74,7 @@ export class Inlet {
     private readonly policies: Pick<PolicyIntake, 'take'>,
   ) {
     this.#parking = new Parking(service.store, CONSUMER);
+    this.#executors = new Executors(service, engine);
   }
 
   async start(): Promise<void> {
@@ -82,9 +99,14 @@ export class Inlet {
     await this.engine.drained();
   }
 
-  /** All of a batch at once: the engine puts what it can into one commit, and keeps the order within a workflow. */
+  /**
+   * All of a batch at once: the engine puts what it can into one commit, and keeps the order within a workflow. What tells of executors
+   * goes first and in its order: it is rare, and the bids build on it.
+   */
   async #deliver(events: readonly CloudEvent[], { topic }: Delivery): Promise<void> {
-    await Promise.all(events.map((event) => this.#handle(event, topic)));
+    const tells = (event: CloudEvent): boolean => this.#executors.wants(event.type);
+    for (const event of events) if (tells(event)) await this.#handle(event, topic);
+    await Promise.all(events.map((event) => tells(event) || this.#handle(event, topic)));
   }
 
   async #handle(event: CloudEvent, topic: string): Promise<void> {
@@ -104,10 +126,18 @@ export class Inlet {
   }
 
   async #effect(event: CloudEvent): Promise<void> {
+    if (this.#executors.wants(event.type)) return this.#executors.hear(event);
+    if (this.#executors.isBid(event.type)) return this.#bid(event);
     const outcomes = await Promise.all(jobsOf(event).map((job) => this.pump.submit(job)));
     for (const outcome of outcomes)
       if (!outcome.ok) this.service.log.info({ rejection: outcome.rejection, type: event.type, id: event.id }, 'refused');
     await this.policies.take(event);
+  }
+
+  async #bid(event: CloudEvent): Promise<void> {
+    const admitted = await this.#executors.admit(event, aboutOf(event));
+    const outcome = admitted.ok ? await this.engine.submit(admitted.job) : admitted;
+    if (!outcome.ok) this.service.log.info({ rejection: outcome.rejection, id: event.id }, 'a bid was refused');
   }
 
   async #redrive(): Promise<void> {

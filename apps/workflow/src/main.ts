@@ -1,14 +1,15 @@
-import { tasksTopic, workflowEvents, type TaskDispatch } from '@chrysalis/contracts';
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
 import { DatabaseClock } from './clock.ts';
 import { ChangeController } from './change.controller.ts';
 import { WorkflowsController } from './controller.ts';
 import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
+import { ExecutorsController } from './executors/controller.ts';
+import { executorTables } from './executors/tables.ts';
+import { topicsOf } from './executors/topics.ts';
 import { Inlet } from './inlet.ts';
 import type { LocalKinds } from './local.ts';
 import { localKinds } from './local-kinds.ts';
-import { isLocal } from './open-here.ts';
 import { PoliciesController } from './policies/controller.ts';
 import { PolicyIntake } from './policies/intake.ts';
 import { PolicyLoop } from './policies/loop.ts';
@@ -39,17 +40,22 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
   return startService(config, {
     context: 'workflow',
     schema: 'workflow',
-    tables: [tables, templateTables, queueTables, policyTables],
-    controllers: [WorkflowsController, ChangeController, StartController, QueueController, TemplatesController, PoliciesController],
+    tables: [tables, templateTables, queueTables, policyTables, executorTables],
+    controllers: [
+      WorkflowsController,
+      ChangeController,
+      StartController,
+      QueueController,
+      TemplatesController,
+      PoliciesController,
+      ExecutorsController,
+    ],
     providers: [
       { provide: Engine, useFactory: engineOf, inject: [SERVICE] },
       { provide: Pump, useFactory: pumpOf, inject: [SERVICE] },
     ],
     // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
-    route: (stored, event) => {
-      if (stored.type !== workflowEvents.taskDispatched.type || isLocal(stored.data as TaskDispatch)) return [];
-      return [{ topic: tasksTopic((stored.data as TaskDispatch).group), event }];
-    },
+    route: (stored, event) => topicsOf(stored).map((topic) => ({ topic, event })),
     background: [
       async (service) => {
         due = new DueLoop({ store: service.store, engine: engineOf(service), clock, log: service.log });
