@@ -126,20 +126,17 @@ describe('offers, bids and awards from end to end', () => {
     await until(async () => (await of(id, 'bid.received')).some((b) => b['executor'] === 'host:h1'));
     h1.kill('SIGSTOP');
     expect(await ended(id)).toMatchObject({ state: 'succeeded' });
-    h1.kill('SIGCONT'); // and finds the award in its socket
+    h1.kill('SIGCONT'); // it may find the award in its socket, or come back and be given nothing
     expect((await of(id, 'task.dispatched')).map((d) => d['executor'])).toEqual(['host:h1', 'host:h3']);
     expect((await of(id, 'task.failed')).map((f) => (f['cause'] as { code: string }).code)).toEqual(['workflow.award_lapsed']);
-    await until(async () => {
-      const reports = await fleet.world.events(fleet.gateway, `task-${id}`);
-      return reports.some((e) => /task\.(award_lapsed|cancelled)/.test(JSON.stringify(e.data))); // it refuses, by whichever it saw first
-    });
     expect(holders('lapsed')).toEqual(['h3']);
     expect(await until(async () => (await rankOf('h1')) > 0)).toBe(true);
 
-    const next = await begin(build('after')); // h1 is cheaper, and comes after those that did not fail
+    const next = await begin(build('after', { route: { windowMs: 3_000 } })); // h1 is cheaper, and comes after those that did not fail
     expect(await ended(next)).toMatchObject({ state: 'succeeded' });
     expect((await of(next, 'bid.received')).find((b) => b['executor'] === 'host:h1')).toMatchObject({ rank: 1 });
     expect((await of(next, 'task.dispatched')).map((d) => d['executor'])).toEqual(['host:h3']);
+    expect(holders('lapsed')).toEqual(['h3']);
   }, 60_000);
 
   test('a winner that dies at its work is heard no more; another does it, and what the first left is gone when it is back', async () => {

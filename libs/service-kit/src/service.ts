@@ -18,6 +18,7 @@ import type { FastifyReply } from 'fastify';
 import pg from 'pg';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { map, type Observable } from 'rxjs';
+import { announce } from './announce.ts';
 import { Allow, AuthGuard } from './auth.ts';
 import { Answer, Commands } from './commands.ts';
 import type { ServiceConfig } from './config.ts';
@@ -248,6 +249,7 @@ const startMessaging = async (service: ServiceContext, definition: ServiceDefini
     parts.push(await startRelay({ store, schema, bus, route: routed, mode: 'auto' }));
   }
   if (tasks.length > 0) {
+    await announce(service, context as TaskGroup, tasks);
     const consumer = `${context}.tasks`;
     parts.push(
       await consume({
