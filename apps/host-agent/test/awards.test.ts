@@ -103,7 +103,10 @@ describe('offers, bids and awards from end to end', () => {
   test('the registry knows each host: its kinds, labels, capacity and rank', async () => {
     const { items } = await api<{ items: Executor[] }>('GET', '/v1/executors?kind=host.build-image&health=up');
     expect(items.map((e) => [e.executor, e.rank, e.capacity])).toEqual(hosts.map((h) => [`host:${h}`, 0, 4]));
-    expect(items[0]).toMatchObject({ labels: { driver: ['simulated'], host: ['h1'], pool: expect.arrayContaining(['shared']) }, group: 'agent-gateway' });
+    expect(items[0]).toMatchObject({
+      labels: { driver: ['simulated'], host: ['h1'], pool: expect.arrayContaining(['shared']) },
+      group: 'agent-gateway',
+    });
     expect((await api<{ items: Executor[] }>('GET', '/v1/executors?kind=no.such')).items).toEqual([]);
   });
 
