@@ -1,21 +1,19 @@
 import {
   guestTasks,
   hostTasks,
-  Sha256,
   taskKey,
-  Topology,
   type Cause,
   type Outcome,
   type TaskContract,
   type TaskDispatch,
   type TaskReport,
 } from '@chrysalis/contracts';
-import { z } from 'zod';
 import type { Journal } from './durable/journal.ts';
-import { newVmState, type VmState } from './durable/vm-state.ts';
+import type { VmState } from './durable/vm-state.ts';
 import type { VmStates } from './durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { causeOf } from './cause.ts';
+import { Fence } from './fence.ts';
 import { TaskFailure } from './move/deps.ts';
 import { Turns, type Turn } from './turns.ts';
 
@@ -57,9 +55,7 @@ type Deps = {
   readonly send: (report: TaskReport) => void;
 };
 
-const Shape = z.object({ topology: Topology, topologyHash: Sha256 });
 const known = new Map<string, TaskContract>([...Object.values(hostTasks), ...Object.values(guestTasks)].map((c) => [c.kind, c]));
-const MAX_WORKFLOWS = 64;
 
 /**
  * Runs what the gateway delivers: on each VM in the order of its coming (see turns.ts), each key once. A result is on disk before it is
@@ -68,11 +64,13 @@ const MAX_WORKFLOWS = 64;
  */
 export class Executor {
   readonly #handlers: ReadonlyMap<string, Handler>;
+  readonly #fence: Fence;
   readonly #turns = new Map<string, Turns>();
   readonly #running = new Map<string, { readonly abort: AbortController; readonly token: number }>();
 
   constructor(private readonly deps: Deps) {
     this.#handlers = new Map(deps.handlers.map((h) => [h.contract.kind, h]));
+    this.#fence = new Fence(deps);
   }
 
   /** Executions that were taken and have no result yet. */
@@ -97,7 +95,8 @@ export class Executor {
       const deadlineAt = Date.parse(dispatch.deadlineAt);
       const outcome = await this.#outcome(dispatch, { dispatch, key, signal: abort.signal, deadlineAt, ...(grant ? { grant } : {}) });
       this.deps.send(await this.deps.journal.add(reportOf(dispatch, outcome, startedAt, new Date(this.deps.now()).toISOString())));
-      await this.#close(dispatch, key, outcome);
+      const handler = this.#handlers.get(dispatch.kind);
+      if (handler) await this.#fence.close(handler, dispatch.input as OnVm, key, outcome);
     } finally {
       this.#running.delete(key);
     }
@@ -121,7 +120,7 @@ export class Executor {
     const lane = handler.lane?.(input.data as never);
     const onVm = input.data as OnVm;
     // Both at once, so that tokens and turns have the order of the tasks' coming.
-    const registered = this.#register(handler, onVm, run);
+    const registered = this.#fence.register(handler, onVm, run);
     registered.catch(() => undefined);
     return this.#turnsOf(lane ?? onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run, registered));
   }
@@ -134,7 +133,7 @@ export class Executor {
       await registered;
       run.signal.throwIfAborted();
       if (this.deps.now() > run.deadlineAt) throw new TaskFailure('task.deadline_passed', `its deadline was ${run.dispatch.deadlineAt}`);
-      await this.#begin(handler, input, run);
+      await this.#fence.begin(handler, input, run);
       ended = this.deps.begun(run.key, run.dispatch);
       await this.deps.failpoint(`task:${kind}:before`, context);
       const began = this.deps.now();
@@ -149,71 +148,6 @@ export class Executor {
     } finally {
       ended?.();
     }
-  }
-
-  /**
-   * The fence, in the order of coming: the token is checked against what is on disk, and is on disk before anything is done. One that waits
-   * for its turn is not stale because a later one, which may run beside it, was registered meanwhile; one that came late is.
-   */
-  #register(handler: Handler, input: OnVm, { dispatch, key }: TaskRun): Promise<unknown> {
-    const { states, id, epoch } = this.#place(handler, input);
-    return states.update(id, (before) => {
-      if (!before) handler.admit(before, input); // of a VM that was never here nothing is kept for a task that is refused
-      const state = before ?? newVmState(id, dispatch.tenant, epoch);
-      const { workflowId, token } = dispatch;
-      const highest = state.tokens.find((t) => t.workflowId === workflowId)?.token ?? 0;
-      if (token < highest && !state.open.includes(key))
-        throw new TaskFailure('host.token_stale', `token ${token} is below ${highest}`, false, { highest });
-      const others = state.tokens.filter((t) => t.workflowId !== workflowId).slice(1 - MAX_WORKFLOWS);
-      return {
-        ...state,
-        tokens: [...others, { workflowId, token: Math.max(token, highest) }],
-        open: state.open.includes(key) ? state.open : [...state.open.slice(-63), key],
-      };
-    });
-  }
-
-  /**
-   * Its turn has come: whose the VM is, and at which epoch, may have been changed by what ran before. That an award was begun is on disk
-   * before it is done, so that it may be gone on with after a crash, and one that only waited may not.
-   */
-  async #begin(handler: Handler, input: OnVm, { dispatch, key }: TaskRun): Promise<void> {
-    const { states, id } = this.#place(handler, input);
-    handler.admit(states.get(id), input);
-    if (dispatch.beginBy === undefined || states.get(id)?.begun?.includes(key)) return;
-    await states.update(id, (s) => {
-      this.#stillAwarded(dispatch);
-      return { ...s!, begun: [...(s!.begun ?? []).slice(-63), key] };
-    });
-  }
-
-  #place(handler: Handler, input: OnVm): { states: VmStates; id: string; epoch: number } {
-    const lane = handler.lane?.(input as never);
-    if (lane !== undefined) return { states: this.deps.lanes, id: lane, epoch: 1 };
-    return { states: this.deps.states, id: input.vmId, epoch: input.epoch };
-  }
-
-  /** An award that was not begun in time is somebody else's now, also where this process slept all the while. */
-  #stillAwarded({ beginBy }: TaskDispatch): void {
-    if (beginBy !== undefined && this.deps.controlNow() > Date.parse(beginBy))
-      throw new TaskFailure('task.award_lapsed', `it was to begin by ${beginBy}`);
-  }
-
-  /**
-   * After the report is on disk: a crash before this leaves an open key, and its report answers it when it comes again. So it may wait
-   * for the next write, unless the hardware changed.
-   */
-  async #close({ kind, input }: TaskDispatch, key: string, outcome: Outcome): Promise<void> {
-    const lane = this.#handlers.get(kind)?.lane?.(input as never);
-    const id = lane ?? String(input['vmId']);
-    const states = lane === undefined ? this.deps.states : this.deps.lanes;
-    const shape = Shape.safeParse(outcome.ok ? outcome.output : undefined);
-    const closed = (s: VmState | undefined): VmState | undefined =>
-      s?.open.includes(key)
-        ? { ...s, ...shape.data, open: s.open.filter((k) => k !== key), ...(s.begun ? { begun: s.begun.filter((k) => k !== key) } : {}) }
-        : undefined;
-    if (shape.success) await states.update(id, closed);
-    else if (states.get(id)?.open.includes(key)) states.note(id, closed);
   }
 
   #turnsOf(vmId: string): Turns {
