@@ -45,7 +45,7 @@ export class Commits {
 
   /** The usual step of a lone workflow sets no timer and changes no list row. */
   async #onlyEvents([append]: readonly Append[]): Promise<Committed> {
-    const appended = append ? await this.store.append(append) : undefined;
+    const appended = append ? await this.store.appendAtOnce(append) : undefined;
     return { woken: none, lost: appended?.ok === false ? [idOf(appended.conflict.stream)] : [] };
   }
 

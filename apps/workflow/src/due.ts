@@ -56,6 +56,8 @@ export class DueLoop {
   };
 
   async #loop(): Promise<void> {
+    // What was executed in a process that is gone waits for nobody's report.
+    await this.#round({ recover: true }).catch((err: unknown) => this.o.log.warn({ err }, 'timers could not be looked at'));
     await this.#sleep(GRACE_MS);
     this.#begun = true;
     while (!this.#stopped) {
@@ -71,16 +73,16 @@ export class DueLoop {
     }
   }
 
-  async #round(): Promise<void> {
+  async #round(how: { readonly recover?: true } = {}): Promise<void> {
     const taken = await this.o.store.pool.query<{ workflow_id: string }>(this.#take, [BATCH]);
-    await Promise.all(taken.rows.map((row) => this.#tick(row.workflow_id)));
+    await Promise.all(taken.rows.map((row) => this.#tick(row.workflow_id, how)));
     await this.#look();
     if (taken.rows.length === BATCH) this.#wakeAt = 0;
   }
 
-  async #tick(workflowId: string): Promise<void> {
+  async #tick(workflowId: string, how: { readonly recover?: true }): Promise<void> {
     try {
-      await this.o.engine.submit({ workflowId, command: { type: 'tick' }, actor: 'service:workflow' });
+      await this.o.engine.submit({ workflowId, command: { type: 'tick' }, actor: 'service:workflow', ...how });
     } catch (err) {
       this.o.log.error({ err, workflowId }, 'a timer could not be handled; it will come due again');
     }

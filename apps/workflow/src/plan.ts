@@ -31,6 +31,8 @@ export type Job = {
   readonly ifVersion?: number;
   /** A tick that only says that this instance is at work on the workflow's local tasks. */
   readonly beat?: true;
+  /** A tick that lets no timer act: it only finds local tasks that nobody executes any more. */
+  readonly recover?: true;
 };
 type WithoutAt<C> = C extends WorkflowCommand ? Omit<C, 'at'> : never;
 export type Outcome =
@@ -92,6 +94,7 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     const version = entry.version + events.length;
     const before = refusedBefore(job, asked, version);
     if (before) return before === 'done' ? { ok: true, version, events: [] } : { ok: false, rejection: before };
+    if (job.recover) return { ok: true, version: entry.version + events.length, events: [] };
     const decision = decide({ ...job.command, at } as WorkflowCommand, state);
     if (!decision.ok) return decision;
     if (events.length === 0 && entry.version === 0) {

@@ -56,6 +56,11 @@ export class EventStore {
     return tx ? this.#appendIn(tx, list) : this.#group.append(list);
   }
 
+  /** The same as `append`, at once and in a commit of its own: for a caller that gathers what goes together by itself. */
+  async appendAtOnce(append: Append): Promise<Appended> {
+    return this.#appendAlone([append]);
+  }
+
   async #appendAlone(list: readonly Append[]): Promise<Appended> {
     for (let attempt = 1; ; attempt++) {
       try {

@@ -7,7 +7,8 @@ export type Child = {
   readonly pid: number;
   /** One question at a time. Rejects where the process ends without an answer. */
   readonly ask: <A>(question: unknown) => Promise<A>;
-  readonly kill: () => void;
+  /** kill -9; resolves when it is gone. */
+  readonly kill: () => Promise<void>;
   /** Asks it to end in order, and waits until it has. */
   readonly close: () => Promise<void>;
 };
@@ -32,7 +33,10 @@ export const startChild = async (name: string, config: Record<string, string>): 
       child.send(question as object);
       return answer() as Promise<A>;
     },
-    kill: () => void child.kill('SIGKILL'),
+    kill: () => {
+      child.kill('SIGKILL');
+      return exited;
+    },
     close: async () => {
       if (child.connected) child.send('close');
       await exited;

@@ -24,13 +24,14 @@ export const failover = async (databaseUrl: string): Promise<Failover> => {
   const first = await start('chrysalis', { databaseUrl });
   first.turn({ inFlight, ms: 60_000 }).catch(() => undefined); // it does not live to answer
   await sleep(1_500);
-  const killedAt = await ask(`select extract(epoch from clock_timestamp()) * 1000 as n`);
-  first.kill();
+  const killedAt = await ask(clock);
+  await first.kill();
+  const goneAt = await ask(clock); // what it decided before is not another's
   const second = await start('chrysalis', { databaseUrl });
   try {
     const open = await ask(unended);
     for (const end = Date.now() + 30_000; Date.now() < end && (await ask(unended)) > 0;) await sleep(50);
-    const after = [killedAt];
+    const after = [goneAt];
     return {
       open,
       firstStepMs: (await ask(`select extract(epoch from min(at)) * 1000 as n from ${succeeded} and ${later}`, after)) - killedAt,
@@ -45,6 +46,7 @@ export const failover = async (databaseUrl: string): Promise<Failover> => {
   }
 };
 
+const clock = `select extract(epoch from clock_timestamp()) * 1000 as n`;
 const of = (type: string): string => `workflow.events where type = 'chrysalis.workflow.${type}.v1'`;
 const started = of('instance.started');
 const ended = of('instance.ended');

@@ -40,7 +40,7 @@ export const serve = (open: (config: Record<string, string>) => Promise<Contende
 export type Peer = {
   readonly version: string;
   readonly turn: (ask: Ask) => Promise<Turn>;
-  readonly kill: () => void;
+  readonly kill: () => Promise<void>;
   readonly close: () => Promise<void>;
 };
 
