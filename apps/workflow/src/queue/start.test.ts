@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest 
 import type { WorkflowLimits } from '@chrysalis/contracts';
 import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
-import { ended, World, type Answered, type Asking } from '../test/world.ts';
+import { ended, meta, World, type Answered, type Asking } from '../test/world.ts';
 import { submitRequest } from './submit.ts';
 
 jest.setTimeout(90_000);
@@ -239,6 +239,29 @@ describe('waiting, where a limit is reached', () => {
     expect(stopped.body).toMatchObject({ queued: true });
     await limit({});
     expect(await world.until(idOf(stopped), ended)).toMatchObject({ state: 'succeeded' });
+  });
+
+  it('ends what waited until its time was over', async () => {
+    const { store, pool } = world.workflow.service;
+    const workflowId = `op-${uuidv7()}`;
+    const at = new Date(Date.now() - 10_000).toISOString();
+    const data = {
+      workflowId,
+      subject: 'vm-1',
+      tenant: 'acme',
+      name: 'audit',
+      version: 1,
+      summary: 's',
+      tasks: 1,
+      priority: 5,
+      at,
+      expiresAt: at,
+    };
+    const event = { id: uuidv7(), type: 'chrysalis.workflow.instance.queued.v1', data, meta: { ...meta(workflowId), at } };
+    await store.append({ stream: `workflow-${workflowId}`, expected: 'noStream', events: [event] });
+    await pool.query(`insert into workflow.timers (workflow_id, at, version) values ($1, $2, 1)`, [workflowId, at]);
+    expect(await world.until(workflowId, ended)).toMatchObject({ state: 'undone', cause: { code: 'workflow.queue_deadline_passed' } });
+    expect((await pool.query(`select from workflow.timers where workflow_id = $1`, [workflowId])).rowCount).toBe(0);
   });
 
   it('takes limits only from administrators, and only what they can be', async () => {
