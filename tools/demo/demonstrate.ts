@@ -27,6 +27,7 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   const story = new Story(run, api, screen, demo.tenant);
   const hosts = await story.hostsUp();
   const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
+  screen.line(`network: ${ground.network}`);
   for (const text of ground.simulated ?? []) screen.line(`simulated ${text}`);
   screen.line(
     `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${hypervisorVersion} (accelerator ${accelerator}); ${run.platform.mode}, bus ${[run.platform.bus.kind, run.platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${run.platform.database.version}`,

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { addressOf } from './client.ts';
 import type { Driver } from '../run/driver.ts';
 import { netnsOf, qemuProcessesOf } from './processes.ts';
@@ -21,7 +22,7 @@ export const groundOf = (run: Run): Ground => grounds[run.driver](run);
 
 const grounds: Record<Driver, (run: Run) => Ground> = {
   qemu: (run) => ({
-    network: 'a network namespace per host, joined by a bridge',
+    network: `a network namespace per host, joined by a bridge${ownUserNamespace() ? ', in a user namespace: without root' : ''}`,
     serviceUrls: (vm) => [`http://${addressOf(vm.topology)}/`],
     hostsWith: (vm) => {
       const host = new Map(run.hosts.agents.flatMap((a) => (a.pid() ? [[netnsOf(a.pid()!), a.hostId] as const] : [])));
