@@ -8,6 +8,7 @@ import { Wake } from './reads/wake.ts';
 import { CommandsController } from './routes/commands.ts';
 import { DeadLettersController } from './routes/dead-letters.ts';
 import { DocumentsController, WholeDocument } from './routes/documents.ts';
+import { ExecutorsController } from './routes/executors.ts';
 import { FleetController } from './routes/fleet.ts';
 import { MigrationsController } from './routes/migrations.ts';
 import { OperationsController } from './routes/operations.ts';
@@ -27,6 +28,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
       MigrationsController,
       WorkflowsController,
       WorkflowFrontController,
+      ExecutorsController,
       OperationsController,
       StreamsController,
       CommandsController,

@@ -160,6 +160,17 @@ describe('workflow templates, starts and the queue, from the command line throug
     await workflow('limits', 'set', '--clear');
   });
 
+  it('shows who can run what', async () => {
+    const { stdout } = await workflow('executors', '--kind', 'alpha.do', '-o', 'json');
+    expect(JSON.parse(stdout)).toMatchObject([
+      { executor: 'group:provisioning', group: 'provisioning', kinds: ['alpha.do', 'alpha.undo'], health: 'up', rank: 0, losses: 0 },
+    ]);
+    expect((await workflow('executors')).stdout).toMatch(
+      /executor.*health.*rank[^]*group:provisioning +up +0[^]*group:resource-allocation/i,
+    );
+    expect((await workflow('executors', '--health', 'sideways')).code).not.toBe(0);
+  });
+
   it('teaches', async () => {
     expect((await workflow('template', '--help')).stdout).toMatch(/name: check-host[^]*JSON Schema/);
     expect((await workflow('start', '--help')).stdout).toMatch(/Examples:\n[^]*--param host=h1 --wait/);

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { action, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
 import { exits } from '../exit.ts';
 import { eventColumns } from './events.ts';
+import { executorCommands } from './executors.ts';
 import { policyCommands } from './policies.ts';
 import { workflowStartCommands } from './workflow-start.ts';
 import { workflowTemplateCommands } from './workflow-templates.ts';
@@ -53,6 +54,7 @@ export const workflowCommands = (program: Command): void => {
       await print(format, items, () => table(eventColumns, items));
     },
   );
+  executorCommands(workflow);
   cancelCommand(workflow, 'workflow', '/v1/workflows');
   policyCommands(workflow);
   workflowStartCommands(workflow);
