@@ -130,6 +130,17 @@ describe('offers, bids and heartbeats over the channel', () => {
     await agent.closed();
   });
 
+  test('a host asks another one where an image is; one of version 1 is not asked', async () => {
+    const [asking, asked, old] = [await bidder(one, 'b16'), await bidder(two, 'b17'), await TestAgent.of(two, 'b18', await token('b18'))];
+    const request = { type: 'image' as const, image: 'base', digest: `sha256:${'a'.repeat(64)}` };
+    asking.send({ type: 'peer-request', id: 'q1', toHost: 'b18', request });
+    asking.send({ type: 'peer-request', id: 'q2', toHost: 'b17', request });
+    expect(await asked.next('peer-request')).toEqual({ type: 'peer-request', id: 'q2', fromHost: 'b16', request });
+    await quiet();
+    expect([old.frames.filter((f) => f.type === 'peer-request'), old.closeCode]).toEqual([[], undefined]);
+    for (const agent of [asking, asked, old]) agent.close();
+  });
+
   test('who floods is heard no longer; others are', async () => {
     const [loud, calm] = [await bidder(one, 'b11'), await bidder(one, 'b12')];
     const asked = offer({ closesAt: new Date(Date.now() + 20_000).toISOString() });

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
+import { BIDS_SINCE, FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
 import type { Logger } from 'pino';
 import { WebSocket, type RawData } from 'ws';
 
@@ -26,6 +26,7 @@ export class Connection {
   readonly id = randomUUID();
   /** Set by a good hello. */
   hostId: string | undefined;
+  protocol = 1;
   readonly #helloTimer: NodeJS.Timeout;
   #queue: Promise<void> = Promise.resolve();
   #waiting = 0;
@@ -46,7 +47,10 @@ export class Connection {
     return this.#ended;
   }
 
+  /** What the session's version does not know is not sent: the agent would end the connection over it. */
   send(frame: ToHostAgent): void {
+    const sinceBids = frame.type === 'offer' || (frame.type === 'peer-request' && frame.request.type === 'image');
+    if (sinceBids && this.protocol < BIDS_SINCE) return;
     if (!this.#ended && this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(frame));
   }
 

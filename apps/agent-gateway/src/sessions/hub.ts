@@ -50,6 +50,7 @@ export class Hub {
     (late ? connection : other?.connection)?.refuse('agent.replaced', 'another connection took this session');
     if (late) return false;
     connection.hostId = hostId;
+    connection.protocol = enrolled.protocol;
     this.#sessions.set(hostId, { connection, generation, sent: new Set(), draining: false, again: false });
     connection.send({
       type: 'welcome',
