@@ -1,6 +1,7 @@
-import type { TaskDispatch } from '@chrysalis/contracts';
+import type { TaskDispatch, WorkflowRequest } from '@chrysalis/contracts';
 import type { EventStore } from '@chrysalis/event-store';
 import { failpoint } from '@chrysalis/service-kit';
+import { hedgedKinds, type WorkflowInstance } from '@chrysalis/workflow-core';
 import type { Logger } from 'pino';
 import { InstanceCache, type Entry } from './cache.ts';
 import type { DatabaseClock } from './clock.ts';
@@ -32,6 +33,10 @@ export type EngineOptions = {
   readonly onWake?: (at: number) => void;
   /** Called after the commit in which a workflow came to its end, or was refused. */
   readonly onEnded?: (workflowId: string) => void;
+  /** Completes a request before its start is decided: with what its kinds usually take. */
+  readonly complete?: (request: WorkflowRequest) => Promise<WorkflowRequest>;
+  /** Called after each commit of events, with the state that they led to. */
+  readonly onCommitted?: (workflowId: string, state: WorkflowInstance, events: readonly { readonly type: string }[]) => void;
   readonly log?: Logger;
 };
 
@@ -64,7 +69,14 @@ export class Engine {
   }
 
   /** Resolves when it is committed, or refused. Rejects where it could not be decided or written: then nothing happened. */
-  submit(job: Job): Promise<Outcome> {
+  async submit(job: Job): Promise<Outcome> {
+    const { complete } = this.o;
+    const { command } = job;
+    if (!complete || command.type !== 'start' || !isHedged(command.request)) return this.#submit(job);
+    return this.#submit({ ...job, command: { ...command, request: await complete(command.request) } });
+  }
+
+  #submit(job: Job): Promise<Outcome> {
     return new Promise((done, failed) => {
       const queue = this.#waiting.get(job.workflowId);
       const waiting = { ...job, done, failed };
@@ -209,6 +221,7 @@ export class Engine {
     if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.o.onWake?.(wakeAt);
     queue.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
     if (p.ended && p.events.length > 0) this.o.onEnded?.(p.workflowId);
+    if (p.events.length > 0) this.o.onCommitted?.(p.workflowId, p.entry.state, p.events);
     for (const dispatch of p.given) this.local.run(dispatch);
     if (p.abandoned.length > 0) void this.#runAgain(p.workflowId, p.abandoned);
   }
@@ -223,3 +236,5 @@ export class Engine {
     }
   }
 }
+
+const isHedged = ({ definition }: WorkflowRequest): boolean => hedgedKinds(definition.tasks).length > 0;

@@ -1,7 +1,12 @@
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { Children } from './children/children.ts';
+import { childrenTables } from './children/sql.ts';
 import { DatabaseClock } from './clock.ts';
 import { ChangeController } from './change.controller.ts';
 import { WorkflowsController } from './controller.ts';
+import { AnalysisController } from './durations/analysis.controller.ts';
+import { Durations } from './durations/durations.ts';
+import { durationTables } from './durations/sql.ts';
 import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
 import { ExecutorsController } from './executors/controller.ts';
@@ -27,10 +32,22 @@ import { templateTables } from './templates/sql.ts';
 export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<RunningService> => {
   const clock = new DatabaseClock();
   let due: DueLoop | undefined;
+  let durations: Durations | undefined;
+  const durationsOf = (service: ServiceContext): Durations => (durations ??= new Durations(service));
+  let children: Children | undefined;
   const newEngine = (service: ServiceContext): Engine => {
     const { store, log } = service;
-    const made = new Engine({ store, clock, log, onWake: (at) => due?.noted(at), onEnded: (id) => pump?.ended(id) });
-    made.local.register({ ...localKinds(made, service), ...more });
+    const made = new Engine({
+      store,
+      clock,
+      log,
+      onWake: (at) => due?.noted(at),
+      onEnded: (id) => pump?.ended(id),
+      complete: (request) => durationsOf(service).withUsual(request),
+      onCommitted: (id, state, events) => children?.committed(id, state, events),
+    });
+    children = new Children(service, made);
+    made.local.register({ ...localKinds(made, service), ...children.kinds, ...more });
     return made;
   };
   let engine: Engine | undefined;
@@ -40,7 +57,7 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
   return startService(config, {
     context: 'workflow',
     schema: 'workflow',
-    tables: [tables, templateTables, queueTables, policyTables, executorTables],
+    tables: [tables, templateTables, queueTables, policyTables, executorTables, childrenTables, durationTables],
     controllers: [
       WorkflowsController,
       ChangeController,
@@ -49,9 +66,11 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
       TemplatesController,
       PoliciesController,
       ExecutorsController,
+      AnalysisController,
     ],
     providers: [
       { provide: Engine, useFactory: engineOf, inject: [SERVICE] },
+      { provide: Durations, useFactory: durationsOf, inject: [SERVICE] },
       { provide: Pump, useFactory: pumpOf, inject: [SERVICE] },
     ],
     // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
@@ -81,6 +100,15 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
             await loop.stop();
           },
         };
+      },
+      async (service) => {
+        await durationsOf(service).start();
+        return () => durationsOf(service).stop();
+      },
+      async (service) => {
+        engineOf(service);
+        children!.start();
+        return () => children!.stop();
       },
       async (service) => () => engineOf(service).stopLocal(),
     ],

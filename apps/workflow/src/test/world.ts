@@ -77,13 +77,18 @@ export class World {
   }
 
   /** What a context does that asks for a workflow. */
-  async ask(definition: WorkflowDefinition, params: Record<string, unknown> = {}, workflowId = `op-${uuidv7()}`): Promise<string> {
+  async ask(
+    definition: WorkflowDefinition,
+    params: Record<string, unknown> = {},
+    workflowId = `op-${uuidv7()}`,
+    tenant = 'acme',
+  ): Promise<string> {
     const request: WorkflowRequest = { workflowId, definition, params, subject: 'vm-1' };
     const event = {
       id: uuidv7(),
       type: 'chrysalis.provisioning.vm.deletion-requested.v1',
       data: { vmId: 'vm-1', request },
-      meta: meta(workflowId),
+      meta: { ...meta(workflowId), tenant },
     };
     const asking = this.running.find((s) => s.context === 'provisioning')!;
     await asking.service.store.append({ stream: `vm-${workflowId}`, expected: 'any', events: [event] });

@@ -1,4 +1,5 @@
 export * from './admit-bid.ts';
+export * from './analysis.ts';
 export * from './commands.ts';
 export * from './critical-path.ts';
 export * from './decide.ts';
@@ -22,5 +23,5 @@ export { shippedPolicies, shippedTemplates } from './templates/index.ts';
 export { distributeImage } from './templates/distribute-image.ts';
 export * from './timers.ts';
 export * from './validate.ts';
-export { toArray } from './vector.ts';
+export { get, toArray } from './vector.ts';
 export * from './view.ts';

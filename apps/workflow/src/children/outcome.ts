@@ -1,0 +1,28 @@
+import type { Cause, Outcome } from '@chrysalis/contracts';
+import type { End } from '@chrysalis/workflow-core';
+
+export const fail = (code: string, message: string, more: Partial<Cause> = {}): Outcome & { ok: false } => ({
+  ok: false,
+  cause: { code, message: message.slice(0, 2000), retriable: false, ...more },
+});
+
+/** What a child's end is to the task that it was: its first cause is the task's, and may be tried again only where all of it is undone. */
+export const outcomeOf = (workflowId: string, { state, cause, missing, output }: End): Outcome => {
+  if (state === 'succeeded') return { ok: true, output: { workflowId, state, output } };
+  const clean = (state === 'undone' || state === 'cancelled') && !missing?.length;
+  const { code = 'workflow.ended', message = `the sub-workflow ended ${state}` } = cause ?? {};
+  const detail = {
+    ...(typeof cause?.detail === 'object' ? cause.detail : {}),
+    workflowId,
+    state,
+    ...(missing ? { missing: missing.slice(0, 100) } : {}),
+  };
+  return fail(code, message, { retriable: clean && cause?.retriable === true, detail });
+};
+
+/** What undoing it came to. */
+export const undoneOutcome = (workflowId: string, end: End): Outcome => {
+  if ((end.state === 'undone' || end.state === 'cancelled') && !end.missing?.length)
+    return { ok: true, output: { workflowId, state: end.state } };
+  return outcomeOf(workflowId, { ...end, state: end.state === 'succeeded' ? 'failed' : end.state });
+};

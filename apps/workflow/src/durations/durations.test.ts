@@ -1,0 +1,103 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import type { LocalKinds } from '../local.ts';
+import { step, workflow } from '../test/definitions.ts';
+import { ended, World } from '../test/world.ts';
+import { Durations } from './durations.ts';
+
+jest.setTimeout(90_000);
+
+describe('durations of earlier runs', () => {
+  let world: World;
+  /** What the local kind `test.work` does. */
+  let work = async (_attempt: number): Promise<void> => undefined;
+  const kinds: LocalKinds = {
+    'test.work': async (_, { dispatch }) => {
+      await work(dispatch.attempt);
+      return { ok: true, output: { by: dispatch.attempt } };
+    },
+  };
+  beforeAll(async () => {
+    world = await World.open();
+    await world.startExecutors();
+    await world.startWorkflow(kinds);
+  });
+  afterAll(() => world.close());
+
+  const counts = async () =>
+    (
+      await world.workflow.service.pool.query<{ name: string; task: string; n: number }>(
+        `select name, task, sum(count)::int as n from workflow.durations group by 1, 2 order by 1, 2`,
+      )
+    ).rows.map((r) => `${r.name}/${r.task} ${r.n}`);
+  const allCounted = async () => {
+    const durations = new Durations(world.workflow.service);
+    for (let quiet = 0; quiet < 3; await sleep(50)) quiet = (await durations.count()) === 0 ? quiet + 1 : 0;
+  };
+
+  it('are counted once each, by task and by kind, however many count at the same time', async () => {
+    const list = [1, 2, 3, 4];
+    const definition = workflow(
+      [
+        step('a', 'alpha'),
+        step('each', 'beta', { after: ['a'], forEach: { items: '${params.list}', concurrency: 2 }, input: { n: '${item}' } }),
+        step('skipped', 'beta', { when: 'params.list.size() > 100' }),
+      ],
+      { name: 'counted', params: { list: { type: 'array' } } },
+    );
+    const ids = await Promise.all([1, 2, 3].map(() => world.ask(definition, { list })));
+    const counters = [1, 2, 3, 4].map(() => new Durations(world.workflow.service));
+    for (const id of ids) {
+      await Promise.all(counters.map((c) => c.count(7)));
+      expect((await world.until(id, ended)).state).toBe('succeeded');
+    }
+    await allCounted();
+    expect(await counts()).toEqual(['/alpha.do 3', '/beta.do 12', 'counted/a 3', 'counted/each 3', 'counted/each.* 12']);
+    const analysis = await world.get<{ tasks: { name: string; by: string; items?: object }[] }>(`/v1/workflows/${ids[0]}/analysis`);
+    expect(analysis.body.tasks.map((t) => [t.name, t.by])).toEqual(
+      expect.arrayContaining([
+        ['a', 'run'],
+        ['each', 'run'],
+        ['skipped', 'run'],
+      ]),
+    );
+    expect((await world.get('/v1/workflows/op-nothing/analysis')).status).toBe(404);
+  });
+
+  it('say when a task takes longer than usual: a second execution wins, and the slow one is not believed', async () => {
+    let slow = false;
+    let ran = 0;
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    work = async (attempt) => {
+      ran++;
+      if (slow && attempt === 1) await opened;
+      else await sleep(60);
+    };
+    const task = step('a', 'alpha', {
+      kind: 'test.work',
+      idempotent: true,
+      hedge: { factor: 3 },
+      route: { mode: 'group', group: 'workflow' },
+    });
+    const hedged = workflow([task], { name: 'hedged', output: { by: '${tasks.a.output.by}' } });
+    for (let i = 0; i < 12; i++) await world.until(await world.ask(hedged), ended);
+    await allCounted();
+    await sleep(5_100); // what is usual is asked for again by then
+    [slow, ran] = [true, 0];
+    const begun = Date.now();
+    const id = await world.ask(hedged);
+    const view = await world.until(id, ended);
+    expect(view).toMatchObject({ state: 'succeeded', output: { by: 2 } });
+    expect(Date.now() - begun).toBeLessThan(20_000); // its deadline is at 30 s
+    expect(view.tasks[0]!.attempts).toMatchObject([
+      { attempt: 1, settled: { ok: false, cause: { code: 'workflow.superseded' } } },
+      { attempt: 2, hedge: true, settled: { ok: true } },
+    ]);
+    open();
+    await sleep(500);
+    const after = await world.until(id, ended);
+    expect(after).toMatchObject({ output: { by: 2 }, streamVersion: view.streamVersion });
+    expect(ran).toBe(2);
+  });
+});
