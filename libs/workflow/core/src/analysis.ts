@@ -86,26 +86,30 @@ export const analyse = (graph: Graph, measured: Measured, instance?: Instance): 
   };
 };
 
-/** A `forEach` takes as many rounds as its limit makes of its items; of a template nobody knows how many there will be. */
 const weightOf = (node: GraphNode, measured: Measured, anyMeasured: boolean, instance: Instance | undefined): Weight => {
-  const { name, kind, forEach, deadlineMs } = node.definition;
   const state = instance && get(instance.tasks, node.index);
   const own = state && (state.fan ? fanDuration(instance, node) : duration(state));
-  const skipped = state?.phase === 'skipped';
-  if (own !== undefined || skipped) return { by: 'run', ...same(own ?? 0), workMs: workOf(instance!, node) ?? own ?? 0 };
-  const whole = measured.tasks.get(name);
-  const each = forEach ? measured.tasks.get(itemsKey(name)) : whole;
-  const stats = each ?? measured.kinds.get(kind);
-  const by = each ? 'task' : stats ? 'kind' : anyMeasured ? 'unknown' : 'deadline';
-  const once = stats?.p50 ?? (anyMeasured ? 0 : deadlineMs);
-  const often = stats?.p95 ?? once;
+  if (own !== undefined) return { by: 'run', ...same(own), workMs: workOf(instance!, node) ?? own };
+  if (state?.phase === 'skipped') return { by: 'run', ...same(0), workMs: 0 };
+  return expected(node, measured, anyMeasured, state?.fan?.count);
+};
+
+/** A `forEach` takes as many rounds as its limit makes of its items; of a template nobody knows how many there will be. */
+const expected = ({ definition }: GraphNode, measured: Measured, anyMeasured: boolean, count: number | undefined): Weight => {
+  const { name, kind, forEach, deadlineMs } = definition;
+  const own = measured.tasks.get(forEach ? itemsKey(name) : name);
+  const stats = own ?? measured.kinds.get(kind);
+  const nothing = anyMeasured ? ('unknown' as const) : ('deadline' as const);
+  const by = own ? 'task' : stats ? 'kind' : nothing;
+  const once = stats ?? { p50: anyMeasured ? 0 : deadlineMs, p95: anyMeasured ? 0 : deadlineMs };
   const known = stats ? { measured: stats } : {};
-  if (!forEach) return { by, ...known, expectedMs: once, workMs: once, p95Ms: often };
-  const count = state?.fan?.count;
-  if (count === undefined) return { by, ...known, expectedMs: whole?.p50 ?? once, workMs: whole?.p50 ?? once, p95Ms: whole?.p95 ?? often };
-  const rounds = Math.ceil(count / forEach.concurrency);
-  const items = { count, concurrency: forEach.concurrency };
-  return { by, ...known, items, expectedMs: rounds * once, workMs: count * once, p95Ms: rounds * often };
+  if (forEach && count !== undefined) {
+    const rounds = Math.ceil(count / forEach.concurrency);
+    const items = { count, concurrency: forEach.concurrency };
+    return { by, ...known, items, expectedMs: rounds * once.p50, workMs: count * once.p50, p95Ms: rounds * once.p95 };
+  }
+  const { p50, p95 } = measured.tasks.get(name) ?? once;
+  return { by, ...known, expectedMs: p50, workMs: p50, p95Ms: p95 };
 };
 const same = (ms: number) => ({ expectedMs: ms, p95Ms: ms });
 
