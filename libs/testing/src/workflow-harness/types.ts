@@ -10,7 +10,8 @@ export type ExecutorModel = (input: Readonly<Record<string, unknown>>, dispatch:
  * - `fail-for-good`: as `fail`, not to be retried; `fail-for-good-after`: done all the same;
  * - `lost-report`: it is done, and nobody hears of it; `late-report`: the report comes long after the deadline;
  * - `hang`: nothing is done, nothing is said; `late-run`: the dispatch itself arrives long after the deadline;
- * - `twice`: it is done two times, with two reports.
+ * - `twice`: it is done two times, with two reports;
+ * - `slow`: it takes half its time, and says all the while that it is at it; `silent`: it says that it begins, is done, and no more is heard.
  * A message that comes again meets the planned fault again.
  */
 export const faults = [
@@ -23,10 +24,15 @@ export const faults = [
   'hang',
   'late-run',
   'twice',
+  'slow',
+  'silent',
 ] as const;
-export type Fault = (typeof faults)[number];
+/** What befalls one offer: nobody bids, everybody bids too late, everybody bids twice. */
+export const offerFaults = ['no-bid', 'late-bid', 'double-bid'] as const;
+export type Fault = (typeof faults)[number] | (typeof offerFaults)[number];
 
-export type Target = { readonly task: string; readonly action: 'run' | 'compensate'; readonly attempt: number };
+/** Of an offer, `attempt` is which one of the task's it is. */
+export type Target = { readonly task: string; readonly action: 'run' | 'compensate' | 'offer'; readonly attempt: number };
 export const targetKey = ({ task, action, attempt }: Target): string => `${action} ${task} ${attempt}`;
 
 export type Scenario = {
@@ -36,8 +42,12 @@ export type Scenario = {
   readonly faults: ReadonlyMap<string, Fault>;
   /** Of each execution without a planned fault: how likely a random one is. */
   readonly chaos?: number;
-  /** After this many events somebody cancels. */
-  readonly cancelAfter?: number;
+  /** After so many events somebody cancels. */
+  readonly cancel?: { readonly after: number; readonly compensate: boolean };
+  /** When it has succeeded, somebody wants it undone after all. */
+  readonly undoAtEnd?: boolean;
+  /** After each event: how likely somebody changes the running instance, in some way. */
+  readonly changes?: number;
   /** The engine loses its memory before every command, and what it said last is said again. */
   readonly loseEngine?: boolean;
   /** Each message twice, and none in order. */
@@ -46,7 +56,6 @@ export type Scenario = {
   readonly expect?: (run: RunResult) => string | undefined;
 };
 
-export type Effect = { readonly task: string; readonly compensable: boolean };
 export type RunResult = {
   readonly scenario: Scenario;
   readonly log: readonly WorkflowEvent[];
@@ -54,6 +63,7 @@ export type RunResult = {
   readonly effects: ReadonlySet<string>;
   /** Executions that executors began, by `targetKey`. */
   readonly reached: ReadonlySet<string>;
+  readonly changes: readonly { readonly type: string; readonly taken: boolean }[];
   /** What the harness saw going wrong while it ran. */
   readonly troubles: readonly string[];
 };
@@ -61,16 +71,22 @@ export type RunResult = {
 export type HarnessOptions = {
   readonly definition: WorkflowDefinition;
   readonly params: Readonly<Record<string, unknown>>;
+  /** The name under which `npm run harness` finds it again. */
+  readonly name?: string;
   /** By task kind, compensations' kinds as well. A kind without one answers `{}`. */
   readonly executors?: Readonly<Record<string, ExecutorModel>>;
-  /** Chaos runs with random faults, duplicates, lost engines and cancels. 20 unless told. */
+  /** Chaos runs with random faults, duplicates, lost engines, cancels and live changes. 20 unless told. */
   readonly seeds?: number;
+  /** The first seed; 1 unless told. */
+  readonly firstSeed?: number;
   /** False: only the chaos runs, for definitions too large to have each step fail in each way. */
   readonly singleFaults?: boolean;
   /** Tasks that these params never reach, because their condition is false. Each other task must be reached. */
   readonly unreachable?: readonly string[];
   /** The engine under test; the product's unless told. */
   readonly engine?: typeof workflowDecider;
+  /** Who bids; three hosts unless told, and a fourth that never does. */
+  readonly bidders?: readonly string[];
   /** Whether executors refuse what is older than what they have seen of a task. They do. */
   readonly fencing?: boolean;
 };
@@ -80,6 +96,8 @@ export type HarnessReport = {
   readonly scenarios: number;
   readonly events: number;
   readonly finalStates: Readonly<Record<string, number>>;
+  /** Live changes by kind: how often they were taken, and refused. */
+  readonly changes: Readonly<Record<string, { readonly taken: number; readonly refused: number }>>;
   /** Executions that some scenario reached, of all planned. */
   readonly reached: number;
   readonly violations: readonly Violation[];

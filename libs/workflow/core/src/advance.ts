@@ -6,6 +6,7 @@ import type { Run } from './run.ts';
 import { outputOf } from './scope.ts';
 import { byToken, type Attempt, type TimerEntry } from './state.ts';
 import { firstActing, iso } from './timers.ts';
+import { mayHaveEffect } from './undo.ts';
 import { toArray } from './vector.ts';
 
 /** Goes on until nothing more follows from what is known: due timers, tasks that are ready, undoing, the end. */
@@ -150,9 +151,8 @@ const notDone = (run: Run): string[] => {
 const notUndone = (run: Run): string[] => {
   const tasks = toArray(run.state.tasks);
   const left = (i: number): boolean => {
-    const { phase, attempts } = tasks[i]!;
-    if (run.node(i).definition.compensation === undefined || attempts.length === 0) return false;
-    return phase !== 'compensated' && phase !== 'skipped';
+    if (run.node(i).definition.compensation === undefined || !mayHaveEffect(tasks[i]!)) return false;
+    return tasks[i]!.phase !== 'compensated';
   };
   return run.state.graph.order.filter(left).map((i) => run.name(i));
 };

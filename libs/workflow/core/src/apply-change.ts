@@ -1,14 +1,13 @@
 import type { Cause, Change, TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
 import { unreachable } from '@chrysalis/kernel';
 import type { Draft } from './evolve.ts';
-import { admit } from './fan.ts';
 import type { Fault } from './faults.ts';
 import { assemble, type Slot } from './graph.ts';
 import { push } from './heap.ts';
-import { AGAIN, CANCELLED, REASSIGNED } from './policy.ts';
+import { AGAIN, REASSIGNED } from './policy.ts';
 import { recount } from './recount.ts';
-import { isOpen, sooner, type Attempt, type TaskState } from './state.ts';
-import { concat, get, set } from './vector.ts';
+import { isOpen, sooner, type Attempt, type TaskPhase, type TaskState } from './state.ts';
+import { concat, get, set, toArray, vectorOf } from './vector.ts';
 
 /** What a change does to the state. Whether it may be made is for `change.ts` to say, before there is an event. O(nodes). */
 export const changed = (draft: Draft, change: Change, at: string): void => {
@@ -40,7 +39,7 @@ const apply = (draft: Draft, change: Change, at: string): void => {
     case 'skip-task':
       return settleByHand(draft, change.task, at, { phase: 'skipped', reason: 'skipped by an operator' });
     case 'mark-done':
-      return settleByHand(draft, change.task, at, { phase: 'succeeded', output: change.output });
+      return settleByHand(draft, change.task, at, { phase: 'succeeded', output: change.output, byHand: true });
     case 'retry-from':
       return runAgain(draft, change.task, at);
     default:
@@ -51,8 +50,18 @@ const apply = (draft: Draft, change: Change, at: string): void => {
 const taskOf = (draft: Draft, name: string): TaskDefinition => draft.definition.tasks.find((t) => t.name === name)!;
 
 export const duplicateOf = (task: TaskDefinition, change: Extract<Change, { type: 'duplicate-task' }>): TaskDefinition => {
-  const { pointOfNoReturn: _, ...copy } = task;
-  return { ...copy, name: change.as, ...(change.route ? { route: change.route } : {}) };
+  const { pointOfNoReturn: _, compensation, ...copy } = task;
+  const undo = compensation && { compensation: renamed(compensation, task.name, change.as) as typeof compensation };
+  return { ...copy, ...undo, name: change.as, ...(change.route ? { route: change.route } : {}) };
+};
+
+/** The copy's undo takes back what the copy gave, not what the first one did. `$${` stays what it is. */
+const renamed = (value: unknown, from: string, to: string): unknown => {
+  if (typeof value === 'string')
+    return value.replace(/\$\$\{|\$\{tasks\.([a-z][a-z0-9-]*)\.output/g, (all, name) => (name === from ? `\${tasks.${to}.output` : all));
+  if (Array.isArray(value)) return value.map((v) => renamed(v, from, to));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, renamed(v, from, to)]));
 };
 
 const rewired = (task: TaskDefinition, { input, after }: Extract<Change, { type: 'rewire' }>): TaskDefinition => ({
@@ -103,7 +112,10 @@ const reassign = (draft: Draft, { task, route }: Extract<Change, { type: 'reassi
 const setLimits = (draft: Draft, change: Extract<Change, { type: 'set-limits' }>): void => {
   const { task: name, deadlineMs, concurrency, retry, heartbeatMs, priority } = change;
   if (name === undefined) {
-    if (deadlineMs !== undefined) draft.deadlineAt = Date.parse(draft.startedAt) + deadlineMs;
+    if (deadlineMs === undefined) return;
+    draft.deadlineAt = Date.parse(draft.startedAt) + deadlineMs;
+    // No execution runs past it, and one that ended with the old deadline has its own time again.
+    toArray(draft.tasks).forEach((_, i) => moveDeadlines(draft, i));
     return;
   }
   redefine(draft, (t) =>
@@ -119,33 +131,27 @@ const setLimits = (draft: Draft, change: Extract<Change, { type: 'set-limits' }>
         },
   );
   const index = draft.graph.index.get(name)!;
-  if (deadlineMs !== undefined) moveDeadlines(draft, index, deadlineMs);
-  admit(draft, index);
+  if (deadlineMs === undefined) return;
+  const { fan } = get(draft.tasks, index);
+  if (fan) for (let i = 0; i < fan.count; i++) moveDeadlines(draft, fan.first + i);
+  else moveDeadlines(draft, index);
 };
 
 /** An execution under way gets the new deadline too; the old timer is stale then. */
-const moveDeadlines = (draft: Draft, index: number, deadlineMs: number): void => {
-  const { fan } = get(draft.tasks, index);
-  const indices = fan ? Array.from({ length: fan.next }, (_, i) => fan.first + i) : [index];
-  for (const i of indices) {
-    const task = get(draft.tasks, i);
-    if (task.phase !== 'dispatched') continue;
-    const attempts = task.attempts.map((a): Attempt => {
-      if (!isOpen(a)) return a;
-      const at = Math.min(Date.parse(a.dispatchedAt) + deadlineMs, draft.deadlineAt);
-      draft.timers = push(draft.timers, { at, kind: 'deadline', index: i, token: a.token }, sooner);
-      return { ...a, deadlineAt: new Date(at).toISOString() };
-    });
-    draft.tasks = set(draft.tasks, i, { ...task, attempts });
-  }
+const moveDeadlines = (draft: Draft, index: number): void => {
+  const task = get(draft.tasks, index);
+  if (task.phase !== 'dispatched') return;
+  const { deadlineMs } = draft.graph.nodes[index]!.definition;
+  const attempts = task.attempts.map((a): Attempt => {
+    const at = Math.min(Date.parse(a.dispatchedAt) + deadlineMs, draft.deadlineAt);
+    if (!isOpen(a) || at === Date.parse(a.deadlineAt)) return a;
+    draft.timers = push(draft.timers, { at, kind: 'deadline', index, token: a.token }, sooner);
+    return { ...a, deadlineAt: new Date(at).toISOString() };
+  });
+  draft.tasks = set(draft.tasks, index, { ...task, attempts });
 };
 
-const settleByHand = (
-  draft: Draft,
-  name: string,
-  at: string,
-  end: { readonly phase: 'skipped' | 'succeeded'; readonly reason?: string; readonly output?: Record<string, unknown> },
-): void => {
+const settleByHand = (draft: Draft, name: string, at: string, end: Pick<TaskState, 'phase' | 'reason' | 'output' | 'byHand'>): void => {
   const index = draft.graph.index.get(name)!;
   reopen(draft, at);
   const task = fenced(get(draft.tasks, index), { code: AGAIN, message: 'an operator ended it by hand', retriable: false }, at);
@@ -162,7 +168,8 @@ const runAgain = (draft: Draft, name: string, at: string): void => {
       reason: _r,
       ...rest
     } = without(fenced(task, { code: AGAIN, message: 'an operator ran it again', retriable: true }, at));
-    draft.tasks = set(draft.tasks, i, { ...rest, phase: task.fan ? 'expanded' : 'waiting' });
+    const since = rest.attempts.length;
+    draft.tasks = set(draft.tasks, i, { ...rest, phase: task.fan ? 'expanded' : 'waiting', ...(since > 0 ? { since } : {}) });
   }
 };
 
@@ -177,13 +184,23 @@ export const affected = (draft: Pick<Draft, 'graph' | 'tasks'>, index: number): 
   return [...seen];
 };
 
-/** A stopped instance goes on, with as much time as it had at first, if its own has passed. */
+/**
+ * A stopped instance goes on, with as much time as it had at first, if its own has passed. What was under way when it stopped begins anew:
+ * nobody listened meanwhile, and no timer was left.
+ */
 const reopen = (draft: Draft, at: string): void => {
   if (!draft.end) return;
   delete draft.end;
   draft.status = 'running';
+  draft.paused = false;
   draft.deadlineAt = Math.max(draft.deadlineAt, Date.parse(at) + draft.definition.deadlineMs);
-  if (draft.cause?.code === CANCELLED) delete draft.cancelReason;
+  delete draft.cancelReason;
+  const cause: Cause = { code: AGAIN, message: 'the workflow had stopped', retriable: true };
+  const begun: readonly TaskPhase[] = ['dispatched', 'offered', 'retrying'];
+  const tasks = toArray(draft.tasks).map((task) =>
+    begun.includes(task.phase) ? { ...without(fenced(task, cause, at)), phase: 'waiting' as const } : task,
+  );
+  draft.tasks = vectorOf(tasks);
 };
 
 /** Whoever is at it is not listened to any more. */
@@ -192,4 +209,4 @@ const fenced = (task: TaskState, cause: Cause, at: string): TaskState => ({
   attempts: task.attempts.map((a) => (isOpen(a) ? { ...a, settled: { ok: false, cause, at } } : a)),
 });
 
-const without = ({ offer: _, cause: __, ...task }: TaskState): TaskState => task;
+const without = ({ offer: _, cause: __, failure: ___, ...task }: TaskState): TaskState => task;

@@ -40,6 +40,7 @@ export const started = (data: Data<'chrysalis.workflow.instance.started.v1'>): I
     undoReady: undefined,
     timers: undefined,
     compensationFailed: false,
+    failures: 0,
   };
 };
 

@@ -2,17 +2,22 @@ import type { Change, TaskDefinition, WorkflowDefinition } from '@chrysalis/cont
 import { affected, duplicateOf, redefined, withTask } from './apply-change.ts';
 import { faultsText, type WorkflowRejection } from './commands.ts';
 import type { Slot } from './graph.ts';
+import { isLargerThan, MAX_OUTPUT } from './output-size.ts';
 import type { Instance, TaskPhase, TaskState } from './state.ts';
 import { get } from './vector.ts';
 
 const untouched: readonly TaskPhase[] = ['waiting', 'ready'];
-const notEnded: readonly TaskPhase[] = [...untouched, 'offered', 'retrying', 'dispatched'];
+const underWay: readonly TaskPhase[] = ['offered', 'retrying', 'dispatched'];
+const notEnded: readonly TaskPhase[] = [...untouched, ...underWay];
+/** As many as the shape of a definition allows. */
+const MAX_TASKS = 10_000;
 
 /** Why a change may not be made to an instance as it is; `undefined`: it may. */
 export const refusal = (state: Instance, change: Change, now: number): WorkflowRejection | undefined => {
   if (state.status === 'compensating') return { code: 'workflow.ending' };
   const repairs = change.type === 'retry-from' || change.type === 'mark-done' || change.type === 'skip-task';
-  if (state.end && !(repairs && state.status === 'stopped')) return { code: 'workflow.ended' };
+  // Whoever it is a part of has been told of its end, and acts on that.
+  if (state.end && !(repairs && state.status === 'stopped' && !state.parent)) return { code: 'workflow.ended' };
   const named = namedTask(change);
   if (named !== undefined && !state.graph.index.has(named)) return { code: 'workflow.task_unknown', task: named };
   return ofKind(state, change, now) ?? faulty(state, change);
@@ -24,18 +29,22 @@ const ofKind = (state: Instance, change: Change, now: number): WorkflowRejection
   switch (change.type) {
     case 'pause':
     case 'resume':
-    case 'duplicate-task':
       return undefined;
+    case 'duplicate-task':
+      return state.graph.nodes[state.graph.index.get(change.task)!]!.item
+        ? refuse(change.task, 'it is an item; duplicate its forEach')
+        : full(state, change.as);
     case 'add-task':
-      return change.before?.map((name) => begun(state, name)).find((r) => r !== undefined);
+      return full(state, change.task.name) ?? change.before?.map((name) => begun(state, name)).find((r) => r !== undefined);
     case 'replace-task':
       return change.with.name === change.task
         ? begun(state, change.task)
         : refuse(change.task, `the new task is called ${change.with.name}; its name stays`);
     case 'rewire':
+      if (!change.input && !change.after) return refuse(change.task, 'nothing to change was named');
       return begun(state, change.task);
     case 'reassign':
-      return among(state, change.task, notEnded) ?? oneForAll(state, change.task);
+      return among(state, change.task, notEnded) ?? oneForAll(state, change.task) ?? undecided(state, [indexAt(state, change.task)]);
     case 'set-limits':
       return limits(state, change, now);
     case 'skip-task':
@@ -45,6 +54,7 @@ const ofKind = (state: Instance, change: Change, now: number): WorkflowRejection
         oneForAll(state, change.task)
       );
     case 'mark-done':
+      if (isLargerThan(change.output, MAX_OUTPUT)) return refuse(change.task, `the output is larger than ${MAX_OUTPUT} characters of JSON`);
       return among(state, change.task, [...notEnded, 'failed']) ?? oneForAll(state, change.task);
     case 'retry-from':
       return again(state, change.task);
@@ -52,7 +62,11 @@ const ofKind = (state: Instance, change: Change, now: number): WorkflowRejection
 };
 
 const refuse = (task: string, reason: string): WorkflowRejection => ({ code: 'workflow.change_refused', task, reason });
-const taskAt = (state: Instance, name: string): TaskState => get(state.tasks, state.graph.index.get(name)!);
+const indexAt = (state: Instance, name: string): number => state.graph.index.get(name)!;
+const taskAt = (state: Instance, name: string): TaskState => get(state.tasks, indexAt(state, name));
+
+const full = ({ definition }: Instance, name: string): WorkflowRejection | undefined =>
+  definition.tasks.length < MAX_TASKS ? undefined : refuse(name, `a workflow has at most ${MAX_TASKS} tasks`);
 
 const begun = (state: Instance, name: string): WorkflowRejection | undefined => {
   if (!state.graph.index.has(name)) return { code: 'workflow.task_unknown', task: name };
@@ -66,6 +80,7 @@ const begun = (state: Instance, name: string): WorkflowRejection | undefined => 
 const among = (state: Instance, name: string, phases: readonly TaskPhase[]): WorkflowRejection | undefined => {
   const { phase } = taskAt(state, name);
   if (phases.includes(phase) || phase === 'expanded') return undefined;
+  if (state.end && phase === 'dispatched') return undefined; // nobody listens to it any more
   return { code: phase === 'dispatched' ? 'workflow.task_running' : 'workflow.task_ended', task: name, phase };
 };
 
@@ -84,6 +99,8 @@ const limits = (state: Instance, change: Extract<Change, { type: 'set-limits' }>
   if (task === undefined) {
     if (said.some((k) => k !== 'deadlineMs')) return refuse('', 'of the instance itself only the deadline can be changed');
     const at = Date.parse(state.startedAt) + wanted.deadlineMs!;
+    if (state.parent && at > Date.parse(state.parent.deadlineAt))
+      return refuse('', `the workflow it is a part of waits until ${state.parent.deadlineAt}`);
     return at > now ? undefined : refuse('', `the deadline would be ${new Date(at).toISOString()}, which has passed`);
   }
   const node = state.graph.nodes[state.graph.index.get(task)!]!;
@@ -93,19 +110,27 @@ const limits = (state: Instance, change: Extract<Change, { type: 'set-limits' }>
 };
 
 const again = (state: Instance, name: string): WorkflowRejection | undefined => {
-  const ended = among(state, name, ['succeeded', 'failed', 'skipped', 'retrying', 'offered']);
-  if (ended) return ended;
-  const index = state.graph.index.get(name)!;
+  const index = indexAt(state, name);
+  if (!state.end && untouched.includes(get(state.tasks, index).phase)) return refuse(name, 'it has not run yet');
   const own = state.graph.nodes[index]!.item?.of;
-  for (const i of affected(state, index)) {
+  const all = affected(state, index);
+  for (const i of all) {
     const { definition } = state.graph.nodes[i]!;
     const task = get(state.tasks, i);
     if (definition.pointOfNoReturn && task.phase === 'succeeded') return { code: 'workflow.past_point_of_no_return' };
-    if (task.phase === 'dispatched') return { code: 'workflow.task_running', task: definition.name, phase: 'dispatched' };
+    if (task.phase === 'dispatched' && !state.end) return { code: 'workflow.task_running', task: definition.name, phase: 'dispatched' };
     if (task.fan && i !== index && i !== own)
       return refuse(name, `${definition.name} was made of what it gave: its items cannot be taken back`);
   }
-  return undefined;
+  return undecided(state, all);
+};
+
+/** While a failure or a wish to cancel waits for the outcome of a point of no return, that is not begun anew: it may have been passed. */
+const undecided = (state: Instance, indices: readonly number[]): WorkflowRejection | undefined => {
+  if (!state.cause || state.committed) return undefined;
+  const waits = (i: number): boolean =>
+    state.graph.nodes[i]!.definition.pointOfNoReturn === true && underWay.includes(get(state.tasks, i).phase);
+  return indices.some(waits) ? { code: 'workflow.ending' } : undefined;
 };
 
 /** The definition as it would be is checked like a new one. */

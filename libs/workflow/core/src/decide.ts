@@ -132,7 +132,7 @@ const bid = ({ bid: b, rank, at }: Extract<WorkflowCommand, { type: 'bid' }>, st
   const index = state.graph.index.get(task);
   if (index === undefined) return reject({ code: 'workflow.task_unknown', task });
   const { phase, offer: open } = get(state.tasks, index);
-  if (phase !== 'offered' || open?.number !== offer || Date.parse(at) >= Date.parse(open.closesAt))
+  if (state.end || phase !== 'offered' || open?.number !== offer || Date.parse(at) >= Date.parse(open.closesAt))
     return reject({ code: 'workflow.offer_closed', task, offer });
   if (open.bids.some((known) => known.executor === executor)) return reject({ code: 'workflow.bid_duplicate', task, offer, executor });
   if (open.bids.length >= MAX_BIDS) return reject({ code: 'workflow.bids_full', task, offer });

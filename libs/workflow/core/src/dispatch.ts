@@ -1,5 +1,5 @@
 import type { Cause, TaskDispatch } from '@chrysalis/contracts';
-import { MAX_ITEMS } from './fan.ts';
+import { MAX_ITEMS, MAX_NODES } from './fan.ts';
 import { award } from './offer.ts';
 import type { Run } from './run.ts';
 import { conditionScope, executorOf, inputOf, itemsOf, labelsOf, nearOf, undoInputOf } from './scope.ts';
@@ -12,7 +12,7 @@ export const give = (run: Run, index: number): void => {
   if (task.fan) return join(run, index);
   const { condition, items, item } = node;
   // A condition that asks about the item is each item's own; any other one has been asked before there were items.
-  const asked = condition !== undefined && task.attempts.length === 0 && (items ? !condition.perItem : !item || condition.perItem);
+  const asked = condition !== undefined && task.phase === 'ready' && (items ? !condition.perItem : !item || condition.perItem);
   if (asked) {
     const verdict = condition.evaluate(conditionScope(run.state, node));
     if (!verdict.ok) return run.failBefore(index, { code: 'workflow.condition_failed', message: verdict.message, retriable: false });
@@ -34,6 +34,9 @@ const expand = (run: Run, index: number): void => {
   const refuse = (code: string, message: string): void => run.failBefore(index, { code, message, retriable: false });
   if (!Array.isArray(items)) return refuse('workflow.items_not_array', `the items of ${task} are ${typeof items}, not an array`);
   if (items.length > MAX_ITEMS) return refuse('workflow.items_too_many', `${task} has ${items.length} items; ${MAX_ITEMS} are the most`);
+  const most = MAX_NODES - run.state.graph.nodes.length;
+  if (items.length > most)
+    return refuse('workflow.items_too_many', `${task} has ${items.length} items; there is room for ${most} more tasks`);
   const data = { workflowId: run.state.workflowId, task, count: items.length, at: run.at };
   run.emit({ type: 'chrysalis.workflow.task.expanded.v1', data });
 };

@@ -4,8 +4,9 @@ import { refused, started } from './begin.ts';
 import { changed } from './apply-change.ts';
 import { expanded, itemSettled, joinedOutput } from './fan.ts';
 import { pop, push } from './heap.ts';
-import { bidReceived, offered } from './offer.ts';
+import { awardsOf, bidReceived, offered } from './offer.ts';
 import { CANCELLED, hedgeAfter, SUPERSEDED } from './policy.ts';
+import { recause } from './recount.ts';
 import { dropReady, noneReady, pushReady, without } from './ready.ts';
 import {
   type Attempt,
@@ -122,7 +123,7 @@ const dispatched = (draft: Draft, data: Data<'chrysalis.workflow.task.dispatched
   draft.open++;
   if (decisive) draft.decisiveOpen++;
   draft.token = token;
-  if (beginBy !== undefined) draft.awards = { ...draft.awards, [executor]: (draft.awards[executor] ?? 0) + 1 };
+  if (beginBy !== undefined) draft.awards = { ...draft.awards, [executor]: awardsOf(draft.awards, executor) + 1 };
   plantTimers(draft, index, given);
 };
 
@@ -180,11 +181,11 @@ const superseded = (at: string): NonNullable<Attempt['settled']> => ({
   cause: { code: SUPERSEDED, message: 'another execution of it was faster', retriable: false },
 });
 
-/** Past this point a wish to cancel has come too late: it is no cause of anything any more. */
+/** Past this point a wish to cancel has come too late: it is no cause of anything any more. What failed meanwhile is. */
 const commit = (draft: Draft): void => {
   draft.decisiveOpen--;
   draft.committed = true;
-  if (draft.cause?.code === CANCELLED) delete draft.cause;
+  if (draft.cause?.code === CANCELLED) recause(draft);
 };
 
 /** A task has ended well: what waited for it alone may go, and so may the next item beside it. */
@@ -214,6 +215,8 @@ const failed = (draft: Draft, data: Data<'chrysalis.workflow.task.failed.v1'>): 
   if (attempts.some(isOpen)) return void (draft.tasks = set(draft.tasks, index, { ...task, attempts, cause })); // its hedge goes on
   draft.tasks = set(draft.tasks, index, { ...task, phase: final ? 'failed' : 'retrying', attempts, cause });
   if (!final) return wait(draft, index, attempts, retryAt, decisive);
+  draft.failures++;
+  draft.tasks = set(draft.tasks, index, { ...get(draft.tasks, index), failure: draft.failures });
   if (!draft.cause) {
     draft.cause = cause;
     draft.causedBy = data.task;

@@ -10,6 +10,8 @@ type Data<T extends string> = Extract<WorkflowEvent, { type: T }>['data'];
 
 /** Items of one `forEach` at most: their outputs, inputs and attempts are kept in memory while the instance runs. */
 export const MAX_ITEMS = 20_000;
+/** Tasks and items of an instance at most. */
+export const MAX_NODES = 100_000;
 
 /** The items become tasks of their own behind all others. O(nodes) once. */
 export const expanded = (draft: Draft, { task, count, at }: Data<'chrysalis.workflow.task.expanded.v1'>): void => {
@@ -24,7 +26,7 @@ export const expanded = (draft: Draft, { task, count, at }: Data<'chrysalis.work
     Array.from({ length: count }, () => fresh),
   );
   draft.unfinished += count;
-  const fan: Fan = { first, count, next: 0, settled: 0, items, at };
+  const fan: Fan = { first, count, next: 0, going: 0, items, at };
   const phase = count === 0 ? 'ready' : 'expanded';
   draft.tasks = set(draft.tasks, index, { ...get(draft.tasks, index), phase, waitingFor: count, fan });
   if (count === 0) pushReady(draft, index);
@@ -37,19 +39,19 @@ export const admit = (draft: Draft, index: number): void => {
   const { fan } = task;
   const limit = draft.graph.nodes[index]!.definition.forEach?.concurrency;
   if (!fan || limit === undefined) return;
-  let { next, settled } = fan;
-  const going: number[] = [];
-  for (; next < fan.count && next - settled < limit; next++) {
-    const { phase } = get(draft.tasks, fan.first + next);
-    if (phase === 'waiting') going.push(fan.first + next);
-    else if (phase !== 'ready') settled++;
+  let { next } = fan;
+  const turns: number[] = [];
+  for (; next < fan.count; next++) {
+    if (get(draft.tasks, fan.first + next).phase !== 'waiting') continue;
+    if (fan.going + turns.length >= limit) break;
+    turns.push(fan.first + next);
   }
   if (next === fan.next) return;
-  for (const i of going.reverse()) {
+  for (const i of turns.toReversed()) {
     draft.tasks = set(draft.tasks, i, { ...get(draft.tasks, i), phase: 'ready' });
     pushReady(draft, i);
   }
-  draft.tasks = set(draft.tasks, index, { ...task, fan: { ...fan, next, settled } });
+  draft.tasks = set(draft.tasks, index, { ...task, fan: { ...fan, next, going: fan.going + turns.length } });
 };
 
 /** An item has ended, in whatever way: there is room for the next one. */
@@ -57,7 +59,7 @@ export const itemSettled = (draft: Draft, node: GraphNode): void => {
   if (!node.item) return;
   const task = get(draft.tasks, node.item.of);
   if (!task.fan) return;
-  draft.tasks = set(draft.tasks, node.item.of, { ...task, fan: { ...task.fan, settled: task.fan.settled + 1 } });
+  draft.tasks = set(draft.tasks, node.item.of, { ...task, fan: { ...task.fan, going: task.fan.going - 1 } });
   admit(draft, node.item.of);
 };
 

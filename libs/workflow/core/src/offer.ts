@@ -25,6 +25,10 @@ export const bidReceived = (draft: Draft, index: number, data: Data<'chrysalis.w
   draft.tasks = set(draft.tasks, index, { ...task, offer: { ...task.offer, bids } });
 };
 
+/** A bidder may be called `__proto__`. */
+export const awardsOf = (awards: Readonly<Record<string, number>>, executor: string): number =>
+  Object.hasOwn(awards, executor) ? awards[executor]! : 0;
+
 /**
  * The winner, or `undefined` without a bid. First those that are ready, then those that have not lost rank, then by the rule; among equals
  * the cheaper, the freer, the first by name: the same bids have the same winner, in whatever order they came.
@@ -36,7 +40,7 @@ export const award = (
   awards: Readonly<Record<string, number>>,
 ): Bid | undefined => {
   const wish = (bid: Bid): number => {
-    if (rule === 'spread') return awards[bid.executor] ?? 0;
+    if (rule === 'spread') return awardsOf(awards, bid.executor);
     return rule === 'affinity' && bid.executor !== near ? 1 : 0;
   };
   const order = (a: Bid, b: Bid): number =>

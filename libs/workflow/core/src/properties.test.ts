@@ -91,7 +91,7 @@ describe('any workflow', () => {
       fc.property(definitionOf(40), (definition) => {
         expect(harness(definition, 12, false).violations.slice(0, 2)).toEqual([]);
       }),
-      { numRuns: 40 },
+      { numRuns: 40, endOnFailure: true },
     );
   });
 

@@ -2,7 +2,8 @@ import type { Draft } from './evolve.ts';
 import { admit } from './fan.ts';
 import { CANCELLED } from './policy.ts';
 import { noneReady, pushReady } from './ready.ts';
-import { isOpen, type Instance, type TaskState } from './state.ts';
+import type { GraphNode } from './graph.ts';
+import { isOpen, type TaskPhase, type TaskState } from './state.ts';
 import { toArray, vectorOf } from './vector.ts';
 
 const done = ({ phase }: TaskState): boolean => phase === 'succeeded' || phase === 'skipped';
@@ -15,9 +16,9 @@ export const recount = (draft: Draft): void => {
   const tasks = before.map((task, i): TaskState => {
     const waitingFor = nodes[i]!.dependsOn.reduce((n, d) => n + (done(before[d]!) ? 0 : 1), 0);
     const counted = task.fan
-      ? { ...task, waitingFor, fan: { ...task.fan, settled: settledItems(before, task.fan) } }
+      ? { ...task, waitingFor, fan: { ...task.fan, next: 0, going: going(before, task.fan) } }
       : { ...task, waitingFor };
-    return waits(task) ? { ...counted, phase: phaseOf(counted, before, draft, i) } : counted;
+    return waits(task) ? { ...counted, phase: phaseOf(counted, nodes[i]!) } : counted;
   });
   draft.tasks = vectorOf(tasks);
   draft.unfinished = tasks.reduce((n, t) => n + (done(t) ? 0 : 1), 0);
@@ -26,17 +27,17 @@ export const recount = (draft: Draft): void => {
   draft.ready = noneReady;
   for (let i = tasks.length - 1; i >= 0; i--) if (tasks[i]!.phase === 'ready') pushReady(draft, i);
   tasks.forEach((t, i) => t.fan && admit(draft, i));
-  recause(draft, tasks);
+  recause(draft);
 };
 
-const settledItems = (tasks: readonly TaskState[], fan: NonNullable<TaskState['fan']>): number =>
-  tasks.slice(fan.first, fan.first + fan.next).reduce((n, t) => n + (done(t) || t.phase === 'failed' ? 1 : 0), 0);
+/** Items that have begun and not ended: those that only had their turn get it anew, by their position, as far as there is room. */
+const going = (tasks: readonly TaskState[], { first, count }: NonNullable<TaskState['fan']>): number =>
+  tasks.slice(first, first + count).reduce((n, { phase }) => n + (begun.has(phase) ? 1 : 0), 0);
+const begun: ReadonlySet<TaskPhase> = new Set<TaskPhase>(['offered', 'dispatched', 'retrying']);
 
-const phaseOf = (task: TaskState, tasks: readonly TaskState[], { graph }: Draft, index: number): TaskState['phase'] => {
-  if (task.waitingFor > 0) return task.fan ? 'expanded' : 'waiting';
-  const { item } = graph.nodes[index]!;
-  if (!item) return 'ready';
-  return item.position < (tasks[item.of]!.fan?.next ?? 0) ? 'ready' : 'waiting';
+const phaseOf = ({ waitingFor, fan }: TaskState, { item }: GraphNode): TaskPhase => {
+  if (waitingFor > 0) return fan ? 'expanded' : 'waiting';
+  return item ? 'waiting' : 'ready';
 };
 
 const countOpen = (draft: Draft, tasks: readonly TaskState[]): void => {
@@ -52,14 +53,18 @@ const countOpen = (draft: Draft, tasks: readonly TaskState[]): void => {
   });
 };
 
-/** A failure that was repaired is no cause any more; another one that is left is. A wish to cancel stays one. */
-const recause = (draft: Draft, tasks: readonly TaskState[]): void => {
-  if (draft.cause?.code === CANCELLED && draft.cancelReason !== undefined) return;
-  const failed = tasks.findIndex((t) => t.phase === 'failed');
-  if (failed >= 0 && draft.causedBy !== undefined && tasks[draft.graph.index.get(draft.causedBy)!]?.phase === 'failed') return;
-  const left: Partial<Pick<Instance, 'cause' | 'causedBy'>> = {};
-  if (failed >= 0) Object.assign(left, { cause: tasks[failed]!.cause, causedBy: draft.graph.nodes[failed]!.definition.name });
+/**
+ * The first failure for good that is still there. One that was repaired is no cause any more; a wish to cancel stays one until a point of
+ * no return has succeeded. O(nodes).
+ */
+export const recause = (draft: Draft): void => {
+  if (draft.cause?.code === CANCELLED && draft.cancelReason !== undefined && !draft.committed) return;
+  let first: TaskState | undefined;
+  let by = -1;
+  toArray(draft.tasks).forEach((task, i) => {
+    if (task.phase === 'failed' && task.failure! < (first?.failure ?? Infinity)) [first, by] = [task, i];
+  });
   delete draft.cause;
   delete draft.causedBy;
-  Object.assign(draft, left);
+  if (first) Object.assign(draft, { cause: first.cause, causedBy: draft.graph.nodes[by]!.definition.name });
 };

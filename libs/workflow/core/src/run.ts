@@ -102,15 +102,26 @@ export class Run {
     return wanted && at < this.state.deadlineAt ? iso(at) : undefined;
   }
 
-  /** Executions that count for the policy, the one that fails now included. */
+  /** Executions that count for the policy, the one that fails now included; of lapsed awards those beyond what the route allows. */
   #tries(index: number, action: Action): number {
-    return this.task(index).attempts.filter((a) => a.action === action && !a.hedge && !uncounted.has(a.settled?.cause?.code ?? '')).length;
+    const counts = (a: Attempt): boolean => a.action === action && !a.hedge && !uncounted.has(a.settled?.cause?.code ?? '');
+    const { route } = this.node(index).definition;
+    const over = action === 'run' && route.mode === 'bid' ? Math.max(0, this.#lapses(index) + 1 - route.offers) : 0;
+    return this.#sinceRunAgain(index).filter(counts).length + over;
   }
 
   /** A lapsed award is offered anew at once, as often as the route lets it be offered. */
   #lapsed(index: number, cause: Cause): boolean {
     const { route } = this.node(index).definition;
-    if (cause.code !== AWARD_LAPSED || route.mode !== 'bid') return false;
-    return this.task(index).attempts.filter((a) => a.settled?.cause?.code === AWARD_LAPSED).length + 1 < route.offers;
+    return cause.code === AWARD_LAPSED && route.mode === 'bid' && this.#lapses(index) + 1 < route.offers;
+  }
+
+  #lapses(index: number): number {
+    return this.#sinceRunAgain(index).filter((a) => a.settled?.cause?.code === AWARD_LAPSED).length;
+  }
+
+  #sinceRunAgain(index: number): readonly Attempt[] {
+    const { attempts, since = 0 } = this.task(index);
+    return attempts.slice(since);
   }
 }

@@ -47,12 +47,12 @@ export type Attempt = {
 export type Bid = Omit<TaskBid, 'workflowId' | 'task' | 'offer'> & { readonly rank: number };
 /** `round` counts the offers in a row that nobody answered, this one included. */
 export type Offer = { readonly number: number; readonly round: number; readonly closesAt: string; readonly bids: readonly Bid[] };
-/** The items of a `forEach`: nodes `first` to `first + count - 1`; `next` have been let go, `settled` of them have ended. */
+/** The items of a `forEach`: nodes `first` to `first + count - 1`; those before `next` have had their turn, `going` have it now. */
 export type Fan = {
   readonly first: number;
   readonly count: number;
   readonly next: number;
-  readonly settled: number;
+  readonly going: number;
   readonly items: readonly unknown[];
   readonly at: string;
 };
@@ -67,6 +67,12 @@ export type TaskState = {
   readonly output?: Readonly<Record<string, unknown>>;
   readonly cause?: Cause;
   readonly reason?: string;
+  /** Of a failure for good: which of the instance's it was, counted from 1. */
+  readonly failure?: number;
+  /** An operator said that it was done: so there is an effect, although nobody was told to have it. */
+  readonly byHand?: true;
+  /** It was run again by hand: the attempts before this one count for no policy. */
+  readonly since?: number;
   readonly offer?: Offer;
   readonly fan?: Fan;
 };
@@ -144,6 +150,8 @@ export type Instance = {
   readonly cause?: Cause;
   /** The task whose failure it was. */
   readonly causedBy?: string;
+  /** Tasks that failed for good so far. */
+  readonly failures: number;
   readonly cancelReason?: string;
   readonly compensationFailed: boolean;
   readonly end?: End;

@@ -29,10 +29,11 @@ export const beginUndo = (draft: Draft, cause: Cause, task: string | undefined):
   for (let i = tasks.length - 1; i >= 0; i--) if (draft.graph.nodes[i]!.dependants.length === 0) undoSettled(draft, i);
 };
 
+/** A task that waits to run again may have had its effect when it ran before. */
 const atRest = ({ phase, attempts }: TaskState): TaskState['phase'] => {
   if (phase === 'retrying') return 'failed';
-  if (phase === 'offered') return attempts.length > 0 ? 'failed' : 'waiting';
-  return phase === 'ready' || phase === 'expanded' ? 'waiting' : phase;
+  const waits = phase === 'offered' || phase === 'ready' || phase === 'expanded' || phase === 'waiting';
+  return !waits ? phase : attempts.length > 0 ? 'failed' : 'waiting';
 };
 
 /** A task has come to rest, or its last dependant is undone: it is next, or has nothing to undo and lets go of its dependencies. */
@@ -47,9 +48,11 @@ export const undoSettled = (draft: Draft, index: number): void => {
   }
 };
 
-/** Only what was given to an executor can have had an effect. */
+/** Only what was given to an executor, or done by an operator, can have had an effect; skipping it afterwards takes nothing back. */
+export const mayHaveEffect = ({ attempts, byHand }: TaskState): boolean => attempts.length > 0 || byHand === true;
+const undoable: ReadonlySet<TaskState['phase']> = new Set<TaskState['phase']>(['succeeded', 'failed', 'skipped', 'waiting']);
 export const needsUndo = (node: GraphNode, task: TaskState): boolean =>
-  node.compensation !== undefined && task.attempts.length > 0 && (task.phase === 'succeeded' || task.phase === 'failed');
+  node.compensation !== undefined && mayHaveEffect(task) && undoable.has(task.phase);
 
 const lessOne = (draft: Draft, index: number): number => {
   const task = get(draft.tasks, index);

@@ -1,0 +1,109 @@
+import type { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from '@chrysalis/contracts';
+import type { Random } from './random.ts';
+import type { Schedule } from './schedule.ts';
+import { targetKey, type Fault, type HarnessOptions } from './types.ts';
+
+const HOSTS = ['host:h1', 'host:h2', 'host:h3'];
+type Outcome = TaskReport['outcome'];
+/** What executors tell the engine; each message comes at least once, at some time. */
+export type Mouth = {
+  readonly report: (report: TaskReport, delay: number) => void;
+  readonly heartbeat: (heartbeat: TaskHeartbeat) => void;
+  readonly bid: (bid: TaskBid, delay: number) => void;
+  readonly trouble: (message: string) => void;
+};
+
+/** Executors in virtual time, with the effects that they have: a set, as each of them is idempotent. */
+export class Executors {
+  readonly effects = new Set<string>();
+  readonly reached = new Set<string>();
+  /** Per task, the highest token that was acted on. The second execution of a hedge does not stop the first. */
+  readonly #fences = new Map<string, number>();
+
+  constructor(
+    private readonly o: HarnessOptions,
+    private readonly random: Random,
+    private readonly schedule: Schedule,
+    private readonly mouth: Mouth,
+  ) {}
+
+  offered(offer: TaskOffer, fault: Fault | undefined, slowest: number): void {
+    const window = Date.parse(offer.closesAt) - this.schedule.now;
+    for (const executor of fault === 'no-bid' ? [] : (this.o.bidders ?? HOSTS)) {
+      const ready = this.random.chance(0.8);
+      const { workflowId, task, offer: number } = offer;
+      const bid = { workflowId, task, offer: number, executor, cost: this.random.upTo(100), free: 1, ready, at: this.#now() };
+      const delay = fault === 'late-bid' ? window + 1 + this.random.upTo(1_000) : this.random.upTo(slowest);
+      this.mouth.bid(bid, delay);
+      if (fault === 'double-bid') this.mouth.bid({ ...bid, cost: 0 }, delay + this.random.upTo(window));
+    }
+  }
+
+  execute(dispatch: TaskDispatch, fault: Fault | undefined): void {
+    this.reached.add(targetKey(dispatch));
+    if (fault === 'hang' || this.#isFenced(dispatch)) return;
+    const work = fault === 'slow' ? Math.floor((Date.parse(dispatch.deadlineAt) - this.schedule.now) / 2) : 0;
+    if (dispatch.beginBy !== undefined || dispatch.heartbeatMs !== undefined) this.#beat(dispatch, this.schedule.now + work);
+    if (work > 0) this.schedule.after(work, () => this.#finish(dispatch, fault));
+    else this.#finish(dispatch, fault);
+  }
+
+  #isFenced(dispatch: TaskDispatch): boolean {
+    const fence = this.#fences.get(dispatch.task) ?? 0;
+    if (this.o.fencing !== false && dispatch.token < fence) return true;
+    if (!dispatch.hedge) this.#fences.set(dispatch.task, Math.max(fence, dispatch.token));
+    return false;
+  }
+
+  /** Says that it is at it, until the end. */
+  #beat(dispatch: TaskDispatch, until: number): void {
+    const { workflowId, task, action, attempt, token, executor, heartbeatMs } = dispatch;
+    this.mouth.heartbeat({ workflowId, task, action, attempt, token, executor, at: this.#now() });
+    const next = Math.max(1, Math.floor((heartbeatMs ?? 0) / 2));
+    if (heartbeatMs !== undefined && this.schedule.now + next < until) this.schedule.after(next, () => this.#beat(dispatch, until));
+  }
+
+  #finish(dispatch: TaskDispatch, fault: Fault | undefined): void {
+    if (this.#isFenced(dispatch)) return;
+    if (fault !== 'fail' && fault !== 'fail-for-good') this.#act(dispatch);
+    if (fault === 'lost-report' || fault === 'silent') return;
+    const late = fault === 'late-report' ? this.afterDeadline(dispatch) : 0;
+    this.#report(dispatch, this.#outcome(dispatch, fault), late);
+    if (fault !== 'twice') return;
+    this.#act(dispatch);
+    this.#report(dispatch, this.#outcome(dispatch, undefined), 0);
+  }
+
+  #act({ task, action }: TaskDispatch): void {
+    if (action === 'run') this.effects.add(task);
+    else this.effects.delete(task);
+  }
+
+  afterDeadline(dispatch: TaskDispatch): number {
+    return Math.max(0, Date.parse(dispatch.deadlineAt) - this.schedule.now) + 1 + this.random.upTo(120_000);
+  }
+
+  #outcome(dispatch: TaskDispatch, fault: Fault | undefined): Outcome {
+    if (fault?.startsWith('fail')) {
+      const retriable = !fault.startsWith('fail-for-good');
+      return { ok: false, cause: { code: 'harness.injected', message: targetKey(dispatch), retriable } };
+    }
+    const model = this.o.executors?.[dispatch.kind];
+    try {
+      return { ok: true, output: model ? model(dispatch.input, dispatch) : {} };
+    } catch (error) {
+      const message = String((error as Error).message).slice(0, 300);
+      this.mouth.trouble(`the model of ${dispatch.kind} does not take the input of ${targetKey(dispatch)}: ${message}`);
+      return { ok: false, cause: { code: 'harness.model', message, retriable: false } };
+    }
+  }
+
+  #report({ workflowId, task, action, attempt, token, executor }: TaskDispatch, outcome: Outcome, delay: number): void {
+    const at = this.#now();
+    this.mouth.report({ workflowId, task, action, attempt, token, executor, outcome, startedAt: at, endedAt: at }, delay);
+  }
+
+  #now(): string {
+    return new Date(this.schedule.now).toISOString();
+  }
+}
