@@ -20,6 +20,7 @@ const commands = {
   demo: { entry: 'tools/demo/main.ts', needs: withHosts },
   test: { entry: 'tools/test/main.ts', needs: () => ['qemu', 'kafka'] },
   bench: { entry: 'tools/bench/main.ts', needs: (args) => (args.includes('move') ? ['qemu'] : args.includes('relay') ? ['kafka'] : []) },
+  harness: { entry: 'tools/harness/main.ts', needs: () => [] },
   scenarios: { entry: 'tools/scenarios/main.ts', needs: () => ['qemu'] },
   up: { entry: 'tools/run/main.ts', needs: withHosts },
   cli: { entry: 'apps/cli/src/main.ts', needs: () => [] },

@@ -27,7 +27,8 @@ export const applyChange = (ledger: Ledger, change: Change): void => {
     }
     case 'reassign':
       if (ledger.tasks.has(change.task)) edit(ledger, change.task, (t) => ({ ...t, route: change.route }));
-      return fence(ledger, change.task);
+      fence(ledger, change.task);
+      return void (ledger.entry(change.task).begun = false);
     case 'set-limits': {
       const { task, concurrency } = change;
       if (task !== undefined && concurrency !== undefined)
