@@ -33,7 +33,7 @@ const checkEnd = (ledger: Ledger, effects: ReadonlySet<string>, say: Say): void 
   const { end, entries, abandoned, committed } = ledger;
   const names = [...entries.keys()];
   const compensated = names.filter((n) => entries.get(n)!.compensated);
-  const toUndo = names.filter((n) => ledger.definitionOf(n).compensation && !ledger.fans.has(n) && entries.get(n)!.mayHaveEffect);
+  const toUndo = names.filter((n) => ledger.definitionOf(n).compensation && entries.get(n)!.mayHaveEffect);
   const left = toUndo.filter((n) => effects.has(n));
   const notUndone = toUndo.filter((n) => !entries.get(n)!.compensated);
   const missing = sorted(end!.missing ?? []);

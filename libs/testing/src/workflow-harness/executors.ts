@@ -67,7 +67,7 @@ export class Executors {
     if (this.#isFenced(dispatch)) return;
     if (fault !== 'fail' && fault !== 'fail-for-good') this.#act(dispatch);
     if (fault === 'lost-report' || fault === 'silent') return;
-    const late = fault === 'late-report' ? this.afterDeadline(dispatch) : 0;
+    const late = fault === 'late-report' ? this.tooLate(dispatch.deadlineAt) : 0;
     this.#report(dispatch, this.#outcome(dispatch, fault), late);
     if (fault !== 'twice') return;
     this.#act(dispatch);
@@ -79,8 +79,9 @@ export class Executors {
     else this.effects.delete(task);
   }
 
-  afterDeadline(dispatch: TaskDispatch): number {
-    return Math.max(0, Date.parse(dispatch.deadlineAt) - this.schedule.now) + 1 + this.random.upTo(120_000);
+  /** Milliseconds until it is too late: by a little, while the next attempt is under way, or by much. */
+  tooLate(limit: string): number {
+    return Math.max(0, Date.parse(limit) - this.schedule.now) + 1 + this.random.upTo(this.random.chance(0.5) ? 1_000 : 120_000);
   }
 
   #outcome(dispatch: TaskDispatch, fault: Fault | undefined): Outcome {

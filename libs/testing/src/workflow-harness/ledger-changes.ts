@@ -83,7 +83,7 @@ const byHand = (ledger: Ledger, name: string, outcome: 'done' | 'skipped'): void
   if (entry.outcome === 'done') ledger.problems.push(`${name} was done, and is ${outcome} by hand`);
   entry.outcome = outcome;
   entry.begun = false;
-  if (outcome === 'done') entry.mayHaveEffect = true;
+  if (outcome === 'done' && !ledger.isWhole(name)) entry.mayHaveEffect = true;
   ledger.troubles = ledger.troubles.filter((t) => t.task !== name);
   if (outcome === 'done' && ledger.definitionOf(name).pointOfNoReturn) ledger.commit();
 };

@@ -58,6 +58,10 @@ export class Ledger {
   definitionOf(name: string): TaskDefinition {
     return this.tasks.get(name.split('.')[0]!)!;
   }
+  /** A forEach itself, not one of its items: it has no effect of its own. */
+  isWhole(name: string): boolean {
+    return this.tasks.get(name)?.forEach !== undefined;
+  }
   itemsOf(name: string): string[] {
     return Array.from({ length: this.fans.get(name) ?? 0 }, (_, i) => `${name}.${i}`);
   }

@@ -174,7 +174,7 @@ export class HarnessWorld {
   }
 
   #deliver(dispatch: TaskDispatch, fault: Fault | undefined): void {
-    const late = fault === 'late-run' ? this.#executors.afterDeadline(dispatch) : 0;
+    const late = fault === 'late-run' ? this.#executors.tooLate(dispatch.beginBy ?? dispatch.deadlineAt) : 0;
     this.#later(late + this.#delay(), () => this.#executors.execute(dispatch, fault));
   }
 }

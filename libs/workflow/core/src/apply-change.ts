@@ -39,7 +39,12 @@ const apply = (draft: Draft, change: Change, at: string): void => {
     case 'skip-task':
       return settleByHand(draft, change.task, at, { phase: 'skipped', reason: 'skipped by an operator' });
     case 'mark-done':
-      return settleByHand(draft, change.task, at, { phase: 'succeeded', output: change.output, byHand: true });
+      return settleByHand(draft, change.task, at, {
+        phase: 'succeeded',
+        output: change.output,
+        // The undo of a forEach is each item's own, and there are no items: what was done for all of them by hand is undone by hand.
+        ...(draft.graph.nodes[draft.graph.index.get(change.task)!]!.items ? {} : { byHand: true }),
+      });
     case 'retry-from':
       return runAgain(draft, change.task, at);
     default:

@@ -4,6 +4,7 @@ import { faultsText, type WorkflowRejection } from './commands.ts';
 import type { Slot } from './graph.ts';
 import { isLargerThan, MAX_OUTPUT } from './output-size.ts';
 import type { Instance, TaskPhase, TaskState } from './state.ts';
+import { mayHaveEffect } from './undo.ts';
 import { get } from './vector.ts';
 
 const untouched: readonly TaskPhase[] = ['waiting', 'ready'];
@@ -72,7 +73,7 @@ const begun = (state: Instance, name: string): WorkflowRejection | undefined => 
   if (!state.graph.index.has(name)) return { code: 'workflow.task_unknown', task: name };
   if (state.graph.nodes[state.graph.index.get(name)!]!.item) return refuse(name, 'it is an item; change its forEach before that begins');
   const task = taskAt(state, name);
-  return untouched.includes(task.phase) && task.attempts.length === 0 && !task.fan
+  return untouched.includes(task.phase) && !mayHaveEffect(task) && !task.fan
     ? undefined
     : { code: 'workflow.task_begun', task: name, phase: task.phase };
 };

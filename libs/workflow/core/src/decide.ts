@@ -9,7 +9,7 @@ import { isLargerThan, MAX_OUTPUT } from './output-size.ts';
 import { CANCELLED, DEADLINE_PASSED, HEARTBEAT_MISSED, uncounted } from './policy.ts';
 import { cancelQueued, expireQueued } from './queued.ts';
 import { Run } from './run.ts';
-import { byToken, initial, type Instance, isInstance, type WorkflowInstance } from './state.ts';
+import { byToken, initial, type Attempt, type Instance, isInstance, type WorkflowInstance } from './state.ts';
 import { iso } from './timers.ts';
 import { validateRequest } from './validate.ts';
 import { get } from './vector.ts';
@@ -47,7 +47,7 @@ export const decide = (command: WorkflowCommand, state: WorkflowInstance): Answe
 
 export const workflowDecider: Decider<WorkflowCommand, WorkflowInstance, WorkflowEvent, Answer> = { initial, decide, evolve };
 
-const finish = (run: Run): Answer => {
+export const finish = (run: Run): Answer => {
   advance(run);
   return accept(...run.events);
 };
@@ -82,10 +82,15 @@ const report = (r: TaskReport, at: string, state: Instance): Answer => {
   if (!given || given.token !== r.token || given.settled || state.end)
     return reject({ code: 'workflow.report_stale', task: r.task, attempt: r.attempt, token: r.token, latestToken: state.token });
   const run = new Run(state, at);
+  outcomeOf(run, index, given, r);
+  return finish(run);
+};
+
+/** What a report says of the attempt that it is about. */
+export const outcomeOf = (run: Run, index: number, given: Attempt, r: TaskReport): void => {
   const cause = r.outcome.ok ? tooLarge(r.outcome.output) : r.outcome.cause;
   if (cause) run.fail(index, { ...given, executor: r.executor }, cause);
   else if (r.outcome.ok) run.succeed(r, r.outcome.output);
-  return finish(run);
 };
 
 /** Executions that were ended without a word of their executor. */

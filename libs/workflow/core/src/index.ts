@@ -4,6 +4,7 @@ export * from './commands.ts';
 export * from './critical-path.ts';
 export * from './decide.ts';
 export { evolve } from './evolve.ts';
+export * from './failpoints.ts';
 export type * from './faults.ts';
 export { compile, type Graph, type GraphNode } from './graph.ts';
 export * from './item-view.ts';

@@ -54,7 +54,6 @@ export type WorkflowView = {
   readonly parent?: { readonly workflowId: string; readonly task: string; readonly attempt: number };
   /** Of one in the queue: 0 (last) to 9 (first). */
   readonly priority?: number;
-  readonly paused?: boolean;
   readonly queuedAt?: string;
   readonly startedAt?: string;
   readonly deadlineAt?: string;
@@ -104,7 +103,6 @@ export const viewOf = (state: WorkflowInstance, { items = 'all' }: ViewOptions =
     ...standing(state),
     startedAt: state.startedAt,
     deadlineAt: iso(state.deadlineAt),
-    ...(state.paused ? { paused: true } : {}),
     ...(end ? { endedAt: end.at, output: brief(end.output) } : {}),
     ...(cause ? { cause } : {}),
     ...(cause && state.causedBy !== undefined ? { causedBy: state.causedBy } : {}),
