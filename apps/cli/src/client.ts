@@ -96,7 +96,7 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
   const request = async <T = unknown>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> => {
     const response = await send(method, path, body, options);
     const text = await response.text();
-    const value: unknown = text && (response.headers.get('content-type') ?? '').includes('json') ? JSON.parse(text) : text;
+    const value: unknown = text && /[/+]json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : text;
     if (!response.ok) throw ApiError.of(response.status, value);
     return value as T;
   };

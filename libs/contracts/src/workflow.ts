@@ -265,6 +265,13 @@ export const Change = z.discriminatedUnion('type', [
 ]);
 export type Change = z.infer<typeof Change>;
 
+export const ChangeEffect = z.object({
+  counts: z.object({ total: Count, succeeded: Count, skipped: Count, failed: Count, compensated: Count }),
+  deadlineAt: Timestamp,
+  again: z.array(TaskName).max(10_000).optional(),
+});
+export type ChangeEffect = z.infer<typeof ChangeEffect>;
+
 export const workflowStates = ['running', 'compensating', 'succeeded', 'undone', 'failed', 'stopped', 'cancelled'] as const;
 export const WorkflowState = z.enum(workflowStates);
 export type WorkflowState = z.infer<typeof WorkflowState>;
@@ -357,7 +364,15 @@ export const workflowEvents = {
   instanceChanged: event(
     'chrysalis.workflow.instance.changed.v1',
     'An operator changed a running instance',
-    z.object({ workflowId: Id, change: Change, actor: z.string().max(255), reason: z.string().max(255), at: Timestamp }),
+    z.object({
+      workflowId: Id,
+      change: Change,
+      actor: z.string().max(255),
+      reason: z.string().max(255),
+      at: Timestamp,
+      /** What it led to, for whoever has no graph: where tasks stand now, the deadline, and which tasks will run again. */
+      effect: ChangeEffect.optional(),
+    }),
   ),
   /** `compensate` false: what is done stays, and the end names it. */
   cancelRequested: event(

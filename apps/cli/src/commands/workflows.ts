@@ -1,13 +1,14 @@
 import type { Command } from 'commander';
 import { action, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
 import { exits } from '../exit.ts';
-import { eventColumns } from './events.ts';
 import { executorCommands } from './executors.ts';
 import { policyCommands } from './policies.ts';
+import { workflowChangeCommands } from './workflow-changes.ts';
+import { workflowSeeCommands } from './workflow-see.ts';
 import { workflowStartCommands } from './workflow-start.ts';
 import { workflowTemplateCommands } from './workflow-templates.ts';
 import type { Operation } from '../client.ts';
-import { age, fields, print, table, took, type Row } from '../show/output.ts';
+import { age, fields, print, took, type Row } from '../show/output.ts';
 
 export const workflowCommands = (program: Command): void => {
   const workflow = program
@@ -40,20 +41,15 @@ export const workflowCommands = (program: Command): void => {
       async ({ client, format, args, options }) => {
         const query = options['asOf'] ? `?asOf=${encodeURIComponent(options['asOf'])}` : '';
         const found = await client.request<Row>('GET', `/v1/workflows/${encodeURIComponent(args[0]!)}${query}`);
-        const { graphText } = await import('../show/graph.ts');
-        await print(format, found, () => `${workflowHead(found)}\n\n${graphText(found)}`);
+        const text = await textOf(found);
+        await print(format, found, () => text);
       },
     ),
     'workflow get op-0199c0de-…',
     'workflow get op-0199c0de-… --as-of 2026-11-23T09:00:05Z',
   );
-  action(
-    workflow.command('history').argument('<workflow>').description('every event of it, in order'),
-    async ({ client, format, args }) => {
-      const { items } = await client.request<{ items: Row[] }>('GET', `/v1/workflows/${encodeURIComponent(args[0]!)}/history`);
-      await print(format, items, () => table(eventColumns, items));
-    },
-  );
+  workflowSeeCommands(workflow, textOf);
+  workflowChangeCommands(workflow);
   executorCommands(workflow);
   cancelCommand(workflow, 'workflow', '/v1/workflows');
   policyCommands(workflow);
@@ -61,14 +57,25 @@ export const workflowCommands = (program: Command): void => {
   workflowTemplateCommands(workflow);
 };
 
+const textOf = async (view: Row): Promise<string> => {
+  const { graphText } = await import('../show/graph.ts');
+  return `${workflowHead(view)}\n\n${graphText(view)}`;
+};
+
 const cancelCommand = (parent: Command, noun: string, path: string): void => {
   const command = parent.command('cancel').argument(`<${noun}>`).description('finished tasks are undone where they still can be');
-  action(waits(command.option('--reason <text>', 'why', `by chrysalis ${noun} cancel`)), async (run) => {
-    const answer = await run.client.request<Row>('POST', `${path}/${encodeURIComponent(run.args[0]!)}/cancel`, {
-      reason: run.options['reason'],
-    });
-    return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
-  });
+  command.option('--reason <text>', 'why', `by chrysalis ${noun} cancel`);
+  if (noun === 'workflow') command.option('--no-compensate', 'end at once and undo nothing: what is left is named');
+  examples(
+    action(waits(command), async (run) => {
+      const answer = await run.client.request<Row>('POST', `${path}/${encodeURIComponent(run.args[0]!)}/cancel`, {
+        reason: run.options['reason'],
+        ...(run.options['compensate'] === false ? { compensate: false } : {}),
+      });
+      return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
+    }),
+    `${noun} cancel op-0199c0de-… --reason "not needed" --wait`,
+  );
 };
 
 const workflowHead = (w: Row): string =>
@@ -76,7 +83,10 @@ const workflowHead = (w: Row): string =>
     workflow: w['workflowId'],
     name: w['name'] && `${w['name']}@${w['definitionVersion'] ?? ''}`,
     about: w['subject'],
-    state: w['state'],
+    state: w['paused'] ? `${w['state']}, paused` : w['state'],
+    version: w['version'],
+    'part of': w['parent'] && `${w['parent'].workflowId}, task ${w['parent'].task}`,
+    'asked to end': w['cancelRequested'],
     took: took(w['startedAt'], w['endedAt']),
     cause: w['cause'] && `${w['cause'].code}: ${w['cause'].message}`,
     missing: w['missing']?.join(', '),

@@ -1,56 +1,75 @@
+import { itemsText } from './analysis.ts';
 import { took, type Row } from './output.ts';
 
 const marks: Readonly<Record<string, string>> = {
-  pending: '.',
-  running: '>',
+  waiting: '.',
+  ready: '.',
+  expanded: '>',
+  offered: '?',
+  dispatched: '>',
   retrying: '~',
   succeeded: '+',
   skipped: '-',
   failed: 'x',
   compensating: '<',
+  'compensation-retrying': '<',
   compensated: 'o',
   'compensation-failed': '!',
 };
-const legend = '. waits  > runs  ~ tries again  + done  - skipped  x failed  < is being undone  o undone  ! could not be undone';
+const legend =
+  '. waits  ? on offer  > runs  ~ tries again  + done  - skipped  x failed  < is being undone  o undone  ! could not be undone';
 
 /** The graph as text: tasks in layers, each behind all it waits for; those of one layer run at the same time. */
 export const graphText = (workflow: Row): string => {
-  const tasks = workflow['tasks'] as Row[];
+  const all = workflow['tasks'] as Row[];
+  const tasks = all.filter((t) => !t['item']);
+  const items = Map.groupBy(
+    all.filter((t) => t['item']),
+    (t) => t['item'].of as string,
+  );
   const layer = layersOf(tasks);
-  const width = Math.max(...tasks.map((t) => t['task'].length));
+  const width = Math.max(1, ...all.map((t) => t['name'].length));
+  const place = new Map(tasks.map((t, i) => [t['name'], i]));
   const lines: string[] = [];
   let section: string | undefined;
-  for (const t of [...tasks].sort((a, b) => layer.get(a['task'])! - layer.get(b['task'])! || a['index'] - b['index'])) {
+  const ordered = [...tasks].sort((a, b) => layer.get(a['name'])! - layer.get(b['name'])! || place.get(a['name'])! - place.get(b['name'])!);
+  for (const t of ordered) {
     if (t['section'] !== section) lines.push((section = t['section']) ?? '(no section)');
-    const after = (t['after'] as string[] | undefined)?.length ? `  <- ${t['after'].join(', ')}` : '';
-    const time = took(t['startedAt'], t['endedAt']);
-    const notes = [
-      t['kind'],
-      t['executor'],
-      time,
-      t['attempt'] > 1 ? `attempt ${t['attempt']}` : '',
-      t['pointOfNoReturn'] ? 'POINT OF NO RETURN' : '',
-    ].filter(Boolean);
-    lines.push(
-      `  ${String(layer.get(t['task'])).padStart(2)} ${marks[t['state']] ?? '?'} ${t['task'].padEnd(width)}  ${notes.join('  ')}${after}`,
-    );
-    if (t['cause']) lines.push(`       ${t['cause'].code}: ${t['cause'].message}`);
+    lines.push(...taskLines(t, String(layer.get(t['name'])).padStart(2), width));
+    for (const i of items.get(t['name']) ?? []) lines.push(...taskLines(i, '  ', width));
   }
   return [...lines, '', legend].join('\n');
 };
 
+const taskLines = (t: Row, layer: string, width: number): string[] => {
+  const after = (t['dependsOn'] as string[] | undefined)?.length && !t['item'] ? `  <- ${t['dependsOn'].join(', ')}` : '';
+  const last = (t['attempts'] as Row[] | undefined)?.at(-1);
+  const attempt = last?.['attempt'] ?? t['attempt'];
+  const notes = [
+    t['kind'],
+    last?.['executor'] ?? t['executor'],
+    took(t['startedAt'], t['endedAt']),
+    attempt > 1 ? `attempt ${attempt}` : '',
+    t['offer'] ? `${t['offer'].bids.length} bids, until ${t['offer'].closesAt.slice(11, 19)}` : '',
+    t['items'] ? itemsText(t['items']) : '',
+    t['pointOfNoReturn'] ? 'POINT OF NO RETURN' : '',
+  ].filter(Boolean);
+  const line = `  ${layer} ${marks[t['state']] ?? '?'} ${t['name'].padEnd(width)}  ${notes.join('  ')}${after}`;
+  return t['cause'] ? [line, `       ${t['cause'].code}: ${t['cause'].message}`] : [line];
+};
+
 const layersOf = (tasks: readonly Row[]): Map<string, number> => {
-  const byName = new Map(tasks.map((t) => [t['task'] as string, t]));
+  const byName = new Map(tasks.map((t) => [t['name'] as string, t]));
   const layers = new Map<string, number>();
   const of = (name: string): number => {
     const known = layers.get(name);
     if (known !== undefined) return known;
     layers.set(name, 0); // a circle cannot be, and would end here
-    const behind = ((byName.get(name)?.['after'] as string[] | undefined) ?? []).filter((n) => byName.has(n)).map(of);
+    const behind = ((byName.get(name)?.['dependsOn'] as string[] | undefined) ?? []).filter((n) => byName.has(n)).map(of);
     const layer = behind.length === 0 ? 0 : Math.max(...behind) + 1;
     layers.set(name, layer);
     return layer;
   };
-  for (const t of tasks) of(t['task']);
+  for (const t of tasks) of(t['name']);
   return layers;
 };

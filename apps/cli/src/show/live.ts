@@ -62,7 +62,7 @@ export const stepLine = ({ event, data }: SseEvent): string | undefined => {
   return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(12)} ${what}${start}${why}${again}`;
 };
 
-const bar = (done: number, total: number, width = 20): string => {
+export const bar = (done: number, total: number, width = 20): string => {
   const filled = total > 0 ? Math.round((Math.min(done, total) / total) * width) : 0;
   return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]`;
 };

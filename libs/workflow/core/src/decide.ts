@@ -11,6 +11,7 @@ import { cancelQueued, expireQueued } from './queued.ts';
 import { Run } from './run.ts';
 import { byToken, initial, type Attempt, type Instance, isInstance, type WorkflowInstance } from './state.ts';
 import { iso } from './timers.ts';
+import { effectOf } from './change-effect.ts';
 import { validateRequest } from './validate.ts';
 import { get } from './vector.ts';
 
@@ -166,6 +167,7 @@ const change = ({ change: wanted, actor, reason, at }: Extract<WorkflowCommand, 
   if (already) return accept();
   const run = new Run(state, at);
   const data = { workflowId: state.workflowId, change: wanted, actor, reason, at };
-  run.emit({ type: 'chrysalis.workflow.instance.changed.v1', data });
+  const effect = effectOf(state, { type: 'chrysalis.workflow.instance.changed.v1', data });
+  run.emit({ type: 'chrysalis.workflow.instance.changed.v1', data: { ...data, effect } });
   return finish(run);
 };
