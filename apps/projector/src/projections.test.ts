@@ -21,10 +21,15 @@ describe('projections', () => {
   test('each event has one, or is one of those that only the feed shows', () => {
     const feedOnly = [...contractOf.keys()].filter((t) => !handlersOf.has(t));
     expect(feedOnly.sort()).toEqual([
+      'chrysalis.agent-gateway.task.bid.v1',
+      'chrysalis.agent-gateway.task.heartbeat.v1',
       'chrysalis.agent-gateway.task.reported.v1',
       'chrysalis.agent-gateway.tenant-key.trusted.v1',
+      'chrysalis.migration-templates.executor.announced.v1',
       'chrysalis.migration-templates.task.reported.v1',
+      'chrysalis.provisioning.executor.announced.v1',
       'chrysalis.provisioning.task.reported.v1',
+      'chrysalis.resource-allocation.executor.announced.v1',
       'chrysalis.resource-allocation.task.reported.v1',
       'chrysalis.workflow.limits.set.v1',
       'chrysalis.workflow.policy.disabled.v1',
@@ -54,7 +59,7 @@ describe('projections', () => {
       kind: 'workflow',
       name: 'provision-vm',
       state: 'undone',
-      progress: { done: 2, total: 3, unit: 'tasks' },
+      progress: { done: 2, total: 15, unit: 'tasks' },
       cause: { code: 'qemu.start_failed' },
     });
     expect(row('operations', /mig-/)).toMatchObject({
