@@ -22,7 +22,7 @@ type Say = (bad: boolean, message: string) => void;
 const checkCause = ({ end, troubles, otherCause }: Ledger, say: Say): void => {
   const { state, cause } = end!;
   if (state === 'succeeded') return say(cause !== undefined, 'it succeeded, and names a cause');
-  const first = troubles[0]?.cause ?? otherCause;
+  const first = otherCause ?? troubles[0]?.cause;
   const same = first ? JSON.stringify(cause) === JSON.stringify(first) : cause?.code === 'workflow.deadline_passed';
   say(!same, `the cause is ${cause?.code} ${cause?.message}, the first was ${first?.code} ${first?.message}`);
   const named = otherCause === undefined || ['workflow.deadline_passed', 'workflow.undo_asked'].includes(otherCause.code);

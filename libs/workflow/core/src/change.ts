@@ -115,6 +115,8 @@ const again = (state: Instance, name: string): WorkflowRejection | undefined => 
   if (!state.end && untouched.includes(get(state.tasks, index).phase)) return refuse(name, 'it has not run yet');
   const own = state.graph.nodes[index]!.item?.of;
   const all = affected(state, index);
+  if (get(state.tasks, index).phase === 'expanded' && !all.some((i) => get(state.tasks, i).phase === 'failed'))
+    return refuse(name, 'its items are under way, and none has failed');
   for (const i of all) {
     const { definition } = state.graph.nodes[i]!;
     const task = get(state.tasks, i);

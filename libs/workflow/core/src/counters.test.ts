@@ -3,6 +3,7 @@ import type { WorkflowDefinition } from '@chrysalis/contracts';
 import fc from 'fast-check';
 import type { Draft } from './evolve.ts';
 import { decide, evolve, initial, isInstance, nextTimerAt, toArray, viewOf, type Instance, type WorkflowInstance } from './index.ts';
+import { CANCELLED } from './policy.ts';
 import { recount } from './recount.ts';
 import type { List } from './state.ts';
 import { anyDefinition, anyParams } from './test-kit/any-definition.ts';
@@ -63,6 +64,7 @@ describe('any workflow, with any changes', () => {
       fc.property(anyDefinition(7), anySteps(60), (definition, steps) => {
         run(definition, steps, (state) => {
           if (state.status !== 'running' || state.end) return;
+          if (state.committed && state.cause?.code === CANCELLED) return; // given up: its end is the next event of the same decision
           const [again, live] = [counted(anew(state)), counted(state)];
           if (JSON.stringify(again) !== JSON.stringify(live)) expect(again).toEqual(live);
         });
