@@ -4,6 +4,11 @@ import { dependenciesOf } from './dependencies.ts';
 import { Rules } from './rules.ts';
 
 type DataOf<T extends string> = Extract<WorkflowEvent, { type: `chrysalis.workflow.${T}.v1` }>['data'];
+type Undoing = Extract<
+  WorkflowEvent,
+  { type: `chrysalis.workflow.${'compensation.started' | 'compensation.failed' | 'task.compensated'}.v1` }
+>;
+type Beginning = Extract<WorkflowEvent, { type: `chrysalis.workflow.instance.${'started' | 'queued'}.v1` }>;
 export type Execution = DataOf<'task.dispatched'>;
 export type OpenOffer = DataOf<'task.offered'> & { readonly bids: DataOf<'bid.received'>[] };
 
@@ -104,6 +109,22 @@ export class Ledger {
         return this.#succeeded(event.data);
       case 'chrysalis.workflow.task.failed.v1':
         return this.#failed(event.data);
+      case 'chrysalis.workflow.cancel.requested.v1': {
+        this.abandoned = event.data.compensate === false;
+        this.paused = false;
+        return void this.troubles.push({ task: undefined, cause: { code: 'workflow.cancelled', message: event.data.reason } });
+      }
+      case 'chrysalis.workflow.instance.changed.v1':
+        return applyChange(this, event.data.change);
+      case 'chrysalis.workflow.instance.ended.v1':
+        return void (this.end = event.data);
+      default:
+        return this.#ofUndo(event);
+    }
+  }
+
+  #ofUndo(event: Undoing | Beginning): void {
+    switch (event.type) {
       case 'chrysalis.workflow.compensation.started.v1':
         this.#rules.compensationStarted();
         this.end = undefined;
@@ -117,15 +138,6 @@ export class Ledger {
       case 'chrysalis.workflow.compensation.failed.v1':
         this.#close(event.data.task, 'compensate', event.data.attempt);
         return void (this.compensationFailures += event.data.final ? 1 : 0);
-      case 'chrysalis.workflow.cancel.requested.v1': {
-        this.abandoned = event.data.compensate === false;
-        this.paused = false;
-        return void this.troubles.push({ task: undefined, cause: { code: 'workflow.cancelled', message: event.data.reason } });
-      }
-      case 'chrysalis.workflow.instance.changed.v1':
-        return applyChange(this, event.data.change);
-      case 'chrysalis.workflow.instance.ended.v1':
-        return void (this.end = event.data);
       case 'chrysalis.workflow.instance.started.v1':
       case 'chrysalis.workflow.instance.queued.v1':
         return;

@@ -42,12 +42,20 @@ const ofKind = (state: Instance, change: Change, now: number): WorkflowRejection
         ? begun(state, change.task)
         : refuse(change.task, `the new task is called ${change.with.name}; its name stays`);
     case 'rewire':
-      if (!change.input && !change.after) return refuse(change.task, 'nothing to change was named');
-      return begun(state, change.task);
-    case 'reassign':
-      return among(state, change.task, notEnded) ?? oneForAll(state, change.task) ?? undecided(state, [indexAt(state, change.task)]);
+      return change.input || change.after ? begun(state, change.task) : refuse(change.task, 'nothing to change was named');
     case 'set-limits':
       return limits(state, change, now);
+    default:
+      return ofRun(state, change);
+  }
+};
+
+type OfRun = Extract<Change, { type: 'reassign' | 'skip-task' | 'mark-done' | 'retry-from' }>;
+/** Changes of what may be under way, or have failed. */
+const ofRun = (state: Instance, change: OfRun): WorkflowRejection | undefined => {
+  switch (change.type) {
+    case 'reassign':
+      return among(state, change.task, notEnded) ?? oneForAll(state, change.task) ?? undecided(state, [indexAt(state, change.task)]);
     case 'skip-task':
       return (
         decisive(state, change.task) ??

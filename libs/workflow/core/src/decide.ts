@@ -19,31 +19,39 @@ type Answer = Decision<WorkflowEvent, WorkflowRejection>;
 
 /** What happens next in a workflow instance. Pure: the same command on the same state gives the same events. */
 export const decide = (command: WorkflowCommand, state: WorkflowInstance): Answer => {
+  if (command.type === 'start') return start(command.request, command.tenant, command.at, state);
+  return isInstance(state) ? ofInstance(command, state) : ofOther(command, state);
+};
+
+type Later = Exclude<WorkflowCommand, { type: 'start' }>;
+const ofInstance = (command: Later, state: Instance): Answer => {
   switch (command.type) {
-    case 'start':
-      return start(command.request, command.tenant, command.at, state);
     case 'report':
-      return isInstance(state) ? report(command.report, command.at, state) : reject({ code: 'workflow.unknown' });
+      return report(command.report, command.at, state);
     case 'tick':
-      if (state.status === 'queued') return expireQueued(state, command.at);
-      return isInstance(state) ? finish(new Run(state, command.at)) : accept();
+      return finish(new Run(state, command.at));
     case 'cancel':
-      if (state.status === 'queued') return cancelQueued(state, command.reason, command.at);
-      return isInstance(state)
-        ? cancel(command.reason, command.compensate ?? true, command.at, state)
-        : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
+      return cancel(command.reason, command.compensate ?? true, command.at, state);
     case 'undo':
-      return isInstance(state) ? undo(command.reason, command.at, state) : reject({ code: 'workflow.unknown' });
+      return undo(command.reason, command.at, state);
     case 'bid':
-      return isInstance(state) ? bid(command, state) : reject({ code: 'workflow.unknown' });
+      return bid(command, state);
     case 'heartbeat':
-      return isInstance(state) ? heartbeat(command.heartbeat, command.at, state) : reject({ code: 'workflow.unknown' });
+      return heartbeat(command.heartbeat, command.at, state);
     case 'change':
-      if (state.status === 'queued') return reject({ code: 'workflow.not_started' });
-      return isInstance(state) ? change(command, state) : reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
+      return change(command, state);
     default:
       return unreachable(command);
   }
+};
+
+/** Of one that waits in the queue, was refused, or is not there. */
+const ofOther = (command: Later, state: Exclude<WorkflowInstance, Instance>): Answer => {
+  const { type, at } = command;
+  if (type === 'tick') return state.status === 'queued' ? expireQueued(state, at) : accept();
+  if (type !== 'cancel' && type !== 'change') return reject({ code: 'workflow.unknown' });
+  if (state.status !== 'queued') return reject({ code: state.status === 'none' ? 'workflow.unknown' : 'workflow.ended' });
+  return type === 'cancel' ? cancelQueued(state, command.reason, at) : reject({ code: 'workflow.not_started' });
 };
 
 export const workflowDecider: Decider<WorkflowCommand, WorkflowInstance, WorkflowEvent, Answer> = { initial, decide, evolve };

@@ -9,6 +9,9 @@ const retry = fc.option(fc.record({ attempts: fc.integer({ min: 1, max: 3 }), ba
 /** True once in `n` times. */
 const seldom = (n: number): fc.Arbitrary<boolean> => fc.integer({ min: 1, max: n }).map((x) => x === 1);
 
+const withRetry = <T extends object>(task: T, policy: { attempts: number; backoffMs: number } | undefined) =>
+  policy ? { ...task, retry: policy } : task;
+
 const shape = (index: number) =>
   fc.record({
     before: index === 0 ? fc.constant<number[]>([]) : fc.uniqueArray(fc.integer({ min: 0, max: index - 1 }), { maxLength: 3 }),
@@ -49,7 +52,7 @@ export const anyTask = (index: number): fc.Arbitrary<TaskDefinition> =>
       ...(t.priority === undefined ? {} : { priority: t.priority }),
       deadlineMs: t.deadlineMs,
       route: t.how === 'bid' ? bid : t.how === 'bid-otherwise' ? { ...bid, otherwise: 'host:h0' } : group,
-      ...(t.undo ? { compensation: { ...undo, ...(t.undoRetry ? { retry: t.undoRetry } : {}) } } : {}),
+      ...(t.undo ? { compensation: withRetry(undo, t.undoRetry) } : {}),
     };
   });
 
