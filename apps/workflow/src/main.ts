@@ -11,7 +11,7 @@ import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
 import { ExecutorsController } from './executors/controller.ts';
 import { executorTables } from './executors/tables.ts';
-import { topicsOf } from './executors/topics.ts';
+import { besideTheFirst, topicsOf } from './executors/topics.ts';
 import { Inlet } from './inlet.ts';
 import type { LocalKinds } from './local.ts';
 import { localKinds } from './local-kinds.ts';
@@ -74,7 +74,7 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
       { provide: Pump, useFactory: pumpOf, inject: [SERVICE] },
     ],
     // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
-    route: (stored, event) => topicsOf(stored).map((topic) => ({ topic, event })),
+    route: (stored, event) => topicsOf(stored).map((topic) => ({ topic, event: besideTheFirst(stored, event) })),
     background: [
       async (service) => {
         due = new DueLoop({ store: service.store, engine: engineOf(service), clock, log: service.log });

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { LocalKinds } from '../local.ts';
+import { partitionOf } from '../../../../libs/messaging/src/embedded/bus.ts';
+import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
 import { ended, World } from '../test/world.ts';
 import { Durations } from './durations.ts';
@@ -99,5 +101,28 @@ describe('durations of earlier runs', () => {
     const after = await world.until(id, ended);
     expect(after).toMatchObject({ output: { by: 2 }, streamVersion: view.streamVersion });
     expect(ran).toBe(2);
+  });
+
+  it('the same where a service of its own executes, which takes the tasks of a workflow in their order', async () => {
+    let slow = false;
+    let open = (): void => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    world.behaviour = async (_, { dispatch }) => {
+      await (slow && dispatch.attempt === 1 ? opened : sleep(60));
+      return { ok: true, output: { by: dispatch.attempt } };
+    };
+    const hedged = workflow([step('a', 'beta', { idempotent: true, hedge: { factor: 2, afterMs: 500 } })], {
+      name: 'hedged-there',
+      output: { by: '${tasks.a.output.by}' },
+    });
+    slow = true;
+    // Two keys may be in one partition, and then the second execution waits: here they are not.
+    let id = `op-${uuidv7()}`;
+    while (partitionOf(`workflow-${id}`, 6) === partitionOf(`workflow-${id}#hedge`, 6)) id = `op-${uuidv7()}`;
+    await world.ask(hedged, {}, id);
+    const view = await world.until(id, ended, 20_000).finally(open);
+    expect(view).toMatchObject({ state: 'succeeded', output: { by: 2 } });
+    await sleep(500);
+    expect((await world.until(id, ended)).streamVersion).toBe(view.streamVersion);
   });
 });

@@ -1,5 +1,6 @@
 import { tasksTopic, workflowEvents, type TaskDispatch, type TaskOffer } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
+import type { CloudEvent } from '@chrysalis/messaging';
 import { isLocal } from '../open-here.ts';
 
 const HOSTS = tasksTopic('agent-gateway');
@@ -20,3 +21,13 @@ export const topicsOf = ({ type, data }: Pick<StoredEvent, 'type' | 'data'>): st
       return [];
   }
 };
+
+/**
+ * The second execution of a task goes under another key than the first: a group takes what has one key in its order, so it would wait for
+ * the very execution that takes too long. Nothing depends on their order, as an execution is known by its attempt. Two keys may still be
+ * in one partition, of 6 say once in six; then it waits.
+ */
+export const besideTheFirst = ({ type, data }: Pick<StoredEvent, 'type' | 'data'>, event: CloudEvent): CloudEvent =>
+  type === workflowEvents.taskDispatched.type && (data as TaskDispatch).hedge
+    ? { ...event, partitionkey: `${event.partitionkey}#hedge` }
+    : event;
