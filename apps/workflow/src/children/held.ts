@@ -1,6 +1,11 @@
 import type { LocalContext } from '../local.ts';
 
-type Wait = { readonly token: number; readonly resolve: () => void; readonly interrupt: (why: string) => void };
+type Wait = {
+  readonly token: number;
+  readonly forChild: boolean;
+  readonly resolve: () => void;
+  readonly interrupt: (why: string) => void;
+};
 
 /** Why a held execution goes on without what it waited for. */
 export class Interrupted extends Error {
@@ -25,6 +30,7 @@ export class Held {
       };
       const wait: Wait = {
         token: dispatch.token,
+        forChild: child !== undefined,
         resolve: over(resolve),
         interrupt: (why) => over(() => reject(new Interrupted(why)))(),
       };
@@ -46,8 +52,7 @@ export class Held {
 
   /** Those that wait for nothing but time go on at once; who waits for a child waits until that has ended. */
   interrupt(parent: string, wanted: ReadonlySet<number>, why: string): void {
-    const forChild = new Set([...this.#byChild.values()].flatMap((waits) => [...waits]));
-    for (const wait of [...(this.#byParent.get(parent) ?? [])]) if (!wanted.has(wait.token) && !forChild.has(wait)) wait.interrupt(why);
+    for (const wait of [...(this.#byParent.get(parent) ?? [])]) if (!wanted.has(wait.token) && !wait.forChild) wait.interrupt(why);
   }
 
   get children(): string[] {

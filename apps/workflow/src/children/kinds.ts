@@ -101,7 +101,10 @@ const endOf = async (f: Family, id: string, context: LocalContext) => {
     // Waited for before it is looked at: an end in between is heard.
     const heard = f.held.wait(context, { child: id });
     heard.catch(() => undefined);
-    const { state } = await f.engine.load(id);
+    const { state } = await f.engine.load(id).catch((error: unknown) => {
+      f.held.settled(id); // nobody waits any more; others who do look again
+      throw error;
+    });
     if (isOver(state) && state.status !== 'none' && state.status !== 'queued') {
       f.held.settled(id);
       await failpoint('workflow:child-ended');
