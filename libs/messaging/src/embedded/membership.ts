@@ -25,6 +25,7 @@ export class Membership {
   readonly #pause = new Pause();
   #connection: pg.Client | undefined;
   #query: Serial | undefined;
+  #connecting: Promise<Serial> | undefined;
   #fault: string | undefined;
   #stopped = false;
   #others = false;
@@ -102,8 +103,14 @@ export class Membership {
     }
   }
 
-  async #connect(): Promise<Serial> {
-    if (this.#query) return this.#query;
+  /** One at a time: locks taken over a second connection would be held by nobody who reads. */
+  #connect(): Promise<Serial> {
+    if (this.#query) return Promise.resolve(this.#query);
+    this.#connecting ??= this.#open().finally(() => (this.#connecting = undefined));
+    return this.#connecting;
+  }
+
+  async #open(): Promise<Serial> {
     const connection = new pg.Client({ connectionString: this.connectionString, keepAlive: true, application_name: 'chrysalis-bus' });
     const lost = (): void => {
       if (this.#connection === connection) this.#lost();
@@ -176,6 +183,7 @@ export class Membership {
       throw error;
     });
     if (!rows[0]!.locked) return void this.#owners.delete(name); // its owner is about to let go; the next round takes it
+    // A connection that was lost meanwhile took the lock with it, and whom it was for is forgotten already.
     if (this.#query === query)
       member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition));
   }

@@ -1,4 +1,5 @@
-import type { TemporaryDatabase } from '@chrysalis/testing';
+import { expect, test } from '@jest/globals';
+import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { createBus } from '../index.ts';
 import { busContract, type Harness } from './contract.ts';
 
@@ -21,4 +22,27 @@ busContract({
   }),
   close: async () => undefined,
   handsOverCleanly: true,
+});
+
+test('groups that subscribe in one moment share one connection, and each reads every partition', async () => {
+  const db = await temporaryDatabase();
+  const pool = db.pool({ max: 20 });
+  const bus = createBus({ kind: 'embedded', pool, connectionString: db.connectionString });
+  try {
+    await bus.ensureTopics([{ name: 'things', partitions: 6 }]);
+    const groups = Array.from({ length: 8 }, (_, i) => `group-${i}`);
+    const handle = (): Promise<void> => Promise.resolve();
+    await Promise.all(groups.map((group) => bus.subscribe({ group, topics: ['things'], handle })));
+    const { rows: connections } = await pool.query(
+      `select distinct pid from pg_stat_activity where datname = current_database() and application_name = 'chrysalis-bus'`,
+    );
+    expect(connections).toHaveLength(1);
+    const { rows: locks } = await pool.query(
+      `select pid from pg_locks where locktype = 'advisory' and database = (select oid from pg_database where datname = current_database())`,
+    );
+    expect(locks).toHaveLength(8 * 6);
+  } finally {
+    await bus.close();
+    await db.drop();
+  }
 });
