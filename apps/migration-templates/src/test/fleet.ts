@@ -15,6 +15,7 @@ import {
   type HostFacts,
   type Topology,
   type VmTypeSpec,
+  workflowEvents,
 } from '@chrysalis/contracts';
 import { found } from '@chrysalis/migration-templates-core/testing';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
@@ -184,6 +185,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     topics: [tasksTopic('agent-gateway')],
     handle: async (events) => {
       for (const event of events) {
+        if (event.type !== workflowEvents.taskDispatched.type) continue; // offers, and attempts that are over
         const dispatch = TaskDispatch.parse(event.data);
         if (done.has(taskKey(dispatch))) continue;
         done.add(taskKey(dispatch));
