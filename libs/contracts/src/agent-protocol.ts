@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Count, Cause, HostFacts, Id, ImageFormat, Name, Positive, Sha256, Timestamp } from './shapes.ts';
+import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from './shapes.ts';
 import { Capacity, TaskKinds } from './executors.ts';
 import { TaskBid, TaskDispatch, TaskHeartbeat, TaskName, TaskOffer, TaskReport } from './workflow.ts';
 
@@ -58,7 +58,7 @@ export const PeerAnswer = z.discriminatedUnion('type', [
     type: z.literal('image'),
     address: z.string().max(255),
     ticket: z.string().max(256),
-    format: ImageFormat,
+    format: StoredFormat,
     sizeMiB: Positive,
     bytes: Count,
   }),

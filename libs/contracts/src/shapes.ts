@@ -71,6 +71,8 @@ export const VolumeName = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/);
 
 /** Of a disk image in a host's image store. */
 export const ImageFormat = z.enum(['raw', 'qcow2']);
+/** What a host's image store holds: disk images, and what a VM had in memory and devices (`vm-state`). */
+export const StoredFormat = z.enum([...ImageFormat.options, 'vm-state']);
 
 export const Disk = z.object({
   id: Name,

@@ -18,6 +18,7 @@ import {
   Ref,
   RefText,
   Sha256,
+  StoredFormat,
   Timestamp,
   Topology,
   Uuid,
@@ -235,8 +236,8 @@ export const migrationTemplatesTasks = {
 /** Where the agent disk and port go; the digest must be one that the grant names. */
 export const AgentPlacement = z.object({ package: Sha256, diskPort: Count.optional(), serialNr: Positive.optional() });
 
-/** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees. */
-const storedImage = z.object({ hostId: Name, image: Name, format: ImageFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
+/** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
+const storedImage = z.object({ hostId: Name, image: Name, format: StoredFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
 
 /** Executor `host:<hostId>`. Topologies returned are the VM's whole hardware after the step, as QEMU shows it. */
 export const hostTasks = {
@@ -365,7 +366,13 @@ export const hostTasks = {
     'agent-gateway',
     'host.transfer-image',
     'Fetch an image from another host, directly; whole and of this digest, or not there at all',
-    z.object({ image: Name, digest: Sha256, fromHost: Name }),
+    z.object({
+      image: Name,
+      digest: Sha256,
+      fromHost: Name,
+      /** One more copy, so not where there is one: `host.image_not_elsewhere`, to be tried at another host. */
+      elsewhere: z.boolean().optional(),
+    }),
     storedImage,
   ),
   removeImage: task(
@@ -374,6 +381,25 @@ export const hostTasks = {
     "Delete an image from the host's image store; as an undo only what this workflow put there",
     z.object({ image: Name, digest: Sha256.optional() }),
     z.object({ removed: z.boolean() }),
+  ),
+  saveVm: task(
+    'agent-gateway',
+    'host.save-vm',
+    "Write what the running VM has in memory and devices to a save file in the host's image store; the VM runs on, on every failure too",
+    z.object({
+      ...onVm,
+      name: Name,
+      /** A guest that stands still for longer runs on, and the save has failed; 5 s unless told. */
+      maxPauseMs: Positive.max(600_000).optional(),
+    }),
+    storedImage.extend({
+      vmId: Id,
+      topologyHash: Sha256,
+      /** How long the guest stood still, by the hypervisor's clock. */
+      pausedMs: z.number().nonnegative(),
+      /** The moment that was saved. */
+      stoppedAt: Timestamp,
+    }),
   ),
 } as const;
 

@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { topologyHash } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
@@ -14,6 +17,8 @@ export type Rig = {
   bootId(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** Ends a VM's process behind the driver's back. */
   crash(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** Loses the driver of `a`, and leaves the VM as one that is killed between the end of a save and the guest's continuation does. */
+  strandInSave(vmId: string): Promise<void>;
   /** An address where nobody listens. */
   readonly nowhere: string;
   close(): Promise<void>;
@@ -68,6 +73,8 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       spec = bootSpec(MOVED, image ? { image: await image() } : {});
     }, 120_000);
     afterAll(() => rig?.close(), 30_000);
+    const saves = mkdtempSync(join(tmpdir(), 'chy-saves-'));
+    afterAll(() => rmSync(saves, { recursive: true, force: true }));
 
     test('says what its host can do', async () => {
       const facts = await rig.a().facts();
@@ -179,6 +186,60 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       expect(await rig.bootId(rig.a(), MOVED)).toBe(bootId);
     });
 
+    const save = { downtimeLimitMs: 300, maxPauseMs: 5_000, deadlineMs: 30_000 };
+    const expectItRunsOn = async (): Promise<void> => {
+      expect(await rig.a().status(MOVED)).toMatchObject({ state: 'running', running: true, role: 'runner', migrating: false });
+      expect(await rig.bootId(rig.a(), MOVED)).toBe(bootId);
+    };
+
+    test('saves what a running VM has in memory to a file, and the VM runs on', async () => {
+      const file = join(saves, 'first');
+      const saved = await rig.a().saveState(MOVED, { ...save, file });
+      await expectItRunsOn();
+      const { topologyHash: hash } = await rig.a().status(MOVED);
+      expect(saved).toMatchObject({ topologyHash: hash, bytes: statSync(file).size });
+      const pausedMs = (saved.resumedAtUs - saved.stoppedAtUs) / 1000;
+      expect(pausedMs).toBeGreaterThanOrEqual(0);
+      expect(pausedMs).toBeLessThan(2_000);
+      process.stdout.write(`${kind}: saved ${saved.bytes} bytes, the guest stood still for ${pausedMs.toFixed(1)} ms\n`);
+      const again = await rig.a().saveState(MOVED, { ...save, file: join(saves, 'second') });
+      expect(again.stoppedAtUs).toBeGreaterThan(saved.resumedAtUs);
+    }, 60_000);
+
+    test('a save that cannot be written, takes too long or is cancelled leaves the VM running', async () => {
+      await refused(rig.a().saveState(MOVED, { ...save, file: join(saves, 'no', 'directory') }), 'hypervisor.save_failed');
+      await expectItRunsOn();
+      const there = join(saves, 'there');
+      writeFileSync(there, 'another');
+      await refused(rig.a().saveState(MOVED, { ...save, file: there }), 'hypervisor.save_failed');
+      expect(readFileSync(there, 'utf8')).toBe('another');
+      const slow = { ...save, downtimeLimitMs: 1 };
+      await refused(rig.a().saveState(MOVED, { ...slow, deadlineMs: 5, file: join(saves, 'late') }), 'hypervisor.save_timeout');
+      await expectItRunsOn();
+      const abort = AbortSignal.abort();
+      const stopped = rig.a().saveState(MOVED, { ...slow, file: join(saves, 'cancelled'), signal: abort });
+      await refused(stopped, 'hypervisor.migration_cancelled');
+      await expectItRunsOn();
+    }, 60_000);
+
+    test('during a save nothing else is done to the VM, and a second save is refused', async () => {
+      const saving = rig.a().saveState(MOVED, { ...save, downtimeLimitMs: 1, file: join(saves, 'long') });
+      while (!(await rig.a().status(MOVED)).migrating) await new Promise((resolve) => setImmediate(resolve));
+      await refused(rig.a().plug(MOVED, nic('back', 5)), 'hypervisor.migrating');
+      await refused(rig.a().saveState(MOVED, { ...save, file: join(saves, 'beside') }), 'hypervisor.migrating');
+      await saving;
+      await expectItRunsOn();
+    }, 60_000);
+
+    test('a VM that a killed driver left standing in a save is continued by the next one', async () => {
+      await rig.strandInSave(MOVED);
+      expect(await rig.a().adopt()).toMatchObject([{ vmId: MOVED, state: 'running', role: 'runner' }]);
+      await expectItRunsOn();
+      await rig.lose('a');
+      await rig.a().adopt();
+      await expectItRunsOn();
+    }, 60_000);
+
     test('a target of another shape than was hashed is refused, and none is started', async () => {
       const t = await now(rig.a());
       const other = { ...t, vcpus: { ...t.vcpus, max: 8 } };
@@ -226,9 +287,10 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       await rig.b().destroy(MOVED, { deleteVolumes: true });
     }, 30_000);
 
-    test('a resume before the stream is in is refused', async () => {
+    test('a resume before the stream is in is refused, and so is a save', async () => {
       await prepare();
       await refused(rig.b().resume(MOVED), 'hypervisor.not_ready');
+      await refused(rig.b().saveState(MOVED, { ...save, file: join(saves, 'target') }), 'hypervisor.not_ready');
       await rig.b().destroy(MOVED, { deleteVolumes: true });
     }, 30_000);
 

@@ -90,6 +90,22 @@ export type MigrationStatistics = {
   readonly iterations: number;
 };
 
+export type SaveRequest = {
+  /** Not there yet; where the save fails, the caller deletes what is there. */
+  readonly file: string;
+  /** The guest is stopped when the rest can be written in so long. */
+  readonly downtimeLimitMs: number;
+  /** A guest that stands still for longer runs on, and the save has failed (`hypervisor.save_timeout`). */
+  readonly maxPauseMs: number;
+  /** For the whole of it. */
+  readonly deadlineMs: number;
+  /** With no new low of the remaining bytes for so long: `hypervisor.migration_stalled`. */
+  readonly stallMs?: number;
+  readonly signal?: AbortSignal;
+};
+/** Microseconds since 1970, the hypervisor's clock: between the two the guest stood still. */
+export type Saved = Shaped & { readonly stoppedAtUs: number; readonly resumedAtUs: number; readonly bytes: number };
+
 export type PrepareTarget = { readonly vmId: string; readonly topology: Topology; readonly topologyHash: string };
 
 /**
@@ -124,6 +140,12 @@ export interface HypervisorDriver {
   resume(vmId: string): Promise<{ readonly resumedAtUs: number }>;
   /** Continues a source after `completed`. Only when the target is known never to run. */
   reclaim(vmId: string): Promise<{ readonly resumedAtUs: number }>;
+
+  /**
+   * Writes memory and devices of a running VM to a file; disks are not in it. However it ends, the VM runs here again, and of one that an
+   * earlier life of the driver left standing in the middle `adopt` sees to it. A `cancelMigration` ends it as well.
+   */
+  saveState(vmId: string, request: SaveRequest): Promise<Saved>;
 
   /**
    * Ends the process and forgets the VM. Of an unknown VM: nothing to do. Volumes are deleted only where this host's VM owned them:

@@ -18,6 +18,7 @@
  * | topology_mismatch | what is there is not what was said; nothing was sent |
  * | migrating / not_migrating | the VM is in a migration / is not |
  * | migration_failed / migration_stalled / migration_cancelled | why a migration did not complete |
+ * | save_failed / save_timeout | the file could not be written / the save, or the pause of the guest, took too long; the VM runs |
  * | not_ready | a resume before the incoming stream is in, a reclaim of a VM that was not given away, and the like |
  * | injected | a fault of the simulated driver |
  */
@@ -55,6 +56,8 @@ export const hypervisorCodes = [
   'migration_failed',
   'migration_stalled',
   'migration_cancelled',
+  'save_failed',
+  'save_timeout',
   'not_ready',
   'injected',
 ] as const;

@@ -47,7 +47,8 @@ const sourceOf = async (ask: AskHost, { image, digest, fromHost }: Fetch): Promi
   throw new TaskFailure('host.peer_unreachable', `${fromHost} answered ${answer.type}`);
 };
 
-const assertRoom = async (part: string, bytes: number): Promise<void> => {
+/** On the file system where `part` is, or is to be. */
+export const assertRoom = async (part: string, bytes: number): Promise<void> => {
   const { bavail, bsize } = await statfs(dirname(part));
   const missing = bytes - (await sizeOf(part));
   if (missing > bavail * bsize) throw new TaskFailure('host.disk_short', `${missing} bytes needed, ${bavail * bsize} free`);

@@ -3,20 +3,25 @@ import { createReadStream } from 'node:fs';
 import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { Count, Id, ImageFormat, Name, Positive, Sha256, Timestamp } from '@chrysalis/contracts';
+import { Count, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from '@chrysalis/contracts';
+import { Mutex } from '@chrysalis/hypervisor';
 import { z } from 'zod';
 import { makeDirectory, readIfThere, removeDurably, writeDurably } from '../durable/files.ts';
 
 /** What is known of an image: its file is whole where this is there. `source`: what it was made from; `madeBy`: the workflow that put it there. */
 const Manifest = z.object({
   image: Name,
-  format: ImageFormat,
+  format: StoredFormat,
   sizeMiB: Positive,
   bytes: Count,
   digest: Sha256,
   source: z.string().max(512),
   madeBy: Id,
+  /** The task of that workflow, where it matters which. */
+  task: z.string().max(128).optional(),
   at: Timestamp,
+  /** Of a save file: whose, and of when. */
+  saved: z.object({ vmId: Id, epoch: Positive, topologyHash: Sha256, pausedMs: z.number().nonnegative(), stoppedAt: Timestamp }).optional(),
 });
 export type Manifest = z.infer<typeof Manifest>;
 
@@ -24,9 +29,11 @@ const STALE_MS = 86_400_000;
 
 /**
  * The disk images of a host: `<name>.img` beside `<name>.json`. A file is written beside and renamed, then its manifest is written: without
- * one there is no image, whatever a crash left. Callers hold the image's lane, so one writer an image.
+ * one there is no image, whatever a crash left. Callers hold the image's lane, or for the last steps `alone`, so one writer an image.
  */
 export class DiskImages {
+  readonly #alone = new Map<string, Mutex>();
+
   private constructor(private readonly directory: string) {}
 
   static async open(directory: string): Promise<DiskImages> {
@@ -63,6 +70,13 @@ export class DiskImages {
     await at('image:renamed');
     await writeDurably(this.#manifest(manifest.image), JSON.stringify(manifest));
     return manifest;
+  }
+
+  /** What looks and then puts or removes, one at a time an image. */
+  alone<T>(image: string, work: () => Promise<T>): Promise<T> {
+    const mutex = this.#alone.get(image) ?? new Mutex();
+    this.#alone.set(image, mutex);
+    return mutex.run(work);
   }
 
   /** The manifest first: what has none is no image. */

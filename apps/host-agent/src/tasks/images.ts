@@ -34,7 +34,7 @@ const build = async (parts: ImageParts, input: Build, run: TaskRun): Promise<Sto
   const there = await parts.images.get(image);
   if (there) {
     if (there.format === format && there.sizeMiB === sizeMiB && there.source === source) return stored(parts, there);
-    throw new TaskFailure('host.image_conflict', `another image ${image} is on this host`, false, { digest: there.digest });
+    throw conflict(there);
   }
   const to = parts.images.beside(image, 'new', run.key);
   try {
@@ -49,10 +49,12 @@ const build = async (parts: ImageParts, input: Build, run: TaskRun): Promise<Sto
 
 /** The part stays after a failure: the next try goes on with it. */
 const transfer = async (parts: ImageParts, input: InputOf<typeof hostTasks.transferImage>, run: TaskRun): Promise<Stored> => {
-  const { image, digest, fromHost } = input;
+  const { image, digest, fromHost, elsewhere } = input;
   const there = await parts.images.get(image);
+  if (elsewhere && there && !isOf(run, there))
+    throw new TaskFailure('host.image_not_elsewhere', `${image} is on this host already`, true, { digest: there.digest });
   if (there?.digest === digest) return stored(parts, there);
-  if (there) throw new TaskFailure('host.image_conflict', `another image ${image} is on this host`, false, { digest: there.digest });
+  if (there) throw conflict(there);
   if (fromHost === parts.config.hostId) throw new TaskFailure('host.image_unknown', `${image} is not on this host itself`);
   const part = parts.images.beside(image, 'part', digest);
   const { format, sizeMiB } = await fetchImage(parts.ask, { image, digest, fromHost, part, signal: run.signal });
@@ -60,29 +62,43 @@ const transfer = async (parts: ImageParts, input: InputOf<typeof hostTasks.trans
 };
 
 /** An undo takes away only what its own workflow put there: another's image of that name is not its to delete. */
-const remove = async (
+const remove = (
   { images }: ImageParts,
   { image, digest }: InputOf<typeof hostTasks.removeImage>,
   { dispatch }: TaskRun,
-): Promise<{ removed: boolean }> => {
-  const there = await images.get(image);
-  const foreign = dispatch.action === 'compensate' && there?.madeBy !== dispatch.workflowId;
-  if (!there || foreign || (digest !== undefined && there.digest !== digest)) return { removed: false };
-  await images.remove(image);
-  return { removed: true };
-};
+): Promise<{ removed: boolean }> =>
+  images.alone(image, async () => {
+    const there = await images.get(image);
+    const foreign = dispatch.action === 'compensate' && there?.madeBy !== dispatch.workflowId;
+    if (!there || foreign || (digest !== undefined && there.digest !== digest)) return { removed: false };
+    await images.remove(image);
+    return { removed: true };
+  });
 
-const put = async (
-  parts: ImageParts,
+/** Of a name that another task took meanwhile, that one's stays. */
+export const put = async (
+  parts: Pick<ImageParts, 'images' | 'now' | 'at'>,
   file: string,
-  made: Pick<Manifest, 'image' | 'format' | 'sizeMiB' | 'source' | 'digest'>,
+  made: Pick<Manifest, 'image' | 'format' | 'sizeMiB' | 'source' | 'digest' | 'saved'>,
   run: TaskRun,
 ): Promise<Manifest> => {
   const { size } = await stat(file);
-  run.signal.throwIfAborted(); // after this it is an image, and a cancelled task has left nothing
-  const manifest = { ...made, bytes: size, madeBy: run.dispatch.workflowId, at: iso(parts.now()) };
-  return parts.images.put(file, manifest, (point) => parts.at(point, { image: made.image }));
+  const { workflowId: madeBy, task } = run.dispatch;
+  return parts.images.alone(made.image, async () => {
+    const there = await parts.images.get(made.image);
+    if (there) throw conflict(there);
+    run.signal.throwIfAborted(); // after this it is an image, and a cancelled task has left nothing
+    const manifest = { ...made, bytes: size, madeBy, task, at: iso(parts.now()) };
+    return parts.images.put(file, manifest, (point) => parts.at(point, { image: made.image }));
+  });
 };
+
+/** An earlier attempt of this task put it there. */
+export const isOf = ({ dispatch }: TaskRun, there: Manifest): boolean =>
+  there.madeBy === dispatch.workflowId && there.task === dispatch.task;
+
+export const conflict = ({ image, digest }: Manifest): TaskFailure =>
+  new TaskFailure('host.image_conflict', `another image ${image} is on this host`, false, { digest });
 
 const fileOf = async ({ images, config }: ImageParts, { from }: Build): Promise<{ file: string; format: 'raw' | 'qcow2' } | undefined> => {
   if (!from) return undefined;
@@ -94,10 +110,11 @@ const fileOf = async ({ images, config }: ImageParts, { from }: Build): Promise<
   }
   const base = await images.get(from.image);
   if (!base) throw new TaskFailure('host.image_unknown', `no image ${from.image} on this host`);
+  if (base.format === 'vm-state') throw new TaskFailure('host.format_unsupported', `${from.image} is a save file, and no disk`);
   return { file: images.file(from.image), format: base.format };
 };
 
-const stored = ({ config }: ImageParts, { image, format, sizeMiB, bytes, digest }: Manifest): Stored => ({
+export const stored = ({ config }: Pick<ImageParts, 'config'>, { image, format, sizeMiB, bytes, digest }: Manifest): Stored => ({
   hostId: config.hostId,
   image,
   format,

@@ -6,6 +6,7 @@ import { addAgent, guestHandlers, removeAgent } from './guest.ts';
 import { imageHandlers, type ImageParts } from './images.ts';
 import type { Parts } from './parts.ts';
 import { preflight } from './preflight.ts';
+import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { releaseSource, transfer } from './transfer.ts';
 
@@ -24,6 +25,7 @@ export const handlers = (parts: Parts & ImageParts): Handler[] => [
   releaseSource(parts),
   addAgent(parts),
   removeAgent(parts),
+  saveVm(parts),
   ...imageHandlers(parts),
   ...guestHandlers(parts),
 ];

@@ -51,6 +51,15 @@ export const notBelow: Admit = (state, { epoch }) => {
   if (state && epoch < state.floor) throw stale(state, epoch, 'is past that epoch');
 };
 
+/** Not in the middle of a move: there the other end may depend on what is here. */
+export const notInMove = ({ vmId, move }: VmState): void => {
+  const moving =
+    move?.side === 'source'
+      ? move.phase === 'transferring' || move.phase === 'fenced'
+      : move?.phase === 'preparing' || move?.phase === 'waiting';
+  if (moving) throw new TaskFailure('host.vm_in_move', `${vmId} is in move ${move!.moveId}`, true);
+};
+
 export const stale = (state: VmState, epoch: number, why: string): TaskFailure =>
   new TaskFailure('host.epoch_stale', `epoch ${epoch}: ${state.vmId} ${why}`, false, { epoch: state.epoch, role: state.role });
 

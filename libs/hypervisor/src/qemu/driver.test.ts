@@ -8,9 +8,11 @@ import { bootSpec, driverContract } from '../driver.contract.ts';
 import type { Rig } from '../driver.contract.ts';
 import type { HypervisorDriver } from '../driver.ts';
 import { QgaClient } from '../guest/index.ts';
+import { QmpClient } from '../qmp.ts';
 import { QemuDriver } from './driver.ts';
+import { setSaveCapabilities } from './migration.ts';
 import { kill } from './process.ts';
-import { readRecord, sweepStateDir, VmFiles } from './state.ts';
+import { readRecord, sweepStateDir, VmFiles, writeRecord } from './state.ts';
 
 const skipped = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').includes('qemu');
 const present = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
@@ -47,6 +49,20 @@ const rig = async (): Promise<Rig> => {
     },
     guestUp: (driver, vmId) => withGuest(driver, vmId, (qga) => qga.ping()),
     bootId: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /proc/sys/kernel/random/boot_id')).trim()),
+    strandInSave: async (vmId) => {
+      await drivers.a.close();
+      const files = new VmFiles(join(dir, 'a'), vmId);
+      const record = readRecord(files)!;
+      await writeRecord(files, { ...record, saving: true });
+      const qmp = await QmpClient.connect(files.socket('qmp-spare'));
+      await setSaveCapabilities(qmp);
+      const end = qmp.waitFor('MIGRATION', (e) => e.data['status'] === 'completed', 20_000);
+      await qmp.execute('migrate', { uri: 'exec:cat > /dev/null' });
+      await end.promise;
+      expect(await qmp.execute('query-status')).toMatchObject({ status: 'postmigrate' });
+      qmp.close();
+      drivers.a = make('a');
+    },
     crash: async (host, vmId) => {
       const record = readRecord(new VmFiles(join(dir, host), vmId));
       await kill(record!.process!);

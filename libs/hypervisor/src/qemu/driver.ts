@@ -13,6 +13,7 @@ import * as hotplug from './hotplug.ts';
 import { awaitIncoming, continueVm, listen } from './incoming.ts';
 import { migrate, queryStatus } from './migration.ts';
 import { lastWords } from './process.ts';
+import { noLongerSaving, saveState } from './save.ts';
 import type { Vm } from './vm.ts';
 import { ownsVolumes } from './volumes.ts';
 
@@ -138,6 +139,8 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   async migrate(vmId: string, request: port.MigrateRequest): Promise<port.MigrateOutcome> {
     const vm = this.fleet.get(vmId);
     return vm.exclusive(async () => {
+      // Else an adoption would take a VM that was given away for one that stands still in a save.
+      await noLongerSaving(vm);
       const running = migrate(vm, request);
       vm.migrating = running.catch(() => undefined);
       try {
@@ -145,6 +148,19 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         // After this returned, so that the host agent's fence does not wait for our disk. Till then `postmigrate` says the same.
         if (outcome.outcome === 'completed') void vm.mutex.run(() => vm.save({ givenAway: true })).catch(() => undefined);
         return outcome;
+      } finally {
+        vm.migrating = undefined;
+      }
+    });
+  }
+
+  async saveState(vmId: string, request: port.SaveRequest): Promise<port.Saved> {
+    const vm = this.fleet.get(vmId);
+    return vm.exclusive(async () => {
+      const saving = saveState(vm, request);
+      vm.migrating = saving.catch(() => undefined);
+      try {
+        return await saving;
       } finally {
         vm.migrating = undefined;
       }

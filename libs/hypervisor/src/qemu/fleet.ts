@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
@@ -8,6 +9,7 @@ import type { Launch } from './launch.ts';
 import { inFlight, queryStatus } from './migration.ts';
 import { differences } from './observe.ts';
 import { lastWords } from './process.ts';
+import { continueSaved } from './save.ts';
 import { processOf, readRecord, recordedVms, sweepTemporary, VmFiles } from './state.ts';
 import type { VmRecord } from './state.ts';
 import { Vm } from './vm.ts';
@@ -88,10 +90,19 @@ export class Fleet {
     if (!process) return;
     await connect(vm);
     await vm.save({ process });
-    if (record.role === 'runner') vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
+    if (record.saving) await this.endSave(vm);
+    else if (record.role === 'runner') vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
     await this.acceptDrift(vm);
     await acceptState(vm);
     this.follow(vm);
+  }
+
+  /** An earlier life ended in the middle of a save: the guest may stand still. One that does not come back at once is seen to further. */
+  private async endSave(vm: Vm): Promise<void> {
+    vm.migrating = continueSaved(vm)
+      .catch(() => undefined)
+      .finally(() => (vm.migrating = undefined));
+    await Promise.race([vm.migrating, sleep(5_000, undefined, { ref: false })]);
   }
 
   /** While nobody looked a guest may have let go of a device (a late unplug): what QEMU shows is so. */
@@ -137,5 +148,5 @@ export class Fleet {
 
 /** The stream went to its end while nobody looked: these disks are another host's now. */
 const acceptState = async (vm: Vm): Promise<void> => {
-  if ((await queryStatus(vm.qmp))?.status === 'postmigrate') await vm.save({ givenAway: true });
+  if (!vm.record.saving && (await queryStatus(vm.qmp))?.status === 'postmigrate') await vm.save({ givenAway: true });
 };

@@ -35,7 +35,16 @@ export const setCapabilities = (qmp: QmpClient, target: boolean): Promise<unknow
   return qmp.execute('migrate-set-capabilities', { capabilities: on.map((capability) => ({ capability, state: true })) });
 };
 
-export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateOutcome> => {
+/** Nobody at the other end talks back: with `return-path` QEMU would wait for it for ever. */
+export const setSaveCapabilities = (qmp: QmpClient): Promise<unknown> =>
+  qmp.execute('migrate-set-capabilities', {
+    capabilities: [
+      { capability: 'events', state: true },
+      { capability: 'return-path', state: false },
+    ],
+  });
+
+export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutgoing): Promise<MigrateOutcome> => {
   const { qmp } = vm;
   const before = await qmp.execute<{ status: string; running: boolean }>('query-status');
   if (!['running', 'paused'].includes(before.status))
@@ -48,7 +57,7 @@ export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateO
   const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), NO_DEADLINE_MS);
   const watch = new Watch(qmp, request);
   try {
-    const refused = await start(qmp, request);
+    const refused = await start(qmp, request, prepare);
     if (refused) return { outcome: 'failed', cause: refused, running: before.running };
     watch.begin();
     const event = await end.promise;
@@ -63,11 +72,17 @@ export const migrate = async (vm: Vm, request: MigrateRequest): Promise<MigrateO
   }
 };
 
+const setOutgoing = (qmp: QmpClient): Promise<unknown> => setCapabilities(qmp, false);
+
 /** A refusal before anything was sent, or nothing. */
-const start = async (qmp: QmpClient, { address, limits, signal }: MigrateRequest): Promise<HypervisorError | undefined> => {
+const start = async (
+  qmp: QmpClient,
+  { address, limits, signal }: MigrateRequest,
+  prepare: (qmp: QmpClient) => Promise<unknown>,
+): Promise<HypervisorError | undefined> => {
   if (signal?.aborted) return new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
   try {
-    await setCapabilities(qmp, false);
+    await prepare(qmp);
     await qmp.execute('migrate-set-parameters', {
       'downtime-limit': limits.downtimeLimitMs,
       'max-bandwidth': limits.maxBandwidthMiBps * MiB,
@@ -169,7 +184,16 @@ const toProgress = (info: MigrationInfo): MigrationProgress => ({
 export const queryStatus = (qmp: QmpClient): Promise<{ status: string; running: boolean } | undefined> =>
   qmp.execute<{ status: string; running: boolean }>('query-status').catch(() => undefined);
 
-const FLYING = new Set(['setup', 'active', 'postcopy-active', 'postcopy-paused', 'pre-switchover', 'device', 'wait-unplug', 'cancelling']);
+export const FLYING = new Set([
+  'setup',
+  'active',
+  'postcopy-active',
+  'postcopy-paused',
+  'pre-switchover',
+  'device',
+  'wait-unplug',
+  'cancelling',
+]);
 
 /**
  * An outgoing migration that an earlier life of the driver began: it goes on in QEMU, and whoever takes the VM over must know of it, or

@@ -18,6 +18,8 @@ export type VmRecord = {
   readonly migrationAddress?: string;
   /** Its state went to another host: whose disks these are is not ours to say any more. */
   readonly givenAway?: boolean;
+  /** Its state is being written to a file: if it stands still, it is to run on here. On disk before it can stand still, gone before a migration begins. */
+  readonly saving?: boolean;
   /** When this VM began to run here after a migration; QEMU's clock. */
   readonly resumedAtUs?: number;
 };

@@ -21,6 +21,11 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
     },
     guestUp: async () => undefined,
     bootId: async (driver, vmId) => guest(vmId)(driver).facts().bootId,
+    strandInSave: async (vmId) => {
+      await drivers.a.close();
+      stores.a.save({ ...stores.a.vms.get(vmId)!, state: 'paused', saving: true });
+      drivers.a = make('a');
+    },
     crash: async (host, vmId) => drivers[host].crash(vmId),
     nowhere,
     close: async () => {

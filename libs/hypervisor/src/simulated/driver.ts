@@ -43,6 +43,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   async adopt(): Promise<port.VmStatus[]> {
     for (const vm of this.store.vms.values()) {
       this.held.add(vm.vmId);
+      if (vm.saving) this.change(vm.vmId, { state: 'running', saving: false });
       if (vm.state === 'inmigrate') await this.open(vm);
     }
     return Promise.all(this.list().map((vmId) => this.status(vmId)));
@@ -172,17 +173,29 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     this.refuseWhileMigrating(vmId);
     if (!['running', 'paused'].includes(vm.state))
       throw new HypervisorError('hypervisor.not_ready', `A VM in state ${vm.state} cannot be migrated`, { state: vm.state });
-    const flight = { cancelled: request.signal?.aborted ?? false, done: Promise.resolve() as Promise<unknown> };
+    return this.flying(vmId, request.signal, (cancelled) => this.transfer(vm, request, cancelled));
+  }
+
+  async saveState(vmId: string, request: port.SaveRequest): Promise<port.Saved> {
+    const vm = this.alive(vmId);
+    this.refuseWhileMigrating(vmId);
+    if (vm.role !== 'runner' || vm.state !== 'running')
+      throw new HypervisorError('hypervisor.not_ready', `A VM in state ${vm.state} is not saved`, { state: vm.state, role: vm.role });
+    return this.flying(vmId, request.signal, (cancelled) => this.writeState(vm, request, cancelled));
+  }
+
+  private async flying<T>(vmId: string, signal: AbortSignal | undefined, begin: (cancelled: () => boolean) => Promise<T>): Promise<T> {
+    const flight = { cancelled: signal?.aborted ?? false, done: Promise.resolve() as Promise<unknown> };
     const abort = (): void => void (flight.cancelled = true);
-    request.signal?.addEventListener('abort', abort);
+    signal?.addEventListener('abort', abort);
     this.migrating.set(vmId, flight);
-    const work = this.transfer(vm, request, () => flight.cancelled);
+    const work = begin(() => flight.cancelled);
     flight.done = work.catch(() => undefined);
     try {
       return await work;
     } finally {
       this.migrating.delete(vmId);
-      request.signal?.removeEventListener('abort', abort);
+      signal?.removeEventListener('abort', abort);
     }
   }
 

@@ -7,6 +7,7 @@ import * as shape from '../shape.ts';
 import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';
 import { preCopy } from './migration.ts';
+import { beforeSave, writeSave } from './save.ts';
 import { SimulatedStore } from './state.ts';
 import type { SimulatedVm } from './state.ts';
 import { SimulatedWorld } from './world.ts';
@@ -119,6 +120,23 @@ export class SimulatedHost {
       if (!(error instanceof HypervisorError) || !this.held.has(vm.vmId)) throw error;
       this.change(vm.vmId, { state: was });
       return { outcome: 'failed', cause: error, running: was === 'running' };
+    }
+  }
+
+  protected async writeState(vm: SimulatedVm, request: port.SaveRequest, cancelled: () => boolean): Promise<port.Saved> {
+    const { clock } = this.world;
+    try {
+      await this.pass('save', vm.vmId);
+      const { lastPassMs } = await beforeSave(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled });
+      const stoppedAtUs = clock.now() * 1000;
+      this.change(vm.vmId, { state: 'paused', saving: true });
+      await clock.sleep(lastPassMs);
+      const bytes = await writeSave(this.get(vm.vmId), request.file);
+      this.change(vm.vmId, { state: 'running', saving: false });
+      return { ...this.shaped(vm.vmId), stoppedAtUs, resumedAtUs: clock.now() * 1000, bytes };
+    } catch (error) {
+      if (this.held.has(vm.vmId) && this.get(vm.vmId).state === 'paused') this.change(vm.vmId, { state: 'running', saving: false });
+      throw error;
     }
   }
 

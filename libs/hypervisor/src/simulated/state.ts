@@ -26,6 +26,8 @@ export type SimulatedVm = {
   guest: GuestState | undefined;
   migrationAddress?: string;
   resumedAtUs?: number;
+  /** Stands still for a save: it is to run on here. */
+  saving?: boolean;
   console: string;
 };
 

@@ -22,6 +22,7 @@ export * from './state.ts';
 export * from './template-registry.ts';
 export { shippedPolicies, shippedTemplates } from './templates/index.ts';
 export { distributeImage } from './templates/distribute-image.ts';
+export { saveVm } from './templates/save-vm.ts';
 export * from './timers.ts';
 export * from './validate.ts';
 export { get, toArray } from './vector.ts';

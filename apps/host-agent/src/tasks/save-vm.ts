@@ -1,0 +1,63 @@
+import { rm } from 'node:fs/promises';
+import { hostTasks, memoryMiBOf, type InputOf, type OutputOf } from '@chrysalis/contracts';
+import type { Handler, TaskRun } from '../executor.ts';
+import { assertRoom } from '../images/fetch.ts';
+import { digestOf, type Manifest } from '../images/store.ts';
+import { isoUs, TaskFailure } from '../move/deps.ts';
+import { conflict, isOf, put, stored, type ImageParts } from './images.ts';
+import { asRunner, handler, notInMove, timeLeft, type Admit, type Parts } from './parts.ts';
+
+type Save = InputOf<typeof hostTasks.saveVm>;
+type Result = OutputOf<typeof hostTasks.saveVm>;
+const MIB = 1_048_576;
+const DOWNTIME_LIMIT_MS = 300;
+const MAX_PAUSE_MS = 5_000;
+
+const admit: Admit = (state, input) => {
+  asRunner(state, input);
+  notInMove(state!);
+};
+
+/** The driver lets the guest run on before anything else is done with the file, and its adoption does so after a crash. */
+export const saveVm = (parts: Parts & ImageParts): Handler =>
+  handler(hostTasks.saveVm, admit, async (input, run) => {
+    const there = await parts.images.get(input.name);
+    if (there?.saved?.vmId === input.vmId && isOf(run, there)) return resultOf(parts, there);
+    if (there) throw conflict(there);
+    const file = parts.images.beside(input.name, 'new', run.key);
+    try {
+      await rm(file, { force: true });
+      return resultOf(parts, await save(parts, input, file, run));
+    } finally {
+      await rm(file, { force: true });
+    }
+  });
+
+const save = async (parts: Parts & ImageParts, { vmId, epoch, name, maxPauseMs }: Save, file: string, run: TaskRun): Promise<Manifest> => {
+  const sizeMiB = memoryMiBOf((await parts.driver.topology(vmId)).topology);
+  await assertRoom(file, sizeMiB * MIB);
+  const { stoppedAtUs, resumedAtUs, topologyHash } = await parts.driver
+    .saveState(vmId, {
+      file,
+      downtimeLimitMs: Math.min(DOWNTIME_LIMIT_MS, maxPauseMs ?? MAX_PAUSE_MS),
+      maxPauseMs: maxPauseMs ?? MAX_PAUSE_MS,
+      deadlineMs: timeLeft(run, parts.now()),
+      signal: run.signal,
+    })
+    .catch((error: unknown) => {
+      run.signal.throwIfAborted();
+      throw error;
+    });
+  await parts.at('save:written', { vmId, image: name });
+  const pausedMs = Math.max(0, (resumedAtUs - stoppedAtUs) / 1000);
+  const saved = { vmId, epoch, topologyHash, pausedMs, stoppedAt: isoUs(stoppedAtUs) };
+  const digest = await digestOf(file, run.signal);
+  return put(parts, file, { image: name, format: 'vm-state', sizeMiB, source: `vm:${vmId}`, digest, saved }, run);
+};
+
+const resultOf = (parts: Pick<ImageParts, 'config'>, manifest: Manifest): Result => {
+  const { saved } = manifest;
+  if (!saved) throw new TaskFailure('host.image_conflict', `${manifest.image} is no save file`);
+  const { vmId, topologyHash, pausedMs, stoppedAt } = saved;
+  return { ...stored(parts, manifest), vmId, topologyHash, pausedMs, stoppedAt };
+};
