@@ -1,18 +1,38 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { hostTasks } from '@chrysalis/contracts';
+import { guestTasks, hostTasks, type GuestFacts, type OutputOf } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
-import { tenantKey } from '../../agent-gateway/test/harness.ts';
+import { tenantKey, until } from '../../agent-gateway/test/harness.ts';
+import { digestOf } from '../src/images/store.ts';
 import { Fleet } from './fleet.ts';
 
 const skipped = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').includes('qemu');
 const missing = ['qemu-system-x86_64', 'qemu-img'].filter((tool) => spawnSync(tool, ['--version']).status !== 0);
 const cacheDir = new URL('../../../.cache', import.meta.url).pathname;
+
+const headOf = (file: string): string => {
+  const head = Buffer.alloc(4);
+  const open = openSync(file, 'r');
+  readSync(open, head, 0, 4, 0);
+  closeSync(open);
+  return head.toString('latin1');
+};
 
 const suite = (): void =>
   describe('disk images of two hosts on real QEMU, in network namespaces of their own', () => {
@@ -89,6 +109,63 @@ const suite = (): void =>
       await fleet.must(hostTasks.destroyVm, 'h1', { vmId, epoch: 1, deleteVolumes: true });
       expect(existsSync(imageFile('h1', 'bad'))).toBe(false);
     }, 90_000);
+
+    test('a running VM is saved and runs on, the same guest; a copy on another host has its digest', async () => {
+      const vm = `vm-${randomUUID()}`;
+      const spec = {
+        vcpus: { now: 1, max: 2 },
+        memoryMiB: { now: 256, max: 512 },
+        disks: [{ id: 'data', sizeMiB: 16 }],
+        nics: [],
+        cpuModel: 'Westmere',
+        requiredTraits: [],
+      };
+      const on = { vmId: vm, epoch: 1 };
+      const boot = { ...on, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: true };
+      const { topologyHash } = await fleet.must(hostTasks.bootVm, 'h1', boot);
+      await fleet.grant([vm], []);
+      const facts = async (): Promise<GuestFacts> => (await fleet.must(guestTasks.facts, 'h1', on)).facts;
+      const before = await facts();
+
+      const asked = { ...on, name: 'kept' };
+      const task = await fleet.begin(hostTasks.saveVm, 'h1', asked);
+      const outcome = await fleet.reported(task);
+      if (!outcome.ok) throw new Error(JSON.stringify(outcome.cause));
+      const saved = outcome.output as OutputOf<typeof hostTasks.saveVm>;
+      expect(saved).toMatchObject({ hostId: 'h1', image: 'kept', format: 'vm-state', vmId: vm, topologyHash, sizeMiB: 256 });
+      expect(saved.pausedMs).toBeLessThan(5_000);
+      const file = imageFile('h1', 'kept');
+      expect(saved).toMatchObject({ bytes: statSync(file).size, digest: await digestOf(file) });
+      expect(headOf(file)).toBe('QEVM');
+      process.stdout.write(`saved ${saved.bytes} bytes; the guest stood still for ${saved.pausedMs.toFixed(1)} ms\n`);
+
+      const after = await facts();
+      expect(after.bootId).toBe(before.bootId);
+      expect(after.uptimeSeconds).toBeGreaterThan(before.uptimeSeconds);
+      expect(await fleet.run(hostTasks.saveVm, 'h1', asked)).toMatchObject({ ok: false, cause: { code: 'host.image_conflict' } });
+
+      const copy = { image: 'kept', digest: saved.digest, fromHost: 'h1', elsewhere: true };
+      const here = await fleet.run(hostTasks.transferImage, 'h1', copy);
+      expect(here).toMatchObject({ ok: false, cause: { code: 'host.image_not_elsewhere', retriable: true } });
+      expect(await fleet.must(hostTasks.transferImage, 'h2', copy)).toMatchObject({ hostId: 'h2', format: 'vm-state', bytes: saved.bytes });
+      expect(await digestOf(imageFile('h2', 'kept'))).toBe(saved.digest);
+      const disk = { image: 'disk', format: 'raw', sizeMiB: 256, from: { kind: 'image', image: 'kept' } };
+      expect(await fleet.run(hostTasks.buildImage, 'h2', disk)).toMatchObject({ ok: false, cause: { code: 'host.format_unsupported' } });
+
+      // Killed in the middle: the guest runs on, by itself or by the next agent, and the task is done then.
+      const record = join(fleet.dir, 'h1', 'qemu', 'vms', vm, 'vm.json');
+      const again = await fleet.begin(hostTasks.saveVm, 'h1', { ...on, name: 'killed' });
+      await until(async () => readFileSync(record, 'utf8').includes('"saving":true'));
+      await fleet.kill('h1');
+      await fleet.start('h1');
+      expect(await fleet.reported(again)).toMatchObject({ ok: true, output: { image: 'killed', vmId: vm } });
+      expect((await facts()).bootId).toBe(before.bootId);
+      expect(readFileSync(record, 'utf8')).toContain('"saving":false');
+      const left = readdirSync(join(fleet.dir, 'h1', 'images')).filter((f) => f.includes('killed'));
+      expect(left.sort()).toEqual(['killed.img', 'killed.json']);
+
+      await fleet.must(hostTasks.destroyVm, 'h1', { ...on, deleteVolumes: true });
+    }, 120_000);
   });
 
 if (skipped) {

@@ -59,6 +59,8 @@ const rig = async (): Promise<Rig> => {
       const end = qmp.waitFor('MIGRATION', (e) => e.data['status'] === 'completed', 20_000);
       await qmp.execute('migrate', { uri: 'exec:cat > /dev/null' });
       await end.promise;
+      // `completed` is said a moment before.
+      while ((await qmp.execute<{ status: string }>('query-status')).status === 'finish-migrate');
       expect(await qmp.execute('query-status')).toMatchObject({ status: 'postmigrate' });
       qmp.close();
       drivers.a = make('a');

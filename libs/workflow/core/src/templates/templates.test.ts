@@ -3,7 +3,9 @@ import { allTasks, PolicySpec, type TaskContract, type WorkflowDefinition } from
 import { expectEveryStepFails } from '@chrysalis/testing';
 import { judgeTemplate } from '../judge-template.ts';
 import { policyFaults } from '../policy-faults.ts';
+import { distributeImage } from './distribute-image.ts';
 import { shippedPolicies, shippedTemplates } from './index.ts';
+import { saveVm } from './save-vm.ts';
 
 /** An executor takes only what its contract says, and gives what it says: a wrong reference in a template throws here. */
 const kind = (contract: TaskContract, output: Record<string, unknown>): [string, (input: unknown) => Record<string, unknown>] => [
@@ -27,6 +29,33 @@ const params: Record<string, Record<string, unknown>> = {
   'audit-holds': { minAgeMs: 0 },
 };
 const definitions: WorkflowDefinition[] = shippedTemplates.map((t) => ({ ...t, version: 1 }));
+
+const digest = `sha256:${'0'.repeat(64)}`;
+const image = { hostId: 'h1', image: 'kept', sizeMiB: 256, bytes: 4096, digest };
+const saved = { vmId: 'vm-1', topologyHash: digest, pausedMs: 12.5, stoppedAt: '2026-11-23T09:00:00.000Z' };
+const ofImages = Object.fromEntries([
+  kind(allTasks.saveVm, { ...image, ...saved, format: 'vm-state' }),
+  kind(allTasks.buildImage, { ...image, format: 'raw' }),
+  kind(allTasks.transferImage, { ...image, hostId: 'h2', format: 'vm-state' }),
+  kind(allTasks.removeImage, { removed: true }),
+]);
+
+describe('templates whose hosts bid', () => {
+  const vm = { vmId: 'vm-1', epoch: 3, hostId: 'h1', name: 'kept', pool: 'shared' };
+  const made = { image: 'kept', format: 'raw', sizeMiB: 256, pool: 'shared', from: { kind: 'image', image: 'seed' } };
+  test.each([
+    ['save-vm, two copies', saveVm, { ...vm, racks: ['r1', 'r2'] }],
+    ['distribute-image', distributeImage, { ...made, hosts: ['h2', 'h3'] }],
+  ])('%s through every failure there is a name for', (_, definition, given) => {
+    const report = expectEveryStepFails({ definition, params: given, executors: ofImages });
+    expect(Object.keys(report.finalStates).sort()).toEqual(['cancelled', 'failed', 'succeeded', 'undone']);
+  });
+
+  test('a save without a copy is a save', () => {
+    const report = expectEveryStepFails({ definition: saveVm, params: { ...vm, racks: [] }, executors: ofImages, unreachable: ['copy'] });
+    expect(report.finalStates['succeeded']).toBeGreaterThan(0);
+  });
+});
 
 describe('the templates that come along', () => {
   test.each(definitions.map((d) => [d.name, d] as const))('%s through every failure there is a name for', (name, definition) => {
