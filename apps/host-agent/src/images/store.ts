@@ -102,7 +102,10 @@ export class DiskImages {
 /** `sha256:<hex>` of a file, about 0.5 GB/s. */
 export const digestOf = async (file: string, signal?: AbortSignal): Promise<string> => {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file, { highWaterMark: 1_048_576 }), hash, ...(signal ? [{ signal }] : []));
+  await pipeline(createReadStream(file, { highWaterMark: 1_048_576 }), hash, ...(signal ? [{ signal }] : [])).catch((error: unknown) => {
+    signal?.throwIfAborted(); // with the reason, which the stream does not tell
+    throw error;
+  });
   return `sha256:${hash.digest('hex')}`;
 };
 
