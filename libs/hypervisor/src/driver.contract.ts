@@ -216,6 +216,8 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       const slow = { ...save, downtimeLimitMs: 1 };
       await refused(rig.a().saveState(MOVED, { ...slow, deadlineMs: 5, file: join(saves, 'late') }), 'hypervisor.save_timeout');
       await expectItRunsOn();
+      await refused(rig.a().saveState(MOVED, { ...save, maxPauseMs: 1, file: join(saves, 'still') }), 'hypervisor.save_timeout');
+      await expectItRunsOn();
       const abort = AbortSignal.abort();
       const stopped = rig.a().saveState(MOVED, { ...slow, file: join(saves, 'cancelled'), signal: abort });
       await refused(stopped, 'hypervisor.migration_cancelled');

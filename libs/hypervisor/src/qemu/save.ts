@@ -31,7 +31,8 @@ export const saveState = async (vm: Vm, request: SaveRequest): Promise<Saved> =>
     const outcome = await stream(vm, request, sink);
     if (outcome.outcome === 'failed') throw limits.reason ?? (await sink.failure()) ?? outcome.cause;
     const resumedAtUs = await continueSaved(vm);
-    const bytes = await sink.written(limits.left());
+    const bytes = await sink.written(limits.left()).catch((error: unknown) => Promise.reject(limits.reason ?? (error as Error)));
+    if (limits.reason) throw limits.reason; // it came too late, and whole all the same
     return { ...vm.shaped, stoppedAtUs: outcome.stoppedAtUs, resumedAtUs, bytes };
   } finally {
     limits.end();
