@@ -2,11 +2,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { agentGatewayEvents, taskBid, type TaskBid, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
+import { agentGatewayEvents, hostTasks, taskBid, type TaskBid, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import type { RunningService } from '@chrysalis/service-kit';
-import { distributeImage } from '@chrysalis/workflow-core';
+import { distributeImage, saveVm } from '@chrysalis/workflow-core';
 import { until, type Gateway } from '../../agent-gateway/test/harness.ts';
 import { start } from '../../workflow/src/main.ts';
+import { digest as fileDigest } from './fixtures.ts';
 import { Fleet } from './fleet.ts';
 
 type Event = { type: string; data: Record<string, unknown> };
@@ -212,5 +213,49 @@ describe('offers, bids and awards from end to end', () => {
     const failing = await begin(distributeImage, { ...params, image: 'undone' });
     expect(await ended(failing)).toMatchObject({ state: 'undone', cause: { code: 'test.broken' } });
     expect(holders('undone')).toEqual([]);
+  }, 90_000);
+
+  test('save-vm: saved where it runs, copied by hosts that bid, each another one; where no copy comes about, no host keeps any', async () => {
+    const spec = {
+      vcpus: { now: 1, max: 1 },
+      memoryMiB: { now: 256, max: 256 },
+      disks: [{ id: 'data', sizeMiB: 16 }],
+      nics: [],
+      cpuModel: 'Westmere',
+      requiredTraits: [],
+    };
+    const vm = { vmId: 'vm-saved', epoch: 1 };
+    const guest = {
+      image: { name: 'linux', version: 1, digest: fileDigest('a'), cmdline: '' },
+      nics: [],
+      pool: 'shared',
+      waitForGuest: true,
+    };
+    await fleet.must(hostTasks.bootVm, 'h2', { ...vm, uuid: randomUUID(), tenant: 'acme', spec, ...guest });
+    const bootId = (): string => {
+      const path = join(fleet.dir, 'h2', 'simulated', 'vm-saved.json');
+      const { state, guest: inside } = JSON.parse(readFileSync(path, 'utf8')) as { state: string; guest: { bootId: string } };
+      return `${state} ${inside.bootId}`;
+    };
+    const before = bootId();
+    const params = { ...vm, hostId: 'h2', name: 'kept', pool: 'shared', racks: ['k', 'k'] }; // all hosts of this test are in that one
+    const view = await ended(await begin(saveVm, params));
+    expect(view).toMatchObject({ state: 'succeeded', output: { digest: expect.stringMatching(/^sha256:/), pausedMs: expect.any(Number) } });
+    const { digest, copies } = view.output as { digest: string; copies: { hostId: string; digest: string }[] };
+    expect(copies.map((c) => c.digest)).toEqual([digest, digest]);
+    expect(holders('kept')).toEqual(['h2', ...copies.map((c) => c.hostId)].sort());
+    expect(new Set(holders('kept')).size).toBe(3);
+    expect(bootId()).toBe(before);
+
+    // A host that cannot take one has left nothing: another one does.
+    fleet.fail({ 'task:host.transfer-image:before': { action: 'fail', code: 'host.disk_short', where: { hostId: 'h1' } } });
+    expect(await ended(await begin(saveVm, { ...params, name: 'elsewhere' }))).toMatchObject({ state: 'succeeded' });
+    expect(holders('elsewhere')).toEqual(['h2', 'h3', 'h4']);
+
+    fleet.fail({ 'task:host.transfer-image:after': { action: 'fail', code: 'test.broken' } });
+    const failing = await begin(saveVm, { ...params, name: 'undone-save', racks: ['k'] });
+    expect(await ended(failing)).toMatchObject({ state: 'undone', cause: { code: 'test.broken' } });
+    expect(holders('undone-save')).toEqual([]);
+    expect(bootId()).toBe(before);
   }, 90_000);
 });

@@ -8,6 +8,23 @@ const undo = {
 };
 
 /**
+ * After these nothing is on the host that had the award, so another one may have it. After any other failure (a fault, silence) something
+ * may be there, and an undo goes to the host of the last attempt only: then the workflow ends, and that host is told.
+ */
+const leftNothing = [
+  'host.image_not_elsewhere',
+  'host.image_conflict',
+  'host.image_corrupt',
+  'host.image_incomplete',
+  'host.image_refused',
+  'host.disk_short',
+  'host.peer_unreachable',
+  'task.award_lapsed',
+  'workflow.award_lapsed',
+  'workflow.no_bid',
+];
+
+/**
  * What a running VM has in memory and devices is saved on its host, and in each of these racks a host that bids, and that has no copy yet,
  * fetches it. Where one of the racks has none for good, no host keeps it. The VM runs on, whatever comes of it.
  */
@@ -43,8 +60,7 @@ export const saveVm: WorkflowDefinition = {
       section: 'migration',
       forEach: { items: '${params.racks}', concurrency: 2 },
       input: { image: '${params.name}', digest: '${tasks.save.output.digest}', fromHost: '${params.hostId}', elsewhere: true },
-      // One more for each host of the rack that bid though it has a copy: it loses rank, and the next offer goes to another.
-      retry: { attempts: 5, backoffMs: 500 },
+      retry: { attempts: 5, backoffMs: 500, codes: leftNothing },
       deadlineMs: 600_000,
       heartbeatMs: 5_000,
       route: {
