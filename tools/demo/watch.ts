@@ -6,6 +6,9 @@ import { bar, mib, type Screen } from './screen.ts';
 import type { MigrationView } from './story.ts';
 
 const MOVE_DEADLINE_MS = 180_000;
+/** Steps and migration come by different streams: after the end the read models get so long to show the last step. */
+const SETTLE_MS = 15_000;
+const UNDER_WAY = ['running', 'dispatched', 'retrying', 'compensating'];
 export type Watch = {
   readonly run: Run;
   readonly api: Client;
@@ -20,12 +23,13 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
   void showProgress(api, screen, abort.signal);
   let killed = kill === undefined;
   let shown = '';
+  let endedAt: number | undefined;
   try {
     for (const end = Date.now() + MOVE_DEADLINE_MS; Date.now() < end; await sleep(50)) {
       const view = await api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
       const steps = view.moves[0]?.steps ?? [];
       const done = steps.filter((s) => s.state === 'done' || s.state === 'succeeded');
-      const now = steps.filter((s) => ['running', 'dispatched', 'retrying', 'compensating'].includes(s.state)).map((s) => s.name);
+      const now = steps.filter((s) => UNDER_WAY.includes(s.state)).map((s) => s.name);
       const text = `${bar(done.length, steps.length)} ${done.length}/${steps.length}  ${now.join(', ')}`;
       if (steps.length > 0 && text !== shown) screen.live((shown = text));
       if (!killed && done.some((s) => s.section === 'pre-migration')) {
@@ -33,13 +37,21 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
         screen.line(`SIGKILL to ${kill!}`);
         await run.platform.kill!(kill!);
       }
-      if (view.state !== 'running' && view.state !== 'requested') return view;
+      if (view.state === 'running' || view.state === 'requested') continue;
+      endedAt ??= Date.now();
+      if (isSettled(view) || Date.now() > endedAt + SETTLE_MS) return view;
     }
   } finally {
     abort.abort();
     screen.settle();
   }
   throw new Error(`migration ${migrationId} had no final state after ${MOVE_DEADLINE_MS / 1000} s`);
+};
+
+const isSettled = ({ state, moves }: MigrationView): boolean => {
+  const atRest =
+    state === 'succeeded' ? (s: string) => ['done', 'succeeded', 'skipped'].includes(s) : (s: string) => !UNDER_WAY.includes(s);
+  return moves.every((move) => move.steps.every((step) => atRest(step.state)));
 };
 
 const showProgress = async (api: Client, screen: Screen, signal: AbortSignal): Promise<void> => {

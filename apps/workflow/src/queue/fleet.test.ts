@@ -175,7 +175,8 @@ describe('killed', () => {
     rules({});
     supervise();
     await ready();
-    const { version: _, ...definition } = workflow([step('a', 'alpha')], { name: 'audit' });
+    // On a busy machine the deaths take their time, and until the last one nothing is delivered.
+    const { version: _, ...definition } = workflow([step('a', 'alpha', { deadlineMs: 300_000 })], { name: 'audit', deadlineMs: 300_000 });
     expect((await ask('POST', '/v1/workflow-templates', { definition }))?.status).toBe(201);
     expect((await ask('PUT', '/v1/workflow-limits', { kinds: { audit: { running: 2 } } }))?.status).toBe(200);
     rules({ [point]: { action: 'exit' } });

@@ -117,8 +117,13 @@ const runsAgain = async (qmp: QmpClient, wasRunning: boolean): Promise<boolean> 
   }
 };
 
+/** QEMU says `completed` a moment before it has worked out its figures: until then they are 0. */
 const statistics = async (qmp: QmpClient): Promise<MigrationStatistics> => {
-  const info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
+  let info: MigrationInfo = {};
+  for (let i = 0; i < 20 && !info['total-time']; i++) {
+    if (i > 0) await sleep(5);
+    info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
+  }
   return {
     totalMs: info['total-time'] ?? 0,
     qemuDowntimeMs: info.downtime ?? 0,
