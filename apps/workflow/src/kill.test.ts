@@ -1,14 +1,13 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import { step, workflow } from './test/definitions.ts';
+import { forkService } from './test/service-process.ts';
 import { World } from './test/world.ts';
 
 jest.setTimeout(180_000);
-const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 let world: World;
 let directory: string;
@@ -29,12 +28,7 @@ afterEach(async () => {
 
 /** The service as a process, begun anew whenever it is killed. */
 const supervise = (rules: string): void => {
-  child = fork(path('./main.ts'), {
-    execPath: path('../../../node_modules/node/bin/node'),
-    execArgv: ['--import', path('../../../tools/node/register.mjs')],
-    env: { ...process.env, CHRYSALIS_CONFIG: JSON.stringify(world.config), CHRYSALIS_FAILPOINTS: rules },
-    stdio: 'ignore',
-  });
+  child = forkService(world.config, rules);
   child.once('exit', (_, signal) => {
     if (over) return;
     if (signal === 'SIGKILL') deaths++;

@@ -1,13 +1,13 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { literal, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failed } from '@chrysalis/service-kit';
 import { step, workflow } from '../test/definitions.ts';
+import { forkService } from '../test/service-process.ts';
 import { ended, World } from '../test/world.ts';
 import { childIdOf } from './ids.ts';
 
@@ -199,16 +199,10 @@ describe('sub-workflows, when an instance is killed', () => {
     rmSync(directory, { recursive: true });
     await world.close();
   });
-  const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
   const spawn = (rules: object): ChildProcess => {
     const file = join(directory, `rules-${children.length}.json`);
     writeFileSync(file, JSON.stringify(rules));
-    const child = fork(path('../main.ts'), {
-      execPath: path('../../../../node_modules/node/bin/node'),
-      execArgv: ['--disable-warning=ExperimentalWarning', '--import', path('../../../../tools/node/register.mjs')],
-      env: { ...process.env, CHRYSALIS_CONFIG: JSON.stringify(world.config), CHRYSALIS_FAILPOINTS: file },
-      stdio: 'ignore',
-    });
+    const child = forkService(world.config, file);
     children.push(child);
     return child;
   };

@@ -1,14 +1,13 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import { changed, establish, firedOf, pause, policy, publishTemplate, scheduled, startsOf, until } from '../test/policies.ts';
+import { forkService } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
 
 jest.setTimeout(180_000);
-const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
 let world: World;
 let directory: string;
@@ -36,12 +35,7 @@ afterEach(async () => {
 
 /** One of two instances, as a process that is begun anew whenever it is killed. */
 const supervise = (place: number, rules: string): void => {
-  const child = fork(path('../main.ts'), {
-    execPath: path('../../../../node_modules/node/bin/node'),
-    execArgv: ['--import', path('../../../../tools/node/register.mjs')],
-    env: { ...process.env, CHRYSALIS_CONFIG: JSON.stringify({ ...world.config, instance: String(place) }), CHRYSALIS_FAILPOINTS: rules },
-    stdio: 'ignore',
-  });
+  const child = forkService({ ...world.config, instance: String(place) }, rules);
   children[place] = child;
   child.once('exit', (_, signal) => {
     if (over) return;

@@ -1,13 +1,13 @@
-import { fork, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { WorkflowLimits } from '@chrysalis/contracts';
 import type { RunningService } from '@chrysalis/service-kit';
 import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
+import { forkService } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
 
 jest.setTimeout(180_000);
@@ -131,7 +131,6 @@ describe('two instances', () => {
 });
 
 describe('killed', () => {
-  const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
   let directory: string;
   let child: ChildProcess | undefined;
   let deaths = 0;
@@ -148,16 +147,7 @@ describe('killed', () => {
 
   const port = 20_000 + Math.floor(Math.random() * 20_000);
   const supervise = (): void => {
-    child = fork(path('../main.ts'), {
-      execPath: path('../../../../node_modules/node/bin/node'),
-      execArgv: ['--import', path('../../../../tools/node/register.mjs')],
-      env: {
-        ...process.env,
-        CHRYSALIS_CONFIG: JSON.stringify({ ...world.config, port }),
-        CHRYSALIS_FAILPOINTS: join(directory, 'rules.json'),
-      },
-      stdio: 'ignore',
-    });
+    child = forkService({ ...world.config, port }, join(directory, 'rules.json'));
     child.once('exit', (_, signal) => {
       if (over) return;
       if (signal === 'SIGKILL') deaths++;
