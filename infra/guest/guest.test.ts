@@ -6,13 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Characterisation, type GuestCommandName, type GuestInput, type GuestOutput } from '@chrysalis/contracts';
 import { addAgent, qgaCharacterise, removeAgent, traces, type AgentChannel, type AgentHardware } from '@chrysalis/hypervisor';
+import { onQemu } from '@chrysalis/testing';
 import { SignJWT } from 'jose';
 import { ensureAgentPackage, type AgentPackage } from './agent-package.ts';
 import { ensureGuestImage, type GuestImage } from './image.ts';
-import { RawVm, hasQemu, qemuRemedy } from './testing/raw-vm.ts';
+import { RawVm } from './testing/raw-vm.ts';
 
-const skipped = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').includes('qemu');
-const suite = skipped ? describe.skip : describe;
 const cacheDir = join(import.meta.dirname, '../../.cache/guest-test');
 
 /** Always the same key, so that the image is made once. It opens nothing but the guests of this test. */
@@ -27,7 +26,7 @@ const sign = (claims: Record<string, unknown>): Promise<string> =>
     .setExpirationTime('1h')
     .sign(privateKey);
 
-suite(`a real guest${skipped ? ' (left out by CHRYSALIS_SKIP=qemu)' : ''}`, () => {
+onQemu('a real guest', () => {
   let image: GuestImage;
   let agentPackage: AgentPackage;
   let vm: RawVm;
@@ -38,7 +37,6 @@ suite(`a real guest${skipped ? ' (left out by CHRYSALIS_SKIP=qemu)' : ''}`, () =
   const ours = async (): Promise<string[]> => (await readdir(tmpdir())).filter((f) => f.startsWith('chrysalis-guest-'));
 
   beforeAll(async () => {
-    if (!hasQemu()) throw new Error(`There is no QEMU. ${qemuRemedy}`);
     filesBefore.push(...(await ours()));
     const trustedKeys = [{ kid: 'test', kty: 'OKP', crv: 'Ed25519', x }] as const;
     [image, agentPackage] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys }), ensureAgentPackage({ cacheDir })]);

@@ -1,8 +1,8 @@
 import type { Fabric } from './fabric.ts';
 
 /**
- * No network at all, with the shape of one: each host is a loopback address, and nothing has to be made, privileged or removed. For
- * simulated hosts, whose VMs put no frame on any wire. Runs stand beside each other, since every port is taken as it is free.
+ * No network at all, with the shape of one: each host is a loopback address, and nothing has to be made, privileged or removed. A
+ * guest's NICs lead nowhere. Runs stand beside each other, since every port is taken as it is free.
  */
 export const loopbackFabric = (o: { readonly id: string; readonly hosts: readonly { readonly name: string }[] }): Fabric => {
   const inside = (argv: readonly string[]): string[] => [...argv];

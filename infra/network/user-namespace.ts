@@ -18,10 +18,14 @@ export const ownUserNamespace = (): string | undefined => (process.env[MARK] ? r
 /** Neither root nor a user namespace can be had; the message says what to do. */
 export class NamespacesUnavailable extends Error {
   readonly code = 'fabric.unavailable';
-  constructor(why: string, remedy = '') {
+  constructor(
+    readonly why: string,
+    /** What to type, if anything but root would do. */
+    readonly remedy = '',
+  ) {
     super(
       `The hosts need network namespaces, which this account cannot make: ${why}. ${remedy}` +
-        'Run it as root (sudo npm run demo), or without real VMs: npm run demo -- --driver simulated',
+        'Run it as root (with sudo), or without networks: npm run demo -- --network loopback',
     );
   }
 }

@@ -28,6 +28,7 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   const hosts = await story.hostsUp();
   const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
   screen.line(`network: ${ground.network}`);
+  screen.line(`service: ${ground.service}`);
   for (const text of ground.simulated ?? []) screen.line(`simulated ${text}`);
   screen.line(
     `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${hypervisorVersion} (accelerator ${accelerator}); ${run.platform.mode}, bus ${[run.platform.bus.kind, run.platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${run.platform.database.version}`,
@@ -86,6 +87,8 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   const observed = {
     vm: { id: vm.vmId, before, after },
     service: {
+      means: ground.service,
+      follows: ground.follows,
       requests: service.requests,
       errors: service.errors,
       connections: service.connections,

@@ -6,6 +6,7 @@ import { KafkaUnavailable } from '../../infra/kafka/jars.ts';
 import { NamespacesUnavailable, ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
 import { interruption } from '../run/interruption.ts';
+import { chooseNetwork, networks, type Network } from '../run/network.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
 import { demonstrate } from './demonstrate.ts';
@@ -21,6 +22,8 @@ A running Linux VM changes its type and its host while a client outside both kee
   --kill SERVICE    SIGKILL to that service in mid-move; its supervisor starts it anew (with --distributed)
                     one of ${serviceNames.join(', ')}
   --driver DRIVER   qemu or simulated (default: qemu, where there is one)
+  --network NETWORK for real VMs: namespaces (one a host, and HTTP to the guest), or loopback (no namespace at all, and heartbeats over
+                    virtio-serial in place of HTTP). Default: namespaces, where this account can have them
   --keep            leave it running, with the commands to look around, until Ctrl-C
   --json            stdout carries the report as JSON, and nothing else
 
@@ -33,6 +36,7 @@ const parsed = (() => {
         distributed: { type: 'boolean', default: false },
         kill: { type: 'string' },
         driver: { type: 'string' },
+        network: { type: 'string' },
         keep: { type: 'boolean', default: false },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
@@ -56,6 +60,10 @@ if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
   console.error(`--driver is one of ${drivers.join(', ')}\n\n${usage}`);
   process.exit(2);
 }
+if (parsed.network !== undefined && (!networks.includes(parsed.network as Network) || parsed.driver === 'simulated')) {
+  console.error(`--network is one of ${networks.join(', ')}, for real VMs\n\n${usage}`);
+  process.exit(2);
+}
 process.env['CHRYSALIS_LOG'] ??= 'error';
 
 const screen = createScreen(parsed.json ? process.stderr : process.stdout);
@@ -72,19 +80,26 @@ let ended: number | undefined;
 
 const main = async (): Promise<number> => {
   const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
-  // Inside, the first line has been said outside.
-  if (!ownUserNamespace())
-    screen.title(
-      `Chrysalis: a running VM changes its type and its host${driver === 'simulated' ? ` (SIMULATED hosts and guests: ${why})` : ''}`,
-    );
+  const { network, why: whyNetwork } = chooseNetwork(driver, parsed.network as Network | undefined);
+  const limits =
+    driver === 'simulated'
+      ? ` (SIMULATED hosts and guests: ${why})`
+      : network === 'loopback'
+        ? ' (WITHOUT NETWORKS: heartbeats over virtio-serial in place of HTTP)'
+        : '';
+  // Inside, the first lines have been said outside.
+  if (!ownUserNamespace()) {
+    screen.title(`Chrysalis: a running VM changes its type and its host${limits}`);
+    if (driver === 'qemu' && network === 'loopback') screen.line(`no network namespaces: ${whyNetwork}`);
+  }
   const tenant = await tenantKey();
-  if (driver === 'qemu') {
+  if (network === 'namespaces') {
     const say = (text: string): void => screen.line(text);
     const needs = { trustedKeys: [tenant.publicJwk], distributed: parsed.distributed, say };
     const elsewhere = await unlessInUserNamespace(needs, (ended) => (stop = () => ended));
     if (elsewhere !== undefined) return elsewhere;
   }
-  const given = { driver, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk] };
+  const given = { driver, network, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk] };
   const opening = openRun({ ...given, say: (text) => screen.line(text), signal: abort.signal });
   stop = async () => (await opening.catch(() => undefined))?.stop();
   const run = await opening;
@@ -103,7 +118,7 @@ const main = async (): Promise<number> => {
       'events watch',
     ])
       screen.line(`npm run --silent chrysalis -- ${c}`);
-    screen.line(`Ctrl-C ends it and leaves nothing behind.${driver === 'simulated' ? ' (SIMULATED hosts and guests)' : ''}`);
+    screen.line(`Ctrl-C ends it and leaves nothing behind.${limits}`);
     await interrupted;
   }
   return ended;

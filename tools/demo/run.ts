@@ -1,20 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
-import { sweepTemporary } from '@chrysalis/hypervisor';
+import { sweepStateDir } from '@chrysalis/hypervisor';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
 import { sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import type { Driver } from '../run/driver.ts';
+import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
-import { fabricsDir, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
+import { demoHosts, fabricsDir, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
 import { cacheDir, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
 
 export type Run = {
   readonly id: string;
   readonly dir: string;
   readonly driver: Driver;
+  readonly network: Network;
   readonly platform: Platform;
   readonly fabric: Fabric;
   readonly hosts: Hosts;
@@ -27,6 +29,8 @@ export type RunOptions = {
   readonly trustedKeys: readonly TrustedKey[];
   /** `qemu` unless told. */
   readonly driver?: Driver;
+  /** `namespaces` unless told; simulated hosts have `loopback`. */
+  readonly network?: Network;
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
@@ -36,18 +40,19 @@ export type RunOptions = {
 
 const runsDir = path.join(stateDir, 'runs');
 
-/** A control plane with two hosts, each in a network namespace of its own (simulated ones on loopback), and nothing left of it after `stop`. */
+/** A control plane with two hosts, each in a network namespace of its own or on loopback, and nothing left of it after `stop`. */
 export const openRun = async (o: RunOptions): Promise<Run> => {
   const say = o.say ?? (() => undefined);
   const driver = o.driver ?? 'qemu';
+  const network = driver === 'simulated' ? 'loopback' : (o.network ?? 'namespaces');
   const swept = await sweepFabrics(fabricsDir);
   if (swept.length > 0) say(`removed what an earlier run had left: ${swept.join(', ')}`);
-  forgetDeadRuns();
+  await forgetDeadRuns();
   const id = randomBytes(3).toString('hex');
   const name = `${process.pid}-${id}`;
   const dir = path.join(runsDir, name);
   mkdirSync(dir, { recursive: true });
-  const undo: (() => Promise<void>)[] = [async () => forget(name)];
+  const undo: (() => Promise<void>)[] = [() => forget(name)];
   const undoBy = (step: () => Promise<void>): void => {
     undo.push(step);
     o.signal?.throwIfAborted();
@@ -57,8 +62,8 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
   };
   try {
     const { image, agentPackage } = driver === 'simulated' ? installStandIns(dir) : await installGuest(dir, o);
-    const fabric = await openFabric(id, driver);
-    undoBy(() => fabric.teardown()); // ends the VMs as well: they live in its namespaces
+    const fabric = await openFabric(id, network);
+    undoBy(() => fabric.teardown()); // ends the VMs as well, where they live in its namespaces
     say(o.distributed ? 'Kafka, PostgreSQL and seven services …' : 'PostgreSQL and the control plane …');
     const agentListen = `${fabric.controlAddress}:${await freePort(fabric.controlAddress)}`;
     const { startEmbedded } = await import('../run/embedded.ts');
@@ -74,11 +79,12 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
       imageStore: imageStoreOf(dir),
       packageStore: packageStoreOf(dir),
       driver,
+      network,
       environment: o.environment ?? {},
     });
     undoBy(() => hosts.stop());
     writeCurrent(platform);
-    return { id, dir, driver, platform, fabric, hosts, image, agentPackage, stop };
+    return { id, dir, driver, network, platform, fabric, hosts, image, agentPackage, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -101,14 +107,16 @@ const unless = <T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T
     work.then(resolve, reject);
   });
 
-const forget = (name: string): void => {
-  rmSync(path.join(runsDir, name), { recursive: true, force: true });
-  sweepTemporary(); // its VMs' sockets, where the run's own path was too long for them
+/** Its VMs outlive their agents; those on loopback are in no namespace that would end them. */
+const forget = async (name: string): Promise<void> => {
+  const dir = path.join(runsDir, name);
+  for (const { hostId } of demoHosts) await sweepStateDir(path.join(dir, hostId, 'qemu'));
+  rmSync(dir, { recursive: true, force: true });
 };
 
-const forgetDeadRuns = (): void => {
+const forgetDeadRuns = async (): Promise<void> => {
   if (!existsSync(runsDir)) return;
-  for (const name of readdirSync(runsDir)) if (!isRunning(Number(name.split('-')[0]))) forget(name);
+  for (const name of readdirSync(runsDir)) if (!isRunning(Number(name.split('-')[0]))) await forget(name);
 };
 const isRunning = (pid: number): boolean => {
   try {

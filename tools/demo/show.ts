@@ -48,14 +48,15 @@ export const showReport = (screen: Screen, r: DemoReport): void => {
     );
   const { driver, version, accelerator } = r.hypervisor;
   const on = modelled ? 'SIMULATED hosts, guests and network; real control plane and host agents' : `${driver} ${version} (${accelerator})`;
-  screen.line(`${r.ok ? 'All hold' : 'NOT all hold'}: ${on}, ${r.mode}, bus ${r.bus.kind}`);
+  const network = modelled || r.service.follows ? '' : '; WITHOUT NETWORKS: heartbeats over virtio-serial in place of HTTP';
+  screen.line(`${r.ok ? 'All hold' : 'NOT all hold'}: ${on}, ${r.mode}, bus ${r.bus.kind}${network}`);
 };
 
 const showService = (screen: Screen, { service: s, migration: m, events, hypervisor }: DemoReport): void => {
   screen.title('As the client saw it');
   const connections = `${s.connections} connection${s.connections === 1 ? '' : 's'}`;
   screen.line(
-    `${s.requests} requests on ${connections}, ${s.errors} errors, largest gap ${s.longestGapMs} ms (median answer ${s.p50Ms} ms)`,
+    `${s.requests} ${s.follows ? 'requests' : 'heartbeats'} on ${connections}, ${s.errors} errors, largest gap ${s.longestGapMs} ms (median answer ${s.p50Ms} ms)`,
   );
   const transfer = hypervisor.driver === 'simulated' ? 'the simulated transfer' : "QEMU's transfer";
   screen.line(

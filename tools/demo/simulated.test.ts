@@ -1,24 +1,14 @@
-import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { chooseDriver } from '../run/driver.ts';
-import { root } from '../run/platform.ts';
 import { DemoReport } from './report.ts';
-
-const demo = (args: readonly string[]): Promise<{ code: number | null; stdout: string; stderr: string }> => {
-  const register = path.join(root, 'tools/node/register.mjs');
-  const argv = ['--disable-warning=ExperimentalWarning', '--import', register, path.join(root, 'tools/demo/main.ts'), ...args];
-  const child = spawn(process.execPath, argv, { cwd: root, env: { ...process.env, CHRYSALIS_LOG: 'error' } });
-  const out = { stdout: '', stderr: '' };
-  for (const name of ['stdout', 'stderr'] as const) child[name].on('data', (chunk: Buffer) => (out[name] += chunk.toString()));
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...out })));
-};
+import { runDemo } from './testing/run-demo.ts';
 
 describe('the demo without QEMU', () => {
   test('the whole story on simulated hosts, which it says first and last, with no check that would be about nothing', async () => {
-    const { code, stdout, stderr } = await demo(['--driver', 'simulated', '--json']);
+    const { code, stdout, stderr } = await runDemo(['--driver', 'simulated', '--json']);
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
     const r = DemoReport.parse(JSON.parse(stdout));
     const lines = stderr.trim().split('\n');

@@ -7,6 +7,7 @@ import { createFabric, type Fabric, type FabricHost } from '../../infra/network/
 import { loopbackFabric } from '../../infra/network/loopback.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import type { Driver } from './driver.ts';
+import type { Network } from './network.ts';
 import { root, stateDir, type Platform } from './platform.ts';
 
 export const fabricsDir = path.join(stateDir, 'fabrics');
@@ -41,24 +42,25 @@ export type HostsOptions = {
   readonly imageStore: string;
   readonly packageStore: string;
   readonly driver: Driver;
+  readonly network: Network;
   readonly environment?: Readonly<Record<string, string>>;
 };
 export type Hosts = {
   readonly agents: readonly {
     readonly hostId: string;
     readonly stateDir: string;
-    /** Of a simulated host: where it answers for its guests' web service. */
-    readonly guestService?: string;
+    /** Where no network leads to the guests: where the host says whether they answer. */
+    readonly guestDoor?: string;
     readonly pid: () => number | undefined;
     kill(): Promise<void>;
   }[];
   stop(): Promise<void>;
 };
 
-/** One network namespace a host, one for a client outside both, one bridge; simulated hosts are loopback addresses. */
-export const openFabric = async (id: string, driver: Driver = 'qemu'): Promise<Fabric> => {
+/** One network namespace a host, one for a client outside both, one bridge; or loopback addresses alone. */
+export const openFabric = async (id: string, network: Network = 'namespaces'): Promise<Fabric> => {
   const hosts = demoHosts.map((h) => ({ name: h.hostId }));
-  return driver === 'simulated' ? loopbackFabric({ id, hosts }) : createFabric({ id, hosts, stateDir: fabricsDir });
+  return network === 'loopback' ? loopbackFabric({ id, hosts }) : createFabric({ id, hosts, stateDir: fabricsDir });
 };
 
 /** A host agent in each host's namespace, started anew when it ends; the VMs outlive it. */
@@ -71,7 +73,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
       const dir = path.join(o.runDir, shape.hostId);
       mkdirSync(dir, { recursive: true });
       const file = path.join(dir, 'host-agent.json');
-      const guestServicePort = o.driver === 'simulated' ? await freePort(host.address) : undefined;
+      const guestDoorPort = o.network === 'loopback' ? await freePort(host.address) : undefined;
       const config = {
         ...shape,
         address: host.address,
@@ -83,13 +85,13 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         gatewayUrl: platform.agentUrl,
         token: await platform.tokenFor(`host:${shape.hostId}`, ['host-agent']),
         driver: o.driver,
-        ...(guestServicePort ? { guestServicePort } : {}),
+        ...(guestDoorPort ? { guestDoorPort } : {}),
       };
       writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });
       return {
         hostId: shape.hostId,
         stateDir: dir,
-        ...(guestServicePort ? { guestService: `http://${host.address}:${guestServicePort}` } : {}),
+        ...(guestDoorPort ? { guestDoor: `http://${host.address}:${guestDoorPort}` } : {}),
         ...superviseAgent(host, file, o.environment ?? {}),
       };
     }),

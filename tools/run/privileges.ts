@@ -2,7 +2,7 @@ import { jars } from '../../infra/kafka/jars.ts';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
 import { sweepFabrics } from '../../infra/network/fabric.ts';
-import { assertUserNamespaces, inUserNamespace, mayMakeNamespaces, ownUserNamespace } from '../../infra/network/user-namespace.ts';
+import { inUserNamespace, mayMakeNamespaces, ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { fabricsDir } from './hosts.ts';
 import { cacheDir } from './platform.ts';
 
@@ -13,15 +13,14 @@ export type Needs = {
 };
 
 /**
- * Returns nothing where this process may make network namespaces. Where it may not, the same command runs again in a user namespace, and its
- * exit code is the answer; what has to be fetched is fetched before, since nothing leads out of there.
+ * Returns nothing where this process may make network namespaces. Where it may not, the same command runs again in a user namespace (the
+ * caller knows that it can have one), and its exit code is the answer; what has to be fetched is fetched before, since nothing leads out of there.
  */
 export const unlessInUserNamespace = async (
   { trustedKeys, distributed, say }: Needs,
   started: (ended: Promise<void>) => void = () => undefined,
 ): Promise<number | undefined> => {
   if (mayMakeNamespaces() || ownUserNamespace()) return undefined;
-  assertUserNamespaces();
   if (distributed && process.env['KAFKA_BROKERS'])
     throw new Error('KAFKA_BROKERS cannot be reached from the user namespace that a demo without root runs in: unset it, or run as root');
   say('no root: the guest image and migration agent first, then all of it in a user namespace of its own …');

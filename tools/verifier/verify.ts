@@ -10,10 +10,7 @@ export type Findings = { readonly invariants: Verdict; readonly faults: readonly
 
 type Row = { type: string; data: Record<string, never> };
 
-export const verify = async (o: {
-  readonly databaseUrl: string;
-  readonly monitors: () => readonly string[];
-}): Promise<Findings> => {
+export const verify = async (o: { readonly databaseUrl: string; readonly monitors: () => readonly string[] }): Promise<Findings> => {
   const db = new pg.Client({ connectionString: o.databaseUrl });
   await db.connect();
   try {

@@ -33,8 +33,8 @@ export const HostAgentConfig = z.object({
   gatewayUrl: z.url(),
   token: z.string().min(1).max(4096),
   driver: z.enum(['qemu', 'simulated']),
-  /** With the simulated driver: where on `address` it answers for the web service of its guests. */
-  guestServicePort: z.int().min(1).max(65_535).optional(),
+  /** Where on `address` it says whether a guest answers: for hosts whose guests no network leads to. */
+  guestDoorPort: z.int().min(1).max(65_535).optional(),
   accelerator: z.enum(['kvm', 'tcg', 'auto']).default('auto'),
   peerPort: z.int().min(0).max(65_535).default(0),
   reconnect: z.object({ minMs: z.int().positive(), maxMs: z.int().positive() }).default({ minMs: 100, maxMs: 10_000 }),

@@ -1,14 +1,7 @@
 import { join } from 'node:path';
-import {
-  QemuDriver,
-  serveGuests,
-  SimulatedDriver,
-  SimulatedStore,
-  SimulatedWorld,
-  TcpLink,
-  type HypervisorDriver,
-} from '@chrysalis/hypervisor';
+import { QemuDriver, SimulatedDriver, SimulatedStore, SimulatedWorld, TcpLink, type HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
+import { openGuestDoor } from './guest-door.ts';
 import type { Guests } from './guests.ts';
 import { plainFiles, qemuImg, type ImageMaker } from './images/make.ts';
 import { imageStore } from './image-store.ts';
@@ -18,8 +11,12 @@ import { SimulatedGuests } from './simulated-guests.ts';
 export type Hypervisor = { readonly driver: HypervisorDriver; readonly guests: Guests; readonly makeImage: ImageMaker };
 
 /** The hypervisor that the configuration names, and the way to its guests. */
-export const createDriver = async (config: HostAgentConfig): Promise<Hypervisor> =>
-  config.driver === 'qemu' ? qemu(config) : simulated(config);
+export const createDriver = async (config: HostAgentConfig): Promise<Hypervisor> => {
+  const made = config.driver === 'qemu' ? qemu(config) : simulated(config);
+  const { address: host, guestDoorPort: port } = config;
+  if (port !== undefined) await openGuestDoor(made.guests, { host, port });
+  return made;
+};
 
 const qemu = (config: HostAgentConfig): Hypervisor => {
   const networks = Object.entries(config.networks).map(([name, bridge]) => [
@@ -38,7 +35,7 @@ const qemu = (config: HostAgentConfig): Hypervisor => {
 };
 
 /** Its VMs are files in the state directory; streams between hosts go over TCP, so that processes and namespaces are real. */
-const simulated = async (config: HostAgentConfig): Promise<Hypervisor> => {
+const simulated = (config: HostAgentConfig): Hypervisor => {
   const driver = new SimulatedDriver({
     host: config.hostId,
     address: config.address,
@@ -48,7 +45,5 @@ const simulated = async (config: HostAgentConfig): Promise<Hypervisor> => {
     networks: Object.keys(config.networks),
     ...(config.cpuModels ? { cpuModels: config.cpuModels } : {}),
   });
-  const { address, guestServicePort } = config;
-  if (guestServicePort !== undefined) await serveGuests(driver, { host: address, port: guestServicePort });
   return { driver, guests: new SimulatedGuests(driver), makeImage: plainFiles };
 };

@@ -22,6 +22,8 @@ export interface Guests {
   removeAgent(vmId: string, deadlineMs: number): Promise<Omit<Added, 'agentVersion'>>;
   /** Relays a task to the guest's agent; where there is none, what qemu-ga alone can do is done by it. */
   command<C extends TaskContract>(contract: C, relay: Relay): Promise<OutputOf<C>>;
+  /** Whether the guest runs here and answers now: its own word, waited for while it runs. */
+  answers(vmId: string): Promise<boolean>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

@@ -1,11 +1,14 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { guestTasks, isGuestCommand, type OutputOf, type TaskContract } from '@chrysalis/contracts';
 import { addAgent, AgentChannel, QgaClient, qgaCharacterise, qgaFacts, removeAgent, type HypervisorDriver } from '@chrysalis/hypervisor';
 import { AGENT_PORT, agentHardware } from './agent-hardware.ts';
 import type { HostAgentConfig } from './config.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
 import { TaskFailure } from './move/deps.ts';
+import { look } from './move/look.ts';
 
 const QGA_PORT = 'qga';
+const LOOK_EVERY_MS = 20;
 type Open = { readonly grant: string; readonly channel: Promise<AgentChannel>; readonly commands: Set<Promise<unknown>> };
 
 /** Real guests, by way of their serial ports. A connection is opened when it is needed and kept until the VM leaves. */
@@ -23,6 +26,19 @@ export class QemuGuests implements Guests {
     await qga.sync(deadlineMs).catch((error: Error) => {
       throw new TaskFailure('host.guest_silent', `the guest did not answer in ${deadlineMs} ms: ${error.message}`);
     });
+  }
+
+  async answers(vmId: string): Promise<boolean> {
+    const over = new AbortController();
+    try {
+      if (!(await this.#runs(vmId))) return false;
+      const qga = await this.#guestAgent(vmId);
+      return await Promise.race([qga.ping().then(() => true), this.#standsStill(vmId, over.signal)]);
+    } catch {
+      return false; // nobody in it speaks, or its port closed as it left
+    } finally {
+      over.abort();
+    }
   }
 
   async addAgent(vmId: string, { package: digest, packageFile, grant }: AddAgent, deadlineMs: number): Promise<Added> {
@@ -100,6 +116,17 @@ export class QemuGuests implements Guests {
     (await before?.channel.catch(() => undefined))?.close();
     const { openAgentPort } = agentHardware(this.driver, vmId, { pools: this.pools, deadlineMs });
     return AgentChannel.open({ connect: openAgentPort, vmId, grant, timeoutMs: deadlineMs });
+  }
+
+  async #runs(vmId: string): Promise<boolean> {
+    const seen = await look(this.driver, vmId);
+    return seen !== 'unclear' && seen.running;
+  }
+
+  /** A guest that a switch-over stops never answers here: who asks is to ask elsewhere at once. */
+  async #standsStill(vmId: string, signal: AbortSignal): Promise<false> {
+    while (await this.#runs(vmId)) await sleep(LOOK_EVERY_MS, undefined, { signal });
+    return false;
   }
 
   async #close(vmId: string): Promise<void> {

@@ -36,6 +36,13 @@ export class SimulatedGuests implements Guests {
     this.#guest(vmId).facts();
   }
 
+  answers(vmId: string): Promise<boolean> {
+    return this.waitUntilUp(vmId).then(
+      () => true,
+      () => false,
+    );
+  }
+
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {
     const { topology } = await this.driver.status(vmId);
     if (!topology.disks.some((d) => d.id === AGENT_DISK)) {

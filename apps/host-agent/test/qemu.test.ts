@@ -2,17 +2,16 @@ import { spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type GuestFacts, type OutputOf, type Topology } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
+import { onQemu } from '@chrysalis/testing';
 import { ensureAgentPackage } from '../../../infra/guest/agent-package.ts';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
 import { tenantKey, until } from '../../agent-gateway/test/harness.ts';
 import { Fleet } from './fleet.ts';
 
-const skipped = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').includes('qemu');
-const present = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
 const cacheDir = new URL('../../../.cache', import.meta.url).pathname;
 const spec = {
   vcpus: { now: 1, max: 4 },
@@ -25,141 +24,129 @@ const spec = {
 type Shaped = { topology: Topology; topologyHash: string };
 const shapedOf = ({ topology, topologyHash }: Shaped): Shaped => ({ topology, topologyHash });
 
-const suite = (): void =>
-  describe('two hosts, real QEMU, agents in network namespaces of their own', () => {
-    let fabric: Fabric;
-    let fleet: Fleet;
-    let jws: string;
-    let digest: string;
-    let shown: Shaped;
-    let before: GuestFacts;
-    let image: { name: string; version: number; digest: string; cmdline: string };
-    const vmId = `vm-${randomUUID()}`;
-    const stateOf = (hostId: string): { role: string; epoch: number } =>
-      JSON.parse(readFileSync(join(fleet.dir, hostId, 'agent/vms', `${vmId}.json`), 'utf8')) as { role: string; epoch: number };
-    const prepare = (hostId: string, epoch: number, moveId: string): Promise<OutputOf<typeof hostTasks.prepareTarget>> =>
-      fleet.must(hostTasks.prepareTarget, hostId, { vmId, epoch, moveId, tenant: 'acme', ...shown });
-    const transferring = (epoch: number, newEpoch: number, moveId: string, target: object, maxBandwidthMiBps = 1024) => ({
+onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => {
+  let fabric: Fabric;
+  let fleet: Fleet;
+  let jws: string;
+  let digest: string;
+  let shown: Shaped;
+  let before: GuestFacts;
+  let image: { name: string; version: number; digest: string; cmdline: string };
+  const vmId = `vm-${randomUUID()}`;
+  const stateOf = (hostId: string): { role: string; epoch: number } =>
+    JSON.parse(readFileSync(join(fleet.dir, hostId, 'agent/vms', `${vmId}.json`), 'utf8')) as { role: string; epoch: number };
+  const prepare = (hostId: string, epoch: number, moveId: string): Promise<OutputOf<typeof hostTasks.prepareTarget>> =>
+    fleet.must(hostTasks.prepareTarget, hostId, { vmId, epoch, moveId, tenant: 'acme', ...shown });
+  const transferring = (epoch: number, newEpoch: number, moveId: string, target: object, maxBandwidthMiBps = 1024) => ({
       vmId, epoch, newEpoch, moveId, method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps, ...target,
     }); // prettier-ignore
-    const sameGuest = async (hostId: string, epoch: number): Promise<GuestFacts> => {
-      const { facts } = await fleet.must(guestTasks.verify, hostId, { vmId, epoch, expect: { bootId: before.bootId, vcpus: 2 } });
-      expect(facts.uptimeSeconds).toBeGreaterThan(before.uptimeSeconds);
-      return facts;
-    };
+  const sameGuest = async (hostId: string, epoch: number): Promise<GuestFacts> => {
+    const { facts } = await fleet.must(guestTasks.verify, hostId, { vmId, epoch, expect: { bootId: before.bootId, vcpus: 2 } });
+    expect(facts.uptimeSeconds).toBeGreaterThan(before.uptimeSeconds);
+    return facts;
+  };
 
-    beforeAll(async () => {
-      const key = await tenantKey('tenant-admin');
-      const trusted = { kid: key.kid, kty: 'OKP' as const, crv: 'Ed25519' as const, x: key.jwk.x! };
-      const [guest, agent] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys: [trusted] }), ensureAgentPackage({ cacheDir })]);
-      fabric = await createFabric({
-        id: `ha${process.pid % 10_000}`,
-        hosts: [{ name: 'h1' }, { name: 'h2' }],
-        stateDir: join(cacheDir, 'fabrics'),
+  beforeAll(async () => {
+    const key = await tenantKey('tenant-admin');
+    const trusted = { kid: key.kid, kty: 'OKP' as const, crv: 'Ed25519' as const, x: key.jwk.x! };
+    const [guest, agent] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys: [trusted] }), ensureAgentPackage({ cacheDir })]);
+    fabric = await createFabric({
+      id: `ha${process.pid % 10_000}`,
+      hosts: [{ name: 'h1' }, { name: 'h2' }],
+      stateDir: join(cacheDir, 'fabrics'),
+    });
+    fleet = await Fleet.open(`${fabric.controlAddress}:0`);
+    const store = join(fleet.dir, 'images', 'linux');
+    mkdirSync(store, { recursive: true });
+    const files = { kernel: 'kernel', initrd: 'initrd' };
+    symlinkSync(guest.kernel, join(store, files.kernel));
+    symlinkSync(guest.initrd, join(store, files.initrd));
+    writeFileSync(join(store, 'manifest.json'), JSON.stringify({ digest: guest.digest, files }));
+    mkdirSync(join(fleet.dir, 'packages'));
+    symlinkSync(agent.file, join(fleet.dir, 'packages', `${agent.digest.replace(':', '-')}.squashfs`));
+    image = { name: 'linux', version: 1, digest: guest.digest, cmdline: guest.cmdline };
+    digest = agent.digest;
+    jws = await fleet.grant([vmId], [digest], key);
+    for (const host of fabric.hosts)
+      await fleet.host({
+        hostId: host.name,
+        driver: 'qemu',
+        address: host.address,
+        networks: { lan: host.bridge },
+        imageStore: join(fleet.dir, 'images'),
+        packageStore: join(fleet.dir, 'packages'),
+        inside: host.inside,
       });
-      fleet = await Fleet.open(`${fabric.controlAddress}:0`);
-      const store = join(fleet.dir, 'images', 'linux');
-      mkdirSync(store, { recursive: true });
-      const files = { kernel: 'kernel', initrd: 'initrd' };
-      symlinkSync(guest.kernel, join(store, files.kernel));
-      symlinkSync(guest.initrd, join(store, files.initrd));
-      writeFileSync(join(store, 'manifest.json'), JSON.stringify({ digest: guest.digest, files }));
-      mkdirSync(join(fleet.dir, 'packages'));
-      symlinkSync(agent.file, join(fleet.dir, 'packages', `${agent.digest.replace(':', '-')}.squashfs`));
-      image = { name: 'linux', version: 1, digest: guest.digest, cmdline: guest.cmdline };
-      digest = agent.digest;
-      jws = await fleet.grant([vmId], [digest], key);
-      for (const host of fabric.hosts)
-        await fleet.host({
-          hostId: host.name,
-          driver: 'qemu',
-          address: host.address,
-          networks: { lan: host.bridge },
-          imageStore: join(fleet.dir, 'images'),
-          packageStore: join(fleet.dir, 'packages'),
-          inside: host.inside,
-        });
-    }, 180_000);
-    beforeEach(() => fleet.fail({}));
-    afterAll(async () => {
-      const dir = fleet?.dir;
-      await fleet?.stop(() => Promise.all(['h1', 'h2'].map((h) => sweepStateDir(join(dir!, h, 'qemu')))));
-      await fabric?.teardown();
-    }, 60_000);
+  }, 180_000);
+  beforeEach(() => fleet.fail({}));
+  afterAll(async () => {
+    const dir = fleet?.dir;
+    await fleet?.stop(() => Promise.all(['h1', 'h2'].map((h) => sweepStateDir(join(dir!, h, 'qemu')))));
+    await fabric?.teardown();
+  }, 60_000);
 
-    test('a VM boots, gets the agent and a CPU, moves, and is the same guest', async () => {
-      await fleet.must(hostTasks.bootVm, 'h1', {
+  test('a VM boots, gets the agent and a CPU, moves, and is the same guest', async () => {
+    await fleet.must(hostTasks.bootVm, 'h1', {
         vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, pool: 'shared', waitForGuest: true,
         nics: [{ id: 'nic0', mac: '52:54:00:aa:77:01', network: 'lan' }],
       }); // prettier-ignore
-      const added = await fleet.must(hostTasks.addAgent, 'h1', { vmId, epoch: 1, grant: jws, package: digest });
-      expect(added.agentVersion).toMatch(/^[0-9]/);
-      const device = { kind: 'cpu', id: 'cpu1', coreId: 1 };
-      shown = shapedOf(await fleet.must(hostTasks.plug, 'h1', { vmId, epoch: 1, device }));
-      expect(await fleet.must(guestTasks.onlineCpus, 'h1', { vmId, epoch: 1, vcpus: 2 })).toEqual({ online: 2 });
-      before = (await fleet.must(guestTasks.facts, 'h1', { vmId, epoch: 1 })).facts;
-      const target = await prepare('h2', 2, 'mov-1');
-      const figures = await fleet.must(hostTasks.transfer, 'h1', transferring(1, 2, 'mov-1', target));
-      process.stderr.write(`transfer: ${JSON.stringify(figures)}\n`);
-      expect(figures.downtimeMs).toBeLessThan(1_000);
-      expect(figures.transferredBytes).toBeGreaterThan(1_000_000);
-      await fleet.must(hostTasks.confirmTarget, 'h2', { vmId, epoch: 2, moveId: 'mov-1', topologyHash: shown.topologyHash });
-      await sameGuest('h2', 2);
-      await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 1, moveId: 'mov-1' });
-    }, 120_000);
+    const added = await fleet.must(hostTasks.addAgent, 'h1', { vmId, epoch: 1, grant: jws, package: digest });
+    expect(added.agentVersion).toMatch(/^[0-9]/);
+    const device = { kind: 'cpu', id: 'cpu1', coreId: 1 };
+    shown = shapedOf(await fleet.must(hostTasks.plug, 'h1', { vmId, epoch: 1, device }));
+    expect(await fleet.must(guestTasks.onlineCpus, 'h1', { vmId, epoch: 1, vcpus: 2 })).toEqual({ online: 2 });
+    before = (await fleet.must(guestTasks.facts, 'h1', { vmId, epoch: 1 })).facts;
+    const target = await prepare('h2', 2, 'mov-1');
+    const figures = await fleet.must(hostTasks.transfer, 'h1', transferring(1, 2, 'mov-1', target));
+    process.stderr.write(`transfer: ${JSON.stringify(figures)}\n`);
+    expect(figures.downtimeMs).toBeLessThan(1_000);
+    expect(figures.transferredBytes).toBeGreaterThan(1_000_000);
+    await fleet.must(hostTasks.confirmTarget, 'h2', { vmId, epoch: 2, moveId: 'mov-1', topologyHash: shown.topologyHash });
+    await sameGuest('h2', 2);
+    await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 1, moveId: 'mov-1' });
+  }, 120_000);
 
-    test('the source’s agent is killed with the stream in flight: back to life it cancels, and the guest runs where it was', async () => {
-      const target = await prepare('h1', 3, 'mov-2');
-      const task = await fleet.begin(hostTasks.transfer, 'h2', transferring(2, 3, 'mov-2', target, 8));
-      await new Promise((done) => setTimeout(done, 1_500));
-      await fleet.kill('h2');
-      await fleet.start('h2');
-      expect(await fleet.reported(task)).toMatchObject({ ok: false, cause: { code: 'host.transfer_interrupted' } });
-      expect(stateOf('h2')).toMatchObject({ role: 'runner', epoch: 2 });
-      await fleet.must(hostTasks.discardTarget, 'h1', { vmId, epoch: 3, moveId: 'mov-2' });
-      await sameGuest('h2', 2);
-    }, 120_000);
+  test('the source’s agent is killed with the stream in flight: back to life it cancels, and the guest runs where it was', async () => {
+    const target = await prepare('h1', 3, 'mov-2');
+    const task = await fleet.begin(hostTasks.transfer, 'h2', transferring(2, 3, 'mov-2', target, 8));
+    await new Promise((done) => setTimeout(done, 1_500));
+    await fleet.kill('h2');
+    await fleet.start('h2');
+    expect(await fleet.reported(task)).toMatchObject({ ok: false, cause: { code: 'host.transfer_interrupted' } });
+    expect(stateOf('h2')).toMatchObject({ role: 'runner', epoch: 2 });
+    await fleet.must(hostTasks.discardTarget, 'h1', { vmId, epoch: 3, moveId: 'mov-2' });
+    await sameGuest('h2', 2);
+  }, 120_000);
 
-    test('the source’s agent is killed after its fence: back to life it delivers the receipt, and the guest runs on the target', async () => {
-      const target = await prepare('h1', 4, 'mov-3');
-      fleet.fail({ 'host:transfer:fenced': { action: 'exit', where: { hostId: 'h2' } } });
-      const task = await fleet.begin(hostTasks.transfer, 'h2', transferring(2, 4, 'mov-3', target));
-      await fleet.ended('h2');
-      fleet.fail({});
-      await fleet.start('h2');
-      expect(await fleet.reported(task)).toMatchObject({ ok: true });
-      expect([stateOf('h2').role, stateOf('h1').role]).toEqual(['fenced', 'runner']);
-      await fleet.must(hostTasks.releaseSource, 'h2', { vmId, epoch: 2, moveId: 'mov-3' });
-      await sameGuest('h1', 4);
-    }, 120_000);
+  test('the source’s agent is killed after its fence: back to life it delivers the receipt, and the guest runs on the target', async () => {
+    const target = await prepare('h1', 4, 'mov-3');
+    fleet.fail({ 'host:transfer:fenced': { action: 'exit', where: { hostId: 'h2' } } });
+    const task = await fleet.begin(hostTasks.transfer, 'h2', transferring(2, 4, 'mov-3', target));
+    await fleet.ended('h2');
+    fleet.fail({});
+    await fleet.start('h2');
+    expect(await fleet.reported(task)).toMatchObject({ ok: true });
+    expect([stateOf('h2').role, stateOf('h1').role]).toEqual(['fenced', 'runner']);
+    await fleet.must(hostTasks.releaseSource, 'h2', { vmId, epoch: 2, moveId: 'mov-3' });
+    await sameGuest('h1', 4);
+  }, 120_000);
 
-    test('the target’s agent is killed between its record and the guest’s first step: back to life it continues the guest', async () => {
-      const target = await prepare('h2', 5, 'mov-4');
-      fleet.fail({ 'host:receipt:recorded': { action: 'exit', where: { hostId: 'h2' } } });
-      const task = await fleet.begin(hostTasks.transfer, 'h1', transferring(4, 5, 'mov-4', target));
-      await fleet.ended('h2');
-      fleet.fail({});
-      await fleet.start('h2');
-      expect(await fleet.reported(task)).toMatchObject({ ok: true });
-      await sameGuest('h2', 5);
-      await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 4, moveId: 'mov-4' });
-    }, 120_000);
+  test('the target’s agent is killed between its record and the guest’s first step: back to life it continues the guest', async () => {
+    const target = await prepare('h2', 5, 'mov-4');
+    fleet.fail({ 'host:receipt:recorded': { action: 'exit', where: { hostId: 'h2' } } });
+    const task = await fleet.begin(hostTasks.transfer, 'h1', transferring(4, 5, 'mov-4', target));
+    await fleet.ended('h2');
+    fleet.fail({});
+    await fleet.start('h2');
+    expect(await fleet.reported(task)).toMatchObject({ ok: true });
+    await sameGuest('h2', 5);
+    await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 4, moveId: 'mov-4' });
+  }, 120_000);
 
-    test('the agent goes without trace, and the VM with its volumes', async () => {
-      const { topology } = await fleet.must(hostTasks.removeAgent, 'h2', { vmId, epoch: 5 });
-      expect([topology.disks.map((d) => d.id), topology.serialPorts.map((p) => p.id)]).toEqual([['data'], ['qga']]);
-      await fleet.must(hostTasks.destroyVm, 'h2', { vmId, epoch: 5, deleteVolumes: true });
-      await until(async () => spawnSync('pgrep', ['-f', vmId]).status === 1);
-    }, 60_000);
-  });
-
-if (skipped) {
-  process.stdout.write('skipped (CHRYSALIS_SKIP): qemu: host agents on real QEMU\n');
-  describe('host agents on real QEMU', () => test.skip('left out by CHRYSALIS_SKIP=qemu', () => undefined));
-} else if (!present) {
-  test('QEMU is here', () => {
-    throw new Error(
-      'qemu-system-x86_64 is not installed: `apt-get install qemu-system-x86`, or leave it out by name with CHRYSALIS_SKIP=qemu',
-    );
-  });
-} else suite();
+  test('the agent goes without trace, and the VM with its volumes', async () => {
+    const { topology } = await fleet.must(hostTasks.removeAgent, 'h2', { vmId, epoch: 5 });
+    expect([topology.disks.map((d) => d.id), topology.serialPorts.map((p) => p.id)]).toEqual([['data'], ['qga']]);
+    await fleet.must(hostTasks.destroyVm, 'h2', { vmId, epoch: 5, deleteVolumes: true });
+    await until(async () => spawnSync('pgrep', ['-f', vmId]).status === 1);
+  }, 60_000);
+});

@@ -25,5 +25,4 @@ export type { Fault, Operation } from './simulated/faults.ts';
 export { SimulatedGuest } from './simulated/guest.ts';
 export { MemoryLink, TcpLink } from './simulated/link.ts';
 export type { Link } from './simulated/link.ts';
-export { serveGuests } from './simulated/service.ts';
 export { SimulatedStore } from './simulated/state.ts';

@@ -5,7 +5,7 @@ type Log<E> = { readAll(after: { transactionId: string; position: string }, limi
  * is still open anywhere on the server, and suites share one server.
  */
 export const readAllOf = async <E>(store: Log<E>, count: number, timeoutMs = 20_000): Promise<E[]> => {
-  for (const until = Date.now() + timeoutMs; ; ) {
+  for (const until = Date.now() + timeoutMs; ;) {
     const events = await store.readAll({ transactionId: '0', position: '0' }, count);
     if (events.length >= count || Date.now() > until) return events;
     await new Promise((resolve) => setTimeout(resolve, 20));

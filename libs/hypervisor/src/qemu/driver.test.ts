@@ -1,8 +1,8 @@
-import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { onQemu } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
 import { bootSpec, driverContract } from '../driver.contract.ts';
 import type { Rig } from '../driver.contract.ts';
@@ -14,8 +14,6 @@ import { setSaveCapabilities } from './migration.ts';
 import { kill } from './process.ts';
 import { readRecord, sweepStateDir, VmFiles, writeRecord } from './state.ts';
 
-const skipped = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').includes('qemu');
-const present = spawnSync('qemu-system-x86_64', ['--version']).status === 0;
 const cacheDir = new URL('../../../../.cache', import.meta.url).pathname;
 
 const withGuest = async <T>(driver: HypervisorDriver, vmId: string, work: (qga: QgaClient) => Promise<T>): Promise<T> => {
@@ -82,14 +80,7 @@ const rig = async (): Promise<Rig> => {
   };
 };
 
-if (skipped) {
-  process.stdout.write('skipped (CHRYSALIS_SKIP): qemu: the contract suite of the hypervisor driver on real QEMU\n');
-  describe('hypervisor driver: qemu', () => test.skip('left out by CHRYSALIS_SKIP=qemu', () => undefined));
-} else if (!present) {
-  test('hypervisor driver: qemu', () => {
-    throw new Error('No qemu-system-x86_64. Type: apt-get install qemu-system-x86 (or leave these tests out: CHRYSALIS_SKIP=qemu)');
-  });
-} else {
+onQemu('the hypervisor driver on real QEMU', () => {
   driverContract('qemu', rig, async () => {
     const { cmdline, digest } = await ensureGuestImage({ cacheDir });
     return { name: 'linux', version: 1, digest, cmdline };
@@ -160,4 +151,4 @@ if (skipped) {
       rmSync(dir, { recursive: true });
     });
   });
-}
+});
