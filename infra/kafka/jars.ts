@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { userInfo } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -46,6 +47,8 @@ const resolve = async (folder: string): Promise<void> => {
   mkdirSync(cache, { recursive: true });
   const fresh = mkdtempSync(path.join(cache, 'resolving-'));
   const args = ['-q', '-B', '-C', '-f', path.join(here, 'pom.xml'), 'dependency:copy-dependencies', `-DoutputDirectory=${fresh}`];
+  const repository = mkdtempSync(path.join(cache, 'maven-'));
+  if (!hasHome()) args.push(`-Dmaven.repo.local=${repository}`);
   try {
     await run('mvn', args, { maxBuffer: 64 * 1024 * 1024 });
     verify(fresh);
@@ -56,7 +59,17 @@ const resolve = async (folder: string): Promise<void> => {
     const { stdout = '', stderr = '', message } = error as { stdout?: string; stderr?: string; message: string };
     throw new KafkaUnavailable(`Maven could not get its jars: ${stdout || stderr || message}`.trim().slice(0, 1_000));
   } finally {
-    rmSync(fresh, { recursive: true, force: true });
+    for (const dir of [fresh, repository]) rmSync(dir, { recursive: true, force: true });
+  }
+};
+
+/** Maven keeps what it fetched in the home that the system knows, whatever HOME says; an account may have none. */
+const hasHome = (): boolean => {
+  try {
+    accessSync(userInfo().homedir, constants.W_OK);
+    return true;
+  } catch {
+    return false;
   }
 };
 
