@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { Capacity, TaskKinds } from './executors.ts';
 import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
-import { taskBid, taskHeartbeat, taskReported } from './workflow.ts';
+import { taskBid, taskHeartbeat, taskReported } from './task-execution.ts';
 
 /** The claims of a grant: a JWS (EdDSA) signed by a tenant administrator's key, `kid` in the header. */
 export const GrantClaims = z.object({

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from './shapes.ts';
 import { Capacity, TaskKinds } from './executors.ts';
-import { TaskBid, TaskDispatch, TaskHeartbeat, TaskName, TaskOffer, TaskReport } from './workflow.ts';
+import { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from './task-execution.ts';
+import { TaskName } from './workflow-definition.ts';
 
 /** JSON text frames over a WebSocket between host agent and gateway. The newest version both speak is used; see agent-protocol.md. */
 export const AGENT_PROTOCOL = { min: 1, max: 2 } as const;

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Cause, Characterisation, Count, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
-import { Section, taskReported, WorkflowCancel, WorkflowRequest } from './workflow.ts';
+import { taskReported } from './task-execution.ts';
+import { Section } from './workflow-definition.ts';
+import { WorkflowCancel, WorkflowRequest } from './workflow.ts';
 
 /** One step a template's author writes. `guest-script` runs in the guest under limits; `undo` is its compensation. */
 export const TemplateStep = z.discriminatedUnion('kind', [

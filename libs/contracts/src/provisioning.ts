@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Cause, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
-import { taskReported, WorkflowRequest } from './workflow.ts';
+import { taskReported } from './task-execution.ts';
+import { WorkflowRequest } from './workflow.ts';
 
 /** Streams: `vm-type-<name>`, `image-<name>`, `vm-<id>`, `task-<workflowId>`. An event that carries `request` starts that workflow. */
 export const provisioningEvents = {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Amounts, HostFacts, Id, Name } from './shapes.ts';
-import { taskReported } from './workflow.ts';
+import { taskReported } from './task-execution.ts';
 
 /** Who holds: the VM itself, or a move (a consumer of its own beside the VM's hold on the source). */
 export const Consumer = z.object({ kind: z.enum(['vm', 'move']), id: Id });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { Name, parseRef, Positive, Sha256, type Ref } from './shapes.ts';
-import { WorkflowDefinition } from './workflow.ts';
+import { WorkflowDefinition } from './workflow-definition.ts';
 
 /** What people write: a definition without its version, which the registry gives. */
 export const WorkflowTemplate = WorkflowDefinition.omit({ version: true });

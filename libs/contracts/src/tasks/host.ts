@@ -1,0 +1,192 @@
+import { z } from 'zod';
+import { task } from '../define.ts';
+import { Blocker, MigrationMethod, TemplateOptions } from '../migration-templates.ts';
+import {
+  Count,
+  Device,
+  HostFacts,
+  Id,
+  Image,
+  ImageFormat,
+  Name,
+  Nic,
+  Positive,
+  Sha256,
+  StoredFormat,
+  Timestamp,
+  Topology,
+  Uuid,
+  VmTypeSpec,
+  VolumeName,
+} from '../shapes.ts';
+import { none, onVm, shaped } from './common.ts';
+
+/** Where the agent disk and port go; the digest must be one that the grant names. */
+export const AgentPlacement = z.object({ package: Sha256, diskPort: Count.optional(), serialNr: Positive.optional() });
+
+/** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
+const storedImage = z.object({ hostId: Name, image: Name, format: StoredFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
+
+/** Executor `host:<hostId>`. Topologies returned are the VM's whole hardware after the step, as QEMU shows it. */
+export const hostTasks = {
+  bootVm: task(
+    'agent-gateway',
+    'host.boot-vm',
+    'Make the volumes and start the VM; done when QEMU runs it and the guest answers',
+    z.object({
+      ...onVm,
+      uuid: Uuid,
+      tenant: Name,
+      spec: VmTypeSpec,
+      image: Image,
+      nics: z.array(Nic.omit({ port: true })),
+      pool: Name,
+      waitForGuest: z.boolean(),
+    }),
+    shaped.extend({ bootedAt: Timestamp }),
+  ),
+  destroyVm: task(
+    'agent-gateway',
+    'host.destroy-vm',
+    'End the QEMU process and delete its volumes',
+    z.object({ ...onVm, deleteVolumes: z.boolean() }),
+    none,
+  ),
+  preflight: task(
+    'agent-gateway',
+    'host.preflight',
+    'Check this end of a move; answers with every blocker at once and changes nothing',
+    z.object({ ...onVm, role: z.enum(['source', 'target']), topology: Topology, topologyHash: Sha256, targetSpec: VmTypeSpec }),
+    z.object({ blockers: z.array(Blocker), facts: HostFacts }),
+  ),
+  plug: task('agent-gateway', 'host.plug', 'Plug a device', z.object({ ...onVm, device: Device }), shaped),
+  unplug: task(
+    'agent-gateway',
+    'host.unplug',
+    'Unplug a device; done when the guest let it go',
+    z.object({ ...onVm, device: z.object({ kind: z.enum(['cpu', 'memory', 'disk', 'nic']), id: Name }) }),
+    shaped,
+  ),
+  resizeDisk: task(
+    'agent-gateway',
+    'host.resize-disk',
+    'Grow a disk while the VM runs; shrinking is refused',
+    z.object({ ...onVm, disk: Name, sizeMiB: Positive }),
+    shaped,
+  ),
+  prepareTarget: task(
+    'agent-gateway',
+    'host.prepare-target',
+    'Start a paused QEMU with exactly this topology that waits for the incoming stream; epoch is the new one',
+    z.object({ ...onVm, moveId: Id, tenant: Name, topology: Topology, topologyHash: Sha256 }),
+    z.object({ migrationAddress: z.string(), peerAddress: z.string(), peerToken: z.string() }),
+  ),
+  discardTarget: task(
+    'agent-gateway',
+    'host.discard-target',
+    'End the waiting QEMU of a move that did not switch over',
+    z.object({ ...onVm, moveId: Id }),
+    none,
+  ),
+  transfer: task(
+    'agent-gateway',
+    'host.transfer',
+    'Move the running state; done when the source is fenced and the target was seen running; on failure the source runs',
+    z.object({
+      ...onVm,
+      newEpoch: Positive,
+      moveId: Id,
+      method: MigrationMethod,
+      migrationAddress: z.string(),
+      peerAddress: z.string(),
+      peerToken: z.string(),
+      downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
+      maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
+    }),
+    z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, stoppedAt: Timestamp, resumedAt: Timestamp }),
+  ),
+  confirmTarget: task(
+    'agent-gateway',
+    'host.confirm-target',
+    'The target runs this VM at this epoch with this topology',
+    z.object({ ...onVm, moveId: Id, topologyHash: Sha256 }),
+    shaped,
+  ),
+  releaseSource: task(
+    'agent-gateway',
+    'host.release-source',
+    'End the fenced QEMU of the source; epoch is the old one',
+    z.object({ ...onVm, moveId: Id }),
+    none,
+  ),
+  addAgent: task(
+    'agent-gateway',
+    'host.add-agent',
+    'Add the migration agent to the running VM under a grant',
+    z.object({ ...onVm, grant: z.string().max(16_384), package: Sha256 }),
+    shaped.extend({ agentVersion: z.string() }),
+  ),
+  removeAgent: task(
+    'agent-gateway',
+    'host.remove-agent',
+    'Take the migration agent out again, without trace',
+    z.object({ ...onVm }),
+    shaped,
+  ),
+  buildImage: task(
+    'agent-gateway',
+    'host.build-image',
+    "Make a disk image in the host's image store, blank or from an image or volume of the host; one of that name and shape that is there is the answer",
+    z.object({
+      image: Name,
+      format: ImageFormat,
+      sizeMiB: Positive.max(1_048_576),
+      from: z
+        .discriminatedUnion('kind', [
+          z.object({ kind: z.literal('image'), image: Name }),
+          z.object({ kind: z.literal('volume'), pool: Name, volume: VolumeName, format: ImageFormat }),
+        ])
+        .optional(),
+    }),
+    storedImage,
+  ),
+  transferImage: task(
+    'agent-gateway',
+    'host.transfer-image',
+    'Fetch an image from another host, directly; whole and of this digest, or not there at all',
+    z.object({
+      image: Name,
+      digest: Sha256,
+      fromHost: Name,
+      /** One more copy, so not where there is one: `host.image_not_elsewhere`, to be tried at another host. */
+      elsewhere: z.boolean().optional(),
+    }),
+    storedImage,
+  ),
+  removeImage: task(
+    'agent-gateway',
+    'host.remove-image',
+    "Delete an image from the host's image store; as an undo only what this workflow put there",
+    z.object({ image: Name, digest: Sha256.optional() }),
+    z.object({ removed: z.boolean() }),
+  ),
+  saveVm: task(
+    'agent-gateway',
+    'host.save-vm',
+    "Write what the running VM has in memory and devices to a save file in the host's image store; the VM runs on, on every failure too",
+    z.object({
+      ...onVm,
+      name: Name,
+      /** A guest that stands still for longer runs on, and the save has failed; 5 s unless told. */
+      maxPauseMs: Positive.max(600_000).optional(),
+    }),
+    storedImage.extend({
+      vmId: Id,
+      topologyHash: Sha256,
+      /** How long the guest stood still, by the hypervisor's clock. */
+      pausedMs: z.number().nonnegative(),
+      /** The moment that was saved. */
+      stoppedAt: Timestamp,
+    }),
+  ),
+} as const;
