@@ -7,28 +7,13 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { v7 as uuidv7 } from 'uuid';
 import { example, projected, startPlane, until, type Plane } from '../../admin-api/src/test/plane.ts';
 import { createClient } from './client.ts';
-
-const root = path.resolve(import.meta.dirname, '../../..');
-const entry = [
-  '--disable-warning=ExperimentalWarning',
-  '--import',
-  path.join(root, 'tools/node/register.mjs'),
-  path.join(import.meta.dirname, 'main.ts'),
-];
-type Ran = { code: number; stdout: string; stderr: string };
+import { entry, environmentOf, run, type Ran } from './test/run.ts';
 
 let plane: Plane;
 let token: string;
-const environment = (): NodeJS.ProcessEnv => ({ ...process.env, CHRYSALIS_SERVER: plane.url, CHRYSALIS_TOKEN: token, NODE_OPTIONS: '' });
+const environment = (): NodeJS.ProcessEnv => environmentOf(plane.url, token);
 const chrysalis = (args: string, options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<Ran> =>
-  new Promise((resolve) =>
-    execFile(
-      process.execPath,
-      [...entry, ...args.split(' ').filter(Boolean)],
-      { env: environment(), ...options },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
-  );
+  run(args.split(' ').filter(Boolean), { env: environment(), ...options });
 const data = (type: string): any => example(`chrysalis.${type}.v1`).data;
 const workflowId = data('workflow.instance.started').workflowId as string;
 const begin = (id: string) =>

@@ -1,66 +1,26 @@
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { start as startProjector } from '@chrysalis/projector-app';
-import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
-import { start as startAdmin } from '../../admin-api/src/main.ts';
-import { World } from '../../workflow/src/test/world.ts';
 import { paramOf } from './commands/workflow-start.ts';
+import { Front } from './test/front.ts';
+import type { Ran } from './test/run.ts';
 
 jest.setTimeout(120_000);
 
-const root = path.resolve(import.meta.dirname, '../../..');
-const entry = [
-  '--disable-warning=ExperimentalWarning',
-  '--import',
-  path.join(root, 'tools/node/register.mjs'),
-  path.join(import.meta.dirname, 'main.ts'),
-];
-
-let world: World;
-let door: RunningService;
-let projector: RunningService;
-let admin: string;
-let folder: string;
+let front: Front;
 let gate = Promise.withResolvers<void>();
 beforeAll(async () => {
-  world = await World.open();
-  world.behaviour = async (input) => {
+  front = await Front.open(async (input) => {
     if (input['hold'] === true) await gate.promise;
     return { ok: true, output: {} };
-  };
-  await world.startExecutors();
-  const workflow = await world.startWorkflow();
-  projector = await startProjector(world.config);
-  door = await startAdmin({ ...world.config, serviceUrls: { workflow: workflow.url } as NonNullable<ServiceConfig['serviceUrls']> });
-  admin = await world.tokenFor('admin', 'acme');
-  folder = mkdtempSync(path.join(tmpdir(), 'chrysalis-front-'));
+  });
 }, 90_000);
 afterAll(async () => {
   gate.resolve();
-  rmSync(folder, { recursive: true, force: true });
-  await door?.stop();
-  await projector?.stop();
-  await world?.close();
+  await front?.close();
 }, 60_000);
 
-type Ran = { code: number; stdout: string; stderr: string };
-const chrysalis = (args: readonly string[], token = admin): Promise<Ran> =>
-  new Promise((resolve) =>
-    execFile(
-      process.execPath,
-      [...entry, ...args],
-      { env: { ...process.env, CHRYSALIS_SERVER: door.url, CHRYSALIS_TOKEN: token, NODE_OPTIONS: '' } },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
-  );
-const workflow = (...args: string[]): Promise<Ran> => chrysalis(['workflow', ...args]);
-const file = (name: string, text: string): string => {
-  writeFileSync(path.join(folder, name), text);
-  return path.join(folder, name);
-};
+const chrysalis = (...args: string[]): Promise<Ran> => front.chrysalis(...args);
+const workflow = (...args: string[]): Promise<Ran> => chrysalis('workflow', ...args);
+const file = (name: string, text: string): string => front.file(name, text);
 
 const yaml = `
 name: check
@@ -125,24 +85,24 @@ describe('workflow templates, starts and the queue, from the command line throug
       new RegExp(`1\\s+${second.operation}\\s+check@1\\s+8\\s+acme\\s+h1\\s+\\d+s\\s+waiting`),
     );
     expect((await workflow('limits')).stdout).toMatch(/acme\s+check\s+1/);
-    expect((await chrysalis(['operation', 'get', second.operation])).stdout).toMatch(/state: +queued\nprogress: +0 of 1 tasks/);
-    expect((await chrysalis(['operation', 'list', '--state', 'queued'])).stdout).toContain(second.operation);
+    expect((await chrysalis('operation', 'get', second.operation)).stdout).toMatch(/state: +queued\nprogress: +0 of 1 tasks/);
+    expect((await chrysalis('operation', 'list', '--state', 'queued')).stdout).toContain(second.operation);
     expect((await workflow('get', second.operation)).stdout).toMatch(/state: +queued/);
-    const waiting = chrysalis(['operation', 'wait', second.operation, '-o', 'json']);
+    const waiting = chrysalis('operation', 'wait', second.operation, '-o', 'json');
     gate.resolve();
     expect(JSON.parse((await waiting).stdout)).toMatchObject({
       state: 'succeeded',
       queuedAt: expect.any(String),
       startedAt: expect.any(String),
     });
-    expect((await chrysalis(['operation', 'wait', first.operation])).code).toBe(0);
+    expect((await chrysalis('operation', 'wait', first.operation)).code).toBe(0);
     gate = Promise.withResolvers();
   });
 
   it('cancels what waits, by the operation', async () => {
     await workflow('start', 'check', '--param', 'hold=true');
     const { operation } = JSON.parse((await workflow('start', 'check', '-o', 'json')).stdout) as { operation: string };
-    const cancelled = await chrysalis(['operation', 'cancel', operation, '--wait', '-o', 'json']);
+    const cancelled = await chrysalis('operation', 'cancel', operation, '--wait', '-o', 'json');
     expect(JSON.parse(cancelled.stdout)).toMatchObject({ state: 'undone', cause: { code: 'workflow.cancelled' } });
     expect((await workflow('queue')).stdout).toBe('Nothing waits.\n');
     gate.resolve();
@@ -152,8 +112,8 @@ describe('workflow templates, starts and the queue, from the command line throug
   it('passes 429 with its time through the door', async () => {
     gate = Promise.withResolvers();
     await workflow('limits', 'set', '--per-tenant', '0', '--queued', '0');
-    const headers = { authorization: `Bearer ${admin}`, 'content-type': 'application/json' };
-    const answer = await fetch(`${door.url}/v1/workflows`, { method: 'POST', headers, body: JSON.stringify({ template: 'check' }) });
+    const headers = { authorization: `Bearer ${front.token}`, 'content-type': 'application/json' };
+    const answer = await fetch(`${front.door.url}/v1/workflows`, { method: 'POST', headers, body: JSON.stringify({ template: 'check' }) });
     expect([answer.status, Number(answer.headers.get('retry-after'))]).toEqual([429, expect.any(Number)]);
     expect(await answer.json()).toMatchObject({ code: 'workflow.queue_full' });
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);

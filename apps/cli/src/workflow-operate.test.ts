@@ -1,63 +1,28 @@
-import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { start as startProjector } from '@chrysalis/projector-app';
-import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
-import { start as startAdmin } from '../../admin-api/src/main.ts';
 import { step, workflow } from '../../workflow/src/test/definitions.ts';
-import { ended, World } from '../../workflow/src/test/world.ts';
+import { ended, type World } from '../../workflow/src/test/world.ts';
+import { Front } from './test/front.ts';
+import type { Ran } from './test/run.ts';
 
 jest.setTimeout(120_000);
 
-const root = path.resolve(import.meta.dirname, '../../..');
-const entry = [
-  '--disable-warning=ExperimentalWarning',
-  '--import',
-  path.join(root, 'tools/node/register.mjs'),
-  path.join(import.meta.dirname, 'main.ts'),
-];
-
+let front: Front;
 let world: World;
-let door: RunningService;
-let projector: RunningService;
-let admin: string;
-let folder: string;
 let broken = true;
 beforeAll(async () => {
-  world = await World.open();
-  world.behaviour = (input, { dispatch }) =>
+  front = await Front.open((input, { dispatch }) =>
     broken && input['n'] === 3 && dispatch.action === 'run'
       ? { ok: false, cause: { code: 'x.three', message: 'three is bad' } }
-      : { ok: true, output: {} };
-  await world.startExecutors();
-  const service = await world.startWorkflow();
-  projector = await startProjector(world.config);
-  door = await startAdmin({ ...world.config, serviceUrls: { workflow: service.url } as NonNullable<ServiceConfig['serviceUrls']> });
-  admin = await world.tokenFor('admin', 'acme');
-  folder = mkdtempSync(path.join(tmpdir(), 'chrysalis-operate-'));
-}, 90_000);
-afterAll(async () => {
-  rmSync(folder, { recursive: true, force: true });
-  await door?.stop();
-  await projector?.stop();
-  await world?.close();
-}, 60_000);
-
-type Ran = { code: number; stdout: string; stderr: string };
-const cli = (...args: string[]): Promise<Ran> =>
-  new Promise((resolve) =>
-    execFile(
-      process.execPath,
-      [...entry, 'workflow', ...args],
-      { env: { ...process.env, CHRYSALIS_SERVER: door.url, CHRYSALIS_TOKEN: admin, NODE_OPTIONS: '' } },
-      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
+      : { ok: true, output: {} },
   );
+  ({ world } = front);
+}, 90_000);
+afterAll(() => front?.close(), 60_000);
+
+const cli = (...args: string[]): Promise<Ran> => front.chrysalis('workflow', ...args);
 const row = async (table: string, id: string) =>
   (
-    await projector.service.pool.query<{ version: number; data: Record<string, never> }>(
+    await front.projector.service.pool.query<{ version: number; data: Record<string, never> }>(
       `select version, data from read.${table} where id = $1`,
       [id],
     )
@@ -97,12 +62,11 @@ describe('an operator at the command line, through the door', () => {
     const live = JSON.parse((await cli('get', id, '-o', 'json')).stdout);
     expect(live.source).toBe('workflow');
     const raw = (await cli('history', id, '--raw')).stdout;
-    writeFileSync(path.join(folder, 'history.jsonl'), raw);
+    const history = front.file('history.jsonl', raw);
     const { source: _, ...view } = live;
-    expect(JSON.parse((await cli('replay', path.join(folder, 'history.jsonl'), '-o', 'json')).stdout)).toEqual(view);
-    expect((await cli('replay', path.join(folder, 'history.jsonl'), '--to', '2')).stdout).toMatch(/> point/);
-    writeFileSync(path.join(folder, 'gap.jsonl'), raw.split('\n').slice(1).join('\n'));
-    expect(await cli('replay', path.join(folder, 'gap.jsonl'))).toMatchObject({
+    expect(JSON.parse((await cli('replay', history, '-o', 'json')).stdout)).toEqual(view);
+    expect((await cli('replay', history, '--to', '2')).stdout).toMatch(/> point/);
+    expect(await cli('replay', front.file('gap.jsonl', raw.split('\n').slice(1).join('\n')))).toMatchObject({
       code: 4,
       stderr: expect.stringMatching(/does not follow 0/),
     });
@@ -114,7 +78,7 @@ describe('an operator at the command line, through the door', () => {
     expect((await row('workflows', id))!.data).toMatchObject({ state: 'succeeded', counts: live.counts });
     expect((await row('workflows', id))!.data).not.toHaveProperty('missing');
     expect((await row('operations', id))!.data).toMatchObject({ state: 'succeeded', progress: { done: 8, total: 8 } });
-    const items = await projector.service.pool.query(
+    const items = await front.projector.service.pool.query(
       `select data ->> 'state' as state from read.tasks where data ->> 'of' = 'each' and data ->> 'workflowId' = $1`,
       [id],
     );
