@@ -6,6 +6,10 @@ import {
   Answer,
   Commands,
   Doc,
+  etag,
+  nextOf,
+  Page,
+  pageQuery,
   parse,
   ProblemError,
   SERVICE,
@@ -15,11 +19,11 @@ import {
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { knownVms } from '../known/vms.ts';
-import { inMove, movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
+import { movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
 import { insertMigration, migrationsOf } from '../sql/migrations.ts';
 import { versionsOf } from '../sql/templates.ts';
 import { makeStarts, noteStarts } from '../start-move.ts';
-import { etag, foldOf, historyOf, Page } from './parts.ts';
+import { foldOf, historyOf, movesUnderWay } from './parts.ts';
 
 const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
@@ -83,7 +87,7 @@ export class MigrationsController {
   @Allow('viewer')
   @Doc({
     summary: 'Migrations, the latest first',
-    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    query: pageQuery,
     answers: { 200: '{items, next?}' },
   })
   async list(@Req() request: ApiRequest, @Query() query: unknown): Promise<object> {
@@ -92,7 +96,7 @@ export class MigrationsController {
     const items = await Promise.all(
       ids.map(async (id) => summary(id, foldOf(migrationDecider, await this.service.store.read(`migration-${id}`)))),
     );
-    return { items, ...(ids.length === limit ? { next: ids.at(-1) } : {}) };
+    return { items, ...nextOf(ids, limit, (id) => id) };
   }
 
   @Get('/v1/migrations/:id')
@@ -117,10 +121,7 @@ export class MigrationsController {
     const { schema } = this.service;
     const vmIds = plan.moves.map((m) => m.vmId);
     const vms = new Map((await knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant)).map((vm) => [vm.vmId, vm]));
-    const busy = [
-      ...(await inMove(ctx.tx, schema, vmIds)),
-      ...[...vms.values()].flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : [])),
-    ];
+    const busy = await movesUnderWay(ctx.tx, schema, vmIds, vms.values());
     if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
     const blockers = plan.moves.flatMap((m) => m.blockers.map((b) => ({ vmId: m.vmId, ...b })));
     if (blockers.length > 0)

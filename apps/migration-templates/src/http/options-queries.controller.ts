@@ -6,6 +6,7 @@ import {
   Answer,
   Commands,
   Doc,
+  etag,
   ProblemError,
   SERVICE,
   type ApiRequest,
@@ -16,10 +17,8 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { grantRefusal, knownGrant, type KnownGrant } from '../known/grants.ts';
 import { soon } from '../known/soon.ts';
-import { knownVms } from '../known/vms.ts';
-import { inMove } from '../sql/moves.ts';
 import { workOut } from '../tasks.ts';
-import { etag, foldOf, historyOf } from './parts.ts';
+import { everyVm, foldOf, historyOf, movesUnderWay } from './parts.ts';
 
 const Ask = z.strictObject({ vmIds: z.array(Id).min(1).max(100), grantId: Id.optional() });
 
@@ -47,7 +46,7 @@ export class OptionsQueriesController {
     return this.commands.run(request, Ask, async ({ vmIds: asked, grantId }, ctx) => {
       const vmIds = [...new Set(asked)];
       const { tenant } = ctx.caller;
-      const vms = await this.#vms(ctx.tx, vmIds, tenant);
+      const vms = await everyVm(ctx.tx, this.service.schema, vmIds, tenant);
       const queryId = ctx.newId('qry');
       const stream = `options-query-${queryId}`;
       if (grantId === undefined) {
@@ -91,17 +90,6 @@ export class OptionsQueriesController {
     return new Answer(200, { queryId, state, operation: queryId, ...rest, ...answer }, etag(history.length));
   }
 
-  async #vms(tx: pg.PoolClient, vmIds: readonly string[], tenant: string): Promise<KnownVm[]> {
-    const vms = await soon(
-      () => knownVms(tx, this.service.schema, vmIds, tenant),
-      (found) => found.length === vmIds.length,
-    );
-    const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
-    if (missing.length > 0)
-      throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
-    return vms;
-  }
-
   async #grant({ tx, caller, now }: CommandContext, grantId: string, vmIds: readonly string[]): Promise<KnownGrant> {
     const grant = await soon(
       () => knownGrant(tx, this.service.schema, grantId, caller.tenant),
@@ -114,8 +102,7 @@ export class OptionsQueriesController {
 
   /** An agent's disk is a hot-plug, which a VM in a move must not get. */
   async #free(tx: pg.PoolClient, vms: readonly KnownVm[]): Promise<void> {
-    const busy = await inMove(tx, this.service.schema, vms.map((vm) => vm.vmId)); // prettier-ignore
-    const all = [...busy, ...vms.flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : []))];
-    if (all.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: all });
+    const busy = await movesUnderWay(tx, this.service.schema, vms.map((vm) => vm.vmId), vms); // prettier-ignore
+    if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy });
   }
 }

@@ -1,11 +1,11 @@
 import type { EventStore, StoredEvent } from '@chrysalis/event-store';
 import { fold, type Decider } from '@chrysalis/kernel';
-import { ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import type { KnownVm } from '@chrysalis/migration-templates-core';
+import { ProblemError, type ApiRequest } from '@chrysalis/service-kit';
 import type pg from 'pg';
-import { z } from 'zod';
-
-export type { Answer };
-export const Page = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100), cursor: z.string().max(255).default('') });
+import { soon } from '../known/soon.ts';
+import { knownVms } from '../known/vms.ts';
+import { inMove } from '../sql/moves.ts';
 
 /** A stream's history, if it has one and it is this tenant's: another's is as unknown as none. */
 export const historyOf = async (
@@ -23,4 +23,20 @@ export const historyOf = async (
 export const foldOf = <S, E>(decider: Pick<Decider<never, S, E, unknown>, 'initial' | 'evolve'>, history: readonly StoredEvent[]): S =>
   fold(decider.evolve, decider.initial, history as unknown as E[]);
 
-export const etag = (version: number): { etag: string } => ({ etag: `"${version}"` });
+/** All of these VMs, or `vm.unknown` with those that this tenant does not have, or that do not run. */
+export const everyVm = async (tx: pg.PoolClient, schema: string, vmIds: readonly string[], tenant: string): Promise<KnownVm[]> => {
+  const vms = await soon(
+    () => knownVms(tx, schema, vmIds, tenant),
+    (found) => found.length === vmIds.length,
+  );
+  const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
+  if (missing.length > 0)
+    throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+  return vms;
+};
+
+/** The moves that these VMs are in, by our own account and by what provisioning told. */
+export const movesUnderWay = async (tx: pg.PoolClient, schema: string, vmIds: readonly string[], vms: Iterable<KnownVm>) => [
+  ...(await inMove(tx, schema, vmIds)),
+  ...[...vms].flatMap((vm) => (vm.moveId ? [{ vmId: vm.vmId, moveId: vm.moveId }] : [])),
+];

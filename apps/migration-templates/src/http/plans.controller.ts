@@ -5,12 +5,10 @@ import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiReque
 import type pg from 'pg';
 import { z } from 'zod';
 import { knownHosts } from '../known/hosts.ts';
-import { soon } from '../known/soon.ts';
 import { characterisationsOf, knownType } from '../known/types.ts';
-import { knownVms } from '../known/vms.ts';
 import { inMove } from '../sql/moves.ts';
 import { versionsOf, type TemplateRow } from '../sql/templates.ts';
-import { historyOf } from './parts.ts';
+import { everyVm, historyOf } from './parts.ts';
 
 /** `grow@2`, or `grow` for its newest version. */
 const TemplateText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');
@@ -40,11 +38,7 @@ export class PlansController {
       const row = await this.#template(ctx.tx, text);
       const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
       if (!target) throw ProblemError.of({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
-      const look = () => knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant);
-      const vms = await soon(look, (found) => found.length === vmIds.length);
-      const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
-      if (missing.length > 0)
-        throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+      const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
       const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
       const made = plan({
         planId: ctx.newId('plan'),

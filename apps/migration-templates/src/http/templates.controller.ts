@@ -12,6 +12,10 @@ import {
   Allow,
   Commands,
   Doc,
+  etag,
+  nextOf,
+  Page,
+  pageQuery,
   parse,
   ProblemError,
   SERVICE,
@@ -26,7 +30,7 @@ import { soon } from '../known/soon.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { insertTemplate, markRetired, newestAfter, versionsOf, type TemplateRow } from '../sql/templates.ts';
-import { etag, foldOf, historyOf, Page } from './parts.ts';
+import { foldOf, historyOf } from './parts.ts';
 
 const Script = z.array(TemplateStep).max(64);
 const Publish = z.union([
@@ -93,13 +97,13 @@ export class TemplatesController {
   @Allow('viewer')
   @Doc({
     summary: 'The newest version of each template, by name',
-    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    query: pageQuery,
     answers: { 200: '{items, next?}' },
   })
   async list(@Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
     const rows = await newestAfter(this.service.pool, this.service.schema, cursor, limit);
-    return { items: rows.map(view), ...(rows.length === limit ? { next: rows.at(-1)!.name } : {}) };
+    return { items: rows.map(view), ...nextOf(rows, limit, (r) => r.name) };
   }
 
   @Get('/v1/migration-templates/:name')

@@ -6,6 +6,11 @@ import {
   Answer,
   Commands,
   Doc,
+  etag,
+  ifMatch,
+  nextOf,
+  Page,
+  pageQuery,
   parse,
   ProblemError,
   SERVICE,
@@ -19,7 +24,6 @@ import { decideVm } from '../decide-vm.ts';
 import { vmOf, vmsAfter } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
-const Page = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100), cursor: z.string().max(255).default('') });
 const Accepted = z.object({ operation: Id, vmId: Id });
 
 @Controller()
@@ -63,13 +67,13 @@ export class VmsController {
   @Allow('viewer')
   @Doc({
     summary: "The tenant's VMs, oldest first",
-    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    query: pageQuery,
     answers: { 200: '{items, next?}' },
   })
   async list(@Req() { caller }: ApiRequest, @Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
     const items = await vmsAfter(this.service.pool, this.service.schema, { tenant: caller.tenant, after: cursor, limit });
-    return { items, ...(items.length === limit ? { next: items.at(-1)!.id } : {}) };
+    return { items, ...nextOf(items, limit, (vm) => vm.id) };
   }
 
   @Get('/v1/vms/:id')
@@ -78,7 +82,7 @@ export class VmsController {
   async one(@Req() { caller }: ApiRequest, @Param('id') id: string): Promise<Answer> {
     const vm = await vmOf(this.service.pool, this.service.schema, caller.tenant, id);
     if (!vm) throw ProblemError.of({ code: 'vm.unknown', vmId: id });
-    return new Answer(200, vm, { etag: `"${vm.version}"` });
+    return new Answer(200, vm, etag(vm.version));
   }
 }
 
@@ -90,12 +94,3 @@ const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
   params: { vmId, ...(host === undefined ? {} : { hostId: host, epoch }) },
   subject: vmId,
 });
-
-const ifMatch = (request: ApiRequest): number | undefined => {
-  const header = request.headers['if-match'];
-  if (header === undefined || header === '*') return undefined;
-  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
-  if (version === undefined)
-    throw new ProblemError({ status: 400, code: 'request.malformed', title: 'If-Match must be one ETag of this resource' });
-  return Number(version);
-};

@@ -1,13 +1,27 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { HostState } from '@chrysalis/contracts';
-import { Allow, Answer, Commands, Doc, parse, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Answer,
+  Commands,
+  Doc,
+  etag,
+  ifMatch,
+  nextOf,
+  Page,
+  pageQuery,
+  parse,
+  ProblemError,
+  SERVICE,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { decideHost } from '../decide-host.ts';
 import { hostNamed, hostsAfter, lockHosts } from '../sql/hosts.ts';
 import { hostView } from './views.ts';
 
 const StateChange = z.strictObject({ state: HostState, reason: z.string().min(1).max(255) });
-const Page = z.object({ limit: z.coerce.number().int().min(1).max(1000).default(100), cursor: z.string().max(255).default('') });
 
 @Controller()
 export class HostsController {
@@ -20,13 +34,13 @@ export class HostsController {
   @Allow('viewer')
   @Doc({
     summary: 'Hosts by name',
-    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    query: pageQuery,
     answers: { 200: '{items, next?}' },
   })
   async list(@Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
     const rows = await hostsAfter(this.service.pool, this.service.schema, cursor, limit);
-    return { items: rows.map(hostView), ...(rows.length === limit ? { next: rows.at(-1)!.host } : {}) };
+    return { items: rows.map(hostView), ...nextOf(rows, limit, (r) => r.host) };
   }
 
   @Get('/v1/hosts/:id')
@@ -35,7 +49,7 @@ export class HostsController {
   async one(@Param('id') id: string): Promise<Answer> {
     const row = await hostNamed(this.service.pool, this.service.schema, id);
     if (!row) throw ProblemError.of({ code: 'host.unknown', hostId: id });
-    return new Answer(200, hostView(row), { etag: `"${row.version}"` });
+    return new Answer(200, hostView(row), etag(row.version));
   }
 
   @Post('/v1/hosts/:id/state')
@@ -53,16 +67,7 @@ export class HostsController {
       const decided = await decideHost(ctx, id, { type: 'change-state', hostId: id, to: state, reason }, ifMatch(request));
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const row = (await hostNamed(ctx.tx, schema, id))!;
-      return { status: 200, body: hostView(row), headers: { etag: `"${row.version}"` } };
+      return { status: 200, body: hostView(row), headers: etag(row.version) };
     });
   }
 }
-
-const ifMatch = (request: ApiRequest): number | undefined => {
-  const header = request.headers['if-match'];
-  if (header === undefined || header === '*') return undefined;
-  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
-  if (version === undefined)
-    throw new ProblemError({ status: 400, code: 'request.malformed', title: 'If-Match must be one ETag of this resource' });
-  return Number(version);
-};

@@ -1,0 +1,15 @@
+import type { ApiRequest } from './auth.ts';
+import { ProblemError } from './problems.ts';
+
+/** The header of an answer that shows a stream at this version. */
+export const etag = (version: number): { etag: string } => ({ etag: `"${version}"` });
+
+/** The version that the caller has seen; none where it does not say, or says `*`. Anything but one ETag is `request.malformed`. */
+export const ifMatch = (request: Pick<ApiRequest, 'headers'>): number | undefined => {
+  const header = request.headers['if-match'];
+  if (header === undefined || header === '*') return undefined;
+  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
+  if (version === undefined)
+    throw new ProblemError({ status: 400, code: 'request.malformed', title: 'If-Match must be one ETag of this resource' });
+  return Number(version);
+};
