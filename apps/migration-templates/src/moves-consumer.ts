@@ -41,8 +41,8 @@ export const movesConsumer: Consumer = {
     ),
     onEvent(
       events.taskCompensated,
-      async ({ workflowId, task }, { tx, store }) =>
-        void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] })),
+      async ({ workflowId, task, left }, { tx, store }) =>
+        void (left || (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] }))),
     ),
     onEvent(events.instanceEnded, async (data, ctx) => {
       const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);

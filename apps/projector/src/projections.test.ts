@@ -81,6 +81,21 @@ describe('projections', () => {
     expect(fold([enrolled, lost])['host_agents/h1']).toMatchObject({ connected: false });
   });
 
+  test('a task that is undone at one executor, and not yet at another, is not undone', () => {
+    const undone = corpus().find((e) => e.type === 'chrysalis.workflow.task.compensated.v1') as Recorded<{
+      workflowId: string;
+      task: string;
+    }>;
+    const { workflowId, task } = undone.data;
+    const first = { ...undone, data: { ...undone.data, left: 1 } };
+    const of = (events: readonly Recorded[]) => {
+      const seen = fold(events);
+      return [seen[`tasks/${workflowId}/${task}`]!['state'], (seen[`workflows/${workflowId}`]!['counts'] as Document)['compensated']];
+    };
+    expect(of([first])).toEqual(['compensating', 0]);
+    expect(of([first, undone])).toEqual(['compensated', 1]);
+  });
+
   test('no row has a grant or a token of a peer in it', () => {
     expect(JSON.stringify(rows)).not.toContain('eyJhbGciOi');
     expect(JSON.stringify(rows)).not.toContain('peerToken":"');

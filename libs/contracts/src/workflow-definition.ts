@@ -49,7 +49,7 @@ export const TaskName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(\.(0|[1-9][0-9]{
 
 /**
  * Inputs hold JSON with references: `${params.x.y}` and `${tasks.name.output.z}`, in a `forEach` also `${item.x}` and `${index}`, in a compensation
- * `${executor}` (who ran the task); a string that is one reference takes the value's type.
+ * `${executor}` (who ran the task; where several were given it, the undo goes to each in turn); a string that is one reference takes the value's type.
  * Any other `${` is a fault: text of people (scripts) goes in as a param, or through `literal`.
  */
 export const TaskDefinition = z.object({

@@ -74,12 +74,14 @@ export const workflowEvents = {
   ),
   taskCompensated: event(
     'chrysalis.workflow.task.compensated.v1',
-    "A task's effect was undone",
+    "A task's effect was undone, at one executor where several may have had it",
     z.object({
       workflowId: Id,
       task: TaskName,
       attempt: Positive,
       output: z.record(z.string(), z.unknown()),
+      /** Executors at which it is still to be undone; absent: none, it is undone. */
+      left: Positive.optional(),
       at: Timestamp.optional(),
     }),
   ),

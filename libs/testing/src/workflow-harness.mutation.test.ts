@@ -59,6 +59,18 @@ describe('the harness fails when', () => {
     expect(said('fan', { decide: forget })).toMatch(/effects are left/);
   });
 
+  test('only the executor of the last attempt undoes', () => {
+    const latestAlone: Decide = (command, state) => {
+      const decision = decide(command, state);
+      const [first] = decision.ok ? decision.events : [];
+      if (first?.type !== 'chrysalis.workflow.task.compensated.v1' || !first.data.left) return decision;
+      const { left: _, ...data } = first.data;
+      const rest = decide({ type: 'tick', at: command.at }, evolve(state, { ...first, data }));
+      return rest.ok ? { ok: true, events: [{ ...first, data }, ...rest.events] } : rest;
+    };
+    expect(said('bids', { decide: latestAlone })).toMatch(/effects are left: (build|copy|place)/);
+  });
+
   test('executors do not fence', () => {
     expect(said('move', {}, { fencing: false })).toMatch(/effects are left/);
   });

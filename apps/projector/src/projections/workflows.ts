@@ -160,8 +160,8 @@ export const workflows: readonly Handler[] = [
   ]),
   on(e.compensationStarted, (d) => both(d.workflowId, { state: 'compensating', phase: 'undo', cause: d.cause, ...goesOn })),
   on(e.taskCompensated, (d, { at }) => [
-    ...both(d.workflowId, {}, 'compensated'),
-    taskRow(d.workflowId, d.task, { state: 'compensated', compensatedAt: at, cause: undefined }),
+    ...both(d.workflowId, {}, d.left ? undefined : 'compensated'),
+    taskRow(d.workflowId, d.task, d.left ? { state: 'compensating' } : { state: 'compensated', compensatedAt: at, cause: undefined }),
   ]),
   on(e.compensationFailed, (d) => [
     ...both(d.workflowId, {}),

@@ -1,6 +1,6 @@
 import type { WorkflowDefinition } from '@chrysalis/contracts';
 import { Ledger } from './ledger.ts';
-import type { RunResult } from './types.ts';
+import { taskAt, type RunResult } from './types.ts';
 
 /** What must hold of every run, worked out from the log and the effects alone: nothing here is taken from the engine. */
 export const check = (definition: WorkflowDefinition, run: RunResult): string[] => {
@@ -34,7 +34,8 @@ const checkEnd = (ledger: Ledger, effects: ReadonlySet<string>, say: Say): void 
   const names = [...entries.keys()];
   const compensated = names.filter((n) => entries.get(n)!.compensated);
   const toUndo = names.filter((n) => ledger.definitionOf(n).compensation && entries.get(n)!.mayHaveEffect);
-  const left = toUndo.filter((n) => effects.has(n));
+  const there = new Set([...effects].map(taskAt));
+  const left = toUndo.filter((n) => there.has(n));
   const notUndone = toUndo.filter((n) => !entries.get(n)!.compensated);
   const missing = sorted(end!.missing ?? []);
   const outcome = (n: string): string => entries.get(n)?.outcome ?? 'none';
@@ -42,7 +43,7 @@ const checkEnd = (ledger: Ledger, effects: ReadonlySet<string>, say: Say): void 
     case 'succeeded':
       for (const n of ledger.names()) say(!['done', 'skipped'].includes(outcome(n)), `it succeeded, and ${n} is ${outcome(n)}`);
       for (const n of names)
-        say(outcome(n) === 'done' && !ledger.fans.has(n) && !effects.has(n), `${n} succeeded, and its effect is not there`);
+        say(outcome(n) === 'done' && !ledger.fans.has(n) && !there.has(n), `${n} succeeded, and its effect is not there`);
       return say(compensated.length > 0, `it succeeded, but undid ${compensated.join()}`);
     case 'undone':
       say(abandoned, 'it was given up, and says that it is undone');

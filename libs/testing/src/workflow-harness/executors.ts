@@ -17,7 +17,7 @@ export type Mouth = {
 export class Executors {
   readonly effects = new Set<string>();
   readonly reached = new Set<string>();
-  /** Per task, the highest token that was acted on. The second execution of a hedge does not stop the first. */
+  /** Per place, the highest token that was acted on. The second execution of a hedge does not stop the first. */
   readonly #fences = new Map<string, number>();
 
   constructor(
@@ -25,6 +25,7 @@ export class Executors {
     private readonly random: Random,
     private readonly schedule: Schedule,
     private readonly mouth: Mouth,
+    private readonly place: (dispatch: TaskDispatch) => string,
   ) {}
 
   offered(offer: TaskOffer, fault: Fault | undefined, slowest: number): void {
@@ -49,9 +50,10 @@ export class Executors {
   }
 
   #isFenced(dispatch: TaskDispatch): boolean {
-    const fence = this.#fences.get(dispatch.task) ?? 0;
+    const place = this.place(dispatch);
+    const fence = this.#fences.get(place) ?? 0;
     if (this.o.fencing !== false && dispatch.token < fence) return true;
-    if (!dispatch.hedge) this.#fences.set(dispatch.task, Math.max(fence, dispatch.token));
+    if (!dispatch.hedge) this.#fences.set(place, Math.max(fence, dispatch.token));
     return false;
   }
 
@@ -74,9 +76,11 @@ export class Executors {
     this.#report(dispatch, this.#outcome(dispatch, undefined), 0);
   }
 
-  #act({ task, action }: TaskDispatch): void {
-    if (action === 'run') this.effects.add(task);
-    else this.effects.delete(task);
+  #act(dispatch: TaskDispatch): void {
+    const place = this.place(dispatch);
+    if (dispatch.action === 'run') return void this.effects.add(place);
+    this.effects.delete(place);
+    this.effects.delete(dispatch.task); // done by hand
   }
 
   /** Milliseconds until it is too late: by a little, while the next attempt is under way, or by much. */

@@ -2,6 +2,7 @@ import type { Cause, TaskDefinition, TaskReport, WorkflowDefinition, WorkflowEve
 import { applyChange } from './ledger-changes.ts';
 import { dependenciesOf } from './dependencies.ts';
 import { Rules } from './rules.ts';
+import { placeOf } from './types.ts';
 
 type DataOf<T extends string> = Extract<WorkflowEvent, { type: `chrysalis.workflow.${T}.v1` }>['data'];
 type Undoing = Extract<
@@ -15,7 +16,16 @@ export type OpenOffer = DataOf<'task.offered'> & { readonly bids: DataOf<'bid.re
 /** What the log says of one task or item. `outcome` is that of its run; `mayHaveEffect` stays, whatever is said later. */
 export class Entry {
   outcome: 'none' | 'done' | 'skipped' | 'failed' = 'none';
-  compensated = false;
+  /** By `placeOf`: where it ran, and where of these it was undone. */
+  readonly ran = new Set<string>();
+  readonly undone = new Set<string>();
+  /** Everywhere. What was done by hand is nowhere, and undone once somebody says so. */
+  get compensated(): boolean {
+    return this.undone.size > 0 && this.placesLeft === 0;
+  }
+  get placesLeft(): number {
+    return [...this.ran].filter((place) => !this.undone.has(place)).length;
+  }
   mayHaveEffect = false;
   /** It has been given out or offered, and has come to no end. */
   begun = false;
@@ -62,6 +72,9 @@ export class Ledger {
   /** Of an item: its forEach's. */
   definitionOf(name: string): TaskDefinition {
     return this.tasks.get(name.split('.')[0]!)!;
+  }
+  placeOf(execution: Pick<Execution, 'task' | 'executor'>): string {
+    return placeOf(this.definitionOf(execution.task), execution);
   }
   /** A forEach itself, not one of its items: it has no effect of its own. */
   isWhole(name: string): boolean {
@@ -133,10 +146,9 @@ export class Ledger {
         for (const entry of this.entries.values()) entry.offer = undefined;
         return void (this.troubles.length === 0 && (this.otherCause = event.data.cause));
       case 'chrysalis.workflow.task.compensated.v1':
-        this.#close(event.data.task, 'compensate', event.data.attempt);
-        return void (this.entry(event.data.task).compensated = true);
+        return this.#compensated(event.data);
       case 'chrysalis.workflow.compensation.failed.v1':
-        this.#close(event.data.task, 'compensate', event.data.attempt);
+        if (!this.#nobodyKnowsWhere(event.data)) this.#close(event.data.task, 'compensate', event.data.attempt);
         return void (this.compensationFailures += event.data.final ? 1 : 0);
       case 'chrysalis.workflow.instance.started.v1':
       case 'chrysalis.workflow.instance.queued.v1':
@@ -149,15 +161,31 @@ export class Ledger {
     entry.attempts[data.action] = data.attempt;
     entry.open.set(data.token, data);
     entry.offer = undefined;
-    if (data.action === 'run') entry.begun = entry.mayHaveEffect = true;
+    if (data.action === 'run') {
+      entry.begun = entry.mayHaveEffect = true;
+      entry.ran.add(this.placeOf(data));
+    }
     this.token = data.token;
   }
 
-  #close(task: string, action: 'run' | 'compensate', attempt: number): void {
+  #compensated({ task, attempt, left = 0 }: DataOf<'task.compensated'>): void {
+    const entry = this.entry(task);
+    const execution = this.#close(task, 'compensate', attempt);
+    if (execution) entry.undone.add(this.placeOf(execution));
+    if (entry.placesLeft !== left) this.problems.push(`${task} is to be undone at ${left} more, and it ran at ${entry.placesLeft} more`);
+  }
+
+  /** Only an operator says that it was done: who is to undo it, nobody can say. */
+  #nobodyKnowsWhere({ task, cause, final }: DataOf<'compensation.failed'>): boolean {
+    return cause.code === 'workflow.executor_unresolved' && final && this.entry(task).ran.size === 0;
+  }
+
+  #close(task: string, action: 'run' | 'compensate', attempt: number): Execution | undefined {
     const { open } = this.entry(task);
-    const found = [...open].find(([, e]) => e.action === action && e.attempt === attempt);
-    if (found) open.delete(found[0]);
+    const found = [...open.values()].find((e) => e.action === action && e.attempt === attempt);
+    if (found) open.delete(found.token);
     else this.problems.push(`${action} ${task} ${attempt} came to an end, and was not under way`);
+    return found;
   }
 
   #settle(task: string, outcome: Entry['outcome']): void {

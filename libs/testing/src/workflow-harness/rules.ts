@@ -14,7 +14,7 @@ export class Rules {
     const entry = ledger.entry(task);
     if (token <= ledger.token) this.#say(`${targetKey(data)}: token ${token} does not rise above ${ledger.token}`);
     if (attempt !== entry.attempts[action] + 1) this.#say(`${targetKey(data)}: attempt ${attempt} after ${entry.attempts[action]}`);
-    if (action === 'compensate') return this.#mayUndo(task);
+    if (action === 'compensate') return this.#mayUndo(data);
     const definition = ledger.definitionOf(task);
     if (data.hedge) this.#mayHedge(task);
     else {
@@ -100,11 +100,15 @@ export class Rules {
       if (open.size > 0 && ledger.definitionOf(name).pointOfNoReturn) this.#say(`it is undone while ${name} is under way, and may pass`);
   }
 
-  #mayUndo(task: string): void {
+  #mayUndo({ task, executor }: Execution): void {
     const { ledger } = this;
+    const { mayHaveEffect, open, ran, undone } = ledger.entry(task);
+    const place = ledger.placeOf({ task, executor });
     if (!ledger.compensating) this.#say(`${task} is undone, and nobody said that it is to be`);
-    if (!ledger.entry(task).mayHaveEffect) this.#say(`${task} never ran, and is undone`);
-    if (ledger.entry(task).open.size > 0) this.#say(`${task} is undone while it is under way`);
+    if (!mayHaveEffect) this.#say(`${task} never ran, and is undone`);
+    if (ran.size > 0 && !ran.has(place)) this.#say(`${task} is undone at ${executor}, where it never ran`);
+    if (undone.has(place)) this.#say(`${task} is undone at ${executor}, where it was undone already`);
+    if (open.size > 0) this.#say(`${task} is undone while it is under way`);
     for (const name of dependantsOf(ledger, task)) {
       const entry = ledger.entries.get(name);
       const undo = ledger.definitionOf(name).compensation !== undefined && entry?.mayHaveEffect === true;

@@ -2,11 +2,14 @@ import type { Route, TaskDefinition, WorkflowDefinition } from '@chrysalis/contr
 import type { HarnessOptions } from './types.ts';
 
 const group: Route = { mode: 'group', group: 'provisioning' };
+const byWhoDidIt: Route = { mode: 'direct', group: 'agent-gateway', executor: '${executor}' };
 const bid = { mode: 'bid', group: 'agent-gateway', windowMs: 200, award: 'lowest-cost', beginWithinMs: 400, offers: 3 } as const;
 type More = Partial<TaskDefinition> & { readonly undo?: boolean };
 
 const task = (name: string, after: string[] = [], { undo = true, ...more }: More = {}): TaskDefinition => {
-  const compensation = { kind: 'test.undo', input: { of: name }, deadlineMs: 1_000, retry: { attempts: 2, backoffMs: 50 }, route: group };
+  // What a bidder did is undone where it was done; for a group one member undoes it for all.
+  const route = more.route?.mode === 'bid' ? byWhoDidIt : group;
+  const compensation = { kind: 'test.undo', input: { of: name }, deadlineMs: 1_000, retry: { attempts: 2, backoffMs: 50 }, route };
   return {
     name,
     kind: 'test.do',

@@ -1,4 +1,4 @@
-import type { TaskDispatch, WorkflowDefinition, WorkflowEvent } from '@chrysalis/contracts';
+import type { TaskDefinition, TaskDispatch, WorkflowDefinition, WorkflowEvent } from '@chrysalis/contracts';
 import type { workflowDecider } from '@chrysalis/workflow-core';
 
 /** What an executor of this kind answers when all goes well: its output. Pure; throws only if the input is not what the kind takes. */
@@ -35,6 +35,16 @@ export type Fault = (typeof faults)[number] | (typeof offerFaults)[number];
 export type Target = { readonly task: string; readonly action: 'run' | 'compensate' | 'offer'; readonly attempt: number };
 export const targetKey = ({ task, action, attempt }: Target): string => `${action} ${task} ${attempt}`;
 
+/**
+ * Where the effect of an execution is: with its executor, if the task's undo goes to `${executor}`; else wherever the group keeps it. What
+ * an operator did by hand is nobody's.
+ */
+export const placeOf = (definition: TaskDefinition, { task, executor }: Pick<TaskDispatch, 'task' | 'executor'>): string => {
+  const route = definition.compensation?.route;
+  return route?.mode === 'direct' && route.executor === '${executor}' ? `${task}@${executor}` : task;
+};
+export const taskAt = (place: string): string => place.split('@')[0]!;
+
 export type Scenario = {
   readonly name: string;
   readonly seed: number;
@@ -59,7 +69,7 @@ export type Scenario = {
 export type RunResult = {
   readonly scenario: Scenario;
   readonly log: readonly WorkflowEvent[];
-  /** Tasks whose effect is there at the very end, when nothing is under way any more. */
+  /** What is there at the very end, when nothing is under way any more: `placeOf` each effect. */
   readonly effects: ReadonlySet<string>;
   /** Executions that executors began, by `targetKey`. */
   readonly reached: ReadonlySet<string>;

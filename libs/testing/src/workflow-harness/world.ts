@@ -1,7 +1,7 @@
 import type { Change, TaskDispatch, TaskOffer, WorkflowEvent } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import { isInstance, nextTimerAt, workflowDecider, type WorkflowCommand, type WorkflowInstance } from '@chrysalis/workflow-core';
-import { Executors } from './executors.ts';
+import { Executors, type Mouth } from './executors.ts';
 import { Ledger } from './ledger.ts';
 import { anyChange } from './live-changes.ts';
 import { Random } from './random.ts';
@@ -41,7 +41,7 @@ export class HarnessWorld {
     // A lost engine is asked again, perhaps several times: that, too, has to fit into the shortest limit.
     const share = scenario.loseEngine && scenario.expect ? 10 : 4;
     this.#slowest = Math.min(scenario.duplicate ? 400 : 20, Math.floor(shortest(o.definition) / share));
-    this.#executors = new Executors(o, this.#random, this.#schedule, {
+    const mouth: Mouth = {
       trouble: (message) => this.#trouble(message),
       heartbeat: (heartbeat) => this.#later(this.#delay(), () => this.#command({ type: 'heartbeat', heartbeat, at: this.#now() })),
       bid: (bid, delay) => this.#later(delay, () => this.#command({ type: 'bid', bid, rank: this.#random.upTo(1), at: this.#now() })),
@@ -49,7 +49,8 @@ export class HarnessWorld {
         for (let copy = this.scenario.duplicate || this.#random.chance(0.1) ? 2 : 1; copy > 0; copy--)
           this.#later(delay + this.#delay(), () => this.#command({ type: 'report', report, at: this.#now() }));
       },
-    });
+    };
+    this.#executors = new Executors(o, this.#random, this.#schedule, mouth, (dispatch) => this.#ledger.placeOf(dispatch));
   }
 
   run(): RunResult {

@@ -229,9 +229,10 @@ const compensated = (draft: Draft, data: Data<'chrysalis.workflow.task.compensat
   const index = indexOf(draft, data.task);
   const task = get(draft.tasks, index);
   const attempts = settle(task, 'compensate', data.attempt, { ok: true, ...(data.at ? { at: data.at } : {}) });
-  draft.tasks = set(draft.tasks, index, { ...task, phase: 'compensated', attempts });
   draft.open--;
-  undoSettled(draft, index);
+  draft.tasks = set(draft.tasks, index, { ...task, phase: data.left ? 'compensating' : 'compensated', attempts });
+  if (data.left) draft.undoReady = { head: index, tail: draft.undoReady };
+  else undoSettled(draft, index);
 };
 
 const compensationFailed = (draft: Draft, data: Data<'chrysalis.workflow.compensation.failed.v1'>): void => {
@@ -239,7 +240,7 @@ const compensationFailed = (draft: Draft, data: Data<'chrysalis.workflow.compens
   const task = get(draft.tasks, index);
   const { cause, final, retryAt } = data;
   const attempts = settle(task, 'compensate', data.attempt, { ok: false, cause, ...(data.at ? { at: data.at } : {}) });
-  if (task.phase === 'compensating') draft.open--;
+  if (task.attempts.some(isOpen)) draft.open--;
   else draft.undoReady = without(draft.undoReady, index);
   draft.tasks = set(draft.tasks, index, { ...task, phase: final ? 'compensation-failed' : 'compensation-retrying', attempts });
   if (final) draft.compensationFailed = true;

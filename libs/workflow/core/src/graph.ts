@@ -19,6 +19,8 @@ export type Graph = {
   readonly order: readonly number[];
   readonly output: Template | undefined;
 };
+/** `perExecutor`: it names `${executor}`, so it is for each executor that may have had the effect. */
+type Undo = { readonly input: Template; readonly executor: Template; readonly perExecutor: boolean };
 export type Parsed = {
   readonly definition: TaskDefinition;
   readonly input: Template;
@@ -29,7 +31,7 @@ export type Parsed = {
   /** Of a `forEach`. */
   readonly items: Template | undefined;
   readonly condition: Condition | undefined;
-  readonly compensation: { readonly input: Template; readonly executor: Template } | undefined;
+  readonly compensation: Undo | undefined;
 };
 export type GraphNode = Parsed & {
   readonly index: number;
@@ -134,11 +136,15 @@ const parseTask = (task: TaskDefinition, place: string, report: Report): Parsed 
     ...routeOf(task.route, `${place}.route`, report),
     items: forEach && parseTemplate(forEach.items, `${place}.forEach.items`, report),
     condition: task.when === undefined ? undefined : parseCondition(task.when, `${place}.when`, report),
-    compensation: undo && {
-      input: parseTemplate(undo.input, `${place}.compensation.input`, report),
-      executor: routeOf(undo.route, `${place}.compensation.route`, report).executor,
-    },
+    compensation: undo && parseUndo(undo, `${place}.compensation`, report),
   };
+};
+
+const parseUndo = (undo: NonNullable<TaskDefinition['compensation']>, place: string, report: Report): Undo => {
+  const input = parseTemplate(undo.input, `${place}.input`, report);
+  const { executor } = routeOf(undo.route, `${place}.route`, report);
+  const perExecutor = [input, executor].flatMap(referencesIn).some((r) => r.root === 'executor');
+  return { input, executor, perExecutor };
 };
 
 /** A group route goes to any member: the executor then is `group:<name>`. Of a bid it is who does it where nobody bids. */

@@ -1,4 +1,4 @@
-import type { Cause, TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
+import type { Cause, TaskDefinition } from '@chrysalis/contracts';
 
 type Retry = NonNullable<TaskDefinition['retry']>;
 const once: Retry = { attempts: 1, backoffMs: 0 };
@@ -18,16 +18,6 @@ export const backoff = (retry: Retry, action: 'run' | 'compensate', attempt: num
   if (retry.codes ? !retry.codes.includes(cause.code) : !wanted) return undefined;
   return Math.min(retry.backoffMs * 2 ** (attempt - 1), retry.maxBackoffMs ?? 3_600_000);
 };
-
-/** The longest a definition can still undo after its deadline: for whoever waits for an end. Milliseconds. */
-export const undoBudget = (definition: WorkflowDefinition): number =>
-  definition.tasks.reduce((sum, task) => {
-    if (!task.compensation) return sum;
-    const retry = retryOf(task, 'compensate');
-    let total = task.compensation.deadlineMs * retry.attempts;
-    for (let n = 1; n < retry.attempts; n++) total += Math.min(retry.backoffMs * 2 ** (n - 1), retry.maxBackoffMs ?? 3_600_000);
-    return sum + total;
-  }, 0);
 
 export const DEADLINE_PASSED = 'workflow.deadline_passed';
 export const CANCELLED = 'workflow.cancelled';

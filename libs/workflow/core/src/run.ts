@@ -1,6 +1,7 @@
 import type { Action, Cause, TaskReport, WorkflowEvent } from '@chrysalis/contracts';
 import { evolve } from './evolve.ts';
 import type { GraphNode } from './graph.ts';
+import { undoPlacesLeft } from './places.ts';
 import { AWARD_LAPSED, backoff, retryOf, uncounted } from './policy.ts';
 import { type Attempt, initial, type Instance, isOpen, type TaskState } from './state.ts';
 import { iso } from './timers.ts';
@@ -51,9 +52,12 @@ export class Run {
 
   succeed(report: TaskReport, output: Record<string, unknown>): void {
     const { workflowId, task, attempt, executor, startedAt, endedAt } = report;
-    if (report.action === 'compensate')
-      this.emit({ type: 'chrysalis.workflow.task.compensated.v1', data: { workflowId, task, attempt, output, at: this.at } });
-    else
+    if (report.action === 'compensate') {
+      const index = this.state.graph.index.get(task)!;
+      const left = undoPlacesLeft(this.node(index), this.task(index));
+      const data = { workflowId, task, attempt, output, ...(left > 0 ? { left } : {}), at: this.at };
+      this.emit({ type: 'chrysalis.workflow.task.compensated.v1', data });
+    } else
       this.emit({
         type: 'chrysalis.workflow.task.succeeded.v1',
         data: { workflowId, task, attempt, executor, output, startedAt, endedAt },
@@ -107,7 +111,8 @@ export class Run {
     const counts = (a: Attempt): boolean => a.action === action && !a.hedge && !uncounted.has(a.settled?.cause?.code ?? '');
     const { route } = this.node(index).definition;
     const over = action === 'run' && route.mode === 'bid' ? Math.max(0, this.#lapses(index) + 1 - route.offers) : 0;
-    return this.#sinceRunAgain(index).filter(counts).length + over;
+    const since = action === 'run' ? this.#sinceRunAgain(index) : this.#atThisPlace(index);
+    return since.filter(counts).length + over;
   }
 
   /** A lapsed award is offered anew at once, as often as the route lets it be offered. */
@@ -118,6 +123,12 @@ export class Run {
 
   #lapses(index: number): number {
     return this.#sinceRunAgain(index).filter((a) => a.settled?.cause?.code === AWARD_LAPSED).length;
+  }
+
+  /** Each executor at which a task is undone has the attempts of the policy for itself. */
+  #atThisPlace(index: number): readonly Attempt[] {
+    const { attempts } = this.task(index);
+    return attempts.slice(attempts.findLastIndex((a) => a.action === 'compensate' && a.settled?.ok) + 1);
   }
 
   #sinceRunAgain(index: number): readonly Attempt[] {

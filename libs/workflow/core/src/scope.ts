@@ -1,5 +1,6 @@
 import type { ConditionScope } from './condition.ts';
 import type { GraphNode } from './graph.ts';
+import { undoPlace } from './places.ts';
 import { at, resolve, type Lookup, type Template } from './references.ts';
 import type { Instance } from './state.ts';
 import { get } from './vector.ts';
@@ -35,12 +36,21 @@ const ownIndex = ({ graph }: Scope, node: GraphNode | undefined, name: string): 
 const itemOf = ({ tasks }: Scope, node: GraphNode | undefined): unknown =>
   node?.item && get(tasks, node.item.of).fan?.items[node.item.position];
 
-/** The same for an undo, where what a failed task would have given is null: its executor has to find out what is there. */
+/**
+ * The same for an undo, where what a failed task would have given is null, and so is the task's own output where it is undone at another
+ * executor than the one that gave it: that one has to find out what is there.
+ */
 const backward = (state: Instance, node: GraphNode): Lookup => {
   const lookup = forward(state, node);
-  const ran = get(state.tasks, node.index).attempts.findLast((a) => a.action === 'run');
-  return (reference) =>
-    reference.root === 'executor' ? ran?.executor : (lookup(reference) ?? (reference.root === 'tasks' ? null : undefined));
+  const task = get(state.tasks, node.index);
+  const executor = undoPlace(node, task);
+  const gave = task.attempts.find((a) => a.action === 'run' && a.settled?.ok)?.executor;
+  const elsewhere = node.compensation!.perExecutor && gave !== undefined && gave !== executor;
+  return (reference) => {
+    if (reference.root === 'executor') return executor;
+    if (reference.root !== 'tasks') return lookup(reference);
+    return elsewhere && ownIndex(state, node, reference.name) === node.index ? null : (lookup(reference) ?? null);
+  };
 };
 
 export const inputOf = (state: Instance, node: GraphNode): Record<string, unknown> =>

@@ -8,7 +8,8 @@ import { get, set, toArray, vectorOf } from './vector.ts';
 /**
  * Reverse order of dependencies: a task is undone when each of its dependants is. One that never ran, or has no compensation, has nothing
  * to undo and passes the word on; one that runs still holds back what it depends on until it reports or its deadline passes. A task whose
- * attempt failed or timed out may have had its effect, so it is undone like one that succeeded. A compensation that fails for good holds
+ * attempt failed or timed out may have had its effect, so it is undone like one that succeeded, and where its undo names `${executor}`, at
+ * each executor that it was given to, one after another. A compensation that fails for good holds
  * back what its task depends on: taking the ground away from an effect that is still there would make it worse.
  */
 export const beginUndo = (draft: Draft, cause: Cause, task: string | undefined): void => {

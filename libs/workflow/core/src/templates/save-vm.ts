@@ -8,8 +8,8 @@ const undo = {
 };
 
 /**
- * After these nothing is on the host that had the award, so another one may have it. After any other failure (a fault, silence) something
- * may be there, and an undo goes to the host of the last attempt only: then the workflow ends, and that host is told.
+ * After these nothing is on the host that had the award, so another one may have it. After any other failure (a fault, silence) a copy
+ * may be there that nobody would count, or remove once the others are done: then the workflow ends, and every host that had it is told.
  */
 const leftNothing = [
   'host.image_not_elsewhere',
