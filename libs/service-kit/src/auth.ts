@@ -29,7 +29,14 @@ export class AuthGuard implements CanActivate {
         detail: 'Send `Authorization: Bearer <token>`',
       });
     if (!needed || !allows(caller, needed))
-      throw new ProblemError({ status: 403, code: 'auth.denied', title: 'The caller may not do this', needs: needed, has: caller.roles });
+      throw new ProblemError({
+        status: 403,
+        code: 'auth.denied',
+        title: 'The caller may not do this',
+        detail: `It needs the role ${needed}: ask with the token of one who has it`,
+        needs: needed,
+        has: caller.roles,
+      });
     request.caller = caller;
     return true;
   }

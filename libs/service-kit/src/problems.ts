@@ -21,10 +21,17 @@ export class ProblemError extends Error {
       status,
       code,
       title: titleOf(code),
-      ...(typeof message === 'string' ? { detail: message } : {}),
+      ...(typeof message === 'string' ? { detail: message } : adviceOf(code)),
     });
   }
 }
+
+/** The document as it goes out; `instance` is the path it answers. */
+export const problemDocument = (problem: Problem, instance?: string): object => ({
+  type: `https://chrysalis.invalid/problems/${problem.code}`,
+  ...problem,
+  ...(instance === undefined ? {} : { instance }),
+});
 
 const statusOf = (code: string): number => {
   const reason = code.slice(code.indexOf('.') + 1);
@@ -33,6 +40,12 @@ const statusOf = (code: string): number => {
   if (reason === 'invalid' || reason === 'impossible' || reason.endsWith('_invalid') || reason.endsWith('_unknown')) return 422;
   if (reason === 'denied' || reason === 'expired' || reason.startsWith('foreign')) return 403;
   return 409;
+};
+/** For refusals that bring no words of their own. */
+const adviceOf = (code: string): { detail?: string } => {
+  const [noun = code, reason] = code.split('.');
+  if (reason !== 'unknown' && reason !== 'not_found') return {};
+  return { detail: `There is no such ${noun.replaceAll('-', ' ')}, or you may not see it: look for its id or name in the list` };
 };
 const titleOf = (code: string): string => code.replace('.', ': ').replaceAll('_', ' ');
 
@@ -53,13 +66,13 @@ export const parse = <S extends z.ZodType>(schema: S, value: unknown, code = 're
   });
 };
 
-const byStatus: Record<number, [code: string, title: string]> = {
+const byStatus: Record<number, [code: string, title: string, advice?: string]> = {
   400: ['request.malformed', 'The request could not be read'],
   401: ['auth.required', 'A valid token is needed'],
   403: ['auth.denied', 'The caller may not do this'],
-  404: ['route.unknown', 'There is nothing here'],
-  413: ['request.too_large', 'The request is larger than the limit'],
-  415: ['request.media_type', 'The body must be application/json'],
+  404: ['route.unknown', 'There is nothing here', 'GET /openapi.json lists every path and its methods'],
+  413: ['request.too_large', 'The request is larger than the limit', 'A body may have 1 MiB'],
+  415: ['request.media_type', 'The body must be application/json', 'Send JSON, with `content-type: application/json`'],
 };
 
 @Catch()
@@ -77,17 +90,18 @@ export class ProblemFilter implements ExceptionFilter {
     void reply
       .status(problem.status)
       .header('content-type', 'application/problem+json')
-      .send(JSON.stringify({ type: `https://chrysalis.invalid/problems/${problem.code}`, ...problem, instance: request.url }));
+      .send(JSON.stringify(problemDocument(problem, request.url)));
   }
 
   #problemOf(error: unknown): Problem {
     if (error instanceof ProblemError) return error.problem;
     const status = error instanceof HttpException ? error.getStatus() : ((error as { statusCode?: number })?.statusCode ?? 500);
-    const [code, title] =
+    const [code, title, advice] =
       byStatus[status] ??
       (status < 500
         ? ['request.refused', 'The request was refused']
         : ['service.fault', 'The service failed; nothing more is known to you']);
-    return { status, code, title, ...(status < 500 && error instanceof Error ? { detail: error.message.slice(0, 500) } : {}) };
+    if (status >= 500 || !(error instanceof Error)) return { status, code, title };
+    return { status, code, title, detail: [error.message.slice(0, 500), advice].filter(Boolean).join('. ') };
   }
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Controller, Get, Inject, Post, Req } from '@nestjs/common';
+import { connect } from 'node:net';
+import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
 import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
@@ -9,6 +10,16 @@ import type { ServiceConfig } from './config.ts';
 import { done, failed, handleTask } from './handlers.ts';
 import { startService, type RunningService } from './service.ts';
 import { issueToken, newSigningKey, type SigningKey } from './tokens.ts';
+
+/** What comes back for bytes that no client library would send. */
+const rawAnswer = (url: string, bytes: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    let text = '';
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () => socket.write(bytes));
+    socket.on('data', (chunk) => (text += String(chunk)));
+    socket.on('close', () => resolve(text));
+    socket.on('error', reject);
+  });
 
 const Thing = z.object({ name: z.string().min(1), size: z.int().positive() });
 
@@ -22,6 +33,15 @@ class ThingsController {
       await ctx.append(`thing-${body.name}`, 'any', { type: 'chrysalis.test.thing.made.v1', data: body });
       return { status: 201, body: { id: ctx.newId('thing') } };
     });
+  }
+}
+
+@Controller()
+class ThingController {
+  @Get('/v1/things/:id')
+  @Allow('viewer')
+  one(@Param('id') id: string): object {
+    return { id };
   }
 }
 
@@ -72,7 +92,7 @@ describe('a service', () => {
       context: 'resource-allocation',
       schema: 'resource_allocation',
       tables: ['create table if not exists ${schema}.effects (vm text primary key)'],
-      controllers: [ThingsController],
+      controllers: [ThingsController, ThingController],
       tasks: [
         handleTask(resourceAllocationTasks.release, async ({ vmId }, ctx) => {
           await ctx.tx.query('insert into resource_allocation.effects values ($1)', [vmId]);
@@ -123,6 +143,30 @@ describe('a service', () => {
       if (code === 'request.invalid') expect(problem.errors!.map((e) => e.path)).toEqual(['name', 'size']);
     }
     expect(await events()).toBe(before);
+  });
+
+  test('refuses text that PostgreSQL cannot keep, wherever it stands', async () => {
+    for (const name of ['a\u0000b', 'half \ud800']) {
+      const answer = await post({ name, size: 1 });
+      expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([422, 'request.text_invalid']);
+    }
+    const answer = await fetch(`${service.url}/v1/things/%00`, { headers: { authorization: `Bearer ${operator}` } });
+    expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([422, 'request.text_invalid']);
+  });
+
+  test('answers with a problem, and with what to do, also where there is no route and no HTTP', async () => {
+    const at = async (path: string, headers: Record<string, string> = {}): Promise<[number, string | undefined, string, boolean]> => {
+      const answer = await fetch(`${service.url}${path}`, { headers });
+      const { code, detail } = (await answer.json()) as { code: string; detail?: string };
+      return [answer.status, answer.headers.get('content-type')?.split(';')[0], code, Boolean(detail)];
+    };
+    const type = 'application/problem+json';
+    expect(await at('/v1/things/%ff')).toEqual([400, type, 'request.malformed', true]);
+    expect(await at(`/v1/things/${'a'.repeat(300)}`)).toEqual([414, type, 'request.too_long', true]);
+    expect(await at('/nowhere')).toEqual([404, type, 'route.unknown', true]);
+    expect(await at('/health/live', { authorization: 'x'.repeat(20_000) })).toEqual([431, type, 'request.headers_too_large', true]);
+    const raw = await rawAnswer(service.url, 'no such thing\r\n\r\n');
+    expect(raw).toMatch(/^HTTP\/1\.1 400 [^]*application\/problem\+json[^]*"code":"request\.malformed"/);
   });
 
   test('does a command once for one Idempotency-Key, also when both come at the same time', async () => {

@@ -20,15 +20,16 @@ import { collectDefaultMetrics, Registry } from 'prom-client';
 import { map, type Observable } from 'rxjs';
 import { announce } from './announce.ts';
 import { Allow, AuthGuard } from './auth.ts';
+import { BoundsGuard } from './bounds.ts';
 import { Answer, Commands } from './commands.ts';
 import type { ServiceConfig } from './config.ts';
 import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
 import { assertAllDeclared, Doc, openApi } from './documentation.ts';
 import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
-import { DepthGuard } from './depth.ts';
 import { createLog } from './log.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
+import { unroutable } from './unroutable.ts';
 
 export type Routed = { readonly topic: string; readonly event: CloudEvent };
 export type ServiceDefinition = {
@@ -219,10 +220,15 @@ const startHttp = async (
       ...(definition.providers ?? []),
     ],
   })(ServiceModule);
-  const adapter = new FastifyAdapter({ bodyLimit: 1_048_576, forceCloseConnections: true, routerOptions: { maxParamLength: 255 } });
+  const adapter = new FastifyAdapter({
+    bodyLimit: 1_048_576,
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 255 },
+    ...unroutable,
+  });
   const app = await NestFactory.create<NestFastifyApplication>(ServiceModule, adapter, { logger: false, abortOnError: false });
   service.app = app;
-  app.useGlobalGuards(new AuthGuard(service.config.tokenKey), new DepthGuard());
+  app.useGlobalGuards(new AuthGuard(service.config.tokenKey), new BoundsGuard());
   app.useGlobalFilters(new ProblemFilter(service.log));
   app.useGlobalInterceptors(new AnswerInterceptor());
   await app.listen(service.config.port, service.config.listen);

@@ -5,7 +5,6 @@ import { discardParked, listParked, requestRedrive } from '@chrysalis/messaging'
 import { Allow, Answer, Doc, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 import { unknown } from '../reads/read-models.ts';
-import { listDoc } from './docs.ts';
 
 type Letter = { readonly context: string; readonly eventId: string; readonly at: string };
 
@@ -23,11 +22,10 @@ export class DeadLettersController {
 
   @Get('/v1/dead-letters')
   @Allow('viewer')
-  @Doc(
-    listDoc(
-      'Events that could not be handled, of every service, each with the reason; `unavailable` names the services that did not answer',
-    ),
-  )
+  @Doc({
+    summary: 'Events that could not be handled, at most 500 of each service, oldest first, each with the reason',
+    answers: { 200: '{items, unavailable}: `unavailable` names the services that did not answer' },
+  })
   async list(@Req() request: ApiRequest): Promise<object> {
     const lists = await Promise.all([...contexts.map((c) => this.#ofOwner(c, request)), this.#ofProjector()]);
     const items = lists.flatMap((l) => l.items).sort((a, b) => (a.at < b.at ? -1 : 1));

@@ -1,0 +1,34 @@
+import type { CanActivate, ExecutionContext } from '@nestjs/common';
+import { isDeeperThan } from '@chrysalis/kernel';
+import { ProblemError } from './problems.ts';
+
+const DEPTH = 200;
+
+/** What no route of ours could do anything with: bodies nested so deep that a recursion (hashing, writing) ends, and text that PostgreSQL refuses. */
+export class BoundsGuard implements CanActivate {
+  canActivate(context: ExecutionContext): boolean {
+    const { body, params, query } = context.switchToHttp().getRequest<{ body?: unknown; params?: unknown; query?: unknown }>();
+    if (isDeeperThan(body, DEPTH))
+      throw new ProblemError({
+        status: 422,
+        code: 'request.too_deep',
+        title: `The body is nested more than ${DEPTH} deep`,
+        detail: `Nothing here is nested more than ${DEPTH} deep: send a flatter body`,
+      });
+    if (hasUnstorableText(body) || hasUnstorableText(params) || hasUnstorableText(query))
+      throw new ProblemError({
+        status: 422,
+        code: 'request.text_invalid',
+        title: 'The request has text that cannot be kept',
+        detail: 'A string in the path, the query or the body has a NUL character or half of a surrogate pair: send it without',
+      });
+    return true;
+  }
+}
+
+/** Neither `text` nor `jsonb` can hold these. Recursion is safe: the depth was checked before, and path and query are flat. */
+const hasUnstorableText = (value: unknown): boolean => {
+  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed();
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([name, inner]) => hasUnstorableText(name) || hasUnstorableText(inner));
+};
