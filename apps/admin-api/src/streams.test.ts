@@ -1,8 +1,9 @@
 /* eslint-disable @typescript-eslint/no-explicit-any -- bodies are looked at as the JSON they are */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { progressTopic } from '@chrysalis/contracts';
+import { busEvent, until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
-import { example, history, projected, sse, startPlane, until, type Plane } from './test/plane.ts';
+import { example, history, projected, sse, startPlane, type Plane } from './test/plane.ts';
 
 let plane: Plane;
 const json = async (path: string): Promise<any> => (await plane.get(path)).json();
@@ -111,20 +112,7 @@ describe('streams', () => {
       at: new Date().toISOString(),
     };
     const { bus } = plane.services.get('provisioning')!.service;
-    const event = {
-      specversion: '1.0',
-      id: uuidv7(),
-      source: '/test',
-      type: 'chrysalis.agent-gateway.progress',
-      subject: 'mov-1',
-      time: frame.at,
-      partitionkey: 'mov-1',
-      datacontenttype: 'application/json',
-      correlationid: 'x',
-      actor: 'host:h1',
-      tenant: 'acme',
-      data: frame,
-    } as const;
+    const event = busEvent('mov-1', 'chrysalis.agent-gateway.progress', frame, { tenant: 'acme' });
     const hearing = plane.get('/v1/progress?vm=vm-1').then((r) => sse(r, 1));
     await new Promise((r) => setTimeout(r, 200));
     await bus.publish([{ topic: progressTopic, event }]);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { workflowEvents, type TaskBid, type TaskDispatch, type TaskHeartbeat, type TaskOffer } from '@chrysalis/contracts';
-import { bidderHello, dispatch, offer, publish, publishOffer, say, TestAgent, until, world, type Gateway, type World } from './harness.ts';
+import { until } from '@chrysalis/testing';
+import { bidderHello, dispatch, offer, publish, publishOffer, say, TestAgent, world, type Gateway, type World } from './harness.ts';
 
 describe('offers, bids and heartbeats over the channel', () => {
   let w: World;

@@ -1,19 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type TaskReport } from '@chrysalis/contracts';
-import {
-  claims,
-  digest,
-  dispatch,
-  publish,
-  sign,
-  TestAgent,
-  tenantKey,
-  until,
-  world,
-  type Gateway,
-  type Tenant,
-  type World,
-} from './harness.ts';
+import { until } from '@chrysalis/testing';
+import { claims, digest, dispatch, publish, sign, TestAgent, tenantKey, world, type Gateway, type Tenant, type World } from './harness.ts';
 
 describe('grants', () => {
   let w: World;

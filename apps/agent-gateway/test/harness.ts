@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { tasksTopic, workflowEvents, type FromHostAgent, type TaskDispatch, type TaskOffer, type ToHostAgent } from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Role, type RunningService, type SigningKey } from '@chrysalis/service-kit';
-import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { exportJWK, generateKeyPair, CompactSign, type CryptoKey, type JWK } from 'jose';
 import { WebSocket } from 'ws';
 import { start, type GatewayTimes } from '../src/main.ts';
@@ -35,16 +35,7 @@ export const world = async (): Promise<World> => {
     key,
     gateways,
     start: async (times = {}, agentListen = '127.0.0.1:0') => {
-      const config = {
-        databaseUrl: database.connectionString,
-        bus: { kind: 'embedded' as const },
-        port: 0,
-        listen: '127.0.0.1',
-        tokenKey: key.publicJwk as Record<string, unknown>,
-        agentListen,
-        instance: String(gateways.length + 1),
-        poolSize: 6,
-      };
+      const config = { ...serviceConfig(database, key, 6), agentListen, instance: String(gateways.length + 1) };
       const gateway = await start(config, { heartbeatMs: 200, lostAfterMs: 1_500, sweepMs: 50, reportGraceMs: 200, ...times });
       gateways.push(gateway);
       return gateway;
@@ -169,20 +160,7 @@ export const say = (gateway: Gateway, type: string, data: { workflowId: string; 
   gateway.service.bus.publish([
     {
       topic: tasksTopic('agent-gateway'),
-      event: {
-        specversion: '1.0',
-        id,
-        source: '/chrysalis/workflow',
-        type,
-        subject: `workflow-${data.workflowId}`,
-        time: new Date().toISOString(),
-        partitionkey: `workflow-${data.workflowId}`,
-        datacontenttype: 'application/json',
-        correlationid: data.workflowId,
-        actor: 'test',
-        tenant: data.tenant ?? 'acme',
-        data,
-      },
+      event: busEvent(`workflow-${data.workflowId}`, type, data, { id, tenant: data.tenant ?? 'acme' }),
     },
   ]);
 
@@ -229,12 +207,3 @@ export const claims = (given: Record<string, unknown> = {}): Record<string, unkn
   actions: ['add-agent', 'characterise'],
   ...given,
 });
-export const until = async <T>(look: () => Promise<T | undefined | false>, withinMs = 8_000): Promise<T> => {
-  const end = Date.now() + withinMs;
-  for (;;) {
-    const found = await look();
-    if (found) return found;
-    if (Date.now() > end) throw new Error('it did not happen in time');
-    await new Promise((done) => setTimeout(done, 20));
-  }
-};

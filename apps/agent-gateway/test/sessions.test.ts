@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from '@chrysalis/testing';
 import fc from 'fast-check';
-import { dispatch, hello, publish, TestAgent, until, world, type Gateway, type World } from './harness.ts';
+import { dispatch, hello, publish, TestAgent, world, type Gateway, type World } from './harness.ts';
 
 describe('sessions and delivery', () => {
   let w: World;

@@ -4,8 +4,9 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
-import { example, projected, startPlane, until, type Plane } from '../../admin-api/src/test/plane.ts';
+import { example, projected, startPlane, type Plane } from '../../admin-api/src/test/plane.ts';
 import { createClient } from './client.ts';
 import { entry, environmentOf, run, type Ran } from './test/run.ts';
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { until } from '@chrysalis/testing';
 import { step, workflow } from '../../workflow/src/test/definitions.ts';
 import { ended, type World } from '../../workflow/src/test/world.ts';
 import { Front } from './test/front.ts';
@@ -73,8 +74,7 @@ describe('an operator at the command line, through the door', () => {
     expect((await cli('history', id)).stdout).toMatch(/instance\.changed/);
     expect((await cli('analysis', id)).stdout).toMatch(/critical path:\s+point > each > last > report/);
 
-    for (const end = Date.now() + 15_000; Date.now() < end && (await row('workflows', id))?.version !== live.version;)
-      await new Promise((r) => setTimeout(r, 50));
+    await until(async () => (await row('workflows', id))?.version === live.version);
     expect((await row('workflows', id))!.data).toMatchObject({ state: 'succeeded', counts: live.counts });
     expect((await row('workflows', id))!.data).not.toHaveProperty('missing');
     expect((await row('operations', id))!.data).toMatchObject({ state: 'succeeded', progress: { done: 8, total: 8 } });
@@ -104,8 +104,7 @@ describe('an operator at the command line, through the door', () => {
   it('answers from the read models while the workflow service is away', async () => {
     const id = await world.ask(workflow([step('a', 'alpha'), step('b', 'beta', { after: ['a'] })]));
     await world.until(id, ended);
-    for (const end = Date.now() + 15_000; Date.now() < end && (await row('workflows', id))?.data['state'] !== 'succeeded';)
-      await new Promise((r) => setTimeout(r, 50));
+    await until(async () => (await row('workflows', id))?.data['state'] === 'succeeded');
     await world.stop(world.workflow);
     const got = await cli('get', id, '-o', 'json');
     expect(JSON.parse(got.stdout)).toMatchObject({

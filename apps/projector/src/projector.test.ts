@@ -1,7 +1,7 @@
 import { eventsByContext, contexts, type Context } from '@chrysalis/contracts';
 import { EventStore, migrate } from '@chrysalis/event-store';
 import { createBus, type CloudEvent, type Consumption, type EventBus } from '@chrysalis/messaging';
-import { temporaryDatabase, type TemporaryDatabase, readAllOf } from '@chrysalis/testing';
+import { readAllOf, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type pg from 'pg';
 import { applyBatch } from './apply.ts';
@@ -34,11 +34,6 @@ const cloudEvent = (e: Recorded): CloudEvent => ({
   streamversion: e.version,
   data: e.data,
 });
-
-const until = async (what: () => Promise<boolean>): Promise<void> => {
-  for (const end = Date.now() + 15_000; !(await what()); await new Promise((r) => setTimeout(r, 20)))
-    if (Date.now() > end) throw new Error('it did not happen within 15 s');
-};
 
 let database: TemporaryDatabase;
 let pool: pg.Pool;

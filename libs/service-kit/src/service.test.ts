@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
 import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
 import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
-import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
 import { Allow, type ApiRequest } from './auth.ts';
 import { Commands } from './commands.ts';
@@ -73,15 +73,7 @@ describe('a service', () => {
   let service: RunningService;
   let operator: string;
   let viewer: string;
-  const config = (): ServiceConfig => ({
-    databaseUrl: database.connectionString,
-    bus: { kind: 'embedded' },
-    port: 0,
-    listen: '127.0.0.1',
-    tokenKey: key.publicJwk as Record<string, unknown>,
-    instance: '1',
-    poolSize: 4,
-  });
+  const config = (): ServiceConfig => serviceConfig(database, key, 4);
 
   beforeAll(async () => {
     database = await temporaryDatabase();
@@ -184,23 +176,11 @@ describe('a service', () => {
 
   test('reports a task with its effect, and rolls the effect of a failed one back', async () => {
     const { bus, store, pool } = service.service;
-    const event = (n: number, data: unknown) => ({
-      specversion: '1.0' as const,
-      id: `00000000-0000-7000-8000-00000000000${n}`,
-      source: '/chrysalis/workflow',
-      type: 'chrysalis.workflow.task.dispatched.v1',
-      subject: 'workflow-op-1',
-      time: '2026-01-01T00:00:00Z',
-      partitionkey: 'workflow-op-1',
-      datacontenttype: 'application/json' as const,
-      correlationid: 'c',
-      actor: 'a',
-      tenant: 'main',
-      data,
-    });
+    const event = (n: number, data: unknown) =>
+      busEvent('workflow-op-1', 'chrysalis.workflow.task.dispatched.v1', data, { id: `00000000-0000-7000-8000-00000000000${n}` });
     const topic = tasksTopic('resource-allocation');
     const messages = [1, 2, 3].map((n) => ({ topic, event: event(n, dispatch(n, n)) }));
-    await bus.publish([...messages, messages[0]!] as Parameters<typeof bus.publish>[0]);
+    await bus.publish([...messages, messages[0]!]);
     const reports = async () =>
       (await store.read('task-op-1'))
         .map((e) => e.data as { attempt: number; outcome: { ok: boolean; cause?: { code: string } } })

@@ -3,5 +3,7 @@ export * from './faulty-bus.ts';
 export * from './kafka.ts';
 export * from './postgres.ts';
 export * from './qemu.ts';
-export * from './workflow-harness.ts';
 export * from './read-all.ts';
+export * from './service.ts';
+export * from './until.ts';
+export * from './workflow-harness.ts';

@@ -14,7 +14,7 @@ import {
   type RunningService,
   type ServiceConfig,
 } from '@chrysalis/service-kit';
-import { temporaryDatabase } from '@chrysalis/testing';
+import { serviceConfig, temporaryDatabase, until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import { start as startAdmin } from '../main.ts';
@@ -76,15 +76,7 @@ export type Plane = {
 export const startPlane = async (): Promise<Plane> => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
-  const config: ServiceConfig = {
-    databaseUrl: database.connectionString,
-    bus: { kind: 'embedded' },
-    port: 0,
-    listen: '127.0.0.1',
-    tokenKey: key.publicJwk as Record<string, unknown>,
-    instance: '1',
-    poolSize: 4,
-  };
+  const config: ServiceConfig = serviceConfig(database, key, 4);
   const services = new Map<string, RunningService>();
   const startOwner = async (context: Context, port = 0): Promise<void> => {
     const definition = { context, schema: context.replaceAll('-', '_'), controllers: context === 'provisioning' ? [VmsController] : [] };
@@ -136,14 +128,6 @@ const replay = async (services: Map<string, RunningService>, e: Example): Promis
 export const projected = async (plane: Plane): Promise<void> => {
   const { pool } = plane.services.get('projector')!.service;
   await until(async () => (await pool.query('select from read.feed')).rows.length === history.length, 30_000);
-};
-
-export const until = async <T>(look: () => Promise<T | undefined | false>, ms = 15_000): Promise<T> => {
-  for (const end = Date.now() + ms; ; await new Promise((r) => setTimeout(r, 25))) {
-    const seen = await look();
-    if (seen) return seen;
-    if (Date.now() > end) throw new Error(`it did not happen within ${ms} ms: ${look.toString()}`);
-  }
 };
 
 /** Server-Sent Events until `count` of them have come or the stream ends. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   agentGatewayEvents,
   eventsTopic,
@@ -19,8 +18,7 @@ import {
 } from '@chrysalis/contracts';
 import { found } from '@chrysalis/migration-templates-core/testing';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { temporaryDatabase } from '@chrysalis/testing';
-import { v7 as uuidv7 } from 'uuid';
+import { busEvent, serviceConfig, temporaryDatabase, until } from '@chrysalis/testing';
 
 type Input = Record<string, never> & { vmId: string; topology: Topology };
 const starts = ['provisioning', 'resource-allocation', 'workflow', 'migration-templates'] as const;
@@ -34,15 +32,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
   const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin'], tenant: 'acme' });
-  const config: ServiceConfig = {
-    databaseUrl: database.connectionString,
-    bus: { kind: 'embedded' },
-    port: 0,
-    listen: '127.0.0.1',
-    tokenKey: key.publicJwk as Record<string, unknown>,
-    instance: '1',
-    poolSize: 6,
-  };
+  const config: ServiceConfig = serviceConfig(database, key, 6);
   const services: Record<string, RunningService> = {};
   const close = async (): Promise<void> => {
     await Promise.allSettled(Object.values(services).map((s) => s.stop()));
@@ -65,24 +55,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
 
   const tell = (stream: string, type: string, data: unknown) =>
     bus.publish([
-      {
-        topic: eventsTopic('agent-gateway'),
-        event: {
-          specversion: '1.0',
-          id: uuidv7(),
-          source: '/test',
-          type,
-          subject: stream,
-          time: new Date().toISOString(),
-          partitionkey: stream,
-          datacontenttype: 'application/json',
-          correlationid: 'test',
-          actor: 'test',
-          tenant: 'acme',
-          streamversion: ++version,
-          data,
-        },
-      },
+      { topic: eventsTopic('agent-gateway'), event: busEvent(stream, type, data, { tenant: 'acme', streamversion: ++version }) },
     ]);
 
   const shaped = (vmId: string, t: Topology) => {
@@ -234,13 +207,10 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     if (!response.ok) throw Object.assign(new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`), { answer });
     return answer;
   };
-  const until = async <T>(look: () => Promise<T | undefined | false>, ms = 15_000): Promise<T> => {
-    for (const end = Date.now() + ms; Date.now() < end; await sleep(20)) {
-      const value = await look();
-      if (value !== undefined && value !== false) return value;
-    }
-    throw new Error(`waited in vain; the agents saw ${seen.join(', ')}`);
-  };
+  const untilSeen = <T>(look: () => Promise<T | undefined | false>, ms?: number): Promise<T> =>
+    until(look, ms).catch((e: Error) => {
+      throw new Error(`${e.message}; the agents saw ${seen.join(', ')}`);
+    });
   return {
     config,
     urls: () => Object.fromEntries(Object.entries(services).map(([name, s]) => [name, s.url])),
@@ -248,7 +218,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     tokenOf: (tenant: string, role: 'operator' | 'admin' = 'operator') =>
       issueToken(key.privateJwk, { sub: 'olga', roles: [role], tenant }),
     call,
-    until,
+    until: untilSeen,
     tell,
     fail,
     seen,

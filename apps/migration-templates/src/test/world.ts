@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   agentGatewayEvents,
   eventsTopic,
@@ -15,8 +14,7 @@ import {
 import type { StoredEvent } from '@chrysalis/event-store';
 import type { KnownType, KnownVm } from '@chrysalis/migration-templates-core';
 import { issueToken, newSigningKey, type RunningService } from '@chrysalis/service-kit';
-import { temporaryDatabase } from '@chrysalis/testing';
-import { v7 as uuidv7 } from 'uuid';
+import { busEvent, serviceConfig, temporaryDatabase, until } from '@chrysalis/testing';
 import type { z } from 'zod';
 import { start } from '../main.ts';
 
@@ -26,15 +24,7 @@ type Told = { status: number; body: Record<string, never> & { [k: string]: unkno
 export const openWorld = async () => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
-  const config = {
-    databaseUrl: database.connectionString,
-    bus: { kind: 'embedded' as const },
-    port: 0,
-    listen: '127.0.0.1',
-    tokenKey: key.publicJwk as Record<string, unknown>,
-    instance: '1',
-    poolSize: 6,
-  };
+  const config = serviceConfig(database, key, 6);
   const tokens = new Map<string, string>();
   for (const tenant of ['acme', 'other'])
     tokens.set(tenant, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant }));
@@ -43,26 +33,7 @@ export const openWorld = async () => {
 
   type Said = { topic: string; stream: string; type: string; data: unknown; tenant?: string; version: number };
   const publish = ({ topic, stream, type, data, tenant = 'acme', version }: Said) =>
-    running.service.bus.publish([
-      {
-        topic,
-        event: {
-          specversion: '1.0',
-          id: uuidv7(),
-          source: '/test',
-          type,
-          subject: stream,
-          time: new Date().toISOString(),
-          partitionkey: stream,
-          datacontenttype: 'application/json',
-          correlationid: 'test',
-          actor: 'test',
-          tenant,
-          streamversion: version,
-          data,
-        },
-      },
-    ]);
+    running.service.bus.publish([{ topic, event: busEvent(stream, type, data, { tenant, streamversion: version }) }]);
 
   const world = {
     get service() {
@@ -103,13 +74,7 @@ export const openWorld = async () => {
     stream: (name: string): Promise<readonly StoredEvent[]> => running.service.store.read(name),
     events: async (): Promise<number> =>
       Number((await running.service.pool.query(`select count(*) from migration_templates.events`)).rows[0].count),
-    until: async <T>(look: () => Promise<T | undefined | false>): Promise<T> => {
-      for (const end = Date.now() + 10_000; Date.now() < end; await sleep(20)) {
-        const found = await look();
-        if (found !== undefined && found !== false) return found;
-      }
-      throw new Error('waited in vain');
-    },
+    until,
 
     type: (t: KnownType) =>
       world.tell('provisioning', `vm-type-${t.ref.name}`, provisioningEvents.vmTypePublished, { ...t.ref, spec: t.spec }),

@@ -10,8 +10,7 @@ import {
 } from '@chrysalis/contracts';
 import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
-import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
-import { v7 as uuidv7 } from 'uuid';
+import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { start } from '../main.ts';
 import type { VmView } from '../vm-view.ts';
 
@@ -65,15 +64,7 @@ export class Harness {
   static async start(): Promise<Harness> {
     const database = await temporaryDatabase();
     const key = await newSigningKey();
-    const config: ServiceConfig = {
-      databaseUrl: database.connectionString,
-      bus: { kind: 'embedded' },
-      port: 0,
-      listen: '127.0.0.1',
-      tokenKey: key.publicJwk as Record<string, unknown>,
-      instance: '1',
-      poolSize: 8,
-    };
+    const config: ServiceConfig = serviceConfig(database, key);
     const running = await start(config);
     const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
     return new Harness(database, running, key, bus);
@@ -100,22 +91,8 @@ export class Harness {
     return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as T };
   }
 
-  async #say(topic: string, key: string, type: string, data: unknown): Promise<void> {
-    const event = {
-      specversion: '1.0' as const,
-      id: uuidv7(),
-      source: '/chrysalis/test',
-      type,
-      subject: key,
-      time: new Date().toISOString(),
-      partitionkey: key,
-      datacontenttype: 'application/json' as const,
-      correlationid: key,
-      actor: 'test',
-      tenant: 'main',
-      data,
-    };
-    await this.bus.publish([{ topic, event }]);
+  #say(topic: string, key: string, type: string, data: unknown): Promise<void> {
+    return this.bus.publish([{ topic, event: busEvent(key, type, data) }]);
   }
 
   /** A task as the workflow service sends it; resolves with what the service reports. */
@@ -149,15 +126,7 @@ export class Harness {
     return this.#say(eventsTopic('workflow'), `workflow-${data.workflowId}`, workflowEvents.instanceEnded.type, full);
   }
 
-  async eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-    const until = Date.now() + 15_000;
-    for (;;) {
-      const found = await look();
-      if (found) return found;
-      if (Date.now() > until) throw new Error('it did not come about in 15 s');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+  readonly eventually = until;
 
   async vm(id: string): Promise<VmView> {
     return (await this.http<VmView>('GET', `/v1/vms/${id}`)).body;

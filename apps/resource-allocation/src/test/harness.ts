@@ -2,8 +2,7 @@ import type { Amounts, HostFacts, Outcome, TaskDispatch } from '@chrysalis/contr
 import { agentGatewayEvents, eventsTopic, tasksTopic, workflowEvents } from '@chrysalis/contracts';
 import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
-import { v7 as uuidv7 } from 'uuid';
+import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { start } from '../main.ts';
 
 const whole = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: 1_000_000, step: 1 });
@@ -43,15 +42,7 @@ export class Harness {
   static async start(poolSize = 8): Promise<Harness> {
     const database = await temporaryDatabase();
     const key = await newSigningKey();
-    const config: ServiceConfig = {
-      databaseUrl: database.connectionString,
-      bus: { kind: 'embedded' },
-      port: 0,
-      listen: '127.0.0.1',
-      tokenKey: key.publicJwk as Record<string, unknown>,
-      instance: '1',
-      poolSize,
-    };
+    const config: ServiceConfig = serviceConfig(database, key, poolSize);
     const running = await start(config);
     const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant: 'main' });
     const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
@@ -77,26 +68,8 @@ export class Harness {
     return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as T };
   }
 
-  async say(topic: string, key: string, type: string, data: unknown): Promise<void> {
-    await this.bus.publish([
-      {
-        topic,
-        event: {
-          specversion: '1.0',
-          id: uuidv7(),
-          source: '/chrysalis/test',
-          type,
-          subject: key,
-          time: new Date().toISOString(),
-          partitionkey: key,
-          datacontenttype: 'application/json',
-          correlationid: key,
-          actor: 'test',
-          tenant: 'main',
-          data,
-        },
-      },
-    ]);
+  say(topic: string, key: string, type: string, data: unknown): Promise<void> {
+    return this.bus.publish([{ topic, event: busEvent(key, type, data) }]);
   }
 
   enrolled(facts: HostFacts, sessionId = 's1'): Promise<void> {
@@ -137,13 +110,5 @@ export class Harness {
     return this.outcomeOf(await this.dispatch(workflowId, task));
   }
 
-  async eventually<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-    const until = Date.now() + 15_000;
-    for (;;) {
-      const found = await look();
-      if (found) return found;
-      if (Date.now() > until) throw new Error('it did not come about in 15 s');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  }
+  readonly eventually = until;
 }

@@ -10,7 +10,7 @@ import {
   type TaskContext,
   type TaskResult,
 } from '@chrysalis/service-kit';
-import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import type { LocalKinds } from '../local.ts';
@@ -38,15 +38,7 @@ export class World {
   static async open(): Promise<World> {
     const [database, key] = await Promise.all([temporaryDatabase(), newSigningKey()]);
     const tokenFor: World['tokenFor'] = (role, tenant) => issueToken(key.privateJwk, { sub: 'anna', roles: [role], tenant });
-    const config: ServiceConfig = {
-      databaseUrl: database.connectionString,
-      bus: { kind: 'embedded' },
-      port: 0,
-      listen: '127.0.0.1',
-      tokenKey: key.publicJwk,
-      instance: '1',
-      poolSize: 8,
-    };
+    const config: ServiceConfig = serviceConfig(database, key);
     return new World(database, config, await tokenFor('operator', 'acme'), tokenFor);
   }
 
