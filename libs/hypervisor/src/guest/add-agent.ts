@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream';
 import { GUEST_PORT_NAME, GuestError } from '@chrysalis/contracts';
 import { AgentChannel } from './agent-channel.ts';
-import { QgaError, type QgaClient } from './qga.ts';
+import { QgaError } from './qga-connection.ts';
+import type { QgaClient } from './qga.ts';
 
 /** Where the package is mounted in the guest; made by `addAgent`, removed by `removeAgent`. */
 export const AGENT_DIR = '/run/chrysalis-agent';

@@ -1,4 +1,5 @@
 export * from './add-agent.ts';
 export * from './agent-channel.ts';
 export * from './qga-characterise.ts';
+export { QgaError, type QgaCode } from './qga-connection.ts';
 export * from './qga.ts';

@@ -3,7 +3,8 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { qgaCharacterise } from './qga-characterise.ts';
-import { QgaClient, QgaError } from './qga.ts';
+import { QgaError } from './qga-connection.ts';
+import { QgaClient } from './qga.ts';
 
 type Reply = (command: string, args: Record<string, unknown>) => unknown;
 /** qemu-ga's side of the wire: one line in, one line out; `guest-sync-delimited` puts 0xFF before its answer. */
