@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { build, type Plugin } from 'esbuild';
 import { inRoot, librariesOf, run, unpackPackages, type DebianPackage } from './debian.ts';
 import { withoutSections } from './elf.ts';
+import { madeOnce } from './made-once.ts';
 
 type Digest = `sha256:${string}`;
 export type AgentManifest = Readonly<{
@@ -35,26 +36,7 @@ export const ensureAgentPackage = async (o: { cacheDir: string }): Promise<Agent
   const { version: nodeVersion } = require('node/package.json') as { version: string };
   const recipe = await Promise.all(['agent-package.ts', 'debian.ts', 'elf.ts'].map((f) => readFile(join(import.meta.dirname, f), 'utf8')));
   const dir = join(o.cacheDir, `agent-${sha256(JSON.stringify([recipe, bundle.code, nodeVersion])).slice(0, 16)}`);
-  const cached = await fromCache(dir);
-  if (cached) return cached;
-
-  await mkdir(o.cacheDir, { recursive: true });
-  const work = await mkdtemp(join(o.cacheDir, 'agent-making-'));
-  try {
-    await chmod(work, 0o755); // QEMU may run as another user
-    await make(work, { node, nodeVersion, ...bundle });
-    await rename(work, dir).catch(async (e: NodeJS.ErrnoException) => {
-      if (e.code !== 'ENOTEMPTY' && e.code !== 'EEXIST') throw e;
-      if (await fromCache(dir)) return; // someone else was faster
-      await rm(dir, { recursive: true, force: true });
-      await rename(work, dir);
-    });
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  const made = await fromCache(dir);
-  if (!made) throw new Error(`the agent package in ${dir} does not have the checksum of its manifest`);
-  return made;
+  return madeOnce(dir, fromCache, (work) => make(work, { node, nodeVersion, ...bundle }));
 };
 
 const fromCache = async (dir: string): Promise<AgentPackage | undefined> => {

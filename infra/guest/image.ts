@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readFile, readdir, realpath, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, readdir, realpath, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { charDevice, cpio, directory, file, link, type CpioEntry } from './cpio.ts';
 import { inRoot, librariesOf, run, unpackPackages, type DebianPackage } from './debian.ts';
+import { madeOnce } from './made-once.ts';
 
 /** A tenant's public key (Ed25519): in the guest it is /etc/chrysalis/trust.d/<kid>.jwk. */
 export type TrustedKey = Readonly<{ kid: string; kty: 'OKP'; crv: 'Ed25519'; x: string }>;
@@ -44,26 +45,7 @@ const sha256 = (data: Uint8Array | string): string => createHash('sha256').updat
 export const ensureGuestImage = async (o: { cacheDir: string; trustedKeys?: readonly TrustedKey[] }): Promise<GuestImage> => {
   const keys = [...(o.trustedKeys ?? [])].map(publicKeyOnly).sort((a, b) => (a.kid < b.kid ? -1 : 1));
   const dir = join(o.cacheDir, `guest-${(await recipeDigest(keys)).slice(0, 16)}`);
-  const cached = await fromCache(dir);
-  if (cached) return cached;
-
-  await mkdir(o.cacheDir, { recursive: true });
-  const work = await mkdtemp(join(o.cacheDir, 'guest-making-'));
-  try {
-    await chmod(work, 0o755); // QEMU may run as another user
-    await build(work, keys);
-    await rename(work, dir).catch(async (e: NodeJS.ErrnoException) => {
-      if (e.code !== 'ENOTEMPTY' && e.code !== 'EEXIST') throw e;
-      if (await fromCache(dir)) return; // someone else was faster
-      await rm(dir, { recursive: true, force: true });
-      await rename(work, dir);
-    });
-  } finally {
-    await rm(work, { recursive: true, force: true });
-  }
-  const made = await fromCache(dir);
-  if (!made) throw new Error(`the guest image in ${dir} does not have the checksums of its manifest`);
-  return made;
+  return madeOnce(dir, fromCache, (work) => build(work, keys));
 };
 
 const fromCache = async (dir: string): Promise<GuestImage | undefined> => {
