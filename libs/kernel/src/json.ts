@@ -21,3 +21,12 @@ export const isDeeperThan = (value: unknown, depth: number): boolean => {
   }
   return false;
 };
+
+/** Places of the members that `given` has and `kept`, what a schema made of it, has not: `nics.0.vlan`. 100 at most. */
+export const droppedMembers = (given: unknown, kept: unknown, place = ''): string[] => {
+  if (!isObject(given) || !isObject(kept)) return [];
+  return Object.keys(given)
+    .flatMap((name) => (Object.hasOwn(kept, name) ? droppedMembers(given[name], kept[name], `${place}${name}.`) : [`${place}${name}`]))
+    .slice(0, 100);
+};
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null;

@@ -3,7 +3,7 @@ import { canonicalJson } from '@chrysalis/kernel';
 import type { z } from 'zod';
 import type { ApiRequest } from './auth.ts';
 import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from './context.ts';
-import { parse, ProblemError } from './problems.ts';
+import { parseBody, ProblemError } from './problems.ts';
 import type { Caller } from './tokens.ts';
 
 /** A route's answer with its status and headers; a plain value is a 200. */
@@ -30,7 +30,7 @@ export class Commands {
     schema: S,
     work: (body: z.infer<S>, context: CommandContext) => Promise<AnswerShape>,
   ): Promise<Answer> {
-    const body = parse(schema, request.body ?? {});
+    const body = parseBody(schema, request.body ?? {});
     const { caller } = request;
     const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
     const route = `${request.method} ${request.url}`;
@@ -62,7 +62,12 @@ export class Commands {
     const found = await this.service.store.recallAnswer(this.service.pool, key, tenant, route, hash);
     if (found.kind === 'none') return undefined;
     if (found.kind === 'mismatch')
-      throw new ProblemError({ status: 409, code: 'idempotency.key_reused', title: 'This Idempotency-Key was used for another request' });
+      throw new ProblemError({
+        status: 409,
+        code: 'idempotency.key_reused',
+        title: 'This Idempotency-Key was used for another request',
+        detail: 'Nothing was done. Take a new key for a new request; an old one only to repeat the very same request',
+      });
     const { status, body, headers } = found.answer as Required<AnswerShape>;
     return new Answer(status, body, { ...headers, 'idempotent-replay': 'true' });
   }

@@ -1,5 +1,5 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import type { Rejection } from '@chrysalis/kernel';
+import { droppedMembers, type Rejection } from '@chrysalis/kernel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
@@ -35,17 +35,29 @@ export const problemDocument = (problem: Problem, instance?: string): object => 
 
 const statusOf = (code: string): number => {
   const reason = code.slice(code.indexOf('.') + 1);
+  if (code === 'stream.version_mismatch') return 412; // what If-Match asks for (RFC 9110, 13.1.1)
   if (reason === 'unknown' || reason === 'not_found') return 404;
   if (reason === 'malformed') return 400;
   if (reason === 'invalid' || reason === 'impossible' || reason.endsWith('_invalid') || reason.endsWith('_unknown')) return 422;
   if (reason === 'denied' || reason === 'expired' || reason.startsWith('foreign')) return 403;
   return 409;
 };
-/** For refusals that bring no words of their own. */
+/** For refusals that bring no words of their own: what to do next. */
 const adviceOf = (code: string): { detail?: string } => {
-  const [noun = code, reason] = code.split('.');
-  if (reason !== 'unknown' && reason !== 'not_found') return {};
-  return { detail: `There is no such ${noun.replaceAll('-', ' ')}, or you may not see it: look for its id or name in the list` };
+  const [noun = code, reason = ''] = code.split('.');
+  const detail = advice[code] ?? advice[reason];
+  return detail ? { detail: detail.replaceAll('…', noun.replaceAll(/[-_]/g, ' ')) } : {};
+};
+const unknown = 'There is no such …, or you may not see it: look for its id or name in the list';
+const advice: Readonly<Record<string, string>> = {
+  unknown,
+  not_found: unknown,
+  'stream.version_mismatch': 'It has changed since you saw it: read it again, and send the ETag it has now',
+  foreign_vm: 'The … does not name these VMs: ask for one that does',
+  expired: 'The time of this … is over: ask for a new one',
+  revoked: 'This … was taken back: ask for a new one',
+  ended: 'This … has come to its end: nothing is left to do',
+  in_move: 'Wait until the move has ended, or cancel it, and try again',
 };
 const titleOf = (code: string): string => code.replace('.', ': ').replaceAll('_', ' ');
 
@@ -53,8 +65,39 @@ const titleOf = (code: string): string => code.replace('.', ': ').replaceAll('_'
 export const parse = <S extends z.ZodType>(schema: S, value: unknown, code = 'request.invalid'): z.infer<S> => {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const errors = result.error.issues.slice(0, 100).map((i) => ({ path: i.path.join('.') || '(body)', message: i.message }));
-  throw new ProblemError({
+  throw invalid(
+    code,
+    result.error.issues
+      .flatMap((issue) => faultsIn(issue))
+      .slice(0, 100)
+      .map((i) => ({ path: i.path.join('.') || '(body)', message: i.message })),
+  );
+};
+
+/** A body: as `parse`, and with no member, at any depth, that the schema does not know. A slip in an optional one would else go unseen. */
+export const parseBody = <S extends z.ZodType>(schema: S, value: unknown): z.infer<S> => {
+  const body = parse(schema, value);
+  const dropped = droppedMembers(value, body);
+  if (dropped.length > 0)
+    throw invalid(
+      'request.invalid',
+      dropped.map((path) => ({ path, message: 'Unrecognized key' })),
+    );
+  return body;
+};
+
+type Issue = { readonly path: readonly PropertyKey[]; readonly message: string; readonly errors?: readonly (readonly Issue[])[] };
+/** Of a choice of shapes `Invalid input` is all that zod says: the faults of the shape that comes nearest say what to mend. */
+const faultsIn = (issue: Issue): readonly Issue[] => {
+  const [nearest] = [...(issue.errors ?? [])].sort((a, b) => strangeness(a) - strangeness(b));
+  if (nearest === undefined) return [issue];
+  return nearest.flatMap((inner) => faultsIn({ ...inner, path: [...issue.path, ...inner.path] }));
+};
+/** Faults deep inside tell that the outline was meant; a missing or unknown member at the top that it was not. */
+const strangeness = (faults: readonly Issue[]): number => faults.filter((f) => f.path.length < 2).length * 1_000 + faults.length;
+
+const invalid = (code: string, errors: { path: string; message: string }[]): ProblemError =>
+  new ProblemError({
     status: 422,
     code,
     title: 'The request has faults',
@@ -64,7 +107,6 @@ export const parse = <S extends z.ZodType>(schema: S, value: unknown, code = 're
       .slice(0, 2000),
     errors,
   });
-};
 
 const byStatus: Record<number, [code: string, title: string, advice?: string]> = {
   400: ['request.malformed', 'The request could not be read'],

@@ -8,6 +8,7 @@ import { Allow, type ApiRequest } from './auth.ts';
 import { Commands } from './commands.ts';
 import type { ServiceConfig } from './config.ts';
 import { done, failed, handleTask } from './handlers.ts';
+import { parse, type ProblemError } from './problems.ts';
 import { startService, type RunningService } from './service.ts';
 import { issueToken, newSigningKey, type SigningKey } from './tokens.ts';
 
@@ -21,7 +22,11 @@ const rawAnswer = (url: string, bytes: string): Promise<string> =>
     socket.on('error', reject);
   });
 
-const Thing = z.object({ name: z.string().min(1), size: z.int().positive() });
+const Thing = z.object({
+  name: z.string().min(1),
+  size: z.int().positive(),
+  parts: z.array(z.object({ id: z.string(), colour: z.string().optional() })).optional(),
+});
 
 @Controller()
 class ThingsController {
@@ -135,6 +140,41 @@ describe('a service', () => {
       if (code === 'request.invalid') expect(problem.errors!.map((e) => e.path)).toEqual(['name', 'size']);
     }
     expect(await events()).toBe(before);
+  });
+
+  test('refuses members that it does not know, at any depth: a slip in an optional one must not go unseen', async () => {
+    const answer = await post({
+      name: 'a',
+      size: 1,
+      parts: [
+        { id: 'x', colour: 'red' },
+        { id: 'y', color: 'red' },
+      ],
+      weight: 2,
+    });
+    const problem = (await answer.json()) as { code: string; errors: { path: string }[] };
+    expect([answer.status, problem.code, problem.errors.map((e) => e.path)]).toEqual([422, 'request.invalid', ['parts.1.color', 'weight']]);
+  });
+
+  test('names the fault in a choice of shapes, not only the choice', () => {
+    const Step = z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('walk') }),
+      z.object({ kind: z.literal('run'), far: z.number() }),
+    ]);
+    const Either = z.union([
+      z.strictObject({ name: z.string(), spec: z.number() }),
+      z.strictObject({ name: z.string(), steps: z.array(Step) }),
+    ]);
+    const faults = (body: unknown): unknown => {
+      try {
+        return parse(Either, body);
+      } catch (error) {
+        return (error as ProblemError).problem['errors'];
+      }
+    };
+    expect(faults({ name: 'x', steps: [{ kind: 'fly' }] })).toMatchObject([{ path: 'steps.0.kind' }]);
+    expect(faults({ name: 'x', steps: [{ kind: 'walk' }, { kind: 'run', far: 'y' }] })).toMatchObject([{ path: 'steps.1.far' }]);
+    expect(faults({ name: 'x' })).toMatchObject([{ path: 'spec' }]);
   });
 
   test('refuses text that PostgreSQL cannot keep, wherever it stands', async () => {

@@ -36,7 +36,7 @@ export class OptionsQueriesController {
     summary: 'To which types, with which options, can these VMs go? Without a grant answered at once, from failsafe defaults',
     body: Ask,
     answers: {
-      202: '{queryId, operation, state}',
+      202: '{queryId, state}, and `operation` where agents have to look first',
       403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`',
       404: '`vm.unknown`, `grant.unknown`',
       409: '`vm.in_move`',
@@ -54,7 +54,7 @@ export class OptionsQueriesController {
         await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer: await workOut(ctx, vmIds, tenant, false) });
         return {
           status: 202,
-          body: { queryId, operation: queryId, state: 'answered' },
+          body: { queryId, state: 'answered' },
           headers: { location: `/v1/migration-options-queries/${queryId}` },
         };
       }
@@ -87,7 +87,8 @@ export class OptionsQueriesController {
     const history = await historyOf(this.service.store, `options-query-${queryId}`, request, { code: 'options_query.unknown' });
     const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
     const { answer, ...rest } = query;
-    return new Answer(200, { queryId, state, operation: queryId, ...rest, ...answer }, etag(history.length));
+    const operation = 'grantId' in rest && rest.grantId !== undefined ? { operation: queryId } : {};
+    return new Answer(200, { queryId, state, ...operation, ...rest, ...answer }, etag(history.length));
   }
 
   async #grant({ tx, caller, now }: CommandContext, grantId: string, vmIds: readonly string[]): Promise<KnownGrant> {

@@ -179,7 +179,7 @@ describe('provisioning', () => {
   test('deletion: asked once, again after a failure, and then nothing is left', async () => {
     const vm = await h.runningVm();
     const stale = await h.http('DELETE', `/v1/vms/${vm.id}`, undefined, { headers: { 'if-match': '"1"' } });
-    expect([stale.status, stale.body.code]).toEqual([409, 'stream.version_mismatch']);
+    expect([stale.status, stale.body.code]).toEqual([412, 'stream.version_mismatch']);
     const first = await h.http('DELETE', `/v1/vms/${vm.id}`);
     expect(first.status).toBe(202);
     expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body).toEqual(first.body);

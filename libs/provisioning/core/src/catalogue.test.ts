@@ -81,6 +81,10 @@ describe('VM types', () => {
     expect(faultsOf(bad).map((f) => f.path)).toEqual(['vcpus.now', 'memoryMiB.now', 'memoryMiB.now', 'nics.0.id', 'cpuModel']);
     given(vmTypeDecider).when({ type: 'publish', name: 'small', spec: bad }).thenRejected('vm-type.invalid');
   });
+  test('a member that no type has is a fault, at any depth', () => {
+    const bad = { ...spec(), gpus: 1, nics: [{ id: 'front', network: 'front', vlan: 7 }] };
+    expect(faultsOf(bad).map((f) => f.path)).toEqual(['nics.0.vlan', 'gpus']);
+  });
   test('every fault of shape at once', () => {
     const bad = { ...spec(), vcpus: { now: 0, max: 65 }, disks: [{ id: 'Data', sizeMiB: 2_000_000 }] };
     expect(faultsOf(bad).map((f) => f.path)).toEqual(['vcpus.now', 'vcpus.max', 'disks.0.id', 'disks.0.sizeMiB']);

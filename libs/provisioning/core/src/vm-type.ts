@@ -1,5 +1,5 @@
 import { refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
-import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
+import { accept, canonicalJson, droppedMembers, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 /** One fault of a spec; `path` is where, as `memoryMiB.now`. */
 export type Fault = Readonly<{ path: string; message: string }>;
@@ -30,7 +30,8 @@ export type VmTypeRejection =
 export const faultsOf = (spec: unknown): readonly Fault[] => {
   const parsed = VmTypeSpec.safeParse(spec);
   if (!parsed.success) return parsed.error.issues.slice(0, 100).map((i) => ({ path: i.path.join('.') || '(spec)', message: i.message }));
-  return [...sizeFaults(parsed.data), ...idFaults(parsed.data), ...cpuFaults(parsed.data)];
+  const unknown = droppedMembers(spec, parsed.data).map((path) => fault(path, 'no VM type has such a member'));
+  return [...unknown, ...sizeFaults(parsed.data), ...idFaults(parsed.data), ...cpuFaults(parsed.data)];
 };
 
 const fault = (path: string, message: string): Fault => ({ path, message });
