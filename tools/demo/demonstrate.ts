@@ -10,7 +10,9 @@ import type { Run } from './run.ts';
 import type { Screen } from './screen.ts';
 import { showHosts, showPlan, showReport } from './show.ts';
 import { journey, Story } from './story.ts';
-import { watch } from './watch.ts';
+import type { ServiceSeen } from './service-client.ts';
+import { timesOf, type HistoryEvent, type Timeline } from './timeline.ts';
+import { watch, type Watched } from './watch.ts';
 
 type Demo = {
   readonly run: Run;
@@ -20,8 +22,8 @@ type Demo = {
   readonly kill: ServiceName | undefined;
 };
 
-/** The whole story, from an empty control plane to the report. */
-export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
+/** The whole story, from an empty control plane to the report, and when things were in it. */
+export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; timeline: Timeline }> => {
   const { run, api, screen, kill } = demo;
   const ground = groundOf(run);
   const story = new Story(run, api, screen, demo.tenant);
@@ -69,8 +71,10 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
   showPlan(screen, plan);
 
   screen.title('The move');
+  const requestedAt = Date.now();
   const { migrationId } = await api.request<{ migrationId: string }>('POST', '/v1/migrations', { planId: plan.planId });
-  const migration = await watch(demo, migrationId);
+  const watched = await watch(demo, migrationId);
+  const { migration } = watched;
   const move = migration.moves[0]!;
   screen.line(`${migration.state}${migration.cause ? `: ${migration.cause.code}: ${migration.cause.message}` : ''}`);
 
@@ -82,6 +86,7 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     (held) => held.length > 0 && held.every((a) => a.host === expected),
   );
   const events = await countEvents(run.platform.database.url);
+  const timeline = await timelineOf(api, requestedAt, watched, service);
   const { downtimeMs, ...measured } = move.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
   const figures = { ...measured, downtimeMs: Math.round(downtimeMs * 10) / 10 };
   const observed = {
@@ -124,13 +129,32 @@ export const demonstrate = async (demo: Demo): Promise<DemoReport> => {
     ...(ground.simulated ? { simulated: [...ground.simulated] } : {}),
     hosts: hosts.map((h) => ({ id: h.hostId, address: h.facts.address, traits: h.facts.traits, inventory: h.facts.inventory })),
     ...observed,
-    steps: move.steps.map((s) => ({ section: s.section, name: s.name, state: stepState(s.state), ms: s.ms ?? 0 })),
+    steps: move.steps.map((s) => ({ section: s.section, name: s.name, state: stepState(s.state), ms: s.ms ?? 0, ...at(timeline, s.name) })),
     events,
     ...(kill ? { killed: kill } : {}),
     checks,
   };
   showReport(screen, report);
-  return DemoReport.parse(report);
+  return { report: DemoReport.parse(report), timeline };
+};
+
+const timelineOf = async (api: Client, requestedAt: number, w: Watched, service: ServiceSeen): Promise<Timeline> => {
+  const { endedAt, moves } = w.migration;
+  const { items } = await api.request<{ items: HistoryEvent[] }>('GET', `/v1/workflows/${moves[0]!.workflowId}/history`);
+  const gapTo = Date.parse(service.longestGapAt); // none where it had but one answer
+  return {
+    requestedAt,
+    endedAt: Date.parse(endedAt),
+    ...(w.killedAt === undefined ? {} : { killedAt: w.killedAt }),
+    ...timesOf(items),
+    samples: service.samples,
+    ...(Number.isNaN(gapTo) ? {} : { longestGap: { from: gapTo - service.longestGapMs, to: gapTo } }),
+  };
+};
+
+const at = ({ steps }: Timeline, name: string): { startedAt?: string } => {
+  const from = steps.get(name)?.ran?.from;
+  return from === undefined ? {} : { startedAt: new Date(from).toISOString() };
 };
 
 const stepState = (state: string): 'done' | 'undone' | 'failed' | 'skipped' => {

@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/cli-app';
@@ -11,6 +12,8 @@ import { unlessInUserNamespace } from '../run/privileges.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
 import { demonstrate } from './demonstrate.ts';
 import { tenantKey } from './grant.ts';
+import { mayWrite } from './may-write.ts';
+import { pictureOf } from './picture.ts';
 import { openRun } from './run.ts';
 import { createScreen } from './screen.ts';
 
@@ -25,6 +28,7 @@ A running Linux VM changes its type and its host while a client outside both kee
   --network NETWORK for real VMs: namespaces (one a host, and HTTP to the guest), or loopback (no namespace at all, and heartbeats over
                     virtio-serial in place of HTTP). Default: namespaces, where this account can have them
   --keep            leave it running, with the commands to look around, until Ctrl-C
+  --picture FILE    write a picture of the run to FILE, as SVG: the client's answers and the steps of the move on one time axis
   --json            stdout carries the report as JSON, and nothing else
 
 Exit code 0: each check of the report holds. 1: one does not, or the demo could not run. 2: usage.`;
@@ -38,6 +42,7 @@ const parsed = (() => {
         driver: { type: 'string' },
         network: { type: 'string' },
         keep: { type: 'boolean', default: false },
+        picture: { type: 'string' },
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
@@ -62,6 +67,10 @@ if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
 }
 if (parsed.network !== undefined && (!networks.includes(parsed.network as Network) || parsed.driver === 'simulated')) {
   console.error(`--network is one of ${networks.join(', ')}, for real VMs\n\n${usage}`);
+  process.exit(2);
+}
+if (parsed.picture !== undefined && !mayWrite(parsed.picture)) {
+  console.error(`--picture takes a file in a folder that can be written to\n\n${usage}`);
   process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'error';
@@ -104,7 +113,11 @@ const main = async (): Promise<number> => {
   stop = async () => (await opening.catch(() => undefined))?.stop();
   const run = await opening;
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
-  const report = await demonstrate({ run, api, screen, tenant, kill });
+  const { report, timeline } = await demonstrate({ run, api, screen, tenant, kill });
+  if (parsed.picture) {
+    writeFileSync(parsed.picture, pictureOf(report, timeline));
+    screen.line(`picture of this run: ${parsed.picture}${limits}`);
+  }
   if (parsed.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
   ended = report.ok ? 0 : 1;
   if (parsed.keep) {

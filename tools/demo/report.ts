@@ -55,7 +55,14 @@ export const DemoReport = z.object({
     cause: z.string().optional(),
   }),
   steps: z.array(
-    z.object({ section: z.enum(sections), name: z.string(), state: z.enum(['done', 'undone', 'failed', 'skipped']), ms: z.number() }),
+    z.object({
+      section: z.enum(sections),
+      name: z.string(),
+      state: z.enum(['done', 'undone', 'failed', 'skipped']),
+      ms: z.number(),
+      /** Absent for a step that did not run. */
+      startedAt: z.iso.datetime().optional(),
+    }),
   ),
   events: z.object({ total: z.int(), byContext: z.record(z.string(), z.int()) }),
   ledger: z.array(z.object({ host: z.string(), consumer: z.string(), vcpu: z.int(), memoryMiB: z.int() })),

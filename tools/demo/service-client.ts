@@ -3,6 +3,7 @@
 // answers 421 doesn't have it now, and the next one is asked). Asks until SIGTERM or a closed stdin, then prints what it saw.
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Samples, type Sample } from './samples.ts';
 
 export type ServiceSeen = {
   requests: number;
@@ -13,6 +14,7 @@ export type ServiceSeen = {
   lastError?: string;
   p50Ms: number;
   p99Ms: number;
+  samples: readonly Sample[];
 };
 
 const urls = process.argv.slice(2);
@@ -21,7 +23,16 @@ const PATIENCE_MS = 15_000;
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1, keepAliveMsecs: 1000 });
 const sockets = new Set<unknown>();
 const latencies: number[] = [];
-const seen: ServiceSeen = { requests: 0, errors: 0, connections: 0, longestGapMs: 0, longestGapAt: '', p50Ms: 0, p99Ms: 0 };
+const samples = new Samples();
+const seen: Omit<ServiceSeen, 'samples'> = {
+  requests: 0,
+  errors: 0,
+  connections: 0,
+  longestGapMs: 0,
+  longestGapAt: '',
+  p50Ms: 0,
+  p99Ms: 0,
+};
 let stopping = false;
 let lastAnswer = performance.now();
 
@@ -57,6 +68,7 @@ const loop = async (): Promise<void> => {
       await ask();
       const now = performance.now();
       latencies.push(now - started);
+      samples.add(performance.timeOrigin + now, now - started, false);
       const gap = now - lastAnswer;
       if (seen.requests > 0 && gap > seen.longestGapMs) {
         seen.longestGapMs = Math.round(gap * 10) / 10;
@@ -72,6 +84,8 @@ const loop = async (): Promise<void> => {
         await sleep(20);
         continue;
       }
+      const now = performance.now();
+      samples.add(performance.timeOrigin + now, now - started, true);
       seen.errors += 1;
       seen.lastError = String(error);
       if (process.env['CHRYSALIS_LOG'] !== 'error') process.stderr.write(`client ${new Date().toISOString()} ${String(error)}\n`);
@@ -82,9 +96,9 @@ const loop = async (): Promise<void> => {
   latencies.sort((a, b) => a - b);
   const at = (q: number): number =>
     Math.round((latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * q))] ?? 0) * 10) / 10;
-  process.stdout.write(JSON.stringify({ ...seen, connections: sockets.size, p50Ms: at(0.5), p99Ms: at(0.99) }) + '\n');
+  const saw: ServiceSeen = { ...seen, connections: sockets.size, p50Ms: at(0.5), p99Ms: at(0.99), samples: samples.all() };
+  process.stdout.write(`${JSON.stringify(saw)}\n`, () => process.exit(0));
   agent.destroy();
-  process.exit(0);
 };
 const stop = (): void => void (stopping = true);
 process.on('SIGTERM', stop);

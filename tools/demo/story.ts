@@ -72,9 +72,11 @@ type StepView = { section: DemoReport['steps'][number]['section']; name: string;
 export type MigrationView = {
   migrationId: string;
   state: string;
+  endedAt: string;
   cause?: { code: string; message: string };
   moves: {
     moveId: string;
+    workflowId: string;
     vmId: string;
     state: string;
     figures?: { downtimeMs: number; totalMs: number; transferredBytes: number; controlPlaneMs: number };

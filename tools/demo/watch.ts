@@ -17,11 +17,14 @@ export type Watch = {
   readonly kill: ServiceName | undefined;
 };
 
+/** `killedAt`: when the SIGKILL was sent, in ms since 1970. */
+export type Watched = { readonly migration: MigrationView; readonly killedAt?: number };
+
 /** Until the migration is in a final state; shows phase, bytes remaining and dirty rate. */
-export const watch = async ({ run, api, screen, kill }: Watch, migrationId: string): Promise<MigrationView> => {
+export const watch = async ({ run, api, screen, kill }: Watch, migrationId: string): Promise<Watched> => {
   const abort = new AbortController();
   void showProgress(api, screen, abort.signal);
-  let killed = kill === undefined;
+  let killedAt: number | undefined;
   let shown = '';
   let endedAt: number | undefined;
   try {
@@ -32,14 +35,14 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
       const now = steps.filter((s) => UNDER_WAY.includes(s.state)).map((s) => s.name);
       const text = `${bar(done.length, steps.length)} ${done.length}/${steps.length}  ${now.join(', ')}`;
       if (steps.length > 0 && text !== shown) screen.live((shown = text));
-      if (!killed && done.some((s) => s.section === 'pre-migration')) {
-        killed = true;
-        screen.line(`SIGKILL to ${kill!}`);
-        await run.platform.kill!(kill!);
+      if (kill && !killedAt && done.some((s) => s.section === 'pre-migration')) {
+        killedAt = Date.now();
+        screen.line(`SIGKILL to ${kill}`);
+        await run.platform.kill!(kill);
       }
       if (view.state === 'running' || view.state === 'requested') continue;
       endedAt ??= Date.now();
-      if (isSettled(view) || Date.now() > endedAt + SETTLE_MS) return view;
+      if (isSettled(view) || Date.now() > endedAt + SETTLE_MS) return { migration: view, ...(killedAt ? { killedAt } : {}) };
     }
   } finally {
     abort.abort();
