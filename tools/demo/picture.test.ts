@@ -57,7 +57,10 @@ describe('the picture of a run', () => {
       ['transfer', { ran: span(500, 1100) }],
     ]);
     const { stopped: _, ...rest } = timeline({ steps: times, killedAt: T0 + 300 });
-    const svg = pictureOf(report({ steps: [...steps], killed: 'workflow', migration: { ...report().migration, state: 'undone' } }), rest);
+    const svg = pictureOf(
+      report({ steps: [...steps], killed: 'workflow', migration: { ...report().migration, state: 'undone', cause: 'host.gone' } }),
+      rest,
+    );
     expect(drawn(svg, 'done')).toEqual([]);
     expect(drawn(svg, 'failed')).toHaveLength(1);
     expect(drawn(svg, 'undone')[0]!['stroke-dasharray']).toBeDefined();
@@ -72,6 +75,7 @@ describe('the picture of a run', () => {
       ]),
     );
     expect(svg).not.toContain('switch-over');
+    expect(texts(svg).at(-1)).toMatch(/^cause: host.gone {2}· {2}204 events/); // and no figures, for there are none
     expect(drawn(svg, 'mark').map((m) => Number(m['x1']))).toEqual([expect.closeTo(xOf(svg, 300), 0)]);
   });
 

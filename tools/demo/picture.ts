@@ -40,9 +40,12 @@ const switchOver = (axis: Axis, stopped: Timeline['stopped'], downtimeMs: number
   );
 };
 
+/** A move that was undone has no figures: what ended it instead. */
 const foot = ({ migration: m, events, hypervisor, chrysalis }: DemoReport): string => {
   const transfer = hypervisor.driver === 'simulated' ? 'the simulated transfer' : "QEMU's transfer";
-  return `${transfer} ${m.totalMs} ms, ${mib(m.transferredBytes)}  ·  downtime ${m.downtimeMs} ms  ·  the control plane's own time ${m.controlPlaneMs} ms  ·  ${events.total} events  ·  Chrysalis ${chrysalis}`;
+  const figures = [`${transfer} ${m.totalMs} ms, ${mib(m.transferredBytes)}`, `the control plane's own time ${m.controlPlaneMs} ms`];
+  const came = m.state === 'succeeded' ? figures : m.cause ? [`cause: ${m.cause}`] : [];
+  return [...came, `${events.total} events`, `Chrysalis ${chrysalis}`].join('  ·  ');
 };
 
 /** A run as one SVG, 1000 px wide, without scripts or fonts of its own; nothing in it that the run did not measure. */

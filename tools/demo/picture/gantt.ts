@@ -60,12 +60,12 @@ const undoBar = (axis: Axis, y: number, { undone }: StepTimes): string => {
 };
 
 /** Behind the bar where there is room, else before it; between a bar and its undoing where both are wide apart. */
-const label = (axis: Axis, y: number, step: Step, times: StepTimes): string => {
+const label = (axis: Axis, y: number, step: Step, times: StepTimes, zero: number): string => {
   const text = labelOf(step, times);
   const fill = step.state === 'failed' ? RED : times.ran ? undefined : MUTED;
   const look = { size: SIZE, rim: true, ...(fill ? { fill } : {}) };
   const { ran, undone } = times;
-  if (!ran) return words(axis.left + 6, y + 9.5, text, look);
+  if (!ran) return words(axis.x(zero) + 6, y + 9.5, text, look);
   const width = widthOf(text, SIZE) + 8;
   const ends = [axis.x(ran.to), ...(undone ? [axis.x(undone.to)] : [])];
   const limits = [undone ? axis.x(undone.from) : axis.right, axis.right];
@@ -93,11 +93,11 @@ export const bands = (top: number, steps: readonly Step[], right: number): strin
     })
     .join('');
 
-export const bars = (axis: Axis, top: number, steps: readonly Step[], { steps: times }: Timeline): string =>
+export const bars = (axis: Axis, top: number, steps: readonly Step[], { steps: times, requestedAt }: Timeline): string =>
   steps
     .map((step, i) => {
       const when = times.get(step.name) ?? {};
       const y = top + i * ROW + (ROW - BAR) / 2;
-      return el('g', { class: 'step' }, ranBar(axis, y, step, when) + undoBar(axis, y, when) + label(axis, y, step, when));
+      return el('g', { class: 'step' }, ranBar(axis, y, step, when) + undoBar(axis, y, when) + label(axis, y, step, when, requestedAt));
     })
     .join('');
