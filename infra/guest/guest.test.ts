@@ -1,4 +1,3 @@
-import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,18 +5,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Characterisation, type GuestCommandName, type GuestInput, type GuestOutput } from '@chrysalis/contracts';
 import { addAgent, qgaCharacterise, removeAgent, traces, type AgentChannel, type AgentHardware } from '@chrysalis/hypervisor';
-import { onQemu } from '@chrysalis/testing';
+import { onQemu, testTenant } from '@chrysalis/testing';
 import { SignJWT } from 'jose';
 import { ensureAgentPackage, type AgentPackage } from './agent-package.ts';
 import { ensureGuestImage, type GuestImage } from './image.ts';
 import { RawVm } from './testing/raw-vm.ts';
 
-const cacheDir = join(import.meta.dirname, '../../.cache/guest-test');
+const cacheDir = join(import.meta.dirname, '../../.cache');
 
-/** Always the same key, so that the image is made once. It opens nothing but the guests of this test. */
-const pkcs8 = Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), Buffer.alloc(32, 'test key of the guest suite')]);
-const privateKey = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' });
-const { x } = createPublicKey(privateKey).export({ format: 'jwk' }) as { x: string };
+const { jwk, privateKey } = await testTenant();
 const sign = (claims: Record<string, unknown>): Promise<string> =>
   new SignJWT({ jti: 'g-1', vms: ['vm-1'], uses: 10, actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'], ...claims })
     .setProtectedHeader({ alg: 'EdDSA', kid: 'test' })
@@ -38,8 +34,7 @@ onQemu('a real guest', () => {
 
   beforeAll(async () => {
     filesBefore.push(...(await ours()));
-    const trustedKeys = [{ kid: 'test', kty: 'OKP', crv: 'Ed25519', x }] as const;
-    [image, agentPackage] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys }), ensureAgentPackage({ cacheDir })]);
+    [image, agentPackage] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys: [jwk] }), ensureAgentPackage({ cacheDir })]);
     vm = await RawVm.boot(image);
     hardware = vm.agentHardware(agentPackage.file);
   }, 300_000);
@@ -55,7 +50,7 @@ onQemu('a real guest', () => {
 
   test('image and package come from the cache the second time, with the same digests', async () => {
     const started = performance.now();
-    expect(await ensureGuestImage({ cacheDir, trustedKeys: [{ kid: 'test', kty: 'OKP', crv: 'Ed25519', x }] })).toEqual(image);
+    expect(await ensureGuestImage({ cacheDir, trustedKeys: [jwk] })).toEqual(image);
     expect((await ensureAgentPackage({ cacheDir })).digest).toBe(agentPackage.digest);
     expect(performance.now() - started).toBeLessThan(5_000);
   }, 60_000);
@@ -67,7 +62,7 @@ onQemu('a real guest', () => {
     expect(shown).toContain('198.18.7.9/16');
     expect(Number(/^0x[0-9a-f]+$/m.exec(shown)?.[0]) & 1).toBe(1);
     expect(shown).toContain('/dev/vda /data ext4');
-    expect(shown).toContain(x);
+    expect(shown).toContain(jwk.x);
     const asked = `for i in 1 2; do printf 'GET / HTTP/1.1\\r\\n\\r\\n'; done | nc -w 1 127.0.0.1 80`;
     const bodies = (await vm.qga.shell(asked)).split('\n').filter((l) => l.startsWith('{'));
     expect(bodies.map((b) => (JSON.parse(b) as { requests: number }).requests)).toEqual([1, 2]);

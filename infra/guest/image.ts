@@ -40,12 +40,15 @@ const sha256 = (data: Uint8Array | string): string => createHash('sha256').updat
 
 /**
  * The kernel and initial RAM disk that VMs boot, made from Debian packages without root. The second call finds them by the digest of
- * what they are made from (this recipe, the files in rootfs/, the trusted keys) and answers in the time it takes to checksum them.
+ * what they are made from (this recipe, the files in rootfs/, the trusted keys) and answers in the time it takes to checksum them. With
+ * keys it is the image without any and one archive more: packages are fetched once, whoever is trusted.
  */
 export const ensureGuestImage = async (o: { cacheDir: string; trustedKeys?: readonly TrustedKey[] }): Promise<GuestImage> => {
   const keys = [...(o.trustedKeys ?? [])].map(publicKeyOnly).sort((a, b) => (a.kid < b.kid ? -1 : 1));
   const dir = join(o.cacheDir, `guest-${(await recipeDigest(keys)).slice(0, 16)}`);
-  return madeOnce(dir, fromCache, (work) => build(work, keys));
+  return madeOnce(dir, fromCache, async (work) =>
+    keys.length > 0 ? trusting(await ensureGuestImage({ cacheDir: o.cacheDir }), work, keys) : build(work),
+  );
 };
 
 const fromCache = async (dir: string): Promise<GuestImage | undefined> => {
@@ -74,7 +77,14 @@ const publicKeyOnly = (k: TrustedKey): TrustedKey => {
   return { kid: k.kid, kty: k.kty, crv: k.crv, x: k.x };
 };
 
-const build = async (work: string, keys: readonly TrustedKey[]): Promise<void> => {
+/** The kernel unpacks archives that follow each other, one over the other. */
+const trusting = async (base: GuestImage, work: string, keys: readonly TrustedKey[]): Promise<void> => {
+  const trusted = cpio(keys.map((k) => file(`etc/chrysalis/trust.d/${k.kid}.jwk`, Buffer.from(`${JSON.stringify(k)}\n`), 0o644)));
+  const { packages } = JSON.parse(await readFile(join(base.kernel, '../manifest.json'), 'utf8')) as Manifest;
+  await write(work, { kernel: await readFile(base.kernel), initrd: Buffer.concat([await readFile(base.initrd), trusted]), packages });
+};
+
+const build = async (work: string): Promise<void> => {
   const root = join(work, 'root');
   const packages = await unpackPackages({ wanted, root, debs: join(work, 'debs'), aptDir: join(work, 'apt') });
   const boot = join(root, 'boot');
@@ -85,14 +95,19 @@ const build = async (work: string, keys: readonly TrustedKey[]): Promise<void> =
   const initrd = cpio([
     ...(await programs(await realpath(root))),
     ...(await kernelModules(root, vmlinuz.replace('vmlinuz-', ''))),
-    ...(await configuration(keys)),
+    ...(await configuration()),
   ]);
+  await write(work, { kernel, initrd, packages });
+  for (const d of ['root', 'debs', 'apt']) await rm(join(work, d), { recursive: true, force: true });
+};
+
+type Made = { readonly kernel: Buffer; readonly initrd: Buffer; readonly packages: readonly DebianPackage[] };
+const write = async (work: string, { kernel, initrd, packages }: Made): Promise<void> => {
   const files = { kernel: sha256(kernel), initrd: sha256(initrd) };
   const digest = `sha256:${sha256(JSON.stringify([files.kernel, files.initrd, cmdline]))}` as const;
   await writeFile(join(work, 'vmlinuz'), kernel);
   await writeFile(join(work, 'initrd.cpio'), initrd); // not compressed: QEMU hands it over in one piece, and TCG unpacks slowly
   await writeFile(join(work, 'manifest.json'), `${JSON.stringify({ cmdline, digest, files, packages } satisfies Manifest, null, 2)}\n`);
-  for (const d of ['root', 'debs', 'apt']) await rm(join(work, d), { recursive: true, force: true });
 };
 
 const programs = async (root: string): Promise<CpioEntry[]> => {
@@ -140,7 +155,7 @@ const moduleName = (path: string): string =>
     .replace(/\.ko(\.xz)?$/, '')
     .replaceAll('-', '_');
 
-const configuration = async (keys: readonly TrustedKey[]): Promise<CpioEntry[]> => {
+const configuration = async (): Promise<CpioEntry[]> => {
   const rootfs = async (name: string, to: string, mode?: number): Promise<CpioEntry> =>
     file(to, await readFile(join(here, 'rootfs', name)), mode);
   const text = (path: string, lines: string): CpioEntry => file(path, Buffer.from(lines), 0o644);
@@ -160,7 +175,6 @@ const configuration = async (keys: readonly TrustedKey[]): Promise<CpioEntry[]> 
       '[defaults]\n\tbase_features = sparse_super,large_file,filetype,resize_inode,dir_index,ext_attr\n[fs_types]\n\tsmall = {\n\t\tinode_size = 256\n\t}\n\text4 = {\n\t\tfeatures = has_journal,extent,huge_file,flex_bg,metadata_csum,64bit,dir_nlink,extra_isize\n\t\tinode_size = 256\n\t}\n',
     ),
     text('etc/os-release', 'ID=chrysalis-guest\nVERSION_ID=1\nPRETTY_NAME="Chrysalis guest"\n'),
-    ...keys.map((k) => text(`etc/chrysalis/trust.d/${k.kid}.jwk`, `${JSON.stringify(k)}\n`)),
   ];
 };
 

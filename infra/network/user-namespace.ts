@@ -25,7 +25,7 @@ export class NamespacesUnavailable extends Error {
   ) {
     super(
       `The hosts need network namespaces, which this account cannot make: ${why}. ${remedy}` +
-        'Run it as root (with sudo), or without networks: npm run demo -- --network loopback',
+        'Run it as root (with sudo). The demo goes without as well: npm run demo -- --network loopback',
     );
   }
 }

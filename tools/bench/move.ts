@@ -13,6 +13,7 @@ import { openRun } from '../demo/run.ts';
 import { createScreen } from '../demo/screen.ts';
 import { journey, Story, type MigrationView } from '../demo/story.ts';
 import { cacheDir } from '../run/platform.ts';
+import { needNamespaces } from '../run/privileges.ts';
 import { bareMove, type Figures } from './move/bare.ts';
 import { contender, median, report, target, type BenchOptions, type Report } from './report.ts';
 
@@ -23,6 +24,7 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
   process.env['CHRYSALIS_LOG'] ??= 'fatal';
   const pairs = Math.max(PAIRS, rounds);
   const tenant = await tenantKey();
+  await needNamespaces({ trustedKeys: [tenant.publicJwk], distributed: false, say: progress });
   const run = await openRun({ distributed: false, trustedKeys: [tenant.publicJwk], say: progress });
   const dir = mkdtempSync(path.join(tmpdir(), 'chyb-'));
   try {

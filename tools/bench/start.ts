@@ -74,7 +74,10 @@ const startOnce = async (): Promise<{ ms: number; mib: number }> => {
 
 const demoOnce = async (): Promise<number> => {
   const startedAt = performance.now();
-  const child = spawn('npm', ['run', '--silent', 'demo', '--', '--json'], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn('npm', ['run', '--silent', 'demo', '--', '--json', '--driver', 'qemu'], {
+    cwd: root,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   const code = await new Promise((resolve) => child.once('exit', resolve));
   if (code !== 0) throw new Error(`the demo ended with ${String(code)}`);
   return performance.now() - startedAt;

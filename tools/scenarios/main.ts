@@ -1,5 +1,7 @@
 import { parseArgs } from 'node:util';
+import { tenantKey } from '../demo/grant.ts';
 import { createScreen } from '../demo/screen.ts';
+import { needNamespaces } from '../run/privileges.ts';
 import { groups, type Scenario } from './groups.ts';
 
 const usage = `npm run scenarios -- [GROUP] [--json]
@@ -25,6 +27,7 @@ const screen = createScreen(values.json ? process.stderr : process.stdout);
 const abort = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => abort.abort());
 
+await needNamespaces({ trustedKeys: [(await tenantKey()).publicJwk], distributed: false, say: (text) => screen.line(text) });
 const scenarios: Scenario[] = [];
 for (const name of wanted) {
   screen.title(`${name}: ${groups[name]!.summary}`);

@@ -7,7 +7,9 @@ import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage } from '../../infra/guest/image.ts';
 import { jars } from '../../infra/kafka/jars.ts';
 import { prepareGraph } from '../lint/graph.ts';
+import { chooseNetwork } from '../run/network.ts';
 import { cacheDir } from '../run/platform.ts';
+import { unlessInUserNamespace } from '../run/privileges.ts';
 
 const usage = `npm test [-- PATTERN ...] [--only prepare,lint,types,jest]
 
@@ -37,15 +39,19 @@ const run = (args: readonly string[]): Promise<number> =>
   });
 const asOne = (code: number): Counts => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
 
+/** What suites would otherwise fetch within a test's time: guest image, agent package, Kafka's jars. A suite says itself what it misses. */
+const fetchParts = async (): Promise<void> => {
+  const without = (process.env['CHRYSALIS_SKIP'] ?? '').split(',');
+  const parts = [
+    ...(without.includes('qemu') ? [] : [ensureGuestImage({ cacheDir }), ensureAgentPackage({ cacheDir })]),
+    ...(without.includes('kafka') ? [] : [jars()]),
+  ];
+  for (const p of await Promise.allSettled(parts)) if (p.status === 'rejected') console.log(String(p.reason));
+};
+
 const steps: Record<string, () => Promise<Counts>> = {
-  /** What suites would otherwise fetch within a test's time: guest image, agent package, Kafka's jars. A suite says itself what it misses. */
   prepare: async () => {
-    const without = (process.env['CHRYSALIS_SKIP'] ?? '').split(',');
-    const parts = [
-      ...(without.includes('qemu') ? [] : [ensureGuestImage({ cacheDir }), ensureAgentPackage({ cacheDir })]),
-      ...(without.includes('kafka') ? [] : [jars()]),
-    ];
-    for (const p of await Promise.allSettled(parts)) if (p.status === 'rejected') console.log(String(p.reason));
+    await fetchParts();
     return { passed: 0, failed: 0, skipped: 0 };
   },
   lint: async () => {
@@ -94,6 +100,13 @@ const jest = async (args: readonly string[]): Promise<{ counts: Counts; failedFi
     rmSync(dir, { recursive: true, force: true });
   }
 };
+
+// Without root: in a user namespace, where that can be had; else suites that need networks fail and say what to type.
+if (chooseNetwork('qemu', undefined).network === 'namespaces') {
+  const needs = { trustedKeys: [], distributed: !!process.env['KAFKA_BROKERS'], say: (text: string) => console.log(text) };
+  const elsewhere = await unlessInUserNamespace(needs, undefined, fetchParts);
+  if (elsewhere !== undefined) process.exit(elsewhere);
+}
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 for (const name of values.only.split(',')) {

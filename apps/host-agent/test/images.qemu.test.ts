@@ -19,7 +19,7 @@ import { sweepStateDir } from '@chrysalis/hypervisor';
 import { onQemu } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
-import { tenantKey, until } from '../../agent-gateway/test/harness.ts';
+import { until } from '../../agent-gateway/test/harness.ts';
 import { digestOf } from '../src/images/store.ts';
 import { Fleet } from './fleet.ts';
 
@@ -44,9 +44,7 @@ const suite = (): void => {
   const volume = (name: string, format: string) => ({ kind: 'volume', pool: 'shared', volume: name, format });
 
   beforeAll(async () => {
-    const key = await tenantKey('tenant-admin');
-    const trusted = { kid: key.kid, kty: 'OKP' as const, crv: 'Ed25519' as const, x: key.jwk.x! };
-    const guest = await ensureGuestImage({ cacheDir, trustedKeys: [trusted] });
+    const guest = await ensureGuestImage({ cacheDir });
     const hosts = [{ name: 'h1' }, { name: 'h2' }];
     fabric = await createFabric({ id: `im${process.pid % 10_000}`, hosts, stateDir: join(cacheDir, 'fabrics') });
     fleet = await Fleet.open(`${fabric.controlAddress}:0`);

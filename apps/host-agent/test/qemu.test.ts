@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type GuestFacts, type OutputOf, type Topology } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
-import { onQemu } from '@chrysalis/testing';
+import { onQemu, testTenant } from '@chrysalis/testing';
 import { ensureAgentPackage } from '../../../infra/guest/agent-package.ts';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
-import { tenantKey, until } from '../../agent-gateway/test/harness.ts';
+import { until } from '../../agent-gateway/test/harness.ts';
 import { Fleet } from './fleet.ts';
 
 const cacheDir = new URL('../../../.cache', import.meta.url).pathname;
@@ -47,9 +47,8 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
   };
 
   beforeAll(async () => {
-    const key = await tenantKey('tenant-admin');
-    const trusted = { kid: key.kid, kty: 'OKP' as const, crv: 'Ed25519' as const, x: key.jwk.x! };
-    const [guest, agent] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys: [trusted] }), ensureAgentPackage({ cacheDir })]);
+    const key = await testTenant();
+    const [guest, agent] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys: [key.jwk] }), ensureAgentPackage({ cacheDir })]);
     fabric = await createFabric({
       id: `ha${process.pid % 10_000}`,
       hosts: [{ name: 'h1' }, { name: 'h2' }],

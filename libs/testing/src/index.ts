@@ -5,5 +5,6 @@ export * from './postgres.ts';
 export * from './qemu.ts';
 export * from './read-all.ts';
 export * from './service.ts';
+export * from './tenant.ts';
 export * from './until.ts';
 export * from './workflow-harness.ts';
