@@ -102,7 +102,7 @@ const jest = async (args: readonly string[]): Promise<{ counts: Counts; failedFi
 };
 
 // Without root: in a user namespace, where that can be had; else suites that need networks fail and say what to type.
-if (chooseNetwork('qemu', undefined).network === 'namespaces') {
+if (values.only.includes('jest') && chooseNetwork('qemu', undefined).network === 'namespaces') {
   const needs = { trustedKeys: [], distributed: !!process.env['KAFKA_BROKERS'], say: (text: string) => console.log(text) };
   const elsewhere = await unlessInUserNamespace(needs, undefined, fetchParts);
   if (elsewhere !== undefined) process.exit(elsewhere);
