@@ -1,7 +1,19 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { connect } from 'node:net';
 import { until } from '@chrysalis/testing';
 import fc from 'fast-check';
 import { dispatch, hello, publish, TestAgent, world, type Gateway, type World } from './harness.ts';
+
+/** What comes back for an upgrade that no client library would ask for. */
+const upgradeAnswer = (port: number, path: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    let text = '';
+    const headers = 'Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n\r\n';
+    const socket = connect(port, '127.0.0.1', () => socket.write(`GET ${path} HTTP/1.1\r\n${headers}`));
+    socket.on('data', (chunk) => (text += String(chunk)));
+    socket.on('close', () => resolve(text));
+    socket.on('error', reject);
+  });
 
 describe('sessions and delivery', () => {
   let w: World;
@@ -191,6 +203,15 @@ describe('sessions and delivery', () => {
     );
     const after = await one.service.pool.query(said);
     expect(after.rows).toEqual(before.rows);
+  });
+
+  test('an upgrade of any path is answered with a problem, and ends no process', async () => {
+    const { port } = new URL(one.agentsUrl);
+    for (const path of ['//[', 'http://[', '*', '/v1/agentsx', '/v1/agents/../x'])
+      expect(await upgradeAnswer(Number(port), path)).toMatch(/^HTTP\/1\.1 40[04] [^]*application\/problem\+json[^]*"code":"/);
+    const plain = await fetch(one.agentsUrl.replace('ws:', 'http:'));
+    expect([plain.status, ((await plain.json()) as { code: string }).code]).toEqual([426, 'agent.upgrade_required']);
+    (await TestAgent.of(one, 'h12', await agentToken('h12'))).close();
   });
 
   test('200 agents that come at once are all welcomed, and say one event each', async () => {

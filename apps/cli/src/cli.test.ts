@@ -117,6 +117,9 @@ describe('how it ends', () => {
     const { ApiError } = await import('./errors.ts');
     const { exitCodeOf } = await import('./exit.ts');
     expect(exitCodeOf(ApiError.of(409, { code: 'vm.in_move', title: 'x' }))).toBe(4);
+    expect(exitCodeOf(ApiError.of(422, { code: 'vm-type.invalid', title: 'x' }))).toBe(2);
+    expect(exitCodeOf(ApiError.of(422, { code: 'request.text_invalid', title: 'x' }))).toBe(2);
+    expect(exitCodeOf(ApiError.of(412, { code: 'stream.version_mismatch', title: 'x' }))).toBe(4);
     expect(exitCodeOf(ApiError.of(503, { code: 'service.unavailable', title: 'x' }))).toBe(5);
   });
 

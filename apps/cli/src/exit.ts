@@ -25,7 +25,8 @@ export const exitCodeOf = (error: unknown): number => {
     status === 400 ||
     status === 413 ||
     status === 415 ||
-    code === 'request.invalid' ||
+    code.startsWith('request.') ||
+    /^(vm-type|template)\.invalid$/.test(code) ||
     /^workflow\.(template|request)_invalid$/.test(code)
   )
     return exits.usage;

@@ -1,5 +1,6 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { problemDocument, type Problem } from '@chrysalis/service-kit';
 import type { Logger } from 'pino';
 import { WebSocketServer } from 'ws';
 import { Connection, type ConnectionHandlers } from './connection.ts';
@@ -23,8 +24,9 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
   let greeting = 0;
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     socket.on('error', () => socket.destroy());
-    if (new URL(request.url ?? '/', 'http://agents').pathname !== PATH) return turnAway(socket, '404 Not Found');
-    if (greeting >= MAX_GREETING) return turnAway(socket, '503 Service Unavailable');
+    // Compared as text: `new URL` throws on what anyone may send, and nobody catches what an event's listener throws.
+    if (request.url?.split('?')[0] !== PATH) return turnAway(socket, notHere);
+    if (greeting >= MAX_GREETING) return turnAway(socket, tooMany);
     greeting++;
     let greeted = false;
     const ended = (): void => {
@@ -40,7 +42,7 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
   return {
     attach: (server) => void server.on('upgrade', upgrade),
     listen: (address) => {
-      const server = createServer((_, response) => response.writeHead(426, { upgrade: 'websocket' }).end()).on('upgrade', upgrade);
+      const server = createServer(onlyUpgrades).on('upgrade', upgrade);
       own.push(server);
       return bind(server, address);
     },
@@ -52,8 +54,35 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
   };
 };
 
-const turnAway = (socket: Duplex, status: string): void => {
-  socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n`);
+const notHere: Problem = {
+  status: 404,
+  code: 'route.unknown',
+  title: 'There is nothing here',
+  detail: `Agents connect to ${PATH}`,
+};
+const tooMany: Problem = {
+  status: 503,
+  code: 'agent.too_many_connections',
+  title: 'Too many connections have not said hello yet',
+  detail: 'Connect again after a backoff',
+};
+const needsUpgrade: Problem = {
+  status: 426,
+  code: 'agent.upgrade_required',
+  title: 'Agents speak WebSocket here',
+  detail: `Connect to ${PATH} with \`Upgrade: websocket\`; the API is at the other address`,
+};
+
+const onlyUpgrades = (_: IncomingMessage, response: ServerResponse): void => {
+  response.writeHead(needsUpgrade.status, { upgrade: 'websocket', 'content-type': 'application/problem+json' });
+  response.end(JSON.stringify(problemDocument(needsUpgrade)));
+};
+
+/** Before the upgrade there is no reply object: the answer is written as it goes over the wire. */
+const turnAway = (socket: Duplex, problem: Problem): void => {
+  const body = JSON.stringify(problemDocument(problem));
+  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nRetry-After: 1\r\n`;
+  socket.end(`${head}Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
 };
 
 /** `address:port`; port 0 takes a free one. Answers the WebSocket address. */
