@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -8,7 +8,11 @@ import { runDemo } from './testing/run-demo.ts';
 
 describe('the demo without QEMU', () => {
   test('the whole story on simulated hosts, which it says first and last, with no check that would be about nothing', async () => {
-    const { code, stdout, stderr } = await runDemo(['--driver', 'simulated', '--json']);
+    const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-picture-'));
+    const picture = path.join(dir, 'run.svg');
+    const { code, stdout, stderr } = await runDemo(['--driver', 'simulated', '--json', '--picture', picture]);
+    const svg = code === 0 ? readFileSync(picture, 'utf8') : '';
+    rmSync(dir, { recursive: true });
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
     const r = DemoReport.parse(JSON.parse(stdout));
     const lines = stderr.trim().split('\n');
@@ -20,6 +24,11 @@ describe('the demo without QEMU', () => {
     expect([r.vm.before.host, r.vm.after.host]).toEqual(['rack1-old', 'rack2-new']);
     expect(r.steps.filter((s) => s.state !== 'done')).toEqual([]);
     expect(r.service.longestGapMs).toBeGreaterThanOrEqual(r.migration.downtimeMs / 2); // the client really met the blackout
+
+    expect(r.steps.every((s) => Date.parse(s.startedAt!) > 0)).toBe(true);
+    expect(svg.match(/class="done"/g)).toHaveLength(r.steps.length);
+    for (const text of ['>SIMULATED<', `${r.service.requests} heartbeats`, 'switch-over: the guest stands still', 'class="answered"'])
+      expect(svg).toContain(text);
 
     const names = r.checks.map((c) => c.name);
     expect(names).toContain("the source's simulated VM is gone");

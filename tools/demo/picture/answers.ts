@@ -4,7 +4,9 @@ import type { Timeline } from '../timeline.ts';
 import { msText, type Axis } from './axis.ts';
 import { el, FAINT, fit, INK, MUTED, RED, widthOf, words } from './svg.ts';
 
-export const ANSWERS_HEIGHT = 128;
+export const ANSWERS_HEIGHT = 144;
+/** Of that kept free above the highest line, for the words of the gap. */
+const WORDS_HEIGHT = 22;
 const LEAST_MS = 0.5;
 const BLUE = '#0969da';
 
@@ -41,10 +43,11 @@ const gapOf = ({ longestGap }: Timeline, axis: Axis, top: number): string => {
 /** The client's answers between top and top + ANSWERS_HEIGHT. */
 export const answers = (axis: Axis, top: number, timeline: Timeline): string => {
   const shown = timeline.samples.filter(([at]) => axis.shows(at));
-  const most = Math.max(100, ...shown.map(([, ms]) => ms)) * 1.5;
+  const most = Math.max(100, ...shown.map(([, ms]) => ms));
   const bottom = top + ANSWERS_HEIGHT;
-  const y = (ms: number): number => bottom - (Math.log(Math.max(LEAST_MS, ms) / LEAST_MS) / Math.log(most / LEAST_MS)) * ANSWERS_HEIGHT;
-  const levels = [1, 10, 100, 1000, 10_000].filter((ms) => ms < most);
+  const room = (ANSWERS_HEIGHT - WORDS_HEIGHT) / Math.log(most / LEAST_MS);
+  const y = (ms: number): number => bottom - Math.log(Math.max(LEAST_MS, ms) / LEAST_MS) * room;
+  const levels = [1, 10, 100, 1000, 10_000].filter((ms) => ms <= most);
   const scale = levels.map(
     (ms) =>
       el('line', { x1: axis.left, x2: axis.right, y1: y(ms), y2: y(ms), stroke: FAINT }) +
