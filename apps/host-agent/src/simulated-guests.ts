@@ -1,9 +1,9 @@
 import {
+  capabilityNames,
   freePort,
   guestTasks,
   GUEST_PORT_NAME,
   GuestError,
-  type Capability,
   type InputOf,
   type OutputOf,
   type TaskContract,
@@ -13,16 +13,6 @@ import { AGENT_DISK, AGENT_PORT } from './agent-hardware.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
 import { TaskFailure } from './move/deps.ts';
 
-const capabilities: readonly Capability['name'][] = [
-  'cpu-hotplug',
-  'cpu-hotunplug',
-  'memory-hotplug',
-  'memory-hotunplug',
-  'disk-rescan',
-  'filesystem-grow',
-  'nic-hotunplug',
-  'run-script',
-];
 type Verify = InputOf<typeof guestTasks.verify>;
 const MAX_REMEMBERED = 1_000;
 
@@ -140,7 +130,7 @@ const characterisation = (
   at: new Date().toISOString(),
   ...(hasAgent ? { agentVersion: 'simulated' } : {}),
   facts: guest.facts(),
-  capabilities: capabilities.map((name) =>
+  capabilities: capabilityNames.map((name) =>
     hasAgent
       ? { name, state: 'present' as const, evidence: 'simulated' }
       : { name, state: 'unknown' as const, evidence: 'nobody is in the simulated guest', addableBy: 'migration-agent' },

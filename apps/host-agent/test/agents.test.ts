@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type OutputOf, type Topology } from '@chrysalis/contracts';
-import { until } from '../../agent-gateway/test/harness.ts';
+import { until } from '@chrysalis/testing';
 import { Fleet } from './fleet.ts';
 import { digest } from './fixtures.ts';
 

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { agentGatewayEvents, hostTasks, taskBid, type TaskBid, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import type { RunningService } from '@chrysalis/service-kit';
 import { distributeImage, saveVm } from '@chrysalis/workflow-core';
-import { until, type Gateway } from '../../agent-gateway/test/harness.ts';
+import { until } from '@chrysalis/testing';
+import type { Gateway } from '../../agent-gateway/test/harness.ts';
 import { start } from '../../workflow/src/main.ts';
 import { digest as fileDigest } from './fixtures.ts';
 import { Fleet } from './fleet.ts';

@@ -3,7 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { hostTasks, type OutputOf, type TaskBid, type TaskHeartbeat, type TaskOffer } from '@chrysalis/contracts';
-import { offer, publishOffer, say, until } from '../../agent-gateway/test/harness.ts';
+import { until } from '@chrysalis/testing';
+import { offer, publishOffer, say } from '../../agent-gateway/test/harness.ts';
 import { Fleet } from './fleet.ts';
 
 type Stored = OutputOf<typeof hostTasks.buildImage>;

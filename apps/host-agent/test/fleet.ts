@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { taskKey, type Outcome, type OutputOf, type TaskContract, type TaskDispatch, type TaskReport } from '@chrysalis/contracts';
-import { claims, dispatch, publish, sign, tenantKey, until, world, type Gateway, type World } from '../../agent-gateway/test/harness.ts';
+import { until } from '@chrysalis/testing';
+import { claims, dispatch, publish, sign, tenantKey, world, type Gateway, type World } from '../../agent-gateway/test/harness.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 const inventory = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: total, step: 1 });

@@ -16,10 +16,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type GuestFacts, type OutputOf } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
-import { onQemu } from '@chrysalis/testing';
+import { onQemu, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
-import { until } from '../../agent-gateway/test/harness.ts';
 import { digestOf } from '../src/images/store.ts';
 import { Fleet } from './fleet.ts';
 

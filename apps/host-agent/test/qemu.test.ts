@@ -5,11 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type GuestFacts, type OutputOf, type Topology } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
-import { onQemu, testTenant } from '@chrysalis/testing';
+import { onQemu, testTenant, until } from '@chrysalis/testing';
 import { ensureAgentPackage } from '../../../infra/guest/agent-package.ts';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
-import { until } from '../../agent-gateway/test/harness.ts';
 import { Fleet } from './fleet.ts';
 
 const cacheDir = new URL('../../../.cache', import.meta.url).pathname;

@@ -3,10 +3,11 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { hostTasks, type OutputOf } from '@chrysalis/contracts';
+import { until } from '@chrysalis/testing';
 import { newVmState, type VmState } from '../src/durable/vm-state.ts';
 import { digestOf } from '../src/images/store.ts';
 import { saveVm } from '../src/tasks/save-vm.ts';
-import { say, until } from '../../agent-gateway/test/harness.ts';
+import { say } from '../../agent-gateway/test/harness.ts';
 import { digest } from './fixtures.ts';
 import { Fleet } from './fleet.ts';
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import type { GuestError } from '@chrysalis/contracts';
+import { random } from '@chrysalis/testing';
 import fc from 'fast-check';
 import { channelTo, closeAll, facts, guestWith, within } from './test/guest-line.ts';
 
@@ -127,7 +128,7 @@ test('shutdown is answered and then the agent ends', async () => {
 test('over a line that loses frames and connections every command is executed once and answered', async () => {
   await fc.assert(
     fc.asyncProperty(fc.integer(), fc.integer({ min: 1, max: 25 }), async (seed, percent) => {
-      const guest = guestWith({ chance: mulberry(seed), loss: percent / 100 });
+      const guest = guestWith({ chance: random(seed), loss: percent / 100 });
       const channel = await channelTo(guest, { timeoutMs: 20_000 });
       const n = 30;
       const results = await Promise.all(
@@ -141,14 +142,3 @@ test('over a line that loses frames and connections every command is executed on
     { numRuns: 8 },
   );
 }, 60_000);
-
-/** A small seeded generator, so that a failure can be repeated. */
-function mulberry(seed: number): () => number {
-  let a = seed >>> 0;
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { agentGatewayEvents } from '@chrysalis/contracts';
 import { facts, small } from '@chrysalis/migration-templates-core/testing';
 import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
 import { openFleet } from './test/fleet.ts';
@@ -154,21 +153,7 @@ test('a host marked retiring ends without VMs, each moved once, though the servi
 test('a deprecated type: whose guest can take it becomes the replacement where it runs, who cannot is named', async () => {
   await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'small', spec: { ...small, vcpus: { now: 2, max: 4 } } });
   const agents = vms.slice(0, 2).map((vm) => vm.id);
-  await fleet.tell('grant-g1', agentGatewayEvents.grantRegistered.type, {
-    grantId: 'g1',
-    tenant: 'acme',
-    jws: 'a.signed.grant',
-    claims: {
-      jti: 'g1',
-      iss: 'acme',
-      iat: 1,
-      exp: 4_000_000_000,
-      vms: agents,
-      packages: [`sha256:${'b'.repeat(64)}`],
-      uses: 10,
-      actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
-    },
-  });
+  await fleet.grant('g1', agents);
   const asked = { vmIds: agents, grantId: 'g1' };
   const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', asked);
   const query = () => fleet.call<{ state: string }>('migration-templates', 'GET', `/v1/migration-options-queries/${queryId}`);

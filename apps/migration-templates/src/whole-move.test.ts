@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { agentGatewayEvents, memoryMiBOf, vcpusOf } from '@chrysalis/contracts';
+import { memoryMiBOf, vcpusOf } from '@chrysalis/contracts';
 import { facts, large, small } from '@chrysalis/migration-templates-core/testing';
 import { openFleet } from './test/fleet.ts';
 
@@ -28,21 +28,7 @@ beforeAll(async () => {
     host: 'h1',
   }));
   await fleet.until(async () => (await vm()).status === 'running');
-  await fleet.tell(`grant-g1`, agentGatewayEvents.grantRegistered.type, {
-    grantId: 'g1',
-    tenant: 'acme',
-    jws: 'a.signed.grant',
-    claims: {
-      jti: 'g1',
-      iss: 'acme',
-      iat: 1,
-      exp: 4_000_000_000,
-      vms: [vmId],
-      packages: [`sha256:${'b'.repeat(64)}`],
-      uses: 100,
-      actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
-    },
-  });
+  await fleet.grant('g1', [vmId]);
 }, 60_000);
 afterAll(() => fleet?.close());
 

@@ -128,18 +128,20 @@ export const GuestFacts = z.object({
 });
 export type GuestFacts = z.infer<typeof GuestFacts>;
 
+export const capabilityNames = [
+  'cpu-hotplug',
+  'cpu-hotunplug',
+  'memory-hotplug',
+  'memory-hotunplug',
+  'disk-rescan',
+  'filesystem-grow',
+  'nic-hotunplug',
+  'run-script',
+] as const;
+
 /** A capability is present, absent or unknown, always with what was looked at. */
 export const Capability = z.object({
-  name: z.enum([
-    'cpu-hotplug',
-    'cpu-hotunplug',
-    'memory-hotplug',
-    'memory-hotunplug',
-    'disk-rescan',
-    'filesystem-grow',
-    'nic-hotunplug',
-    'run-script',
-  ]),
+  name: z.enum(capabilityNames),
   state: z.enum(['present', 'absent', 'unknown']),
   evidence: z.string().max(512),
   addableBy: z.string().max(64).optional(),

@@ -58,6 +58,24 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
       { topic: eventsTopic('agent-gateway'), event: busEvent(stream, type, data, { tenant: 'acme', streamversion: ++version }) },
     ]);
 
+  /** A tenant's grant over these VMs, as the gateway tells it. */
+  const grant = (grantId: string, vms: readonly string[]) =>
+    tell(`grant-${grantId}`, agentGatewayEvents.grantRegistered.type, {
+      grantId,
+      tenant: 'acme',
+      jws: 'a.signed.grant',
+      claims: {
+        jti: grantId,
+        iss: 'acme',
+        iat: 1,
+        exp: 4_000_000_000,
+        vms,
+        packages: [`sha256:${'b'.repeat(64)}`],
+        uses: 100,
+        actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
+      },
+    });
+
   const shaped = (vmId: string, t: Topology) => {
     vms.set(vmId, t);
     return { topology: t, topologyHash: topologyHash(t) };
@@ -219,7 +237,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
       issueToken(key.privateJwk, { sub: 'olga', roles: [role], tenant }),
     call,
     until: untilSeen,
-    tell,
+    grant,
     fail,
     seen,
     hardware: (vmId: string) => vms.get(vmId)!,

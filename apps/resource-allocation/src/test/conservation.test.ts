@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { workflowEvents, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
 import { metaOfEvent, taskEffect } from '@chrysalis/service-kit';
+import { random } from '@chrysalis/testing';
 import { placeTask } from '../tasks/place.ts';
 import { releaseTask } from '../tasks/release.ts';
 import { swapTask } from '../tasks/swap.ts';
@@ -12,14 +13,6 @@ import { allocationsAreConserved } from './invariant.ts';
 
 const slot = { vcpu: 1, memoryMiB: 512, diskMiB: 100 };
 const double = { vcpu: 2, memoryMiB: 1024, diskMiB: 200 };
-
-/** A seeded generator (mulberry32), so that a failing run can be had again. */
-const random = (seed: number) => () => {
-  seed = (seed + 0x6d2b79f5) | 0;
-  let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-  t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-  return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-};
 
 describe('allocations are conserved', () => {
   let h: Harness;

@@ -1,31 +1,11 @@
-import { origin, type Position, type StoredEvent } from '@chrysalis/event-store';
+import { origin, toEvent, type EventRow, type Position, type StoredEvent } from '@chrysalis/event-store';
 import type pg from 'pg';
 import { checkpointName, publish, type Lead } from './publisher.ts';
 import type { RelayState } from './types.ts';
 
-/** A row of `events`, from a query or from the replication stream. */
-export type Row = {
-  readonly stream_id: string;
-  readonly version: number;
-  readonly id: string;
-  readonly type: string;
-  readonly data: unknown;
-  readonly meta: StoredEvent['meta'];
-  readonly global_position: string;
-  readonly transaction_id: string;
-};
-
-export const toStored = (row: Row, { options }: RelayState): StoredEvent => {
-  const event: StoredEvent = {
-    id: row.id,
-    type: row.type,
-    data: row.data,
-    meta: row.meta,
-    stream: row.stream_id,
-    version: row.version,
-    position: row.global_position,
-    transactionId: row.transaction_id,
-  };
+/** A row of `events`, from a query or from the replication stream, as readers are to see it. */
+export const toStored = (row: EventRow, { options }: RelayState): StoredEvent => {
+  const event = toEvent(row);
   return options.store.options.upcast?.(event) ?? event;
 };
 
@@ -75,8 +55,13 @@ const publishSnapshot = async (state: RelayState, lead: Lead, after: Position): 
 
 const ignore = (): void => undefined;
 
-const readSnapshot = async (tx: pg.PoolClient, schema: string, { transactionId, position }: Position, limit: number): Promise<Row[]> => {
-  const { rows } = await tx.query<Row>(
+const readSnapshot = async (
+  tx: pg.PoolClient,
+  schema: string,
+  { transactionId, position }: Position,
+  limit: number,
+): Promise<EventRow[]> => {
+  const { rows } = await tx.query<EventRow>(
     `select stream_id, version, id, type, data, meta, global_position, transaction_id from ${schema}.events
      where (transaction_id, global_position) > ($1::xid8, $2::bigint) order by transaction_id, global_position limit $3`,
     [transactionId, position, limit],

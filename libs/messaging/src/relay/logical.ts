@@ -1,7 +1,7 @@
-import type { StoredEvent } from '@chrysalis/event-store';
+import type { EventRow, StoredEvent } from '@chrysalis/event-store';
 import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replication';
 import { Pause } from '../pause.ts';
-import { catchUp, toStored, type Row } from './catch-up.ts';
+import { catchUp, toStored } from './catch-up.ts';
 import { lsnNumber, lsnText } from './lsn.ts';
 import { busIsNew, checkpointName, publish, type Lead } from './publisher.ts';
 import { watchSlot } from './watch-slot.ts';
@@ -17,7 +17,7 @@ const mostPending = 5_000;
  */
 const sayEveryMs = 100;
 
-type Change = { readonly tag: string; readonly new?: Row; readonly commitEndLsn?: string };
+type Change = { readonly tag: string; readonly new?: EventRow; readonly commitEndLsn?: string };
 type Commit = { readonly events: StoredEvent[]; readonly endLsn: string };
 
 /**

@@ -1,18 +1,15 @@
 import { accept, reject, type Decider, type Decision } from '@chrysalis/kernel';
 import { canonicalJson } from '@chrysalis/kernel';
-import { migrationTemplatesEvents, type Capability, type Characterisation, type EventOf, type GuestFacts } from '@chrysalis/contracts';
+import {
+  capabilityNames,
+  migrationTemplatesEvents,
+  type Capability,
+  type Characterisation,
+  type EventOf,
+  type GuestFacts,
+} from '@chrysalis/contracts';
 
 export type CapabilityName = Capability['name'];
-export const capabilityNames: readonly CapabilityName[] = [
-  'cpu-hotplug',
-  'cpu-hotunplug',
-  'memory-hotplug',
-  'memory-hotunplug',
-  'disk-rescan',
-  'filesystem-grow',
-  'nic-hotunplug',
-  'run-script',
-];
 
 /** What is assumed of a VM into which nobody may look: nothing. No option that touches the guest follows from it. */
 export const failsafe = (vmId: string, at: string): Characterisation => ({

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Capability, VmTypeSpec } from '@chrysalis/contracts';
-import { capabilityNames, failsafe } from './characterisation.ts';
+import { capabilityNames, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
+import { failsafe } from './characterisation.ts';
 import { options } from './options.ts';
 import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
 

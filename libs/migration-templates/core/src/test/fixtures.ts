@@ -1,5 +1,12 @@
-import { topologyHash, type Capability, type Characterisation, type HostFacts, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
-import { capabilityNames } from '../characterisation.ts';
+import {
+  capabilityNames,
+  topologyHash,
+  type Capability,
+  type Characterisation,
+  type HostFacts,
+  type Topology,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
 import type { KnownHost, KnownType, KnownVm } from '../known.ts';
 
 // For the tests of this core and of its app: a small VM, two hosts, the types of the demo.
