@@ -1,4 +1,4 @@
-import { taskGroups, type TaskGroup } from './define.ts';
+import type { TaskGroup } from './define.ts';
 
 export const contexts = ['provisioning', 'resource-allocation', 'migration-templates', 'workflow', 'agent-gateway'] as const;
 export type Context = (typeof contexts)[number];
@@ -8,8 +8,3 @@ export const deadTopic = (context: Context): string => `chrysalis.${context}.dea
 export const tasksTopic = (group: TaskGroup): string => `chrysalis.tasks.${group}`;
 /** Telemetry: short retention, sampled, may be lost. */
 export const progressTopic = 'chrysalis.agent-gateway.progress';
-export const allTopics: readonly string[] = [
-  ...contexts.flatMap((c) => [eventsTopic(c), deadTopic(c)]),
-  ...taskGroups.map(tasksTopic),
-  progressTopic,
-];

@@ -5,9 +5,6 @@ export type Decision<E, R extends Rejection = Rejection> =
 /** An expected refusal. `code` is `noun.reason`, stable for ever; further fields are evidence for the caller. */
 export type Rejection = { readonly code: string; readonly [evidence: string]: unknown };
 
-/** A domain event before it is stored: type without the `chrysalis.` prefix's version, see libs/contracts. */
-export type DomainEvent<T extends string = string, D = unknown> = { readonly type: T; readonly data: D };
-
 export const accept = <E>(...events: E[]): Decision<E, never> => ({ ok: true, events });
 export const reject = <R extends Rejection>(rejection: R): Decision<never, R> => ({ ok: false, rejection });
 

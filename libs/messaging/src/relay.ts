@@ -6,7 +6,6 @@ import type { Lead } from './relay/publisher.ts';
 import { logicalPossible } from './relay/slot.ts';
 import type { Relay, RelayOptions, RelayState } from './relay/types.ts';
 import { serial, type Serial } from './serial.ts';
-import { origin, type Position } from '@chrysalis/event-store';
 
 export type { Relay, RelayOptions, RelayStatus } from './relay/types.ts';
 
@@ -58,22 +57,6 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
       ...(state.lagBytes === undefined ? {} : { lagBytes: state.lagBytes }),
     }),
   };
-};
-
-/**
- * Publishes the log again from a place, for a bus that lost something without being made anew. Consumers know what they have seen.
- * Run it while the relay is idle or stopped: beside it, an old event of a key may come after a new one. Returns how many it published.
- */
-export const replayFrom = async (options: Omit<RelayOptions, 'mode'>, after: Position = origin): Promise<number> => {
-  const { store, bus, route, batch = 500 } = options;
-  let count = 0;
-  for (let place = after; ;) {
-    const events = await store.readAll(place, batch);
-    if (events.length === 0) return count;
-    await bus.publish(events.flatMap((event) => route(event)));
-    count += events.length;
-    place = { transactionId: events.at(-1)!.transactionId, position: events.at(-1)!.position };
-  }
 };
 
 const connectionOf = (pool: pg.Pool): pg.ClientConfig => {

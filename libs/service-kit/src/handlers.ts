@@ -1,6 +1,5 @@
 import {
   taskReported,
-  tasksTopic,
   TaskDispatch,
   type Cause,
   type EventContract,
@@ -8,7 +7,6 @@ import {
   type Outcome,
   type OutputOf,
   type TaskContract,
-  type TaskGroup,
 } from '@chrysalis/contracts';
 import { ConcurrentAppend, isTransient } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
@@ -87,8 +85,6 @@ export const refused = (
   const { code, message, ...detail } = rejection;
   return failed({ code, message: typeof message === 'string' ? message : code.replace('.', ': ').replaceAll('_', ' '), retriable, detail });
 };
-
-export const taskConsumerTopics = (group: TaskGroup): string[] => [tasksTopic(group)];
 
 /** One task: the handler's effect and its report commit together; a handler that throws has its effect rolled back and is reported as failed. */
 export const taskEffect = (service: ServiceContext, handlers: readonly TaskHandler[]) => {

@@ -21,9 +21,6 @@ import {
 } from '../shapes.ts';
 import { none, onVm, shaped } from './common.ts';
 
-/** Where the agent disk and port go; the digest must be one that the grant names. */
-export const AgentPlacement = z.object({ package: Sha256, diskPort: Count.optional(), serialNr: Positive.optional() });
-
 /** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
 const storedImage = z.object({ hostId: Name, image: Name, format: StoredFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
 
