@@ -156,7 +156,12 @@ export const publish = (gateway: Gateway, task: TaskDispatch, id: string = rando
   say(gateway, workflowEvents.taskDispatched.type, { ...task, at: new Date().toISOString() }, id);
 
 /** An event of a workflow on the topic of this group's work. */
-export const say = (gateway: Gateway, type: string, data: { workflowId: string; tenant?: string }, id: string = randomUUID()) =>
+export const say = (
+  gateway: Gateway,
+  type: string,
+  data: { workflowId: string; tenant?: string; at?: string },
+  id: string = randomUUID(),
+) =>
   gateway.service.bus.publish([
     {
       topic: tasksTopic('agent-gateway'),

@@ -163,7 +163,10 @@ describe('host agents, as processes, on the simulated driver', () => {
     fleet.fail({});
     expect(outcomes).toMatchObject([{ ok: true }, { ok: true }, { ok: true }]);
     expect(ended[0]).toBe('guest.facts');
-    expect((outcomes[1] as { output: { topology: Topology } }).output.topology.vcpus.plugged.map((c) => c.id)).toEqual(['cpu1', 'cpu2']);
+    expect((outcomes[1] as unknown as { output: { topology: Topology } }).output.topology.vcpus.plugged.map((c) => c.id)).toEqual([
+      'cpu1',
+      'cpu2',
+    ]);
     await fleet.must(hostTasks.destroyVm, 'h1', { vmId, epoch, deleteVolumes: true });
   });
 

@@ -48,7 +48,7 @@ describe('offers, bids and awards from end to end', () => {
   const holders = (image: string): string[] => hosts.filter((h) => existsSync(join(fleet.dir, h, 'images', `${image}.json`)));
 
   const seed = { kind: 'volume', pool: 'shared', volume: 'seed', format: 'raw' };
-  const build = (image: string, more: Partial<TaskDefinition> & { route?: object } = {}): WorkflowDefinition => {
+  const build = (image: string, more: Omit<Partial<TaskDefinition>, 'route'> & { route?: object } = {}): WorkflowDefinition => {
     const route = {
       mode: 'bid',
       group: 'agent-gateway',

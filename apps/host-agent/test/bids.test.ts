@@ -75,7 +75,7 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
     expect(beats.length).toBeGreaterThanOrEqual(4);
     expect(beats.length).toBeLessThanOrEqual(14);
     expect(beats[0]).toMatchObject({ executor: 'host:h1', token: dispatch.token, attempt: 1 });
-    expect((outcome as { output: Stored }).output.digest).toBe(sha(fileOf('h1', 'kept')));
+    expect((outcome as unknown as { output: Stored }).output.digest).toBe(sha(fileOf('h1', 'kept')));
     const reports = await fleet.world.events(fleet.gateway, `task-${dispatch.workflowId}`);
     expect(reports.filter((e) => e.type.includes('reported'))).toHaveLength(1);
   });

@@ -51,7 +51,7 @@ describe('save files of host agents, as processes, on the simulated driver', () 
     const outcome = await fleet.reported(task);
     expect(outcome).toMatchObject({ ok: true, output: { hostId: 'h1', format: 'vm-state', vmId: 'vm-one', topologyHash, sizeMiB: 512 } });
     expect(vmOn('h1', 'vm-one')).toMatchObject({ state: 'running', saving: false });
-    const saved = (outcome as { output: OutputOf<typeof hostTasks.saveVm> }).output;
+    const saved = (outcome as unknown as { output: OutputOf<typeof hostTasks.saveVm> }).output;
     expect(await digestOf(join(fleet.dir, 'h1', 'images', 'one.img'))).toBe(saved.digest);
 
     // A later attempt of the same task has the same answer, another task has none.

@@ -2,9 +2,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
-import { topologyHash, type PeerAnswer, type PeerRequest } from '@chrysalis/contracts';
+import { topologyHash, type MoveRequest, type PeerAnswer } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import fc from 'fast-check';
+import { pino } from 'pino';
 import { newVmState, type SourceMove } from '../src/durable/vm-state.ts';
 import { VmStates } from '../src/durable/vm-states.ts';
 import type { MoveDeps } from '../src/move/deps.ts';
@@ -13,7 +14,7 @@ import { TargetMoves } from '../src/move/target.ts';
 import { topology } from './fixtures.ts';
 import { PairModel, type Side } from './pair-model.ts';
 
-const silent = { info: () => undefined, warn: () => undefined, error: () => undefined, debug: () => undefined };
+const silent = pino({ level: 'silent' });
 const never = new Promise<never>(() => undefined);
 const nap = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 /** Waits of the protocol, a hundred times faster. */
@@ -63,9 +64,9 @@ class Life {
       get: (t, name) =>
         name === 'update'
           ? update
-          : (t as never)[name] instanceof Function
-            ? ((t as never)[name] as () => unknown).bind(t)
-            : (t as never)[name],
+          : typeof Reflect.get(t, name) === 'function'
+            ? (Reflect.get(t, name) as () => unknown).bind(t)
+            : (Reflect.get(t, name) as unknown),
     });
   }
 }
@@ -177,7 +178,7 @@ class Run {
     if (states.get('vm-1')?.move) void this.#source.settle('vm-1').catch(() => undefined);
   }
 
-  async #carry(request: PeerRequest, life: Life): Promise<PeerAnswer> {
+  async #carry(request: MoveRequest, life: Life): Promise<PeerAnswer> {
     await life.step();
     const lost = this.#lost.shift() ?? 'none';
     if (lost === 'question') throw new Error('lost');
