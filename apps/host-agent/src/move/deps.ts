@@ -1,4 +1,4 @@
-import type { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
+import type { PeerAnswer, MoveRequest } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { VmStates } from '../durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
@@ -15,7 +15,7 @@ export type MoveDeps = {
 };
 
 /** The way to the other host's agent. Rejects when no answer came; then nothing is known. */
-export type AskPeer = (address: { peerAddress: string; host: string }, request: PeerRequest, timeoutMs: number) => Promise<PeerAnswer>;
+export type AskPeer = (address: { peerAddress: string; host: string }, request: MoveRequest, timeoutMs: number) => Promise<PeerAnswer>;
 
 /** An expected failure of a task: the code goes to the control plane unchanged. */
 export class TaskFailure extends Error {
