@@ -108,6 +108,14 @@ describe('how it ends', () => {
     if (code > 1) expect(ran.stdout).toBe('');
   });
 
+  test('a file is where its user stands, also under npm; one that is not there is a fault of the call', async () => {
+    const { fileGiven, readText } = await import('./command.ts');
+    expect(fileGiven('a.yaml', { npm_lifecycle_event: 'chrysalis', INIT_CWD: '/somewhere' })).toBe('/somewhere/a.yaml');
+    expect(fileGiven('/b/a.yaml', { npm_lifecycle_event: 'chrysalis', INIT_CWD: '/somewhere' })).toBe('/b/a.yaml');
+    expect(fileGiven('a.yaml', { npm_lifecycle_event: 'test', INIT_CWD: '/somewhere' })).toBe(path.resolve('a.yaml'));
+    expect(() => readText('/no/such/file')).toThrow(expect.objectContaining({ name: 'UsageError' }));
+  });
+
   test('4 where it conflicts, 7 where one may not', async () => {
     const viewer = { ...environment(), CHRYSALIS_TOKEN: await plane.token(['viewer']) };
     expect(await chrysalis('vm create web --type small --image linux', { env: viewer })).toMatchObject({

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Client, Operation } from './client.ts';
 import { connect, type GlobalOptions } from './context.ts';
@@ -119,11 +121,23 @@ export const vmOf = async (client: Client, text: string): Promise<Row> => {
   return client.request<Row>('GET', `/v1/vms/${found[0]?.['vmId'] ?? encodeURIComponent(text)}`);
 };
 
+/** A file as its user means it: npm runs a script in the project's root, wherever it was typed. */
+export const fileGiven = (file: string, env: NodeJS.ProcessEnv = process.env): string =>
+  path.resolve((env['npm_lifecycle_event'] === 'chrysalis' && env['INIT_CWD']) || '.', file);
+
+/** The text of a file, or of stdin with `-`. */
+export const readText = (file: string): string => {
+  try {
+    return readFileSync(file === '-' ? 0 : fileGiven(file), 'utf8');
+  } catch (error) {
+    throw new UsageError(`${file}: ${(error as Error).message}`);
+  }
+};
+
 /** JSON or YAML of a file, or of stdin with `-`. */
 export const readDocument = async (file: string): Promise<unknown> => {
-  const { readFileSync } = await import('node:fs');
+  const text = readText(file);
   try {
-    const text = readFileSync(file === '-' ? 0 : file, 'utf8');
     return (await import('yaml')).parse(text);
   } catch (error) {
     throw new UsageError(`${file}: ${(error as Error).message}`);

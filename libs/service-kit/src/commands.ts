@@ -30,7 +30,8 @@ export class Commands {
     schema: S,
     work: (body: z.infer<S>, context: CommandContext) => Promise<AnswerShape>,
   ): Promise<Answer> {
-    const body = parseBody(schema, request.body ?? {});
+    // What a PUT leaves out goes: without a body it would take everything away, and nobody said so.
+    const body = parseBody(schema, request.body ?? (request.method === 'PUT' ? null : {}));
     const { caller } = request;
     const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
     const route = `${request.method} ${request.url}`;

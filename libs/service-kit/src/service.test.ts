@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
-import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
+import { Controller, Get, Inject, Param, Post, Put, Req } from '@nestjs/common';
 import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
 import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
@@ -31,6 +31,11 @@ const Thing = z.object({
 @Controller()
 class ThingsController {
   constructor(@Inject(Commands) private readonly commands: Commands) {}
+  @Put('/v1/settings')
+  @Allow('operator')
+  settings(@Req() request: ApiRequest): Promise<unknown> {
+    return this.commands.run(request, z.object({ limit: z.int().optional() }), async (body) => ({ status: 200, body }));
+  }
   @Post('/v1/things')
   @Allow('operator')
   create(@Req() request: ApiRequest): Promise<unknown> {
@@ -154,6 +159,14 @@ describe('a service', () => {
     });
     const problem = (await answer.json()) as { code: string; errors: { path: string }[] };
     expect([answer.status, problem.code, problem.errors.map((e) => e.path)]).toEqual([422, 'request.invalid', ['parts.1.color', 'weight']]);
+  });
+
+  test('a PUT says in full what there is to be: without a body it takes nothing away', async () => {
+    const put = async (body?: string): Promise<number> => {
+      const headers = { authorization: `Bearer ${operator}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
+      return (await fetch(`${service.url}/v1/settings`, { method: 'PUT', headers, ...(body === undefined ? {} : { body }) })).status;
+    };
+    expect([await put(), await put('null'), await put('{}'), await put('{"limit":3}')]).toEqual([422, 422, 200, 200]);
   });
 
   test('names the fault in a choice of shapes, not only the choice', () => {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, listCommand, readDocument } from '../command.ts';
+import { action, examples, listCommand, readDocument, readText } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref, type Row } from '../show/output.ts';
 
@@ -97,11 +97,7 @@ const grantCommands = (program: Command): void => {
         .argument('[jws]', 'the signed grant')
         .option('-f, --file <file>', 'read it from a file, - for stdin'),
       async ({ client, format, args, options }) => {
-        const jws =
-          args[0] ??
-          (options['file']
-            ? (await import('node:fs')).readFileSync(options['file'] === '-' ? 0 : options['file'], 'utf8').trim()
-            : undefined);
+        const jws = args[0] ?? (options['file'] ? readText(options['file']).trim() : undefined);
         if (!jws) throw new UsageError('give the grant, or --file');
         const answer = await client.request<Row>('POST', '/v1/grants', { jws });
         await print(format, answer, () => `registered ${answer['grantId'] ?? ''}`);

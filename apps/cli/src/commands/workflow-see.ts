@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import { action, duration, examples, type Run } from '../command.ts';
-import { RefusedError, UsageError } from '../errors.ts';
+import { action, duration, examples, readText, type Run } from '../command.ts';
+import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { print, table, type Row } from '../show/output.ts';
 import { eventColumns } from './events.ts';
@@ -130,15 +129,10 @@ const replayed = async (file: string, options: Row): Promise<Row> => {
   return { ...rest, definitionVersion, version };
 };
 
-const linesOf = (file: string): string[] => {
-  try {
-    return readFileSync(file === '-' ? 0 : file, 'utf8')
-      .split('\n')
-      .filter((l) => l.trim() !== '');
-  } catch (error) {
-    throw new UsageError(`${file}: ${(error as Error).message}`);
-  }
-};
+const linesOf = (file: string): string[] =>
+  readText(file)
+    .split('\n')
+    .filter((l) => l.trim() !== '');
 const parsed = (text: string, where: string): Row => {
   try {
     return JSON.parse(text) as Row;
