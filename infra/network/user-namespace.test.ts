@@ -12,7 +12,9 @@ const run = (stateDir: string, id: string): Promise<Ended> =>
   new Promise((resolve, reject) => {
     const script = path.join(import.meta.dirname, 'testing/in-user-namespace.ts');
     const argv = ['--disable-warning=ExperimentalWarning', '--import', path.join(root, 'tools/node/register.mjs'), script, stateDir, id];
-    const child = execFile(process.execPath, argv, (_, stdout, stderr) => {
+    // Also where the tests themselves are in one.
+    const env = { ...process.env, CHRYSALIS_USER_NAMESPACE: '' };
+    const child = execFile(process.execPath, argv, { env }, (_, stdout, stderr) => {
       if (!stdout) return reject(new Error(stderr));
       resolve({ code: child.exitCode, said: JSON.parse(stdout) as Ended['said'] });
     });

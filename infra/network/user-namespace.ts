@@ -15,6 +15,9 @@ export const mayMakeNamespaces = (): boolean => {
 /** The user namespace that this process was put into by `inUserNamespace`, e.g. `user:[4026532270]`. */
 export const ownUserNamespace = (): string | undefined => (process.env[MARK] ? readlinkSync('/proc/self/ns/user') : undefined);
 
+/** This process is a command's second life, begun by the first one in a user namespace: what that one said is said. */
+export const isSecondLife = (): boolean => process.env[MARK] === String(process.ppid);
+
 /** Neither root nor a user namespace can be had; the message says what to do. */
 export class NamespacesUnavailable extends Error {
   readonly code = 'fabric.unavailable';
@@ -67,7 +70,10 @@ export const assertUserNamespaces = (): void => {
  */
 export const inUserNamespace = (): Promise<number> => {
   const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const child = spawn('unshare', entering(argv), { stdio: ['inherit', 'inherit', 'inherit', 'ipc'], env: { ...process.env, [MARK]: '1' } });
+  const child = spawn('unshare', entering(argv), {
+    stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, [MARK]: String(process.pid) },
+  });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.once('error', reject);

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/cli-app';
 import { MissingTool } from '../../infra/guest/debian.ts';
 import { KafkaUnavailable } from '../../infra/kafka/jars.ts';
-import { NamespacesUnavailable, ownUserNamespace } from '../../infra/network/user-namespace.ts';
+import { isSecondLife, NamespacesUnavailable } from '../../infra/network/user-namespace.ts';
 import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
 import { interruption } from '../run/interruption.ts';
 import { chooseNetwork, networks, type Network } from '../run/network.ts';
@@ -97,7 +97,7 @@ const main = async (): Promise<number> => {
         ? ' (WITHOUT NETWORKS: heartbeats over virtio-serial in place of HTTP)'
         : '';
   // Inside, the first lines have been said outside.
-  if (!ownUserNamespace()) {
+  if (!isSecondLife()) {
     screen.title(`Chrysalis: a running VM changes its type and its host${limits}`);
     if (driver === 'qemu' && network === 'loopback') screen.line(`no network namespaces: ${whyNetwork}`);
   }

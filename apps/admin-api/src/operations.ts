@@ -14,7 +14,9 @@ export const operationView = async (reads: ReadModels, found: Found): Promise<Op
   return tasks ? { ...operation, moves: operation['progress'], progress: tasks } : operation;
 };
 
-export const isFinal = (operation: { readonly state: string }): boolean => operation.state !== 'running' && operation.state !== 'queued';
+/** Ended, and not only before the event of that version: one that had ended may be undone. */
+export const isFinal = ({ state, version }: OperationView, atLeast = 0): boolean =>
+  state !== 'running' && state !== 'queued' && version >= atLeast;
 
 /** What happened in an operation: its own stream, and of a migration also the workflows of its moves. */
 const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {

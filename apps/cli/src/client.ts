@@ -24,6 +24,7 @@ export type Operation = {
   readonly name: string;
   readonly subject: string;
   readonly state: 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
+  readonly version: number;
   readonly summary: string;
   readonly phase?: string;
   readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
@@ -45,6 +46,8 @@ export type Progress = {
   readonly at: string;
 };
 export type WaitOptions = {
+  /** An end before this version of the operation is none. */
+  readonly atLeast?: number;
   /** 5 minutes unless told; then `OperationTimeout`. The operation itself goes on. */
   readonly timeoutMs?: number;
   /** Each event of the operation, and `operation` with its new state at each change. */
@@ -106,21 +109,21 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
     options: { lastEventId?: string; signal?: AbortSignal; patienceMs?: number } = {},
   ): AsyncGenerator<SseEvent> => eventStream(`${base}${path}`, { headers: authorization, patienceMs, ...options });
 
-  const operation = (id: string, waitMs = 0): Promise<Operation> =>
-    request<Operation>('GET', `/v1/operations/${encodeURIComponent(id)}${waitMs > 0 ? `?wait=${waitMs}ms` : ''}`);
+  const operation = (id: string, waitMs = 0, atLeast = 0): Promise<Operation> =>
+    request<Operation>('GET', `/v1/operations/${encodeURIComponent(id)}${waitMs > 0 ? `?wait=${waitMs}ms&atLeast=${atLeast}` : ''}`);
 
   /** The operation in its final state, whatever that is: `state` tells. */
-  const waitOperation = async (id: string, { timeoutMs = 300_000, onEvent, signal }: WaitOptions = {}): Promise<Operation> => {
+  const waitOperation = async (id: string, { timeoutMs = 300_000, atLeast = 0, onEvent, signal }: WaitOptions = {}): Promise<Operation> => {
     const end = Date.now() + timeoutMs;
     const watching = new AbortController();
     const watch = onEvent
-      ? follow(events(`/v1/operations/${encodeURIComponent(id)}/events`, { signal: watching.signal }), onEvent)
+      ? follow(events(`/v1/operations/${encodeURIComponent(id)}/events?atLeast=${atLeast}`, { signal: watching.signal }), onEvent)
       : undefined;
     try {
       for (;;) {
         signal?.throwIfAborted();
-        const seen = await operation(id, Math.max(1, Math.min(20_000, end - Date.now())));
-        if (seen.state !== 'running' && seen.state !== 'queued') {
+        const seen = await operation(id, Math.max(1, Math.min(20_000, end - Date.now())), atLeast);
+        if (seen.state !== 'running' && seen.state !== 'queued' && seen.version >= atLeast) {
           if (watch) await Promise.race([watch, pause(1_000)]); // the last events are on their way
           return seen;
         }

@@ -52,15 +52,15 @@ export const waits = (command: Command): Command =>
     .option('-w, --wait', 'wait for the end and show what happens')
     .option('--timeout <time>', 'wait at most so long, e.g. 90s, 10m', duration, 600_000);
 
-/** After a command that made an operation: its answer at once, or with --wait its end. */
-export const finish = async (run: Run, answer: Row, what: string): Promise<number> => {
+/** After a command that made an operation: its answer at once, or with --wait its end. An end before the version `atLeast` is none. */
+export const finish = async (run: Run, answer: Row, what: string, atLeast = 0): Promise<number> => {
   if (!run.options['wait']) {
     await print(run.format, answer, () => `${what}; operation ${answer['operation']}`);
     if (run.format === 'table' && !run.quiet) process.stderr.write(`next: chrysalis operation wait ${answer['operation']}\n`);
     return exits.ok;
   }
   const { waitShown } = await import('./show/live.ts');
-  const operation = await waitShown(run.client, answer['operation'], { timeoutMs: run.options['timeout'], quiet: run.quiet });
+  const operation = await waitShown(run.client, answer['operation'], { timeoutMs: run.options['timeout'], quiet: run.quiet, atLeast });
   await print(run.format, { ...answer, ...operation }, () => operationText(operation));
   return operation.state === 'succeeded' ? exits.ok : exits.failed;
 };

@@ -1,5 +1,5 @@
 import { contexts, type Context } from '@chrysalis/contracts';
-import { EventStore, origin, type Position, type StoredEvent } from '@chrysalis/event-store';
+import { EventStore, inTransaction, origin, type Position, type StoredEvent } from '@chrysalis/event-store';
 import type pg from 'pg';
 import { applyToRows, REBUILD_LOCK } from './apply.ts';
 import { migrateReadModels } from './data-source.ts';
@@ -100,19 +100,4 @@ const putInPlace = async (tx: pg.ClientBase, schema: string): Promise<void> => {
     `insert into ${schema}.feed (${columns}) select ${columns} from ${SCRATCH}.feed order by at, position on conflict (event_id) do nothing`,
   );
   await tx.query(`select pg_notify('${READ_CHANNEL}', '')`);
-};
-
-const inTransaction = async <T>(pool: pg.Pool, work: (tx: pg.PoolClient) => Promise<T>): Promise<T> => {
-  const tx = await pool.connect();
-  try {
-    await tx.query('begin');
-    const result = await work(tx);
-    await tx.query('commit');
-    return result;
-  } catch (error) {
-    await tx.query('rollback');
-    throw error;
-  } finally {
-    tx.release();
-  }
 };

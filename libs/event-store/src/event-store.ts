@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { ConcurrentAppend, isTransient, isUndone, isVersionRace } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
+import { inTransaction } from './in-transaction.ts';
 import { checkShape, outcome } from './outcome.ts';
 import * as appendSql from './sql/append.ts';
 import { appendGroup, appendGroupBeside, appendGroupValues, type Beside } from './sql/append-group.ts';
@@ -171,32 +172,12 @@ export class EventStore {
   async transaction<T>(work: (tx: pg.PoolClient) => Promise<T>, { attempts = 1 }: { attempts?: number } = {}): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        const result = await this.#transactionOnce(work);
+        const result = await inTransaction(this.pool, work);
         this.#appended();
         return result;
       } catch (error) {
         if (attempt >= attempts || !(error instanceof ConcurrentAppend || isTransient(error))) throw error;
       }
-    }
-  }
-
-  async #transactionOnce<T>(work: (tx: pg.PoolClient) => Promise<T>): Promise<T> {
-    const tx = await this.pool.connect();
-    let broken: Error | undefined;
-    // A connection that dies between two queries says so by an event, and an unheard `error` event ends the process.
-    const died = (error: Error): void => void (broken = error);
-    tx.on('error', died);
-    try {
-      await tx.query('begin');
-      const result = await work(tx);
-      await tx.query('commit');
-      return result;
-    } catch (error) {
-      await tx.query('rollback').catch((e: Error) => (broken = e));
-      throw error;
-    } finally {
-      tx.off('error', died);
-      tx.release(broken);
     }
   }
 

@@ -12,7 +12,7 @@ import {
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { contexts, deadTopic, eventsTopic, tasksTopic, type Context, type TaskGroup } from '@chrysalis/contracts';
-import { EventStore, migrate, type StoredEvent } from '@chrysalis/event-store';
+import { EventStore, inTransaction, migrate, type StoredEvent } from '@chrysalis/event-store';
 import { consume, createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
 import type { FastifyReply } from 'fastify';
 import pg from 'pg';
@@ -122,21 +122,12 @@ const openContext = async (
   };
 };
 
-const createTables = async (pool: pg.Pool, schema: string, tables: readonly string[]): Promise<void> => {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
-    await client.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`chrysalis.tables.${schema}`]);
-    await client.query(`set local search_path to ${schema}`);
-    for (const sql of tables) await client.query(sql.replaceAll('${schema}', schema));
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
-};
+const createTables = (pool: pg.Pool, schema: string, tables: readonly string[]): Promise<void> =>
+  inTransaction(pool, async (tx) => {
+    await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`chrysalis.tables.${schema}`]);
+    await tx.query(`set local search_path to ${schema}`);
+    for (const sql of tables) await tx.query(sql.replaceAll('${schema}', schema));
+  });
 
 type Health = { ready: () => { ok: boolean; reason?: string }[] };
 const HEALTH = Symbol('chrysalis.health');

@@ -39,20 +39,29 @@ export class OperationsController {
   @Allow('viewer')
   @Doc({
     summary: 'An operation: state, progress and, where it failed, the first cause',
-    query: { wait: 'Answer when it has ended, or after this time: `30s`, at most `60s`' },
+    query: {
+      wait: 'Answer when it has ended, or after this time: `30s`, at most `60s`',
+      atLeast: 'An end before this version is none: the `version` that a command answered, such as the undo of what has ended',
+    },
     answers: { 200: Operation, 304: 'Unchanged since the version in `If-None-Match`' },
   })
-  async one(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('wait') wait?: string): Promise<Answer> {
+  async one(
+    @Param('id') id: string,
+    @Req() request: ApiRequest,
+    @QueryParams('wait') wait?: string,
+    @QueryParams('atLeast') atLeast?: string,
+  ): Promise<Answer> {
+    const from = versionOf(atLeast);
     const ms = wait === undefined ? 0 : duration(wait);
     if (ms === undefined || ms > MAX_WAIT_MS) throw badQuery('wait', 'a time such as `30s`, at most `60s`');
     let operation = await this.#view(id, request);
-    if (ms > 0 && !isFinal(operation)) {
+    if (ms > 0 && !isFinal(operation, from)) {
       const gone = new AbortController();
       const { socket } = request.raw;
       const left = (): void => gone.abort();
       socket.once('close', left);
       await this.wake
-        .until(ms, async () => (isFinal((operation = await this.#view(id, request))) ? true : undefined), gone.signal)
+        .until(ms, async () => (isFinal((operation = await this.#view(id, request)), from) ? true : undefined), gone.signal)
         .finally(() => socket.off('close', left)); // the connection is kept for the next request, and listeners would add up
     }
     return oneAnswer(request, operation);
@@ -69,7 +78,9 @@ export class OperationsController {
     @Req() request: ApiRequest,
     @Res() reply: FastifyReply,
     @Headers('last-event-id') last?: string,
+    @QueryParams('atLeast') atLeast?: string,
   ): Promise<void> {
+    const version = versionOf(atLeast);
     const from = positionOf(last) ?? '0';
     let seen = await this.#view(id, request);
     const events = new OperationEvents(this.reads, id, from, request.caller);
@@ -79,7 +90,7 @@ export class OperationsController {
       const operation = await this.#view(id, request);
       for (const e of await events.next()) await stream.send(e.type, e, e.position);
       if (changed(seen, operation)) await stream.send('operation', (seen = operation));
-      if (isFinal(operation)) {
+      if (isFinal(operation, version)) {
         await stream.send('end', operation);
         break;
       }
@@ -103,4 +114,9 @@ export class OperationsController {
   }
 }
 
+const versionOf = (text: string | undefined): number => {
+  if (text === undefined) return 0;
+  if (/^\d{1,9}$/.test(text)) return Number(text);
+  throw badQuery('atLeast', 'a version such as `17`');
+};
 const changed = (a: OperationView, b: OperationView): boolean => JSON.stringify(a) !== JSON.stringify(b);

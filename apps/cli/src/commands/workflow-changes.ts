@@ -186,7 +186,7 @@ export const workflowChangeCommands = (workflow: Command): void => {
       waits(asked(workflow.command('undo').argument('<workflow>').description('undo a workflow that has succeeded, in reverse order'))),
       async (run) => {
         const answer = await run.client.request<Row>('POST', pathOf(run, 'undo'), { reason: run.options['reason'] }, guards(run));
-        return finish(run, answer, 'asked to undo');
+        return finish(run, answer, 'asked to undo', answer['version']);
       },
     ),
     `workflow undo ${id} --reason "not wanted after all" --wait`,

@@ -72,7 +72,11 @@ export const progressLine = (p: Progress): string =>
   `${bar(p.bytesTotal - p.bytesRemaining, p.bytesTotal)} ${p.phase}: ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`;
 
 /** Waits for an operation and shows what it does: its steps as they come, and the bytes of moves. */
-export const waitShown = async (client: Client, id: string, options: { timeoutMs: number; quiet: boolean }): Promise<Operation> => {
+export const waitShown = async (
+  client: Client,
+  id: string,
+  options: { timeoutMs: number; quiet: boolean; atLeast?: number },
+): Promise<Operation> => {
   const live = new Live(options.quiet);
   const stop = new AbortController();
   const bytes = (async () => {
@@ -81,6 +85,7 @@ export const waitShown = async (client: Client, id: string, options: { timeoutMs
   try {
     return await client.waitOperation(id, {
       timeoutMs: options.timeoutMs,
+      atLeast: options.atLeast ?? 0,
       onEvent: (e) => {
         const line = stepLine(e);
         if (line) live.line(line);

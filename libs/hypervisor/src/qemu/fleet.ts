@@ -8,12 +8,15 @@ import { connect, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
 import { inFlight, queryStatus } from './migration.ts';
 import { differences } from './observe.ts';
-import { lastWords } from './process.ts';
+import { lastWords, waitGone } from './process.ts';
 import { continueSaved } from './save.ts';
 import { processOf, readRecord, recordedVms, sweepTemporary, VmFiles } from './state.ts';
 import type { VmRecord } from './state.ts';
 import { Vm } from './vm.ts';
 import type { HostParts } from './vm.ts';
+
+/** Between the end of its sockets and its own: a core dump may be written. */
+const EXIT_MS = 10_000;
 
 export type Exit = { readonly vmId: string; readonly lastWords: string };
 
@@ -114,7 +117,10 @@ export class Fleet {
   private follow(vm: Vm): void {
     followLateUnplugs(vm);
     void vm.qmp.closed.then(async () => {
-      if (vm.ending || vm.alive || this.vms.get(vm.vmId) !== vm) return;
+      if (vm.ending) return;
+      // A process lets go of its sockets before it is gone: at that moment it looks alive.
+      const gone = vm.record.process === undefined || (await waitGone(vm.record.process, EXIT_MS));
+      if (vm.ending || !gone || this.vms.get(vm.vmId) !== vm) return;
       const words = await lastWords(vm.files.words);
       for (const listener of this.listeners) listener({ vmId: vm.vmId, lastWords: words });
     });
