@@ -130,11 +130,8 @@ describe('bad input: an answer with a stable code, in bounded time', () => {
     expect([answer.status, answer.body['code']]).toEqual([status, code]);
   });
 
-  it.each([
-    '/v1/workflow-templates/audit/0',
-    '/v1/workflow-templates/audit/99999999999999',
-    '/v1/workflow-templates/audit/x',
-  ])('%s is unknown', async (path) =>
-    expect(await world.get(path)).toMatchObject({ status: 404, body: { code: 'workflow.template_unknown' } }),
+  it.each(['/v1/workflow-templates/audit/0', '/v1/workflow-templates/audit/99999999999999', '/v1/workflow-templates/audit/x'])(
+    '%s is unknown',
+    async (path) => expect(await world.get(path)).toMatchObject({ status: 404, body: { code: 'workflow.template_unknown' } }),
   );
 });
