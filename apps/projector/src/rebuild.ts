@@ -1,5 +1,6 @@
 import { contexts, type Context } from '@chrysalis/contracts';
 import { EventStore, inTransaction, origin, type Position, type StoredEvent } from '@chrysalis/event-store';
+import { upcast } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { applyToRows, REBUILD_LOCK } from './apply.ts';
 import { migrateReadModels } from './data-source.ts';
@@ -33,7 +34,7 @@ type Options = {
 export const rebuild = async ({ pool, databaseUrl, schema, owners = contexts, batch = 1000 }: Options): Promise<RebuildReport> => {
   await pool.query(`drop schema if exists ${SCRATCH} cascade`);
   await migrateReadModels(databaseUrl, SCRATCH);
-  const logs = owners.map((context) => new Log(new EventStore(pool, schemaOf(context))));
+  const logs = owners.map((context) => new Log(new EventStore(pool, schemaOf(context), { upcast })));
   let events = 0;
   for (const log of logs)
     for (let page = await log.next(batch); page.length > 0; page = await log.next(batch)) {

@@ -14,6 +14,7 @@ export * from './task-execution.ts';
 export * from './tasks.ts';
 export * from './topics.ts';
 export * from './topology.ts';
+export * from './upcasts.ts';
 export * from './workflow-changes.ts';
 export * from './workflow-definition.ts';
 export * from './workflow-policies.ts';

@@ -164,8 +164,12 @@ export class EventStore {
   }
 
   #events({ rows }: pg.QueryResult<Row>): StoredEvent[] {
-    const { upcast } = this.options;
-    return upcast ? rows.map((row) => upcast(toEvent(row))) : rows.map(toEvent);
+    return rows.map((row) => this.upcast(toEvent(row)));
+  }
+
+  /** The newest version of an event that this store, or a table beside it, holds. */
+  upcast<E extends { readonly type: string; readonly data: unknown }>(event: E): E {
+    return this.options.upcast?.(event) ?? event;
   }
 
   /** Commits what `work` returns from, rolls back what it throws from. `attempts` above 1 runs `work` again after a lost race. */

@@ -54,6 +54,7 @@ const applyMissing = async (client: pg.ClientBase, schema: string): Promise<read
 const ensureRole = `
   do $$ begin
     if not exists (select from pg_roles where rolname = '${appRole}') then create role ${appRole} nologin; end if;
+    if not pg_has_role('${appRole}', 'member') then grant ${appRole} to current_user; end if;
   exception when duplicate_object or unique_violation then null;
   end $$`;
 

@@ -1,9 +1,9 @@
-import type { StoredEvent } from './types.ts';
-
-export type Upcast = (event: StoredEvent) => StoredEvent;
+type Typed = { readonly type: string; readonly data: unknown };
+/** Stored events and those on a bus alike: what is around type and data stays. */
+export type Upcast = <E extends Typed>(event: E) => E;
 
 /** One step: what an event of this type becomes in the next version. The type it returns decides whether another step follows. */
-export type Step = (event: { readonly type: string; readonly data: unknown }) => { readonly type: string; readonly data: unknown };
+export type Step = (event: Typed) => Typed;
 
 /**
  * A registry of upcasters, by type without its version and by version. Reading applies steps until none is left, so each release
@@ -18,7 +18,7 @@ export const upcasters = () => {
       steps.set(from, step);
       return registry;
     },
-    upcast: <E extends { readonly type: string; readonly data: unknown }>(event: E): E => {
+    upcast: <E extends Typed>(event: E): E => {
       let current = event;
       for (let step = steps.get(current.type); step; step = steps.get(current.type)) {
         const next = step(current);

@@ -94,7 +94,7 @@ export class Parking {
         const first = await this.#firstLocked(tx, key);
         if (!first) return false;
         current = first.event_id;
-        if (await this.store.firstSeen(tx, this.consumer, first.event_id)) await effect(first.event, tx);
+        if (await this.store.firstSeen(tx, this.consumer, first.event_id)) await effect(this.store.upcast(first.event), tx);
         await tx.query(this.#sql.unpark, [this.consumer, first.event_id]);
         return true;
       });

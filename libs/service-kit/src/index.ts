@@ -12,4 +12,5 @@ export * from './process.ts';
 export * from './redact.ts';
 export * from './service.ts';
 export * from './tokens.ts';
+export { upcast } from './upcast.ts';
 export * from './versions.ts';

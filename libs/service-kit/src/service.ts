@@ -12,7 +12,7 @@ import {
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { contexts, deadTopic, eventsTopic, tasksTopic, type Context, type TaskGroup } from '@chrysalis/contracts';
-import { EventStore, inTransaction, migrate, type StoredEvent } from '@chrysalis/event-store';
+import { appRole, EventStore, inTransaction, migrate, type StoredEvent, type Upcast } from '@chrysalis/event-store';
 import { consume, createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
 import type { FastifyReply } from 'fastify';
 import pg from 'pg';
@@ -30,6 +30,7 @@ import { createLog } from './log.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
 import { unroutable } from './unroutable.ts';
+import { upcast, upcastingBus } from './upcast.ts';
 
 export type Routed = { readonly topic: string; readonly event: CloudEvent };
 export type ServiceDefinition = {
@@ -41,6 +42,8 @@ export type ServiceDefinition = {
   readonly providers?: readonly Provider[];
   readonly tasks?: readonly TaskHandler[];
   readonly consumers?: readonly Consumer[];
+  /** How events of older versions are read; as the contracts say unless told. */
+  readonly upcast?: Upcast;
   /** Topics beside the context's own `…events`. */
   readonly route?: (event: StoredEvent, cloudEvent: CloudEvent) => readonly Routed[];
   /** Timers, sockets, subscriptions of a service's own; each returns its stop, or a part whose health counts for readiness. Run after the consumers are up. */
@@ -87,11 +90,17 @@ const openContext = async (
 ): Promise<ServiceContext & { app?: NestFastifyApplication }> => {
   const { context, schema } = definition;
   const log = createLog(context);
-  const pool = new pg.Pool({ connectionString: config.databaseUrl, max: config.poolSize, application_name: `chrysalis-${context}` });
+  const newest = definition.upcast ?? upcast;
+  await makeTables(config.databaseUrl, definition);
+  // From here on by the role that may change and delete no event.
+  const pool = new pg.Pool({
+    connectionString: config.databaseUrl,
+    options: `-c role=${appRole}`,
+    max: config.poolSize,
+    application_name: `chrysalis-${context}`,
+  });
   pool.on('error', ({ message }) => log.warn({ message }, 'a database connection was lost'));
   parts.push({ stop: () => pool.end() });
-  await migrate(pool, schema);
-  await createTables(pool, schema, definition.tables ?? []);
   const bus: EventBus =
     config.bus.kind === 'embedded'
       ? createBus({ kind: 'embedded', pool, connectionString: config.databaseUrl })
@@ -105,8 +114,8 @@ const openContext = async (
     context,
     schema,
     pool,
-    store: new EventStore(pool, schema),
-    bus,
+    store: new EventStore(pool, schema, { upcast: newest }),
+    bus: upcastingBus(bus, newest),
     log,
     config,
     metrics,
@@ -122,12 +131,19 @@ const openContext = async (
   };
 };
 
-const createTables = (pool: pg.Pool, schema: string, tables: readonly string[]): Promise<void> =>
-  inTransaction(pool, async (tx) => {
-    await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`chrysalis.tables.${schema}`]);
-    await tx.query(`set local search_path to ${schema}`);
-    for (const sql of tables) await tx.query(sql.replaceAll('${schema}', schema));
-  });
+const makeTables = async (connectionString: string, { schema, tables = [] }: ServiceDefinition): Promise<void> => {
+  const owner = new pg.Pool({ connectionString, max: 1 });
+  try {
+    await migrate(owner, schema);
+    await inTransaction(owner, async (tx) => {
+      await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`chrysalis.tables.${schema}`]);
+      await tx.query(`set local search_path to ${schema}`);
+      for (const sql of tables) await tx.query(sql.replaceAll('${schema}', schema));
+    });
+  } finally {
+    await owner.end();
+  }
+};
 
 type Health = { ready: () => { ok: boolean; reason?: string }[] };
 const HEALTH = Symbol('chrysalis.health');
@@ -239,7 +255,8 @@ const startMessaging = async (service: ServiceContext, definition: ServiceDefini
   await bus.ensureTopics([...new Set(topics)].map((name) => ({ name, partitions: 6 })));
   if (isContext(context)) {
     const own = eventsTopic(context);
-    const routed = (stored: StoredEvent): Routed[] => {
+    const routed = (raw: StoredEvent): Routed[] => {
+      const stored = store.upcast(raw);
       const event = toCloudEvent(stored, { context });
       return [{ topic: own, event }, ...(route?.(stored, event) ?? [])];
     };

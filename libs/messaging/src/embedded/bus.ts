@@ -4,6 +4,7 @@ import { migrateBus } from './schema.ts';
 import { shareMembership } from './shared.ts';
 import * as sql from './sql.ts';
 
+/** `connectionString`: of the owner of the bus's tables. */
 export type EmbeddedConfig = { readonly kind: 'embedded'; readonly pool: pg.Pool; readonly connectionString: string };
 
 type Stored = { readonly topic: string; readonly partition: number; readonly first: string; readonly stored: number };
@@ -83,7 +84,7 @@ export class EmbeddedBus implements EventBus {
   }
 
   #migrated(): Promise<void> {
-    this.#ready ??= migrateBus(this.config.pool).catch((error: unknown) => {
+    this.#ready ??= migrateBus(this.config.connectionString).catch((error: unknown) => {
       this.#ready = undefined;
       throw error;
     });

@@ -1,4 +1,4 @@
-import type pg from 'pg';
+import pg from 'pg';
 
 /**
  * The embedded bus: its own schema beside those of the services. Offsets count from 0 per partition, without gaps, in commit order:
@@ -45,18 +45,17 @@ const tables = `
   end $$;
 `;
 
-export const migrateBus = async (pool: pg.Pool): Promise<void> => {
-  const client = await pool.connect();
+/** By a connection of its own, as the owner: who publishes and reads may make no tables. */
+export const migrateBus = async (connectionString: string): Promise<void> => {
+  const client = new pg.Client({ connectionString, application_name: 'chrysalis-bus-tables' });
+  await client.connect();
   try {
     await client.query('begin');
     await client.query(`select pg_advisory_xact_lock(hashtextextended('chrysalis.migrate', 0))`);
     const { rows } = await client.query<{ there: boolean }>(`select to_regclass('bus.members') is not null as there`);
     if (!rows[0]!.there) await client.query(tables);
     await client.query('commit');
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined);
-    throw error;
   } finally {
-    client.release();
+    await client.end(); // and with it what was not committed
   }
 };

@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { eventsTopic } from '@chrysalis/contracts';
+import { upcasters } from '@chrysalis/event-store';
+import { Poison, requestRedrive } from '@chrysalis/messaging';
+import { serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
+import { onMatching } from './handlers.ts';
+import { startService, type RunningService } from './service.ts';
+import { newSigningKey } from './tokens.ts';
+
+const OLD = 'chrysalis.test.thing.made.v1';
+const NEW = 'chrysalis.test.thing.made.v2';
+const { upcast } = upcasters().add('chrysalis.test.thing.made', 1, ({ data }) => ({
+  type: NEW,
+  data: { sizes: [(data as { size: number }).size] },
+}));
+
+describe('an event of an older version', () => {
+  let database: TemporaryDatabase;
+  let running: RunningService;
+  const heard: unknown[] = [];
+  let refuse = false;
+  const make = (name: string, size: number): Promise<unknown> =>
+    running.service.store.append({
+      stream: `thing-${name}`,
+      expected: 'noStream',
+      events: [
+        {
+          id: running.service.newId('e').slice(2),
+          type: OLD,
+          data: { size },
+          meta: { at: running.service.clock(), correlationId: 'c', actor: 'test', tenant: 'acme' },
+        },
+      ],
+    });
+
+  beforeAll(async () => {
+    database = await temporaryDatabase();
+    running = await startService(serviceConfig(database, await newSigningKey(), 4), {
+      context: 'provisioning',
+      schema: 'provisioning',
+      upcast,
+      consumers: [
+        {
+          name: 'things',
+          topics: [eventsTopic('provisioning')],
+          on: [
+            onMatching(
+              (type) => type === NEW,
+              async ({ type, data }) => {
+                if (refuse) throw new Poison('not now');
+                heard.push({ type, data });
+              },
+            ),
+          ],
+        },
+      ],
+    });
+  });
+  afterAll(async () => {
+    await running?.stop();
+    await database?.drop();
+  });
+
+  test('is the newest one to whoever reads or hears it; what is stored stays', async () => {
+    await make('one', 1);
+    expect((await running.service.store.read('thing-one')).map((e) => e.type)).toEqual([NEW]);
+    expect(await until(async () => heard.length > 0 && heard)).toEqual([{ type: NEW, data: { sizes: [1] } }]);
+    const stored = await running.service.pool.query<{ type: string }>(`select type from provisioning.events`);
+    expect(stored.rows).toEqual([{ type: OLD }]);
+  });
+
+  test('also where it was parked by a release that did not know the new one', async () => {
+    refuse = true;
+    await make('two', 2);
+    const parked = `select event_id from provisioning.parked`;
+    await until(async () => (await running.service.pool.query(parked)).rowCount === 1);
+    const old = JSON.stringify({ type: OLD, data: { size: 2 } });
+    await running.service.pool.query('update provisioning.parked set event = (event::jsonb || $1::jsonb)::json', [old]);
+    refuse = false;
+    await requestRedrive(running.service.store, { consumer: 'provisioning.things' });
+    expect(await until(async () => heard[1])).toEqual({ type: NEW, data: { sizes: [2] } });
+  });
+});
+
+describe('the role of a running service', () => {
+  test('adds events, and neither changes one nor makes tables', async () => {
+    const database = await temporaryDatabase();
+    const running = await startService(serviceConfig(database, await newSigningKey(), 2), {
+      context: 'provisioning',
+      schema: 'provisioning',
+    });
+    try {
+      const { pool } = running.service;
+      expect((await pool.query(`select current_user as name`)).rows).toEqual([{ name: 'chrysalis_app' }]);
+      for (const sql of [
+        `update provisioning.events set type = 'x'`,
+        'delete from provisioning.events',
+        'create table provisioning.more (id int)',
+        'drop table provisioning.events',
+        'delete from provisioning.event_store_migrations',
+      ])
+        await expect(pool.query(sql)).rejects.toMatchObject({ code: '42501' });
+    } finally {
+      await running.stop();
+      await database.drop();
+    }
+  });
+});
