@@ -1,6 +1,6 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Change } from '@chrysalis/contracts';
-import { Allow, Answer, Doc, parse, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, Answer, Doc, etag, ifMatch, parseBody, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { keyOf } from './asked.ts';
 import { Engine } from './engine.ts';
@@ -37,7 +37,7 @@ export class ChangeController {
     },
   })
   change(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
-    const { change, reason } = parse(ChangeBody, request.body ?? {});
+    const { change, reason } = parseBody(ChangeBody, request.body ?? {});
     return this.#ask(id, request, { type: 'change', change, actor: actorOf(request), reason }, 200);
   }
 
@@ -54,7 +54,7 @@ export class ChangeController {
     },
   })
   async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
-    const { reason, compensate } = parse(CancelBody, request.body ?? {});
+    const { reason, compensate } = parseBody(CancelBody, request.body ?? {});
     const answer = await this.#ask(id, request, { type: 'cancel', reason, compensate }, 202);
     await remove(this.service.pool, this.service.schema, [id]); // where it had not started it leaves the queue
     return answer;
@@ -69,17 +69,19 @@ export class ChangeController {
     answers: { 202: 'It is being undone', ...also, 409: 'It did not succeed, or passed a point of no return' },
   })
   undo(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
-    const { reason } = parse(UndoBody, request.body ?? {});
+    const { reason } = parseBody(UndoBody, request.body ?? {});
     return this.#ask(id, request, { type: 'undo', reason }, 202);
   }
 
   async #ask(id: string, request: ApiRequest, command: Job['command'], status: number): Promise<Answer> {
     await loadVisible(this.engine, id, request);
-    const job: Job = { workflowId: id, command, actor: actorOf(request), ...askOf(request), ...ifMatch(request) };
+    const ifVersion = ifMatch(request);
+    const guard = ifVersion === undefined ? {} : { ifVersion };
+    const job: Job = { workflowId: id, command, actor: actorOf(request), ...askOf(request), ...guard };
     const outcome = await this.engine.submit(job);
     if (!outcome.ok) throw refused(outcome.rejection);
     const { version } = outcome;
-    return new Answer(status, { workflowId: id, operation: id, version }, { etag: `"${version}"` });
+    return new Answer(status, { workflowId: id, operation: id, version }, etag(version));
   }
 }
 
@@ -88,12 +90,4 @@ const actorOf = ({ caller }: ApiRequest): string => `user:${caller.sub}`;
 const askOf = (request: ApiRequest): { key?: string } => {
   const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
   return key ? { key: keyOf(request.caller.tenant, key, [request.url, request.body ?? {}]) } : {};
-};
-
-const ifMatch = (request: ApiRequest): { ifVersion?: number } => {
-  const given = [request.headers['if-match']].flat()[0];
-  if (given === undefined || given === '*') return {};
-  const version = /^"?(\d{1,9})"?$/.exec(given)?.[1];
-  if (version !== undefined) return { ifVersion: Number(version) };
-  throw new ProblemError({ status: 422, code: 'request.invalid', title: 'If-Match is the ETag of the workflow, a version such as "17"' });
 };

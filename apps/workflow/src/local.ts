@@ -1,4 +1,4 @@
-import type { Cause, Outcome as TaskOutcome, TaskContract, TaskDispatch, InputOf, OutputOf } from '@chrysalis/contracts';
+import type { Cause, Outcome as TaskOutcome, TaskDispatch } from '@chrysalis/contracts';
 import { failpoint } from '@chrysalis/service-kit';
 import type { Logger } from 'pino';
 import type { Job, Outcome } from './plan.ts';
@@ -11,20 +11,6 @@ export type LocalContext = { readonly dispatch: TaskDispatch; readonly signal: A
  */
 export type LocalHandler = (input: Record<string, unknown>, context: LocalContext) => TaskOutcome | Promise<TaskOutcome>;
 export type LocalKinds = Readonly<Record<string, LocalHandler>>;
-
-/** A handler behind its contract: input that does not fit is a final failure. */
-export const localTask =
-  <C extends TaskContract>(
-    contract: C,
-    handle: (input: InputOf<C>, context: LocalContext) => LocalResult<OutputOf<C>> | Promise<LocalResult<OutputOf<C>>>,
-  ): LocalHandler =>
-  (input, context) => {
-    const parsed = contract.input.safeParse(input);
-    if (parsed.success) return handle(parsed.data as InputOf<C>, context) as TaskOutcome | Promise<TaskOutcome>;
-    const message = parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ');
-    return { ok: false, cause: { code: 'executor.input_invalid', message: message.slice(0, 2000), retriable: false } };
-  };
-export type LocalResult<O> = { readonly ok: true; readonly output: O } | { readonly ok: false; readonly cause: Cause };
 
 export type LocalOptions = {
   readonly submit: (job: Job) => Promise<Outcome>;

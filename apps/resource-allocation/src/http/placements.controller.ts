@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common';
 import { Id, Name, resourceAllocationTasks } from '@chrysalis/contracts';
 import { place } from '@chrysalis/placement';
-import { Allow, Doc, parse, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, type ApiRequest, Doc, parse, parseBody, SERVICE, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { FleetView } from '../fleet-view.ts';
 import { allocations } from '../sql/ledger.ts';
@@ -26,7 +26,7 @@ export class PlacementsController {
     answers: { 200: '{candidates, refused}' },
   })
   async dryRun(@Req() request: ApiRequest): Promise<object> {
-    const asked = parse(DryRun, request.body ?? {});
+    const asked = parseBody(DryRun, request.body ?? {});
     return place(await FleetView.of(this.service.store).hosts(this.service.pool), asked);
   }
 

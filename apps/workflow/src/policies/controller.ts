@@ -3,13 +3,14 @@ import { FLEET_TENANT, Name, PolicySpec, Timestamp } from '@chrysalis/contracts'
 import {
   Allow,
   Answer,
+  type ApiRequest,
+  type CommandContext,
   Commands,
   Doc,
   parse,
+  parseBody,
   ProblemError,
   SERVICE,
-  type ApiRequest,
-  type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { isKnown, type KnownPolicy, type Policy } from '@chrysalis/workflow-core';
@@ -134,7 +135,7 @@ export class PoliciesController {
     answers: { 200: '{fires, why?, workflowId?, params?, subject?, next?}', 404: '`workflow-policy.unknown`' },
   })
   async test(@Param('name') name: string, @Req() request: ApiRequest): Promise<object> {
-    const given = parse(TryBody, request.body ?? {}) as Tried;
+    const given = parseBody(TryBody, request.body ?? {}) as Tried;
     const { state } = await this.#row(name, request);
     const template = await startable(this.service.pool, this.service.schema, (state as KnownPolicy).spec.start.template);
     return tryPolicy(state as KnownPolicy, given, template, { id: this.service.newId(), now: this.service.clock() });

@@ -1,4 +1,4 @@
-import { WorkflowDefinition, type WorkflowRequest } from '@chrysalis/contracts';
+import type { WorkflowDefinition, WorkflowRequest } from '@chrysalis/contracts';
 import type { Fault, FaultCode } from './faults.ts';
 import { compile } from './graph.ts';
 
@@ -10,16 +10,6 @@ export const validateRequest = (request: Pick<WorkflowRequest, 'definition' | 'p
   ...validateDefinition(request.definition),
   ...validateParams(request.definition, request.params),
 ];
-
-/** The same for something unknown: faults of shape if there are any, else those of meaning. */
-export const validateUnknownDefinition = (value: unknown): readonly Fault[] => {
-  const parsed = WorkflowDefinition.safeParse(value);
-  if (parsed.success) return validateDefinition(parsed.data);
-  return parsed.error.issues.map((i) => ({ code: 'workflow.shape_invalid', place: placeOf(i.path), message: i.message }));
-};
-
-const placeOf = (path: readonly PropertyKey[]): string =>
-  path.map((p, i) => (typeof p === 'number' ? `[${p}]` : `${i === 0 ? '' : '.'}${String(p)}`)).join('');
 
 export const validateParams = (definition: WorkflowDefinition, params: Readonly<Record<string, unknown>>): readonly Fault[] => {
   const faults: Fault[] = [];
