@@ -79,6 +79,8 @@ describe('what is shown', () => {
   test('help teaches: each command has a description, and the guide its exit codes', async () => {
     const { stdout, code } = await chrysalis('--help');
     expect([code, stdout]).toEqual([0, expect.stringMatching(/A first walk:[^]*Exit codes:[^]*7 {2}denied/)]);
+    expect((await chrysalis('help vm create')).stdout).toContain('Usage: chrysalis vm create');
+    expect(await chrysalis('help vm crate')).toMatchObject({ code: 2, stderr: expect.stringContaining('there is no command crate') });
     expect((await chrysalis('migrate --help')).stdout).toMatch(/Examples:\n {2}\$ chrysalis migrate --vm web --to large --wait/);
   });
 

@@ -50,7 +50,23 @@ export const buildProgram = (): Command => {
     .argument('<shell>', 'bash, zsh or fish')
     .description('a completion script: source <(chrysalis completion bash)')
     .action((shell: string) => void process.stdout.write(`${completion(program, shell)}\n`));
+  program
+    .helpCommand(false)
+    .command('help')
+    .argument('[command...]', 'e.g. vm create')
+    .description('help on a command, however deep')
+    .action((names: string[]) => helpOn(program, names));
   return throwing(program);
+};
+
+const helpOn = (program: Command, names: readonly string[]): void => {
+  let at = program;
+  for (const name of names) {
+    const next = at.commands.find((c) => c.name() === name || c.aliases().includes(name));
+    if (!next) return at.error(`error: there is no command ${name}`, { code: 'commander.unknownCommand', exitCode: exits.usage });
+    at = next;
+  }
+  at.help();
 };
 
 /** Faults of use are thrown, so that there is one place where the command ends. */
