@@ -1,4 +1,4 @@
-import { hostTasks, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
+import { GrantClaims, hostTasks, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
 import type { EventContext } from '@chrysalis/service-kit';
 import { grantDecider, type GrantAction, type GrantRejection, type UseGrant } from './core/grant.ts';
 import { actionNeeded } from './core/needs.ts';
@@ -55,16 +55,22 @@ const useOneOf = async (
 /** The grant that the task brings must be one that is registered, to the letter. */
 const carried = async ({ input }: TaskDispatch, ctx: EventContext): Promise<string[] | Refusal> => {
   const jws = String(input['grant']);
-  let jti: unknown;
-  try {
-    jti = (JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString('utf8')) as { jti?: unknown }).jti;
-  } catch {
-    return { code: 'grant.malformed', message: 'the task does not bring a grant' };
-  }
-  const [registered] = typeof jti === 'string' ? await ctx.store.read(`grant-${jti}`, { to: 1 }, ctx.tx) : [];
-  if (!registered) return { code: 'grant.unknown', message: `no grant ${String(jti)} is registered` };
+  const jti = idOf(jws);
+  if (jti === undefined) return { code: 'grant.malformed', message: 'the task does not bring a grant' };
+  const [registered] = await ctx.store.read(`grant-${jti}`, { to: 1 }, ctx.tx);
+  if (!registered) return { code: 'grant.unknown', message: `no grant ${jti} is registered` };
   const same = (registered.data as { jws: string }).jws === jws;
-  return same ? [jti as string] : { code: 'grant.signature_invalid', message: `not the grant that was registered as ${String(jti)}` };
+  return same ? [jti] : { code: 'grant.signature_invalid', message: `not the grant that was registered as ${jti}` };
+};
+
+/** What it says of itself, not verified; undefined where that is no id. */
+const idOf = (jws: string): string | undefined => {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(jws.split('.')[1] ?? '', 'base64url').toString('utf8'));
+    return GrantClaims.pick({ jti: true }).safeParse(claims).data?.jti;
+  } catch {
+    return undefined;
+  }
 };
 
 /** Newest first. Expired ones too: they say why, and an undo may still need them. */

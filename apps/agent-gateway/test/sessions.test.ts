@@ -116,6 +116,25 @@ describe('sessions and delivery', () => {
     third.close();
   });
 
+  test('what no event can hold, as any script in a guest may write it, is kept with U+FFFD in its place; the host goes on', async () => {
+    const agent = await TestAgent.of(one, 'h14', await agentToken('h14'));
+    const task = unplug('h14');
+    await publish(one, task);
+    await agent.next('task');
+    const cause = { code: 'guest.script_failed', message: 'a \0 and half a \ud83d', detail: { '\0': ['\udca9'] } };
+    agent.send(reportOf(task, { outcome: { ok: false, cause } }));
+    await agent.next('report-ack');
+    const [reported] = await w.events(one, `task-${task.workflowId}`);
+    expect((reported!.data as { outcome: unknown }).outcome).toEqual({
+      ok: false,
+      cause: { code: 'guest.script_failed', message: 'a \uFFFD and half a \uFFFD', detail: { '\uFFFD': ['\uFFFD'] } },
+    });
+    const next = unplug('h14');
+    await publish(one, next);
+    expect((await agent.next('task', 2)).dispatch.workflowId).toBe(next.workflowId);
+    agent.close();
+  });
+
   test('a task past its deadline is withdrawn', async () => {
     const agent = await TestAgent.of(one, 'h5', await agentToken('h5'));
     const task = { ...unplug('h5'), deadlineAt: new Date(Date.now() + 300).toISOString() };

@@ -22,6 +22,21 @@ export const isDeeperThan = (value: unknown, depth: number): boolean => {
   return false;
 };
 
+/** Neither `text` nor `jsonb` can hold a NUL or half of a surrogate pair. Of values whose depth was checked before. */
+export const isStorable = (value: unknown): boolean => {
+  if (typeof value === 'string') return !value.includes('\0') && value.isWellFormed();
+  if (!isObject(value)) return true;
+  return Object.entries(value).every(([name, inner]) => isStorable(name) && isStorable(inner));
+};
+
+/** The same with U+FFFD in place of what could not be kept: for what a guest wrote, which nobody can send back to be mended. */
+export const storable = <T>(value: T): T => (isStorable(value) ? value : (mended(value) as T));
+const mended = (value: unknown): unknown => {
+  if (typeof value === 'string') return value.replaceAll('\0', '\uFFFD').toWellFormed();
+  if (Array.isArray(value)) return value.map(mended);
+  return isObject(value) ? Object.fromEntries(Object.entries(value).map(([k, v]) => [mended(k), mended(v)])) : value;
+};
+
 /** Places of the members that `given` has and `kept`, what a schema made of it, has not: `nics.0.vlan`. 100 at most. */
 export const droppedMembers = (given: unknown, kept: unknown, place = ''): string[] => {
   if (!isObject(given) || !isObject(kept)) return [];

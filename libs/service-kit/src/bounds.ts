@@ -1,5 +1,5 @@
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
-import { isDeeperThan } from '@chrysalis/kernel';
+import { isDeeperThan, isStorable } from '@chrysalis/kernel';
 import { ProblemError } from './problems.ts';
 
 const DEPTH = 200;
@@ -15,7 +15,7 @@ export class BoundsGuard implements CanActivate {
         title: `The body is nested more than ${DEPTH} deep`,
         detail: `Nothing here is nested more than ${DEPTH} deep: send a flatter body`,
       });
-    if (hasUnstorableText(body) || hasUnstorableText(params) || hasUnstorableText(query))
+    if (![body, params, query].every(isStorable))
       throw new ProblemError({
         status: 422,
         code: 'request.text_invalid',
@@ -25,10 +25,3 @@ export class BoundsGuard implements CanActivate {
     return true;
   }
 }
-
-/** Neither `text` nor `jsonb` can hold these. Recursion is safe: the depth was checked before, and path and query are flat. */
-const hasUnstorableText = (value: unknown): boolean => {
-  if (typeof value === 'string') return value.includes('\0') || !value.isWellFormed();
-  if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).some(([name, inner]) => hasUnstorableText(name) || hasUnstorableText(inner));
-};

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { BIDS_SINCE, FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
+import { isDeeperThan, storable } from '@chrysalis/kernel';
 import type { Logger } from 'pino';
 import { WebSocket, type RawData } from 'ws';
 
@@ -14,6 +15,7 @@ export type ConnectionHandlers = {
 
 const HELLO_WITHIN_MS = 5_000;
 const CLOSE_WITHIN_MS = 1_000;
+const MAX_DEPTH = 100;
 /** Frames that wait their turn before the socket is no longer read. */
 const QUEUE_HIGH = 64;
 const QUEUE_LOW = 16;
@@ -117,7 +119,9 @@ const readFrame = (bytes: Buffer): { ok: true; frame: FromHostAgent } | { ok: fa
   } catch {
     return { ok: false, fault: 'not JSON' };
   }
-  const read = FromHostAgent.safeParse(value);
+  if (isDeeperThan(value, MAX_DEPTH)) return { ok: false, fault: `nested more than ${MAX_DEPTH} deep` };
+  // A report that no event can hold would never be acknowledged, and its host never heard again: any guest's script could do that.
+  const read = FromHostAgent.safeParse(storable(value));
   if (read.success) return { ok: true, frame: read.data };
   return {
     ok: false,
