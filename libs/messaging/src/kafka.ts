@@ -22,6 +22,12 @@ export type KafkaConfig = {
   readonly log?: (level: 'error' | 'warn', message: string) => void;
 };
 
+/** A body or frame has 1 MiB at most, a workflow with its params 0.9 Mi characters, of which each may be 3 bytes. */
+const MAX_MESSAGE_BYTES = 4 << 20;
+const PORTION_BYTES = 900_000;
+/** Key, headers and framing; more than there is. */
+const RECORD_OVERHEAD = 2_000;
+
 /** CloudEvents in Kafka's binary mode: attributes as headers `ce_…`, the data as the value, the partition key as the key. */
 export class KafkaBus implements EventBus {
   readonly kind = 'kafka' as const;
@@ -45,19 +51,16 @@ export class KafkaBus implements EventBus {
   }
 
   async publish(messages: readonly Message[]): Promise<void> {
-    if (messages.length === 0) return;
-    const byTopic = new Map<string, ReturnType<typeof toRecord>[]>();
-    for (const { topic, event } of messages) {
-      const records = byTopic.get(topic) ?? [];
-      if (records.length === 0) byTopic.set(topic, records);
-      records.push(toRecord(event));
-    }
+    for (const portion of portionsOf(messages)) await this.#send(portion);
+  }
+
+  async #send(portion: ReadonlyMap<string, readonly KafkaRecord[]>): Promise<void> {
     const producer = await this.#connectedProducer();
     try {
       await producer.sendBatch({
         acks: -1,
         compression: CompressionTypes.None,
-        topicMessages: [...byTopic].map(([topic, records]) => ({ topic, messages: records })),
+        topicMessages: [...portion].map(([topic, records]) => ({ topic, messages: [...records] })),
       });
     } catch (error) {
       // A producer whose numbering a broker does not accept any more stays so: the next publication gets a new one.
@@ -104,7 +107,10 @@ export class KafkaBus implements EventBus {
       topics: missing.map(({ name, partitions, config = {} }) => ({
         topic: name,
         numPartitions: partitions,
-        configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+        configEntries: Object.entries({ 'max.message.bytes': String(MAX_MESSAGE_BYTES), ...config }).map(([key, value]) => ({
+          name: key,
+          value,
+        })),
       })),
     });
   }
@@ -318,7 +324,29 @@ const attributes = [
   'tenant',
 ] as const;
 
-const toRecord = (event: CloudEvent): { key: string; value: string; headers: Record<string, string> } => {
+type KafkaRecord = { readonly key: string; readonly value: string; readonly headers: Record<string, string> };
+
+/** By topic, in order. A broker refuses a batch of more than 1 MiB as it refuses one message of that size: so much goes at once, or one alone. */
+const portionsOf = (messages: readonly Message[]): Map<string, KafkaRecord[]>[] => {
+  const portions: Map<string, KafkaRecord[]>[] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const { topic, event } of messages) {
+    const record = toRecord(event);
+    const size = Buffer.byteLength(record.value) + RECORD_OVERHEAD;
+    if (bytes + size > PORTION_BYTES) {
+      portions.push(new Map());
+      bytes = 0;
+    }
+    bytes += size;
+    const portion = portions.at(-1)!;
+    const records = portion.get(topic);
+    if (records) records.push(record);
+    else portion.set(topic, [record]);
+  }
+  return portions;
+};
+
+const toRecord = (event: CloudEvent): KafkaRecord => {
   const headers: Record<string, string> = { 'content-type': event.datacontenttype };
   for (const name of attributes) if (event[name] !== undefined) headers[`ce_${name}`] = event[name];
   headers['ce_partitionkey'] = event.partitionkey;

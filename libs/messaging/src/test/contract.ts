@@ -98,6 +98,21 @@ export const busContract = (adapter: Adapter): void => {
       expect(received.length).toBe(sent.length);
     });
 
+    test('takes what services let in, however large: each of 1 MiB and more, and many of them at once, in order', async () => {
+      const bus = await prepared(1);
+      const large = (n: number, size: number): CloudEvent => ({ ...cloudEvent('large', n), data: { n, text: 'x'.repeat(size) } });
+      const sizes = [1 << 20, 700_000, 700_000, 10, 700_000, (1 << 20) + 200_000, 10];
+      await publish(
+        bus,
+        sizes.map((size, i) => large(i + 1, size)),
+      );
+      const received: number[] = [];
+      const handle = async (events: readonly CloudEvent[]): Promise<void> => void received.push(...events.map(numberOf));
+      await bus.subscribe({ group, topics: [topic], handle });
+      await until('all are there', () => received.length >= sizes.length);
+      expect(received).toEqual(upTo(sizes.length));
+    });
+
     test('ensuring topics again changes nothing, also at the same time', async () => {
       const [one, other] = [newBus(1), newBus(2)];
       const topics = [{ name: topic, partitions: 3 }];
