@@ -136,8 +136,10 @@ export class QemuGuests implements Guests {
   }
 
   async #guestAgent(vmId: string): Promise<QgaClient> {
-    const known = await this.#qga.get(vmId)?.catch(() => undefined);
+    const open = this.#qga.get(vmId);
+    const known = await open?.catch(() => undefined);
     if (known && !known.isClosed) return known;
+    if (this.#qga.get(vmId) !== open) return this.#guestAgent(vmId); // another one opened it meanwhile: a port has one client at a time
     const made = this.driver.openSerialPort(vmId, QGA_PORT).then((stream) => new QgaClient(stream));
     this.#qga.set(vmId, made);
     return made;

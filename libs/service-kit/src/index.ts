@@ -12,5 +12,6 @@ export * from './process.ts';
 export * from './redact.ts';
 export * from './service.ts';
 export * from './tokens.ts';
+export { rawProblem } from './unroutable.ts';
 export { upcast } from './upcast.ts';
 export * from './versions.ts';

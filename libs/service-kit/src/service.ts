@@ -133,6 +133,7 @@ const openContext = async (
 
 const makeTables = async (connectionString: string, { schema, tables = [] }: ServiceDefinition): Promise<void> => {
   const owner = new pg.Pool({ connectionString, max: 1 });
+  owner.on('error', () => undefined); // between two queries; the next one says so
   try {
     await migrate(owner, schema);
     await inTransaction(owner, async (tx) => {

@@ -15,7 +15,7 @@ export const unroutable = {
   /** What is not HTTP has no reply object; the connection ends, for nothing says where a next request would begin. */
   clientErrorHandler: (error: ConnectionError, socket: Socket): void => {
     if (error.code === 'ECONNRESET' || socket.destroyed) return;
-    if (socket.writable) socket.write(rawAnswer(problemOf(error)));
+    if (socket.writable) socket.write(rawProblem(problemOf(error)));
     socket.destroy(error);
   },
 };
@@ -56,8 +56,10 @@ const problemOf = ({ code }: ConnectionError): Problem => {
   };
 };
 
-const rawAnswer = (problem: Problem): string => {
+/** The last answer of a connection that has no response object, byte for byte. `headers`: further lines. */
+export const rawProblem = (problem: Problem, headers: readonly string[] = []): string => {
   const body = JSON.stringify(problemDocument(problem));
-  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nconnection: close\r\ncontent-type: application/problem+json`;
+  const own = [`HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}`, 'connection: close', 'content-type: application/problem+json'];
+  const head = [...own, ...headers].join('\r\n');
   return `${head}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 };

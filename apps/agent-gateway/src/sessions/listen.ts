@@ -1,6 +1,6 @@
-import { createServer, STATUS_CODES, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { problemDocument, type Problem } from '@chrysalis/service-kit';
+import { problemDocument, rawProblem, type Problem } from '@chrysalis/service-kit';
 import type { Logger } from 'pino';
 import { WebSocketServer } from 'ws';
 import { Connection, type ConnectionHandlers } from './connection.ts';
@@ -79,11 +79,7 @@ const onlyUpgrades = (_: IncomingMessage, response: ServerResponse): void => {
 };
 
 /** Before the upgrade there is no reply object: the answer is written as it goes over the wire. */
-const turnAway = (socket: Duplex, problem: Problem): void => {
-  const body = JSON.stringify(problemDocument(problem));
-  const head = `HTTP/1.1 ${problem.status} ${STATUS_CODES[problem.status]}\r\nConnection: close\r\nRetry-After: 1\r\n`;
-  socket.end(`${head}Content-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-};
+const turnAway = (socket: Duplex, problem: Problem): void => void socket.end(rawProblem(problem, ['retry-after: 1']));
 
 /** `address:port`; port 0 takes a free one. Answers the WebSocket address. */
 const bind = (server: Server, address: string): Promise<string> =>

@@ -48,6 +48,7 @@ const tables = `
 /** By a connection of its own, as the owner: who publishes and reads may make no tables. */
 export const migrateBus = async (connectionString: string): Promise<void> => {
   const client = new pg.Client({ connectionString, application_name: 'chrysalis-bus-tables' });
+  client.on('error', () => undefined); // between two queries; the next one says so
   await client.connect();
   try {
     await client.query('begin');

@@ -1,5 +1,5 @@
 import { WorkflowTemplate } from '@chrysalis/contracts';
-import { canonicalJson, isDeeperThan } from '@chrysalis/kernel';
+import { canonicalJson, droppedMembers, isDeeperThan } from '@chrysalis/kernel';
 import type { Fault } from './faults.ts';
 import { validateDefinition } from './validate.ts';
 
@@ -42,23 +42,14 @@ const refused = (faults: readonly TemplateFault[]): Judged => {
   return { ok: false, faults: told };
 };
 
-/**
- * Members that the shape does not know: parsing drops them, and a dropped `dependsOn` would be an order that nobody keeps. What the shape
- * leaves open (inputs) is the same object before and after, and is not looked into.
- */
-const strayMembers = (given: unknown, parsed: unknown, place = ''): TemplateFault[] => {
-  if (given === parsed || !isRecord(given) || !isRecord(parsed)) return [];
-  return Object.keys(given).flatMap((key) => {
-    const here = Array.isArray(given) ? `${place}[${key}]` : place === '' ? key : `${place}.${key}`;
-    if (given[key] === undefined) return [];
-    if (Object.hasOwn(parsed, key)) return strayMembers(given[key], parsed[key], here);
-    return [fault('workflow.shape_invalid', here, key === 'version' && place === '' ? VERSION : 'there is no such member')];
-  });
-};
+/** Members that the shape does not know: parsing drops them, and a dropped `dependsOn` would be an order that nobody keeps. */
+const strayMembers = (given: unknown, parsed: unknown): TemplateFault[] =>
+  droppedMembers(given, parsed).map((path) =>
+    fault('workflow.shape_invalid', path.replaceAll(/\.(\d+)(?=\.|$)/g, '[$1]'), path === 'version' ? VERSION : 'there is no such member'),
+  );
 /** `/v1/workflow-templates/schema` is no template. */
 const routes = new Set(['schema', 'validate']);
 const VERSION = 'the registry gives the version; leave it out';
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 
 const placeOf = (path: readonly PropertyKey[]): string =>
   path.map((p, i) => (typeof p === 'number' ? `[${p}]` : `${i === 0 ? '' : '.'}${String(p)}`)).join('');
