@@ -32,6 +32,15 @@ const headOf = (file: string): string => {
   return head.toString('latin1');
 };
 
+const spec = {
+  vcpus: { now: 1, max: 2 },
+  memoryMiB: { now: 256, max: 512 },
+  disks: [{ id: 'data', sizeMiB: 16 }],
+  nics: [],
+  cpuModel: 'Westmere',
+  requiredTraits: [],
+};
+
 const suite = (): void => {
   let fabric: Fabric;
   let fleet: Fleet;
@@ -89,14 +98,6 @@ const suite = (): void => {
     expect(await refused('trap', 'qcow2')).toBe('host.image_unsafe');
     expect(await refused('seed', 'qcow2')).toBe('host.image_failed');
     expect(await refused('nothing', 'raw')).toBe('host.image_failed');
-    const spec = {
-      vcpus: { now: 1, max: 2 },
-      memoryMiB: { now: 256, max: 512 },
-      disks: [{ id: 'data', sizeMiB: 16 }],
-      nics: [],
-      cpuModel: 'Westmere',
-      requiredTraits: [],
-    };
     const boot = { vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: false };
     const { topology } = await fleet.must(hostTasks.bootVm, 'h1', boot);
     const [disk] = topology.disks;
@@ -107,14 +108,6 @@ const suite = (): void => {
 
   test('a running VM is saved and runs on, the same guest; a copy on another host has its digest', async () => {
     const vm = `vm-${randomUUID()}`;
-    const spec = {
-      vcpus: { now: 1, max: 2 },
-      memoryMiB: { now: 256, max: 512 },
-      disks: [{ id: 'data', sizeMiB: 16 }],
-      nics: [],
-      cpuModel: 'Westmere',
-      requiredTraits: [],
-    };
     const on = { vmId: vm, epoch: 1 };
     const boot = { ...on, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: true };
     const { topologyHash } = await fleet.must(hostTasks.bootVm, 'h1', boot);
