@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { StoredEvent } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
-import type { Job } from './plan.ts';
 
 // What an operator asks for with an `Idempotency-Key` is done once: the key goes into the log with the events that it led to, as their
 // causation, so that whoever decides next knows it, in the same append or not at all.
@@ -20,9 +19,15 @@ export const askedIn = (history: readonly StoredEvent[]): readonly string[] => [
   ...new Set(history.flatMap(({ meta }) => (meta.causationId !== undefined && ASKED.test(meta.causationId) ? [meta.causationId] : []))),
 ];
 
+/** What an operator's request is known by (`keyOf`), and the version it was made from. */
+export type Asked = { readonly key?: string; readonly ifVersion?: number };
+
 /** `done`: it has been; a rejection: it is not to be decided at all; `undefined`: it is. */
-export const refusedBefore = (job: Job, asked: readonly string[] | undefined, version: number): AskRejection | 'done' | undefined => {
-  const { key, ifVersion } = job;
+export const refusedBefore = (
+  { key, ifVersion }: Asked,
+  asked: readonly string[] | undefined,
+  version: number,
+): AskRejection | 'done' | undefined => {
   if (key !== undefined && asked) {
     if (asked.includes(key)) return 'done';
     const same = key.slice(0, key.lastIndexOf(':') + 1);

@@ -14,11 +14,11 @@ import {
 import type { Entry } from './cache.ts';
 import { newId } from './ids.ts';
 import { givenHere, openHere } from './open-here.ts';
-import { askedIn, refusedBefore, type AskRejection } from './asked.ts';
+import { askedIn, refusedBefore, type Asked, type AskRejection } from './asked.ts';
 import type { InstanceRow, Wake } from './sql/record.ts';
 
 /** Something to be decided. `at` is left out: the engine's clock says when. */
-export type Job = {
+export type Job = Asked & {
   readonly workflowId: string;
   readonly command: WithoutAt<WorkflowCommand>;
   readonly actor: string;
@@ -26,9 +26,6 @@ export type Job = {
   readonly causationId?: string;
   readonly tenant?: string;
   readonly traceparent?: string;
-  /** Of an operator: what the request is known by (`keyOf`), and the version it was made from. */
-  readonly key?: string;
-  readonly ifVersion?: number;
   /** A tick that only says that this instance is at work on the workflow's local tasks. */
   readonly beat?: true;
   /** A tick that lets no timer act: it only finds local tasks that nobody executes any more. */

@@ -1,8 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { allTasks, PolicySpec, type TaskContract, type WorkflowDefinition } from '@chrysalis/contracts';
 import { expectEveryStepFails } from '@chrysalis/testing';
-import { judgeTemplate } from '../judge-template.ts';
-import { policyFaults } from '../policy-faults.ts';
+import { judgeTemplate } from '../definition/judge-template.ts';
+import { policyFaults } from '../policies/faults.ts';
 import { distributeImage } from './distribute-image.ts';
 import { shippedPolicies, shippedTemplates } from './index.ts';
 import { saveVm } from './save-vm.ts';
