@@ -3,12 +3,11 @@ import { createReadStream } from 'node:fs';
 import { copyFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { freePort, GUEST_PORT_NAME, type Topology } from '@chrysalis/contracts';
+import { AGENT_DISK, agentDiskOf, agentSerial, agentVolume, freePort, GUEST_PORT_NAME, type Topology } from '@chrysalis/contracts';
 import type { AgentHardware, HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
 import { TaskFailure } from './move/deps.ts';
 
-export const AGENT_DISK = 'agent';
 export const AGENT_PORT = 'agent';
 const MAX_PORT_NR = 7;
 const MIB = 1_048_576;
@@ -24,12 +23,11 @@ export const agentHardware = (
   plugPackageDisk: async () => {
     if (!given) throw new TaskFailure('host.package_missing', 'no package was given');
     const { topology } = await driver.status(vmId);
-    const known = topology.disks.find((d) => d.id === AGENT_DISK);
-    const disk = known ?? (await newDisk(topology, pools, given));
+    const disk = agentDiskOf(topology) ?? (await newDisk(topology, pools, given));
     await driver.plug(vmId, { kind: 'disk', ...disk });
     return { serial: disk.serial };
   },
-  unplugPackageDisk: async () => void (await driver.unplug(vmId, { kind: 'disk', id: AGENT_DISK }, deadlineMs)),
+  unplugPackageDisk: () => unplugPackage(driver, vmId, deadlineMs),
   plugAgentPort: async () => {
     const { topology } = await driver.status(vmId);
     if (topology.serialPorts.some((p) => p.id === AGENT_PORT)) return;
@@ -42,6 +40,22 @@ export const agentHardware = (
   openAgentPort: () => driver.openSerialPort(vmId, AGENT_PORT),
 });
 
+/** Whatever else the VM has, under whatever name, is not the agent's to take out. */
+export const unplugPackage = async (driver: HypervisorDriver, vmId: string, deadlineMs: number): Promise<void> => {
+  const disk = agentDiskOf((await driver.status(vmId)).topology);
+  if (disk) await driver.unplug(vmId, { kind: 'disk', id: disk.id }, deadlineMs);
+};
+
+/** The disk that brings this package. */
+export const packageDisk = (digest: string, at: { port: number; sizeMiB: number; pool: string }): Topology['disks'][number] => ({
+  id: AGENT_DISK,
+  serial: agentSerial(digest),
+  volume: agentVolume(digest),
+  format: 'raw',
+  readOnly: true,
+  ...at,
+});
+
 /** Package volumes are named by their content, so one file serves every VM of a pool, and it is there on a host that shares the pool. */
 const newDisk = async (topology: Topology, pools: Pools, { digest, file }: Package): Promise<Topology['disks'][number]> => {
   const port = freePort(topology);
@@ -49,19 +63,8 @@ const newDisk = async (topology: Topology, pools: Pools, { digest, file }: Packa
   const pool = topology.disks.find((d) => !d.readOnly)?.pool ?? Object.keys(pools)[0];
   const directory = pool === undefined ? undefined : pools[pool]?.directory;
   if (pool === undefined || directory === undefined) throw new TaskFailure('hypervisor.pool_unknown', `no pool ${pool} on this host`);
-  const hex = digest.slice('sha256:'.length);
-  const volume = `agent-${hex.slice(0, 32)}.squashfs`;
-  const bytes = await placeVolume({ digest, file }, join(directory, volume));
-  return {
-    id: AGENT_DISK,
-    port,
-    serial: `agent-${hex.slice(0, 12)}`,
-    sizeMiB: Math.ceil(bytes / MIB),
-    format: 'raw',
-    pool,
-    volume,
-    readOnly: true,
-  };
+  const bytes = await placeVolume({ digest, file }, join(directory, agentVolume(digest)));
+  return packageDisk(digest, { port, pool, sizeMiB: Math.ceil(bytes / MIB) });
 };
 
 /** What is there under that name was put there whole, and with this content. */

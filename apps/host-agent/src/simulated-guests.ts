@@ -1,4 +1,5 @@
 import {
+  agentDiskOf,
   capabilityNames,
   freePort,
   guestTasks,
@@ -9,7 +10,7 @@ import {
   type TaskContract,
 } from '@chrysalis/contracts';
 import { HypervisorError, type HypervisorDriver, type SimulatedGuest } from '@chrysalis/hypervisor';
-import { AGENT_DISK, AGENT_PORT } from './agent-hardware.ts';
+import { AGENT_PORT, packageDisk, unplugPackage } from './agent-hardware.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
 import { TaskFailure } from './move/deps.ts';
 
@@ -35,21 +36,10 @@ export class SimulatedGuests implements Guests {
 
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {
     const { topology } = await this.driver.status(vmId);
-    if (!topology.disks.some((d) => d.id === AGENT_DISK)) {
+    if (!agentDiskOf(topology)) {
       const port = freePort(topology);
       if (port === undefined) throw new TaskFailure('hypervisor.no_free_port', 'no free root port for the agent’s disk');
-      const hex = digest.slice('sha256:'.length);
-      const disk = {
-        id: AGENT_DISK,
-        port,
-        serial: `agent-${hex.slice(0, 12)}`,
-        sizeMiB: 64,
-        format: 'raw' as const,
-        pool: 'packages',
-        volume: `agent-${hex.slice(0, 32)}.squashfs`,
-        readOnly: true,
-      };
-      await this.driver.plug(vmId, { kind: 'disk', ...disk });
+      await this.driver.plug(vmId, { kind: 'disk', ...packageDisk(digest, { port, sizeMiB: 64, pool: 'packages' }) });
     }
     const nr = 1 + Math.max(0, ...topology.serialPorts.map((p) => p.nr));
     if (!topology.serialPorts.some((p) => p.id === AGENT_PORT))
@@ -58,7 +48,7 @@ export class SimulatedGuests implements Guests {
   }
 
   async removeAgent(vmId: string, deadlineMs: number): Promise<Omit<Added, 'agentVersion'>> {
-    await this.driver.unplug(vmId, { kind: 'disk', id: AGENT_DISK }, deadlineMs);
+    await unplugPackage(this.driver, vmId, deadlineMs);
     await this.driver.unplugSerialPort(vmId, AGENT_PORT, deadlineMs);
     return this.driver.topology(vmId);
   }

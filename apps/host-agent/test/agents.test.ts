@@ -22,13 +22,13 @@ type Prepared = OutputOf<typeof hostTasks.prepareTarget>;
 
 describe('host agents, as processes, on the simulated driver', () => {
   let fleet: Fleet;
-  const boot = async (vmId: string): Promise<Shaped> =>
+  const boot = async (vmId: string, disks: readonly { id: string; sizeMiB: number }[] = spec.disks): Promise<Shaped> =>
     fleet.must(hostTasks.bootVm, 'h1', {
       vmId,
       epoch: 1,
       uuid: randomUUID(),
       tenant: 'acme',
-      spec,
+      spec: { ...spec, disks },
       image,
       nics: [{ id: 'nic0', mac: '52:54:00:00:00:01', network: 'lan' }],
       pool: 'shared',
@@ -232,6 +232,33 @@ describe('host agents, as processes, on the simulated driver', () => {
     },
     60_000,
   );
+
+  test('a user’s disk of whatever name is the user’s: the agent comes and goes beside it, and its file system grows', async () => {
+    const vmId = 'vm-names';
+    const long = 'a-disk-with-a-name-that-no-serial-number-can-hold-in-full';
+    const booted = await boot(vmId, [
+      { id: 'agent', sizeMiB: 64 },
+      { id: long, sizeMiB: 64 },
+    ]);
+    const grant = await fleet.grant([vmId], [digest('b')]);
+    const { topology } = await fleet.must(hostTasks.addAgent, 'h1', { vmId, epoch: 1, grant, package: digest('b') });
+    expect(topology.disks.slice(0, 2)).toEqual(booted.topology.disks);
+    expect(topology.disks).toHaveLength(3);
+    expect(await fleet.run(hostTasks.unplug, 'h1', { vmId, epoch: 1, device: { kind: 'disk', id: topology.disks[2]!.id } })).toMatchObject({
+      ok: false,
+      cause: { code: 'executor.input_invalid' },
+    });
+    for (const disk of ['agent', long]) {
+      await fleet.must(hostTasks.resizeDisk, 'h1', { vmId, epoch: 1, disk, sizeMiB: 128 });
+      const { beforeBytes, afterBytes } = await fleet.must(guestTasks.growFileSystem, 'h1', { vmId, epoch: 1, disk });
+      expect(afterBytes).toBeGreaterThan(beforeBytes);
+    }
+    const left = await fleet.must(hostTasks.removeAgent, 'h1', { vmId, epoch: 1 });
+    expect(left.topology.disks.map((d) => d.id)).toEqual(['agent', long]);
+    // Once more, where there is no agent: nothing of the user's is taken for it.
+    expect(shapedOf(await fleet.must(hostTasks.removeAgent, 'h1', { vmId, epoch: 1 }))).toEqual(shapedOf(left));
+    await fleet.must(hostTasks.destroyVm, 'h1', { vmId, epoch: 1, deleteVolumes: true });
+  });
 
   test('with the peer link cut the receipt goes through the gateway', async () => {
     const vmId = 'vm-p';

@@ -12,10 +12,12 @@ import { createFabric, type Fabric } from '../../../infra/network/fabric.ts';
 import { Fleet } from './fleet.ts';
 
 const cacheDir = new URL('../../../.cache', import.meta.url).pathname;
+/** Of what a serial number and a block node cannot hold. */
+const DATA = 'the-one-disk-with-all-that-there-is-of-this-tenant';
 const spec = {
   vcpus: { now: 1, max: 4 },
   memoryMiB: { now: 384, max: 1024 },
-  disks: [{ id: 'data', sizeMiB: 64 }],
+  disks: [{ id: DATA, sizeMiB: 64 }],
   nics: [{ id: 'nic0', network: 'lan' }],
   cpuModel: 'Westmere',
   requiredTraits: [],
@@ -141,9 +143,15 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
     await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 4, moveId: 'mov-4' });
   }, 120_000);
 
+  test('its disk grows, and the file system on it, whatever it is called', async () => {
+    await fleet.must(hostTasks.resizeDisk, 'h2', { vmId, epoch: 5, disk: DATA, sizeMiB: 96 });
+    const { afterBytes } = await fleet.must(guestTasks.growFileSystem, 'h2', { vmId, epoch: 5, disk: DATA });
+    expect(afterBytes).toBeGreaterThan(80 * 1_048_576);
+  }, 60_000);
+
   test('the agent goes without trace, and the VM with its volumes', async () => {
     const { topology } = await fleet.must(hostTasks.removeAgent, 'h2', { vmId, epoch: 5 });
-    expect([topology.disks.map((d) => d.id), topology.serialPorts.map((p) => p.id)]).toEqual([['data'], ['qga']]);
+    expect([topology.disks.map((d) => d.id), topology.serialPorts.map((p) => p.id)]).toEqual([[DATA], ['qga']]);
     await fleet.must(hostTasks.destroyVm, 'h2', { vmId, epoch: 5, deleteVolumes: true });
     await until(async () => spawnSync('pgrep', ['-f', vmId]).status === 1);
   }, 60_000);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Cause, Characterisation, Count, GuestFacts, Id, Name, Positive, Sha256, Uuid } from './shapes.ts';
+import { Cause, Characterisation, Count, GuestFacts, Id, Positive, Sha256, Uuid } from './shapes.ts';
 
 /** What a host and the migration agent in its guest say to each other over a virtio-serial port; see guest-protocol.md. */
 export const GUEST_PROTOCOL = { min: 1, max: 1 } as const;
@@ -137,7 +137,8 @@ export const guestCommands = {
     repeatable: true,
   }),
   'grow-filesystem': command({
-    input: z.object({ disk: Name }),
+    /** By its serial number or device name: what the guest knows it by. */
+    input: z.object({ disk: z.string().min(1).max(64) }),
     output: z.object({ beforeBytes: Count, afterBytes: Count }),
     action: 'reconfigure',
     repeatable: true,

@@ -2,6 +2,7 @@ export * from './agent-gateway.ts';
 export * from './agent-protocol.ts';
 export * from './asyncapi.ts';
 export * from './define.ts';
+export * from './device-names.ts';
 export * from './executors.ts';
 export * from './guest-link.ts';
 export * from './guest-protocol.ts';

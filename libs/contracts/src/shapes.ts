@@ -74,8 +74,11 @@ export const ImageFormat = z.enum(['raw', 'qcow2']);
 /** What a host's image store holds: disk images, and what a VM had in memory and devices (`vm-state`). */
 export const StoredFormat = z.enum([...ImageFormat.options, 'vm-state']);
 
+/** A device's own name, or one that nobody can give: `chrysalis.`, for what Chrysalis plugs by itself (device-names.ts). */
+export const DeviceId = z.string().regex(/^(chrysalis\.)?[a-z][a-z0-9-]{0,62}$/);
+
 export const Disk = z.object({
-  id: Name,
+  id: DeviceId,
   port: Count,
   serial: z.string().max(20),
   sizeMiB: Positive,
@@ -110,7 +113,7 @@ export type Topology = z.infer<typeof Topology>;
 export const Device = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cpu'), id: Name, coreId: Positive }),
   z.object({ kind: z.literal('memory'), id: Name, sizeMiB: Positive }),
-  Disk.extend({ kind: z.literal('disk') }),
+  Disk.extend({ kind: z.literal('disk'), id: Name }),
   Nic.extend({ kind: z.literal('nic') }),
 ]);
 export type Device = z.infer<typeof Device>;

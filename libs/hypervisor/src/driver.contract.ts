@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { topologyHash } from '@chrysalis/contracts';
+import { diskSerial, topologyHash } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, HypervisorDriver, MigrateOutcome } from './driver.ts';
 import type { HypervisorCode } from './errors.ts';
@@ -45,13 +45,15 @@ const disk = (id: string, port: number): Device => ({
   kind: 'disk',
   id,
   port,
-  serial: id,
+  serial: diskSerial(id),
   sizeMiB: 32,
   format: 'raw',
   pool: 'shared',
   volume: `contract.${id}.raw`,
   readOnly: false,
 });
+/** The longest names that there can be, and alike up to their last letter. */
+const LONG = ['x', 'y'].map((last) => `${'a-long-name-'.repeat(5)}of${last}`);
 const nic = (id: string, port: number): Device => ({ kind: 'nic', id, port, mac: '52:54:00:00:07:0a', network: 'lan' });
 const agentPort = { id: 'agent', nr: 2, name: 'org.chrysalis.agent.0' };
 const limits = { downtimeLimitMs: 300, maxBandwidthMiBps: 1024 };
@@ -155,6 +157,19 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       await refused(rig.a().resizeDisk(MOVED, 'data', 64), 'hypervisor.disk_shrink_refused');
       await refused(rig.a().resizeDisk(MOVED, 'none', 64), 'hypervisor.device_unknown');
     });
+
+    test('names as long as a type may give are names like others', async () => {
+      const [one, two] = LONG as [string, string];
+      const before = await rig.a().topology(MOVED);
+      await rig.a().plug(MOVED, disk(one, 6));
+      await refused(rig.a().plug(MOVED, { ...disk(two, 7), serial: diskSerial(one) } as Device), 'hypervisor.device_conflict');
+      const { topology } = await rig.a().plug(MOVED, disk(two, 7));
+      expect(topology.disks.slice(-2).map((d) => [d.id, d.serial])).toEqual(LONG.map((id) => [id, diskSerial(id)]));
+      expect((await rig.a().resizeDisk(MOVED, two, 48)).topology.disks.at(-1)?.sizeMiB).toBe(48);
+      for (const id of LONG) await rig.a().unplug(MOVED, { kind: 'disk', id }, 15_000);
+      await rig.a().plug(MOVED, nic(one, 6));
+      expect(await rig.a().unplug(MOVED, { kind: 'nic', id: one }, 15_000)).toEqual(before);
+    }, 60_000);
 
     test('unplugs what the guest lets go, once', async () => {
       await rig.a().unplug(MOVED, { kind: 'memory', id: 'dimm0' }, 15_000);

@@ -1,4 +1,4 @@
-import { freePort, memoryMiBOf, portsInUse, vcpusOf } from '@chrysalis/contracts';
+import { diskSerial, freePort, memoryMiBOf, portsInUse, vcpusOf } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, SerialPortSpec } from './driver.ts';
 import { HypervisorError } from './errors.ts';
@@ -33,7 +33,7 @@ export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, machine =
   const disks = spec.disks.map(({ id, sizeMiB }, port) => ({
     id,
     port,
-    serial: id.slice(0, 20),
+    serial: diskSerial(id),
     sizeMiB,
     format: 'qcow2' as const,
     pool,
@@ -82,6 +82,8 @@ export const assertRoom = (t: Topology, d: Device): void => {
     case 'memory':
       return assertDimm(t, d.id, d.sizeMiB);
     case 'disk':
+      assertSerial(t, d.serial);
+      return assertPort(t, d.port);
     case 'nic':
       return assertPort(t, d.port);
   }
@@ -103,6 +105,13 @@ const assertDimm = (t: Topology, id: string, sizeMiB: number): void => {
   if (sizeMiB % 2 !== 0) throw new HypervisorError('hypervisor.no_free_memory', 'Memory comes in multiples of 2 MiB', detail);
   if (memoryMiBOf(t) + sizeMiB > t.memory.maxMiB)
     throw new HypervisorError('hypervisor.no_free_memory', `More than the ${t.memory.maxMiB} MiB this VM can have`, detail);
+};
+
+/** Two disks of one serial number are one to the guest that looks for it. */
+const assertSerial = (t: Topology, serial: string): void => {
+  const owner = t.disks.find((d) => d.serial === serial);
+  if (owner)
+    throw new HypervisorError('hypervisor.device_conflict', `Disk ${owner.id} has the serial number ${serial}`, { serial, disk: owner.id });
 };
 
 const assertPort = (t: Topology, port: number): void => {

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { guestTasks, hostTasks } from '@chrysalis/contracts';
+import { guestTasks, hostTasks, namedDisksOf } from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
 import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
 
@@ -18,14 +18,21 @@ export const guestHandlers = (parts: Parts): Handler[] =>
     handler(
       contract,
       asRunner,
-      (input, run) => {
+      async (input, run) => {
         const { vmId, epoch: _, ...rest } = input;
         const { key, grant, signal } = run;
-        return parts.guests.command(contract, { vmId, input: rest, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
+        const asked = 'disk' in rest ? { ...rest, disk: await asGuestKnows(parts, vmId, rest.disk) } : rest;
+        return parts.guests.command(contract, { vmId, input: asked, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
       },
       'guest',
     ),
   );
+
+/** A disk by its name is one that the guest knows by its serial number; anything else is the guest's own word for it. */
+const asGuestKnows = async ({ driver }: Parts, vmId: string, disk: string): Promise<string> => {
+  const { topology } = await driver.status(vmId);
+  return namedDisksOf(topology).find((d) => d.id === disk)?.serial ?? disk;
+};
 
 /** A package's file carries its digest in its name, and is checked against it before it goes anywhere. */
 const packageFile = ({ config }: Parts, digest: string): string => join(config.packageStore, `${digest.replace(':', '-')}.squashfs`);

@@ -1,3 +1,4 @@
+import { blockNode, fileNode } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { dimmSlot, MAX_SERIAL_NR } from '../shape.ts';
 import { HypervisorError } from '../errors.ts';
@@ -68,7 +69,7 @@ export const blockNodes = (disk: Disk, filename: string): [file: Record<string, 
   // `locking: on`: two running copies of a VM on one image are refused by QEMU, whatever we got wrong.
   {
     driver: 'file',
-    'node-name': `file-${disk.id}`,
+    'node-name': fileNode(disk.id),
     filename,
     locking: 'on',
     discard: 'unmap',
@@ -77,8 +78,8 @@ export const blockNodes = (disk: Disk, filename: string): [file: Record<string, 
   },
   {
     driver: disk.format,
-    'node-name': `block-${disk.id}`,
-    file: `file-${disk.id}`,
+    'node-name': blockNode(disk.id),
+    file: fileNode(disk.id),
     discard: 'unmap',
     'read-only': disk.readOnly,
     'auto-read-only': false,
@@ -89,7 +90,7 @@ export const diskDevice = (disk: Disk): Record<string, unknown> => ({
   driver: 'virtio-blk-pci',
   id: `disk-${disk.id}`,
   bus: `rp${disk.port}`,
-  drive: `block-${disk.id}`,
+  drive: blockNode(disk.id),
   serial: disk.serial,
   'num-queues': 1,
 });

@@ -1,3 +1,4 @@
+import { blockNode, fileNode } from '@chrysalis/contracts';
 import type { Device } from '@chrysalis/contracts';
 import { HypervisorError, hasCode } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
@@ -97,8 +98,8 @@ export const removeBackend = async (vm: Vm, { kind, id }: { kind: Device['kind']
     case 'memory':
       return gone(vm.qmp, 'object-del', { id: `mem-${id}` });
     case 'disk':
-      await gone(vm.qmp, 'blockdev-del', { 'node-name': `block-${id}` });
-      return gone(vm.qmp, 'blockdev-del', { 'node-name': `file-${id}` });
+      await gone(vm.qmp, 'blockdev-del', { 'node-name': blockNode(id) });
+      return gone(vm.qmp, 'blockdev-del', { 'node-name': fileNode(id) });
     case 'nic':
       await gone(vm.qmp, 'netdev_del', { id: `net-${id}` });
       return vm.parts.networks.detach(vm.vmId, id);

@@ -1,4 +1,4 @@
-import { plugged, resized, unplugged } from '@chrysalis/contracts';
+import { blockNode, plugged, resized, unplugged } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { DeviceRef, SerialPortSpec, Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
@@ -34,7 +34,7 @@ export const unplugSerialPort = async (vm: Vm, id: string, deadlineMs: number): 
 
 export const resizeDisk = async (vm: Vm, disk: string, sizeMiB: number): Promise<Shaped> => {
   if (!assertResize(vm.topology, disk, sizeMiB)) return vm.verified(vm.topology);
-  await vm.qmp.execute('block_resize', { 'node-name': `block-${disk}`, size: sizeMiB * 1024 * 1024 }, 60_000);
+  await vm.qmp.execute('block_resize', { 'node-name': blockNode(disk), size: sizeMiB * 1024 * 1024 }, 60_000);
   return vm.verified(resized(vm.topology, disk, sizeMiB));
 };
 

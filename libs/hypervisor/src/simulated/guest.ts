@@ -68,13 +68,14 @@ export class SimulatedGuest {
     return guest.onlineMiB;
   }
 
+  /** As a guest knows it: by its serial number. */
   growFileSystem(disk: string): { beforeBytes: number; afterBytes: number } {
     const { vm, guest } = this.inside;
-    const found = vm.topology.disks.find((d) => d.id === disk);
-    const beforeBytes = guest.fileSystems[disk];
+    const found = vm.topology.disks.find((d) => d.serial === disk);
+    const beforeBytes = found && guest.fileSystems[found.id];
     if (!found || beforeBytes === undefined) throw new HypervisorError('hypervisor.device_unknown', `No file system on ${disk}`, { disk });
     const afterBytes = Math.max(beforeBytes, fileSystemBytes(found.sizeMiB));
-    guest.fileSystems[disk] = afterBytes;
+    guest.fileSystems[found.id] = afterBytes;
     this.changed(vm);
     return { beforeBytes, afterBytes };
   }

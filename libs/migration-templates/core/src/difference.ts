@@ -1,4 +1,4 @@
-import { memoryMiBOf, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { memoryMiBOf, namedDisksOf, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 
 /** DIMMs come in blocks of this size: the memory block size of an x86 guest, below which it cannot bring memory online. */
 export const MEMORY_STEP_MIB = 128;
@@ -20,7 +20,7 @@ export type Difference = Readonly<{
 
 /** `source` says which devices are the type's own: only those may be removed. */
 export const difference = (topology: Topology, source: VmTypeSpec, target: VmTypeSpec): Difference => {
-  const disks = new Map(topology.disks.map((d) => [d.id, d]));
+  const disks = new Map(namedDisksOf(topology).map((d) => [d.id, d]));
   const nics = new Map(topology.nics.map((n) => [n.id, n]));
   const resized = target.disks.flatMap((d) => {
     const has = disks.get(d.id);

@@ -1,4 +1,4 @@
-import { amountsOf, resources, type Amounts, type Blocker, type VmTypeSpec } from '@chrysalis/contracts';
+import { amountsOf, namedDisksOf, resources, type Amounts, type Blocker, type VmTypeSpec } from '@chrysalis/contracts';
 import { blocker } from './blockers.ts';
 import type { KnownHost, KnownVm } from './known.ts';
 
@@ -66,7 +66,11 @@ export const hostBlockers = (
   for (const network of new Set(target.nics.map((n) => n.network)))
     if (!facts.networks.includes(network))
       add('host.network_missing', `${hostId} is not on the network ${network}`, `connect ${hostId} to ${network}`);
-  for (const pool of new Set(vm.topology.disks.filter((d) => kept.has(d.id)).map((d) => d.pool)))
+  for (const pool of new Set(
+    namedDisksOf(vm.topology)
+      .filter((d) => kept.has(d.id))
+      .map((d) => d.pool),
+  ))
     if (!facts.storagePools.includes(pool))
       add('host.pool_missing', `${hostId} does not reach the storage pool ${pool}`, `attach ${pool} to ${hostId}`);
   return [...out, ...capacityBlockers(host, holdOf(vm, target, hostId), free)];

@@ -1,5 +1,6 @@
 import {
   memoryMiBOf,
+  namedDisksOf,
   vcpusOf,
   type Amounts,
   type HostFacts,
@@ -42,6 +43,10 @@ export const presented = ({ spec, topology: t }: Pick<KnownVm, 'spec' | 'topolog
   ...spec,
   vcpus: { ...spec.vcpus, now: vcpusOf(t) },
   memoryMiB: { ...spec.memoryMiB, now: memoryMiBOf(t) },
-  disks: spec.disks.flatMap((d) => t.disks.filter((x) => x.id === d.id).map(({ id, sizeMiB }) => ({ id, sizeMiB }))),
+  disks: spec.disks.flatMap((d) =>
+    namedDisksOf(t)
+      .filter((x) => x.id === d.id)
+      .map(({ id, sizeMiB }) => ({ id, sizeMiB })),
+  ),
   nics: spec.nics.filter((n) => t.nics.some((x) => x.id === n.id)),
 });

@@ -81,6 +81,12 @@ describe('VM types', () => {
     expect(faultsOf(bad).map((f) => f.path)).toEqual(['vcpus.now', 'memoryMiB.now', 'memoryMiB.now', 'nics.0.id', 'cpuModel']);
     given(vmTypeDecider).when({ type: 'publish', name: 'small', spec: bad }).thenRejected('vm-type.invalid');
   });
+  test('two long names that were made to be one in the guest are a fault', () => {
+    const disks = ['a-name-too-long-00uawv', 'a-name-too-long-00umwl', 'a-name-too-long-00uawx'].map((id) => ({ id, sizeMiB: 1 }));
+    expect(faultsOf({ ...spec(), disks })).toEqual([
+      { path: 'disks.1.id', message: expect.stringContaining('the serial number of a-name-too-long-00uawv') },
+    ]);
+  });
   test('a member that no type has is a fault, at any depth', () => {
     const bad = { ...spec(), gpus: 1, nics: [{ id: 'front', network: 'front', vlan: 7 }] };
     expect(faultsOf(bad).map((f) => f.path)).toEqual(['nics.0.vlan', 'gpus']);

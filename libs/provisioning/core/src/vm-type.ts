@@ -1,4 +1,4 @@
-import { refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { diskSerial, refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
 import { accept, canonicalJson, droppedMembers, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 /** One fault of a spec; `path` is where, as `memoryMiB.now`. */
@@ -48,8 +48,17 @@ const sizeFaults = ({ vcpus, memoryMiB, disks, nics }: VmTypeSpec): Fault[] => [
 /** A guest boots with 8 root ports, one device a port; one stays free for the disk that brings the migration agent. */
 const MAX_DEVICES = 7;
 
-/** Disks, NICs and the DIMMs and CPUs that a move plugs share one name space in QEMU. */
-const idFaults = ({ disks, nics }: VmTypeSpec): Fault[] => {
+/** Disks and NICs share one name space: a template's step says `extra`, and means one thing. */
+const idFaults = ({ disks, nics }: VmTypeSpec): Fault[] => [...twice(disks, nics), ...oneSerial(disks)];
+
+/** Of two long names made to have one digest the guest would see one serial number: a VM of that type would not start. */
+const oneSerial = (disks: VmTypeSpec['disks']): Fault[] =>
+  disks.flatMap(({ id }, i) => {
+    const other = disks.slice(0, i).find((d) => d.id !== id && diskSerial(d.id) === diskSerial(id));
+    return other ? [fault(`disks.${i}.id`, `${id} would have the serial number of ${other.id}: give it another name`)] : [];
+  });
+
+const twice = (disks: VmTypeSpec['disks'], nics: VmTypeSpec['nics']): Fault[] => {
   const seen = new Set<string>();
   const all = [...disks.map((d, i) => [`disks.${i}.id`, d.id] as const), ...nics.map((n, i) => [`nics.${i}.id`, n.id] as const)];
   return all.flatMap(([path, id]) => (seen.has(id) ? [fault(path, `${id} is there twice`)] : (seen.add(id), [])));
