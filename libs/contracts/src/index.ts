@@ -7,6 +7,7 @@ export * from './executors.ts';
 export * from './guest-link.ts';
 export * from './guest-protocol.ts';
 export * from './migration-templates.ts';
+export * from './observed.ts';
 export * from './provisioning.ts';
 export * from './registry.ts';
 export * from './resource-allocation.ts';

@@ -6,6 +6,7 @@ import { diskSerial, topologyHash } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, HypervisorDriver, MigrateOutcome } from './driver.ts';
 import type { HypervisorCode } from './errors.ts';
+import type { LifecycleEvent } from './lifecycle.ts';
 
 /** Two hosts of one kind of driver. `a` and `b` give the driver of the moment; `lose` drops one as a killed host agent would. */
 export type Rig = {
@@ -17,6 +18,14 @@ export type Rig = {
   bootId(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** Ends a VM's process behind the driver's back. */
   crash(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** What a guest does to its own machine, also while no driver holds it. */
+  powerOff(host: 'a' | 'b', vmId: string): Promise<void>;
+  reset(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** The guest writes where there is no room left. */
+  ioError(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** Someone on the host, past the driver. */
+  stop(host: 'a' | 'b', vmId: string): Promise<void>;
+  continue(host: 'a' | 'b', vmId: string): Promise<void>;
   /** Loses the driver of `a`, and leaves the VM as one that is killed between the end of a save and the guest's continuation does. */
   strandInSave(vmId: string): Promise<void>;
   /** An address where nobody listens. */
@@ -201,6 +210,29 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       expect(await rig.bootId(rig.a(), MOVED)).toBe(bootId);
     });
 
+    test('a guest that powers itself off is told with its cause, told from a crash also where nobody was there, and destroyed', async () => {
+      const vmId = 'vm-0192f7a0-0000-7000-8000-0000000000ff';
+      const other = { ...spec, vmId, uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6aff', nics: [], spec: { ...spec.spec, nics: [] } };
+      const off = { state: 'gone', running: false, observed: { state: 'shut-down', why: { code: 'vm.shut_down', by: 'guest' } } };
+      for (const present of [true, false]) {
+        await rig.a().boot(other);
+        const heard = listen(rig.a());
+        const exited = new Promise<unknown>((resolve) => rig.a().onExit(resolve));
+        if (!present) await rig.lose('a');
+        await rig.powerOff('a', vmId);
+        if (present) {
+          expect(await exited).toMatchObject({ vmId });
+          expect(heard.of(vmId)).toEqual([['shut-down', 'shut-down', false]]);
+        }
+        if (!present) await untilGone(async () => (await rig.a().adopt()).find((v) => v.vmId === vmId)!, () => rig.lose('a')); // prettier-ignore
+        expect(await rig.a().status(vmId)).toMatchObject(off);
+        await refused(rig.a().plug(vmId, disk('late', 4)), 'hypervisor.qemu_exited');
+        await rig.a().destroy(vmId, { deleteVolumes: true });
+        expect(rig.a().list()).toEqual([MOVED]);
+        heard.stop();
+      }
+    }, 60_000);
+
     const save = { downtimeLimitMs: 300, maxPauseMs: 5_000, deadlineMs: 30_000 };
     const expectItRunsOn = async (): Promise<void> => {
       expect(await rig.a().status(MOVED)).toMatchObject({ state: 'running', running: true, role: 'runner', migrating: false });
@@ -209,7 +241,10 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
 
     test('saves what a running VM has in memory to a file, and the VM runs on', async () => {
       const file = join(saves, 'first');
+      const heard = listen(rig.a());
       const saved = await rig.a().saveState(MOVED, { ...save, file });
+      heard.stop();
+      expect(heard.of(MOVED).filter(([kind, , migrating]) => kind === 'stopped' && !migrating)).toEqual([]);
       await expectItRunsOn();
       const { topologyHash: hash } = await rig.a().status(MOVED);
       expect(saved).toMatchObject({ topologyHash: hash, bytes: statSync(file).size });
@@ -326,16 +361,21 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       const address = await prepare();
       const phases: number[] = [];
       const onProgress = (p: { bytesRemaining: number }): void => void phases.push(p.bytesRemaining);
+      const heard = [listen(rig.a()), listen(rig.b())];
       const result = await rig.a().migrate(MOVED, { address, limits, onProgress, progressEveryMs: 20, stallMs: 20_000 });
       if (result.outcome !== 'completed') throw result.cause;
       expect((await rig.a().status(MOVED)).state).toBe('postmigrate');
       expect((await rig.b().status(MOVED)).state).toBe('paused');
+      for (const end of [rig.a(), rig.b()]) expect((await end.status(MOVED)).observed).toBeUndefined();
 
       const { resumedAtUs } = await rig.b().resume(MOVED);
       const downtimeMs = (resumedAtUs - result.stoppedAtUs) / 1000;
       expect(downtimeMs).toBeGreaterThanOrEqual(0);
       expect(downtimeMs).toBeLessThan(2_000);
       expect(await rig.b().resume(MOVED)).toEqual({ resumedAtUs });
+      expect(await rig.b().status(MOVED)).toMatchObject({ observed: { state: 'running' } });
+      const news = heard.flatMap((h) => (h.stop(), h.of(MOVED))).filter(([kind, , migrating]) => kind !== 'resumed' && !migrating);
+      expect(news).toEqual([]); // a stop at a switch-over is none of the guest's
       const statistics = await result.statistics;
       expect(statistics.transferredBytes).toBeGreaterThan(1_000_000);
       expect(phases.length).toBeGreaterThan(0);
@@ -358,13 +398,39 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       await rig.a().destroy(MOVED, { deleteVolumes: false });
     }, 30_000);
 
+    test('a stop, a full pool and a restart of the guest are told and shown, and that it goes on', async () => {
+      const heard = listen(rig.b());
+      const shows = (observed: object): Promise<void> => untilSeen(rig.b(), MOVED, observed);
+      await shows({ state: 'running' });
+      await rig.stop('b', MOVED);
+      await shows({ state: 'paused', why: { code: 'vm.stopped', by: 'host' } });
+      await rig.continue('b', MOVED);
+      await shows({ state: 'running' });
+      await rig.ioError('b', MOVED);
+      await shows({ state: 'io-error', why: { code: 'vm.io_error', message: expect.stringContaining('no space left') } });
+      await refused(rig.b().migrate(MOVED, { address: rig.nowhere, limits }), 'hypervisor.not_ready');
+      await rig.continue('b', MOVED);
+      await shows({ state: 'running' });
+      await rig.reset('b', MOVED);
+      await heard.until(MOVED, 'reset');
+      await shows({ state: 'running' });
+      heard.stop();
+      expect(heard.of(MOVED).map(([kind, state]) => [kind, state])).toEqual([
+        ['stopped', 'paused'],
+        ['resumed', 'running'],
+        ['io-error', 'io-error'],
+        ['resumed', 'running'],
+        ['reset', 'running'],
+      ]);
+    }, 30_000);
+
     test('a process that ends by itself is told, adopted as gone, and can be destroyed', async () => {
       const told = new Promise<{ vmId: string }>((resolve) => rig.b().onExit(resolve));
       await rig.crash('b', MOVED);
       expect(await told).toMatchObject({ vmId: MOVED });
       await refused(rig.b().plug(MOVED, nic('back', 5)), 'hypervisor.qemu_exited');
       await rig.lose('b');
-      expect(await rig.b().adopt()).toMatchObject([{ vmId: MOVED, state: 'gone' }]);
+      expect(await rig.b().adopt()).toMatchObject([{ vmId: MOVED, state: 'gone', observed: { state: 'gone', why: { code: 'vm.gone' } } }]);
       await rig.b().destroy(MOVED, { deleteVolumes: true });
       expect(await rig.b().adopt()).toEqual([]);
     }, 30_000);
@@ -374,4 +440,32 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
 const untilMigrating = async (driver: HypervisorDriver, vmId: string): Promise<void> => {
   while (!(await driver.status(vmId)).migrating) await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setTimeout(resolve, 60));
+};
+
+/** What is told from now on: kind, state, and whether a migration or a save was under way. */
+const listen = (driver: HypervisorDriver) => {
+  const events: LifecycleEvent[] = [];
+  const stop = driver.onLifecycle((event) => void events.push(event));
+  const of = (vmId: string) => events.filter((e) => e.vmId === vmId).map((e) => [e.kind, e.state, e.migrating] as const);
+  const until = async (vmId: string, kind: LifecycleEvent['kind']): Promise<void> => {
+    while (!of(vmId).some(([k]) => k === kind)) await pause();
+  };
+  return { stop, of, until };
+};
+
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+const untilSeen = async (driver: HypervisorDriver, vmId: string, observed: object): Promise<void> => {
+  const until = Date.now() + 10_000;
+  const wanted = (observed as { state: string }).state;
+  while ((await driver.status(vmId)).observed?.state !== wanted && Date.now() < until) await pause();
+  expect(await driver.status(vmId)).toMatchObject({ observed });
+};
+
+/** Adopted anew until its process has ended: nobody was told. */
+const untilGone = async (look: () => Promise<{ state: string }>, lose: () => Promise<void>): Promise<void> => {
+  while ((await look()).state !== 'gone') {
+    await pause();
+    await lose();
+  }
 };

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Device, HostFacts, Image, Nic, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import type { z } from 'zod';
+import type { GuestReading, LifecycleEvent } from './lifecycle.ts';
 import type { SimulatedGuest } from './simulated/guest.ts';
 
 /** The whole hardware of a VM after a step, as the hypervisor shows it, and its hash. */
@@ -45,6 +46,11 @@ export type VmStatus = {
   readonly pid?: number;
   /** Last lines of a QEMU that is gone. */
   readonly lastWords?: string;
+  /**
+   * What a runner is seen to be, and why; also of one whose process is gone, as far as its last words tell. Absent where a migration or
+   * a save has its hands on it, where it is being ended, and where the hypervisor does not answer.
+   */
+  readonly observed?: GuestReading;
 };
 
 export type MigrationProgress = {
@@ -158,6 +164,11 @@ export interface HypervisorDriver {
   console(vmId: string): Promise<string>;
   /** The guest of a simulated VM; undefined where guests are real. */
   simulatedGuest?(vmId: string): SimulatedGuest;
+  /**
+   * What happens to a VM by itself, at once: power-off, reset, panic, stop, continuation, a disk that takes no more, the end of its
+   * process. What happened while no driver held it is in `status`; resets of that time nobody knows.
+   */
+  onLifecycle(listener: (event: LifecycleEvent) => void): () => void;
   /** A VM's process ended by itself. */
   onExit(listener: (exit: { readonly vmId: string; readonly lastWords: string }) => void): () => void;
   /** Lets go of every VM; they run on. */

@@ -1,6 +1,7 @@
 export * from './driver.ts';
 export * from './errors.ts';
 export * from './guest/index.ts';
+export * from './lifecycle.ts';
 export { Mutex } from './mutex.ts';
 export * from './qmp.ts';
 export * from './shape.ts';

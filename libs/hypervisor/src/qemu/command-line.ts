@@ -147,6 +147,8 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
   return [
     ['-name', `guest=${escaped(host.name)},debug-threads=on`, '-uuid', t.uuid],
     ['-nodefaults', '-no-user-config', '-display', 'none', '-only-migratable', '-S'],
+    // Who ended it is in its last words, also where nobody listens; a QEMU that has no such event says so, and starts.
+    ['-trace', 'enable=qemu_system_shutdown_request'],
     ['-machine', t.machine, '-accel', host.accelerator === 'tcg' ? 'tcg,tb-size=256' : 'kvm'],
     ['-cpu', `${t.cpuModel},enforce`],
     ['-smp', `cpus=${boot},maxcpus=${max},sockets=1,dies=1,cores=${max},threads=1`],

@@ -1,8 +1,9 @@
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { onQemu } from '@chrysalis/testing';
+import { onQemu, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
 import { bootSpec, driverContract } from '../driver.contract.ts';
 import type { Rig } from '../driver.contract.ts';
@@ -26,6 +27,26 @@ const withGuest = async <T>(driver: HypervisorDriver, vmId: string, work: (qga: 
   }
 };
 
+/** The same writes to the machine's ports as a guest's kernel does. */
+const hmp = (qmp: QmpClient, line: string): Promise<unknown> => qmp.execute('human-monitor-command', { 'command-line': line });
+
+/** Again until QEMU goes: its firmware has to have set the port up. */
+const powerOff = async (qmp: QmpClient): Promise<void> => {
+  while (!qmp.isClosed) await hmp(qmp, 'o /w 0x604 0x2000').then(() => sleep(20), () => undefined); // prettier-ignore
+};
+
+/** A disk on which the first write finds no room, as in a full pool; the next one does. */
+const plugFull = async (qmp: QmpClient, file: string): Promise<void> => {
+  writeFileSync(file, Buffer.alloc(1024 * 1024));
+  const rules = [{ event: 'write_aio', errno: 28, once: true }];
+  await qmp.execute('blockdev-add', {
+    driver: 'raw',
+    'node-name': 'block-full',
+    file: { driver: 'blkdebug', image: { driver: 'file', filename: file }, 'inject-error': rules },
+  });
+  await qmp.execute('device_add', { driver: 'virtio-blk-pci', id: 'full', bus: 'rp7', drive: 'block-full', serial: 'full' });
+};
+
 const rig = async (): Promise<Rig> => {
   const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
   const { kernel, initrd } = await ensureGuestImage({ cacheDir });
@@ -38,6 +59,14 @@ const rig = async (): Promise<Rig> => {
       resolveImage: async () => ({ kernel, initrd }),
     });
   const drivers = { a: make('a'), b: make('b') };
+  const monitor = async (host: 'a' | 'b', vmId: string, work: (qmp: QmpClient) => Promise<void>): Promise<void> => {
+    const qmp = await QmpClient.connect(new VmFiles(join(dir, host), vmId).socket('qmp-spare'));
+    try {
+      await work(qmp);
+    } finally {
+      qmp.close();
+    }
+  };
   return {
     a: () => drivers.a,
     b: () => drivers.b,
@@ -66,6 +95,17 @@ const rig = async (): Promise<Rig> => {
     crash: async (host, vmId) => {
       const record = readRecord(new VmFiles(join(dir, host), vmId));
       await kill(record!.process!);
+    },
+    powerOff: (host, vmId) => monitor(host, vmId, powerOff),
+    reset: (host, vmId) => monitor(host, vmId, async (qmp) => void (await hmp(qmp, 'o /b 0xcf9 6'))),
+    stop: (host, vmId) => monitor(host, vmId, async (qmp) => void (await qmp.execute('stop'))),
+    continue: (host, vmId) => monitor(host, vmId, async (qmp) => void (await qmp.execute('cont'))),
+    ioError: async (host, vmId) => {
+      await monitor(host, vmId, (qmp) => plugFull(qmp, join(dir, `full-${host}`)));
+      // The shell waits for the disk, and then writes; nobody waits for the shell, as the guest will stand still.
+      const wait = 'until d=$(grep -l full /sys/block/vd*/serial); do sleep 0.05; done; d=${d%/serial};';
+      const script = wait + ' exec dd if=/dev/zero of=/dev/${d##*/} bs=4096 count=1 oflag=direct';
+      await withGuest(drivers[host], vmId, async (qga) => void (await qga.start('/bin/sh', ['-c', script], false)));
     },
     nowhere: 'tcp:127.0.0.1:1',
     close: async () => {
@@ -106,6 +146,18 @@ onQemu('the hypervisor driver on real QEMU', () => {
       await expect(two.a().unplug(vmId, { kind: 'nic', id: 'front' }, 200)).rejects.toMatchObject({ code: 'hypervisor.unplug_timeout' });
       expect((await two.a().topology(vmId)).topology.nics).toHaveLength(1);
     });
+
+    test('a monitor that is lost while its QEMU runs on is taken again, and what happens then is told', async () => {
+      const { fleet } = two.a() as unknown as { fleet: { get(id: string): { qmp: QmpClient } } };
+      fleet.get(vmId).qmp.close();
+      expect(await two.a().status(vmId)).toMatchObject({ state: 'unknown', running: false });
+      expect((await two.a().status(vmId)).observed).toBeUndefined();
+      await until(async () => (await two.a().status(vmId)).running);
+      const told = new Promise((resolve) => two.a().onLifecycle(resolve));
+      await two.stop('a', vmId);
+      expect(await told).toMatchObject({ vmId, kind: 'stopped', state: 'paused' });
+      await two.continue('a', vmId);
+    }, 20_000);
 
     test('a second QEMU on the same volume is refused by QEMU, whatever we got wrong', async () => {
       const { topology } = await two.a().status(vmId);

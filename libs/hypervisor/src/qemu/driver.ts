@@ -5,12 +5,14 @@ import { topologyHash } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
+import type { LifecycleEvent } from '../lifecycle.ts';
 import { initialTopology } from '../shape.ts';
 import { readConsole } from './console.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
 import { awaitIncoming, continueVm, listen } from './incoming.ts';
+import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
 import { lastWords } from './process.ts';
 import { noLongerSaving, saveState } from './save.ts';
@@ -56,8 +58,9 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   async status(vmId: string): Promise<port.VmStatus> {
     const vm = this.fleet.get(vmId);
     const { role, process, topology, topologyHash: hash } = vm.record;
-    const common = { vmId, role, topology, topologyHash: hash };
     const answer = vm.connected ? await queryStatus(vm.qmp) : undefined;
+    const observed = await readingOf(vm, answer);
+    const common = { vmId, role, topology, topologyHash: hash, ...(observed ? { observed } : {}) };
     const migrating = vm.migrating !== undefined;
     if (answer && process) return { ...common, migrating, state: answer.status, running: answer.running, pid: process.pid };
     if (vm.alive) return { ...common, migrating, state: 'unknown', running: false, pid: process!.pid };
@@ -233,6 +236,9 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     return vm.connected ? readConsole(vm) : readFile(vm.files.console, 'utf8').catch(() => '');
   }
 
+  onLifecycle(listener: (event: LifecycleEvent) => void): () => void {
+    return this.fleet.lifecycles.on(listener);
+  }
   onExit(listener: (exit: Exit) => void): () => void {
     return this.fleet.onExit(listener);
   }

@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
+import { Lifecycles } from '../lifecycle.ts';
 import { Mutex } from '../mutex.ts';
 import { followLateUnplugs } from './hotplug.ts';
 import { connect, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
+import { followLifecycle, tellEnd } from './lifecycle.ts';
 import { inFlight, queryStatus } from './migration.ts';
 import { differences } from './observe.ts';
 import { lastWords, waitGone } from './process.ts';
@@ -15,8 +17,8 @@ import type { VmRecord } from './state.ts';
 import { Vm } from './vm.ts';
 import type { HostParts } from './vm.ts';
 
-/** Between the end of its sockets and its own: a core dump may be written. */
-const EXIT_MS = 10_000;
+/** Between the end of its sockets and its own; where a core dump is written it takes longer, and is looked at again. */
+const EXIT_MS = 500;
 
 export type Exit = { readonly vmId: string; readonly lastWords: string };
 
@@ -25,6 +27,7 @@ export class Fleet {
   private readonly vms = new Map<string, Vm>();
   private readonly gates = new Map<string, Mutex>();
   private readonly listeners = new Set<(exit: Exit) => void>();
+  readonly lifecycles = new Lifecycles();
   private readonly stateDir: string;
   private readonly parts: HostParts;
 
@@ -94,7 +97,7 @@ export class Fleet {
     await connect(vm);
     await vm.save({ process });
     if (record.saving) await this.endSave(vm);
-    else if (record.role === 'runner') vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
+    else if (record.role === 'runner') await this.followMigration(vm);
     await this.acceptDrift(vm);
     await acceptState(vm);
     this.follow(vm);
@@ -116,14 +119,39 @@ export class Fleet {
 
   private follow(vm: Vm): void {
     followLateUnplugs(vm);
-    void vm.qmp.closed.then(async () => {
-      if (vm.ending) return;
-      // A process lets go of its sockets before it is gone: at that moment it looks alive.
-      const gone = vm.record.process === undefined || (await waitGone(vm.record.process, EXIT_MS));
-      if (vm.ending || !gone || this.vms.get(vm.vmId) !== vm) return;
-      const words = await lastWords(vm.files.words);
-      for (const listener of this.listeners) listener({ vmId: vm.vmId, lastWords: words });
-    });
+    followLifecycle(vm, this.lifecycles);
+    void vm.qmp.closed.then(() => this.lost(vm));
+  }
+
+  /**
+   * Its monitor is gone. Mostly its process is, too: that is told. One whose process runs on is taken again, or nothing of it would be
+   * seen or done any more.
+   */
+  private async lost(vm: Vm): Promise<void> {
+    const ours = (): boolean => !vm.ending && this.vms.get(vm.vmId) === vm;
+    const { process } = vm.record;
+    // A process lets go of its sockets before it is gone: at that moment it looks alive.
+    while (process && ours() && !(await waitGone(process, EXIT_MS))) if (await this.takeAgain(vm)) return;
+    if (!ours()) return;
+    await tellEnd(vm, this.lifecycles);
+    const words = await lastWords(vm.files.words);
+    for (const listener of this.listeners) listener({ vmId: vm.vmId, lastWords: words });
+  }
+
+  private async takeAgain(vm: Vm): Promise<boolean> {
+    try {
+      await connect(vm);
+      if (vm.record.role === 'runner' && !vm.record.saving) await this.followMigration(vm);
+      vm.happened = undefined; // what was missed is not known; `query-status` is
+      this.follow(vm);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  private async followMigration(vm: Vm): Promise<void> {
+    vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
   }
 
   destroy(vm: Vm): Promise<void> {

@@ -2,6 +2,7 @@ import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import type { Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
+import type { Happening } from '../lifecycle.ts';
 import { Mutex } from '../mutex.ts';
 import type { QmpClient } from '../qmp.ts';
 import { assertObserved, observe, observeChange } from './observe.ts';
@@ -26,6 +27,8 @@ export class Vm {
   migrating: Promise<unknown> | undefined;
   /** A destroy has begun: its process' end is no news. */
   ending = false;
+  /** The last that changed what it does; see lifecycle.ts. */
+  happened: Happening | undefined;
   private monitor: QmpClient | undefined;
 
   constructor(files: VmFiles, record: VmRecord, parts: HostParts) {

@@ -1,5 +1,6 @@
 import { driverContract } from '../driver.contract.ts';
 import type { Rig } from '../driver.contract.ts';
+import { happenings } from '../lifecycle.ts';
 import { SimulatedDriver } from './driver.ts';
 import { SimulatedWorld } from './world.ts';
 import { MemoryLink, TcpLink } from './link.ts';
@@ -27,6 +28,14 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
       drivers.a = make('a');
     },
     crash: async (host, vmId) => drivers[host].crash(vmId),
+    powerOff: async (host, vmId) => {
+      if (drivers[host].list().includes(vmId)) return drivers[host].powerOff(vmId);
+      stores[host].save({ ...stores[host].vms.get(vmId)!, state: 'gone', happened: happenings.shutDown(Date.now() * 1000) });
+    },
+    reset: async (host, vmId) => drivers[host].reset(vmId),
+    ioError: async (host, vmId) => drivers[host].ioError(vmId),
+    stop: async (host, vmId) => drivers[host].stop(vmId),
+    continue: async (host, vmId) => drivers[host].continue(vmId),
     nowhere,
     close: async () => {
       await drivers.a.close();

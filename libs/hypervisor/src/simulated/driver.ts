@@ -54,8 +54,10 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   }
 
   async status(vmId: string): Promise<port.VmStatus> {
-    const { role, state, topology, topologyHash: hash } = this.get(vmId);
+    const vm = this.get(vmId);
+    const { role, state, topology, topologyHash: hash } = vm;
     await this.pass('status', vmId);
+    const observed = this.reading(vm);
     const running = state === 'running';
     return {
       vmId,
@@ -66,6 +68,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       topology,
       topologyHash: hash,
       ...(state === 'gone' ? { lastWords: '' } : {}),
+      ...(observed ? { observed } : {}),
     };
   }
 
@@ -255,6 +258,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       () => this.get(vmId),
       this.world.clock,
       (vm) => this.keep(vm),
+      { poweroff: () => this.powerOff(vmId), reboot: () => this.reset(vmId) },
     );
   }
 

@@ -16,11 +16,13 @@ export class SimulatedGuest {
   private readonly vm: () => SimulatedVm;
   private readonly clock: Clock;
   private readonly changed: (vm: SimulatedVm) => void;
+  private readonly machine: { poweroff(): void; reboot(): void };
 
-  constructor(vm: () => SimulatedVm, clock: Clock, changed: (vm: SimulatedVm) => void) {
+  constructor(vm: () => SimulatedVm, clock: Clock, changed: (vm: SimulatedVm) => void, machine: { poweroff(): void; reboot(): void }) {
     this.vm = vm;
     this.clock = clock;
     this.changed = changed;
+    this.machine = machine;
   }
 
   private get inside(): { vm: SimulatedVm; guest: NonNullable<SimulatedVm['guest']> } {
@@ -80,13 +82,17 @@ export class SimulatedGuest {
     return { beforeBytes, afterBytes };
   }
 
-  /** Knows `true`, `false`, `exit N` and `echo TEXT`, line by line; any other line succeeds in silence. */
+  /** Knows `true`, `false`, `exit N`, `echo TEXT`, `poweroff` and `reboot`, line by line; any other line succeeds in silence. */
   runScript(script: string): { exitCode: number; stdout: string; stderr: string; truncated: boolean; ms: number } {
     void this.inside;
     let stdout = '';
     let exitCode = 0;
     for (const line of script.split('\n').map((l) => l.trim())) {
       if (line.startsWith('echo ')) stdout += `${line.slice(5)}\n`;
+      if (line === 'poweroff' || line === 'reboot') {
+        this.machine[line]();
+        break; // nothing comes after it
+      }
       const exit = /^exit ([0-9]{1,3})$/.exec(line);
       if (line === 'false') exitCode = 1;
       if (line === 'true') exitCode = 0;

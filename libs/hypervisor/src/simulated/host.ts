@@ -2,6 +2,7 @@ import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
+import { happenings, Lifecycles, type GuestReading, type GuestState, type Happening, type LifecycleEvent } from '../lifecycle.ts';
 import { Mutex } from '../mutex.ts';
 import * as shape from '../shape.ts';
 import type { Operation } from './faults.ts';
@@ -13,6 +14,12 @@ import type { SimulatedVm } from './state.ts';
 import { SimulatedWorld } from './world.ts';
 import type { SimulatedConfig } from './world.ts';
 
+const states: Partial<Record<SimulatedVm['state'], GuestState>> = {
+  running: 'running',
+  paused: 'paused',
+  'io-error': 'io-error',
+  'guest-panicked': 'panicked',
+};
 type Exit = { readonly vmId: string; readonly lastWords: string };
 
 /** A simulated host: its VMs, its doors, what it refuses, and how a state goes over. */
@@ -25,6 +32,7 @@ export class SimulatedHost {
   protected readonly doors = new Map<string, Door>();
   protected readonly migrating = new Map<string, { cancelled: boolean; done: Promise<unknown> }>();
   protected readonly listeners = new Set<(exit: Exit) => void>();
+  protected readonly lifecycles = new Lifecycles();
 
   constructor(config: SimulatedConfig) {
     this.config = config;
@@ -101,12 +109,18 @@ export class SimulatedHost {
       if (cancelled()) throw new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
       await link.reachable(request.address);
       await this.pass('migrate', vm.vmId);
-      const alive = (): Promise<void> => link.reachable(request.address);
+      const alive = async (): Promise<void> => {
+        this.stillFlying(vm.vmId, was);
+        await link.reachable(request.address);
+      };
       const sent = await preCopy(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive });
       const stoppedAtUs = clock.now() * 1000;
+      this.stillFlying(vm.vmId, was);
       this.change(vm.vmId, { state: 'paused' });
       await clock.sleep(sent.lastPassMs);
-      await link.send(request.address, { vmId: vm.vmId, topologyHash: vm.topologyHash, guest: vm.guest! });
+      const { guest } = this.stillFlying(vm.vmId, 'paused'); // as it is now: it may have restarted meanwhile
+      await link.send(request.address, { vmId: vm.vmId, topologyHash: vm.topologyHash, guest: guest! });
+      this.stillFlying(vm.vmId, 'paused');
       this.change(vm.vmId, { state: 'postmigrate' });
       const completedAtUs = clock.now() * 1000;
       const statistics = {
@@ -118,9 +132,19 @@ export class SimulatedHost {
       return { outcome: 'completed', stoppedAtUs, completedAtUs, statistics: Promise.resolve(statistics) };
     } catch (error) {
       if (!(error instanceof HypervisorError) || !this.held.has(vm.vmId)) throw error;
-      this.change(vm.vmId, { state: was });
-      return { outcome: 'failed', cause: error, running: was === 'running' };
+      const { state } = this.alive(vm.vmId); // of a process that is gone nothing is brought back: that throws
+      if (state === 'paused') this.change(vm.vmId, { state: was });
+      return { outcome: 'failed', cause: error, running: this.get(vm.vmId).state === 'running' };
     }
+  }
+
+  /** A guest that powered itself off, or stands still at an error, does not go on because a stream does. */
+  private stillFlying(vmId: string, state: SimulatedVm['state']): SimulatedVm {
+    const vm = this.alive(vmId);
+    if (vm.state === state) return vm;
+    throw new HypervisorError('hypervisor.migration_failed', `The guest is ${vm.state} in the middle of its migration`, {
+      state: vm.state,
+    });
   }
 
   protected async writeState(vm: SimulatedVm, request: port.SaveRequest, cancelled: () => boolean): Promise<port.Saved> {
@@ -142,9 +166,57 @@ export class SimulatedHost {
 
   /** For tests: the VM's process ends by itself. */
   crash(vmId: string): void {
+    this.gone(vmId, happenings.ended('simulated crash', this.nowUs()), 'simulated crash');
+  }
+  /** What a guest does to its own machine; tests have it do so, and a script in it can. */
+  powerOff(vmId: string): void {
+    this.gone(vmId, happenings.shutDown(this.nowUs()), '');
+  }
+  reset(vmId: string): void {
+    const { guest } = this.alive(vmId);
+    if (!guest) return;
+    this.change(vmId, { guest: { ...guest, bootId: this.world.newBootId(), bootedAtMs: this.world.clock.now() } });
+    this.tell(vmId, happenings.restarted(this.nowUs()));
+  }
+  panic(vmId: string): void {
+    this.happens(vmId, 'guest-panicked', happenings.panicked(this.nowUs()));
+  }
+  /** For tests: its pool is full, it is stopped on its host, it goes on. */
+  ioError(vmId: string): void {
+    this.happens(vmId, 'io-error', happenings.ioError('data', 'no space left where its volume is', this.nowUs()));
+  }
+  stop(vmId: string): void {
+    this.happens(vmId, 'paused', happenings.stopped(this.nowUs()));
+  }
+  continue(vmId: string): void {
+    this.happens(vmId, 'running', happenings.resumed(this.nowUs()));
+  }
+
+  private gone(vmId: string, happened: Happening, lastWords: string): void {
     this.shut(vmId);
-    this.change(vmId, { state: 'gone' });
-    for (const listener of this.listeners) listener({ vmId, lastWords: 'simulated crash' });
+    this.happens(vmId, 'gone', happened);
+    for (const listener of this.listeners) listener({ vmId, lastWords });
+  }
+  private happens(vmId: string, state: SimulatedVm['state'], happened: Happening): void {
+    this.change(vmId, { state, happened });
+    this.tell(vmId, happened);
+  }
+  private tell(vmId: string, happened: Happening): void {
+    this.lifecycles.tell({ vmId, migrating: this.migrating.has(vmId), ...happened });
+  }
+  private nowUs(): number {
+    return this.world.clock.now() * 1000;
+  }
+
+  /** See VmStatus.observed. */
+  protected reading({ vmId, role, state, happened, saving }: SimulatedVm): GuestReading | undefined {
+    if (role !== 'runner') return undefined;
+    const seen = state === 'gone' ? (happened?.state ?? 'gone') : states[state];
+    if (!seen || (seen === 'paused' && (saving || this.migrating.has(vmId)))) return undefined;
+    return happened?.state === seen ? { state: seen, why: happened } : { state: seen };
+  }
+  onLifecycle(listener: (event: LifecycleEvent) => void): () => void {
+    return this.lifecycles.on(listener);
   }
   onExit(listener: (exit: Exit) => void): () => void {
     this.listeners.add(listener);
@@ -183,7 +255,8 @@ export class SimulatedHost {
   }
   protected alive(vmId: string): SimulatedVm {
     const vm = this.get(vmId);
-    if (vm.state === 'gone') throw new HypervisorError('hypervisor.qemu_exited', `${vmId} ended: simulated crash`, { vmId });
+    if (vm.state === 'gone')
+      throw new HypervisorError('hypervisor.qemu_exited', `${vmId} ended: ${vm.happened?.message ?? 'simulated crash'}`, { vmId });
     return vm;
   }
   protected keep(vm: SimulatedVm): void {

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Topology } from '@chrysalis/contracts';
+import type { Happening } from '../lifecycle.ts';
 
 /** What a guest keeps of its own: it moves along with the VM. */
 export type GuestState = {
@@ -20,7 +21,9 @@ export type GuestState = {
 export type SimulatedVm = {
   readonly vmId: string;
   role: 'runner' | 'incoming';
-  state: 'running' | 'paused' | 'inmigrate' | 'postmigrate' | 'gone';
+  state: 'running' | 'paused' | 'inmigrate' | 'postmigrate' | 'io-error' | 'guest-panicked' | 'gone';
+  /** The last that changed what it does: also of one that is gone. */
+  happened?: Happening;
   topology: Topology;
   topologyHash: string;
   guest: GuestState | undefined;
