@@ -48,8 +48,10 @@ export type BusDescription = {
 /** At least once, in order per partition key. What consumers need beyond that is in consume.ts. */
 export interface EventBus {
   readonly kind: 'embedded' | 'kafka';
-  /** Resolves when the bus has all of it durably; what it rejects may be there in part: publish it again. */
+  /** Resolves when the bus has all of it, in its order; what it rejects may be there in part: publish it again. See `flush`. */
   publish(messages: readonly Message[]): Promise<void>;
+  /** Resolves when all that was published before outlives a crash of the bus. Who forgets what it published asks for this first. */
+  flush(): Promise<void>;
   subscribe(options: SubscribeOptions): Promise<Subscription>;
   /** Makes what is missing. The partitions of a topic that exists stay as they are: keys would move otherwise. */
   ensureTopics(topics: readonly Topic[]): Promise<void>;

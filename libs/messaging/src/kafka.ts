@@ -71,6 +71,11 @@ export class KafkaBus implements EventBus {
     }
   }
 
+  /** `acks: -1`: every replica that is in step has it. */
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     const subscription = new KafkaSubscription(this.#kafka, options, () => this.#createTopics([...this.#wanted.values()]));
     this.#subscriptions.add(subscription);

@@ -9,6 +9,7 @@ export const upcast: Upcast = upcastings.reduce((all, { of, version, step }) => 
 export const upcastingBus = (bus: EventBus, to: Upcast): EventBus => ({
   kind: bus.kind,
   publish: (messages) => bus.publish(messages),
+  flush: () => bus.flush(),
   subscribe: (options) => bus.subscribe({ ...options, handle: (events, delivery) => options.handle(events.map(to), delivery) }),
   ensureTopics: (topics) => bus.ensureTopics(topics),
   describe: () => bus.describe(),

@@ -42,6 +42,10 @@ export class EmbeddedBus implements EventBus {
     }
   }
 
+  async flush(): Promise<void> {
+    await this.config.pool.query(sql.flush);
+  }
+
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     await this.#migrated();
     for (const topic of options.topics) await this.#count(topic);

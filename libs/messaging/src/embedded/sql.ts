@@ -1,7 +1,7 @@
 /**
  * $1 topics, $2 partitions, $3 events, one element a message in the order of publishing; $4 whether other processes must be woken.
- * Commits without waiting for the disk: the truth is in the logs. What a crash takes is sent again, since a relay's place becomes durable
- * only by a later flush of the same WAL (a checkpoint of its slot, or a commit of its row), which flushes these messages, too.
+ * Commits without waiting for the disk: the truth is in the logs. What a crash takes is sent again, since a relay flushes before it says
+ * how far it came: by a commit of its row, which flushes all of the WAL before it, or by the statement below.
  * Returns the first offset it gave in each partition. Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
  */
 export const publish = {
@@ -27,6 +27,9 @@ export const publish = {
       set_config('synchronous_commit', 'off', true) as relaxed
     from moved`,
 };
+
+/** A commit that waits for the disk, and with it for all that was committed before. A message in the WAL, as that takes no table. */
+export const flush = { name: 'bus.flush', text: `select pg_logical_emit_message(true, 'chrysalis.bus', '')` };
 
 /** $1 topic, $2 partition, $3 first offset, $4 limit. */
 export const fetch = {

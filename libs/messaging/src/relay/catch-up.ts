@@ -11,13 +11,14 @@ export const toStored = (row: EventRow, { options }: RelayState): StoredEvent =>
 
 /**
  * Publishes from the checkpoint all that is committed by now, while a slot gathers what commits from now on. One snapshot: what it
- * does not show comes through the slot, so nothing is left out whatever is still open. Some come both ways, first here, so that the
- * order holds for who drops repetitions. Returns false if it was not finished.
+ * does not show comes through the slot, so nothing is left out (see `allSeen`). Some come both ways, first here, so that the order
+ * holds for who drops repetitions. Returns false if it was not finished.
  */
 export const catchUp = async (state: RelayState, lead: Lead): Promise<boolean> => {
   const { store } = state.options;
   for (;;) {
     state.replay = false;
+    if (!(await allSeen(state, lead))) return false;
     const saved = await store.loadCheckpoint(checkpointName);
     const outcome = await publishSnapshot(state, lead, saved ?? origin);
     if (outcome === 'lost') return false;
@@ -26,6 +27,24 @@ export const catchUp = async (state: RelayState, lead: Lead): Promise<boolean> =
     await store.saveCheckpoint(checkpointName, saved ?? origin, detail);
     return true;
   }
+};
+
+/**
+ * A commit is in PostgreSQL's log a moment before any snapshot shows it: until its process goes on, or a standby has answered. The slot
+ * may begin, or be read, past such a commit. So whoever is open now has ended before the snapshot is taken; false if the lead is lost.
+ */
+const allSeen = async ({ options: { store } }: RelayState, lead: Lead): Promise<boolean> => {
+  type Snapshot = { next: string; ended: boolean };
+  const snapshot = async (before: string): Promise<Snapshot> => {
+    const text = `select pg_snapshot_xmax(s)::text as next, pg_snapshot_xmin(s) >= $1::xid8 as ended from pg_current_snapshot() s`;
+    return (await store.pool.query<Snapshot>(text, [before])).rows[0]!;
+  };
+  const { next } = await snapshot('0');
+  while (!lead.lost()) {
+    if ((await snapshot(next)).ended) return true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return false;
 };
 
 const publishSnapshot = async (state: RelayState, lead: Lead, after: Position): Promise<'done' | 'lost' | 'replay'> => {

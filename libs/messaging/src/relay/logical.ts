@@ -3,7 +3,7 @@ import { LogicalReplicationService, PgoutputPlugin } from 'pg-logical-replicatio
 import { Pause } from '../pause.ts';
 import { catchUp, toStored } from './catch-up.ts';
 import { lsnNumber, lsnText } from './lsn.ts';
-import { busIsNew, checkpointName, publish, type Lead } from './publisher.ts';
+import { busIsNew, checkpointName, oweReplay, publish, type Lead } from './publisher.ts';
 import { watchSlot } from './watch-slot.ts';
 import { ensureSlot, freeSlot, publicationName } from './slot.ts';
 import type { RelayState } from './types.ts';
@@ -27,11 +27,11 @@ type Commit = { readonly events: StoredEvent[]; readonly endLsn: string };
  */
 export const runLogical = async (state: RelayState, query: Serial, lead: Lead, cutWith: (cut: () => void) => void): Promise<void> => {
   const { store, schema } = state.options;
-  const { slot, fresh } = await ensureSlot(query, schema);
+  const slot = await ensureSlot(query, schema, () => oweReplay(store));
   await freeSlot(query, slot);
-  const anew = await busIsNew(state);
-  const unfinished = (await store.loadCheckpoint(checkpointName))?.detail['replay'] === true;
-  if ((fresh || anew || unfinished) && !(await catchUp(state, lead))) return;
+  await busIsNew(state);
+  const owed = (await store.loadCheckpoint(checkpointName))?.detail['replay'] === true;
+  if (owed && !(await catchUp(state, lead))) return;
   const follower = new Follower(state, lead, slot);
   cutWith(() => follower.cut());
   const watch = watchSlot(state, query, slot, follower);
@@ -52,6 +52,8 @@ export class Follower {
   #fault: Error | undefined;
   #stopped = false;
   #done = 0n;
+  #publications = 0;
+  #flushed = 0;
   #saying: NodeJS.Timeout | undefined;
 
   constructor(
@@ -65,7 +67,10 @@ export class Follower {
       flowControl: { enabled: true },
     });
     this.#service.on('data', (_lsn: string, change: Change) => this.#change(change));
-    this.#service.on('heartbeat', (lsn: string, _time: number, shouldRespond: boolean) => this.#heartbeat(lsn, shouldRespond));
+    // Not at once: the library queues changes and lets heartbeats through, which then come before the changes that they follow.
+    this.#service.on('heartbeat', (lsn: string, _time: number, shouldRespond: boolean) => {
+      setImmediate(() => this.#heartbeat(lsn, shouldRespond));
+    });
     this.#service.on('error', (error: Error) => this.fail(error));
   }
 
@@ -125,6 +130,7 @@ export class Follower {
     const outcome = await publish(this.state, events, this.lead);
     // What is in hand is committed, so it is part of the replay; it may be acknowledged after it.
     if (outcome === 'lost' || (outcome === 'replay' && !(await catchUp(this.state, this.lead)))) return;
+    this.#publications++;
     this.state.pending -= events.length;
     if (this.state.pending < mostPending) this.#drained?.();
     this.#acknowledge(commits.at(-1)!.endLsn);
@@ -142,8 +148,20 @@ export class Follower {
     }, sayEveryMs);
   }
 
+  /**
+   * The protocol asks for the next byte that we want, which `done` is. The library is told the last one that we have, and adds 1: told
+   * `done`, it asked for the byte after, and the server left out a commit that begins right there. Said only when the bus would still
+   * have it after a crash, as PostgreSQL may write what we say to its disk at once.
+   */
   async #say(): Promise<void> {
-    if (this.#done > 0n) await this.#service.acknowledge(lsnText(this.#done));
+    const done = this.#done;
+    if (done === 0n) return;
+    const publications = this.#publications;
+    if (this.#flushed < publications) {
+      await this.state.options.bus.flush();
+      this.#flushed = Math.max(this.#flushed, publications);
+    }
+    await this.#service.acknowledge(lsnText(done - 1n));
   }
 
   #change(change: Change): Promise<void> | void {
@@ -161,6 +179,7 @@ export class Follower {
 
   /** With nothing in hand, all up to here is dealt with: the slot moves on over other schemas' work. */
   #heartbeat(lsn: string, shouldRespond: boolean): void {
+    if (this.#fault || this.#stopped) return;
     const idle = this.state.pending === 0 && this.#open === undefined && !this.state.replay;
     if (idle) this.#acknowledge(lsn);
     else if (shouldRespond) this.#saySoon();

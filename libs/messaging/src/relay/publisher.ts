@@ -1,4 +1,4 @@
-import { origin, type StoredEvent } from '@chrysalis/event-store';
+import { origin, type EventStore, type StoredEvent } from '@chrysalis/event-store';
 import { backoff, messageOf, Pause } from '../pause.ts';
 import type { RelayState } from './types.ts';
 
@@ -46,4 +46,10 @@ export const busIsNew = async (state: RelayState): Promise<boolean> => {
   if (known === undefined) await store.saveCheckpoint(checkpointName, saved ?? origin, { ...saved?.detail, bus: identity });
   else await store.saveCheckpoint(checkpointName, origin, { bus: identity, replay: true });
   return known !== undefined;
+};
+
+/** Notes that the log has to be published from the checkpoint on before a slot is followed. A replay's end takes the note away. */
+export const oweReplay = async (store: EventStore): Promise<void> => {
+  const saved = await store.loadCheckpoint(checkpointName);
+  await store.saveCheckpoint(checkpointName, saved ?? origin, { ...saved?.detail, replay: true });
 };

@@ -19,20 +19,21 @@ export const logicalPossible = async (query: Serial): Promise<string | undefined
 };
 
 /**
- * Makes publication and slot where missing. `fresh`: the slot starts now, so what was committed before has to be read from the table.
- * A slot the server gave up (max_slot_wal_keep_size) is made anew, with the same consequence.
+ * Makes publication and slot where missing. A new slot starts now, so what was committed before has to be read from the table: that is
+ * written down first (`beforeMaking`), as the slot outlives us. A slot the server gave up (max_slot_wal_keep_size) is made anew.
  */
-export const ensureSlot = async (query: Serial, schema: string): Promise<{ slot: string; fresh: boolean }> => {
+export const ensureSlot = async (query: Serial, schema: string, beforeMaking: () => Promise<void>): Promise<string> => {
   const { rows: db } = await query<{ name: string }>('select current_database() as name');
   const slot = slotName(db[0]!.name, schema);
   const publication = publicationName(schema);
   const { rowCount: published } = await query('select from pg_publication where pubname = $1', [publication]);
   if (!published) await query(`create publication ${publication} for table ${schema}.events with (publish = 'insert')`);
   const { rows } = await query<{ wal_status: string | null }>('select wal_status from pg_replication_slots where slot_name = $1', [slot]);
-  if (rows[0] && rows[0].wal_status !== 'lost') return { slot, fresh: false };
+  if (rows[0] && rows[0].wal_status !== 'lost') return slot;
+  await beforeMaking();
   if (rows[0]) await query('select pg_drop_replication_slot($1)', [slot]);
   await query(`select pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
-  return { slot, fresh: true };
+  return slot;
 };
 
 /** A predecessor that hangs still holds the slot: we have the lead, so its sender is ended. */
