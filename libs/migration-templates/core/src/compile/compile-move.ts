@@ -60,7 +60,7 @@ export const compileMove = (input: MoveInput): CompiledMove => {
   const handedOver = moves ? handOver(making) : [];
   const plugs = hotPlug(making, there);
   postMigration(making, plugs, there);
-  const final = finish(making, handedOver);
+  const final = finish(making, there, handedOver);
   return {
     definition: {
       name: moves ? 'move' : 'morph',

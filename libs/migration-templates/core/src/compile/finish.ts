@@ -19,11 +19,11 @@ const MIB = 1_048_576;
  * Delivered, not requested: the VM is let go, as what it has become, when the guest has shown it and every hold is in its place. Answers
  * the instance's output.
  */
-export const finish = (m: Making, handedOver: readonly string[]): Record<string, unknown> => {
+export const finish = (m: Making, there: readonly string[], handedOver: readonly string[]): Record<string, unknown> => {
   const { input, draft, moves } = m;
   const { vm, template } = input;
   const to = template.spec.options.targetType;
-  if (input.guest) verifyGuest(m, handedOver);
+  if (input.guest) verifyGuest(m, there, handedOver);
   const settled = draft.ends();
   draft.add(provisioningTasks.endMove, {
     name: 'end-move',
@@ -80,8 +80,11 @@ const swapHolds = ({ input, draft, moves, runner, shape }: Making, after: readon
     ...(moves || shape.growths.length > 0 ? {} : { pointOfNoReturn: true }),
   });
 
-/** After every step but those that hand over what the source had: they change nothing in the guest. */
-const verifyGuest = (m: Making, beside: readonly string[]): string => {
+/**
+ * Where the guest runs now, and after every step but those that hand over what the source had: they change nothing in it. `there` is
+ * said besides, as nothing else waits for it where nothing is plugged and no script runs.
+ */
+const verifyGuest = (m: Making, there: readonly string[], beside: readonly string[]): string => {
   const { draft, runner, shape, moves } = m;
   const own = new Set(m.input.target.spec.disks.map((d) => d.id));
   return draft.add(guestTasks.verify, {
@@ -89,7 +92,7 @@ const verifyGuest = (m: Making, beside: readonly string[]): string => {
     summary: 'See in the guest that it has exactly this',
     section,
     route: onHost(runner.hostId),
-    after: draft.ends().filter((name) => !beside.includes(name)),
+    after: [...there, ...draft.ends().filter((name) => !beside.includes(name))],
     deadlineMs: deadlines.guest,
     retry: moves ? retries.onward : retries.host,
     input: {

@@ -1,0 +1,159 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { memoryMiBOf, vcpusOf, type Topology } from '@chrysalis/contracts';
+import { everyShape, small, targetOf, templateOf, type MoveShape } from '@chrysalis/migration-templates-core/testing';
+import { until } from '@chrysalis/testing';
+import { openSimulatedFleet, type SimulatedFleet } from './test/simulated-fleet.ts';
+
+// Moves and morphs through the services and host agents as they are: undone from the last step that can be, and then through to the end.
+
+/**
+ * Each section alone, any three of them, all five: so every two sections are seen together and apart. Besides those the moves without an
+ * agent, and those that keep new resources from the guest. The rules of the core's every-shape.test.ts hold for all of them.
+ */
+const sections = ({ scripts, unplugs, move, grows, hide }: MoveShape): boolean[] => [
+  scripts.includes('before'),
+  unplugs,
+  move,
+  grows.length > 0 && !hide,
+  scripts.includes('after'),
+];
+const chosen = (s: MoveShape): boolean => {
+  if (s.already || s.scripts.includes('between') || ![0, 3].includes(s.grows.length)) return false;
+  if (s.guest && !s.hide) return sections(s).filter(Boolean).length % 2 === 1;
+  return s.scripts.length === 0 && (s.guest ? s.move || s.unplugs : !s.unplugs && (s.move || s.hide) && (s.hide || s.grows.length === 0));
+};
+const shapes = everyShape.filter(chosen);
+
+type Vm = { host: string; type: string; status: string; move?: object };
+type Step = { name: string; state: string };
+type Migration = { state: string; cause?: { code: string; message: string }; moves: { steps: Step[] }[] };
+type Subject = { shape: MoveShape; vmId: string; template: string; toType: string };
+
+let fleet: SimulatedFleet;
+let subjects: Subject[];
+
+beforeAll(async () => {
+  fleet = await openSimulatedFleet(['h1', 'h2']);
+  const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
+  await fleet.call('provisioning', 'POST', '/v1/images', { image });
+  await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'small', spec: small });
+  subjects = await Promise.all(shapes.map(make));
+  await until(async () => (await all((s) => vm(s.vmId))).every((v) => v.status === 'running'), 60_000);
+  await addAgents(subjects.filter((s) => s.shape.guest).map((s) => s.vmId));
+}, 120_000);
+afterAll(() => fleet?.close());
+
+const make = async (shape: MoveShape, i: number): Promise<Subject> => {
+  const changes = shape.unplugs || shape.grows.length > 0;
+  const [from, to] = [
+    { name: 'small', version: 1 },
+    { name: changes ? `type-${i}` : 'small', version: 1 },
+  ];
+  if (changes) await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: to.name, spec: targetOf(shape) });
+  const body = { name: `vm-${i}`, type: 'small@1', image: 'linux@1', host: 'h1' };
+  const { vmId } = await fleet.call<{ vmId: string }>('provisioning', 'POST', '/v1/vms', body);
+  const { ref } = await soon<{ ref: string }>('/v1/migration-templates', { name: `shape-${i}`, spec: templateOf(shape, { from, to }) });
+  return { shape, vmId, template: ref, toType: `${to.name}@1` };
+};
+
+/** Asked again while what another service has said is on its way. */
+const soon = <T>(path: string, body: object): Promise<T> =>
+  until(() =>
+    fleet.call<T>('migration-templates', 'POST', path, body).catch((e: Error) => (/unknown/.test(e.message) ? false : Promise.reject(e))),
+  );
+const ended = <T extends { state: string }>(path: string, open: string): Promise<T> =>
+  until(async () => {
+    const seen = await fleet.call<T>('migration-templates', 'GET', path);
+    return seen.state !== open && seen;
+  }, 60_000);
+
+/** Under a grant of its own each: all under one would wait for each other. */
+const addAgents = async (vmIds: readonly string[]): Promise<void> => {
+  for (const vmId of vmIds) await fleet.grant(`grant-${vmId}`, [vmId]);
+  await fleet.told('migration_templates.known_grants', vmIds.length);
+  const path = '/v1/migration-options-queries';
+  const ask = (vmId: string) => soon<{ queryId: string }>(path, { vmIds: [vmId], grantId: `grant-${vmId}` });
+  const queries = await Promise.all(vmIds.map(ask));
+  for (const { queryId } of queries)
+    expect(await ended(`${path}/${queryId}`, 'asked')).toMatchObject({ state: 'answered', source: 'agent' });
+};
+
+const vm = (vmId: string) => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${vmId}`);
+const all = <T>(work: (s: Subject) => Promise<T>): Promise<T[]> => Promise.all(subjects.map(work));
+const migrate = async ({ vmId, template }: Subject): Promise<Migration> => {
+  const plan = await soon<{ planId: string; moves: { blockers: unknown[] }[] }>('/v1/migration-plans', { template, vmIds: [vmId] });
+  expect(plan.moves[0]!.blockers).toEqual([]);
+  const { migrationId } = await soon<{ migrationId: string }>('/v1/migrations', { planId: plan.planId });
+  return ended(`/v1/migrations/${migrationId}`, 'running');
+};
+
+/** What has become of a VM, by the services, by the hosts, and by the ledger. */
+const standing = async ({ vmId }: Subject) => {
+  const { host, type, status, move } = await vm(vmId);
+  const { items } = await fleet.call<{ items: { host: string; consumer: string; vmId: string }[] }>(
+    'resource-allocation',
+    'GET',
+    '/v1/allocations',
+  );
+  const on = ['h1', 'h2'].filter((h) => fleet.present(h).includes(vmId));
+  const topology = (await fleet.running(host)).get(vmId);
+  const holds = items.filter((a) => a.consumer === `vm:${vmId}` || a.vmId === vmId).map((a) => `${a.consumer}@${a.host}`);
+  return {
+    type,
+    status,
+    free: move === undefined,
+    on,
+    hardware: topology && amounts(topology),
+    boot: topology && fleet.inside(host, vmId).facts().bootId,
+    holds,
+  };
+};
+const amounts = (t: Topology) => ({
+  vcpus: vcpusOf(t),
+  memoryMiB: memoryMiBOf(t),
+  dataMiB: t.disks.find((d) => d.id === 'data')!.sizeMiB,
+  nics: t.nics.map((n) => n.id),
+});
+
+describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () => {
+  let before: Awaited<ReturnType<typeof standing>>[];
+
+  test('undone from the last step that can be: each is what it was, where it was, and nothing is held', async () => {
+    before = await all(standing);
+    const last = { action: 'fail', code: 'injected.last', where: { action: 'run' } };
+    fleet.fail({ 'task:host.transfer:before': last, 'task:guest.verify:before': last });
+    const undone = subjects.filter((s) => s.shape.move || (s.shape.guest && !sections(s.shape)[3]));
+    const seen = await Promise.all(undone.map(async (s) => ({ shape: s.shape.name, migration: await migrate(s) })));
+    fleet.fail({});
+    for (const { shape, migration } of seen)
+      expect([shape, migration.state, migration.cause?.code]).toEqual([shape, 'undone', 'injected.last']);
+    expect(await all(standing)).toEqual(before);
+  }, 120_000);
+
+  test('through to the end: each runs once, as what it was to become, free for the next move', async () => {
+    const seen = await all(async (s) => ({ shape: s.shape.name, migration: await migrate(s) }));
+    for (const { shape, migration } of seen) {
+      const left = migration.moves[0]!.steps.filter((step) => step.state !== 'done').map((step) => `${step.name} ${step.state}`);
+      expect([shape, migration.state, migration.cause, left]).toEqual([shape, 'succeeded', undefined, []]);
+    }
+    const now = await all(standing);
+    for (const [i, { shape, vmId, toType }] of subjects.entries()) {
+      const home = shape.move ? 'h2' : 'h1';
+      const target = targetOf(shape);
+      const was = before[i]!.hardware!;
+      const grown = { vcpus: target.vcpus.now, memoryMiB: target.memoryMiB.now, dataMiB: target.disks[0]!.sizeMiB };
+      expect([shape.name, now[i]]).toEqual([
+        shape.name,
+        {
+          type: toType,
+          status: 'running',
+          free: true,
+          on: [home],
+          hardware: { ...was, ...(shape.hide ? {} : grown), nics: target.nics.map((n) => n.id) },
+          boot: before[i]!.boot,
+          holds: [`vm:${vmId}@${home}`],
+        },
+      ]);
+    }
+  }, 120_000);
+});
