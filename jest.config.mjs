@@ -2,6 +2,7 @@
 import { globSync } from 'node:fs';
 
 export default {
+  globalSetup: '<rootDir>/tools/test/leash.mjs',
   // Global in Jest: a project's own is not heard. A hook may have to wait for a server that another suite starts.
   testTimeout: 60_000,
   projects: ['apps/*', 'libs/*', 'libs/*/core', 'tools', 'infra']

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Table from 'cli-table3';
+import { asTool } from '../run/tool.ts';
 import type { BenchOptions, Report } from './report.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -34,4 +35,4 @@ const run = async (args: readonly string[]): Promise<number> => {
   return result.ok ? 0 : 1;
 };
 
-process.exitCode = await run(process.argv.slice(2));
+await asTool(() => run(process.argv.slice(2)));

@@ -14,6 +14,7 @@ import { createScreen } from '../demo/screen.ts';
 import { journey, Story, type MigrationView } from '../demo/story.ts';
 import { cacheDir } from '../run/platform.ts';
 import { needNamespaces } from '../run/privileges.ts';
+import { atEnd } from '../run/tool.ts';
 import { bareMove, type Figures } from './move/bare.ts';
 import { contender, median, report, target, type BenchOptions, type Report } from './report.ts';
 
@@ -27,6 +28,7 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
   await needNamespaces({ trustedKeys: [tenant.publicJwk], distributed: false, say: progress });
   const run = await openRun({ distributed: false, trustedKeys: [tenant.publicJwk], say: progress });
   const dir = mkdtempSync(path.join(tmpdir(), 'chyb-'));
+  atEnd(async () => rmSync(dir, { recursive: true, force: true }));
   try {
     const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
     const story = new Story(run, api, createScreen(process.stderr), tenant);
@@ -61,7 +63,6 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
     return conclude(ours, bare, pairs);
   } finally {
     await run.stop();
-    rmSync(dir, { recursive: true, force: true });
   }
 };
 

@@ -1,15 +1,14 @@
 import { writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/cli-app';
 import { MissingTool } from '../../infra/guest/debian.ts';
 import { KafkaUnavailable } from '../../infra/kafka/jars.ts';
 import { isSecondLife, NamespacesUnavailable } from '../../infra/network/user-namespace.ts';
 import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
-import { interruption } from '../run/interruption.ts';
 import { chooseNetwork, networks, type Network } from '../run/network.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
+import { asTool, interrupted, INTERRUPTED } from '../run/tool.ts';
 import { demonstrate } from './demonstrate.ts';
 import { tenantKey } from './grant.ts';
 import { mayWrite } from './may-write.ts';
@@ -76,14 +75,6 @@ if (parsed.picture !== undefined && !mayWrite(parsed.picture)) {
 process.env['CHRYSALIS_LOG'] ??= 'error';
 
 const screen = createScreen(parsed.json ? process.stderr : process.stdout);
-let stop: (() => Promise<void>) | undefined;
-let ending: Promise<void> | undefined;
-/** Once, whoever asks first: the end of the demo, Ctrl-C or a kill. */
-const end = (): Promise<void> => (ending ??= (async () => stop?.())());
-const interrupted = interruption();
-const abort = new AbortController();
-void interrupted.then(() => abort.abort());
-
 /** What the checks said, once they did: Ctrl-C is how a demo that was kept ends. */
 let ended: number | undefined;
 
@@ -105,13 +96,11 @@ const main = async (): Promise<number> => {
   if (network === 'namespaces') {
     const say = (text: string): void => screen.line(text);
     const needs = { trustedKeys: [tenant.publicJwk], distributed: parsed.distributed, say };
-    const elsewhere = await unlessInUserNamespace(needs, (ended) => (stop = () => ended));
+    const elsewhere = await unlessInUserNamespace(needs);
     if (elsewhere !== undefined) return elsewhere;
   }
   const given = { driver, network, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk] };
-  const opening = openRun({ ...given, say: (text) => screen.line(text), signal: abort.signal });
-  stop = async () => (await opening.catch(() => undefined))?.stop();
-  const run = await opening;
+  const run = await openRun({ ...given, say: (text) => screen.line(text) });
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
   const { report, timeline } = await demonstrate({ run, api, screen, tenant, kill });
   if (parsed.picture) {
@@ -132,16 +121,14 @@ const main = async (): Promise<number> => {
     ])
       screen.line(`npm run --silent chrysalis -- ${c}`);
     screen.line(`Ctrl-C ends it and leaves nothing behind.${limits}`);
-    await interrupted;
+    await new Promise((resolve) => interrupted.addEventListener('abort', resolve));
   }
   return ended;
 };
 
-const code = await Promise.race([main(), interrupted.then(() => ended ?? 130)]).catch((error: unknown) => {
+const failed = (error: unknown): string => {
   screen.settle();
   const lacking = error instanceof NamespacesUnavailable || error instanceof MissingTool || error instanceof KafkaUnavailable;
-  console.error(lacking ? `\n${error.message}` : `\nThe demo failed: ${(error as Error).stack ?? String(error)}`);
-  return 1;
-});
-await Promise.race([end(), sleep(20_000)]);
-process.exit(code);
+  return lacking ? `\n${error.message}` : `\nThe demo failed: ${(error as Error).stack ?? String(error)}`;
+};
+await asTool(main, { failed, interrupted: () => ended ?? INTERRUPTED });

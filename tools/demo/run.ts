@@ -4,13 +4,14 @@ import path from 'node:path';
 import { sweepStateDir } from '@chrysalis/hypervisor';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
-import { sweepFabrics, type Fabric } from '../../infra/network/fabric.ts';
+import type { Fabric } from '../../infra/network/fabric.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import type { Driver } from '../run/driver.ts';
 import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
-import { demoHosts, fabricsDir, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
+import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
 import { cacheDir, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
+import { atEnd, interrupted } from '../run/tool.ts';
 
 export type Run = {
   readonly id: string;
@@ -34,19 +35,22 @@ export type RunOptions = {
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
-  /** Gives up what is being started, and takes down what is up already. */
-  readonly signal?: AbortSignal;
 };
 
 const runsDir = path.join(stateDir, 'runs');
 
-/** A control plane with two hosts, each in a network namespace of its own or on loopback, and nothing left of it after `stop`. */
-export const openRun = async (o: RunOptions): Promise<Run> => {
+/** A control plane with two hosts, each in a network namespace of its own or on loopback, and nothing left of it after `stop`, or after the tool. */
+export const openRun = (o: RunOptions): Promise<Run> => {
+  const opening = open(o);
+  atEnd(async () => (await opening.catch(() => undefined))?.stop());
+  return opening;
+};
+
+/** Given up at an interruption: what is up by then is taken down. */
+const open = async (o: RunOptions): Promise<Run> => {
   const say = o.say ?? (() => undefined);
   const driver = o.driver ?? 'qemu';
   const network = driver === 'simulated' ? 'loopback' : (o.network ?? 'namespaces');
-  const swept = await sweepFabrics(fabricsDir);
-  if (swept.length > 0) say(`removed what an earlier run had left: ${swept.join(', ')}`);
   await forgetDeadRuns();
   const id = randomBytes(3).toString('hex');
   const name = `${process.pid}-${id}`;
@@ -55,11 +59,14 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
   const undo: (() => Promise<void>)[] = [() => forget(name)];
   const undoBy = (step: () => Promise<void>): void => {
     undo.push(step);
-    o.signal?.throwIfAborted();
+    interrupted.throwIfAborted();
   };
-  const stop = async (): Promise<void> => {
-    for (const step of undo.splice(0).reverse()) await step();
-  };
+  let stopping: Promise<void> = Promise.resolve();
+  /** Whoever asks second waits for the first. */
+  const stop = (): Promise<void> =>
+    (stopping = stopping.then(async () => {
+      for (const step of undo.splice(0).reverse()) await step();
+    }));
   try {
     const { image, agentPackage } = driver === 'simulated' ? installStandIns(dir) : await installGuest(dir, o);
     const fabric = await openFabric(id, network);
@@ -94,16 +101,16 @@ export const openRun = async (o: RunOptions): Promise<Run> => {
 const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'image' | 'agentPackage'>> => {
   o.say?.('guest image and migration agent …');
   const made = Promise.all([ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }), ensureAgentPackage({ cacheDir })]);
-  const [image, agentPackage] = await unless(o.signal, made); // the first time it downloads for a while
+  const [image, agentPackage] = await unless(interrupted, made); // the first time it downloads for a while
   installImage(dir, image);
   installPackage(dir, agentPackage);
   return { image, agentPackage };
 };
 
-const unless = <T>(signal: AbortSignal | undefined, work: Promise<T>): Promise<T> =>
+const unless = <T>(signal: AbortSignal, work: Promise<T>): Promise<T> =>
   new Promise((resolve, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    if (signal?.aborted) reject(signal.reason as Error);
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    if (signal.aborted) reject(signal.reason as Error);
     work.then(resolve, reject);
   });
 

@@ -5,10 +5,10 @@ import { freePort } from '../../infra/process/free-port.ts';
 import { tenantKey } from '../demo/grant.ts';
 import { openRun } from '../demo/run.ts';
 import { chooseDriver, drivers, type Driver } from './driver.ts';
-import { interruption } from './interruption.ts';
 import { chooseNetwork, networks, type Network } from './network.ts';
 import { unlessInUserNamespace } from './privileges.ts';
 import { stateDir, writeCurrent, type Platform } from './platform.ts';
+import { asTool, atEnd } from './tool.ts';
 
 const usage = `npm run up [-- OPTIONS]
 
@@ -50,27 +50,26 @@ if (parsed.network !== undefined && (!networks.includes(parsed.network as Networ
   process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'warn';
-const interrupted = interruption();
 
-const alone = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> => {
+const alone = async (): Promise<Platform> => {
   const runDir = path.join(stateDir, 'runs', `${process.pid}-up`);
   mkdirSync(runDir, { recursive: true });
+  atEnd(async () => rmSync(runDir, { recursive: true, force: true }));
   const agentListen = `127.0.0.1:${await freePort()}`;
   const { startEmbedded } = await import('./embedded.ts');
   const { startDistributed } = await import('./distributed.ts');
-  const platform = await (parsed.distributed ? startDistributed : startEmbedded)({
+  const starting = (parsed.distributed ? startDistributed : startEmbedded)({
     agentListen,
     runDir,
     ...(parsed.data ? { dataDir: path.resolve(parsed.data) } : {}),
   });
+  atEnd(async () => (await starting.catch(() => undefined))?.stop());
+  const platform = await starting;
   writeCurrent(platform);
-  const stop = async (): Promise<void> => {
-    await platform.stop();
-    rmSync(runDir, { recursive: true, force: true });
-  };
-  return { platform, stop };
+  return platform;
 };
-const withHosts = async (): Promise<{ platform: Platform; stop: () => Promise<void> }> => {
+/** Or the exit code of the same command, where it ran elsewhere. */
+const withHosts = async (): Promise<Platform | number> => {
   const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
   const { network, why: whyNetwork } = chooseNetwork(driver, parsed.network as Network | undefined);
   if (driver === 'simulated') console.error(`SIMULATED hosts and guests: ${why}`);
@@ -81,13 +80,16 @@ const withHosts = async (): Promise<{ platform: Platform; stop: () => Promise<vo
     say: (text: string) => console.error(text),
   };
   const elsewhere = network === 'namespaces' ? await unlessInUserNamespace(given) : undefined;
-  if (elsewhere !== undefined) process.exit(elsewhere);
-  return openRun({ driver, network, ...given });
+  if (elsewhere !== undefined) return elsewhere;
+  return (await openRun({ driver, network, ...given })).platform;
 };
 
-const { platform, stop } = await (parsed['no-hosts'] ? alone() : withHosts());
-console.log(JSON.stringify({ server: platform.adminUrl, agents: platform.agentUrl, pids: platform.pids() }));
-console.error('Ready. Ctrl-C ends it.');
-await interrupted;
-await stop();
-process.exit(0);
+const main = async (): Promise<number> => {
+  const platform = await (parsed['no-hosts'] ? alone() : withHosts());
+  if (typeof platform === 'number') return platform;
+  console.log(JSON.stringify({ server: platform.adminUrl, agents: platform.agentUrl, pids: platform.pids() }));
+  console.error('Ready. Ctrl-C ends it.');
+  return new Promise(() => undefined);
+};
+/** Being interrupted is how it ends. */
+await asTool(main, { interrupted: () => 0 });

@@ -1,11 +1,10 @@
 import { jars } from '../../infra/kafka/jars.ts';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
-import { sweepFabrics } from '../../infra/network/fabric.ts';
 import { inUserNamespace, mayMakeNamespaces, NamespacesUnavailable, ownUserNamespace } from '../../infra/network/user-namespace.ts';
-import { fabricsDir } from './hosts.ts';
 import { chooseNetwork } from './network.ts';
 import { cacheDir } from './platform.ts';
+import { atEnd, sweep } from './tool.ts';
 
 export type Needs = {
   readonly trustedKeys: readonly TrustedKey[];
@@ -24,7 +23,6 @@ const parts = ({ trustedKeys, distributed }: Needs): Promise<unknown> =>
  */
 export const unlessInUserNamespace = async (
   needs: Needs,
-  started: (ended: Promise<void>) => void = () => undefined,
   fetched: (needs: Needs) => Promise<unknown> = parts,
 ): Promise<number | undefined> => {
   if (mayMakeNamespaces() || ownUserNamespace()) return undefined;
@@ -32,10 +30,10 @@ export const unlessInUserNamespace = async (
     throw new Error('KAFKA_BROKERS cannot be reached from the user namespace that this runs in without root: unset it, or run as root');
   needs.say('no root: what has to be fetched first, then all of it in a user namespace of its own …');
   await fetched(needs);
-  await sweepFabrics(fabricsDir); // from inside, nobody sees into what another run left
+  await sweep(); // from inside, nobody sees into what another run left
   const running = inUserNamespace();
-  const ended = running.then(async () => void (await sweepFabrics(fabricsDir)));
-  started(ended);
+  const ended = running.then(sweep);
+  atEnd(() => ended);
   await ended;
   return running;
 };

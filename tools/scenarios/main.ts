@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { tenantKey } from '../demo/grant.ts';
 import { createScreen } from '../demo/screen.ts';
 import { needNamespaces } from '../run/privileges.ts';
+import { asTool, interrupted } from '../run/tool.ts';
 import { groups, type Scenario } from './groups.ts';
 
 const usage = `npm run scenarios -- [GROUP] [--json]
@@ -24,28 +25,29 @@ if (values.help || unknown.length > 0) {
 process.env['CHRYSALIS_LOG'] ??= 'fatal';
 
 const screen = createScreen(values.json ? process.stderr : process.stdout);
-const abort = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => abort.abort());
 
-await needNamespaces({ trustedKeys: [(await tenantKey()).publicJwk], distributed: false, say: (text) => screen.line(text) });
-const scenarios: Scenario[] = [];
-for (const name of wanted) {
-  screen.title(`${name}: ${groups[name]!.summary}`);
-  await groups[name]!.run({
-    signal: abort.signal,
-    say: (text) => screen.line(text),
-    record: (s) => {
-      scenarios.push(s);
-      screen.line(
-        `${s.ok ? 'ok  ' : 'FAIL'} ${s.name} (${(s.ms / 1000).toFixed(1)} s)${s.ok ? '' : `: ${differences(s.expected, s.observed)}`}`,
-      );
-    },
-  });
-}
-const ok = scenarios.length > 0 && scenarios.every((s) => s.ok) && !abort.signal.aborted;
-if (values.json) process.stdout.write(`${JSON.stringify({ ok, scenarios }, null, 2)}\n`);
-screen.title(`${scenarios.filter((s) => s.ok).length} hold, ${scenarios.filter((s) => !s.ok).length} do not`);
-process.exit(ok ? 0 : 1);
+const main = async (): Promise<number> => {
+  await needNamespaces({ trustedKeys: [(await tenantKey()).publicJwk], distributed: false, say: (text) => screen.line(text) });
+  const scenarios: Scenario[] = [];
+  for (const name of wanted) {
+    screen.title(`${name}: ${groups[name]!.summary}`);
+    await groups[name]!.run({
+      signal: interrupted,
+      say: (text) => screen.line(text),
+      record: (s) => {
+        scenarios.push(s);
+        screen.line(
+          `${s.ok ? 'ok  ' : 'FAIL'} ${s.name} (${(s.ms / 1000).toFixed(1)} s)${s.ok ? '' : `: ${differences(s.expected, s.observed)}`}`,
+        );
+      },
+    });
+  }
+  const ok = scenarios.length > 0 && scenarios.every((s) => s.ok);
+  if (values.json) process.stdout.write(`${JSON.stringify({ ok, scenarios }, null, 2)}\n`);
+  screen.title(`${scenarios.filter((s) => s.ok).length} hold, ${scenarios.filter((s) => !s.ok).length} do not`);
+  return ok ? 0 : 1;
+};
+await asTool(main);
 
 /** Only what differs: the rest of a long line hides it. */
 function differences(expected: unknown, observed: unknown): string {

@@ -10,6 +10,7 @@ import { prepareGraph } from '../lint/graph.ts';
 import { chooseNetwork } from '../run/network.ts';
 import { cacheDir } from '../run/platform.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
+import { asTool, atEnd } from '../run/tool.ts';
 
 const usage = `npm test [-- PATTERN ...] [--only prepare,lint,types,jest]
 
@@ -35,7 +36,11 @@ const run = (args: readonly string[]): Promise<number> =>
       stdio: ['ignore', 'inherit', 'inherit'],
       env: { CHRYSALIS_LOG: 'silent', ...process.env, NX_DAEMON: 'false' },
     });
-    child.on('close', (code) => resolve(code ?? 1));
+    const closed = new Promise<void>((done) => child.on('close', (code) => (resolve(code ?? 1), done())));
+    atEnd(async () => {
+      child.kill('SIGTERM');
+      await closed;
+    });
   });
 const asOne = (code: number): Counts => ({ passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 });
 
@@ -102,23 +107,28 @@ const jest = async (args: readonly string[]): Promise<{ counts: Counts; failedFi
 };
 
 // Without root: in a user namespace, where that can be had; else suites that need networks fail and say what to type.
-if (values.only.includes('jest') && chooseNetwork('qemu', undefined).network === 'namespaces') {
+const elsewhere = async (): Promise<number | undefined> => {
+  if (!values.only.includes('jest') || chooseNetwork('qemu', undefined).network !== 'namespaces') return undefined;
   const needs = { trustedKeys: [], distributed: !!process.env['KAFKA_BROKERS'], say: (text: string) => console.log(text) };
-  const elsewhere = await unlessInUserNamespace(needs, undefined, fetchParts);
-  if (elsewhere !== undefined) process.exit(elsewhere);
-}
+  return unlessInUserNamespace(needs, fetchParts);
+};
 
-const total: Counts = { passed: 0, failed: 0, skipped: 0 };
-for (const name of values.only.split(',')) {
-  const step = steps[name];
-  if (!step) throw new Error(`unknown step ${name}: one of ${Object.keys(steps).join(', ')}`);
-  console.log(`\n== ${name}`);
-  const startedAt = Date.now();
-  const counts = await step();
-  for (const k of ['passed', 'failed', 'skipped'] as const) total[k] += counts[k];
-  console.log(`== ${name}: ${counts.failed === 0 ? 'ok' : 'FAILED'} in ${((Date.now() - startedAt) / 1000).toFixed(0)} s`);
-}
-const left = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').filter(Boolean);
-if (left.length > 0) console.log(`\nLeft out by CHRYSALIS_SKIP: ${left.join(', ')}`);
-console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
-process.exitCode = total.failed === 0 ? 0 : 1;
+const main = async (): Promise<number> => {
+  const ended = await elsewhere();
+  if (ended !== undefined) return ended;
+  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const name of values.only.split(',')) {
+    const step = steps[name];
+    if (!step) throw new Error(`unknown step ${name}: one of ${Object.keys(steps).join(', ')}`);
+    console.log(`\n== ${name}`);
+    const startedAt = Date.now();
+    const counts = await step();
+    for (const k of ['passed', 'failed', 'skipped'] as const) total[k] += counts[k];
+    console.log(`== ${name}: ${counts.failed === 0 ? 'ok' : 'FAILED'} in ${((Date.now() - startedAt) / 1000).toFixed(0)} s`);
+  }
+  const left = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').filter(Boolean);
+  if (left.length > 0) console.log(`\nLeft out by CHRYSALIS_SKIP: ${left.join(', ')}`);
+  console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
+  return total.failed === 0 ? 0 : 1;
+};
+await asTool(main);

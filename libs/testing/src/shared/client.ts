@@ -57,6 +57,7 @@ const launch = (kind: string, socketPath: string): void => {
   const env = { ...process.env };
   delete env['NODE_OPTIONS'];
   delete env['JEST_WORKER_ID'];
+  delete env['CHRYSALIS_LEASH']; // another run may use it when ours is no more
   spawn(process.execPath, args, { detached: true, stdio: 'ignore', cwd: root, env }).unref();
 };
 
