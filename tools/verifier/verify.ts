@@ -22,7 +22,7 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
     };
     return {
       invariants: {
-        I1: await judge(() => singleRunner(o.monitors())),
+        I1: await judge(async () => [...(await singleRunner(o.monitors())), ...(await oneAgentAHost(db))]),
         I4: await judge(() => denseVersions(db)),
         I6: await judge(() => allocationsConserved(db)),
         I7: await judge(() => nothingHeldByFinishedMoves(db)),
@@ -111,6 +111,18 @@ const nothingHeldByFinishedMoves = async (db: pg.Client): Promise<string[]> => {
   const ended = new Set(rows.map((r) => `move:${r.id}`));
   const { held } = await holds(db);
   return [...held].flatMap(([host, of]) => [...of.keys()].filter((c) => ended.has(c)).map((c) => `I7: ${c} ended and holds on ${host}`));
+};
+
+/** Two agents with one host id would each run what the other was given: a host changes its agent only after it was released. */
+const oneAgentAHost = async (db: pg.Client): Promise<string[]> => {
+  const { rows } = await db.query<{ stream_id: string; keys: (string | null)[] }>(
+    `select stream_id, array_agg(case when type like '%.released.v%' then null else data->>'agentKey' end order by version) as keys
+     from agent_gateway.events
+     where type like '%.host-agent.released.v%' or (type like '%.host-agent.enrolled.v%' and data ? 'agentKey') group by stream_id`,
+  );
+  return rows
+    .filter(({ keys }) => keys.some((key, i) => i > 0 && key !== null && keys[i - 1] !== null && key !== keys[i - 1]))
+    .map((r) => `I1: ${r.stream_id} changed its agent without a release`);
 };
 
 const singleRunner = async (monitors: readonly string[]): Promise<string[]> => {

@@ -7,6 +7,7 @@ import { acceptTask } from './delivery/accept-task.ts';
 import { expire, forgetEnded } from './delivery/pending.ts';
 import { hear } from './delivery/wire.ts';
 import { GrantsController } from './http/grants.controller.ts';
+import { HostsController } from './http/hosts.controller.ts';
 import { TenantKeysController } from './http/tenant-keys.controller.ts';
 import { Hub } from './sessions/hub.ts';
 import { agentListener } from './sessions/listen.ts';
@@ -31,7 +32,7 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
     context: 'agent-gateway',
     schema: 'agent_gateway',
     tables,
-    controllers: [TenantKeysController, GrantsController],
+    controllers: [TenantKeysController, GrantsController, HostsController],
     consumers: [
       {
         name: 'known-vms',

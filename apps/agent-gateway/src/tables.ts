@@ -26,5 +26,11 @@ export const tables = [
     host_id text primary key, session_id text not null, connection_id text not null, generation bigint not null,
     facts_hash text not null,
     last_seen timestamptz not null, lost boolean not null)`,
+  // Who has a host: one key that is not released, and the instance of it that was welcomed last. Released keys stay, and are refused.
+  `create table if not exists agent_identities (
+    host_id text not null, key text not null, instance text not null, released_at timestamptz, primary key (host_id, key))`,
+  `create unique index if not exists agent_identities_current on agent_identities (host_id) where released_at is null`,
+  // The last refusal of a second agent that was told, so that one which asks again and again is told now and then.
+  `create table if not exists agent_refusals (host_id text primary key, code text not null, key text not null, told_at timestamptz not null)`,
   `create index if not exists agent_sessions_seen on agent_sessions (last_seen) where not lost`,
 ];

@@ -1,6 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { tasksTopic, workflowEvents, type FromHostAgent, type TaskDispatch, type TaskOffer, type ToHostAgent } from '@chrysalis/contracts';
+import {
+  AGENT_NONCE_HEADER,
+  tasksTopic,
+  workflowEvents,
+  type FromHostAgent,
+  type TaskDispatch,
+  type TaskOffer,
+  type ToHostAgent,
+} from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Role, type RunningService, type SigningKey } from '@chrysalis/service-kit';
 import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { exportJWK, generateKeyPair, CompactSign, type CryptoKey, type JWK } from 'jose';
@@ -77,6 +85,8 @@ export const facts = (hostId: string) => ({
 export class TestAgent {
   readonly frames: ToHostAgent[] = [];
   closeCode: number | undefined;
+  /** Of this connection: what a hello's identity signs. */
+  nonce = '';
   #more: (() => void)[] = [];
 
   private constructor(readonly socket: WebSocket) {
@@ -89,6 +99,7 @@ export class TestAgent {
       for (const more of this.#more.splice(0)) more();
     });
     socket.on('error', () => undefined);
+    socket.on('upgrade', ({ headers }) => (this.nonce = String(headers[AGENT_NONCE_HEADER])));
   }
 
   static async open(url: string): Promise<TestAgent> {

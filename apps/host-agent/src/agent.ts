@@ -11,6 +11,7 @@ import { Executor } from './executor.ts';
 import { failpoint } from '@chrysalis/service-kit/failpoint';
 import { hostFacts } from './facts.ts';
 import { GatewayLink } from './gateway-link.ts';
+import { Identity } from './identity.ts';
 import type { Guests } from './guests.ts';
 import type { AskHost } from './images/fetch.ts';
 import { plainFiles, type ImageMaker } from './images/make.ts';
@@ -47,6 +48,7 @@ export const startHostAgent = async (
   const states = await VmStates.open(join(config.stateDir, 'agent', 'vms'));
   const journal = await Journal.open(join(config.stateDir, 'agent', 'journal'));
   const lanes = await VmStates.open(join(config.stateDir, 'agent', 'lanes'));
+  const identity = new Identity(join(config.stateDir, 'agent'));
   const images = await DiskImages.open(config.diskImages ?? join(config.stateDir, 'images'));
   await driver.adopt();
 
@@ -105,17 +107,22 @@ export const startHostAgent = async (
   const link = new GatewayLink({
     url: config.gatewayUrl,
     reconnect: config.reconnect,
-    hello: async () => ({
-      hostId: config.hostId,
-      agentVersion: AGENT_VERSION,
-      token: config.token,
-      facts: await facts(),
-      vms: await vmsOn(states, driver),
-      kinds: executor.kinds,
-      capacity: config.capacity,
-    }),
+    hello: async () => {
+      await identity.ready();
+      return {
+        hostId: config.hostId,
+        agentVersion: AGENT_VERSION,
+        token: config.token,
+        facts: await facts(),
+        vms: await vmsOn(states, driver),
+        kinds: executor.kinds,
+        capacity: config.capacity,
+      };
+    },
+    prove: (nonce) => identity.prove(config.hostId, nonce),
     vms: () => vmsOn(states, driver),
     welcomed: () => {
+      identity.welcomed().catch((err: unknown) => log.error({ err }, 'a welcome was not kept; the next start names this instance as well'));
       journal.unacknowledged().forEach((report) => tell({ type: 'report', report }));
       bidding.again();
     },

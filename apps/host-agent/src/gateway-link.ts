@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import {
+  AGENT_NONCE_HEADER,
   AGENT_PROTOCOL,
   MAX_AGENT_FRAME_BYTES,
   ToHostAgent,
+  type HostAgentIdentity,
   type FromHostAgent,
   type PeerAnswer,
   type PeerRequest,
@@ -15,7 +17,9 @@ type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Options = {
   readonly url: string;
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
-  readonly hello: () => Promise<Omit<Hello, 'type' | 'protocol'>>;
+  readonly hello: () => Promise<Omit<Hello, 'type' | 'protocol' | 'identity'>>;
+  /** Who this agent is, for this connection alone. */
+  readonly prove: (nonce: string) => HostAgentIdentity;
   readonly vms: () => Promise<Hello['vms']>;
   /** The gateway knows us: what waits to be said is said again now. */
   readonly welcomed: () => void;
@@ -44,7 +48,7 @@ export class GatewayLink {
   constructor(private readonly options: Options) {}
 
   start(): void {
-    void this.#connect();
+    this.#begin();
   }
 
   stop(): void {
@@ -80,6 +84,14 @@ export class GatewayLink {
     });
   }
 
+  /** What can't be said yet (a full disk, a hypervisor that does not answer) is a reason to come again, and none to end. */
+  #begin(): void {
+    this.#connect().catch((err: unknown) => {
+      this.options.log.error({ err }, 'no connection to the gateway could be begun; it is tried again');
+      this.#again();
+    });
+  }
+
   async #connect(): Promise<void> {
     const hello = await this.options.hello();
     if (this.#stopped) return;
@@ -90,7 +102,12 @@ export class GatewayLink {
       perMessageDeflate: false,
     });
     this.#socket = socket;
-    socket.on('open', () => socket.send(JSON.stringify({ type: 'hello', protocol: AGENT_PROTOCOL, ...hello } satisfies FromHostAgent)));
+    let nonce: string | undefined;
+    socket.on('upgrade', ({ headers }) => (nonce = [headers[AGENT_NONCE_HEADER]].flat()[0]));
+    socket.on('open', () => {
+      const identity = nonce === undefined ? {} : { identity: this.options.prove(nonce) }; // a gateway of before asks for none
+      socket.send(JSON.stringify({ type: 'hello', protocol: AGENT_PROTOCOL, ...hello, ...identity } satisfies FromHostAgent));
+    });
     socket.on('message', (data) => this.#receive(socket, String(data as Buffer)));
     socket.on('error', (err) => this.options.log.debug({ err }, 'gateway connection'));
     socket.on('close', () => this.#closed(socket));
@@ -101,12 +118,16 @@ export class GatewayLink {
     if (this.#open) this.options.log.warn({}, 'the gateway is gone');
     this.#open = false;
     clearInterval(this.#beat);
+    this.#again();
+  }
+
+  #again(): void {
     if (this.#stopped) return;
     const { minMs, maxMs } = this.options.reconnect;
     const cap = Math.min(maxMs, minMs * 2 ** Math.min(this.#attempt++, 20));
     // Half fixed, half by chance: a thousand agents that lost one gateway do not come back in one moment.
     const wait = cap / 2 + ((this.options.random ?? Math.random)() * cap) / 2;
-    this.#retry = setTimeout(() => void this.#connect(), wait);
+    this.#retry = setTimeout(() => this.#begin(), wait);
   }
 
   #receive(socket: WebSocket, text: string): void {

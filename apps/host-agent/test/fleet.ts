@@ -11,6 +11,8 @@ const root = resolve(import.meta.dirname, '../../..');
 const inventory = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: total, step: 1 });
 export type HostOptions = {
   readonly hostId: string;
+  /** The process and its directory, where two have one host id. */
+  readonly as?: string;
   readonly driver: 'qemu' | 'simulated';
   readonly address?: string;
   /** Of several, the one that it connects to. */
@@ -41,8 +43,8 @@ export class Fleet {
   }
 
   async host(options: HostOptions): Promise<void> {
-    const { hostId, driver, address = '127.0.0.1' } = options;
-    const stateDir = join(this.dir, hostId);
+    const { hostId, as = hostId, driver, address = '127.0.0.1' } = options;
+    const stateDir = join(this.dir, as);
     const pool = options.pool ?? join(this.dir, 'pool');
     for (const made of [stateDir, pool]) mkdirSync(made, { recursive: true });
     const config = {
@@ -60,10 +62,10 @@ export class Fleet {
       driver,
       reconnect: { minMs: 50, maxMs: 500 },
     };
-    const file = join(this.dir, `${hostId}.json`);
+    const file = join(this.dir, `${as}.json`);
     writeFileSync(file, JSON.stringify(config));
-    this.#configs.set(hostId, { file, options });
-    await this.start(hostId);
+    this.#configs.set(as, { file, options });
+    await this.start(as);
   }
 
   async start(hostId: string): Promise<void> {

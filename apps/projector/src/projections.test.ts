@@ -81,6 +81,15 @@ describe('projections', () => {
     expect(fold([enrolled, lost])['host_agents/h1']).toMatchObject({ connected: false });
   });
 
+  test('a second agent is shown until the host is released', () => {
+    const [enrolled, , refused, released] = corpus().filter((e) => e.stream === 'host-agent-h1') as Recorded<object>[];
+    expect(fold([enrolled!, refused!])['host_agents/h1']).toMatchObject({
+      connected: true,
+      refused: { code: 'agent.identity_conflict', address: '10.77.0.12' },
+    });
+    expect(fold([enrolled!, refused!, released!])['host_agents/h1']).not.toHaveProperty('refused');
+  });
+
   test('a task that is undone at one executor, and not yet at another, is not undone', () => {
     const undone = corpus().find((e) => e.type === 'chrysalis.workflow.task.compensated.v1') as Recorded<{
       workflowId: string;

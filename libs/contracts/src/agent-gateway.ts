@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { Capacity, TaskKinds } from './executors.ts';
+import { HostAgentIdentity } from './agent-protocol.ts';
 import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
 import { taskBid, taskHeartbeat, taskReported } from './task-execution.ts';
 
@@ -17,6 +18,8 @@ export const GrantClaims = z.object({
 });
 export type GrantClaims = z.infer<typeof GrantClaims>;
 
+const AgentKey = HostAgentIdentity.shape.key;
+
 /** Streams: `host-agent-<hostId>`, `grant-<jti>`, `tenant-key-<tenant>`, `task-<workflowId>`. */
 export const agentGatewayEvents = {
   hostAgentEnrolled: event(
@@ -29,12 +32,30 @@ export const agentGatewayEvents = {
       facts: HostFacts,
       kinds: TaskKinds.optional(),
       capacity: Capacity.optional(),
+      agentKey: AgentKey.optional(),
     }),
   ),
   hostAgentLost: event(
     'chrysalis.agent-gateway.host-agent.lost.v1',
     'A session ended or its heartbeats stopped; lost is not dead',
     z.object({ hostId: Name, sessionId: Id, reason: z.string() }),
+  ),
+  hostAgentRefused: event(
+    'chrysalis.agent-gateway.host-agent.refused.v1',
+    'A second agent asked for a host that has one: refused; said at most once a minute',
+    z.object({
+      hostId: Name,
+      code: z.string(),
+      message: z.string(),
+      agentKey: AgentKey.optional(),
+      address: z.string().max(255),
+      at: Timestamp,
+    }),
+  ),
+  hostAgentReleased: event(
+    'chrysalis.agent-gateway.host-agent.released.v1',
+    'An operator took the host from its agent, for good; the next one that comes has it',
+    z.object({ hostId: Name, agentKey: AgentKey, reason: z.string().max(255), at: Timestamp }),
   ),
   tenantKeyTrusted: event(
     'chrysalis.agent-gateway.tenant-key.trusted.v1',

@@ -5,10 +5,33 @@ import { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from './t
 import { TaskName } from './workflow-definition.ts';
 
 /** JSON text frames over a WebSocket between host agent and gateway. The newest version both speak is used; see agent-protocol.md. */
-export const AGENT_PROTOCOL = { min: 1, max: 2 } as const;
+export const AGENT_PROTOCOL = { min: 1, max: 3 } as const;
 /** From this version on: offers, bids, heartbeats of tasks, images between hosts. A session of an older one is sent none of them. */
 export const BIDS_SINCE = 2;
+/** From this version on an agent says who it is: its key and its instance. */
+export const IDENTITY_SINCE = 3;
+/** Of the upgrade's answer: what the agent signs, so that no hello can be said again by who overheard it. */
+export const AGENT_NONCE_HEADER = 'chrysalis-nonce';
 export const MAX_AGENT_FRAME_BYTES = 1_048_576;
+
+/**
+ * Who an agent is, beside the host that it speaks for. The key is made once and never leaves the agent's disk; the instance is new with
+ * each process. `after` names the instances that this one may follow: the last that was welcomed, and those of since then whose welcome
+ * is not on the agent's disk. Of two copies of one disk only the first is followed by anybody.
+ */
+export const HostAgentIdentity = z.object({
+  /** Ed25519, the `x` of its JWK. */
+  key: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  instance: Id,
+  after: z.array(Id).max(64),
+  /** Of `agentProof`, base64url. */
+  signature: z.string().regex(/^[A-Za-z0-9_-]{86}$/),
+});
+export type HostAgentIdentity = z.infer<typeof HostAgentIdentity>;
+
+/** What an agent signs. Ids hold no line break, so two different sayings are never one text. */
+export const agentProof = (nonce: string, hostId: string, { instance, after }: Pick<HostAgentIdentity, 'instance' | 'after'>): string =>
+  ['chrysalis host agent', nonce, hostId, instance, ...after].join('\n');
 
 /** What a host agent says of a VM it has: read from QEMU, not from memory. */
 export const VmOnHost = z.object({
@@ -93,6 +116,8 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     /** The kinds that this agent runs, and how many tasks at a time; absent (an agent of version 1): it is offered nothing. */
     kinds: TaskKinds.optional(),
     capacity: Capacity.optional(),
+    /** From version 3 on. */
+    identity: HostAgentIdentity.optional(),
   }),
   z.object({ type: z.literal('heartbeat'), seq: Count, at: Timestamp, vms: z.array(VmOnHost).max(10_000) }),
   /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */

@@ -39,6 +39,13 @@ export const passed: readonly Passed[] = [
   route('deleteVm', 'delete /v1/vms/:id 202', 'provisioning', 'operator', 'Delete a VM and its volumes: answers with an operation'),
   route('setHostState', 'post /v1/hosts/:id/state 200', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
+    'releaseAgent',
+    'post /v1/hosts/:id/release-agent 200',
+    'agent-gateway',
+    'admin',
+    'Take a host that was replaced from its agent, for good: the next agent that comes has it',
+  ),
+  route(
     'tryPlacement',
     'post /v1/placements 200',
     'resource-allocation',

@@ -38,6 +38,8 @@ export class Connection {
     private readonly socket: WebSocket,
     private readonly handlers: ConnectionHandlers,
     private readonly log: Logger,
+    /** What the agent signs to show who it is; and where it came from. */
+    readonly from: { readonly nonce: string; readonly address: string },
   ) {
     this.#helloTimer = setTimeout(() => this.refuse('agent.hello_missing', `no hello in ${HELLO_WITHIN_MS} ms`), HELLO_WITHIN_MS);
     socket.on('message', (data, binary) => this.#receive(data, binary));

@@ -4,31 +4,43 @@ import { canonicalJson } from '@chrysalis/kernel';
 import { verifyToken, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { signal } from '../delivery/wire.ts';
+import { admitAgent, isProven, lockHost, tellRefused } from './identity.ts';
 
 export type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Opened = { readonly sessionId: string; readonly generation: number; readonly isNew: boolean };
 export type Enrolled =
   ({ readonly ok: true; readonly protocol: number } & Opened) | { readonly ok: false; readonly code: string; readonly message: string };
+/** The connection that asks, and where it comes from. */
+export type Asking = { readonly id: string; readonly from: { readonly nonce: string; readonly address: string } };
 
 const refused = (code: string, message: string): Enrolled => ({ ok: false, code, message });
 
-/** Who may open a session for a host: the bearer of a token with the role `host-agent` and that host as its subject. */
-export const enrol = async (service: ServiceContext, hello: Hello, connectionId: string): Promise<Enrolled> => {
+/** Who may open a session for a host: its agent, with a token that has the role `host-agent` and that host as its subject. */
+export const enrol = async (service: ServiceContext, hello: Hello, asking: Asking): Promise<Enrolled> => {
   const protocol = Math.min(AGENT_PROTOCOL.max, hello.protocol.max);
   if (protocol < Math.max(AGENT_PROTOCOL.min, hello.protocol.min))
     return refused(
       'agent.protocol_unsupported',
       `this gateway speaks ${AGENT_PROTOCOL.min} to ${AGENT_PROTOCOL.max}, the agent ${hello.protocol.min} to ${hello.protocol.max}`,
     );
-  const { hostId } = hello;
+  const { hostId, identity } = hello;
   const caller = await verifyToken(service.config.tokenKey, hello.token);
   if (!caller?.roles.includes('host-agent')) return refused('agent.token_invalid', 'not a valid token of a host agent');
   if (caller.sub !== hostId && caller.sub !== `host:${hostId}`) return refused('agent.foreign_host', `the token is not for ${hostId}`);
   if (hello.facts.hostId !== hostId) return refused('agent.foreign_host', `the facts are of ${hello.facts.hostId}`);
-  const opened = await service.store.transaction((tx) => openSession(service, tx, hello, connectionId, caller.tenant), {
-    attempts: 5,
-  });
-  return { ok: true, protocol, ...opened };
+  if (identity && !isProven(identity, hostId, asking.from.nonce))
+    return refused('agent.identity_invalid', 'the signature is not by the key that it names, over this connection');
+  const { tenant } = caller;
+  return service.store.transaction(
+    async (tx): Promise<Enrolled> => {
+      await lockHost(tx, hostId);
+      const verdict = await admitAgent(tx, hello, protocol);
+      if (verdict.ok) return { ok: true, protocol, ...(await openSession(service, tx, hello, asking.id, tenant)) };
+      await tellRefused(service, tx, hello, verdict, { address: asking.from.address, tenant });
+      return verdict;
+    },
+    { attempts: 5 },
+  );
 };
 
 /**
@@ -38,15 +50,20 @@ export const enrol = async (service: ServiceContext, hello: Hello, connectionId:
 const openSession = async (
   service: ServiceContext,
   tx: pg.PoolClient,
-  { hostId, agentVersion, facts, kinds, capacity }: Hello,
+  { hostId, agentVersion, facts, kinds, capacity, identity }: Hello,
   connectionId: string,
   tenant: string,
 ): Promise<Opened> => {
-  const told = { agentVersion, facts, ...(kinds ? { kinds } : {}), ...(capacity ? { capacity } : {}) };
+  const told = {
+    agentVersion,
+    facts,
+    ...(kinds ? { kinds } : {}),
+    ...(capacity ? { capacity } : {}),
+    ...(identity ? { agentKey: identity.key } : {}),
+  };
   const factsHash = createHash('sha256').update(canonicalJson(told)).digest('hex');
-  await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`agent-session ${hostId}`]);
   const { rows } = await tx.query<{ session_id: string }>(
-    `select session_id from agent_gateway.agent_sessions where host_id = $1 and not lost and facts_hash = $2`,
+    `select session_id from agent_gateway.agent_sessions where host_id = $1 and not lost and facts_hash = $2 for update`,
     [hostId, factsHash],
   );
   const sessionId = rows[0]?.session_id ?? service.newId('session');

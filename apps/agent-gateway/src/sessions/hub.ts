@@ -1,5 +1,6 @@
 import { moveProgressType, progressTopic, taskKey, type ToHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
+import { Counter } from 'prom-client';
 import { pendingOf } from '../delivery/pending.ts';
 import { signal, type HostSignal } from '../delivery/wire.ts';
 import { takeReport } from '../report-task.ts';
@@ -26,23 +27,33 @@ export class Hub {
   /** A storm of agents that come back waits here and not in the database. */
   readonly #enrolling = new Limiter(ENROLLING_AT_ONCE);
   #publishing = 0;
+  readonly #refused: Counter<'code'>;
 
   constructor(
     private readonly service: ServiceContext,
     private readonly heartbeatMs: number,
-  ) {}
+  ) {
+    this.#refused = new Counter({
+      name: 'chrysalis_agent_gateway_agents_refused_total',
+      help: 'Agents that were not let in, by why; agent.identity_conflict and .identity_copied are second agents of a host',
+      labelNames: ['code'],
+      registers: [service.metrics],
+    });
+  }
 
   get size(): number {
     return this.#sessions.size;
   }
 
   async hello(connection: Connection, hello: Hello): Promise<boolean> {
-    const enrolled = await this.#enrolling.run(() => (connection.ended ? undefined : enrol(this.service, hello, connection.id)));
+    const enrolled = await this.#enrolling.run(() => (connection.ended ? undefined : enrol(this.service, hello, connection)));
     if (!enrolled) return false; // it did not wait
     if (!enrolled.ok) {
+      this.#refused.inc({ code: enrolled.code });
       connection.refuse(enrolled.code, enrolled.message);
       return false;
     }
+    if (connection.ended) return false; // meanwhile; the host is lost when it stays away
     const { hostId } = hello;
     const { generation } = enrolled;
     const other = this.#sessions.get(hostId);
@@ -136,13 +147,13 @@ export class Hub {
 
   /** To the host's connection, here or at another instance. */
   async send(hostId: string, frame: ToHostAgent): Promise<void> {
-    const session = this.#sessions.get(hostId);
+    const session = this.#live(hostId);
     if (session) return session.connection.send(frame);
     await signal(this.service.pool, { to: 'frame', hostId, frame });
   }
 
   heard(message: HostSignal): void {
-    const session = this.#sessions.get(message.hostId);
+    const session = this.#live(message.hostId);
     if (!session) return;
     switch (message.to) {
       case 'work':
@@ -155,13 +166,19 @@ export class Hub {
     }
   }
 
+  /** One that ended is none: its socket may take a second to close, and what is sent to it is lost. */
+  #live(hostId: string): Session | undefined {
+    const session = this.#sessions.get(hostId);
+    return session?.connection.ended ? undefined : session;
+  }
+
   deliverAll(): void {
     for (const hostId of this.#sessions.keys()) this.deliver(hostId);
   }
 
   /** Sends what is pending and was not sent over this connection; again if asked meanwhile. In the order in which it came. */
   deliver(hostId: string): void {
-    const session = this.#sessions.get(hostId);
+    const session = this.#live(hostId);
     if (!session) return;
     session.again = true;
     if (session.draining) return;

@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import { AGENT_NONCE_HEADER } from '@chrysalis/contracts';
 import { problemDocument, rawProblem, type Problem } from '@chrysalis/service-kit';
 import type { Logger } from 'pino';
 import { WebSocketServer } from 'ws';
@@ -20,6 +22,8 @@ export type AgentListener = {
 /** `GET /v1/agents` as a WebSocket, on any HTTP server given, and on an address of its own. */
 export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentListener => {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false, clientTracking: true });
+  const nonces = new WeakMap<IncomingMessage, string>();
+  sockets.on('headers', (headers, request) => headers.push(`${AGENT_NONCE_HEADER}: ${nonces.get(request)!}`));
   const own: Server[] = [];
   let greeting = 0;
   const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
@@ -34,9 +38,12 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
       greeted = true;
     };
     socket.once('close', ended);
+    const nonce = randomBytes(24).toString('base64url');
+    nonces.set(request, nonce);
+    const address = request.socket.remoteAddress ?? 'unknown';
     sockets.handleUpgrade(request, socket, head, (ws) => {
       const hello: ConnectionHandlers['hello'] = (connection, frame) => handlers.hello(connection, frame).finally(ended);
-      new Connection(ws, { ...handlers, hello }, log);
+      new Connection(ws, { ...handlers, hello }, log, { nonce, address });
     });
   };
   return {

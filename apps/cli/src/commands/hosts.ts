@@ -59,6 +59,22 @@ export const hostCommands = (program: Command): void => {
       ),
       `host ${verb} h1 --reason "retiring in May"`,
     );
+  examples(
+    action(
+      host
+        .command('release-agent')
+        .argument('<host>')
+        .description('for a host that was replaced: its old agent, which must be away, never has it again; the next one that comes does')
+        .requiredOption('--reason <text>', 'why; kept in the host’s history'),
+      async ({ client, format, args, options }) => {
+        const answer = await client.request<Row>('POST', `/v1/hosts/${encodeURIComponent(args[0]!)}/release-agent`, {
+          reason: options['reason'],
+        });
+        await print(format, answer, () => `${args[0]} is released: the next agent that connects for it has it`);
+      },
+    ),
+    'host release-agent h1 --reason "its disk was replaced"',
+  );
   const allocation = program.command('allocation').description('who holds what');
   examples(
     listCommand(allocation.command('list').alias('ls').description('the ledger of holds'), {
@@ -80,6 +96,8 @@ const newest = (names: readonly string[]): string => {
 const placeOf = (facts: Row | undefined, between: string): string | undefined =>
   facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
 
+const secondAgent = (r: Row): string => `refused at ${r['at']}, from ${r['address']}: ${r['message']}`;
+
 const hostText = (h: Row): string => {
   const f = h['facts'];
   const used = (resource: string): number => (h['allocations'] as Row[]).reduce((sum, a) => sum + a[resource], 0);
@@ -96,6 +114,7 @@ const hostText = (h: Row): string => {
       state: h['state'],
       reason: h['reason'],
       agent: h['connected'] ? `connected, ${h['agent']?.agentVersion ?? ''}` : `away${h['agent']?.reason ? `: ${h['agent'].reason}` : ''}`,
+      ...(h['agent']?.refused ? { 'second agent': secondAgent(h['agent'].refused) } : {}),
       address: f?.address,
       place: placeOf(f, ' / '),
       hypervisor: f && `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,

@@ -12,9 +12,17 @@ export const hosts: readonly Handler[] = [
       connected: true,
       agentVersion: d.agentVersion,
       sessionId: d.sessionId,
+      key: d.agentKey,
       since: at,
       reason: undefined,
     }),
+  ]),
+  // Kept when it stops asking: an operator is to find the second agent. It says when it was told last.
+  on(g.hostAgentRefused, ({ hostId, code, message, address, agentKey, at }) => [
+    merge('host_agents', hostId, { refused: { code, message, address, ...(agentKey ? { key: agentKey } : {}), at } }),
+  ]),
+  on(g.hostAgentReleased, ({ hostId, reason }, { at }) => [
+    merge('host_agents', hostId, { connected: false, since: at, key: undefined, refused: undefined, reason: `released: ${reason}` }),
   ]),
   on(g.hostAgentLost, (d, { at }) => [
     // The session that ended may be an older one than the session there is now.
