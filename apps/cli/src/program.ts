@@ -4,6 +4,7 @@ import { eventCommands } from './commands/events.ts';
 import { vmCommands } from './commands/fleet.ts';
 import { hostCommands } from './commands/hosts.ts';
 import { migrationCommands } from './commands/migrations.ts';
+import { relayCommands } from './commands/relay.ts';
 import { versionCommand } from './commands/version.ts';
 import { operationCommands, workflowCommands } from './commands/workflows.ts';
 import { completion } from './completion.ts';
@@ -42,6 +43,7 @@ export const buildProgram = (): Command => {
     workflowCommands,
     operationCommands,
     eventCommands,
+    relayCommands,
     versionCommand,
   ])
     add(program);
