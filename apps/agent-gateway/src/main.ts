@@ -9,6 +9,8 @@ import { hear } from './delivery/wire.ts';
 import { GrantsController } from './http/grants.controller.ts';
 import { HostsController } from './http/hosts.controller.ts';
 import { TenantKeysController } from './http/tenant-keys.controller.ts';
+import { Observations } from './observed/observations.ts';
+import { vmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
 import { agentListener } from './sessions/listen.ts';
 import { sweepLost } from './sessions/liveness.ts';
@@ -43,6 +45,7 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
           }),
         ],
       },
+      vmPlaces,
       {
         name: 'deliver',
         topics: [tasksTopic('agent-gateway')],
@@ -70,16 +73,23 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
   await bus.ensureTopics([{ name: progressTopic, partitions: 6 }]);
   const hub = new Hub(service, t.heartbeatMs);
   const exchange = new Exchange(service);
+  const observations = new Observations(service);
   const listener = agentListener(
     {
       hello: async (c, h) => {
         const open = await hub.hello(c, h);
         if (open) exchange.joined(c, h);
+        if (open) observations.heard(c, h.vms);
         return open;
       },
-      frame: async (c, f) => (isBidFrame(f) ? exchange.frame(c, f) : hub.frame(c, f)),
+      frame: async (c, f) => {
+        if (isBidFrame(f)) return exchange.frame(c, f);
+        if (f.type === 'heartbeat') observations.heard(c, f.vms);
+        return hub.frame(c, f);
+      },
       closed: (c) => {
         exchange.left(c);
+        observations.left(c);
         hub.closed(c);
       },
     },
@@ -115,6 +125,7 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
     hub.close();
     await listener.close();
     await exchange.stop();
+    await observations.flush();
     await deaf();
   };
   return { url, stop };

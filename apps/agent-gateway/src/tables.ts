@@ -33,4 +33,8 @@ export const tables = [
   // The last refusal of a second agent that was told, so that one which asks again and again is told now and then.
   `create table if not exists agent_refusals (host_id text primary key, code text not null, key text not null, told_at timestamptz not null)`,
   `create index if not exists agent_sessions_seen on agent_sessions (last_seen) where not lost`,
+  // Where VMs are by their own streams, and what was last recorded of each: observed, by whom, at which epoch.
+  `create table if not exists vm_places (
+    vm_id text primary key, tenant text not null, host_id text not null, epoch integer not null,
+    observed jsonb, told_host text, told_epoch integer)`,
 ];

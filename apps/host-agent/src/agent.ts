@@ -20,10 +20,11 @@ import { DiskImages } from './images/store.ts';
 import { leave } from './leave.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { AskPeer, MoveDeps } from './move/deps.ts';
-import { look } from './move/look.ts';
 import { listenForPeers, PeerLinks } from './move/peer-link.ts';
 import { SourceMoves } from './move/source.ts';
 import { TargetMoves } from './move/target.ts';
+import { Observer } from './observed/observer.ts';
+import { ObservedStore } from './observed/store.ts';
 import { handlers } from './tasks/index.ts';
 
 export const AGENT_VERSION = '0.1.0';
@@ -50,6 +51,7 @@ export const startHostAgent = async (
   const lanes = await VmStates.open(join(config.stateDir, 'agent', 'lanes'));
   const identity = new Identity(join(config.stateDir, 'agent'));
   const images = await DiskImages.open(config.diskImages ?? join(config.stateDir, 'images'));
+  const observed = await ObservedStore.open(join(config.stateDir, 'agent', 'observed'));
   await driver.adopt();
 
   const base: MoveDeps = {
@@ -104,6 +106,7 @@ export const startHostAgent = async (
     failpoint,
     send: (report) => tell({ type: 'report', report }),
   });
+  const observer = new Observer({ driver, states, store: observed, log, now, everyMs: config.lookEveryMs, news: () => link.beat() });
   const link = new GatewayLink({
     url: config.gatewayUrl,
     reconnect: config.reconnect,
@@ -114,13 +117,13 @@ export const startHostAgent = async (
         agentVersion: AGENT_VERSION,
         token: config.token,
         facts: await facts(),
-        vms: await vmsOn(states, driver),
+        vms: observer.vms(),
         kinds: executor.kinds,
         capacity: config.capacity,
       };
     },
     prove: (nonce) => identity.prove(config.hostId, nonce),
-    vms: () => vmsOn(states, driver),
+    vms: () => observer.vms(),
     welcomed: () => {
       identity.welcomed().catch((err: unknown) => log.error({ err }, 'a welcome was not kept; the next start names this instance as well'));
       journal.unacknowledged().forEach((report) => tell({ type: 'report', report }));
@@ -137,6 +140,7 @@ export const startHostAgent = async (
   });
   settle(states, source, target, log);
   const sweep = setInterval(() => sweepTargets(states, target, log), 1_000);
+  await observer.start();
   link.start();
   log.info({ hostId: config.hostId, peerAddress: peerServer.address, vms: states.all().length }, 'host agent is up');
 
@@ -146,6 +150,7 @@ export const startHostAgent = async (
     connected: () => link.connected,
     stop: async () => {
       clearInterval(sweep);
+      observer.stop();
       link.stop();
       peers.close();
       await peerServer.close();
@@ -195,21 +200,3 @@ const sweepTargets = (states: VmStates, target: TargetMoves, log: Log): void => 
     if (move?.side === 'target' && role !== 'none' && !(move.phase === 'running' && move.resumedAt))
       target.settle(vmId).catch((err: unknown) => log.error({ vmId, err }, 'a target could not be settled'));
 };
-
-/** Read from the hypervisor, not from memory. */
-const vmsOn = async (states: VmStates, driver: HypervisorDriver): Promise<Extract<FromHostAgent, { type: 'heartbeat' }>['vms']> =>
-  Promise.all(
-    states.all().flatMap(({ vmId, epoch, role, topologyHash }) =>
-      role === 'none'
-        ? []
-        : [
-            look(driver, vmId).then((seen) => ({
-              vmId,
-              epoch,
-              role,
-              status: seen === 'unclear' ? 'unclear' : seen.state,
-              ...(topologyHash ? { topologyHash } : {}),
-            })),
-          ],
-    ),
-  );

@@ -29,6 +29,8 @@ export const HostAgentConfig = z.object({
   /** Tasks at a time that it bids for. */
   capacity: Capacity.default(USUAL_CAPACITY),
   stateDir: z.string(),
+  /** How often it looks at each VM, beside what its hypervisor tells by itself. */
+  lookEveryMs: z.int().positive().default(2_000),
   /** `ws://address:port/v1/agents`. */
   gatewayUrl: z.url(),
   token: z.string().min(1).max(4096),

@@ -20,7 +20,7 @@ type Options = {
   readonly hello: () => Promise<Omit<Hello, 'type' | 'protocol' | 'identity'>>;
   /** Who this agent is, for this connection alone. */
   readonly prove: (nonce: string) => HostAgentIdentity;
-  readonly vms: () => Promise<Hello['vms']>;
+  readonly vms: () => Hello['vms'];
   /** The gateway knows us: what waits to be said is said again now. */
   readonly welcomed: () => void;
   readonly offered: (offer: TaskOffer) => void;
@@ -31,6 +31,7 @@ type Options = {
   readonly log: Log;
   readonly random?: () => number;
 };
+const BEAT_WITHIN_MS = 20;
 type Asked = { readonly done: (answer: PeerAnswer) => void };
 
 /** The agent's one connection to the control plane. Lost, it comes again, with waits that double up to a limit and differ by chance. */
@@ -41,6 +42,7 @@ export class GatewayLink {
   #attempt = 0;
   #retry: NodeJS.Timeout | undefined;
   #beat: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Timeout | undefined;
   #seq = 0;
   #protocol = 0;
   readonly #asked = new Map<string, Asked>();
@@ -55,6 +57,7 @@ export class GatewayLink {
     this.#stopped = true;
     clearTimeout(this.#retry);
     clearInterval(this.#beat);
+    clearTimeout(this.#soon);
     this.#socket?.terminate();
   }
 
@@ -170,14 +173,21 @@ export class GatewayLink {
     this.#beat = setInterval(() => {
       if (Date.now() - heard > 4 * heartbeatMs) return socket.terminate(); // half open: nothing comes through any more
       socket.ping();
-      void this.#heartbeat();
+      this.#heartbeat();
     }, heartbeatMs);
     this.options.log.info({}, 'connected to the gateway');
     this.options.welcomed();
   }
 
-  async #heartbeat(): Promise<void> {
-    const vms = await this.options.vms();
-    this.send({ type: 'heartbeat', seq: ++this.#seq, at: new Date().toISOString(), vms });
+  /** One before its time, for what is new; all that is new in one moment goes together. */
+  beat(): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.#heartbeat();
+    }, BEAT_WITHIN_MS).unref();
+  }
+
+  #heartbeat(): void {
+    this.send({ type: 'heartbeat', seq: ++this.#seq, at: new Date().toISOString(), vms: this.options.vms() });
   }
 }

@@ -2,6 +2,7 @@ import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { entities, FeedEntry } from './entities.ts';
 import { ReadModels1795424400000 } from './migrations/1-read-models.ts';
+import { VmObservations1795872000000 } from './migrations/2-vm-observations.ts';
 
 export const readModels = (databaseUrl: string, schema: string): DataSource =>
   new DataSource({
@@ -9,7 +10,7 @@ export const readModels = (databaseUrl: string, schema: string): DataSource =>
     url: databaseUrl,
     schema,
     entities: [...Object.values(entities), FeedEntry],
-    migrations: [ReadModels1795424400000],
+    migrations: [ReadModels1795424400000, VmObservations1795872000000],
     migrationsTableName: 'read_model_migrations',
     migrationsTransactionMode: 'all',
     // The migrations name tables without their schema, so that one set of them makes the live models and a rebuild's.

@@ -4,6 +4,7 @@ import type { Recorded } from './recorded.ts';
 
 export const tables = [
   'vms',
+  'vm_observations',
   'host_inventory',
   'host_agents',
   'allocations',

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { Capacity, TaskKinds } from './executors.ts';
 import { HostAgentIdentity } from './agent-protocol.ts';
+import { Observed } from './observed.ts';
 import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
 import { taskBid, taskHeartbeat, taskReported } from './task-execution.ts';
 
@@ -20,7 +21,7 @@ export type GrantClaims = z.infer<typeof GrantClaims>;
 
 const AgentKey = HostAgentIdentity.shape.key;
 
-/** Streams: `host-agent-<hostId>`, `grant-<jti>`, `tenant-key-<tenant>`, `task-<workflowId>`. */
+/** Streams: `host-agent-<hostId>`, `observed-<vmId>`, `grant-<jti>`, `tenant-key-<tenant>`, `task-<workflowId>`. */
 export const agentGatewayEvents = {
   hostAgentEnrolled: event(
     'chrysalis.agent-gateway.host-agent.enrolled.v1',
@@ -76,6 +77,11 @@ export const agentGatewayEvents = {
     'chrysalis.agent-gateway.grant.revoked.v1',
     'A grant may not be used any more',
     z.object({ grantId: Id, reason: z.string() }),
+  ),
+  vmObserved: event(
+    'chrysalis.agent-gateway.vm.observed.v1',
+    'The host that has a VM saw it do something else than before; what was wanted of it is not touched',
+    z.object({ vmId: Id, hostId: Name, epoch: Positive, observed: Observed }),
   ),
   taskReported: taskReported('agent-gateway'),
   taskBid: taskBid('agent-gateway'),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from './shapes.ts';
 import { Capacity, TaskKinds } from './executors.ts';
+import { Observed } from './observed.ts';
 import { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from './task-execution.ts';
 import { TaskName } from './workflow-definition.ts';
 
@@ -40,6 +41,8 @@ export const VmOnHost = z.object({
   role: z.enum(['runner', 'incoming', 'fenced']),
   status: z.string(),
   topologyHash: Sha256.optional(),
+  /** Of a runner: what it was last seen to do. Said again with each heartbeat; absent from agents that do not look. */
+  observed: Observed.optional(),
 });
 
 const moveRequests = [
@@ -72,8 +75,7 @@ export const PeerRequest = z.discriminatedUnion('type', [
 export type PeerRequest = z.infer<typeof PeerRequest>;
 
 export const PeerAnswer = z.discriminatedUnion('type', [
-  /** `whole`: the stream is in, and the target has the guest to its last byte. An agent of before does not say. */
-  z.object({ type: z.literal('waiting'), whole: z.boolean().optional() }),
+  z.object({ type: z.literal('waiting') }),
   /** The guest runs on the target. `at` is the target's clock when it answered: the source takes the clocks' offset from it. */
   z.object({ type: z.literal('resumed'), newEpoch: Positive, resumedAt: Timestamp, at: Timestamp }),
   /** Final: the target's QEMU is gone and it recorded that it will never run this move; the source may take the guest back. */

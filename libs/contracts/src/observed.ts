@@ -24,3 +24,12 @@ export const Observed = z.object({
   changes: Count,
 });
 export type Observed = z.infer<typeof Observed>;
+
+/**
+ * Whether an observation is of the VM as it is wanted now: on that host, at that epoch or above. A guest that was taken back after its
+ * fence runs on under a higher epoch than its VM has; what the host that it left had seen goes with the switch-over.
+ */
+export const speaksOf = (
+  seen: { readonly hostId: string; readonly epoch: number },
+  vm: { readonly hostId?: string | undefined; readonly epoch: number },
+): boolean => seen.hostId === vm.hostId && seen.epoch >= vm.epoch;

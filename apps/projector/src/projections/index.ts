@@ -2,11 +2,12 @@ import type { Handler } from '../projection.ts';
 import { catalogue, grants } from './catalogue.ts';
 import { allocations, hosts } from './hosts.ts';
 import { migrations, optionsAndPlans } from './migrations.ts';
-import { vms } from './vms.ts';
+import { observations, vms } from './vms.ts';
 import { workflows } from './workflows.ts';
 
 export const projections: readonly Handler[] = [
   ...vms,
+  ...observations,
   ...hosts,
   ...allocations,
   ...catalogue,

@@ -1,5 +1,10 @@
-import { provisioningEvents as e } from '@chrysalis/contracts';
+import { agentGatewayEvents as g, provisioningEvents as e } from '@chrysalis/contracts';
 import { merge, on, type Handler } from '../projection.ts';
+
+/** What its host saw it do. A row of its own, as it is another stream: readers join it to the VM, see admin-api's `observed.ts`. */
+export const observations: readonly Handler[] = [
+  on(g.vmObserved, ({ vmId, hostId, epoch, observed }) => [merge('vm_observations', vmId, () => ({ hostId, epoch, ...observed }))]),
+];
 
 /** `state`: requested, placed, running, moving, deleting, deleted or failed. */
 export const vms: readonly Handler[] = [
