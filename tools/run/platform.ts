@@ -7,8 +7,7 @@ import { startPostgres, type Postgres } from '../../infra/postgres/launcher.ts';
 
 export const root = path.resolve(import.meta.dirname, '../..');
 export const cacheDir = path.join(root, '.cache');
-/** What runs here, and what it leaves: for a second one beside it another folder. */
-export const stateDir = process.env['CHRYSALIS_STATE_DIR'] ?? path.join(root, '.chrysalis');
+export const stateDir = path.join(root, '.chrysalis');
 
 export const contextServices = [
   'provisioning',
@@ -64,11 +63,7 @@ export const credentials = async (): Promise<{ key: SigningKey; token: string; t
 };
 
 /** Where the CLI finds the control plane that runs here. */
-export const writeCurrent = (
-  platform: Platform,
-  /** What a grant is signed with here: the key's file, and the migration agent's package. */
-  grants?: { readonly key: string; readonly kid: string; readonly package: string },
-): void => {
+export const writeCurrent = (platform: Platform): void => {
   mkdirSync(stateDir, { recursive: true });
   writeFileSync(
     path.join(stateDir, 'current.json'),
@@ -76,7 +71,6 @@ export const writeCurrent = (
       server: platform.adminUrl,
       token: platform.token,
       pid: process.pid,
-      ...(grants ? { grants } : {}),
       ...(ownUserNamespace() ? { userNamespace: ownUserNamespace() } : {}),
     }),
     { mode: 0o600 },

@@ -1,5 +1,6 @@
 /* eslint-disable @typescript-eslint/no-explicit-any -- bodies are looked at as the JSON they are */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { example, projected, startPlane, type Plane } from './test/plane.ts';
 
@@ -33,6 +34,39 @@ describe('reads', () => {
     });
     const again = await plane.get(`/v1/vms/${vmId}`, { 'if-none-match': first.headers.get('etag')! });
     expect(again.status).toBe(304);
+  });
+
+  test('what a VM is seen to do stands beside what is wanted of it, and changes its ETag', async () => {
+    const booted = example('chrysalis.provisioning.vm.booted.v1').data;
+    const vmId = 'vm-0199c0de-0000-7000-8000-0000000000b5';
+    const tell = (type: string, more: object): Promise<void> =>
+      plane.append('provisioning', vmId, type, { ...example(type).data, vmId, ...more });
+    const see = (hostId: string, epoch: number, state: string): Promise<void> =>
+      plane.append('agent-gateway', `observed-${vmId}`, 'chrysalis.agent-gateway.vm.observed.v1', {
+        ...{ vmId, hostId, epoch },
+        observed: { state, since: '2026-01-01T00:00:00.000Z', resets: 2, lastResetAt: '2026-01-01T00:00:00.000Z', changes: 3 },
+      });
+    const shown = async (): Promise<any> => (await plane.get(`/v1/vms/${vmId}`)).json();
+    await tell('chrysalis.provisioning.vm.requested.v1', { name: 'seen' });
+    await tell('chrysalis.provisioning.vm.booted.v1', { hostId: 'h1', epoch: 1 });
+    await until(async () => (await shown()).state === 'running');
+    expect(booted['hostId']).toBe('h1');
+    const before = await plane.get(`/v1/vms/${vmId}`);
+    expect(await before.json()).not.toHaveProperty('observed');
+    await see('h1', 1, 'shut-down');
+    await until(async () => (await shown()).observed !== undefined);
+    const after = await plane.get(`/v1/vms/${vmId}`, { 'if-none-match': before.headers.get('etag')! });
+    expect(after.status).toBe(200);
+    expect(await after.json()).toMatchObject({
+      state: 'running',
+      version: 2,
+      observed: { state: 'shut-down', hostId: 'h1', epoch: 1, resets: 2 },
+    });
+    const list = (await (await plane.get('/v1/vms?name=seen')).json()) as { items: object[] };
+    expect(list.items).toMatchObject([{ vmId, observed: { state: 'shut-down' } }]);
+    expect(list.items[0]).not.toHaveProperty('seen');
+    await see('h2', 5, 'running');
+    await until(async () => (await shown()).observed === undefined);
   });
 
   test('every list and every thing of the corpus', async () => {

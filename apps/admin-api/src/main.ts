@@ -12,7 +12,6 @@ import { ExecutorsController } from './routes/executors.ts';
 import { FleetController } from './routes/fleet.ts';
 import { MigrationsController } from './routes/migrations.ts';
 import { OperationsController } from './routes/operations.ts';
-import { RelayAuditsController } from './routes/relay-audits.ts';
 import { StreamsController } from './routes/streams.ts';
 import { WorkflowFrontController } from './routes/workflow-front.ts';
 import { WorkflowsController } from './routes/workflows.ts';
@@ -34,7 +33,6 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
       StreamsController,
       CommandsController,
       DeadLettersController,
-      RelayAuditsController,
       DocumentsController,
     ],
     providers: [

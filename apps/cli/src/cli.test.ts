@@ -40,7 +40,7 @@ afterAll(() => plane?.stop(), 30_000);
 
 describe('what is shown', () => {
   test.each([
-    ['vm list --state all', /web\s+deleted\s+large@1/],
+    ['vm list --state all', /web\s+deleted\s+-\s+large@1/],
     ['vm get vm-0199c0de-0000-7000-8000-000000000001', /vcpus:\s+1\n[^]*cpu-hotplug\s+present/],
     ['host list', /h1\s+cordoned\s+away\s+qemu\/tcg\s+lab\/one\/r1/],
     ['host get h1', /vcpu\s+4\s+0\s+4\s+0\s+4/],
@@ -166,6 +166,31 @@ describe('how it ends', () => {
     expect([code, stderr]).toEqual([0, '']);
   });
 });
+
+test('a VM that runs by its state and is off by its host is shown as both, also to who watches', async () => {
+  const vmId = 'vm-0199c0de-0000-7000-8000-0000000000b6';
+  const tell = (type: string, more: object): Promise<void> =>
+    plane.append('provisioning', vmId, `chrysalis.${type}.v1`, { ...data(type), vmId, ...more });
+  await tell('provisioning.vm.requested', { name: 'seen' });
+  await tell('provisioning.vm.booted', { hostId: 'h1', epoch: 1 });
+  const watching = spawn(process.execPath, [...entry, 'vm', 'list', '--host', 'h1', '--watch'], { env: environment() });
+  let watched = '';
+  watching.stdout.on('data', (d) => (watched += d));
+  await until(async () => /seen\s+running\s+-\s/.test(watched), 20_000);
+  await plane.append('agent-gateway', `observed-${vmId}`, 'chrysalis.agent-gateway.vm.observed.v1', {
+    ...{ vmId, hostId: 'h1', epoch: 1 },
+    observed: {
+      ...{ state: 'shut-down', since: '2026-01-01T00:00:00.000Z', resets: 2, lastResetAt: '2026-01-01T00:00:00.000Z', changes: 3 },
+      cause: { code: 'vm.shut_down', message: 'the guest powered itself off' },
+    },
+  });
+  await until(async () => /seen\s+running\s+shut-down \d+d\s/.test(watched), 20_000);
+  watching.kill('SIGINT');
+  const { stdout } = await chrysalis(`vm get ${vmId}`);
+  expect(stdout).toMatch(
+    /state:\s+running\nobserved:\s+shut-down since 2026-01-01T00:00:00.000Z: the guest powered itself off\n\s+restarted 2 times/,
+  );
+}, 40_000);
 
 describe('the client', () => {
   test('`watch` shows the steps on stderr and the end on stdout', async () => {

@@ -5,6 +5,7 @@ import { PlansController } from './http/plans.controller.ts';
 import { TemplatesController } from './http/templates.controller.ts';
 import { knownGrantsConsumer } from './known/grants.ts';
 import { knownHostsConsumer } from './known/hosts.ts';
+import { knownObservedConsumer } from './known/observed.ts';
 import { knownVmsConsumer } from './known/vms.ts';
 import { movesConsumer } from './moves-consumer.ts';
 import { tables } from './tables.ts';
@@ -17,7 +18,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     tables,
     controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
     tasks: taskHandlers,
-    consumers: [knownVmsConsumer, knownHostsConsumer, knownGrantsConsumer, movesConsumer],
+    consumers: [knownVmsConsumer, knownObservedConsumer, knownHostsConsumer, knownGrantsConsumer, movesConsumer],
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { provisioningEvents, WorkflowDefinition, type MigrationOption, type Plan, type WorkflowRequest } from '@chrysalis/contracts';
+import {
+  agentGatewayEvents,
+  provisioningEvents,
+  WorkflowDefinition,
+  type MigrationOption,
+  type Plan,
+  type WorkflowRequest,
+} from '@chrysalis/contracts';
 import { facts, found, largeType, smallType, vm } from '@chrysalis/migration-templates-core/testing';
 import { openWorld, type World } from './test/world.ts';
 
@@ -185,6 +192,33 @@ describe('plans and migrations', () => {
     const other = await made(['vm-b']);
     expect(other.moves[0]!.blockers.map((x) => x.code)).toContain('option.capability_unknown');
     expect(await run(other.planId)).toMatchObject({ status: 409, body: { code: 'plan.blocked' } });
+  });
+
+  test('a VM that its host sees off is blocked in options and plans, and a plan that was ready before does not run', async () => {
+    const ready = await made(['vm-a']);
+    const see = (state: 'shut-down' | 'running' | 'gone', hostId = 'h1', epoch = 1) =>
+      world.tell('agent-gateway', 'observed-vm-a', agentGatewayEvents.vmObserved, {
+        vmId: 'vm-a',
+        hostId,
+        epoch,
+        observed: { state, since: '2026-01-01T00:00:00.000Z', resets: 0, changes: 1 },
+      });
+    const codes = async (): Promise<string[]> => (await made(['vm-a'])).moves[0]!.blockers.map((x) => x.code);
+    await see('shut-down');
+    await world.until(async () => (await codes()).includes('vm.shut_down'));
+    const { queryId } = await ask(['vm-a']);
+    const refused = (await query(queryId)).body['refused'] as unknown as { blockers: { code: string; remedy: string }[] }[];
+    expect(refused.every((r) => r.blockers.some((x) => x.code === 'vm.shut_down' && x.remedy))).toBe(true);
+    expect((await query(queryId)).body['options']).toEqual([]);
+    expect(await run(ready.planId)).toMatchObject({
+      status: 409,
+      body: { code: 'plan.blocked', blockers: [{ vmId: 'vm-a', code: 'vm.shut_down' }] },
+    });
+    // Of a host that does not have it, and of an epoch that is over, nobody takes a word.
+    await see('gone', 'h2', 7);
+    await world.until(async () => (await codes()).length === 0);
+    await see('running');
+    await world.until(async () => (await codes()).length === 0);
   });
 
   test('a move, told by its workflow, ends with its figures and steps', async () => {

@@ -11,6 +11,13 @@ export const tables = [
     version int not null,
     vm jsonb not null
   );
+  create table if not exists \${schema}.known_observed (
+    vm_id text primary key,
+    version int not null,
+    host_id text not null,
+    epoch int not null,
+    observed jsonb not null
+  );
   create table if not exists \${schema}.known_types (
     ref text primary key,
     name text not null,

@@ -1,6 +1,7 @@
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { CatalogueController } from './http/catalogue.controller.ts';
 import { VmsController } from './http/vms.controller.ts';
+import { observations } from './observed.ts';
 import { tables } from './tables.ts';
 import { vmTasks } from './tasks/vm-tasks.ts';
 import { workflowEnds } from './workflow-ends.ts';
@@ -12,7 +13,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     tables,
     controllers: [CatalogueController, VmsController],
     tasks: vmTasks,
-    consumers: [workflowEnds],
+    consumers: [workflowEnds, observations],
   });
 
 if (import.meta.main) await runAsProcess(start);

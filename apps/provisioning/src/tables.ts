@@ -1,6 +1,7 @@
 /**
  * What stands beside the log, written in the transaction of the events it follows from: the service's own view of VMs, types and
- * images, and who has which guest address. An address is a NIC's for as long as its VM is there: the key keeps it unique.
+ * images, who has which guest address,
+ * and what VMs were seen to do: a fact of their hosts, and no part of their streams. An address is a NIC's for as long as its VM is there: the key keeps it unique.
  */
 export const tables: readonly string[] = [
   `
@@ -23,6 +24,9 @@ export const tables: readonly string[] = [
     nic text not null,
     primary key (fifth, sixth),
     unique (vm, nic)
+  );
+  create table if not exists \${schema}.observed (
+    vm text primary key, version integer not null, host text not null, epoch integer not null, observed jsonb not null
   );
   create sequence if not exists \${schema}.guest_address;`,
 ];

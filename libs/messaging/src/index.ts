@@ -1,4 +1,3 @@
-export * from './audit.ts';
 export * from './bus.ts';
 export * from './cloud-event.ts';
 export * from './consume.ts';

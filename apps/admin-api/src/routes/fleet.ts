@@ -1,6 +1,7 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
+import { withObserved } from '../reads/observed.ts';
 import { ReadModels, unknown, type Document, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { listDoc, oneDoc } from './docs.ts';
@@ -18,20 +19,22 @@ export class FleetController {
       name: 'Only of this name',
     }),
   )
-  vms(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
-    return this.reads.list(models.vms, query, request.caller);
+  async vms(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
+    const page = await this.reads.list(models.vms, query, request.caller);
+    const items = (await withObserved(this.reads, page.items)).map(({ seen: _, ...vm }) => vm);
+    return { ...page, items };
   }
 
   @Get('/v1/vms/:id')
   @Allow('viewer')
-  @Doc(oneDoc('A VM: its state, host, type, hardware and, where someone looked, what is known of its guest'))
+  @Doc(oneDoc('A VM: its state, host, type, hardware, what its host sees it do, and, where someone looked, what is known of its guest'))
   async vm(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
-    const vm = await this.reads.one(models.vms, id, request.caller);
+    const [{ seen, ...vm }] = (await withObserved(this.reads, [await this.reads.one(models.vms, id, request.caller)])) as [Observed];
     const known = await this.reads.find(models.characterisations, id, request.caller);
-    if (!known) return oneAnswer(request, vm);
+    if (!known) return oneAnswer(request, { ...vm, version: vm.version + seen }, vm);
     const { version: looked, createdAt: _created, updatedAt: _updated, ...characterisation } = known;
-    // Two streams: the ETag must change when either does, and `version` stays the VM's own.
-    return oneAnswer(request, { ...vm, version: vm.version + looked }, { ...vm, characterisation });
+    // Three streams: the ETag must change when any does, and `version` stays the VM's own.
+    return oneAnswer(request, { ...vm, version: vm.version + seen + looked }, { ...vm, characterisation });
   }
 
   @Get('/v1/hosts')
@@ -99,6 +102,7 @@ export class FleetController {
   }
 }
 
+type Observed = Awaited<ReturnType<typeof withObserved>>[number];
 type Named = Document & { readonly versions: readonly (Document & { version: number })[]; readonly latest: number };
 
 /** A list shows each name with its newest version and the numbers of all. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { action, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
 import { exits } from '../exit.ts';
+import { observedCell, observedText } from '../show/observed.ts';
 import { age, fields, print, ref, table, type Row } from '../show/output.ts';
 
 export const vmCommands = (program: Command): void => {
@@ -14,6 +15,7 @@ export const vmCommands = (program: Command): void => {
         id: (v) => v['vmId'],
         name: (v) => v['name'],
         state: (v) => v['state'],
+        observed: (v) => observedCell(v['observed']),
         type: (v) => ref(v['type']),
         host: (v) => v['hostId'],
         age: (v) => age(v['createdAt']),
@@ -130,6 +132,7 @@ const vmText = (v: Row): string => {
       vm: v['vmId'],
       name: v['name'],
       state: v['state'],
+      observed: observedText(v['observed']),
       type: ref(v['type']),
       image: ref(v['image']),
       host: v['hostId'],

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Id, Positive, type Plan } from '@chrysalis/contracts';
-import { migrationDecider, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
+import { migrationDecider, observedBlockers, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Answer,
@@ -123,7 +123,10 @@ export class MigrationsController {
     const vms = new Map((await knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant)).map((vm) => [vm.vmId, vm]));
     const busy = await movesUnderWay(ctx.tx, schema, vmIds, vms.values());
     if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
-    const blockers = plan.moves.flatMap((m) => m.blockers.map((b) => ({ vmId: m.vmId, ...b })));
+    // A guest that went off after the plan was made changes no version: what its host sees is looked at again.
+    const off = [...vms.values()].flatMap((vm) => observedBlockers(vm).map((b) => ({ vmId: vm.vmId, ...b })));
+    const planned = plan.moves.flatMap((m) => m.blockers.map((b) => ({ vmId: m.vmId, ...b })));
+    const blockers = [...planned, ...off.filter((o) => !planned.some((b) => b.vmId === o.vmId && b.code === o.code))];
     if (blockers.length > 0)
       throw ProblemError.of({
         code: 'plan.blocked',

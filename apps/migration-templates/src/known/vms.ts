@@ -1,10 +1,11 @@
-import { eventsTopic, provisioningEvents as events, type ProvisioningEvent } from '@chrysalis/contracts';
+import { eventsTopic, provisioningEvents as events, speaksOf, type ProvisioningEvent } from '@chrysalis/contracts';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
+import { observedOf } from './observed.ts';
 
 /** A VM before it has booted has no topology yet: kept all the same, as its version counts from there. */
-export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'version' | 'tenant'> &
+export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'version' | 'tenant' | 'observed'> &
   Partial<Pick<KnownVm, 'topology' | 'topologyHash' | 'hostId'>>;
 type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${string}` }>;
 
@@ -65,7 +66,8 @@ const apply = async (ctx: EventContext): Promise<void> => {
     );
   else {
     await tx.query(`delete from ${store.schema}.known_vms where vm_id = $1`, [event.subject]);
-    await tx.query(`delete from ${store.schema}.characterisations where vm_id = $1`, [event.subject]);
+    for (const table of ['characterisations', 'known_observed'])
+      await tx.query(`delete from ${store.schema}.${table} where vm_id = $1`, [event.subject]);
   }
 };
 
@@ -106,8 +108,15 @@ export const knownVms = async (
     `select vm, version, tenant from ${schema}.known_vms where vm_id = any($1) and ($2::text is null or tenant = $2)`,
     [vmIds, tenant ?? null],
   );
+  const seen = await observedOf(q, schema, vmIds);
   const found = new Map(
-    rows.filter((r) => r.vm.topology && r.vm.hostId).map((r) => [r.vm.vmId, { ...r.vm, tenant: r.tenant, version: r.version } as KnownVm]),
+    rows
+      .filter((r) => r.vm.topology && r.vm.hostId)
+      .map((r) => {
+        const vm = { ...r.vm, tenant: r.tenant, version: r.version } as KnownVm;
+        const of = seen.get(vm.vmId);
+        return [vm.vmId, of && speaksOf(of, vm) ? { ...vm, observed: of.observed } : vm];
+      }),
   );
   return vmIds.flatMap((id) => found.get(id) ?? []);
 };

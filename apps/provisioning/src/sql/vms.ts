@@ -1,7 +1,16 @@
+import { speaksOf, type Observed } from '@chrysalis/contracts';
 import type pg from 'pg';
 import type { VmView } from '../vm-view.ts';
 
 export type Queryable = Pick<pg.PoolClient, 'query'>;
+
+type Row = { view: VmView; seen: { hostId: string; epoch: number; observed: Observed } | null };
+export type ShownVm = VmView & { readonly observed?: Observed };
+const shown = ({ view, seen }: Row): ShownVm =>
+  seen && speaksOf(seen, { hostId: view.host, epoch: view.epoch }) ? { ...view, observed: seen.observed } : view;
+const rows = (schema: string): string => `select v.view,
+    case when o.vm is not null then jsonb_build_object('hostId', o.host, 'epoch', o.epoch, 'observed', o.observed) end as seen
+  from ${schema}.vms v left join ${schema}.observed o on o.vm = v.vm`;
 
 export const writeVm = async (tx: Queryable, schema: string, view: VmView): Promise<void> => {
   await tx.query(
@@ -12,8 +21,10 @@ export const writeVm = async (tx: Queryable, schema: string, view: VmView): Prom
 };
 
 /** Another tenant's VM is not there. */
-export const vmOf = async (db: Queryable, schema: string, tenant: string, vm: string): Promise<VmView | undefined> =>
-  (await db.query<{ view: VmView }>(`select view from ${schema}.vms where vm = $1 and tenant = $2`, [vm, tenant])).rows[0]?.view;
+export const vmOf = async (db: Queryable, schema: string, tenant: string, vm: string): Promise<ShownVm | undefined> => {
+  const found = await db.query<Row>(`${rows(schema)} where v.vm = $1 and v.tenant = $2`, [vm, tenant]);
+  return found.rows[0] && shown(found.rows[0]);
+};
 
 /** Those there are of a type's version, of one tenant or of all. */
 export const vmsOfType = async (
@@ -33,10 +44,11 @@ export const vmsAfter = async (
   db: Queryable,
   schema: string,
   page: { tenant: string; after: string; limit: number },
-): Promise<VmView[]> => {
-  const { rows } = await db.query<{ view: VmView }>(
-    `select view from ${schema}.vms where tenant = $1 and vm > $2 and status <> 'deleted' order by vm limit $3`,
-    [page.tenant, page.after, page.limit],
-  );
-  return rows.map((r) => r.view);
+): Promise<ShownVm[]> => {
+  const found = await db.query<Row>(`${rows(schema)} where v.tenant = $1 and v.vm > $2 and v.status <> 'deleted' order by v.vm limit $3`, [
+    page.tenant,
+    page.after,
+    page.limit,
+  ]);
+  return found.rows.map(shown);
 };

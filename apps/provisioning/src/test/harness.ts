@@ -1,8 +1,10 @@
 import {
+  agentGatewayEvents,
   eventsTopic,
   tasksTopic,
   topologyHash,
   workflowEvents,
+  type Observed,
   type Outcome,
   type TaskDispatch,
   type Topology,
@@ -124,6 +126,12 @@ export class Harness {
   ended(data: { workflowId: string; subject: string; name: string; state: string; cause?: object }): Promise<void> {
     const full = { ...data, output: {}, at: '2026-01-01T00:00:00.000Z' };
     return this.#say(eventsTopic('workflow'), `workflow-${data.workflowId}`, workflowEvents.instanceEnded.type, full);
+  }
+
+  /** What a host saw, as the gateway tells it. */
+  observed(data: { vmId: string; hostId: string; epoch: number; observed: Observed }, streamversion: number): Promise<void> {
+    const event = busEvent(`observed-${data.vmId}`, agentGatewayEvents.vmObserved.type, data, { streamversion });
+    return this.bus.publish([{ topic: eventsTopic('agent-gateway'), event }]);
   }
 
   readonly eventually = until;

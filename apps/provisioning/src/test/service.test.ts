@@ -162,6 +162,25 @@ describe('provisioning', () => {
     expect(after.version).toBe((await h.running.service.store.read(vm.id)).length);
   });
 
+  test('what its host sees it do stands beside what is wanted, changes no version, and goes with the host', async () => {
+    const { id, version } = await h.runningVm('seen');
+    type Shown = { observed?: { state: string }; version: number; status: string };
+    const shown = async (): Promise<Shown> => (await h.http<Shown>('GET', `/v1/vms/${id}`)).body;
+    const see = (state: 'shut-down' | 'running' | 'gone', streamversion: number, hostId = 'a', epoch = 1) =>
+      h.observed({ vmId: id, hostId, epoch, observed: { state, since: '2026-01-01T00:00:00.000Z', resets: 0, changes: 0 } }, streamversion);
+    await see('shut-down', 2);
+    await h.eventually(async () => (await shown()).observed?.state === 'shut-down');
+    expect(await shown()).toMatchObject({ status: 'running', version });
+    expect((await h.http('GET', '/v1/vms?limit=1000')).body.items.find((v) => v.id === id)).toMatchObject({
+      observed: { state: 'shut-down' },
+    });
+    await see('running', 1); // older than what is known
+    await see('gone', 3, 'b', 9); // of a host that does not have it
+    await h.eventually(async () => (await shown()).observed === undefined);
+    await see('running', 4);
+    await h.eventually(async () => (await shown()).observed?.state === 'running');
+  });
+
   test('a provisioning that fails ends with the true cause', async () => {
     const { vmId, operation } = (await h.http('POST', '/v1/vms', { name: 'bad', type: 'small', image: 'linux' })).body;
     await h.run(operation, 'vm.record-placement', { vmId, hostId: 'a' });

@@ -7,6 +7,7 @@ export * from './figures.ts';
 export * from './from-option.ts';
 export * from './known.ts';
 export * from './migration.ts';
+export { observedBlockers } from './observed.ts';
 export * from './run.ts';
 export { supportedMethods } from './option-verdict.ts';
 export * from './options.ts';

@@ -5,6 +5,7 @@ import {
   type Amounts,
   type HostFacts,
   type HostState,
+  type Observed,
   type Ref,
   type Topology,
   type VmTypeSpec,
@@ -24,6 +25,8 @@ export type KnownVm = Readonly<{
   topology: Topology;
   topologyHash: string;
   version: number;
+  /** What its host last saw it do; absent where nobody has said so yet. */
+  observed?: Observed;
 }>;
 
 export type KnownType = Readonly<{ ref: Ref; spec: VmTypeSpec }>;

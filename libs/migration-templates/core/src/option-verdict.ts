@@ -4,6 +4,7 @@ import { capabilityOf, failsafe, type CapabilityName } from './characterisation.
 import { difference, grows, MEMORY_STEP_MIB, removes, type Difference } from './difference.ts';
 import { capacityBlockers, hostBlockers, increase } from './feasibility.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
+import { observedBlockers } from './observed.ts';
 
 export type Verdict = Readonly<{ blockers: Blocker[]; hosts: string[]; needs: CapabilityName[] }>;
 type Choice = Pick<MigrationOption, 'move' | 'method' | 'newResources'>;
@@ -37,6 +38,7 @@ export const stateBlockers = (vm: KnownVm): Blocker[] => [
   ...(vm.moveId === undefined
     ? []
     : [blocker('vm.in_move', vm.vmId, `${vm.vmId} is in ${vm.moveId}`, 'wait for that move to end, or cancel it')]),
+  ...observedBlockers(vm),
 ];
 
 const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference): Blocker[] => {

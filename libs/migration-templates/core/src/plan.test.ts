@@ -48,6 +48,11 @@ describe('a plan', () => {
       'host.cpu_model_missing',
     ]);
   });
+  test('a guest that is off is a blocker, whatever else is well', () => {
+    const observed = { state: 'shut-down' as const, since: AT, resets: 0, changes: 1 };
+    expect(codes(input({ vms: [vm({ observed })] }))).toEqual(['vm.shut_down']);
+    expect(codes(input({ vms: [vm({ observed: { ...observed, state: 'running' } })] }))).toEqual([]);
+  });
   test('scripts need what runs them', () => {
     expect(codes(input({ characterisations: new Map([['vm-1', found('vm-1', { 'run-script': 'absent' })]]) }))).toEqual([
       'option.capability_absent',

@@ -1,0 +1,34 @@
+import { agentGatewayEvents, eventsTopic, type Observed } from '@chrysalis/contracts';
+import { onEvent, type Consumer } from '@chrysalis/service-kit';
+import type pg from 'pg';
+
+/** What hosts see their VMs do. Kept as it comes: whether it speaks of a VM as it is now is known when it is read. */
+export const knownObservedConsumer: Consumer = {
+  name: 'known-observed',
+  topics: [eventsTopic('agent-gateway')],
+  on: [
+    onEvent(agentGatewayEvents.vmObserved, async ({ vmId, hostId, epoch, observed }, { tx, store, event }) => {
+      await tx.query(
+        `insert into ${store.schema}.known_observed as o (vm_id, version, host_id, epoch, observed) values ($1, $2, $3, $4, $5)
+         on conflict (vm_id) do update
+           set version = excluded.version, host_id = excluded.host_id, epoch = excluded.epoch, observed = excluded.observed
+         where o.version < excluded.version`,
+        [vmId, event.streamversion, hostId, epoch, JSON.stringify(observed)],
+      );
+    }),
+  ],
+};
+
+export type Seen = { readonly hostId: string; readonly epoch: number; readonly observed: Observed };
+
+export const observedOf = async (
+  q: pg.Pool | pg.PoolClient,
+  schema: string,
+  vmIds: readonly string[],
+): Promise<ReadonlyMap<string, Seen>> => {
+  const { rows } = await q.query<{ vm_id: string; host_id: string; epoch: number; observed: Observed }>(
+    `select vm_id, host_id, epoch, observed from ${schema}.known_observed where vm_id = any($1)`,
+    [vmIds],
+  );
+  return new Map(rows.map((r) => [r.vm_id, { hostId: r.host_id, epoch: r.epoch, observed: r.observed }]));
+};

@@ -1,0 +1,29 @@
+import type { Blocker, ObservedState } from '@chrysalis/contracts';
+import { blocker } from './blockers.ts';
+import type { KnownVm } from './known.ts';
+
+type Reason = Readonly<{ code: string; is: string; remedy: string }>;
+const again = 'nothing here starts a VM again yet: delete it and create another, or use its volumes elsewhere';
+const goesOn = 'continue it on its host (QMP `cont`)';
+
+/** Why a guest that its host sees do anything but run cannot be moved or changed. A code never changes its meaning. */
+const reasons: Readonly<Record<Exclude<ObservedState, 'running'>, Reason>> = {
+  'shut-down': { code: 'vm.shut_down', is: 'is off', remedy: again },
+  panicked: { code: 'vm.panicked', is: 'panicked', remedy: 'see its console; reset it on its host, or delete it' },
+  'io-error': { code: 'vm.io_error', is: 'stands still at a disk', remedy: `make room where its volumes are, then ${goesOn}` },
+  'internal-error': {
+    code: 'vm.internal_error',
+    is: 'cannot go on',
+    remedy: 'see what its hypervisor says; reset it on its host, or delete it',
+  },
+  gone: { code: 'vm.gone', is: 'has no process any more', remedy: again },
+  paused: { code: 'vm.paused', is: 'is stopped on its host', remedy: goesOn },
+  unknown: { code: 'vm.unseen', is: 'is not seen', remedy: 'see why its hypervisor does not answer on that host' },
+};
+
+export const observedBlockers = ({ vmId, hostId, observed }: Pick<KnownVm, 'vmId' | 'hostId' | 'observed'>): Blocker[] => {
+  if (!observed || observed.state === 'running') return [];
+  const { code, is, remedy } = reasons[observed.state];
+  const why = observed.cause ? `: ${observed.cause.message}` : '';
+  return [blocker(code, vmId, `${vmId} ${is} on ${hostId} since ${observed.since}${why}`, remedy)];
+};
