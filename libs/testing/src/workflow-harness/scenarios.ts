@@ -40,10 +40,13 @@ const targetsOf = (definition: WorkflowDefinition, good: RunResult): Named[] => 
 
 const ofTask = (named: Named): Planned[] => [...ofRun(named), ...ofUndo(named), ...ofOffer(named)];
 
+/** Attempts that a failure of this code may have. */
+const usable = ({ attempts, codes }: ReturnType<typeof retryOf>, code: string): number =>
+  codes === undefined || codes.includes(code) ? attempts : 1;
+
 const ofRun = ({ name, task }: Named): Planned[] => {
   const retry = retryOf(task, 'run');
-  const usable = (code: string): number => (retry.codes === undefined || retry.codes.includes(code) ? retry.attempts : 1);
-  const reported = usable('harness.injected');
+  const reported = usable(retry, 'harness.injected');
   const once = (what: string, fault: Fault, more: Partial<Planned> = {}): Planned => ({
     name: `${name}: ${what}`,
     faults: plan(attempts(name, 'run', 1, fault)),
@@ -59,7 +62,7 @@ const ofRun = ({ name, task }: Named): Planned[] => {
     ),
     ...timely.flatMap((fault) => [
       // A retry may no longer fit into the workflow's own deadline, which then decides; a hedge may be there in time.
-      ...Array.from({ length: usable('workflow.deadline_passed') }, (_, i) => ({
+      ...Array.from({ length: usable(retry, 'workflow.deadline_passed') }, (_, i) => ({
         name: `${name}: ${fault} at the first ${i + 1}`,
         faults: plan(attempts(name, 'run', i + 1, fault)),
         expect: isNow('succeeded', 'undone', 'stopped'),
@@ -79,15 +82,15 @@ const ofRun = ({ name, task }: Named): Planned[] => {
 const ofUndo = ({ name, task }: Named): Planned[] => {
   if (!task.compensation) return [];
   const broken = attempts(name, 'run', 1, 'fail-for-good-after');
-  const { attempts: most, codes } = retryOf(task, 'compensate');
-  const whole = codes ? 1 : most;
-  const passing = (['fail', 'fail-after', ...timely] as const).flatMap((fault) =>
-    Array.from({ length: whole }, (_, i) => ({
+  const retry = retryOf(task, 'compensate');
+  const passing = (['fail', 'fail-after', ...timely] as const).flatMap((fault) => {
+    const whole = usable(retry, fault.startsWith('fail') ? 'harness.injected' : 'workflow.deadline_passed');
+    return Array.from({ length: whole }, (_, i) => ({
       name: `undo of ${name}: ${fault} at the first ${i + 1}`,
       faults: plan([...broken, ...attempts(name, 'compensate', i + 1, fault)]),
       expect: isNow(...(i + 1 < whole ? ['undone', 'stopped'] : ['failed', 'stopped'])),
-    })),
-  );
+    }));
+  });
   const twice = plan([...broken, ...attempts(name, 'compensate', 1, 'twice')]);
   const expect = isNow('undone', 'stopped');
   return [
