@@ -9,9 +9,12 @@ import { importJWK, type JWK } from 'jose';
 
 export type TenantKey = { readonly kid: string; readonly publicJwk: TrustedKey; readonly privateKey: CryptoKey };
 
+/** Where it is kept. */
+export const tenantKeyFile = path.join(cacheDir, 'demo-tenant-key.json');
+
 /** The demo tenant's administrator key; kept, so that the guest image that trusts it is made once. */
 export const tenantKey = async (): Promise<TenantKey> => {
-  const file = path.join(cacheDir, 'demo-tenant-key.json');
+  const file = tenantKeyFile;
   if (!existsSync(file)) {
     const { privateKey } = await generateKeyPair('EdDSA', { crv: 'Ed25519', extractable: true });
     mkdirSync(cacheDir, { recursive: true });

@@ -10,6 +10,7 @@ import type { Driver } from '../run/driver.ts';
 import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
 import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
+import { tenantKeyFile } from './grant.ts';
 import { cacheDir, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
 import { atEnd, interrupted } from '../run/tool.ts';
 
@@ -90,7 +91,7 @@ const open = async (o: RunOptions): Promise<Run> => {
       environment: o.environment ?? {},
     });
     undoBy(() => hosts.stop());
-    writeCurrent(platform);
+    writeCurrent(platform, { key: tenantKeyFile, kid: o.trustedKeys[0]!.kid, package: agentPackage.digest });
     return { id, dir, driver, network, platform, fabric, hosts, image, agentPackage, stop };
   } catch (error) {
     await stop();

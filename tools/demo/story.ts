@@ -1,36 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { consumerText } from '@chrysalis/contracts';
-import type { Characterisation, Consumer, HostFacts, MigrationOption, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Characterisation, Consumer, MigrationOption, Topology } from '@chrysalis/contracts';
 import type { Client } from '@chrysalis/cli-app';
 import type { TenantKey } from './grant.ts';
 import { signGrant } from './grant.ts';
 import type { DemoReport, Guest } from './report.ts';
 import type { Run } from './run.ts';
 import type { Screen } from './screen.ts';
+import { hostsUp, publishStarter, type HostView } from '../run/starter.ts';
 
 export { addressOf, startServiceClient } from './client.ts';
+export type { HostView } from '../run/starter.ts';
 
-export const types: Record<'small' | 'large', VmTypeSpec> = {
-  small: {
-    vcpus: { now: 1, max: 4 },
-    memoryMiB: { now: 512, max: 2048 },
-    disks: [{ id: 'data', sizeMiB: 128 }],
-    nics: [
-      { id: 'front', network: 'front' },
-      { id: 'legacy', network: 'legacy' },
-    ],
-    cpuModel: 'Westmere',
-    requiredTraits: ['storage.shared'],
-  },
-  large: {
-    vcpus: { now: 2, max: 4 },
-    memoryMiB: { now: 1024, max: 2048 },
-    disks: [{ id: 'data', sizeMiB: 256 }],
-    nics: [{ id: 'front', network: 'front' }],
-    cpuModel: 'Westmere',
-    requiredTraits: ['storage.shared'],
-  },
-};
 /** What the template's author adds: a task in the guest before the move, and one after it. */
 export const journey = {
   preMigration: [
@@ -62,7 +43,6 @@ export type VmView = {
   topology: Topology;
   characterisation?: Characterisation;
 };
-export type HostView = { hostId: string; connected: boolean; facts: HostFacts };
 export type OptionsView = {
   queryId: string;
   options: MigrationOption[];
@@ -92,19 +72,13 @@ export class Story {
     readonly tenant: TenantKey,
   ) {}
 
-  async hostsUp(): Promise<HostView[]> {
-    return this.#until('both hosts to enrol', 30_000, async () => {
-      const { items } = await this.api.request<{ items: HostView[] }>('GET', '/v1/hosts');
-      return items.length >= 2 && items.every((h) => h.connected && h.facts) ? items : undefined;
-    });
+  hostsUp(): Promise<HostView[]> {
+    return hostsUp(this.api, this.run.hosts.agents.length);
   }
 
   /** Types, image, and a VM of type small on the old host, booted. */
   async provision(name: string, onHost: string): Promise<VmView> {
-    for (const [type, spec] of Object.entries(types)) await this.api.request('POST', '/v1/vm-types', { name: type, spec });
-    const { digest, cmdline } = this.run.image;
-    await this.api.request('POST', '/v1/images', { image: { name: 'linux', version: 1, digest, cmdline } });
-    await this.api.request('POST', '/v1/tenant-keys', { tenant: 'main', kid: this.tenant.kid, publicKeyJwk: this.tenant.publicJwk });
+    await publishStarter(this.api, this.run.image, this.tenant);
     const { operation, vmId } = await this.api.request<{ operation: string; vmId: string }>('POST', '/v1/vms', {
       name,
       type: 'small@1',

@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { createClient } from '@chrysalis/cli-app';
 import { freePort } from '../../infra/process/free-port.ts';
 import { tenantKey } from '../demo/grant.ts';
 import { openRun } from '../demo/run.ts';
@@ -8,15 +9,18 @@ import { chooseDriver, drivers, type Driver } from './driver.ts';
 import { chooseNetwork, networks, type Network } from './network.ts';
 import { unlessInUserNamespace } from './privileges.ts';
 import { stateDir, writeCurrent, type Platform } from './platform.ts';
+import { hostsUp, publishStarter } from './starter.ts';
 import { asTool, atEnd } from './tool.ts';
 
 const usage = `npm run up [-- OPTIONS]
 
-A control plane that stays until Ctrl-C, with two hosts. The CLI finds it by itself: npm run chrysalis -- host list
+A control plane that stays until Ctrl-C, with two hosts, and with what a first VM needs: the types small and large, the image linux, on the
+networks front and legacy. The CLI finds it by itself: npm run chrysalis -- --help has a first walk
 
   --distributed   each service its own process, over Apache Kafka
   --driver DRIVER qemu or simulated (default: qemu, where there is one)
   --network NET   for real VMs: namespaces, or loopback, where nothing leads to the guests (default: namespaces, where they can be had)
+  --bare          without types and image
   --no-hosts      the control plane alone; host agents connect to the address that is printed
   --data DIR      keep PostgreSQL's data there (default: it goes with the run; with --no-hosts only)`;
 
@@ -27,6 +31,7 @@ const parsed = (() => {
         distributed: { type: 'boolean', default: false },
         driver: { type: 'string' },
         network: { type: 'string' },
+        bare: { type: 'boolean', default: false },
         'no-hosts': { type: 'boolean', default: false },
         data: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
@@ -74,20 +79,29 @@ const withHosts = async (): Promise<Platform | number> => {
   const { network, why: whyNetwork } = chooseNetwork(driver, parsed.network as Network | undefined);
   if (driver === 'simulated') console.error(`SIMULATED hosts and guests: ${why}`);
   else if (network === 'loopback') console.error(`no network leads to the guests: ${whyNetwork}`);
+  const tenant = await tenantKey();
   const given = {
-    trustedKeys: [(await tenantKey()).publicJwk],
+    trustedKeys: [tenant.publicJwk],
     distributed: parsed.distributed,
     say: (text: string) => console.error(text),
   };
   const elsewhere = network === 'namespaces' ? await unlessInUserNamespace(given) : undefined;
   if (elsewhere !== undefined) return elsewhere;
-  return (await openRun({ driver, network, ...given })).platform;
+  const { platform, image, hosts } = await openRun({ driver, network, ...given });
+  const api = createClient({ server: platform.adminUrl, token: platform.token });
+  await hostsUp(api, hosts.agents.length);
+  if (!parsed.bare) await publishStarter(api, image, tenant);
+  return platform;
 };
 
 const main = async (): Promise<number> => {
   const platform = await (parsed['no-hosts'] ? alone() : withHosts());
   if (typeof platform === 'number') return platform;
   console.log(JSON.stringify({ server: platform.adminUrl, agents: platform.agentUrl, pids: platform.pids() }));
+  if (!parsed['no-hosts'] && !parsed.bare)
+    console.error(
+      'There are the types small and large and the image linux: npm run chrysalis -- vm create web --type small --image linux -w',
+    );
   console.error('Ready. Ctrl-C ends it.');
   return new Promise(() => undefined);
 };

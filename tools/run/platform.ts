@@ -7,7 +7,8 @@ import { startPostgres, type Postgres } from '../../infra/postgres/launcher.ts';
 
 export const root = path.resolve(import.meta.dirname, '../..');
 export const cacheDir = path.join(root, '.cache');
-export const stateDir = path.join(root, '.chrysalis');
+/** What runs here, and what it leaves: for a second one beside it another folder. */
+export const stateDir = process.env['CHRYSALIS_STATE_DIR'] ?? path.join(root, '.chrysalis');
 
 export const contextServices = [
   'provisioning',
@@ -63,7 +64,11 @@ export const credentials = async (): Promise<{ key: SigningKey; token: string; t
 };
 
 /** Where the CLI finds the control plane that runs here. */
-export const writeCurrent = (platform: Platform): void => {
+export const writeCurrent = (
+  platform: Platform,
+  /** What a grant is signed with here: the key's file, and the migration agent's package. */
+  grants?: { readonly key: string; readonly kid: string; readonly package: string },
+): void => {
   mkdirSync(stateDir, { recursive: true });
   writeFileSync(
     path.join(stateDir, 'current.json'),
@@ -71,6 +76,7 @@ export const writeCurrent = (platform: Platform): void => {
       server: platform.adminUrl,
       token: platform.token,
       pid: process.pid,
+      ...(grants ? { grants } : {}),
       ...(ownUserNamespace() ? { userNamespace: ownUserNamespace() } : {}),
     }),
     { mode: 0o600 },

@@ -12,6 +12,7 @@ import { ExecutorsController } from './routes/executors.ts';
 import { FleetController } from './routes/fleet.ts';
 import { MigrationsController } from './routes/migrations.ts';
 import { OperationsController } from './routes/operations.ts';
+import { RelayAuditsController } from './routes/relay-audits.ts';
 import { StreamsController } from './routes/streams.ts';
 import { WorkflowFrontController } from './routes/workflow-front.ts';
 import { WorkflowsController } from './routes/workflows.ts';
@@ -33,6 +34,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
       StreamsController,
       CommandsController,
       DeadLettersController,
+      RelayAuditsController,
       DocumentsController,
     ],
     providers: [

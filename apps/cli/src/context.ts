@@ -17,16 +17,31 @@ export const stateFile = (from = process.cwd()): string | undefined => {
   return existsSync(own) ? own : undefined;
 };
 
+/** What the runner says of a control plane that it started. `grants`: the key that its guests trust, and the agent's package. */
+export type Current = {
+  readonly server?: string;
+  readonly token?: string;
+  readonly grants?: { readonly key: string; readonly kid: string; readonly package: string };
+};
+const current = (): Current => {
+  const file = stateFile();
+  return file ? (JSON.parse(readFileSync(file, 'utf8')) as Current) : {};
+};
+/** Where the server asked is the one that runs here. */
+export const runningHere = (options: GlobalOptions): Current | undefined => {
+  const here = current();
+  return here.server !== undefined && connectionOf(options).server === here.server ? here : undefined;
+};
+
 /** Options first, then the environment, then the state file. */
 export const connectionOf = (options: GlobalOptions): { server: string; token: string | undefined } => {
-  const file = stateFile();
-  const current = file ? (JSON.parse(readFileSync(file, 'utf8')) as { server?: string; token?: string }) : {};
-  const server = options.server ?? process.env['CHRYSALIS_SERVER'] ?? current.server;
+  const here = current();
+  const server = options.server ?? process.env['CHRYSALIS_SERVER'] ?? here.server;
   if (!server)
     throw new UsageError('no control plane is known here\nnext: start one with `npm run up`, or give --server URL or CHRYSALIS_SERVER');
   if (!URL.canParse(server)) throw new UsageError(`--server ${server} is not a URL`);
   // A token of the state file is for its own server, and goes to no other.
-  return { server, token: options.token ?? process.env['CHRYSALIS_TOKEN'] ?? (server === current.server ? current.token : undefined) };
+  return { server, token: options.token ?? process.env['CHRYSALIS_TOKEN'] ?? (server === here.server ? here.token : undefined) };
 };
 
 export const connect = async (options: GlobalOptions): Promise<Client> => {

@@ -2,8 +2,10 @@ import { Command, Option } from 'commander';
 import { catalogueCommands } from './commands/catalogue.ts';
 import { eventCommands } from './commands/events.ts';
 import { vmCommands } from './commands/fleet.ts';
+import { grantCommands } from './commands/grants.ts';
 import { hostCommands } from './commands/hosts.ts';
 import { migrationCommands } from './commands/migrations.ts';
+import { relayCommands } from './commands/relay.ts';
 import { versionCommand } from './commands/version.ts';
 import { operationCommands, workflowCommands } from './commands/workflows.ts';
 import { completion } from './completion.ts';
@@ -12,13 +14,15 @@ import { formats } from './show/output.ts';
 
 const guide = `
 A first walk:
-  $ chrysalis host list                                    # what there is to run on
-  $ chrysalis vm create web --type small --image linux -w  # a VM, and wait until it runs
-  $ chrysalis options query --vm web                       # where could it go, and why not elsewhere
-  $ chrysalis migrate --vm web --to large --dry-run        # every step, before anything is touched
-  $ chrysalis migrate --vm web --to large --wait           # morph and move it while it runs
-  $ chrysalis migration list                               # what was done
+  $ chrysalis host list                                             # what there is to run on
+  $ chrysalis vm create web --type small --image linux -w           # a VM, and wait until it runs
+  $ chrysalis options query --vm web                                # where could it go, and why not elsewhere
+  $ chrysalis grant create look-in --vm web                         # let an agent look into it, and change it
+  $ chrysalis migrate --vm web --to large --grant look-in --dry-run # every step, before anything is touched
+  $ chrysalis migrate --vm web --to large --grant look-in --wait    # morph and move it while it runs
+  $ chrysalis migration list                                        # what was done
 
+What the walk needs is there after: npm run up. Elsewhere first: type publish, image register, and the administrator's key for grant create.
 The server is --server, or CHRYSALIS_SERVER, or what runs here (.chrysalis/current.json); the token likewise.
 Data goes to stdout, everything else to stderr.
 
@@ -38,10 +42,12 @@ export const buildProgram = (): Command => {
     vmCommands,
     hostCommands,
     catalogueCommands,
+    grantCommands,
     migrationCommands,
     workflowCommands,
     operationCommands,
     eventCommands,
+    relayCommands,
     versionCommand,
   ])
     add(program);

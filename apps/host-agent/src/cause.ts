@@ -8,9 +8,9 @@ export const causeOf = (error: unknown): Cause => {
   if (error instanceof TaskFailure)
     return { code: error.code, message, retriable: error.retriable, ...(error.detail === undefined ? {} : { detail: error.detail }) };
   if (error instanceof HypervisorError) return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
-  const code = (error as { code?: unknown }).code;
+  const { code, retriable = true, detail } = (error ?? {}) as { code?: unknown; retriable?: boolean; detail?: unknown };
   return typeof code === 'string' && /^[a-z-]+\.[a-z_-]+$/.test(code)
-    ? { code, message, retriable: (error as { retriable?: boolean }).retriable ?? true }
+    ? { code, message, retriable, ...(detail === undefined ? {} : { detail }) }
     : { code: 'host.fault', message, retriable: true };
 };
 const passing: ReadonlySet<string> = new Set([

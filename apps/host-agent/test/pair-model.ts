@@ -29,9 +29,9 @@ export class PairModel {
     if (source.state === 'running' && target.state === 'running') this.breaches.push('both run');
   }
 
-  /** The process of the target ends by itself. */
-  killTarget(): void {
-    if (this.processes.target.state !== 'none') this.set('target', 'gone');
+  /** The process ends by itself. */
+  kill(side: Side): void {
+    if (this.processes[side].state !== 'none') this.set(side, 'gone');
   }
 
   driver(side: Side): HypervisorDriver {
@@ -90,8 +90,12 @@ export class PairModel {
     this.#cancelled = false;
     signal?.addEventListener('abort', () => (this.#cancelled = true));
     const { source, target } = this.processes;
-    const fails = (): boolean => this.#cancelled || target.state !== 'inmigrate';
+    const fails = (): boolean => {
+      if (source.state === 'gone' && target.state === 'inmigrate') this.kill('target'); // its stream broke
+      return this.#cancelled || target.state !== 'inmigrate';
+    };
     const failed = (): MigrateOutcome => {
+      if (source.state === 'gone') throw new HypervisorError('hypervisor.qemu_exited', 'the source ended');
       this.set('source', 'running');
       if (target.state === 'inmigrate') this.set('target', 'gone');
       return { outcome: 'failed', cause: new HypervisorError('hypervisor.migration_failed', 'the stream broke'), running: true };
@@ -105,6 +109,7 @@ export class PairModel {
     this.set('target', 'paused');
     source.state = 'postmigrate';
     await this.pause();
+    if (source.state !== 'postmigrate') return failed();
     const statistics = Promise.resolve({ totalMs: 1, qemuDowntimeMs: 1, transferredBytes: 1, iterations: 1 });
     return { outcome: 'completed', stoppedAtUs, completedAtUs: Date.now() * 1000, statistics };
   }

@@ -7,8 +7,9 @@ import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { newVmState, type SourceMove } from '../src/durable/vm-state.ts';
+import { writeDurably } from '../src/durable/files.ts';
 import { VmStates } from '../src/durable/vm-states.ts';
-import type { MoveDeps } from '../src/move/deps.ts';
+import { TaskFailure, type MoveDeps } from '../src/move/deps.ts';
 import { SourceMoves, type TransferResult } from '../src/move/source.ts';
 import { TargetMoves } from '../src/move/target.ts';
 import { topology } from './fixtures.ts';
@@ -19,6 +20,10 @@ const never = new Promise<never>(() => undefined);
 const nap = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
 /** Waits of the protocol, a hundred times faster. */
 const sleep = (ms: number): Promise<void> => nap(Math.min(3, ms / 100));
+
+/** So that waits by the clock are as much faster. */
+const begun = Date.now();
+const hasted = (): number => begun + (Date.now() - begun) * 20;
 
 /** One life of an agent: it ends at its n-th step, between any two lines, and never does another thing. */
 class Life {
@@ -71,10 +76,15 @@ class Life {
   }
 }
 
+/** A write of a VM's state: done, failed with nothing there, or there all the same (its name is on the disk, the sync failed). */
+type Write = 'done' | 'failed' | 'half';
 type Story = {
   /** At which step each life of an agent ends; when the list is used up, it lives. */
   readonly sourceDies: readonly number[];
   readonly targetDies: readonly number[];
+  /** Whose first death takes its QEMU along: the host loses power. */
+  readonly power: readonly Side[];
+  readonly writes: Readonly<Record<Side, readonly Write[]>>;
   /** Which messages between the agents are lost, in turn: the question, the answer, or none. */
   readonly lost: readonly ('question' | 'answer' | 'none')[];
   /** After which pause of the stream the target's process ends by itself. */
@@ -90,6 +100,10 @@ class Run {
   #sourceDies: number[];
   #targetDies: number[];
   #lost: ('question' | 'answer' | 'none')[];
+  readonly #writes: Record<Side, Write[]>;
+  readonly #power: Set<Side>;
+  /** The stream was in when the source lost power: the target had the whole guest. */
+  loadedAtPowerLoss = false;
   #pauses = 0;
   result: TransferResult | undefined;
   readonly lives: Partial<Record<Side, Life>> = {};
@@ -101,9 +115,11 @@ class Run {
     this.#sourceDies = [...story.sourceDies];
     this.#targetDies = [...story.targetDies];
     this.#lost = [...story.lost];
+    this.#writes = { source: [...story.writes.source], target: [...story.writes.target] };
+    this.#power = new Set(story.power);
     this.model = new PairModel(async () => {
       await nap(1);
-      if (++this.#pauses === story.targetEnds) this.model.killTarget();
+      if (++this.#pauses === story.targetEnds) this.model.kill('target');
     });
   }
 
@@ -113,11 +129,12 @@ class Run {
     await this.#begin('target');
     const prepared = await this.#insist(() =>
       this.#target.prepare({ vmId: 'vm-1', tenant: 't', epoch: 2, moveId: 'mov-1', topology, topologyHash: topologyHash(topology) }),
-    );
+    ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
+    if (!prepared) return; // the target gave up before the source was asked
     const move: SourceMove = {
       side: 'source', phase: 'transferring', moveId: 'mov-1', taskKey: 'k', newEpoch: 2, targetHost: 'target', peerAddress: 'x',
       migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1,
-      startedAt: new Date().toISOString(), deadlineAt: new Date(Date.now() + 10_000).toISOString(),
+      startedAt: new Date().toISOString(), deadlineAt: new Date(hasted() + 20_000).toISOString(),
     }; // prettier-ignore
     await this.#begin('source');
     const discarded = this.story.discards.map((ms) =>
@@ -135,11 +152,17 @@ class Run {
   /** Asks each life of the agents until one answers. */
   async #insist<T>(ask: () => Promise<T>): Promise<T> {
     for (let attempt = 0; attempt < 12; attempt++) {
-      const answer = await Promise.race([ask().then((value) => ({ value })), this.#anyDeath(), nap(1_500)]);
+      const asked = ask().then(
+        (value) => ({ value }),
+        (error: unknown) => (error instanceof TaskFailure ? Promise.reject(error) : undefined), // a write that failed: it is asked again
+      );
+      const answer = await Promise.race([asked, this.#anyDeath(), nap(1_500)]);
       if (answer && typeof answer === 'object' && 'value' in answer) return answer.value;
       await nap(4);
     }
-    throw new Error('limbo: nobody answers');
+    const { source, target } = this.model.processes;
+    const moves = [this.#states.source?.get('vm-1')?.move, this.#states.target?.get('vm-1')?.move];
+    throw new Error(`limbo: nobody answers: ${JSON.stringify({ story: this.story, source, target, moves })}`);
   }
 
   #deaths: (() => void)[] = [];
@@ -150,16 +173,25 @@ class Run {
   async #begin(side: Side): Promise<void> {
     const dieAt = (side === 'source' ? this.#sourceDies : this.#targetDies).shift();
     const life = new Life(dieAt, () => {
+      this.#losePower(side);
+      this.#writes[side] = [];
       void nap(3)
         .then(() => this.#begin(side))
         .then(() => this.#deaths.splice(0).forEach((d) => d()));
     });
-    const states = await VmStates.open(join(this.dir, side));
+    const states = await VmStates.open(join(this.dir, side), async (path, text) => {
+      const write = this.#writes[side].shift() ?? 'done';
+      if (write === 'failed') throw new Error('no space');
+      await writeDurably(path, text);
+      await life.step();
+      if (write === 'half') throw new Error('not synced');
+    });
+    this.#states[side] = states;
     const deps: MoveDeps = {
       driver: life.driver(this.model.driver(side)),
       states: life.states(states),
       log: silent,
-      now: Date.now,
+      now: hasted,
       sleep: async (ms) => (await life.step(), sleep(ms)),
       at: () => life.step(),
     };
@@ -168,7 +200,7 @@ class Run {
       this.#target = new TargetMoves({
         ...deps,
         hostId: 'target',
-        patienceMs: 60_000,
+        patienceMs: 600_000,
         leave: (vmId) => deps.driver.destroy(vmId, { deleteVolumes: false }),
       });
       if (states.get('vm-1')) void this.#target.settle('vm-1').catch(() => undefined);
@@ -176,6 +208,14 @@ class Run {
     }
     this.#source = new SourceMoves({ ...deps, askPeer: (_, request) => this.#carry(request, life), maxPauseMs: 1_000 });
     if (states.get('vm-1')?.move) void this.#source.settle('vm-1').catch(() => undefined);
+  }
+
+  readonly #states: Partial<Record<Side, VmStates>> = {};
+
+  #losePower(side: Side): void {
+    if (!this.#power.delete(side)) return;
+    if (side === 'source') this.loadedAtPowerLoss = this.model.processes.target.state === 'paused';
+    this.model.kill(side);
   }
 
   async #carry(request: MoveRequest, life: Life): Promise<PeerAnswer> {
@@ -192,24 +232,47 @@ class Run {
   verdict(): string[] {
     const { source, target } = this.model.processes;
     const faults = [...this.model.breaches];
+    const move = this.#states.target?.get('vm-1')?.move;
+    const wentThere = this.model.ranOnTarget || (move?.side === 'target' && move.phase === 'running');
+    if (wentThere && source.state === 'running') faults.push('on the source after it may have run on the target');
+    const gone = ['gone', 'none'].includes(target.state);
+    const endedThere = wentThere && target.state === 'gone';
+    const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone;
     const running = [source, target].filter((p) => p.state === 'running').length;
-    if (this.model.ranOnTarget && source.state === 'running') faults.push('taken back to the source after it ran on the target');
-    const endedThere = this.model.ranOnTarget && target.state === 'gone';
-    if (running !== 1 && !endedThere) faults.push(`${running} run: ${source.state}, ${target.state}`);
-    if (this.result?.ok && target.state !== 'running' && !endedThere) faults.push(`said to have moved, but ${target.state}`);
-    if (this.result && !this.result.ok && source.state !== 'running') faults.push(`said to have stayed, but ${source.state}`);
-    return faults;
+    if (running !== 1 && !endedThere && !endedHere) faults.push(`${running} run: ${source.state}, ${target.state}`);
+    return [...faults, ...this.#untrue(endedHere, endedThere)];
+  }
+
+  /** What was said, beside what is. */
+  #untrue(endedHere: boolean, endedThere: boolean): string[] {
+    const { source, target } = this.model.processes;
+    if (!this.result) return [];
+    if (this.result.ok) return target.state === 'running' || endedThere ? [] : [`said to have moved, but ${target.state}`];
+    return source.state === 'running' || endedHere ? [] : [`said to have stayed, but ${source.state}`];
   }
 }
 
 const deaths = fc.array(fc.integer({ min: 1, max: 24 }), { maxLength: 3 });
+const writes = fc.array(fc.constantFrom<Write>('done', 'done', 'half', 'failed'), { maxLength: 8 });
 const stories: fc.Arbitrary<Story> = fc.record({
   sourceDies: deaths,
   targetDies: deaths,
+  power: fc.subarray<Side>(['source', 'target']),
+  writes: fc.record({ source: writes, target: writes }),
   lost: fc.array(fc.constantFrom('question' as const, 'answer' as const, 'none' as const), { maxLength: 6 }),
   targetEnds: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
   discards: fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 4 }),
 });
+
+const calm: Story = {
+  sourceDies: [],
+  targetDies: [],
+  power: [],
+  writes: { source: [], target: [] },
+  lost: [],
+  targetEnds: undefined,
+  discards: [],
+};
 
 const play = async (story: Story): Promise<Run> => {
   const dir = await mkdtemp(join(tmpdir(), 'chrysalis-pair-'));
@@ -222,8 +285,11 @@ const play = async (story: Story): Promise<Run> => {
   }
 };
 
+const LOST = [[], ['none', 'question'], ['none', 'answer']] as const;
+const dies = (side: Side, step: number): Partial<Story> => (side === 'source' ? { sourceDies: [step] } : { targetDies: [step] });
+
 test('nothing goes wrong: the guest moves', async () => {
-  const run = await play({ sourceDies: [], targetDies: [], lost: [], targetEnds: undefined, discards: [] });
+  const run = await play(calm);
   expect(run.result).toMatchObject({ ok: true });
   expect(run.verdict()).toEqual([]);
 });
@@ -231,22 +297,44 @@ test('nothing goes wrong: the guest moves', async () => {
 test('an agent that dies at any one step, of either side: exactly one runs, and what is said is so', async () => {
   for (let step = 1; step <= 24; step++)
     for (const side of ['source', 'target'] as const)
-      for (const lost of [[], ['none', 'question'], ['none', 'answer']] as const) {
-        const story: Story = {
-          sourceDies: side === 'source' ? [step] : [],
-          targetDies: side === 'target' ? [step] : [],
-          lost: [...lost],
-          targetEnds: undefined,
-          discards: [],
-        };
-        const run = await play(story);
+      for (const lost of LOST) {
+        const run = await play({ ...calm, ...dies(side, step), lost });
         expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
       }
 }, 120_000);
 
+test('a host that loses power at any one step: what ran at the target never runs at the source, and a guest that is whole there is kept', async () => {
+  for (let step = 1; step <= 24; step++)
+    for (const side of ['source', 'target'] as const)
+      for (const lost of [[], ['none', 'answer']] as const) {
+        const run = await play({ ...calm, ...dies(side, step), power: [side], lost });
+        expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
+        if (run.loadedAtPowerLoss) expect([step, run.result]).toMatchObject([step, { ok: true }]);
+        if (run.result?.ok === false && run.model.processes.source.state === 'gone')
+          expect([step, run.result.cause.code]).toEqual([step, 'host.guest_lost']);
+      }
+}, 120_000);
+
+const brokenDisks: Story[] = (['source', 'target'] as const).flatMap((side) =>
+  (['half', 'failed'] as const).flatMap((write) =>
+    [0, 1, 2].flatMap((n) => {
+      const bad: Write[] = [...Array<Write>(n).fill('done'), write, ...Array<Write>(8).fill('failed')];
+      const writes = { source: [], target: [], [side]: bad };
+      return [8, 16, 24].map((step): Story => ({ ...calm, ...dies(side, step), writes }));
+    }),
+  ),
+);
+
+test('a disk that refuses from any write on, which may be there all the same, until its agent starts anew or it is well again', async () => {
+  for (const story of brokenDisks) {
+    const run = await play(story);
+    expect([story, run.verdict()]).toEqual([story, []]);
+  }
+}, 120_000);
+
 test('the target’s process ends at any moment: the source runs on', async () => {
   for (const targetEnds of [1, 2, 3]) {
-    const run = await play({ sourceDies: [], targetDies: [], lost: [], targetEnds, discards: [] });
+    const run = await play({ ...calm, targetEnds });
     expect([targetEnds, run.verdict()]).toEqual([targetEnds, []]);
     expect(run.result).toMatchObject({ ok: false });
   }

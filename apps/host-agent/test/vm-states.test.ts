@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { writeDurably } from '../src/durable/files.ts';
 import { newVmState, type VmState } from '../src/durable/vm-state.ts';
 import { VmStates } from '../src/durable/vm-states.ts';
 
@@ -62,4 +63,20 @@ test('a disk that refuses is told to who asked; what was noted is not lost', asy
   expect(states.get('vm-1')!.open).toEqual(['a']);
   mkdirSync(dir);
   expect((await states.update('vm-1', opening('c')))!.open).toEqual(['c']);
+});
+
+test('a write that failed and is there all the same: what is there goes, and is written again before anyone is answered', async () => {
+  const outcomes: ('done' | 'half' | 'failed')[] = ['done', 'half', 'failed', 'done'];
+  const states = await VmStates.open(dir, async (path, text) => {
+    const outcome = outcomes.shift() ?? 'done';
+    if (outcome === 'failed') throw new Error('no space');
+    await writeDurably(path, text);
+    if (outcome === 'half') throw new Error('not synced');
+  });
+  await states.update('vm-1', opening('a'));
+  await expect(states.update('vm-1', opening('b'))).rejects.toThrow('not synced');
+  expect(states.get('vm-1')!.open).toEqual(['a', 'b']);
+  await expect(states.update('vm-1', () => undefined)).rejects.toThrow('no space'); // changes nothing, and yet is not known to be kept
+  expect((await states.update('vm-1', () => undefined))!.open).toEqual(['a', 'b']);
+  expect(outcomes).toEqual([]);
 });

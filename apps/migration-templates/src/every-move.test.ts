@@ -26,7 +26,7 @@ const shapes = everyShape.filter(chosen);
 
 type Vm = { host: string; type: string; status: string; move?: object };
 type Step = { name: string; state: string };
-type Migration = { state: string; cause?: { code: string; message: string }; moves: { steps: Step[] }[] };
+type Migration = { state: string; cause?: { code: string; message: string }; moves: { moveId: string; steps: Step[] }[] };
 type Subject = { shape: MoveShape; vmId: string; template: string; toType: string };
 
 let fleet: SimulatedFleet;
@@ -80,7 +80,7 @@ const addAgents = async (vmIds: readonly string[]): Promise<void> => {
 
 const vm = (vmId: string) => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${vmId}`);
 const all = <T>(work: (s: Subject) => Promise<T>): Promise<T[]> => Promise.all(subjects.map(work));
-const migrate = async ({ vmId, template }: Subject): Promise<Migration> => {
+const migrate = async ({ vmId, template }: Pick<Subject, 'vmId' | 'template'>): Promise<Migration> => {
   const plan = await soon<{ planId: string; moves: { blockers: unknown[] }[] }>('/v1/migration-plans', { template, vmIds: [vmId] });
   expect(plan.moves[0]!.blockers).toEqual([]);
   const { migrationId } = await soon<{ migrationId: string }>('/v1/migrations', { planId: plan.planId });
@@ -114,6 +114,20 @@ const amounts = (t: Topology) => ({
   dataMiB: t.disks.find((d) => d.id === 'data')!.sizeMiB,
   nics: t.nics.map((n) => n.id),
 });
+
+/** One after the other, a template of its own each: a plain move with this script before it. */
+const withScript = async (name: string, step: object): Promise<{ migration: Migration; runs: number }> => {
+  const { vmId } = subjects.find((s) => s.shape.guest && !s.shape.hide && s.shape.move && s.toType === 'small@1')!;
+  const plain = everyShape.find((s) => s.move && s.guest && !s.unplugs && s.grows.length + s.scripts.length === 0)!;
+  const type = { name: 'small', version: 1 };
+  const spec = {
+    ...templateOf(plain, { from: type, to: type }),
+    preMigration: [{ kind: 'guest-script', name: 'prepare', timeoutMs: 5_000, ...step }],
+  };
+  const { ref } = await soon<{ ref: string }>('/v1/migration-templates', { name, spec });
+  const migration = await migrate({ vmId, template: ref });
+  return { migration, runs: await fleet.dispatched(migration.moves[0]!.moveId, 'prepare') };
+};
 
 describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () => {
   let before: Awaited<ReturnType<typeof standing>>[];
@@ -156,4 +170,17 @@ describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () =>
       ]);
     }
   }, 120_000);
+});
+
+describe('a script of a template', () => {
+  test('that does not end well fails its step and says what it said; it ran once, or as often as the step says', async () => {
+    const script = 'echo no such service: db\nexit 3';
+    const once = await withScript('fails', { script });
+    expect([once.migration.state, once.migration.cause?.code, once.runs]).toEqual(['undone', 'guest.script_failed', 1]);
+    expect(once.migration.cause?.message).toBe('the script ended with exit code 3; it said: no such service: db');
+    const thrice = await withScript('fails-thrice', { script, attempts: 3 });
+    expect([thrice.migration.state, thrice.migration.cause?.code, thrice.runs]).toEqual(['undone', 'guest.script_failed', 3]);
+    const fine = await withScript('fine', { script, okExitCodes: [3] });
+    expect([fine.migration.state, fine.migration.cause, fine.runs]).toEqual(['succeeded', undefined, 1]);
+  }, 60_000);
 });

@@ -75,7 +75,8 @@ export const PeerRequest = z.discriminatedUnion('type', [
 export type PeerRequest = z.infer<typeof PeerRequest>;
 
 export const PeerAnswer = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('waiting') }),
+  /** `whole`: the stream is in, and the target has the guest to its last byte. An agent of before does not say. */
+  z.object({ type: z.literal('waiting'), whole: z.boolean().optional() }),
   /** The guest runs on the target. `at` is the target's clock when it answered: the source takes the clocks' offset from it. */
   z.object({ type: z.literal('resumed'), newEpoch: Positive, resumedAt: Timestamp, at: Timestamp }),
   /** Final: the target's QEMU is gone and it recorded that it will never run this move; the source may take the guest back. */

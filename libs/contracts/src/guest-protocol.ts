@@ -24,6 +24,7 @@ export const GUEST_WINDOW = 64;
  * | guest.busy / guest.cancelled / guest.shutting_down | too much at once / cancelled by the host / the agent is ending |
  * | guest.cpus_not_online / guest.cpus_not_offline / guest.memory_not_online | not delivered, with what is there |
  * | guest.disk_unknown / guest.filesystem_unsupported / guest.filesystem_not_grown | no such disk / no file system we can grow on it / the tool failed |
+ * | guest.script_failed | ended with an exit code that is not fine; code and output in `detail`. Said by the host, which knows what is fine |
  * | guest.script_timeout / guest.script_not_started | ended with all its children / could not be run |
  * | guest.not_delivered | the guest does not have what was expected; `detail.differences` names each |
  * | guest.failed | a fault of the agent itself |
@@ -49,6 +50,7 @@ export const guestCodes = [
   'guest.disk_unknown',
   'guest.filesystem_unsupported',
   'guest.filesystem_not_grown',
+  'guest.script_failed',
   'guest.script_timeout',
   'guest.script_not_started',
   'guest.not_delivered',

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
-import { Cause, Characterisation, Count, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
+import { Cause, Characterisation, Count, ExitCodes, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
 import { taskReported } from './task-execution.ts';
 import { Section } from './workflow-definition.ts';
 import { WorkflowCancel, WorkflowRequest } from './workflow.ts';
 
-/** One step a template's author writes. `guest-script` runs in the guest under limits; `undo` is its compensation. */
+/** One step a template's author writes. `guest-script` runs in the guest under limits; `undo` is its compensation, which may also run where the script did not. */
 export const TemplateStep = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('guest-script'),
@@ -14,6 +14,10 @@ export const TemplateStep = z.discriminatedUnion('kind', [
     script: z.string().min(1).max(65_536),
     undo: z.string().max(65_536).optional(),
     timeoutMs: Positive.max(600_000),
+    /** Exit codes that are as good as 0, for the script and its undo. Absent: 0 alone. */
+    okExitCodes: ExitCodes.optional(),
+    /** How often the script, and its undo, may run until one time it is fine. Absent: once. */
+    attempts: Positive.max(20).optional(),
   }),
   z.object({ kind: z.literal('unplug-nic'), name: Name, nic: Name }),
   z.object({ kind: z.literal('unplug-disk'), name: Name, disk: Name }),

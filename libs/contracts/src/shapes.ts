@@ -160,6 +160,9 @@ export const Characterisation = z.object({
 });
 export type Characterisation = z.infer<typeof Characterisation>;
 
+/** Exit codes of a script that are as good as 0, which always is. */
+export const ExitCodes = z.array(z.int().min(1).max(255)).min(1).max(32);
+
 /** Why something did not happen: a stable code, words for people, and the evidence. Passed from the failing component unchanged. */
 export const Cause = z.object({
   code: z.string().max(128),

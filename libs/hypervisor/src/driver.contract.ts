@@ -325,6 +325,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       await rig.crash('b', MOVED);
       await expectSourceRuns(await migrating, 'hypervisor.migration_failed');
       expect(await rig.b().status(MOVED)).toMatchObject({ state: 'gone', running: false });
+      await refused(rig.b().resume(MOVED), 'hypervisor.not_ready');
       await rig.b().destroy(MOVED, { deleteVolumes: true });
       expect(rig.b().list()).toEqual([]);
     }, 30_000);

@@ -142,7 +142,10 @@ export interface HypervisorDriver {
   prepareTarget(request: PrepareTarget): Promise<{ readonly migrationAddress: string }>;
   migrate(vmId: string, request: MigrateRequest): Promise<MigrateOutcome>;
   cancelMigration(vmId: string): Promise<void>;
-  /** Continues a target whose stream is in. Only after the fence of the source is on its disk. */
+  /**
+   * Continues a target whose stream is in. Only after the fence of the source is on its disk. Refused by `not_ready`, `vm_unknown`,
+   * `qmp_refused` or `volume_locked` the guest did certainly not run by this call; after any other error it may have.
+   */
   resume(vmId: string): Promise<{ readonly resumedAtUs: number }>;
   /** Continues a source after `completed`. Only when the target is known never to run. */
   reclaim(vmId: string): Promise<{ readonly resumedAtUs: number }>;

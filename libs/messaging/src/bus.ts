@@ -53,6 +53,11 @@ export interface EventBus {
   /** Resolves when all that was published before outlives a crash of the bus. Who forgets what it published asks for this first. */
   flush(): Promise<void>;
   subscribe(options: SubscribeOptions): Promise<Subscription>;
+  /**
+   * All that a topic holds when it is called, from its beginning, in order per partition; nothing is kept of where it came to. Not
+   * `complete` where the bus has removed the oldest by age. It ends with what `handle` throws.
+   */
+  scan(topic: string, handle: (events: readonly CloudEvent[]) => Promise<void>): Promise<{ readonly complete: boolean }>;
   /** Makes what is missing. The partitions of a topic that exists stay as they are: keys would move otherwise. */
   ensureTopics(topics: readonly Topic[]): Promise<void>;
   describe(): Promise<BusDescription>;

@@ -1,6 +1,6 @@
 import type { EventBus } from './bus.ts';
 import { EmbeddedBus, type EmbeddedConfig } from './embedded/bus.ts';
-import { KafkaBus, type KafkaConfig } from './kafka.ts';
+import { KafkaBus, type KafkaConfig } from './kafka/bus.ts';
 
 export type BusConfig = EmbeddedConfig | KafkaConfig;
 

@@ -10,6 +10,7 @@ export * from './paging.ts';
 export * from './problems.ts';
 export * from './process.ts';
 export * from './redact.ts';
+export type { RelayAudit } from './relay-audit.ts';
 export * from './service.ts';
 export * from './tokens.ts';
 export { rawProblem } from './unroutable.ts';

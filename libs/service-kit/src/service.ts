@@ -29,6 +29,7 @@ import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './hand
 import { createLog } from './log.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
+import { RELAY_ROUTE, RelayAuditController, type RelayRoute } from './relay-audit.ts';
 import { unroutable } from './unroutable.ts';
 import { upcast, upcastingBus } from './upcast.ts';
 
@@ -59,6 +60,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
     ...(definition.controllers ?? []),
     HealthController,
     ...(isContext(definition.context) || definition.context === 'projector' ? [DeadLettersController] : []),
+    ...(isContext(definition.context) ? [RelayAuditController] : []),
   ];
   assertAllDeclared(controllers);
   const parts: Part[] = [];
@@ -225,6 +227,7 @@ const startHttp = async (
       { provide: Commands, useValue: new Commands(service) },
       { provide: HEALTH, useValue: health },
       { provide: OPENAPI, useValue: document },
+      { provide: RELAY_ROUTE, useValue: routeOf(service, definition) },
       ...(definition.providers ?? []),
     ],
   })(ServiceModule);
@@ -246,22 +249,25 @@ const startHttp = async (
 
 const isContext = (name: string): name is Context => (contexts as readonly string[]).includes(name);
 
+/** Where an event of this service goes, in its newest version. */
+const routeOf =
+  ({ store }: ServiceContext, { context, route }: ServiceDefinition): RelayRoute =>
+  (raw) => {
+    const stored = store.upcast(raw);
+    const event = toCloudEvent(stored, { context });
+    return [{ topic: eventsTopic(context as Context), event }, ...(route?.(stored, event) ?? [])];
+  };
+
 const startMessaging = async (service: ServiceContext, definition: ServiceDefinition, parts: Part[]): Promise<void> => {
   const { bus, store, schema } = service;
-  const { context, consumers = [], tasks = [], route } = definition;
+  const { context, consumers = [], tasks = [] } = definition;
   const topics = [
     ...consumers.flatMap((c) => c.topics),
     ...(isContext(context) ? [eventsTopic(context), deadTopic(context), tasksTopic(context as TaskGroup)] : []),
   ];
   await bus.ensureTopics([...new Set(topics)].map((name) => ({ name, partitions: 6 })));
   if (isContext(context)) {
-    const own = eventsTopic(context);
-    const routed = (raw: StoredEvent): Routed[] => {
-      const stored = store.upcast(raw);
-      const event = toCloudEvent(stored, { context });
-      return [{ topic: own, event }, ...(route?.(stored, event) ?? [])];
-    };
-    parts.push(await startRelay({ store, schema, bus, route: routed, mode: 'auto' }));
+    parts.push(await startRelay({ store, schema, bus, route: routeOf(service, definition), mode: 'auto' }));
   }
   if (tasks.length > 0) {
     await announce(service, context as TaskGroup, tasks);

@@ -11,6 +11,7 @@ export const upcastingBus = (bus: EventBus, to: Upcast): EventBus => ({
   publish: (messages) => bus.publish(messages),
   flush: () => bus.flush(),
   subscribe: (options) => bus.subscribe({ ...options, handle: (events, delivery) => options.handle(events.map(to), delivery) }),
+  scan: (topic, handle) => bus.scan(topic, handle),
   ensureTopics: (topics) => bus.ensureTopics(topics),
   describe: () => bus.describe(),
   close: () => bus.close(),

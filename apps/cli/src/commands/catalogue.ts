@@ -1,17 +1,34 @@
 import type { Command } from 'commander';
-import { action, examples, listCommand, readDocument, readText } from '../command.ts';
+import type { Client } from '../client.ts';
+import { action, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref, type Row } from '../show/output.ts';
 
 /** `small` or `small@2` as the path of one version. */
 export const refPath = (text: string): string => text.split('@').map(encodeURIComponent).join('/');
 
+/** A type with all that one can say. */
+const exampleSpec = `# now: what a VM starts with. max: the room made for plugging more while it runs
+vcpus: { now: 2, max: 4 }
+memoryMiB: { now: 1024, max: 2048 }
+# ids are yours: a guest finds the disk by its id as serial number (/dev/disk/by-id/virtio-data)
+disks:
+  - { id: data, sizeMiB: 256 }
+# networks are those of the hosts: chrysalis host get HOST
+nics:
+  - { id: front, network: front }
+# a model that every host can give which it is to live on
+cpuModel: Westmere
+# what a host must have, e.g. storage.shared
+requiredTraits: []
+`;
+
 export const catalogueCommands = (program: Command): void => {
   const type = program.command('type').description('VM types: named, versioned shapes');
   const shape = (t: Row): Row => t['spec'];
   listCommand(type.command('list').alias('ls').description('the types, each with its newest version'), {
     path: '/v1/vm-types',
-    empty: 'No VM types. Publish one with: chrysalis type publish NAME --file SPEC',
+    empty: 'No VM types. A spec to begin with: chrysalis type publish NAME --example; then chrysalis type publish NAME --file SPEC',
     columns: {
       type: (t) => ref(t as never),
       vcpus: (t) => `${shape(t)['vcpus'].now} (max ${shape(t)['vcpus'].max})`,
@@ -37,12 +54,16 @@ export const catalogueCommands = (program: Command): void => {
         .command('publish')
         .argument('<name>')
         .description('publish a version; the same shape again is the same version')
-        .requiredOption('-f, --file <file>', 'the spec as YAML or JSON, - for stdin'),
+        .option('-f, --file <file>', 'the spec as YAML or JSON, - for stdin')
+        .option('--example', 'write a spec to begin with, and publish nothing'),
       async ({ client, format, args, options }) => {
+        if (options['example']) return void process.stdout.write(exampleSpec);
+        if (!options['file']) throw new UsageError('give the spec with --file FILE; --example writes one to begin with');
         const answer = await client.request<Row>('POST', '/v1/vm-types', { name: args[0], spec: await readDocument(options['file']) });
         await print(format, answer, () => `published ${ref(answer as never)}`);
       },
     ),
+    'type publish large --example > large.yaml',
     'type publish large --file large.yaml',
     'type get small -o json | jq .spec | chrysalis type publish small2 -f -',
   );
@@ -68,41 +89,32 @@ export const catalogueCommands = (program: Command): void => {
   const image = program.command('image').description('guest images');
   listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
     path: '/v1/images',
-    empty: 'No images.',
+    empty: 'No images. Register one with: chrysalis image register NAME --digest DIGEST',
     columns: { image: (i) => ref(i as never), digest: (i) => i['digest'], age: (i) => age(i['registeredAt']) },
-  });
-  grantCommands(program);
-};
-
-const grantCommands = (program: Command): void => {
-  const grant = program.command('grant').description("tenant administrators' permissions to add agents");
-  listCommand(grant.command('list').alias('ls').description('the grants'), {
-    path: '/v1/grants',
-    empty: 'No grants.',
-    columns: {
-      grant: (g) => g['grantId'],
-      tenant: (g) => g['tenant'],
-      state: (g) => (g['state'] === 'active' && g['claims'].exp * 1000 < Date.now() ? 'expired' : g['state']),
-      vms: (g) => g['claims'].vms.length,
-      used: (g) => `${g['used']} of ${g['uses']}`,
-      until: (g) => new Date(g['claims'].exp * 1000).toISOString(),
-      actions: (g) => g['claims'].actions.join(','),
-    },
   });
   examples(
     action(
-      grant
+      image
         .command('register')
-        .description('register a grant signed by a tenant administrator')
-        .argument('[jws]', 'the signed grant')
-        .option('-f, --file <file>', 'read it from a file, - for stdin'),
+        .argument('<image>', '`linux`, or `linux@2` to say the version')
+        .description('register an image that is in the hosts’ image stores; the same content again is the same version')
+        .requiredOption('--digest <digest>', 'of its content, as in the `manifest.json` of the store: sha256:…')
+        .option('--cmdline <words>', 'what its kernel is started with', ''),
       async ({ client, format, args, options }) => {
-        const jws = args[0] ?? (options['file'] ? readText(options['file']).trim() : undefined);
-        if (!jws) throw new UsageError('give the grant, or --file');
-        const answer = await client.request<Row>('POST', '/v1/grants', { jws });
-        await print(format, answer, () => `registered ${answer['grantId'] ?? ''}`);
+        const image = { ...(await versionFor(client, args[0]!, options)), digest: options['digest'], cmdline: options['cmdline'] };
+        const answer = await client.request<Row>('POST', '/v1/images', { image });
+        await print(format, answer, () => `registered ${ref(answer['image'])}`);
       },
     ),
-    'grant register --file grant.jws',
+    'image register linux --digest sha256:… --cmdline "console=ttyS0 quiet"',
   );
+};
+
+/** That of the same content, or the next one. */
+const versionFor = async (client: Client, text: string, { digest, cmdline }: Row): Promise<{ name: string; version: number }> => {
+  const [name = '', version] = text.split('@');
+  if (version !== undefined) return { name, version: Number(version) };
+  const there = (await client.all<Row>('/v1/images')).filter((i) => i['name'] === name);
+  const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
+  return { name, version: same?.['version'] ?? 1 + Math.max(0, ...there.map((i) => i['version'] as number)) };
 };

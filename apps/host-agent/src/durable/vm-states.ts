@@ -1,30 +1,38 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeDirectory, readIfThere, writeDurably } from './files.ts';
+import { makeDirectory, readIfThere, syncDirectory, writeDurably } from './files.ts';
 import { VmState } from './vm-state.ts';
 
 type Change = (state: VmState | undefined) => VmState | undefined;
 type Asked = { readonly change: Change; readonly answer: PromiseWithResolvers<VmState | undefined> };
-type Queue = { asked: Asked[]; noted: Change[]; writing: boolean };
+/** `synced`: the text that a crash leaves; undefined after a write that failed half-way: then either text may be left. */
+type Queue = { asked: Asked[]; noted: Change[]; writing: boolean; synced: string | undefined };
 
 /**
  * The state of every VM of this host: in memory, and on disk before anything is done because of it. One write a VM at a time; what is
- * asked for meanwhile goes together into the next.
+ * asked for meanwhile goes together into the next. After a write that failed the file is read back, as it may be there all the same:
+ * nobody goes on from what was, and the next to ask is answered only when the file is synced again, also where it changes nothing.
  */
 export class VmStates {
   readonly #states = new Map<string, VmState>();
   readonly #queues = new Map<string, Queue>();
 
-  private constructor(private readonly directory: string) {}
+  private constructor(
+    private readonly directory: string,
+    private readonly writeFile: typeof writeDurably,
+  ) {}
 
-  static async open(directory: string): Promise<VmStates> {
+  static async open(directory: string, writeFile = writeDurably): Promise<VmStates> {
     await makeDirectory(directory);
-    const states = new VmStates(directory);
+    const states = new VmStates(directory, writeFile);
     for (const file of await readdir(directory)) {
       if (!file.endsWith('.json')) continue; // a `.next` that a crash left behind
-      const state = VmState.parse(JSON.parse((await readIfThere(join(directory, file)))!));
+      const text = (await readIfThere(join(directory, file)))!;
+      const state = VmState.parse(JSON.parse(text));
       states.#states.set(state.vmId, state);
+      states.#queueOf(state.vmId).synced = text;
     }
+    await syncDirectory(directory); // an earlier life may have failed at just that
     return states;
   }
 
@@ -51,7 +59,7 @@ export class VmStates {
   }
 
   #queueOf(vmId: string): Queue {
-    const queue = this.#queues.get(vmId) ?? { asked: [], noted: [], writing: false };
+    const queue = this.#queues.get(vmId) ?? { asked: [], noted: [], writing: false, synced: '' };
     this.#queues.set(vmId, queue);
     return queue;
   }
@@ -61,21 +69,12 @@ export class VmStates {
     queue.writing = true;
     while (queue.asked.length > 0) {
       const [asked, noted] = [queue.asked.splice(0), queue.noted.splice(0)];
-      const before = this.#states.get(vmId);
-      let after = noted.reduce((state, change) => change(state) ?? state, before);
-      const answers = asked.map(({ change, answer }) => {
-        try {
-          const seen = (after = change(after) ?? after);
-          return () => answer.resolve(seen);
-        } catch (error) {
-          return () => answer.reject(error);
-        }
-      });
       try {
-        if (after && after !== before) {
-          await writeDurably(join(this.directory, `${vmId}.json`), JSON.stringify(after));
-          this.#states.set(vmId, after);
-        }
+        if (queue.synced === undefined) await this.#readBack(vmId);
+        const before = this.#states.get(vmId);
+        const noting = noted.reduce((state, change) => change(state) ?? state, before);
+        const { after, answers } = changed(noting, asked);
+        if (after && (after !== before || queue.synced === undefined)) await this.#put(vmId, after, queue);
         for (const answer of answers) answer();
       } catch (error) {
         queue.noted.unshift(...noted);
@@ -84,4 +83,42 @@ export class VmStates {
     }
     queue.writing = false;
   }
+
+  async #put(vmId: string, state: VmState, queue: Queue): Promise<void> {
+    const [text, before] = [JSON.stringify(state), queue.synced];
+    queue.synced = undefined;
+    try {
+      await this.writeFile(this.#path(vmId), text);
+    } catch (error) {
+      const there = await this.#readBack(vmId).catch(() => undefined); // unread: read again before the next change
+      if (there === before) queue.synced = before;
+      throw error;
+    }
+    queue.synced = text;
+    this.#states.set(vmId, state);
+  }
+
+  /** What is in the file goes for the state. No file is the text '': one that was never written. */
+  async #readBack(vmId: string): Promise<string> {
+    const text = (await readIfThere(this.#path(vmId))) ?? '';
+    if (text) this.#states.set(vmId, VmState.parse(JSON.parse(text)));
+    return text;
+  }
+
+  #path(vmId: string): string {
+    return join(this.directory, `${vmId}.json`);
+  }
 }
+
+const changed = (before: VmState | undefined, asked: readonly Asked[]): { after: VmState | undefined; answers: (() => void)[] } => {
+  let after = before;
+  const answers = asked.map(({ change, answer }) => {
+    try {
+      const seen = (after = change(after) ?? after);
+      return () => answer.resolve(seen);
+    } catch (error) {
+      return () => answer.reject(error);
+    }
+  });
+  return { after, answers };
+};

@@ -2,18 +2,25 @@ import type { MoveDeps } from './deps.ts';
 import { look } from './look.ts';
 
 export type Cause = { readonly code: string; readonly message: string };
+/** `ended`: its QEMU is there, and the guest stands still for a reason of its own. */
+export type Place =
+  { readonly is: 'running' } | { readonly is: 'ended'; readonly state: string } | { readonly is: 'gone'; readonly lastWords: string };
+
+/** Here `cont` does nothing, or is not ours to say: the guest powered off, crashed, sleeps, or its disk is full. */
+const ended: ReadonlySet<string> = new Set(['shutdown', 'guest-panicked', 'internal-error', 'io-error', 'watchdog', 'suspended']);
 
 /**
- * Ends only when the guest runs here, or its QEMU is gone. The caller has made sure, on disk, that it may run here. A migration in
- * flight is cancelled; one that completed in the same moment is reclaimed; and what the hypervisor says is looked at again each time.
+ * Ends only when the guest runs here, or can't for a reason of its own. The caller has made sure, on disk, that it may run here. A
+ * migration in flight is cancelled; one that completed in the same moment is reclaimed; and what the hypervisor says is looked at again
+ * each time.
  */
-export const bringBack = async (deps: MoveDeps, vmId: string): Promise<'running' | 'gone'> => {
+export const bringBack = async (deps: MoveDeps, vmId: string): Promise<Place> => {
   for (let attempt = 0; ; attempt++) {
     const seen = await look(deps.driver, vmId);
-    if (seen !== 'unclear' && seen.running && !seen.migrating) return 'running';
-    if (seen !== 'unclear' && seen.state === 'gone') {
-      deps.log.error({ vmId, lastWords: seen.lastWords }, 'the guest to bring back is gone');
-      return 'gone';
+    if (seen !== 'unclear' && !seen.migrating) {
+      if (seen.running) return { is: 'running' };
+      if (seen.state === 'gone') return { is: 'gone', lastWords: seen.lastWords || 'no last words' };
+      if (ended.has(seen.state)) return { is: 'ended', state: seen.state };
     }
     try {
       if (seen !== 'unclear') await (seen.migrating ? deps.driver.cancelMigration(vmId) : deps.driver.reclaim(vmId));
@@ -21,5 +28,17 @@ export const bringBack = async (deps: MoveDeps, vmId: string): Promise<'running'
       deps.log.warn({ vmId, attempt, err: error }, 'the guest is not back yet');
     }
     if (attempt > 0) await deps.sleep(Math.min(500, 10 * 2 ** Math.min(attempt, 10)));
+  }
+};
+
+/** The failure of a move, with what has become of the guest: where it does not run, that is the cause that counts. */
+export const causeWith = ({ code, message }: Cause, place: Place): Cause => {
+  switch (place.is) {
+    case 'running':
+      return { code, message };
+    case 'ended':
+      return { code: 'host.guest_ended', message: `the guest is ${place.state} on the source, and was not moved (${message})` };
+    case 'gone':
+      return { code: 'host.guest_lost', message: `the QEMU of the source ended: ${place.lastWords} (${message})` };
   }
 };

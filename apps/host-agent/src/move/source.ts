@@ -1,9 +1,10 @@
 import type { MigrateOutcome } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
 import { causeOf } from '../cause.ts';
-import { bringBack, type Cause } from './bring-back.ts';
+import { bringBack, causeWith, type Cause, type Place } from './bring-back.ts';
 import { iso, isoUs, TaskFailure, type AskPeer, type MoveDeps } from './deps.ts';
 import { migrateWithin, type TransferOptions } from './migrate-within.ts';
+import { probe, wholeAtTarget } from './probe.ts';
 import { deliverReceipt } from './receipt.ts';
 
 export type TransferResult =
@@ -53,20 +54,27 @@ export class SourceMoves {
   async #drive(vmId: string, options: TransferOptions): Promise<TransferResult> {
     const { move } = this.#moving(vmId);
     if (move.phase !== 'transferring') return this.#recover(vmId);
-    const unready = await this.#probe(vmId, move);
-    if (unready) return this.#returned(vmId, unready);
+    const unready = await probe(this.deps, vmId, move);
+    if (unready) return this.#returned(vmId, unready, await bringBack(this.deps, vmId));
+    const stays = await this.#sent(vmId, move, options).catch(causeOf);
+    return stays ? this.#takeBack(vmId, stays) : this.#giveAway(vmId);
+  }
+
+  /** Why it was not given away, or nothing: then the fence is on the disk. */
+  async #sent(vmId: string, move: SourceMove, options: TransferOptions): Promise<Cause | undefined> {
     await this.#at('transfer:probed', vmId, move);
     const outcome = await migrateWithin(this.deps, vmId, move, options);
-    if (outcome.outcome === 'failed') return this.#returned(vmId, { code: outcome.cause.code, message: outcome.cause.message });
-    const seen = this.deps.now();
-    try {
-      await this.#at('transfer:completed', vmId, move);
-      await this.#fence(vmId, outcome);
-    } catch (error) {
-      // The fence is not known to be on the disk (full, broken), and no receipt was sent: the target will never run, so the guest is ours.
-      return this.#returned(vmId, causeOf(error));
-    }
+    if (outcome.outcome === 'failed') return outcome.cause;
+    await this.#handOver(vmId, move, outcome);
+    return undefined;
+  }
+
+  async #handOver(vmId: string, move: SourceMove, outcome: Extract<MigrateOutcome, { outcome: 'completed' }>): Promise<void> {
     const { stoppedAtUs, completedAtUs } = outcome;
+    const seen = this.deps.now();
+    await this.#at('transfer:completed', vmId, move);
+    await this.#change(vmId, fenced(iso(this.deps.now()), outcome));
+    this.#statistics.set(vmId, outcome.statistics);
     const figures = {
       stopToCompletedMs: (completedAtUs - stoppedAtUs) / 1000,
       completedToSeenMs: seen - completedAtUs / 1000,
@@ -74,7 +82,6 @@ export class SourceMoves {
     };
     this.deps.log.debug({ vmId, moveId: move.moveId, ...figures }, 'given away');
     await this.#at('transfer:fenced', vmId, move);
-    return this.#giveAway(vmId);
   }
 
   /** A fenced guest is given away; every other one is brought to run here, whatever an earlier life of this agent was about to do. */
@@ -84,48 +91,14 @@ export class SourceMoves {
       case 'fenced':
         return this.#giveAway(vmId);
       case 'transferring':
-        return this.#returned(vmId, {
-          code: 'host.transfer_interrupted',
-          message: 'the source agent ended in mid-transfer; the guest runs on',
-        });
-      case 'reclaimed':
-        await bringBack(this.deps, vmId);
-        return { ok: false, cause: move.cause! };
+        return this.#takeBack(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer' });
+      case 'reclaimed': {
+        const place = await bringBack(this.deps, vmId);
+        return { ok: false, cause: causeWith(move.cause!, place) };
+      }
       default:
         return resultOf(move);
     }
-  }
-
-  async #probe(vmId: string, move: SourceMove): Promise<Cause | undefined> {
-    const { moveId, newEpoch, peerToken, peerAddress, targetHost: host } = move;
-    try {
-      const answer = await this.deps.askPeer({ peerAddress, host }, { type: 'probe', moveId, vmId, newEpoch, peerToken }, 3_000);
-      if (answer.type === 'waiting') return undefined;
-      if (answer.type === 'refused') return { code: answer.cause.code, message: answer.cause.message };
-      return { code: 'host.target_lost', message: answer.type === 'gone' ? answer.reason : 'the target runs this VM already' };
-    } catch (error) {
-      return { code: 'host.peer_unreachable', message: `no answer from the target's agent at ${peerAddress}: ${(error as Error).message}` };
-    }
-  }
-
-  async #fence(vmId: string, outcome: Extract<MigrateOutcome, { outcome: 'completed' }>): Promise<void> {
-    const fencedAt = iso(this.deps.now());
-    await this.#change(vmId, (s) => ({
-      ...s,
-      role: 'fenced',
-      move: {
-        ...s.move,
-        phase: 'fenced',
-        fence: {
-          epoch: s.epoch,
-          fencedAt,
-          stoppedAt: isoUs(outcome.stoppedAtUs),
-          totalMs: Math.max(0, outcome.completedAtUs / 1000 - Date.parse(s.move.startedAt)),
-          transferredBytes: 0,
-        },
-      },
-    }));
-    this.#statistics.set(vmId, outcome.statistics);
   }
 
   /** QEMU's figures, read beside the switch-over and never in its way. */
@@ -138,7 +111,7 @@ export class SourceMoves {
     if (answer.type === 'gone') return this.#reclaim(vmId, answer.reason);
     const figures = await this.#statistics.get(vmId)?.catch(() => undefined);
     this.#statistics.delete(vmId);
-    const { move: ended } = await this.#change(vmId, (s) => ({
+    const { move: ended } = await this.#insist(vmId, (s) => ({
       ...s,
       move: {
         ...s.move,
@@ -152,8 +125,8 @@ export class SourceMoves {
 
   /** The target durably said that it will never run the new epoch: the guest continues here, above both. */
   async #reclaim(vmId: string, reason: string): Promise<TransferResult> {
-    const cause = { code: 'host.target_lost', message: `the target is gone (${reason}); the guest runs on the source` };
-    const state = await this.#change(vmId, (s) => ({
+    const cause = { code: 'host.target_lost', message: `the target is gone (${reason})` };
+    const state = await this.#insist(vmId, (s) => ({
       ...s,
       role: 'runner',
       epoch: s.move.newEpoch + 1,
@@ -163,9 +136,23 @@ export class SourceMoves {
     return this.#recover(vmId);
   }
 
-  async #returned(vmId: string, cause: Cause): Promise<TransferResult> {
-    await bringBack(this.deps, vmId);
-    const { move } = await this.#change(vmId, (s) => ({ ...s, move: { ...s.move, phase: 'returned', cause } }));
+  /**
+   * No receipt was sent. A fence that is on the disk all the same, its write having failed at the end, goes first: the guest may run here
+   * only when no crash can bring the fence back. Where this end is gone, and the stream was in, the guest is at the target and nowhere else.
+   */
+  async #takeBack(vmId: string, cause: Cause): Promise<TransferResult> {
+    const { move } = await this.#insist(vmId, unfenced);
+    const place = await bringBack(this.deps, vmId);
+    if (place.is !== 'gone' || !(await wholeAtTarget(this.deps, vmId, move))) return this.#returned(vmId, cause, place);
+    const now = this.deps.now();
+    this.deps.log.warn({ vmId, moveId: move.moveId, cause, place }, 'this end is gone; the target has the whole guest');
+    await this.#insist(vmId, fenced(iso(now), { stoppedAtUs: now * 1000, completedAtUs: now * 1000 }));
+    return this.#giveAway(vmId);
+  }
+
+  async #returned(vmId: string, why: Cause, place: Place): Promise<TransferResult> {
+    const { code, message } = causeWith(why, place);
+    const { move } = await this.#insist(vmId, (s) => ({ ...s, move: { ...s.move, phase: 'returned', cause: { code, message } } }));
     return resultOf(move);
   }
 
@@ -179,10 +166,38 @@ export class SourceMoves {
     return (await this.deps.states.update(vmId, (s) => change(s as Moving))) as Moving;
   }
 
+  /** For what others were told already, or what the guest waits for: a disk that refuses is asked again. */
+  async #insist(vmId: string, change: (state: Moving) => Moving): Promise<Moving> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#change(vmId, change);
+      } catch (error) {
+        this.deps.log.error({ vmId, attempt, err: error }, 'the state of a move could not be written');
+        await this.deps.sleep(Math.min(1_000, 10 * 2 ** Math.min(attempt, 10)));
+      }
+    }
+  }
+
   #at(point: string, vmId: string, { moveId }: SourceMove): Promise<void> {
     return this.deps.at(point, { vmId, moveId });
   }
 }
+
+type Times = { readonly stoppedAtUs: number; readonly completedAtUs: number };
+const fenced =
+  (fencedAt: string, { stoppedAtUs, completedAtUs }: Times) =>
+  (s: Moving): Moving => {
+    const totalMs = Math.max(0, completedAtUs / 1000 - Date.parse(s.move.startedAt));
+    const fence = { epoch: s.epoch, fencedAt, stoppedAt: isoUs(stoppedAtUs), totalMs, transferredBytes: 0 };
+    return { ...s, role: 'fenced', move: { ...s.move, phase: 'fenced', fence } };
+  };
+
+/** The same where there is no fence. */
+const unfenced = (s: Moving): Moving => {
+  if (s.move.phase !== 'fenced') return s;
+  const { fence: _, ...move } = s.move;
+  return { ...s, role: 'runner', move: { ...move, phase: 'transferring' } };
+};
 
 const began = (vmId: string, before: VmState | undefined, move: SourceMove): VmState | undefined => {
   if (before?.move?.side === 'source' && before.move.moveId === move.moveId) {

@@ -1,6 +1,6 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
 import type { PeerAnswer, MoveRequest, Topology } from '@chrysalis/contracts';
-import { Mutex } from '@chrysalis/hypervisor';
+import { hasCode, Mutex, type HypervisorCode } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
 import { iso, isoUs, TaskFailure, type MoveDeps } from './deps.ts';
@@ -72,21 +72,38 @@ export class TargetMoves {
       if (state.move.phase === 'never') return this.#gone(state);
       if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
       // A receipt is acted on at once, without a look first: the guest stands still while it waits.
-      return (request.type === 'receipt' ? await this.#run(request) : undefined) ?? this.#asSeen(request.vmId);
+      const acts = request.type === 'receipt' || state.move.phase === 'running';
+      return (acts ? await this.#run(state) : undefined) ?? this.#asSeen(request.vmId);
     });
   }
 
-  /** What the hypervisor shows decides: `gone` is final, and everything else is worth asking again. */
+  /**
+   * What the hypervisor shows decides: `gone` is final, and everything else is worth asking again. The end of a guest that may have run
+   * here is this host's: the source's memory is older than the disks, and is never to run again.
+   */
   async #asSeen(vmId: string): Promise<PeerAnswer> {
     const seen = await look(this.deps.driver, vmId);
     if (seen === 'unclear') return refusal('host.fault', 'the hypervisor does not answer');
-    if (seen.state === 'gone') return this.#gone(await this.#never(vmId, `its QEMU ended: ${seen.lastWords ?? 'no last words'}`));
-    return { type: 'waiting' };
+    if (seen.state !== 'gone') return { type: 'waiting', whole: seen.state === 'paused' };
+    const reason = `its QEMU ended: ${seen.lastWords ?? 'no last words'}`;
+    const { move } = this.deps.states.get(vmId) as Waiting;
+    return move.phase === 'running' ? this.#endedHere(vmId, reason) : this.#gone(await this.#never(vmId, reason));
   }
 
-  /** Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. */
-  async #run({ vmId, moveId, newEpoch }: MoveRequest): Promise<PeerAnswer | undefined> {
-    await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, phase: 'running' } }));
+  /** Since when it ran is not known, if it ran at all; now is the latest. */
+  async #endedHere(vmId: string, reason: string): Promise<PeerAnswer> {
+    this.deps.log.error({ vmId, reason }, 'a guest ended here that may have run');
+    const resumedAt = iso(this.deps.now());
+    const { move } = await this.#change(vmId, (s) => ({ ...s, move: { ...s.move, resumedAt, reason: reason.slice(0, 500) } }));
+    return this.#resumed(move.newEpoch, resumedAt);
+  }
+
+  /**
+   * Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. `running` on
+   * the disk means that the guest may have run; it is taken back only by the life that wrote it, when the driver knows that it did not.
+   */
+  async #run({ vmId, move: { moveId, newEpoch, phase } }: Waiting): Promise<PeerAnswer | undefined> {
+    if (phase !== 'running') await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, phase: 'running' } }));
     await this.deps.at('receipt:recorded', { vmId, moveId });
     try {
       const { resumedAtUs } = await this.deps.driver.resume(vmId);
@@ -99,6 +116,8 @@ export class TargetMoves {
       return this.#resumed(newEpoch, resumedAt);
     } catch (error) {
       this.deps.log.warn({ vmId, moveId, err: error }, 'the guest could not be continued yet');
+      if (phase !== 'running' && hasCode(error, ...neverContinued))
+        await this.#change(vmId, (s) => ({ ...s, role: 'incoming', move: { ...s.move, phase: 'waiting' } }));
       return undefined;
     }
   }
@@ -118,19 +137,14 @@ export class TargetMoves {
     await this.#locked(vmId, async () => {
       const state = this.deps.states.get(vmId);
       if (state?.move?.side !== 'target') return;
-      const { phase, deadlineAt, newEpoch, moveId, resumedAt } = state.move;
+      const { phase, deadlineAt, resumedAt } = state.move;
       if (phase === 'never') return this.#clear(vmId);
-      if (phase === 'running' && !resumedAt) return void (await this.#settleRunning(vmId, newEpoch, moveId, state.move.peerToken));
+      if (phase === 'running' && !resumedAt) return void ((await this.#run(state as Waiting)) ?? (await this.#asSeen(vmId)));
       if (phase === 'running') return;
       const seen = await look(this.deps.driver, vmId);
       if (phase === 'waiting' && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
       else if (this.deps.now() > Date.parse(deadlineAt)) await this.#never(vmId, 'no receipt came in time');
     });
-  }
-
-  async #settleRunning(vmId: string, newEpoch: number, moveId: string, peerToken: string): Promise<void> {
-    const request = { type: 'probe' as const, vmId, moveId, newEpoch, peerToken };
-    if (!(await this.#run(request))) await this.#asSeen(vmId);
   }
 
   /** The promise never to run this move is on disk before anything of it is taken down, and before anyone is told. */
@@ -175,6 +189,13 @@ const isOfMove = (state: VmState | undefined, request: MoveRequest): state is Wa
   state.move.newEpoch === request.newEpoch &&
   sameSecret(state.move.peerToken, request.peerToken);
 
+/** The driver's word that QEMU was not told to continue, or refused to: see `resume`. */
+const neverContinued: readonly HypervisorCode[] = [
+  'hypervisor.not_ready',
+  'hypervisor.vm_unknown',
+  'hypervisor.qmp_refused',
+  'hypervisor.volume_locked',
+];
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const sameSecret = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b));
 const refusal = (code: string, message: string): PeerAnswer => ({ type: 'refused', cause: { code, message: message.slice(0, 2000) } });

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
-import { guestTasks, hostTasks, namedDisksOf } from '@chrysalis/contracts';
-import type { Handler } from '../executor.ts';
+import { guestTasks, hostTasks, namedDisksOf, type InputOf, type OutputOf, type TaskContract } from '@chrysalis/contracts';
+import type { Handler, OnVm, TaskRun } from '../executor.ts';
 import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
+import { judged, type Ended } from './script.ts';
 
 /** Under a grant that the gateway has checked, and that the agent in the guest checks again. */
 export const addAgent = (parts: Parts): Handler =>
@@ -14,19 +15,18 @@ export const removeAgent = (parts: Parts): Handler =>
 
 /** What the migration agent in the guest does: relayed, under the task's key. */
 export const guestHandlers = (parts: Parts): Handler[] =>
-  Object.values(guestTasks).map((contract) =>
-    handler(
-      contract,
-      asRunner,
-      async (input, run) => {
-        const { vmId, epoch: _, ...rest } = input;
-        const { key, grant, signal } = run;
-        const asked = 'disk' in rest ? { ...rest, disk: await asGuestKnows(parts, vmId, rest.disk) } : rest;
-        return parts.guests.command(contract, { vmId, input: asked, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
-      },
-      'guest',
-    ),
-  );
+  Object.values(guestTasks).map((contract) => handler(contract, asRunner, (input, run) => relayed(parts, contract, input, run), 'guest'));
+
+/** The guest does as it is told and says what came of it; whether a script's exit code is fine is judged here. */
+const relayed = async <C extends TaskContract>(parts: Parts, contract: C, input: InputOf<C>, run: TaskRun): Promise<OutputOf<C>> => {
+  const { vmId, epoch: _, okExitCodes, ...rest } = input as OnVm & Record<string, unknown>;
+  const { key, grant, signal } = run;
+  const asked = typeof rest['disk'] === 'string' ? { ...rest, disk: await asGuestKnows(parts, vmId, rest['disk']) } : rest;
+  const answer = parts.guests.command(contract, { vmId, input: asked, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
+  return contract.kind === guestTasks.runScript.kind
+    ? (judged(answer as Promise<Ended>, okExitCodes as number[]) as typeof answer)
+    : answer;
+};
 
 /** A disk by its name is one that the guest knows by its serial number; anything else is the guest's own word for it. */
 const asGuestKnows = async ({ driver }: Parts, vmId: string, disk: string): Promise<string> => {

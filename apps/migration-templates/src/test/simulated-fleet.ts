@@ -68,6 +68,15 @@ export const openSimulatedFleet = async (hosts: readonly string[]) => {
     return {
       call,
       close,
+      /** How often a task was given to its executor. */
+      dispatched: async (workflowId: string, task: string): Promise<number> => {
+        const { rowCount } = await services.workflow.service.pool.query(
+          `select from workflow.events where type like '%.task.dispatched.v1'
+           and data->>'workflowId' = $1 and data->>'task' = $2 and data->>'action' = 'run'`,
+          [workflowId, task],
+        );
+        return rowCount!;
+      },
       /** Resolves when a service has heard so much of another: rows of a table of what it knows. */
       told: async (table: string, rows: number): Promise<void> =>
         void (await until(async () => (await services.workflow.service.pool.query(`select from ${table}`)).rowCount! >= rows)),

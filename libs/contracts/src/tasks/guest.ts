@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
-import { Characterisation, Count, GuestFacts, Name, Positive } from '../shapes.ts';
+import { Characterisation, Count, ExitCodes, GuestFacts, Name, Positive } from '../shapes.ts';
 import { onVm } from './common.ts';
 
 /** Relayed by the host agent to the migration agent in the guest; executor `host:<hostId>` of the host that runs the VM. */
@@ -44,8 +44,14 @@ export const guestTasks = {
   runScript: task(
     'agent-gateway',
     'guest.run-script',
-    'Run a script with limits of time, output and privilege',
-    z.object({ ...onVm, script: z.string().max(65_536), timeoutMs: Positive.max(600_000), maxOutputBytes: Positive.max(65_536) }),
+    'Run a script with limits of time, output and privilege; fails, with what it said, on an exit code that is not fine',
+    z.object({
+      ...onVm,
+      script: z.string().max(65_536),
+      timeoutMs: Positive.max(600_000),
+      maxOutputBytes: Positive.max(65_536),
+      okExitCodes: ExitCodes.optional(),
+    }),
     z.object({ exitCode: z.int(), stdout: z.string(), stderr: z.string(), truncated: z.boolean(), ms: z.number() }),
   ),
   verify: task(

@@ -11,7 +11,7 @@ import { readConsole } from './console.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
-import { awaitIncoming, continueVm, listen } from './incoming.ts';
+import { continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
 import { lastWords } from './process.ts';
@@ -184,22 +184,21 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const { role, resumedAtUs: before } = vm.record;
       if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
       if (role !== 'incoming') throw new HypervisorError('hypervisor.not_ready', `${vmId} was not prepared as a target here`, { role });
-      const seen = await queryStatus(vm.qmp);
-      if (seen?.running) {
-        // Continued by an earlier life of this driver, which died before it wrote that down. The moment is not known; now is the latest.
-        const resumedAtUs = Date.now() * 1000;
-        await vm.save({ role: 'runner', resumedAtUs });
-        return { resumedAtUs };
-      }
-      // The target has loaded the stream before the source says `completed`: a second is generous.
-      if (seen?.status !== 'paused') await awaitIncoming(vm.qmp, 1_000);
-      const resumedAtUs = await continueVm(vm.qmp);
-      // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
-      const announce = { initial: 50, max: 550, rounds: 5, step: 100 };
-      void vm.qmp.execute('announce-self', announce).catch(() => undefined);
+      if (await paused(vm)) return this.continued(vm);
+      // Continued by an earlier life of this driver, which died before it wrote that down. The moment is not known; now is the latest.
+      const resumedAtUs = Date.now() * 1000;
       await vm.save({ role: 'runner', resumedAtUs });
       return { resumedAtUs };
     });
+  }
+
+  private async continued(vm: Vm): Promise<{ resumedAtUs: number }> {
+    const resumedAtUs = await continueVm(vm.qmp);
+    // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
+    const announce = { initial: 50, max: 550, rounds: 5, step: 100 };
+    void vm.qmp.execute('announce-self', announce).catch(() => undefined);
+    await vm.save({ role: 'runner', resumedAtUs });
+    return { resumedAtUs };
   }
 
   async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {

@@ -1,8 +1,9 @@
 import { HypervisorError, hasCode } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
 import { locked } from './devices.ts';
-import { ENDS, setCapabilities, statusOf } from './migration.ts';
+import { ENDS, queryStatus, setCapabilities, statusOf } from './migration.ts';
 import type { MigrationInfo } from './migration.ts';
+import type { Vm } from './vm.ts';
 
 /** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
 export const listen = async (qmp: QmpClient, host: string): Promise<string> => {
@@ -42,5 +43,22 @@ export const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise
       throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
   } finally {
     arrived.cancel();
+  }
+};
+
+/**
+ * Has the target the whole guest, standing still? False where it runs already. Nothing was told to continue yet, so every failure is
+ * `not_ready`: who holds the receipt may then say that the guest did not run here.
+ */
+export const paused = async (vm: Vm): Promise<boolean> => {
+  try {
+    const seen = await queryStatus(vm.qmp);
+    if (seen?.running) return false;
+    // The target has loaded the stream before the source says `completed`: a second is generous.
+    if (seen?.status !== 'paused') await awaitIncoming(vm.qmp, 1_000);
+    return true;
+  } catch (error) {
+    if (!(error instanceof HypervisorError) || error.code === 'hypervisor.not_ready') throw error;
+    throw new HypervisorError('hypervisor.not_ready', `The target can't be continued: ${error.message}`, error.detail);
   }
 };

@@ -211,8 +211,8 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
 
   async resume(vmId: string): Promise<{ resumedAtUs: number }> {
     return this.gate(vmId, async () => {
-      const vm = this.alive(vmId);
-      if (vm.role === 'runner' && vm.resumedAtUs !== undefined) return { resumedAtUs: vm.resumedAtUs };
+      const vm = this.get(vmId);
+      if (vm.role === 'runner' && vm.resumedAtUs !== undefined && vm.state !== 'gone') return { resumedAtUs: vm.resumedAtUs };
       if (vm.role !== 'incoming' || vm.state !== 'paused')
         throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state: vm.state, role: vm.role });
       await this.pass('resume', vmId);

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import type { BusDescription, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
+import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
 import { migrateBus } from './schema.ts';
 import { shareMembership } from './shared.ts';
 import * as sql from './sql.ts';
@@ -60,6 +60,25 @@ export class EmbeddedBus implements EventBus {
     };
     this.#subscriptions.add(subscription);
     return subscription;
+  }
+
+  async scan(topic: string, handle: (events: readonly CloudEvent[]) => Promise<void>): Promise<{ complete: boolean }> {
+    await this.#migrated();
+    type End = { partition: number; next_offset: string };
+    const { rows: ends } = await this.config.pool.query<End>(sql.ends, [topic]);
+    for (const { partition, next_offset } of ends)
+      for (let next = 0n; next < BigInt(next_offset);) {
+        const { rows } = await this.config.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [
+          topic,
+          partition,
+          next,
+          500,
+        ]);
+        if (rows.length === 0) break;
+        await handle(rows.map((row) => row.event));
+        next = BigInt(rows.at(-1)!.message_offset) + 1n;
+      }
+    return { complete: true };
   }
 
   async ensureTopics(topics: readonly Topic[]): Promise<void> {

@@ -39,6 +39,9 @@ export const fetch = {
     order by message_offset limit $4`,
 };
 
+/** $1 topic: how far each partition goes. */
+export const ends = `select partition, next_offset from bus.partitions where topic = $1 order by partition`;
+
 /** $1 group, $2 topic, $3 partition, $4 from the beginning. Returns where the group stands, and begins to keep it. */
 export const join = {
   name: 'bus.join',

@@ -113,6 +113,31 @@ export const busContract = (adapter: Adapter): void => {
       expect(received).toEqual(upTo(sizes.length));
     });
 
+    test('a scan gives all that a topic holds, in order per key, and takes nothing from a group', async () => {
+      const bus = await prepared(3);
+      expect(await bus.scan(topic, () => Promise.reject(new Error('nothing is there yet')))).toEqual({ complete: true });
+      const keys = ['a', 'b', 'c', 'd'];
+      for (const n of upTo(300))
+        await publish(
+          bus,
+          keys.map((key) => cloudEvent(key, n)),
+        );
+      const scan = async (): Promise<Record<string, number[]>> => {
+        const seen: Record<string, number[]> = {};
+        await newBus(1).scan(topic, async (events) => {
+          for (const event of events) (seen[event.subject] ??= []).push(numberOf(event));
+        });
+        return seen;
+      };
+      const all = Object.fromEntries(keys.map((key) => [key, upTo(300)]));
+      expect(await scan()).toEqual(all);
+      const received: number[] = [];
+      await bus.subscribe({ group, topics: [topic], handle: async (events) => void received.push(...events.map(numberOf)) });
+      await until('the group has all', () => received.length >= 1_200);
+      expect(await scan()).toEqual(all);
+      await expect(bus.scan(topic, () => Promise.reject(new Error('no more')))).rejects.toThrow('no more');
+    });
+
     test('ensuring topics again changes nothing, also at the same time', async () => {
       const [one, other] = [newBus(1), newBus(2)];
       const topics = [{ name: topic, partitions: 3 }];

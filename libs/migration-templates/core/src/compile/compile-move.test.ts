@@ -191,6 +191,20 @@ test('several CPUs are several tasks; a VM half way gets only the rest', () => {
   ]);
 });
 
+test('a script runs once, or as often as its step says; its undo is asked for again only where nobody answered', () => {
+  const once = compileMove(input()).definition.tasks.find((t) => t.name === 'quiesce')!;
+  expect(once.retry?.codes).toEqual(['guest.busy', 'guest.script_not_started']);
+  expect(once.compensation?.retry?.codes).not.toContain('guest.script_failed');
+  expect(once.compensation?.retry?.codes).not.toContain('guest.script_timeout');
+  expect(once.compensation?.retry?.codes).toContain('workflow.deadline_passed');
+  const more = { ...script('quiesce', 'echo back'), attempts: 3, okExitCodes: [3] } as TemplateStep;
+  const template = { ref: { name: 'g', version: 1 }, spec: { ...spec(), preMigration: [more], postMigration: [] } };
+  const thrice = compileMove(input({ template })).definition.tasks.find((t) => t.name === 'quiesce')!;
+  for (const retry of [thrice.retry, thrice.compensation?.retry]) expect(retry).toMatchObject({ attempts: 3 });
+  for (const retry of [thrice.retry, thrice.compensation?.retry]) expect(retry?.codes).toBeUndefined();
+  for (const { input: given } of [thrice, thrice.compensation!]) expect(given['okExitCodes']).toEqual([3]);
+});
+
 test('a script between steps in the guest is a barrier', () => {
   const post: TemplateStep[] = [script('late')];
   const made = spec({}, post);

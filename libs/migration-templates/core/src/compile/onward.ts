@@ -1,7 +1,7 @@
 import { guestTasks, hostTasks, provisioningTasks, vcpusOf, type TemplateStep } from '@chrysalis/contracts';
 import { shaped, type Making } from './compile-move.ts';
 import { onHost, onService, undoing, type NewTask } from './draft.ts';
-import { scriptInput, undoScript } from './source-side.ts';
+import { scriptInput, scriptRetry, undoScript } from './source-side.ts';
 import { deadlines, retries } from './timings.ts';
 
 /** Names of the tasks of each step of the hot-plug section; a step that had nothing left to do has none. */
@@ -154,7 +154,8 @@ const guestStep = (m: Making, step: TemplateStep, after: readonly string[]): str
         ...common,
         summary: 'Run a script in the guest',
         deadlineMs: step.timeoutMs + deadlines.scriptMargin,
-        input: { ...on, ...scriptInput(step.script, step.timeoutMs) },
+        retry: scriptRetry(step, common.retry),
+        input: { ...on, ...scriptInput(step, step.script) },
         compensation: moves ? undefined : undoScript(step, input.vm, runner.hostId),
       };
       return draft.add(guestTasks.runScript, task);

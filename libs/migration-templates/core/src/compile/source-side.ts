@@ -1,17 +1,29 @@
 import { guestTasks, hostTasks, literal, provisioningTasks, type TemplateStep } from '@chrysalis/contracts';
 import { shaped, type Making } from './compile-move.ts';
 import { onHost, onService, undoing } from './draft.ts';
-import { deadlines, retries } from './timings.ts';
+import { deadlines, retries, type Retry } from './timings.ts';
 
 export type Script = Extract<TemplateStep, { kind: 'guest-script' }>;
 export const MAX_OUTPUT_BYTES = 16_384;
 
-/** A script as an input: what its author wrote arrives as it is, whatever it looks like to the workflow. */
-export const scriptInput = (script: string, timeoutMs: number) => ({
+/** A step's script as an input: what its author wrote arrives as it is, whatever it looks like to the workflow. */
+export const scriptInput = ({ timeoutMs, okExitCodes }: Script, script: string) => ({
   script: literal(script),
   timeoutMs,
   maxOutputBytes: MAX_OUTPUT_BYTES,
+  ...(okExitCodes ? { okExitCodes } : {}),
 });
+
+/**
+ * A script runs once, or as often as its author says: tried again otherwise only where it has certainly not begun. An undo is asked for
+ * again also where nobody could say what became of it, since without it the guest would keep what the script did.
+ */
+export const scriptRetry = ({ attempts = 1 }: Script, usual: Retry, action: 'run' | 'undo' = 'run'): Retry => {
+  if (attempts > 1) return { ...usual, attempts };
+  return { ...usual, codes: [...notBegun, ...(action === 'undo' ? unheard : [])] };
+};
+const notBegun = ['guest.busy', 'guest.script_not_started'];
+const unheard = ['guest.unreachable', 'guest.timeout', 'guest.agent_restarted', 'workflow.deadline_passed'];
 
 /** The author's scripts at the source, in the author's order. Answers what comes next waits for. */
 export const preMigration = ({ input, draft }: Making, gate: readonly string[]): string[] => {
@@ -27,8 +39,8 @@ export const preMigration = ({ input, draft }: Making, gate: readonly string[]):
       route: onHost(vm.hostId),
       after: last,
       deadlineMs,
-      retry: retries.host,
-      input: { vmId: vm.vmId, epoch: vm.epoch, ...scriptInput(step.script, step.timeoutMs) },
+      retry: scriptRetry(step, retries.host),
+      input: { vmId: vm.vmId, epoch: vm.epoch, ...scriptInput(step, step.script) },
       compensation: undoScript(step, vm, vm.hostId),
     });
     last = [name];
@@ -38,12 +50,15 @@ export const preMigration = ({ input, draft }: Making, gate: readonly string[]):
 
 export const undoScript = (step: Script, vm: { vmId: string; epoch: number }, hostId: string) =>
   step.undo
-    ? undoing(
-        guestTasks.runScript,
-        { vmId: vm.vmId, epoch: vm.epoch, ...scriptInput(step.undo, step.timeoutMs) },
-        onHost(hostId),
-        step.timeoutMs + deadlines.scriptMargin,
-      )
+    ? {
+        ...undoing(
+          guestTasks.runScript,
+          { vmId: vm.vmId, epoch: vm.epoch, ...scriptInput(step, step.undo) },
+          onHost(hostId),
+          step.timeoutMs + deadlines.scriptMargin,
+        ),
+        retry: scriptRetry(step, retries.undo, 'undo'),
+      }
     : undefined;
 
 /** Devices that the new type lacks go before the move. The topology recorded is the one the target is made from. */

@@ -1,6 +1,6 @@
 import type { TaskDefinition } from '@chrysalis/contracts';
 
-type Retry = NonNullable<TaskDefinition['retry']>;
+export type Retry = NonNullable<TaskDefinition['retry']>;
 
 /** Services answer in milliseconds; a service that restarts is back within seconds. */
 const service: Retry = { attempts: 6, backoffMs: 100, maxBackoffMs: 5_000 };
