@@ -32,6 +32,8 @@ export const tables = [
   `create unique index if not exists agent_identities_current on agent_identities (host_id) where released_at is null`,
   // The last refusal of a second agent that was told, so that one which asks again and again is told now and then.
   `create table if not exists agent_refusals (host_id text primary key, code text not null, key text not null, told_at timestamptz not null)`,
+  // What was told of each host's clock.
+  `create table if not exists agent_clocks (host_id text primary key, skew_ms bigint not null)`,
   `create index if not exists agent_sessions_seen on agent_sessions (last_seen) where not lost`,
   // Where VMs are by their own streams, and what was last recorded of each: observed, by whom, at which epoch.
   `create table if not exists vm_places (

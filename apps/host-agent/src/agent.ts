@@ -175,7 +175,7 @@ const take = (
       const { workflowId, task, attempt, token } = frame.dispatch;
       tell({ type: 'accepted', workflowId, task, attempt, token });
       executor
-        .take(frame.dispatch, frame.grant)
+        .take(frame.dispatch, frame.grant, frame.leftMs)
         .catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
       return;
     }

@@ -25,6 +25,7 @@ export type TaskRun = {
   readonly grant?: string;
   /** Aborts when the gateway cancels the task. */
   readonly signal: AbortSignal;
+  /** On this agent's monotonic clock, whatever the machine's own says of the dispatch's `deadlineAt`. */
   readonly deadlineAt: number;
 };
 export type Handler = {
@@ -46,7 +47,7 @@ type Deps = {
   readonly journal: Journal;
   readonly log: Log;
   readonly now: () => number;
-  /** Of the control plane: what an award's time to begin is counted by. */
+  /** Of the control plane: what an award's time to begin is counted by, and what reports say. */
   readonly controlNow: () => number;
   /** An execution began; what it answers is called at its end. */
   readonly begun: (key: string, dispatch: TaskDispatch) => () => void;
@@ -82,8 +83,8 @@ export class Executor {
     return [...this.#handlers.keys()];
   }
 
-  /** Resolves when the result is on disk. */
-  async take(dispatch: TaskDispatch, grant?: string): Promise<void> {
+  /** `leftMs`: until its deadline, as of now; a gateway of before does not say it. Resolves when the result is on disk. */
+  async take(dispatch: TaskDispatch, grant?: string, leftMs = Date.parse(dispatch.deadlineAt) - this.deps.controlNow()): Promise<void> {
     const key = taskKey(dispatch);
     const reported = this.deps.journal.get(key);
     if (reported) return this.deps.send(reported);
@@ -91,10 +92,10 @@ export class Executor {
     const abort = new AbortController();
     this.#running.set(key, { abort, token: dispatch.token });
     try {
-      const startedAt = new Date(this.deps.now()).toISOString();
-      const deadlineAt = Date.parse(dispatch.deadlineAt);
+      const startedAt = this.#at();
+      const deadlineAt = this.deps.now() + leftMs;
       const outcome = await this.#outcome(dispatch, { dispatch, key, signal: abort.signal, deadlineAt, ...(grant ? { grant } : {}) });
-      this.deps.send(await this.deps.journal.add(reportOf(dispatch, outcome, startedAt, new Date(this.deps.now()).toISOString())));
+      this.deps.send(await this.deps.journal.add(reportOf(dispatch, outcome, startedAt, this.#at())));
       const handler = this.#handlers.get(dispatch.kind);
       if (handler) await this.#fence.close(handler, dispatch.input as OnVm, key, outcome);
     } finally {
@@ -148,6 +149,10 @@ export class Executor {
     } finally {
       ended?.();
     }
+  }
+
+  #at(): string {
+    return new Date(this.deps.controlNow()).toISOString();
   }
 
   #turnsOf(vmId: string): Turns {

@@ -167,11 +167,11 @@ export class GatewayLink {
   #welcome(socket: WebSocket, heartbeatMs: number): void {
     this.#open = true;
     this.#attempt = 0;
-    let heard = Date.now();
-    socket.on('pong', () => (heard = Date.now()));
+    let heard = performance.now();
+    socket.on('pong', () => (heard = performance.now()));
     clearInterval(this.#beat);
     this.#beat = setInterval(() => {
-      if (Date.now() - heard > 4 * heartbeatMs) return socket.terminate(); // half open: nothing comes through any more
+      if (performance.now() - heard > 4 * heartbeatMs) return socket.terminate(); // half open: nothing comes through any more
       socket.ping();
       this.#heartbeat();
     }, heartbeatMs);

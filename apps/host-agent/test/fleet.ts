@@ -21,6 +21,8 @@ export type HostOptions = {
   readonly networks?: Record<string, string>;
   readonly imageStore?: string;
   readonly packageStore?: string;
+  /** How far the machine's clock is ahead. */
+  readonly clockAheadMs?: number;
   readonly inside?: (argv: readonly string[]) => string[];
 };
 
@@ -75,11 +77,18 @@ export class Fleet {
       '--disable-warning=ExperimentalWarning',
       '--import',
       join(root, 'tools/node/register.mjs'),
+      ...(options.clockAheadMs === undefined ? [] : ['--import', join(import.meta.dirname, 'clock-ahead.mjs')]),
       join(root, 'apps/host-agent/src/main.ts'),
       file,
     ];
     const [command, ...args] = options.inside?.(argv) ?? argv;
-    const env = { ...process.env, CHRYSALIS_FAILPOINTS: this.failpoints, CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'error' };
+    const CLOCK_AHEAD_MS = String(options.clockAheadMs ?? 0);
+    const env = {
+      ...process.env,
+      CLOCK_AHEAD_MS,
+      CHRYSALIS_FAILPOINTS: this.failpoints,
+      CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'error',
+    };
     const child = spawn(command!, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'], env });
     this.agents.set(hostId, child);
     await new Promise<void>((done, fail) => {

@@ -58,6 +58,11 @@ export const agentGatewayEvents = {
     'An operator took the host from its agent, for good; the next one that comes has it',
     z.object({ hostId: Name, agentKey: AgentKey, reason: z.string().max(255), at: Timestamp }),
   ),
+  hostClockMeasured: event(
+    'chrysalis.agent-gateway.host-agent.clock-measured.v1',
+    "A host's clock was measured for the first time, or differs by a second or more from what was told",
+    z.object({ hostId: Name, skewMs: z.int().describe('ahead of the control plane; below 0: behind'), at: Timestamp }),
+  ),
   tenantKeyTrusted: event(
     'chrysalis.agent-gateway.tenant-key.trusted.v1',
     "A tenant administrator's public key is trusted",

@@ -141,8 +141,16 @@ export type FromHostAgent = z.infer<typeof FromHostAgent>;
 export const ToHostAgent = z.discriminatedUnion('type', [
   /** `now`: the control plane's clock, by which deadlines are. */
   z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive, now: Timestamp.optional() }),
-  /** `grant`: the signed grant that covers a task which goes into a guest; the agent in the guest verifies it again. */
-  z.object({ type: z.literal('task'), dispatch: TaskDispatch, grant: z.string().max(16_384).optional() }),
+  /**
+   * `grant`: the signed grant that covers a task which goes into a guest; the agent in the guest verifies it again. `leftMs`: from when it
+   * was sent until its deadline. The agent counts it from the receipt, by its monotonic clock.
+   */
+  z.object({
+    type: z.literal('task'),
+    dispatch: TaskDispatch,
+    grant: z.string().max(16_384).optional(),
+    leftMs: z.number().optional(),
+  }),
   /** May be answered by a `bid`; silence is no bid. */
   z.object({ type: z.literal('offer'), offer: TaskOffer, now: Timestamp.optional() }),
   z.object({ type: z.literal('cancel'), workflowId: Id, task: TaskName, token: Positive }),

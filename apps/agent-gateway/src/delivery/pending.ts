@@ -5,7 +5,7 @@ import type pg from 'pg';
 type Queryable = pg.Pool | pg.PoolClient;
 /** What a report is appended with, kept from the dispatch so that a workflow's events share their correlation. */
 export type KeptMeta = Pick<EventMeta, 'correlationId' | 'tenant'> & { readonly causationId?: string; readonly traceparent?: string };
-export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch; readonly grant: string | null };
+export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch; readonly grant: string | null; readonly leftMs: number };
 
 /** False: it is known already, whatever became of it. */
 export const keep = async (
@@ -31,7 +31,8 @@ export const coveredBy = (tx: pg.PoolClient, taskKey: string, jws: string): Prom
 export const pendingOf = async (db: Queryable, hostId: string, sent: readonly string[], limit: number): Promise<readonly Pending[]> => {
   const { rows } = await db.query<Pending>({
     name: 'pending_of_host',
-    text: `select task_key as "taskKey", dispatch, grant_jws as "grant" from agent_gateway.pending_tasks
+    text: `select task_key as "taskKey", dispatch, grant_jws as "grant",
+             (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "leftMs" from agent_gateway.pending_tasks
            where host_id = $1 and state = 'pending' and not (task_key = any($2::text[])) order by seq limit $3`,
     values: [hostId, sent, limit],
   });

@@ -28,6 +28,7 @@ export class Connection {
   readonly id = randomUUID();
   /** Set by a good hello. */
   hostId: string | undefined;
+  tenant = '';
   protocol = 1;
   readonly #helloTimer: NodeJS.Timeout;
   #queue: Promise<void> = Promise.resolve();

@@ -9,7 +9,8 @@ import { admitAgent, isProven, lockHost, tellRefused } from './identity.ts';
 export type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Opened = { readonly sessionId: string; readonly generation: number; readonly isNew: boolean };
 export type Enrolled =
-  ({ readonly ok: true; readonly protocol: number } & Opened) | { readonly ok: false; readonly code: string; readonly message: string };
+  | ({ readonly ok: true; readonly protocol: number; readonly tenant: string } & Opened)
+  | { readonly ok: false; readonly code: string; readonly message: string };
 /** The connection that asks, and where it comes from. */
 export type Asking = { readonly id: string; readonly from: { readonly nonce: string; readonly address: string } };
 
@@ -35,7 +36,7 @@ export const enrol = async (service: ServiceContext, hello: Hello, asking: Askin
     async (tx): Promise<Enrolled> => {
       await lockHost(tx, hostId);
       const verdict = await admitAgent(tx, hello, protocol);
-      if (verdict.ok) return { ok: true, protocol, ...(await openSession(service, tx, hello, asking.id, tenant)) };
+      if (verdict.ok) return { ok: true, protocol, tenant, ...(await openSession(service, tx, hello, asking.id, tenant)) };
       await tellRefused(service, tx, hello, verdict, { address: asking.from.address, tenant });
       return verdict;
     },

@@ -6,6 +6,7 @@ import { signal, type HostSignal } from '../delivery/wire.ts';
 import { takeReport } from '../report-task.ts';
 import type { BidFrame } from '../bids/exchange.ts';
 import type { Connection, Frame, Hello } from './connection.ts';
+import { Clocks, tellSkews } from './clocks.ts';
 import { enrol } from './enrol.ts';
 import { Limiter } from './limiter.ts';
 import { seen } from './liveness.ts';
@@ -28,11 +29,13 @@ export class Hub {
   readonly #enrolling = new Limiter(ENROLLING_AT_ONCE);
   #publishing = 0;
   readonly #refused: Counter<'code'>;
+  readonly #clocks: Clocks;
 
   constructor(
     private readonly service: ServiceContext,
     private readonly heartbeatMs: number,
   ) {
+    this.#clocks = new Clocks(service);
     this.#refused = new Counter({
       name: 'chrysalis_agent_gateway_agents_refused_total',
       help: 'Agents that were not let in, by why; agent.identity_conflict and .identity_copied are second agents of a host',
@@ -61,6 +64,7 @@ export class Hub {
     (late ? connection : other?.connection)?.refuse('agent.replaced', 'another connection took this session');
     if (late) return false;
     connection.hostId = hostId;
+    connection.tenant = enrolled.tenant;
     connection.protocol = enrolled.protocol;
     this.#sessions.set(hostId, { connection, generation, sent: new Set(), draining: false, again: false });
     connection.send({
@@ -76,6 +80,7 @@ export class Hub {
   }
 
   closed(connection: Connection): void {
+    this.#clocks.left(connection);
     const { hostId } = connection;
     if (hostId !== undefined && this.#sessions.get(hostId)?.connection === connection) this.#sessions.delete(hostId);
   }
@@ -84,7 +89,9 @@ export class Hub {
     const hostId = connection.hostId!;
     switch (frame.type) {
       case 'heartbeat':
-        return this.#alive.set(connection.id, connection) && undefined;
+        this.#clocks.heard(connection, { hostId, tenant: connection.tenant }, frame.at, Date.now());
+        this.#alive.set(connection.id, connection);
+        return;
       case 'report':
         return this.#report(connection, hostId, frame);
       case 'accepted':
@@ -107,6 +114,7 @@ export class Hub {
 
   /** One statement for all heartbeats of a moment. */
   async flushHeartbeats(): Promise<void> {
+    await tellSkews(this.service, this.#clocks.due());
     const heard = new Map(this.#alive);
     this.#alive.clear();
     for (const id of await seen(this.service, [...heard.keys()]))
@@ -194,9 +202,9 @@ export class Hub {
     while (session.again && !session.connection.ended) {
       session.again = false;
       const tasks = await pendingOf(this.service.pool, hostId, [...session.sent], BATCH);
-      for (const { taskKey: key, dispatch, grant } of tasks) {
+      for (const { taskKey: key, dispatch, grant, leftMs } of tasks) {
         session.sent.add(key);
-        session.connection.send({ type: 'task', dispatch, ...(grant ? { grant } : {}) });
+        session.connection.send({ type: 'task', dispatch, leftMs, ...(grant ? { grant } : {}) });
       }
       if (tasks.length === BATCH) session.again = true;
     }

@@ -96,6 +96,11 @@ const newest = (names: readonly string[]): string => {
 const placeOf = (facts: Row | undefined, between: string): string | undefined =>
   facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
 
+/** Below a second nothing that people do depends on it. */
+const clockText = ({ skewMs, at }: Row): string =>
+  Math.abs(skewMs) < 1000
+    ? 'right'
+    : `${Math.abs(skewMs) / 1000} s ${skewMs > 0 ? 'ahead of' : 'behind'} the control plane, measured at ${at}`;
 const secondAgent = (r: Row): string => `refused at ${r['at']}, from ${r['address']}: ${r['message']}`;
 
 const hostText = (h: Row): string => {
@@ -115,6 +120,7 @@ const hostText = (h: Row): string => {
       reason: h['reason'],
       agent: h['connected'] ? `connected, ${h['agent']?.agentVersion ?? ''}` : `away${h['agent']?.reason ? `: ${h['agent'].reason}` : ''}`,
       ...(h['agent']?.refused ? { 'second agent': secondAgent(h['agent'].refused) } : {}),
+      clock: h['agent']?.clock && clockText(h['agent'].clock),
       address: f?.address,
       place: placeOf(f, ' / '),
       hypervisor: f && `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,

@@ -4,6 +4,7 @@
  */
 export class ControlClock {
   #offset: number | undefined;
+  #stale = false;
 
   /** `local`: milliseconds since 1970 by this machine, monotonic. */
   constructor(private readonly local: () => number) {}
@@ -12,12 +13,18 @@ export class ControlClock {
   read(at: string | undefined): void {
     if (at === undefined) return;
     const offset = Date.parse(at) - this.local();
-    this.#offset = Math.max(this.#offset ?? offset, offset);
+    this.#offset = this.#stale ? offset : Math.max(this.#offset ?? offset, offset);
+    this.#stale = false;
   }
 
-  /** Before a connection is made anew: clocks drift, and an old sample is not better for being great. */
+  /** Before a connection is made anew: clocks drift, and an old sample is not better for being great. Until there is a new one it serves. */
   forget(): void {
-    this.#offset = undefined;
+    this.#stale = true;
+  }
+
+  /** How far this machine's clock is ahead; `undefined` before the first sample. */
+  get aheadMs(): number | undefined {
+    return this.#offset === undefined ? undefined : -this.#offset;
   }
 
   now(): number {

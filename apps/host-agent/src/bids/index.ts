@@ -59,7 +59,14 @@ export const startBidding = async (config: HostAgentConfig, { log, now, link, ex
     begun: (key, dispatch) => pulse.begin(key, dispatch),
     measured: (kind, ms) => history.add(kind, ms),
     again: () => pulse.again(),
-    clock: (at) => (at === undefined ? clock.forget() : clock.read(at)),
+    clock: (at) => {
+      if (at === undefined) return clock.forget();
+      const before = clock.aheadMs ?? 0;
+      clock.read(at);
+      const aheadMs = Math.round(clock.aheadMs!);
+      if (Math.abs(aheadMs - before) > 1_000)
+        log.warn({ aheadMs }, "this machine's clock is not the control plane's; nothing here depends on it");
+    },
     now: controlNow,
     stop: async () => {
       pulse.stop();

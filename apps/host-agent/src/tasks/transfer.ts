@@ -32,7 +32,7 @@ export const transfer = (parts: Parts): Handler =>
         downtimeLimitMs,
         maxBandwidthMiBps,
         startedAt: iso(parts.now()),
-        deadlineAt: run.dispatch.deadlineAt,
+        deadlineAt: iso(run.deadlineAt),
       },
       { signal: run.signal, onProgress: (p) => parts.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }) },
     );

@@ -24,6 +24,7 @@ export const hosts: readonly Handler[] = [
   on(g.hostAgentReleased, ({ hostId, reason }, { at }) => [
     merge('host_agents', hostId, { connected: false, since: at, key: undefined, refused: undefined, reason: `released: ${reason}` }),
   ]),
+  on(g.hostClockMeasured, ({ hostId, skewMs, at }) => [merge('host_agents', hostId, { clock: { skewMs, at } })]),
   on(g.hostAgentLost, (d, { at }) => [
     // The session that ended may be an older one than the session there is now.
     merge('host_agents', d.hostId, (before) =>

@@ -1,0 +1,78 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { hostTasks, type TaskDispatch, type TaskReport } from '@chrysalis/contracts';
+import { pino } from 'pino';
+import { Journal } from '../src/durable/journal.ts';
+import { newVmState } from '../src/durable/vm-state.ts';
+import { VmStates } from '../src/durable/vm-states.ts';
+import { Executor, type Handler } from '../src/executor.ts';
+
+const HOURS_2 = 7_200_000;
+
+describe('the executor', () => {
+  let dir: string;
+  let states: VmStates;
+  let lanes: VmStates;
+  let journal: Journal;
+  const sent: TaskReport[] = [];
+  let ran = 0;
+  const handler: Handler = {
+    contract: hostTasks.destroyVm,
+    turn: 'whole',
+    admit: () => undefined,
+    run: async () => (ran++, {}),
+  };
+  const executor = (aheadMs = 0): Executor =>
+    new Executor({
+      hostId: 'h1',
+      handlers: [handler],
+      states,
+      lanes,
+      journal,
+      log: pino({ level: 'silent' }),
+      now: () => Date.now() + aheadMs,
+      controlNow: Date.now,
+      begun: () => () => undefined,
+      measured: () => undefined,
+      failpoint: async () => undefined,
+      send: (report) => void sent.push(report),
+    });
+  const dispatch = (workflowId: string, leftMs = 60_000): TaskDispatch => ({
+    workflowId,
+    task: 't',
+    action: 'run',
+    attempt: 1,
+    kind: hostTasks.destroyVm.kind,
+    executor: 'host:h1',
+    group: 'agent-gateway',
+    input: { vmId: 'vm-1', epoch: 1, deleteVolumes: true },
+    token: 1,
+    deadlineAt: new Date(Date.now() + leftMs).toISOString(),
+    tenant: 'acme',
+  });
+
+  beforeEach(async () => {
+    sent.length = 0;
+    ran = 0;
+    dir = await mkdtemp(join(tmpdir(), 'chrysalis-executor-'));
+    journal = await Journal.open(join(dir, 'journal'));
+    states = await VmStates.open(join(dir, 'vms'));
+    lanes = await VmStates.open(join(dir, 'lanes'));
+    await states.update('vm-1', () => ({ ...newVmState('vm-1', 'acme', 1), role: 'runner' }));
+  });
+  afterEach(async () => {
+    await journal.close();
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  test.each([0, 61_000, HOURS_2, -HOURS_2])('counts a deadline from the receipt, with a clock that is %i ms ahead', async (aheadMs) => {
+    await executor(aheadMs).take(dispatch('op-in-time'), undefined, 60_000);
+    await executor(aheadMs).take(dispatch('op-late', -1), undefined, -1);
+    await executor(aheadMs).take(dispatch('op-of-before')); // a gateway that says no more than the deadline
+    expect(sent.map((r) => r.outcome)).toMatchObject([{ ok: true }, { ok: false, cause: { code: 'task.deadline_passed' } }, { ok: true }]);
+    for (const { startedAt } of sent) expect(Math.abs(Date.parse(startedAt) - Date.now())).toBeLessThan(30_000);
+    expect(ran).toBe(2);
+  });
+});
