@@ -46,7 +46,6 @@ const useOneOf = async (
       await coveredBy(ctx.tx, command.taskKey, (decided.state as { jws: string }).jws);
       return undefined;
     }
-    if (decided.rejection.code === 'stream.contended') throw new Error(`grant-${grantId} is contended`); // all of it again
     if (index === 0) refusal = decided.rejection as GrantRejection;
   }
   return final(refusal);

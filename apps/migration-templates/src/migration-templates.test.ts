@@ -138,6 +138,20 @@ describe('templates', () => {
     );
     expect((await world.call('GET', '/v1/migration-templates')).body).toMatchObject({ items: [{ ref: 'grow@1' }] });
   });
+  test('20 who publish one name at once have a version each, in turn', async () => {
+    const spec = (await world.call('GET', '/v1/migration-templates/grow')).body['spec'] as unknown as object;
+    const published = await Promise.all(
+      Array.from({ length: 20 }, (_, i) =>
+        world.call('POST', '/v1/migration-templates', {
+          name: 'wanted',
+          spec: { ...spec, preMigration: [{ ...script, name: `step-${i}` }] },
+        }),
+      ),
+    );
+    expect(published.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
+    const versions = published.map((a) => a.body['version'] as unknown as number);
+    expect(versions.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+  });
   test('every fault at once', async () => {
     const spec = (await world.call('GET', '/v1/migration-templates/grow')).body['spec'] as unknown as Record<string, unknown[]>;
     const bad = {

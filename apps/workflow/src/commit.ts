@@ -1,4 +1,4 @@
-import { ConcurrentAppend, isTransient, type Append, type EventStore } from '@chrysalis/event-store';
+import { isContention, type Append, type EventStore } from '@chrysalis/event-store';
 import { failpoint } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import type { Plan } from './plan.ts';
@@ -61,7 +61,7 @@ export class Commits {
         return { woken: isNothing(changes) ? none : await this.#recordIn(tx, changes), lost: [] };
       });
     } catch (error) {
-      if (error instanceof ConcurrentAppend || isTransient(error)) return { woken: none, lost: [p.workflowId] };
+      if (isContention(error)) return { woken: none, lost: [p.workflowId] };
       throw error;
     }
   }

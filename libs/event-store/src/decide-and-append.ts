@@ -1,5 +1,6 @@
 import { fold, type Decider, type Decision, type Rejection } from '@chrysalis/kernel';
 import type pg from 'pg';
+import { ConcurrentAppend } from './errors.ts';
 import type { EventStore } from './event-store.ts';
 import type { NewEvent, StoredEvent } from './types.ts';
 
@@ -34,7 +35,7 @@ export type DecideAndAppend<C, S, E, R extends Rejection> = {
   readonly tx?: pg.PoolClient;
 };
 
-/** Load, fold, decide, append at the version decided on; after a conflict all of it again. */
+/** Load, fold, decide, append at the version decided on; after a conflict all of it again. In `tx` contention is thrown, as by `append`. */
 export const decideAndAppend = async <C, S, E, R extends Rejection>(o: DecideAndAppend<C, S, E, R>): Promise<Decided<S, E, R>> => {
   const { store, stream, decider, command, attempts = 5, fromStored = plain<E>, tx } = o;
   for (let attempt = 1; attempt <= attempts; attempt++) {
@@ -50,6 +51,8 @@ export const decideAndAppend = async <C, S, E, R extends Rejection>(o: DecideAnd
     const appended = await store.append({ stream, expected: actual, events: o.toEvents(events, command) }, tx);
     if (appended.ok) return { ok: true, events, version: actual + events.length, state: fold(decider.evolve, state, events) };
   }
+  // In a transaction nobody but its owner can do more than we have done: all of it again, as after any lost race.
+  if (tx) throw new ConcurrentAppend([stream]);
   return { ok: false, rejection: { code: 'stream.contended', stream, attempts } };
 };
 

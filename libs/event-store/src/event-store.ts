@@ -1,4 +1,5 @@
 import type pg from 'pg';
+import { isContention, Turns } from './contention.ts';
 import { ConcurrentAppend, isTransient, isUndone, isVersionRace } from './errors.ts';
 import { GroupCommit } from './group-commit.ts';
 import { inTransaction } from './in-transaction.ts';
@@ -172,15 +173,23 @@ export class EventStore {
     return this.options.upcast?.(event) ?? event;
   }
 
-  /** Commits what `work` returns from, rolls back what it throws from. `attempts` above 1 runs `work` again after a lost race. */
+  /**
+   * Commits what `work` returns from, rolls back what it throws from. `attempts` above 1 runs `work` again where others did the same at the
+   * same time (`isContention`), after a pause that chance decides, and in turn with others who lost the same race.
+   */
   async transaction<T>(work: (tx: pg.PoolClient) => Promise<T>, { attempts = 1 }: { attempts?: number } = {}): Promise<T> {
+    const turns = new Turns(this.schema);
     for (let attempt = 1; ; attempt++) {
       try {
-        const result = await inTransaction(this.pool, work);
+        const result = await inTransaction(this.pool, async (tx) => {
+          await turns.take(tx);
+          return work(tx);
+        });
         this.#appended();
         return result;
       } catch (error) {
-        if (attempt >= attempts || !(error instanceof ConcurrentAppend || isTransient(error))) throw error;
+        if (attempt >= attempts || !isContention(error)) throw error;
+        await turns.lost(error, attempt);
       }
     }
   }

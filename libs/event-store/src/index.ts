@@ -1,3 +1,4 @@
+export { isContention } from './contention.ts';
 export * from './decide-and-append.ts';
 export * from './errors.ts';
 export * from './event-store.ts';

@@ -1,6 +1,7 @@
 import type { EventStore } from '@chrysalis/event-store';
 import type pg from 'pg';
 import type { CloudEvent, Delivery, EventBus, Health } from './bus.ts';
+import { isNoFault, patient } from './faults.ts';
 import { Parking } from './parking.ts';
 import { backoff, messageOf, Pause } from './pause.ts';
 
@@ -21,7 +22,7 @@ export type ConsumeOptions = {
   readonly wants?: (event: CloudEvent) => boolean;
   readonly fromBeginning?: boolean;
   readonly maxBatch?: number;
-  /** Tries of one event before it is parked, 5 unless told. A thrown `Poison` is parked at once. */
+  /** Faults of one event before it is parked, 5 unless told; an outage or contention is none. A thrown `Poison` is parked at once. */
   readonly attempts?: number;
   /** Pause after the first failure, 50 ms unless told; doubles up to 1 s. */
   readonly backoffMs?: number;
@@ -116,7 +117,7 @@ class Consumer {
       try {
         return await this.#once(event);
       } catch (error) {
-        if (isOutage(error)) throw error;
+        if (isNoFault(error)) throw error; // the bus brings it again, after a pause, for as long as it takes; health says so
         if (attempt >= attempts || error instanceof Poison) return this.#park(event, topic, error, attempt);
         if (this.#stopped) throw error; // the next member goes on
         await this.#pause.wait(backoff(attempt, backoffMs, 1_000));
@@ -130,7 +131,7 @@ class Consumer {
       const fresh = await store.firstSeen(tx, consumer, event.id);
       if (fresh) await handle(event, tx);
       return fresh;
-    });
+    }, patient);
     this.#count(first ? 1 : 0, first ? 0 : 1);
   }
 
@@ -179,10 +180,3 @@ class Consumer {
     }
   }
 }
-
-/** The database is away or going down: no fault of the event, so it is not parked. 57P0x, class 08, 53 (no resources), or no answer. */
-const isOutage = (error: unknown): boolean => {
-  const { code, message } = error as { code?: string; message?: string };
-  if (typeof code === 'string') return /^(57P0|08|53)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code);
-  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/.test(message ?? '');
-};

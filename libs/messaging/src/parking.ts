@@ -1,6 +1,7 @@
 import type { EventStore } from '@chrysalis/event-store';
 import type pg from 'pg';
 import type { CloudEvent } from './bus.ts';
+import { isNoFault, patient } from './faults.ts';
 import * as sql from './sql/parked.ts';
 
 export type Parked = {
@@ -86,7 +87,10 @@ export class Parking {
     return (await this.store.pool.query<{ key: string }>(this.#sql.toRedrive, [this.consumer])).rows.map((row) => row.key);
   }
 
-  /** Handles the first parked event of a key and takes it out, in one transaction; false when there is none. */
+  /**
+   * Handles the first parked event of a key and takes it out, in one transaction; false when there is none. What fails stays, with its new
+   * reason, and is not tried again by itself; after an outage or contention it is.
+   */
   async redriveFirst(key: string, effect: (event: CloudEvent, tx: pg.PoolClient) => Promise<void>): Promise<boolean> {
     let current: string | undefined;
     try {
@@ -97,9 +101,9 @@ export class Parking {
         if (await this.store.firstSeen(tx, this.consumer, first.event_id)) await effect(this.store.upcast(first.event), tx);
         await tx.query(this.#sql.unpark, [this.consumer, first.event_id]);
         return true;
-      });
+      }, patient);
     } catch (error) {
-      if (current !== undefined) await this.#failed(key, current, error);
+      if (current !== undefined && !isNoFault(error)) await this.#failed(key, current, error);
       throw error;
     }
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isContention } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
 import type { z } from 'zod';
 import type { ApiRequest } from './auth.ts';
@@ -23,7 +24,8 @@ export class Commands {
 
   /**
    * One transaction around `work` with the idempotency check in it. The same key with the same request gives the kept answer, with
-   * another request `idempotency.key_reused`. What `work` throws leaves nothing, and no kept answer either.
+   * another request `idempotency.key_reused`. What `work` throws leaves nothing, and no kept answer either. Requests for one thing at the
+   * same time go one after another; one whose turn does not come in some seconds is answered with 503.
    */
   async run<S extends z.ZodType>(
     request: ApiRequest,
@@ -51,9 +53,10 @@ export class Commands {
             throw new SameKeyAtOnce();
           return new Answer(status, out, headers);
         },
-        { attempts: 5 },
+        { attempts: 20 }, // in turn: 20 at once for one name need 3
       );
     } catch (error) {
+      if (isContention(error)) throw contended();
       if (!(error instanceof SameKeyAtOnce)) throw error;
       return (await this.#kept(key!, caller.tenant, route, hash))!;
     }
@@ -76,3 +79,11 @@ export class Commands {
 
 /** Two requests with one key at the same time: this one lost, and answers what the other did. */
 class SameKeyAtOnce extends Error {}
+
+const contended = (): ProblemError =>
+  new ProblemError({
+    status: 503,
+    code: 'service.contended',
+    title: 'Too many change the same thing at this moment',
+    detail: 'Nothing was done. Send it again in a moment, with the same Idempotency-Key',
+  });

@@ -8,7 +8,7 @@ import {
   type OutputOf,
   type TaskContract,
 } from '@chrysalis/contracts';
-import { ConcurrentAppend, isTransient } from '@chrysalis/event-store';
+import { isContention } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
 import type pg from 'pg';
 import type { z } from 'zod';
@@ -80,7 +80,7 @@ export const report = async (
 /** A decider's refusal as a task's failure. Refusals are final: trying the same again changes nothing, unless said otherwise. */
 export const refused = (
   rejection: { code: string; [k: string]: unknown },
-  retriable = rejection.code === 'stream.contended',
+  retriable = false,
 ): { readonly ok: false; readonly cause: Cause } => {
   const { code, message, ...detail } = rejection;
   return failed({ code, message: typeof message === 'string' ? message : code.replace('.', ': ').replaceAll('_', ' '), retriable, detail });
@@ -101,7 +101,7 @@ export const taskEffect = (service: ServiceContext, handlers: readonly TaskHandl
       outcome = await perform(byKind.get(dispatch.kind), dispatch, context);
       await failpoint(`task:${dispatch.kind}:after`, { task: dispatch.task, action: dispatch.action });
     } catch (error) {
-      if (error instanceof ConcurrentAppend || isTransient(error)) throw error; // the whole transaction again
+      if (isContention(error)) throw error; // the whole transaction again
       outcome = failed(causeOf(error));
       service.log.warn({ err: error, kind: dispatch.kind, workflowId: dispatch.workflowId }, 'task failed');
     }

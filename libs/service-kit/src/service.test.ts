@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
 import { Controller, Get, Inject, Param, Post, Put, Req } from '@nestjs/common';
 import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
+import { ConcurrentAppend } from '@chrysalis/event-store';
 import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
 import { Allow, type ApiRequest } from './auth.ts';
@@ -40,6 +41,7 @@ class ThingsController {
   @Allow('operator')
   create(@Req() request: ApiRequest): Promise<unknown> {
     return this.commands.run(request, Thing, async (body, ctx) => {
+      if (body.name === 'hot') throw new ConcurrentAppend(['thing-hot']);
       await ctx.append(`thing-${body.name}`, 'any', { type: 'chrysalis.test.thing.made.v1', data: body });
       return { status: 201, body: { id: ctx.newId('thing') } };
     });
@@ -226,6 +228,14 @@ describe('a service', () => {
       'idempotency.key_reused',
     );
   });
+
+  test('answers 503, and when to come again, where the turn of a command does not come', async () => {
+    const before = await events();
+    const answer = await post({ name: 'hot', size: 1 }, { 'idempotency-key': 'hot' });
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(await answer.json()).toMatchObject({ code: 'service.contended', detail: expect.stringContaining('Idempotency-Key') });
+    expect(await events()).toBe(before);
+  }, 20_000);
 
   test('reports a task with its effect, and rolls the effect of a failed one back', async () => {
     const { bus, store, pool } = service.service;

@@ -37,6 +37,19 @@ describe('provisioning', () => {
     expect(await h.http('GET', '/v1/vm-types/none')).toMatchObject({ status: 404, body: { code: 'vm-type.unknown' } });
   });
 
+  test('20 at once for one name: each in its turn, and none is a fault of the service', async () => {
+    const at20 = (call: (i: number) => Promise<{ status: number; body: { version?: number } }>) =>
+      Promise.all(Array.from({ length: 20 }, (_, i) => call(i)));
+    const sized = (i: number) => ({ ...spec, vcpus: { now: 1, max: 4 }, memoryMiB: { now: 512, max: 1024 + 128 * i } });
+    const published = await at20((i) => h.http('POST', '/v1/vm-types', { name: 'wanted', spec: sized(i) }));
+    expect(published.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
+    expect(published.map((a) => a.body.version!).sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    const deprecated = await at20((i) => h.http('POST', `/v1/vm-types/wanted/${i + 1}/deprecate`, { reason: 'all at once' }));
+    expect(deprecated.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 200));
+    const images = await at20((i) => h.http('POST', '/v1/images', { image: { ...image, name: 'wanted', version: i + 1 } }));
+    expect(images.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
+  });
+
   test('a deprecated version takes no new VMs, and names those that are of it', async () => {
     const old = { ...spec, vcpus: { now: 3, max: 4 } };
     const [first, second] = [await h.http('POST', '/v1/vm-types', { name: 'dated', spec: old }), { ...old, vcpus: { now: 4, max: 4 } }];

@@ -34,6 +34,13 @@ describe('the registry of workflow templates over HTTP', () => {
     expect(list.body.items).toContainEqual(expect.objectContaining({ ref: 'audit@2', tasks: 1, summary: 'better', params: {} }));
   });
 
+  it('gives 20 who publish one name at once a version each, in turn', async () => {
+    const published = await Promise.all(Array.from({ length: 20 }, (_, i) => publish(template('wanted', { summary: `the ${i + 1}th` }))));
+    expect(published.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
+    const versions = published.map((a) => a.body['version'] as number);
+    expect(versions.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+  });
+
   it('publishes at the same time as others: each content once', async () => {
     const answers = await Promise.all([1, 2, 3, 1, 2, 3].map((n) => publish(template('race', { summary: `content ${n}` }))));
     expect(answers.map((a) => a.status)).toEqual([201, 201, 201, 201, 201, 201]);

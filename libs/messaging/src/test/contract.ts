@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { EventStore } from '@chrysalis/event-store';
+import { ConcurrentAppend, type EventStore } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
 import { faultyBus, type TemporaryDatabase } from '@chrysalis/testing';
 import {
@@ -279,6 +279,62 @@ export const busContract = (adapter: Adapter): void => {
       expect(await effects(store, consumer)).toEqual({ bad: upTo(10), good: upTo(9) });
       await consumption.stop();
     }, 60_000);
+
+    test('contention is no fault: many keys that decide on one stream, and deadlocks, are all handled and none parked', async () => {
+      const consumer = `contended-${group}`;
+      const bus = await prepared(6);
+      let deadlocks = 0;
+      const consumption = await consume({
+        bus,
+        store,
+        consumer,
+        group,
+        topics: [topic],
+        attempts: 1,
+        handle: async (event, tx) => {
+          if (event.subject === 'key-1' && deadlocks++ < 6) throw Object.assign(new Error('deadlock detected'), { code: '40P01' });
+          const expected = (await store.read(consumer, {}, tx)).length;
+          await sleep(3);
+          const appended = await store.append({ stream: consumer, expected, events: [newEvent({ n: numberOf(event) })] }, tx);
+          if (!appended.ok) throw new ConcurrentAppend([consumer]);
+          await sleep(3);
+        },
+      });
+      await publish(
+        bus,
+        upTo(60).map((n) => cloudEvent(`key-${n}`, n)),
+      );
+      await until('all are handled', () => consumption.counts.handled + consumption.counts.parked >= 60);
+      expect(consumption.counts).toMatchObject({ handled: 60, parked: 0 });
+      const numbers = (await store.read(consumer)).map(({ data }) => (data as { n: number }).n);
+      expect(numbers.toSorted((a, b) => a - b)).toEqual(upTo(60));
+      await consumption.stop();
+    }, 60_000);
+
+    test('a redrive that meets contention is done all the same, and its event has no further fault', async () => {
+      const consumer = `redrive-contended-${group}`;
+      const bus = await prepared(1);
+      let state: 'poison' | 'contended' | 'cured' = 'poison';
+      const run = effect(consumer);
+      const handle: Parameters<typeof consume>[0]['handle'] = async (event, tx) => {
+        if (state === 'poison') throw new Poison('not yet');
+        if (state === 'contended') {
+          state = 'cured';
+          throw new ConcurrentAppend(['hot']);
+        }
+        await run(event, tx);
+      };
+      const consumption = await consume({ bus, store, consumer, group, topics: [topic], handle });
+      await publish(
+        bus,
+        upTo(3).map((n) => cloudEvent('k', n)),
+      );
+      await until('all parked', async () => (await listParked(store, { consumer })).length === 3);
+      state = 'contended';
+      expect(await consumption.redrive('k')).toEqual({ redriven: 3, failed: 0 });
+      expect(await effects(store, consumer)).toEqual({ k: upTo(3) });
+      await consumption.stop();
+    });
 
     test('events that arrive while their key is redriven come after it', async () => {
       const consumer = `redrive-${group}`;
