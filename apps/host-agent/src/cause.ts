@@ -9,6 +9,7 @@ export const causeOf = (error: unknown): Cause => {
     return { code: error.code, message, retriable: error.retriable, ...(error.detail === undefined ? {} : { detail: error.detail }) };
   if (error instanceof HypervisorError) return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
   const { code, retriable = true, detail } = (error ?? {}) as { code?: unknown; retriable?: boolean; detail?: unknown };
+  if (code === 'ENOSPC' || code === 'EDQUOT') return { code: 'host.disk_full', message, retriable: true };
   return typeof code === 'string' && /^[a-z-]+\.[a-z_-]+$/.test(code)
     ? { code, message, retriable, ...(detail === undefined ? {} : { detail }) }
     : { code: 'host.fault', message, retriable: true };

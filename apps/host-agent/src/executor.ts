@@ -8,7 +8,8 @@ import {
   type TaskDispatch,
   type TaskReport,
 } from '@chrysalis/contracts';
-import type { Journal } from './durable/journal.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { JournalClosed, type Journal } from './durable/journal.ts';
 import type { VmState } from './durable/vm-state.ts';
 import type { VmStates } from './durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
@@ -95,9 +96,10 @@ export class Executor {
       const startedAt = this.#at();
       const deadlineAt = this.deps.now() + leftMs;
       const outcome = await this.#outcome(dispatch, { dispatch, key, signal: abort.signal, deadlineAt, ...(grant ? { grant } : {}) });
-      this.deps.send(await this.deps.journal.add(reportOf(dispatch, outcome, startedAt, this.#at())));
+      const report = reportOf(dispatch, outcome, startedAt, this.#at());
+      this.deps.send(await this.#written(key, () => this.deps.journal.add(report)));
       const handler = this.#handlers.get(dispatch.kind);
-      if (handler) await this.#fence.close(handler, dispatch.input as OnVm, key, outcome);
+      if (handler) await this.#written(key, () => this.#fence.close(handler, dispatch.input as OnVm, key, outcome));
     } finally {
       this.#running.delete(key);
     }
@@ -149,6 +151,21 @@ export class Executor {
     } finally {
       ended?.();
     }
+  }
+
+  /**
+   * What was done is not done again because a disk was full: the result waits here until it is written, and the task with it, so that one
+   * that comes again meanwhile is ignored. An agent that ends before has no result, and does it anew, as after any crash.
+   */
+  async #written<T>(key: string, write: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt++)
+      try {
+        return await write();
+      } catch (err) {
+        if (err instanceof JournalClosed) throw err;
+        this.deps.log.error({ err, key, attempt }, 'a result could not be written; it is tried again');
+        await sleep(Math.min(5_000, 100 * 2 ** Math.min(attempt, 10)), undefined, { ref: false });
+      }
   }
 
   #at(): string {

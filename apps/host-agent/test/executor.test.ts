@@ -75,4 +75,26 @@ describe('the executor', () => {
     for (const { startedAt } of sent) expect(Math.abs(Date.parse(startedAt) - Date.now())).toBeLessThan(30_000);
     expect(ran).toBe(2);
   });
+
+  test('sends a result that could not be written as soon as it can be, over the same connection, and does nothing twice', async () => {
+    const full = Object.assign(new Error('no space left on device, write'), { code: 'ENOSPC' });
+    const real = journal.add.bind(journal);
+    let fails = 2;
+    journal.add = (report) => (fails-- > 0 ? Promise.reject(full) : real(report));
+    const given = executor();
+    const first = given.take(dispatch('op-full'));
+    await given.take(dispatch('op-full')); // it comes again meanwhile
+    await first;
+    expect([ran, sent.length, journal.unacknowledged().length]).toEqual([1, 1, 1]);
+    await given.take(dispatch('op-full'));
+    expect([ran, sent.length]).toEqual([1, 2]); // its first answer
+  });
+
+  test('names a full disk as the cause of what it could not begin', async () => {
+    states.update = () => Promise.reject(Object.assign(new Error('no space left on device, write'), { code: 'ENOSPC' }));
+    states.note = () => undefined;
+    await executor().take(dispatch('op-full'));
+    expect(sent[0]!.outcome).toMatchObject({ ok: false, cause: { code: 'host.disk_full', retriable: true } });
+    expect(ran).toBe(0);
+  });
 });

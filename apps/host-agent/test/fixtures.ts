@@ -1,4 +1,4 @@
-import type { Topology } from '@chrysalis/contracts';
+import type { TaskReport, Topology } from '@chrysalis/contracts';
 
 export const digest = (c: string): string => `sha256:${c.repeat(64)}`;
 export const topology: Topology = {
@@ -13,3 +13,16 @@ export const topology: Topology = {
   serialPorts: [],
   image: { name: 'linux', version: 1, digest: digest('a'), cmdline: '' },
 };
+
+/** Of a task `t` of this workflow, with as much output. */
+export const reportOf = (workflowId: string, output = ''): TaskReport => ({
+  workflowId,
+  task: 't',
+  action: 'run',
+  attempt: 1,
+  token: 1,
+  executor: 'host:h1',
+  outcome: { ok: true, output: { output } },
+  startedAt: '2026-11-23T09:00:00.000Z',
+  endedAt: '2026-11-23T09:00:01.000Z',
+});

@@ -4,14 +4,19 @@ import { dirname } from 'node:path';
 /** Replaces a file so that after any crash either the old or the new text is there, whole. About 1.2 ms on an SSD: two syncs. */
 export const writeDurably = async (path: string, text: string): Promise<void> => {
   const next = `${path}.next`;
-  const file = await open(next, 'w', 0o600);
   try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
+    const file = await open(next, 'w', 0o600);
+    try {
+      await file.writeFile(text);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(next, path);
+  } catch (error) {
+    await unlink(next).catch(() => undefined); // of a full disk it would keep a part
+    throw error;
   }
-  await rename(next, path);
   await syncDirectory(dirname(path));
 };
 
