@@ -20,6 +20,7 @@ import { dispatch, publish, world, type Gateway, type World } from '../../agent-
 import { startHostAgent, type HostAgent } from '../src/agent.ts';
 import { HostAgentConfig } from '../src/config.ts';
 import { SimulatedGuests } from '../src/simulated-guests.ts';
+import { whileItRuns } from '../src/tasks/while-it-runs.ts';
 
 const hosts = ['h1', 'h2'] as const;
 type Host = (typeof hosts)[number];
@@ -155,6 +156,18 @@ describe('a guest’s real state, from its hypervisor to an event', () => {
     expect((await told(full)).at(-1)).toMatchObject({ state: 'io-error' }); // its deletion is no observation
   });
 
+  test('what is asked of a guest that is off, or that goes off while it is asked, fails at once and says why', async () => {
+    const vmId = await boot('h1');
+    const asked = whileItRuns(drivers.h1, vmId, () => new Promise<never>(() => undefined));
+    const failed = expect(asked).rejects.toMatchObject({ code: 'host.vm_not_running', message: expect.stringContaining('no space left') });
+    await drivers.h1.status(vmId);
+    drivers.h1.ioError(vmId);
+    await failed;
+    await expect(whileItRuns(drivers.h1, vmId, async () => 'answered')).rejects.toMatchObject({ detail: { code: 'vm.io_error' } });
+    drivers.h1.continue(vmId);
+    expect(await whileItRuns(drivers.h1, vmId, async () => 'answered')).toBe('answered');
+  });
+
   test('what happened while the agent was away is told when it is back, and what it counted is not lost', async () => {
     const [crashed, restarted] = [await boot('h1'), await boot('h1')];
     for (let i = 0; i < 3; i++) drivers.h1.reset(restarted);
@@ -199,7 +212,7 @@ describe('a guest’s real state, from its hypervisor to an event', () => {
   test('a VM whose hypervisor hangs holds up neither heartbeats nor the other VMs', async () => {
     const [hung, other] = [await boot('h2'), await boot('h2')];
     await untilTold(hung, { state: 'running' });
-    simulation.faults.add({ operation: 'status', vmId: hung, action: 'hang', ms: 60_000, times: 1 });
+    simulation.faults.add({ operation: 'status', vmId: hung, action: 'hang', ms: 4_000, times: 1 });
     drivers.h2.powerOff(other);
     await untilTold(other, { state: 'shut-down' });
     const { rows } = await gateway.service.pool.query(

@@ -47,8 +47,8 @@ export type VmStatus = {
   /** Last lines of a QEMU that is gone. */
   readonly lastWords?: string;
   /**
-   * What a runner is seen to be, and why; also of one whose process is gone, as far as its last words tell. Absent where a migration or
-   * a save has its hands on it, where it is being ended, and where the hypervisor does not answer.
+   * What a runner is seen to be, and why; also of a VM whose process is gone, as far as its last words tell. Absent where a migration
+   * or a save has its hands on it, where it is being ended, and where the hypervisor does not answer.
    */
   readonly observed?: GuestReading;
 };

@@ -3,11 +3,14 @@ import { guestTasks, hostTasks, namedDisksOf, type InputOf, type OutputOf, type 
 import type { Handler, OnVm, TaskRun } from '../executor.ts';
 import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
 import { judged, type Ended } from './script.ts';
+import { whileItRuns } from './while-it-runs.ts';
 
 /** Under a grant that the gateway has checked, and that the agent in the guest checks again. */
 export const addAgent = (parts: Parts): Handler =>
   handler(hostTasks.addAgent, asRunner, ({ vmId, grant, package: digest }, run) =>
-    parts.guests.addAgent(vmId, { grant, package: digest, packageFile: packageFile(parts, digest) }, timeLeft(run, parts.now())),
+    whileItRuns(parts.driver, vmId, () =>
+      parts.guests.addAgent(vmId, { grant, package: digest, packageFile: packageFile(parts, digest) }, timeLeft(run, parts.now())),
+    ),
   );
 
 export const removeAgent = (parts: Parts): Handler =>
@@ -22,7 +25,8 @@ const relayed = async <C extends TaskContract>(parts: Parts, contract: C, input:
   const { vmId, epoch: _, okExitCodes, ...rest } = input as OnVm & Record<string, unknown>;
   const { key, grant, signal } = run;
   const asked = typeof rest['disk'] === 'string' ? { ...rest, disk: await asGuestKnows(parts, vmId, rest['disk']) } : rest;
-  const answer = parts.guests.command(contract, { vmId, input: asked, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) });
+  const relay = { vmId, input: asked, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) };
+  const answer = whileItRuns(parts.driver, vmId, () => parts.guests.command(contract, relay));
   return contract.kind === guestTasks.runScript.kind
     ? (judged(answer as Promise<Ended>, okExitCodes as number[]) as typeof answer)
     : answer;

@@ -72,8 +72,9 @@ const ended: ReadonlySet<Happening['kind']> = new Set(['shut-down', 'panicked', 
 
 /** See VmStatus.observed. `answer` is that of `query-status`, if one came. */
 export const readingOf = async (vm: Vm, answer: { status: string } | undefined): Promise<GuestReading | undefined> => {
-  if (vm.ending || vm.record.role !== 'runner') return undefined;
+  if (vm.ending) return undefined;
   if (!answer) return vm.alive || vm.record.givenAway ? undefined : ofTheDead(vm);
+  if (vm.record.role !== 'runner') return undefined;
   const state = states[answer.status];
   if (!state || (state === 'paused' && (vm.migrating !== undefined || vm.record.saving))) return undefined;
   return vm.happened?.state === state ? { state, why: vm.happened } : { state };

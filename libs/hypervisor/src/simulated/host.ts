@@ -210,7 +210,7 @@ export class SimulatedHost {
 
   /** See VmStatus.observed. */
   protected reading({ vmId, role, state, happened, saving }: SimulatedVm): GuestReading | undefined {
-    if (role !== 'runner') return undefined;
+    if (role !== 'runner' && state !== 'gone') return undefined;
     const seen = state === 'gone' ? (happened?.state ?? 'gone') : states[state];
     if (!seen || (seen === 'paused' && (saving || this.migrating.has(vmId)))) return undefined;
     return happened?.state === seen ? { state: seen, why: happened } : { state: seen };
