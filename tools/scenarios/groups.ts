@@ -1,3 +1,4 @@
+import { justBooted } from './just-booted.ts';
 import { undo } from './undo.ts';
 
 /** The shape of one line of the scenario table; `invariants` as the verifier judged them. */
@@ -13,6 +14,8 @@ export type Scenario = {
 };
 export type Recorder = {
   readonly signal: AbortSignal;
+  /** Of a group that repeats one thing. */
+  readonly rounds: number;
   readonly say: (text: string) => void;
   readonly record: (scenario: Scenario) => void;
 };
@@ -22,5 +25,9 @@ export const groups: Readonly<Record<string, Group>> = {
   undo: {
     summary: 'a failure at each step before the switch-over, on real QEMU: all is undone, the service unharmed, the cause named',
     run: undo,
+  },
+  'just-booted': {
+    summary: 'VMs moved at every moment of their start, on real QEMU: none hangs (--rounds, 20)',
+    run: justBooted,
   },
 };

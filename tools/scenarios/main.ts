@@ -5,7 +5,7 @@ import { needNamespaces } from '../run/privileges.ts';
 import { asTool, interrupted } from '../run/tool.ts';
 import { groups, type Scenario } from './groups.ts';
 
-const usage = `npm run scenarios -- [GROUP] [--json]
+const usage = `npm run scenarios -- [GROUP] [--rounds N] [--json]
 
 Runs every scenario of a group (or of all) on the real parts and says what was expected and what was seen.
 Groups: ${Object.entries(groups)
@@ -14,13 +14,22 @@ Groups: ${Object.entries(groups)
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  options: {
+    rounds: { type: 'string', default: '20' },
+    json: { type: 'boolean', default: false },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
 });
 const wanted = positionals.length > 0 ? positionals : Object.keys(groups);
 const unknown = wanted.filter((g) => !(g in groups));
 if (values.help || unknown.length > 0) {
   (values.help ? console.log : console.error)(unknown.length > 0 ? `unknown group ${unknown.join(', ')}\n\n${usage}` : usage);
   process.exit(values.help ? 0 : 2);
+}
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) {
+  console.error(`--rounds takes a whole number from 1 on, not ${values.rounds}\n\n${usage}`);
+  process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'fatal';
 
@@ -33,6 +42,7 @@ const main = async (): Promise<number> => {
     screen.title(`${name}: ${groups[name]!.summary}`);
     await groups[name]!.run({
       signal: interrupted,
+      rounds,
       say: (text) => screen.line(text),
       record: (s) => {
         scenarios.push(s);

@@ -1,10 +1,10 @@
 import type { MoveDeps } from './deps.ts';
-import { look } from './look.ts';
+import { look, type Seen } from './look.ts';
 
 export type Cause = { readonly code: string; readonly message: string };
-/** `ended`: its QEMU is there, and the guest stands still for a reason of its own. */
+/** `ended`: the guest stands still, or its QEMU is gone, for a reason of its own, which is the cause. `gone`: for another. */
 export type Place =
-  { readonly is: 'running' } | { readonly is: 'ended'; readonly state: string } | { readonly is: 'gone'; readonly lastWords: string };
+  { readonly is: 'running' } | { readonly is: 'ended'; readonly why: Cause } | { readonly is: 'gone'; readonly lastWords: string };
 
 /** Here `cont` does nothing, or is not ours to say: the guest powered off, crashed, sleeps, or its disk is full. */
 const ended: ReadonlySet<string> = new Set(['shutdown', 'guest-panicked', 'internal-error', 'io-error', 'watchdog', 'suspended']);
@@ -19,8 +19,8 @@ export const bringBack = async (deps: MoveDeps, vmId: string): Promise<Place> =>
     const seen = await look(deps.driver, vmId);
     if (seen !== 'unclear' && !seen.migrating) {
       if (seen.running) return { is: 'running' };
-      if (seen.state === 'gone') return { is: 'gone', lastWords: seen.lastWords || 'no last words' };
-      if (ended.has(seen.state)) return { is: 'ended', state: seen.state };
+      const place = standing(seen);
+      if (place) return place;
     }
     try {
       if (seen !== 'unclear') await (seen.migrating ? deps.driver.cancelMigration(vmId) : deps.driver.reclaim(vmId));
@@ -31,13 +31,21 @@ export const bringBack = async (deps: MoveDeps, vmId: string): Promise<Place> =>
   }
 };
 
+const standing = ({ state, observed, lastWords }: Seen): Place | undefined => {
+  const why = observed?.why;
+  const own = why?.by === 'guest' || (why && state !== 'gone');
+  if (ended.has(state) || (state === 'gone' && own))
+    return { is: 'ended', why: own ? why : { code: 'host.guest_ended', message: `the guest is ${state}` } };
+  return state === 'gone' ? { is: 'gone', lastWords: lastWords || 'no last words' } : undefined;
+};
+
 /** The failure of a move, with what has become of the guest: where it does not run, that is the cause that counts. */
 export const causeWith = ({ code, message }: Cause, place: Place): Cause => {
   switch (place.is) {
     case 'running':
       return { code, message };
     case 'ended':
-      return { code: 'host.guest_ended', message: `the guest is ${place.state} on the source, and was not moved (${message})` };
+      return { code: place.why.code, message: `${place.why.message}; it was not moved (${message})` };
     case 'gone':
       return { code: 'host.guest_lost', message: `the QEMU of the source ended: ${place.lastWords} (${message})` };
   }

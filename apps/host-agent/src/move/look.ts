@@ -1,6 +1,13 @@
-import { hasCode, type HypervisorDriver } from '@chrysalis/hypervisor';
+import { hasCode, type GuestReading, type HypervisorDriver } from '@chrysalis/hypervisor';
 
-export type Seen = { readonly state: string; readonly running: boolean; readonly migrating: boolean; readonly lastWords?: string };
+export type Seen = {
+  readonly state: string;
+  readonly running: boolean;
+  readonly migrating: boolean;
+  readonly lastWords?: string;
+  /** What the guest was seen to do by itself. */
+  readonly observed?: GuestReading;
+};
 
 /** What the hypervisor shows of a VM. `unclear` is no answer: nothing may be concluded from it, least of all that the VM is gone. */
 export const look = async (driver: HypervisorDriver, vmId: string): Promise<Seen | 'unclear'> => {

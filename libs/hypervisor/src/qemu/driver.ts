@@ -205,7 +205,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     const vm = this.fleet.get(vmId);
     return vm.exclusive(async () => {
       const { status = 'silent' } = (await queryStatus(vm.qmp)) ?? {};
-      if (vm.record.role !== 'runner' || !['postmigrate', 'paused'].includes(status))
+      if (vm.record.role !== 'runner' || !['postmigrate', 'paused', 'prelaunch'].includes(status))
         throw new HypervisorError('hypervisor.not_ready', `${vmId} was not given away: it is ${status}`, {
           state: status,
           role: vm.record.role,

@@ -103,6 +103,9 @@ const cause = async (qmp: QmpClient, ended: string, reason: HypervisorError | un
   return new HypervisorError('hypervisor.migration_failed', `The migration failed: ${why}`, { qemu: info['error-desc'] });
 };
 
+/** The guest ended or stopped by itself meanwhile: there is nothing to continue. */
+const stands = new Set(['shutdown', 'guest-panicked', 'internal-error', 'io-error', 'watchdog', 'suspended']);
+
 /** QEMU continues a source whose migration failed; where it did not, we do. Its answer counts, not our command's. */
 const runsAgain = async (qmp: QmpClient, wasRunning: boolean): Promise<boolean> => {
   if (!wasRunning) return false;
@@ -110,6 +113,7 @@ const runsAgain = async (qmp: QmpClient, wasRunning: boolean): Promise<boolean> 
   for (let i = 0; ; i++) {
     const { running, status: state } = await qmp.execute<{ running: boolean; status: string }>('query-status');
     if (running) return true;
+    if (stands.has(state)) return false;
     if (performance.now() > until)
       throw new HypervisorError('hypervisor.not_ready', `The source stays ${state} after a failed migration`, { state });
     if (i >= 10) await qmp.execute('cont').catch(() => undefined);
