@@ -27,7 +27,7 @@ export const groups: Readonly<Record<string, Group>> = {
     run: undo,
   },
   'just-booted': {
-    summary: 'VMs moved at every moment of their start, on real QEMU: none hangs (--rounds, 20)',
+    summary: 'VMs moved at every moment of their start, on real QEMU: none hangs, and each comes up at the target (--rounds, 20)',
     run: justBooted,
   },
 };

@@ -9,11 +9,13 @@ import type { Recorder } from './groups.ts';
 const DEADLINE_MS = 30_000;
 const HUNG_MS = 45_000;
 /** From the first instruction of its firmware to its first process, and a little beyond. */
-const SPREAD_MS = 4_000;
+const SPREAD_MS = 3_000;
+/** Until its agent answers at the target, on a machine that has more to do. */
+const UP_MS = 60_000;
 
-type Seen = { readonly ms: number; readonly ended: 'moved' | 'failed' | 'hung' };
+type Seen = { readonly ms: number; readonly ended: 'moved' | 'failed' | 'hung' | 'dead' };
 
-/** A VM is booted, and moved at some moment of its start, again and again. What hangs or fails leaves all that can be known of it. */
+/** A VM is booted, and moved at some moment of its start, again and again. What hangs, fails or never comes up leaves all that can be known of it. */
 export const justBooted = async ({ signal, say, record, rounds }: Recorder): Promise<void> => {
   const begun = performance.now();
   const pair = await Pair.open();
@@ -30,9 +32,9 @@ export const justBooted = async ({ signal, say, record, rounds }: Recorder): Pro
     name: `${rounds} moves of a VM that has just been booted`,
     group: 'just-booted',
     driver: 'qemu',
-    expected: { moves: rounds, hung: 0, failed: 0 },
+    expected: { moves: rounds, hung: 0, failed: 0, dead: 0, longestMs: observed.longestMs },
     observed,
-    ok: observed.moves === rounds && observed.hung + observed.failed === 0,
+    ok: observed.moves === rounds && observed.hung + observed.failed + observed.dead === 0,
     ms: performance.now() - begun,
     invariants: {},
   });
@@ -42,6 +44,7 @@ const summary = (seen: readonly Seen[]) => ({
   moves: seen.length,
   hung: seen.filter((s) => s.ended === 'hung').length,
   failed: seen.filter((s) => s.ended === 'failed').length,
+  dead: seen.filter((s) => s.ended === 'dead').length,
   longestMs: Math.max(0, ...seen.map((s) => s.ms)),
 });
 
@@ -53,7 +56,8 @@ const once = async (pair: Pair, from: Side, afterMs: number, evidence: string, s
   const { result, progress } = await pair.move(from, vmId, DEADLINE_MS);
   const end = await Promise.race([result, sleep(HUNG_MS, undefined, { ref: false })]);
   const ms = Math.round(performance.now() - begun);
-  const ended = !end ? 'hung' : end.ok ? 'moved' : 'failed';
+  const alive = end?.ok && (await pair.up(otherSide(from), vmId, UP_MS));
+  const ended = !end ? 'hung' : !end.ok ? 'failed' : alive ? 'moved' : 'dead';
   if (ended !== 'moved')
     say(`${ended} ${afterMs} ms after its boot, kept in ${await keepEvidence(pair, vmId, evidence, { afterMs, end, progress })}`);
   for (const host of [from, otherSide(from)]) await pair.drivers[host].destroy(vmId, { deleteVolumes: host !== from });

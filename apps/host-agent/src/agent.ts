@@ -71,7 +71,7 @@ export const startHostAgent = async (
       return link.askPeer(host, request, timeoutMs).catch(() => Promise.reject(direct as Error));
     }
   };
-  const source = new SourceMoves({ ...base, askPeer, maxPauseMs: config.maxPauseMs });
+  const source = new SourceMoves({ ...base, askPeer, maxPauseMs: config.maxPauseMs, stallMs: config.stallMs });
   const target = new TargetMoves({
     ...base,
     hostId: config.hostId,

@@ -42,6 +42,8 @@ export const HostAgentConfig = z.object({
   reconnect: z.object({ minMs: z.int().positive(), maxMs: z.int().positive() }).default({ minMs: 100, maxMs: 10_000 }),
   /** How long a guest may stand still before its fence is written; then the source takes it back. */
   maxPauseMs: z.int().positive().default(5_000),
+  /** A transfer that sends nothing for so long, or whose passes get no smaller, has failed (`hypervisor.migration_stalled`). */
+  stallMs: z.int().positive().default(30_000),
   /** How long a target waits for its receipt before it gives the move up and says so. */
   targetPatienceMs: z.int().positive().default(600_000),
 });

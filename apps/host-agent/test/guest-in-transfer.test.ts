@@ -28,6 +28,7 @@ const spec: BootSpec = {
     requiredTraits: [],
   },
 };
+type Failed = Extract<TransferResult, { ok: false }>;
 const log = pino({ level: 'silent' });
 let dir: string;
 let world: SimulatedWorld;
@@ -50,7 +51,11 @@ const base = (driver: HypervisorDriver, of: VmStates) => ({
 }); // prettier-ignore
 
 /** `meanwhile` is done when the first progress comes. */
-const move = async (meanwhile: () => void, source: HypervisorDriver = a): Promise<TransferResult> => {
+const move = async (
+  meanwhile: () => void,
+  source: HypervisorDriver = a,
+  { withinMs = 20_000, limits = {} } = {},
+): Promise<TransferResult> => {
   const target = new TargetMoves({
     ...base(b, states.b),
     hostId: 'b',
@@ -59,14 +64,19 @@ const move = async (meanwhile: () => void, source: HypervisorDriver = a): Promis
   });
   const { topology } = await a.status('vm');
   const prepared = await target.prepare({ vmId: 'vm', tenant: 't', epoch: 2, moveId: 'm', topology, topologyHash: topologyHash(topology) });
-  const moves = new SourceMoves({ ...base(source, states.a), maxPauseMs: 5_000, askPeer: (_, request) => target.answer(request) });
+  const moves = new SourceMoves({
+    ...base(source, states.a),
+    maxPauseMs: 5_000,
+    stallMs: 1_500,
+    askPeer: (_, request) => target.answer(request),
+  });
   const once = { done: false };
   const result = await moves.transfer(
     'vm',
     {
       side: 'source', phase: 'transferring', moveId: 'm', taskKey: 'k', newEpoch: 2, targetHost: 'b', peerAddress: 'b', ...prepared,
-      method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1024,
-      startedAt: new Date().toISOString(), deadlineAt: new Date(Date.now() + 10_000).toISOString(),
+      method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1024, ...limits,
+      startedAt: new Date().toISOString(), deadlineAt: new Date(Date.now() + withinMs).toISOString(),
     },
     { onProgress: () => once.done || (meanwhile(), (once.done = true)) },
   ); // prettier-ignore
@@ -112,4 +122,24 @@ test('a guest that restarts in mid-transfer is moved, and runs', async () => {
   expect(await move(() => a.reset('vm'))).toMatchObject({ ok: true });
   expect((await b.status('vm')).running).toBe(true);
   expect(b.simulatedGuest('vm').facts().bootId).not.toBe(before);
+});
+
+const diverges = { limits: { downtimeLimitMs: 1, maxBandwidthMiBps: 400 } };
+
+test('a transfer that cannot converge ends as a stall, long before its deadline, with the figures that say why', async () => {
+  a.simulatedGuest('vm').behave({ dirtyMiBps: 500 });
+  const { cause } = (await move(() => undefined, a, diverges)) as Failed;
+  expect(cause).toMatchObject({
+    code: 'hypervisor.migration_stalled',
+    message: expect.stringMatching(/too fast for this link and downtime limit/),
+  });
+  expect((await a.status('vm')).running).toBe(true);
+  settled();
+});
+
+test('one that is still going at its deadline ends there, and says so', async () => {
+  a.simulatedGuest('vm').behave({ dirtyMiBps: 500 });
+  const { cause } = (await move(() => undefined, a, { ...diverges, withinMs: 1_000 })) as Failed;
+  expect(cause).toMatchObject({ code: 'host.transfer_deadline', message: expect.stringMatching(/1 s after it began, at its deadline/) });
+  settled();
 });

@@ -206,7 +206,7 @@ class Run {
       if (states.get('vm-1')) void this.#target.settle('vm-1').catch(() => undefined);
       return;
     }
-    this.#source = new SourceMoves({ ...deps, askPeer: (_, request) => this.#carry(request, life), maxPauseMs: 1_000 });
+    this.#source = new SourceMoves({ ...deps, askPeer: (_, request) => this.#carry(request, life), maxPauseMs: 1_000, stallMs: 30_000 });
     if (states.get('vm-1')?.move) void this.#source.settle('vm-1').catch(() => undefined);
   }
 

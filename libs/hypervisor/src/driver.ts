@@ -70,7 +70,7 @@ export type MigrateRequest = {
   readonly onProgress?: (progress: MigrationProgress) => void;
   /** How often progress is read; the end is an event and not read at all. */
   readonly progressEveryMs?: number;
-  /** With no new low of the remaining bytes for so long the migration is cancelled (`hypervisor.migration_stalled`). */
+  /** With nothing sent for so long, or no pass smaller than those before, it is cancelled (`hypervisor.migration_stalled`). */
   readonly stallMs?: number;
   readonly signal?: AbortSignal;
 };
@@ -105,7 +105,7 @@ export type SaveRequest = {
   readonly maxPauseMs: number;
   /** For the whole of it. */
   readonly deadlineMs: number;
-  /** With no new low of the remaining bytes for so long: `hypervisor.migration_stalled`. */
+  /** See MigrateRequest: `hypervisor.migration_stalled`. */
   readonly stallMs?: number;
   readonly signal?: AbortSignal;
 };

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { topologyHash } from '@chrysalis/contracts';
-import { QemuDriver, sweepStateDir, type MigrationProgress } from '@chrysalis/hypervisor';
+import { QemuDriver, QgaClient, sweepStateDir, type MigrationProgress } from '@chrysalis/hypervisor';
 import { createLog } from '@chrysalis/service-kit/log';
 import { newVmState } from '../../../apps/host-agent/src/durable/vm-state.ts';
 import { VmStates } from '../../../apps/host-agent/src/durable/vm-states.ts';
@@ -59,7 +59,7 @@ export class Pair {
       });
     this.#target = { a: target('a'), b: target('b') };
     const askPeer: AskPeer = ({ host }, request) => this.#target[host as Side].answer(request);
-    const source = (host: Side): SourceMoves => new SourceMoves({ ...deps(host), askPeer, maxPauseMs: MAX_PAUSE_MS });
+    const source = (host: Side): SourceMoves => new SourceMoves({ ...deps(host), askPeer, maxPauseMs: MAX_PAUSE_MS, stallMs: 30_000 });
     this.#source = { a: source('a'), b: source('b') };
   }
 
@@ -113,9 +113,20 @@ export class Pair {
     return { result, progress };
   }
 
-  async discard(host: Side, vmId: string): Promise<void> {
-    const move = this.states[host].get(vmId)?.move;
-    if (move) await this.#target[host].discard(vmId, move.moveId);
+  /** Its agent answers: it has booted, or goes on doing so, to the end. */
+  async up(host: Side, vmId: string, withinMs: number): Promise<boolean> {
+    for (const until = performance.now() + withinMs; performance.now() < until; await sleep(100)) {
+      const socket = await this.drivers[host].openSerialPort(vmId, 'qga').catch(() => undefined);
+      if (!socket) continue;
+      const qga = new QgaClient(socket);
+      const answers = await qga.sync(1_000).then(
+        () => true,
+        () => false,
+      );
+      qga.close();
+      if (answers) return true;
+    }
+    return false;
   }
 
   async close(): Promise<void> {

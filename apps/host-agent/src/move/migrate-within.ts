@@ -1,14 +1,18 @@
 import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove } from '../durable/vm-state.ts';
-import type { MoveDeps } from './deps.ts';
+import { TaskFailure, type MoveDeps } from './deps.ts';
 
 export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
-type Deps = Pick<MoveDeps, 'driver' | 'now'> & { readonly maxPauseMs: number };
+type Deps = Pick<MoveDeps, 'driver' | 'now'> & { readonly maxPauseMs: number; readonly stallMs: number };
 
 /** What a timer can hold. */
 const MAX_TIMER_MS = 2_147_483_647;
 
-/** Ends the attempt at the move's deadline, when it is cancelled, and when the guest stands still for longer than it may. */
+/**
+ * Ends the attempt at the move's deadline, when it is cancelled, when the guest stands still for longer than it may, and when it makes no
+ * progress; and says which of these it was, whatever QEMU calls the end that it came to. Progress is told as it goes (`onProgress`), every
+ * 200 ms; the agent sends it on as `progress` frames, which are `GET /v1/progress` of the API.
+ */
 export const migrateWithin = async (
   deps: Deps,
   vmId: string,
@@ -16,25 +20,40 @@ export const migrateWithin = async (
   { onProgress, signal }: TransferOptions,
 ): Promise<MigrateOutcome> => {
   const abort = new AbortController();
-  const stop = (): void => abort.abort();
-  signal?.addEventListener('abort', stop, { once: true });
-  if (signal?.aborted) stop();
-  const deadline = setTimeout(stop, Math.min(MAX_TIMER_MS, Math.max(0, Date.parse(move.deadlineAt) - deps.now())));
+  let why: TaskFailure | undefined;
+  const stop = (failure: TaskFailure): void => {
+    why ??= failure;
+    abort.abort();
+  };
+  const cancelled = (): void => stop(cancelledBy(signal!.reason));
+  signal?.addEventListener('abort', cancelled, { once: true });
+  if (signal?.aborted) cancelled();
+  const left = Math.max(0, Date.parse(move.deadlineAt) - deps.now());
+  const late = new TaskFailure('host.transfer_deadline', `it had not ended ${Math.round(left / 1000)} s after it began, at its deadline`);
+  const deadline = setTimeout(() => stop(late), Math.min(MAX_TIMER_MS, left));
   deadline.unref();
-  const pause = watchPause(deps.maxPauseMs, stop);
+  const pause = watchPause(deps.maxPauseMs, () =>
+    stop(new TaskFailure('host.pause_exceeded', `the guest stood still for more than ${deps.maxPauseMs} ms`)),
+  );
   try {
-    return await deps.driver.migrate(vmId, {
+    const outcome = await deps.driver.migrate(vmId, {
       address: move.migrationAddress,
       limits: { downtimeLimitMs: move.downtimeLimitMs, maxBandwidthMiBps: move.maxBandwidthMiBps },
+      stallMs: deps.stallMs,
       signal: abort.signal,
       onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
     });
+    if (outcome.outcome === 'completed' || !why) return outcome;
+    throw new TaskFailure(why.code, `${why.message} (${outcome.cause.message})`);
   } finally {
     clearTimeout(deadline);
     pause.end();
-    signal?.removeEventListener('abort', stop);
+    signal?.removeEventListener('abort', cancelled);
   }
 };
+
+const cancelledBy = (reason: unknown): TaskFailure =>
+  reason instanceof TaskFailure ? reason : new TaskFailure('task.cancelled', 'it was cancelled');
 
 /** In these phases the guest is stopped already. */
 const standing: ReadonlySet<string> = new Set(['pre-switchover', 'device']);

@@ -17,7 +17,7 @@ export type TransferResult =
       resumedAt: string;
     }
   | { readonly ok: false; readonly cause: Cause };
-type SourceDeps = MoveDeps & { readonly askPeer: AskPeer; readonly maxPauseMs: number };
+type SourceDeps = MoveDeps & { readonly askPeer: AskPeer; readonly maxPauseMs: number; readonly stallMs: number };
 type Moving = VmState & { readonly move: SourceMove };
 
 /**

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrateOutcome, MigrateRequest, MigrationProgress, MigrationStatistics } from '../driver.ts';
 import { HypervisorError, hasCode } from '../errors.ts';
 import type { QmpClient, QmpEvent } from '../qmp.ts';
-import { StallDetector } from '../stall.ts';
+import { StallDetector, stallMessage } from '../stall.ts';
 import type { Vm } from './vm.ts';
 
 export type MigrationInfo = {
@@ -60,7 +60,7 @@ export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutg
     const refused = await start(qmp, request, prepare);
     if (refused) return { outcome: 'failed', cause: refused, running: before.running };
     watch.begin();
-    const event = await end.promise;
+    const event = await Promise.race([end.promise, watch.end]);
     watch.stop();
     if (statusOf(event) === 'completed')
       return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
@@ -96,7 +96,8 @@ const start = async (
 };
 
 const cause = async (qmp: QmpClient, ended: string, reason: HypervisorError | undefined): Promise<HypervisorError> => {
-  if (reason && ended === 'cancelled') return reason;
+  // Cut off in the middle of a write, QEMU may say `failed`, and a closed socket for its cause; that is our doing.
+  if (reason) return reason;
   if (ended === 'cancelled') return new HypervisorError('hypervisor.migration_cancelled', 'The migration was cancelled');
   const info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
   const why = info['error-desc'] ?? 'the target did not take the stream; see its last words';
@@ -136,19 +137,30 @@ const statistics = async (qmp: QmpClient): Promise<MigrationStatistics> => {
   };
 };
 
-/** Reads progress beside the migration, and cancels it when it stalls or the caller says so. The end is not its business. */
+/** QEMU says its end by an event. Where it shows it for so long, and no event came, it has ended all the same. */
+const UNSAID_MS = 2_000;
+
+/** Reads progress beside the migration, and cancels it when it stalls or the caller says so. The end is its business where nobody says it. */
 class Watch {
   reason: HypervisorError | undefined;
   private readonly qmp: QmpClient;
   private readonly request: MigrateRequest;
   private readonly stall: StallDetector;
   private timer: NodeJS.Timeout | undefined;
-  private readonly aborted = (): void => void this.cancel(new HypervisorError('hypervisor.migration_cancelled', 'Cancelled on request'));
+  private endedAt: number | undefined;
+  private readonly unsaid = Promise.withResolvers<QmpEvent>();
+  private readonly aborted = (): void =>
+    void this.cancel(new HypervisorError('hypervisor.migration_cancelled', `Cancelled on request${this.last()}`));
+  private progress: MigrationProgress | undefined;
 
   constructor(qmp: QmpClient, request: MigrateRequest) {
     this.qmp = qmp;
     this.request = request;
     this.stall = new StallDetector(request.stallMs);
+  }
+
+  get end(): Promise<QmpEvent> {
+    return this.unsaid.promise;
   }
 
   begin(): void {
@@ -164,20 +176,39 @@ class Watch {
 
   private async look(): Promise<void> {
     const info = await this.qmp.execute<MigrationInfo>('query-migrate').catch(() => undefined);
-    if (!info?.status || ENDS.has(info.status)) return;
-    const progress = toProgress(info);
-    this.request.onProgress?.(progress);
-    const stalledMs = this.stall.see(progress.bytesRemaining, performance.now());
-    if (stalledMs === undefined) return;
-    const detail = { ...progress, stalledMs };
-    await this.cancel(new HypervisorError('hypervisor.migration_stalled', `No progress for ${Math.round(stalledMs)} ms`, detail));
+    if (!info?.status) return;
+    if (ENDS.has(info.status)) return this.shows(info.status);
+    this.progress = toProgress(info);
+    this.request.onProgress?.(this.progress);
+    const { bytesRemaining: remaining, bytesTransferred: transferred } = this.progress;
+    const stall = this.stall.see({ remaining, transferred, pass: info.ram?.['dirty-sync-count'] ?? 0 }, performance.now());
+    if (!stall || standing.has(info.status)) return;
+    const detail = { ...this.progress, why: stall.why, stalledMs: stall.ms };
+    await this.cancel(new HypervisorError('hypervisor.migration_stalled', `${stallMessage(stall)}${this.last()}`, detail));
+  }
+
+  private shows(status: string): void {
+    const now = performance.now();
+    this.endedAt ??= now;
+    if (now - this.endedAt > UNSAID_MS) this.unsaid.resolve({ event: 'MIGRATION', data: { status }, atUs: Date.now() * 1000 });
+  }
+
+  private last(): string {
+    const p = this.progress;
+    if (!p) return '; it had not begun to send';
+    const mib = (bytes: number): string => `${Math.round(bytes / MiB)} MiB`;
+    return `; ${mib(p.bytesTransferred)} were sent, ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remained, the guest wrote ${p.dirtyPagesPerSecond} pages/s, the link carried ${Math.round(p.mbps)} Mbit/s`;
   }
 
   private async cancel(reason: HypervisorError): Promise<void> {
-    this.reason ??= reason;
+    if (this.reason) return;
+    this.reason = reason;
     await this.qmp.execute('migrate_cancel').catch(() => undefined);
   }
 }
+
+/** The guest is stopped, and what is left is sent: how long that may take is the caller's to say. */
+const standing = new Set(['pre-switchover', 'device', 'cancelling']);
 
 const toProgress = (info: MigrationInfo): MigrationProgress => ({
   phase: info.status ?? 'unknown',

@@ -1,7 +1,7 @@
 import { memoryMiBOf } from '@chrysalis/contracts';
 import type { MigrateRequest, MigrationProgress } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
-import { StallDetector } from '../stall.ts';
+import { StallDetector, stallMessage } from '../stall.ts';
 import type { Clock } from './clock.ts';
 import type { SimulatedVm } from './state.ts';
 
@@ -44,11 +44,12 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
       remaining = Math.max(0, remaining - sent);
       const progress = report({ total, remaining, transferred, dirty, rate }, clock);
       request.onProgress?.(progress);
-      const stalledMs = stall.see(remaining, clock.now() - begun);
-      if (stalledMs !== undefined)
-        throw new HypervisorError('hypervisor.migration_stalled', `No progress for ${Math.round(stalledMs)} ms`, {
+      const stalled = stall.see({ remaining, transferred, pass: iterations }, clock.now() - begun);
+      if (stalled)
+        throw new HypervisorError('hypervisor.migration_stalled', stallMessage(stalled), {
           ...progress,
-          stalledMs,
+          why: stalled.why,
+          stalledMs: stalled.ms,
         });
     }
     remaining = Math.min(total, (dirty * pass) / 1000);

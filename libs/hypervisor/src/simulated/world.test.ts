@@ -1,7 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { topologyHash } from '@chrysalis/contracts';
 import { bootSpec } from '../driver.contract.ts';
-import { StallDetector } from '../stall.ts';
 import { VirtualClock } from './clock.ts';
 import { SimulatedDriver } from './driver.ts';
 import { SimulatedWorld } from './world.ts';
@@ -122,24 +121,6 @@ describe('simulated world', () => {
     } finally {
       rmSync(directory, { recursive: true });
     }
-  });
-});
-
-describe('stall detector', () => {
-  test('new lows are progress, everything else is not', () => {
-    const stall = new StallDetector(100);
-    expect([stall.see(50, 0), stall.see(60, 90), stall.see(49, 95), stall.see(49, 190), stall.see(70, 196)]).toEqual([
-      undefined,
-      undefined,
-      undefined,
-      undefined,
-      101,
-    ]);
-  });
-  test('without a limit it never says so', () => {
-    const stall = new StallDetector(undefined);
-    stall.see(1, 0);
-    expect(stall.see(2, 1e9)).toBeUndefined();
   });
 });
 
