@@ -3,6 +3,7 @@ import type { EventContext } from '@chrysalis/service-kit';
 import { grantDecider, type GrantAction, type GrantRejection, type UseGrant } from './core/grant.ts';
 import { actionNeeded } from './core/needs.ts';
 import { coveredBy } from './delivery/pending.ts';
+import { admitsUnder } from './delivery/revoked.ts';
 
 type Refusal = { readonly code: string; readonly message: string };
 
@@ -41,9 +42,10 @@ const useOneOf = async (
     ...(typeof digest === 'string' ? { package: digest } : {}),
   };
   for (const [index, grantId] of grants.entries()) {
+    await admitsUnder(ctx.tx, grantId);
     const decided = await ctx.decide(`grant-${grantId}`, grantDecider, command);
     if (decided.ok) {
-      await coveredBy(ctx.tx, command.taskKey, (decided.state as { jws: string }).jws);
+      await coveredBy(ctx.tx, command.taskKey, grantId, (decided.state as { jws: string }).jws);
       return undefined;
     }
     if (index === 0) refusal = decided.rejection as GrantRejection;

@@ -17,6 +17,11 @@ export const tables = [
   `create index if not exists pending_tasks_of_host on pending_tasks (host_id, seq) where state = 'pending'`,
   `create index if not exists pending_tasks_by_deadline on pending_tasks (deadline_at) where state = 'pending'`,
   `create index if not exists pending_tasks_ended on pending_tasks (ended_at) where state <> 'pending'`,
+  // Which grant covers a task, whether the task was ever on its way to its host, and whether the grant was taken back since.
+  `create table if not exists granted_tasks (
+    task_key text primary key references pending_tasks on delete cascade, grant_id text not null,
+    sent boolean not null default false, revoked boolean not null default false)`,
+  `create index if not exists granted_tasks_of_grant on granted_tasks (grant_id) where not revoked`,
   // Offers whose window is open, for agents that connect meanwhile.
   `create table if not exists open_offers (
     offer_key text primary key, offer jsonb not null, closes_at timestamptz not null)`,

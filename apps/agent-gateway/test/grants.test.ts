@@ -1,7 +1,24 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type TaskReport } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
-import { claims, digest, dispatch, publish, sign, TestAgent, tenantKey, world, type Gateway, type Tenant, type World } from './harness.ts';
+import { Identity } from '../../host-agent/src/identity.ts';
+import {
+  claims,
+  digest,
+  dispatch,
+  hello,
+  publish,
+  sign,
+  TestAgent,
+  tenantKey,
+  world,
+  type Gateway,
+  type Tenant,
+  type World,
+} from './harness.ts';
 
 describe('grants', () => {
   let w: World;
@@ -9,6 +26,7 @@ describe('grants', () => {
   let acme: Tenant;
   let other: Tenant;
   let admin: string;
+  let dir: string;
   let agent: TestAgent;
   const register = (jws: string, token = admin) => w.api(gateway, token, 'POST', '/v1/grants', { jws });
   const eventsOf = async (jti: unknown): Promise<string[]> =>
@@ -26,6 +44,7 @@ describe('grants', () => {
   };
 
   beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'chrysalis-grants-'));
     w = await world();
     gateway = await w.start();
     [acme, other] = await Promise.all([tenantKey('acme-1'), tenantKey('other-1')]);
@@ -41,6 +60,7 @@ describe('grants', () => {
   afterAll(async () => {
     agent.close();
     await w.stop();
+    await rm(dir, { recursive: true, force: true });
   }, 30_000);
 
   test('a key is trusted once for ever, and only by its tenant', async () => {
@@ -137,6 +157,65 @@ describe('grants', () => {
     expect(await w.api(gateway, admin, 'DELETE', path)).toMatchObject({ status: 200 });
     expect(await w.api(gateway, admin, 'DELETE', path)).toMatchObject({ status: 200 });
     expect(await fate(guestTasks.facts.kind, { vmId: 'vm-rev' })).toBe('grant.revoked');
+  });
+
+  test('what waits under a grant when it is revoked never reaches its host; what was sent is stopped, and its host says what became of it', async () => {
+    const said = claims({ vms: ['vm-wait'], uses: 100 });
+    await register(await sign(acme, said));
+    const waits = (task: string) =>
+      dispatch({ kind: guestTasks.facts.kind, task, executor: 'host:h9', input: { vmId: 'vm-wait', epoch: 1 } });
+    const [sent, unsent] = [waits('sent'), waits('unsent')];
+    const connect = async (): Promise<TestAgent> => {
+      const token = await w.token('host:h9', 'host-agent');
+      const identity = new Identity(join(dir, 'h9'));
+      await identity.ready();
+      const at = await TestAgent.open(gateway.agentsUrl);
+      at.send({ ...hello('h9', token), protocol: { min: 1, max: 3 }, identity: identity.prove('h9', at.nonce) });
+      await at.next('welcome');
+      return at;
+    };
+    const h9 = await connect();
+    await publish(gateway, sent);
+    await h9.next('task');
+    h9.close();
+    await publish(gateway, unsent); // its host is away
+    const kept = `select from agent_gateway.granted_tasks where task_key like $1`;
+    await until(async () => (await gateway.service.pool.query(kept, [`${unsent.workflowId}/%`])).rowCount === 1);
+    expect(await w.api(gateway, admin, 'DELETE', `/v1/grants/${String(said['jti'])}`)).toMatchObject({ status: 200 });
+    expect(await w.events(gateway, `task-${unsent.workflowId}`)).toMatchObject([
+      { data: { outcome: { ok: false, cause: { code: 'grant.revoked' } } } },
+    ]);
+    expect(await w.events(gateway, `task-${sent.workflowId}`)).toEqual([]);
+    const back = await connect();
+    const asked = await back.next('task');
+    expect(asked).toMatchObject({ revoked: true, dispatch: { workflowId: sent.workflowId } });
+    expect(asked).not.toHaveProperty('grant');
+    await publish(gateway, dispatch({ kind: hostTasks.removeAgent.kind, executor: 'host:h9', input: { vmId: 'vm-wait', epoch: 1 } }));
+    await back.next('task', 2); // whatever else waited would have come before
+    expect(back.frames.filter((f) => f.type === 'task').map((f) => f.dispatch.workflowId)).not.toContain(unsent.workflowId);
+    back.close();
+  });
+
+  test('a revocation at the moment of admission: each task is either refused, or fails, or was sent before', async () => {
+    for (let round = 0; round < 5; round++) {
+      const vmId = `vm-race-${round}`;
+      const said = claims({ vms: [vmId], uses: 100 });
+      await register(await sign(acme, said));
+      const tasks = Array.from({ length: 10 }, () =>
+        dispatch({ kind: guestTasks.facts.kind, executor: 'host:away', input: { vmId, epoch: 1 } }),
+      );
+      const published = Promise.all(tasks.map((t) => publish(gateway, t)));
+      await w.api(gateway, admin, 'DELETE', `/v1/grants/${String(said['jti'])}`);
+      await published;
+      // Nobody is connected: all of them end as revoked, and none stays behind to be sent later.
+      for (const { workflowId } of tasks)
+        await until(async () => {
+          const [report] = await w.events(gateway, `task-${workflowId}`);
+          return (report?.data as unknown as TaskReport | undefined)?.outcome.ok === false;
+        });
+    }
+    const left = `select from agent_gateway.pending_tasks where host_id = 'away' and state = 'pending'`;
+    expect((await gateway.service.pool.query(left)).rowCount).toBe(0);
   });
 
   test("a VM of another tenant can't be granted by us, once the gateway knows whose it is", async () => {

@@ -174,9 +174,8 @@ const take = (
     case 'task': {
       const { workflowId, task, attempt, token } = frame.dispatch;
       tell({ type: 'accepted', workflowId, task, attempt, token });
-      executor
-        .take(frame.dispatch, frame.grant, frame.leftMs)
-        .catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
+      const taken = frame.revoked ? executor.revoked(frame.dispatch) : executor.take(frame.dispatch, frame.grant, frame.leftMs);
+      taken.catch((err: unknown) => log.error({ err, key: taskKey(frame.dispatch) }, 'a task could not be kept'));
       return;
     }
     case 'cancel':

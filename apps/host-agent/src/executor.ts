@@ -105,6 +105,18 @@ export class Executor {
     }
   }
 
+  /** Its grant was taken back: not begun, stopped where it runs, and its result said where it has one. */
+  async revoked(dispatch: TaskDispatch): Promise<void> {
+    const key = taskKey(dispatch);
+    const reported = this.deps.journal.get(key);
+    if (reported) return this.deps.send(reported);
+    if (this.#running.has(key)) return this.cancel(dispatch.workflowId, dispatch.task, dispatch.token);
+    const begun = this.deps.states.get(String(dispatch.input['vmId']))?.open.includes(key);
+    const message = `its grant was revoked ${begun ? 'while it ran; the agent ended in its middle' : 'before it began here'}`;
+    const report = reportOf(dispatch, failure({ code: 'grant.revoked', message }), this.#at(), this.#at());
+    this.deps.send(await this.#written(key, () => this.deps.journal.add(report)));
+  }
+
   /** Of the executions with this token or an older one: what has not begun does not, and what can be stopped is. */
   cancel(workflowId: string, task: string, token: number): void {
     for (const [key, running] of this.#running)

@@ -97,4 +97,15 @@ describe('the executor', () => {
     expect(sent[0]!.outcome).toMatchObject({ ok: false, cause: { code: 'host.disk_full', retriable: true } });
     expect(ran).toBe(0);
   });
+
+  test('does not begin what was revoked, and says once what became of it', async () => {
+    const given = executor();
+    await given.revoked(dispatch('op-never-came'));
+    await given.revoked(dispatch('op-never-came'));
+    expect(sent.map((r) => r.outcome)).toMatchObject(Array(2).fill({ ok: false, cause: { code: 'grant.revoked', retriable: false } }));
+    await given.take(dispatch('op-done'));
+    await given.revoked(dispatch('op-done'));
+    expect(sent.slice(2).map((r) => r.outcome.ok)).toEqual([true, true]); // it was done before
+    expect(ran).toBe(1);
+  });
 });

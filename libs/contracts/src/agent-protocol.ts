@@ -11,6 +11,8 @@ export const AGENT_PROTOCOL = { min: 1, max: 3 } as const;
 export const BIDS_SINCE = 2;
 /** From this version on an agent says who it is: its key and its instance. */
 export const IDENTITY_SINCE = 3;
+/** From this version on an agent is asked what became of a task whose grant was revoked after it was sent. */
+export const REVOKED_SINCE = 3;
 /** Of the upgrade's answer: what the agent signs, so that no hello can be said again by who overheard it. */
 export const AGENT_NONCE_HEADER = 'chrysalis-nonce';
 export const MAX_AGENT_FRAME_BYTES = 1_048_576;
@@ -143,13 +145,15 @@ export const ToHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('welcome'), protocol: Positive, sessionId: Id, heartbeatMs: Positive, now: Timestamp.optional() }),
   /**
    * `grant`: the signed grant that covers a task which goes into a guest; the agent in the guest verifies it again. `leftMs`: from when it
-   * was sent until its deadline. The agent counts it from the receipt, by its monotonic clock.
+   * was sent until its deadline. The agent counts it from the receipt, by its monotonic clock. `revoked`: the grant was taken back since the
+   * task was sent: it is not begun any more, stopped where it runs, and reported as what became of it.
    */
   z.object({
     type: z.literal('task'),
     dispatch: TaskDispatch,
     grant: z.string().max(16_384).optional(),
     leftMs: z.number().optional(),
+    revoked: z.literal(true).optional(),
   }),
   /** May be answered by a `bid`; silence is no bid. */
   z.object({ type: z.literal('offer'), offer: TaskOffer, now: Timestamp.optional() }),

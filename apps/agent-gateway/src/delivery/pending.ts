@@ -5,7 +5,15 @@ import type pg from 'pg';
 type Queryable = pg.Pool | pg.PoolClient;
 /** What a report is appended with, kept from the dispatch so that a workflow's events share their correlation. */
 export type KeptMeta = Pick<EventMeta, 'correlationId' | 'tenant'> & { readonly causationId?: string; readonly traceparent?: string };
-export type Pending = { readonly taskKey: string; readonly dispatch: TaskDispatch; readonly grant: string | null; readonly leftMs: number };
+export type Pending = {
+  readonly taskKey: string;
+  readonly dispatch: TaskDispatch;
+  readonly grant: string | null;
+  readonly leftMs: number;
+  readonly covered: Covered | null;
+};
+/** By a grant: was the task on its way to its host before, and was the grant revoked since? */
+export type Covered = { readonly sent: boolean; readonly revoked: boolean };
 
 /** False: it is known already, whatever became of it. */
 export const keep = async (
@@ -24,15 +32,21 @@ export const keep = async (
 };
 
 /** What covers the task, for the agent in the guest to verify it again. */
-export const coveredBy = (tx: pg.PoolClient, taskKey: string, jws: string): Promise<unknown> =>
-  tx.query(`update agent_gateway.pending_tasks set grant_jws = $2 where task_key = $1`, [taskKey, jws]);
+export const coveredBy = (tx: pg.PoolClient, taskKey: string, grantId: string, jws: string): Promise<unknown> =>
+  tx.query(
+    `with p as (update agent_gateway.pending_tasks set grant_jws = $3 where task_key = $1)
+     insert into agent_gateway.granted_tasks (task_key, grant_id) values ($1, $2)`,
+    [taskKey, grantId, jws],
+  );
 
 /** In the order in which they came. Not those in `sent`. */
 export const pendingOf = async (db: Queryable, hostId: string, sent: readonly string[], limit: number): Promise<readonly Pending[]> => {
   const { rows } = await db.query<Pending>({
     name: 'pending_of_host',
     text: `select task_key as "taskKey", dispatch, grant_jws as "grant",
-             (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "leftMs" from agent_gateway.pending_tasks
+             (extract(epoch from deadline_at - clock_timestamp()) * 1000)::float8 as "leftMs",
+             case when g.task_key is null then null else jsonb_build_object('sent', g.sent, 'revoked', g.revoked) end as covered
+           from agent_gateway.pending_tasks left join agent_gateway.granted_tasks g using (task_key)
            where host_id = $1 and state = 'pending' and not (task_key = any($2::text[])) order by seq limit $3`,
     values: [hostId, sent, limit],
   });

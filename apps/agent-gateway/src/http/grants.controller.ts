@@ -13,6 +13,7 @@ import {
 } from '@chrysalis/service-kit';
 import type { JWK } from 'jose';
 import { z } from 'zod';
+import { revokes, withdrawRevoked } from '../delivery/revoked.ts';
 import { grantDecider } from '../core/grant.ts';
 import { verifyGrant } from '../verify-grant.ts';
 
@@ -59,7 +60,8 @@ export class GrantsController {
   @Delete('/v1/grants/:id')
   @Allow('operator')
   @Doc({
-    summary: 'Revoke a grant; what it allowed and has not begun is refused from now on',
+    summary:
+      'Revoke a grant: what it allowed and has not begun is refused from now on, what waits fails, what may have begun is told to stop',
     body: RevokeGrant,
     answers: { 200: z.object({ grantId: Id }) },
   })
@@ -70,8 +72,10 @@ export class GrantsController {
       const tenant = (registered?.data as { tenant?: string } | undefined)?.tenant;
       // Another tenant's grant is answered as if it were not there.
       if (!grantId || !tenant || !mayActFor(ctx, tenant)) throw ProblemError.of({ code: 'grant.unknown', message: `no grant ${id}` });
+      await revokes(ctx.tx, grantId);
       const decided = await ctx.decide(`grant-${grantId}`, grantDecider, { do: 'revoke', grantId, reason });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
+      await withdrawRevoked(ctx, grantId);
       return { status: 200, body: { grantId } };
     });
   }

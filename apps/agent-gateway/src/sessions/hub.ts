@@ -1,7 +1,8 @@
-import { moveProgressType, progressTopic, taskKey, type ToHostAgent } from '@chrysalis/contracts';
+import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ToHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { Counter } from 'prom-client';
-import { pendingOf } from '../delivery/pending.ts';
+import { pendingOf, type Pending } from '../delivery/pending.ts';
+import { mayGo } from '../delivery/revoked.ts';
 import { signal, type HostSignal } from '../delivery/wire.ts';
 import { takeReport } from '../report-task.ts';
 import type { BidFrame } from '../bids/exchange.ts';
@@ -202,12 +203,20 @@ export class Hub {
     while (session.again && !session.connection.ended) {
       session.again = false;
       const tasks = await pendingOf(this.service.pool, hostId, [...session.sent], BATCH);
-      for (const { taskKey: key, dispatch, grant, leftMs } of tasks) {
-        session.sent.add(key);
-        session.connection.send({ type: 'task', dispatch, leftMs, ...(grant ? { grant } : {}) });
+      const covered = tasks.filter((t) => t.covered && !t.covered.revoked).map((t) => t.taskKey);
+      const go = await mayGo(this.service.pool, covered);
+      for (const task of tasks) {
+        session.sent.add(task.taskKey);
+        this.#give(session.connection, task, task.covered === null || go.has(task.taskKey));
       }
       if (tasks.length === BATCH) session.again = true;
     }
+  }
+
+  /** Of a task whose grant was revoked after it was sent the host tells what became of it; it does not begin it any more. */
+  #give(connection: Connection, { dispatch, grant, leftMs, covered }: Pending, may: boolean): void {
+    if (may) connection.send({ type: 'task', dispatch, leftMs, ...(grant ? { grant } : {}) });
+    else if (covered!.sent && connection.protocol >= REVOKED_SINCE) connection.send({ type: 'task', dispatch, leftMs, revoked: true });
   }
 
   close(): void {
