@@ -3,7 +3,8 @@ import pg from 'pg';
 
 /**
  * Looks at the event tables, the ledger and QEMU's spare monitors by its own means: it shares no reducer, query or client with the
- * product, so that a mistake there is not repeated here. Judges I1, I4, I6 and I7 where it can see them.
+ * product, so that a mistake there is not repeated here. Judges I1, I4, I6, I7, and of I10 that nobody was believed about a VM who did not
+ * have it, where it can see them.
  */
 export type Verdict = Readonly<Record<string, boolean>>;
 export type Findings = { readonly invariants: Verdict; readonly faults: readonly string[] };
@@ -26,6 +27,7 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
         I4: await judge(() => denseVersions(db)),
         I6: await judge(() => allocationsConserved(db)),
         I7: await judge(() => nothingHeldByFinishedMoves(db)),
+        I10: await judge(() => observedByItsHost(db)),
       },
       faults,
     };
@@ -123,6 +125,26 @@ const oneAgentAHost = async (db: pg.Client): Promise<string[]> => {
   return rows
     .filter(({ keys }) => keys.some((key, i) => i > 0 && key !== null && keys[i - 1] !== null && key !== keys[i - 1]))
     .map((r) => `I1: ${r.stream_id} changed its agent without a release`);
+};
+
+/** Each VM's observations are of hosts that it was on, in the order in which it was there: none of a past one after that of the next. */
+const observedByItsHost = async (db: pg.Client): Promise<string[]> => {
+  const { rows: places } = await db.query<{ vm: string; host: string; epoch: number }>(
+    `select stream_id as vm, coalesce(data->>'toHost', data->>'hostId') as host, (data->>'epoch')::int as epoch
+     from provisioning.events where type ~ '\\.vm\\.(placed|switched-over)\\.v[0-9]+$' order by stream_id, version`,
+  );
+  const { rows: seen } = await db.query<{ vm: string; host: string; epoch: number; version: number }>(
+    `select data->>'vmId' as vm, data->>'hostId' as host, (data->>'epoch')::int as epoch, version
+     from agent_gateway.events where type like 'chrysalis.agent-gateway.vm.observed.v%' order by stream_id, version`,
+  );
+  const reached = new Map<string, number>();
+  return seen.flatMap(({ vm, host, epoch, version }) => {
+    const stays = places.filter((p) => p.vm === vm);
+    const from = reached.get(vm) ?? 0;
+    const at = stays.findLastIndex((p, i) => i >= from && p.host === host && p.epoch <= epoch);
+    reached.set(vm, Math.max(from, at));
+    return at < 0 ? [`I10: ${host} was believed about ${vm} at epoch ${epoch} (observation ${version}), and did not have it then`] : [];
+  });
 };
 
 const singleRunner = async (monitors: readonly string[]): Promise<string[]> => {

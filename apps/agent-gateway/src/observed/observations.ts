@@ -1,5 +1,6 @@
 import type { FromHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
+import { Counter } from 'prom-client';
 import type { Connection } from '../sessions/connection.ts';
 import { record, type Said } from './record.ts';
 
@@ -19,7 +20,16 @@ export class Observations {
   readonly #waiting = new Map<string, Said>();
   #flushing: Promise<void> | undefined;
 
-  constructor(private readonly service: ServiceContext) {}
+  readonly #recorded: Counter<'state'>;
+
+  constructor(private readonly service: ServiceContext) {
+    this.#recorded = new Counter({
+      name: 'chrysalis_agent_gateway_vms_observed_total',
+      help: 'What VMs were seen to become, by what that is',
+      labelNames: ['state'],
+      registers: [service.metrics],
+    });
+  }
 
   heard(connection: Pick<Connection, 'id' | 'hostId' | 'ended'>, vms: Vms): void {
     const { id: connectionId, hostId } = connection;
@@ -59,6 +69,7 @@ export class Observations {
       batch.forEach(([key, said], i) => {
         if (verdicts[i] === 'foreign') this.#refused.set(key, performance.now() + AGAIN_MS);
         else this.#refused.delete(key);
+        if (verdicts[i] === 'recorded') this.#recorded.inc({ state: said.observed.state });
         if (verdicts[i] !== 'foreign') this.#told.get(said.connectionId)?.set(said.vmId, textOf(said));
       });
     }

@@ -107,6 +107,9 @@ export const openSimulatedFleet = async (hosts: readonly string[]) => {
       },
       /** Every VM that a host has, whatever it does. */
       present: (hostId: string): readonly string[] => drivers.get(hostId)!.list(),
+      /** What happens to a VM by itself is done to it here. */
+      driver: (hostId: string): SimulatedDriver => drivers.get(hostId)! as SimulatedDriver,
+      databaseUrl: config.databaseUrl,
       inside: (hostId: string, vmId: string) => drivers.get(hostId)!.simulatedGuest!(vmId)!,
     };
   } catch (error) {
