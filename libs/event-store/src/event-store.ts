@@ -242,6 +242,17 @@ export class EventStore {
     await (tx ?? this.pool).query(this.#sql.saveCheckpoint, [name, at.transactionId, at.position, detail ? JSON.stringify(detail) : null]);
   }
 
+  /** Moves a checkpoint only while its detail is still `known`; false if it is another, or there is none. */
+  async moveCheckpoint(
+    name: string,
+    at: Position,
+    known: Record<string, unknown>,
+    detail: Record<string, unknown> = known,
+  ): Promise<boolean> {
+    const values = [name, at.transactionId, at.position, JSON.stringify(known), JSON.stringify(detail)];
+    return (await this.pool.query(this.#sql.moveCheckpoint, values)).rowCount === 1;
+  }
+
   /** Calls back after each commit that may have added events in this process: a wake-up, not a promise. Returns how to end it. */
   onAppend(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -273,6 +284,7 @@ const statements = (schema: string) => ({
   forget: idempotency.forget(schema),
   loadCheckpoint: checkpoint.loadCheckpoint(schema),
   saveCheckpoint: checkpoint.saveCheckpoint(schema),
+  moveCheckpoint: checkpoint.moveCheckpoint(schema),
 });
 
 const forOne = (append: Append): ['appendEvent' | 'appendCommand' | 'appendStream', unknown[]] => {

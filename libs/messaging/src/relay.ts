@@ -28,7 +28,7 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
     published: 0,
     pending: 0,
     lagBytes: undefined,
-    fault: undefined,
+    faults: new Map(),
     replay: false,
   };
   const control: Control = { cut: () => undefined, abandon: () => undefined };
@@ -45,7 +45,8 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
     },
     health: () => {
       const { lagAlarmBytes = 256 * 1024 * 1024 } = options;
-      if (state.fault !== undefined) return { ok: false, reason: state.fault };
+      const [fault] = state.faults.values();
+      if (fault !== undefined) return { ok: false, reason: fault };
       if ((state.lagBytes ?? 0) > lagAlarmBytes) return { ok: false, reason: `the relay is ${state.lagBytes} bytes behind` };
       return { ok: true };
     },
@@ -87,10 +88,13 @@ const elect = async (state: RelayState, control: Control, pause: Pause): Promise
         await lead(state, query, { lost: () => broken || state.stopped }, control);
       }
     } catch (error) {
-      if (!state.stopped) state.fault = messageOf(error);
+      if (!state.stopped) state.faults.set('lead', messageOf(error));
       await pause.wait(backoff(++failures, 100, 2_000));
     } finally {
       state.leader = false;
+      // The next leader's matter, who may be another.
+      state.faults.delete('publish');
+      state.faults.delete('watch');
       control.cut = () => undefined;
       await client.end().catch(() => undefined);
     }
@@ -104,7 +108,7 @@ const takeLead = async (state: RelayState, query: Serial, pause: Pause, broken: 
     const { rows } = await query<{ locked: boolean }>('select pg_try_advisory_lock(hashtextextended($1, 0)) as locked', [lockKey(state)]);
     if (rows[0]!.locked) return true;
     await endHungLeader(query, lockKey(state));
-    state.fault = undefined;
+    state.faults.delete('lead');
     await pause.wait(standbyMs);
   }
   return false;

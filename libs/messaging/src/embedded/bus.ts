@@ -7,7 +7,7 @@ import * as sql from './sql.ts';
 /** `connectionString`: of the owner of the bus's tables. */
 export type EmbeddedConfig = { readonly kind: 'embedded'; readonly pool: pg.Pool; readonly connectionString: string };
 
-type Stored = { readonly topic: string; readonly partition: number; readonly first: string; readonly stored: number };
+type Stored = { readonly topic: string; readonly partition: number; readonly first: string; readonly stored: number; readonly bus: string };
 
 /** The bus on PostgreSQL, for one machine. Several processes may share it. */
 export class EmbeddedBus implements EventBus {
@@ -36,9 +36,9 @@ export class EmbeddedBus implements EventBus {
       this.#partitions.clear(); // the topics were made anew under us
       throw new Error(`the bus stored ${stored} of ${messages.length} messages`);
     }
-    for (const { topic, partition, first } of rows) {
+    for (const { topic, partition, first, bus } of rows) {
       const part = texts.filter((_, i) => placed[i]!.topic === topic && placed[i]!.partition === partition);
-      this.#shared.membership.offer(topic, partition, BigInt(first), part);
+      this.#shared.membership.offer(topic, partition, { bus, first: BigInt(first), texts: part });
     }
   }
 
@@ -64,19 +64,17 @@ export class EmbeddedBus implements EventBus {
 
   async scan(topic: string, handle: (events: readonly CloudEvent[]) => Promise<void>): Promise<{ complete: boolean }> {
     await this.#migrated();
-    type End = { partition: number; next_offset: string };
+    type End = { partition: number; next_offset: string; bus: string };
     const { rows: ends } = await this.config.pool.query<End>(sql.ends, [topic]);
-    for (const { partition, next_offset } of ends)
+    for (const { partition, next_offset, bus } of ends)
       for (let next = 0n; next < BigInt(next_offset);) {
-        const { rows } = await this.config.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [
-          topic,
-          partition,
-          next,
-          500,
-        ]);
-        if (rows.length === 0) break;
-        await handle(rows.map((row) => row.event));
-        next = BigInt(rows.at(-1)!.message_offset) + 1n;
+        const values = [topic, partition, next, 500, bus];
+        const { rows } = await this.config.pool.query<{ message_offset: string | null; event: CloudEvent }>(sql.fetch, values);
+        if (rows.length === 0) throw new Error(`the bus was made anew while ${topic} was read`);
+        const found = rows.filter((row) => row.message_offset !== null);
+        if (found.length === 0) break;
+        await handle(found.map((row) => row.event));
+        next = BigInt(found.at(-1)!.message_offset!) + 1n;
       }
     return { complete: true };
   }

@@ -3,7 +3,7 @@ import pg from 'pg';
 import type { Health, SubscribeOptions } from '../bus.ts';
 import { messageOf, Pause } from '../pause.ts';
 import { serial, type Serial } from '../serial.ts';
-import { PartitionReader } from './partition-reader.ts';
+import { PartitionReader, type Offer } from './partition-reader.ts';
 import * as sql from './sql.ts';
 
 type Member = {
@@ -77,8 +77,8 @@ export class Membership {
   }
 
   /** What was just published, for readers of this process: those who stand there need not fetch it. */
-  offer(topic: string, partition: number, first: bigint, events: readonly string[]): void {
-    for (const { readers } of this.#members.values()) readers.get(`${topic} ${partition}`)?.offer(first, events);
+  offer(topic: string, partition: number, offer: Offer): void {
+    for (const { readers } of this.#members.values()) readers.get(`${topic} ${partition}`)?.offer(offer);
   }
 
   async close(): Promise<void> {

@@ -9,6 +9,9 @@ const commitMs = 100;
 /** Events offered and not yet read; above this they are fetched, as by any reader in another process. */
 const mostOffered = 1_000;
 
+/** Committed at these offsets of this bus, as JSON: each reader makes its own events of it. */
+export type Offer = { readonly bus: string; readonly first: bigint; readonly texts: readonly string[] };
+
 type Batch = { readonly next: bigint; readonly events: CloudEvent[] };
 
 /** Reads one partition for one group, from where the group stands, until it is stopped. One batch at a time: order per key. */
@@ -17,6 +20,8 @@ export class PartitionReader {
   #stopped = false;
   #fault: string | undefined;
   #offered: { readonly at: bigint; readonly text: string }[] = [];
+  /** Which bus our offsets are of; another one, made anew in its place, is joined anew. */
+  #bus: string | undefined;
   #handled: bigint | undefined;
   #committing: Promise<void> | undefined;
   readonly #done: Promise<void>;
@@ -38,9 +43,9 @@ export class PartitionReader {
     this.#pause.cut();
   }
 
-  /** Committed at these offsets, as JSON: each reader makes its own events of it. */
-  offer(first: bigint, texts: readonly string[]): void {
-    if (this.#offered.length + texts.length <= mostOffered) texts.forEach((text, i) => this.#offered.push({ at: first + BigInt(i), text }));
+  offer({ bus, first, texts }: Offer): void {
+    if (bus === this.#bus && this.#offered.length + texts.length <= mostOffered)
+      texts.forEach((text, i) => this.#offered.push({ at: first + BigInt(i), text }));
     this.#pause.cut();
   }
 
@@ -82,18 +87,21 @@ export class PartitionReader {
   async #commit(): Promise<void> {
     const next = this.#handled;
     if (next === undefined) return;
-    await this.pool.query(sql.commit, [this.options.group, this.topic, this.partition, next]);
+    await this.pool.query(sql.commit, [this.options.group, this.topic, this.partition, next, this.#bus]);
     if (this.#handled === next) this.#handled = undefined;
   }
 
+  /** Until it is stopped, or the bus is another. */
   async #read(progress: () => void): Promise<void> {
     const { group, handle, fromBeginning = true, maxBatch = 100 } = this.options;
     const place = [this.topic, this.partition] as const;
-    const joined = await this.pool.query<{ next_offset: string }>(sql.join, [group, ...place, fromBeginning]);
+    const joined = await this.pool.query<{ next_offset: string; bus: string }>(sql.join, [group, ...place, fromBeginning]);
     if (!joined.rows[0]) throw new Error('the topic is gone');
-    this.#offered = [];
+    if (this.#bus !== joined.rows[0].bus) this.#handled = undefined; // a place in a bus that is gone
+    [this.#offered, this.#bus] = [[], joined.rows[0].bus];
     for (let next = BigInt(joined.rows[0].next_offset); !this.#stopped;) {
       const batch = this.#takeOffered(next, maxBatch) ?? (await this.#fetch(next, maxBatch));
+      if (!batch) return;
       if (batch.events.length > 0) {
         await handle(batch.events, { topic: this.topic, partition: this.partition });
         next = batch.next;
@@ -107,14 +115,13 @@ export class PartitionReader {
     }
   }
 
-  async #fetch(next: bigint, most: number): Promise<Batch> {
-    const { rows } = await this.pool.query<{ message_offset: string; event: CloudEvent }>(sql.fetch, [
-      this.topic,
-      this.partition,
-      next,
-      most,
-    ]);
+  /** Nothing where the bus was made anew. */
+  async #fetch(next: bigint, most: number): Promise<Batch | undefined> {
+    type Row = { message_offset: string | null; event: CloudEvent };
+    const { rows } = await this.pool.query<Row>(sql.fetch, [this.topic, this.partition, next, most, this.#bus]);
     const last = rows.at(-1);
-    return { next: last ? BigInt(last.message_offset) + 1n : next, events: rows.map((row) => row.event) };
+    if (!last) return undefined;
+    if (last.message_offset === null) return { next, events: [] };
+    return { next: BigInt(last.message_offset) + 1n, events: rows.map((row) => row.event) };
   }
 }

@@ -2,7 +2,7 @@
  * $1 topics, $2 partitions, $3 events, one element a message in the order of publishing; $4 whether other processes must be woken.
  * Commits without waiting for the disk: the truth is in the logs. What a crash takes is sent again, since a relay flushes before it says
  * how far it came: by a commit of its row, which flushes all of the WAL before it, or by the statement below.
- * Returns the first offset it gave in each partition. Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
+ * Returns the first offset it gave in each partition, and of which bus. Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
  */
 export const publish = {
   name: 'bus.publish',
@@ -22,7 +22,7 @@ export const publish = {
       insert into bus.messages (topic, partition, message_offset, event)
       select topic, partition, first + step, event from incoming join moved using (topic, partition) returning 1
     )
-    select topic, partition, first, (select count(*)::int from stored) as stored,
+    select topic, partition, first, (select count(*)::int from stored) as stored, (select id from bus.identity) as bus,
       (select count(pg_notify('bus_messages', topic || ' ' || partition)) from counts where $4::boolean) as woken,
       set_config('synchronous_commit', 'off', true) as relaxed
     from moved`,
@@ -31,16 +31,19 @@ export const publish = {
 /** A commit that waits for the disk, and with it for all that was committed before. A message in the WAL, as that takes no table. */
 export const flush = { name: 'bus.flush', text: `select pg_logical_emit_message(true, 'chrysalis.bus', '')` };
 
-/** $1 topic, $2 partition, $3 first offset, $4 limit. */
+/** $1 topic, $2 partition, $3 first offset, $4 limit, $5 the bus that the offset is of. No row where that is gone; one of nulls for nothing yet. */
 export const fetch = {
   name: 'bus.fetch',
   text: `
-    select message_offset, event from bus.messages where topic = $1 and partition = $2 and message_offset >= $3
-    order by message_offset limit $4`,
+    select m.message_offset, m.event from bus.identity i left join lateral (
+      select message_offset, event from bus.messages where topic = $1 and partition = $2 and message_offset >= $3
+      order by message_offset limit $4
+    ) m on true where i.id = $5 order by m.message_offset`,
 };
 
-/** $1 topic: how far each partition goes. */
-export const ends = `select partition, next_offset from bus.partitions where topic = $1 order by partition`;
+/** $1 topic: how far each partition goes, of which bus. */
+export const ends = `
+  select partition, next_offset, (select id from bus.identity) as bus from bus.partitions where topic = $1 order by partition`;
 
 /** $1 group, $2 topic, $3 partition, $4 from the beginning. Returns where the group stands, and begins to keep it. */
 export const join = {
@@ -51,15 +54,21 @@ export const join = {
       select $1, topic, partition, case when $4::boolean then 0 else next_offset end from bus.partitions where topic = $2 and partition = $3
       on conflict do nothing returning next_offset
     )
-    select next_offset from added union all
-    select next_offset from bus.offsets where consumer_group = $1 and topic = $2 and partition = $3`,
+    select next_offset, (select id from bus.identity) as bus from (
+      select next_offset from added union all
+      select next_offset from bus.offsets where consumer_group = $1 and topic = $2 and partition = $3
+    ) one`,
 };
 
-/** $1 group, $2 topic, $3 partition, $4 next offset. Never backwards: a member that was held up cannot undo its successor's work. */
+/**
+ * $1 group, $2 topic, $3 partition, $4 next offset, $5 the bus that it is of. Never backwards: a member that was held up cannot undo its
+ * successor's work. Nor in a bus that was made anew, where the same number is another place.
+ */
 export const commit = {
   name: 'bus.commit',
   text: `
-    update bus.offsets set next_offset = $4 where consumer_group = $1 and topic = $2 and partition = $3 and next_offset < $4`,
+    update bus.offsets set next_offset = $4 where consumer_group = $1 and topic = $2 and partition = $3 and next_offset < $4
+      and (select id from bus.identity) = $5`,
 };
 
 /** $1 group, $2 topics: every partition, and whether the group has something to read there. */

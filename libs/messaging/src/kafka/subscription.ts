@@ -10,6 +10,8 @@ export class KafkaSubscription {
   readonly #offsets = new Map<string, { topic: string; partition: number; offset: string }>();
   #committing: NodeJS.Timeout | undefined;
   #consumer: Consumer | undefined;
+  /** The last that crashed: it does nothing any more. */
+  #broken: Consumer | undefined;
   #stopped = false;
   #fault: string | undefined;
   #crashes = 0;
@@ -45,7 +47,7 @@ export class KafkaSubscription {
     });
     this.#consumer = consumer;
     consumer.on(consumer.events.CRASH, ({ payload }) => {
-      if (this.#consumer === consumer) this.#crashed(payload.error);
+      if (this.#consumer === consumer) this.#crashed(consumer, payload.error);
     });
     consumer.on(consumer.events.REBALANCING, () => void this.#commit(consumer));
     consumer.on(consumer.events.GROUP_JOIN, () => {
@@ -87,8 +89,9 @@ export class KafkaSubscription {
     if (offsets.length > 0) await consumer.commitOffsets(offsets).catch(() => undefined);
   }
 
-  #crashed(error: Error): void {
+  #crashed(consumer: Consumer, error: Error): void {
     if (this.#stopped) return;
+    this.#broken = consumer;
     this.#fault = `the consumer crashed: ${messageOf(error)}`;
     this.#restarting ??= this.#restart().finally(() => (this.#restarting = undefined));
   }
@@ -101,6 +104,7 @@ export class KafkaSubscription {
       try {
         await this.repairTopics();
         await this.#start();
+        if (this.#broken === this.#consumer) continue; // kafkajs says that it runs, and that it crashed, of one that could not join
         this.#crashes = 0;
         return;
       } catch (error) {

@@ -23,9 +23,10 @@ export const catchUp = async (state: RelayState, lead: Lead): Promise<boolean> =
     const outcome = await publishSnapshot(state, lead, saved ?? origin);
     if (outcome === 'lost') return false;
     if (outcome === 'replay') continue; // the checkpoint is at the beginning now
-    const { replay: _, ...detail } = saved?.detail ?? {};
-    await store.saveCheckpoint(checkpointName, saved ?? origin, detail);
-    return true;
+    if (!saved) return true;
+    const { replay: _, ...detail } = saved.detail;
+    // Else it was found meanwhile that the bus is new (again): all of it once more.
+    if (await store.moveCheckpoint(checkpointName, saved, saved.detail, detail)) return true;
   }
 };
 

@@ -104,7 +104,12 @@ export class Follower {
       .subscribe(plugin, this.slot)
       .then(() => this.fail(new Error('the replication stream ended')))
       .catch((error: Error) => this.fail(error));
-    const begun = new Promise((resolve) => this.#service.once('start', resolve));
+    const begun = new Promise<void>((resolve) => {
+      this.#service.once('start', () => {
+        this.state.faults.delete('lead');
+        resolve();
+      });
+    });
     try {
       while (!this.stopped) {
         if (this.#fault) throw this.#fault;

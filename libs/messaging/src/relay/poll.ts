@@ -23,8 +23,11 @@ export const runPoll = async (state: RelayState, lead: Lead, cutWith: (cut: () =
   const unsubscribe = state.options.store.onAppend(wake);
   const listener = await listen(state, wake);
   try {
+    await busIsNew(state);
     for (let step = poller(state, lead); !lead.lost();) {
-      if (!(await step())) await pause.wait(Date.now() - wokenAt < 100 ? 2 : 50);
+      const found = await step();
+      state.faults.delete('lead');
+      if (!found) await pause.wait(Date.now() - wokenAt < 100 ? 2 : 50);
     }
   } finally {
     unsubscribe();
@@ -35,24 +38,26 @@ export const runPoll = async (state: RelayState, lead: Lead, cutWith: (cut: () =
 /** One look at the log; true if there was something. */
 const poller = (state: RelayState, lead: Lead): (() => Promise<boolean>) => {
   const { store, batch = 500 } = state.options;
-  let place: Position | undefined;
-  let identityAt = 0;
+  let saved: (Position & { detail: Record<string, unknown> }) | undefined;
+  let identityAt = Date.now();
   return async () => {
     if (Date.now() - identityAt > identityMs) {
       await busIsNew(state).catch(() => false);
       identityAt = Date.now();
     }
-    if (state.replay) [place, state.replay] = [origin, false];
-    place ??= (await store.loadCheckpoint(checkpointName)) ?? origin;
-    const events = await store.readAll(place, batch);
+    if (state.replay) [saved, state.replay] = [undefined, false];
+    saved ??= (await store.loadCheckpoint(checkpointName)) ?? { ...origin, detail: {} };
+    const events = await store.readAll(saved, batch);
     if (events.length === 0) return false;
     state.pending = events.length;
     const outcome = await publish(state, events, lead);
     if (outcome !== 'done') return true;
     const { transactionId, position } = events.at(-1)!;
-    place = { transactionId, position };
-    await store.saveCheckpoint(checkpointName, place);
     state.pending = 0;
+    // Where another leader found the bus to be new, its place is the one to go on from.
+    const { detail } = saved;
+    const moved = await store.moveCheckpoint(checkpointName, { transactionId, position }, detail);
+    saved = moved ? { transactionId, position, detail } : undefined;
     return true;
   };
 };

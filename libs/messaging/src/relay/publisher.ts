@@ -22,10 +22,10 @@ export const publish = async (state: RelayState, events: readonly StoredEvent[],
       if (state.replay) return 'replay';
       if (messages.length > 0) await bus.publish(messages);
       state.published += events.length;
-      state.fault = undefined;
+      state.faults.delete('publish');
       return 'done';
     } catch (error) {
-      state.fault = `publishing fails: ${messageOf(error)}`;
+      state.faults.set('publish', `publishing fails: ${messageOf(error)}`);
       await pause.wait(backoff(attempt + 1, 50, 1_000));
     }
   }

@@ -46,7 +46,8 @@ export type RelayState = {
   published: number;
   pending: number;
   lagBytes: number | undefined;
-  fault: string | undefined;
+  /** What is wrong now, by whose work it shows; each takes its own away when it works again. */
+  readonly faults: Map<'lead' | 'publish' | 'watch', string>;
   /** The bus was made anew: nothing more goes there before the log's beginning. Set by busIsNew, cleared by who replays. */
   replay: boolean;
 };

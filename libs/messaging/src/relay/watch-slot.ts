@@ -18,9 +18,10 @@ export const watchSlot = async (state: RelayState, query: Serial, slot: string, 
       state.lagBytes = Number(now.lag);
       candidate = await movePlace(state, follower, candidate, now);
       if (await busIsNew(state)) follower.wake();
+      state.faults.delete('watch');
     } catch (error) {
       if (error instanceof SlotGone) return follower.fail(error);
-      state.fault = messageOf(error);
+      state.faults.set('watch', messageOf(error));
     }
     for (let waited = 0; waited < everyMs && !follower.stopped; waited += 100) await pause.wait(100);
   }
@@ -51,7 +52,8 @@ const movePlace = async (
 ): Promise<Sample> => {
   if (!candidate || follower.done < lsnNumber(candidate.lsn)) return candidate ?? now;
   const saved = await store.loadCheckpoint(checkpointName);
-  if (saved?.detail['replay'] === true) return now;
-  await store.saveCheckpoint(checkpointName, { transactionId: candidate.xmin, position: '0' });
+  if (!saved || saved.detail['replay'] === true) return now;
+  // Not where the bus was found to be new meanwhile: then the replay goes by the place that was set with it.
+  await store.moveCheckpoint(checkpointName, { transactionId: candidate.xmin, position: '0' }, saved.detail);
   return now;
 };

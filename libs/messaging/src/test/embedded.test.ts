@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
-import { createBus } from '../index.ts';
+import { createBus, type EventBus } from '../index.ts';
 import { busContract, type Harness } from './contract.ts';
+import { cloudEvent, numberOf, until, upTo } from './support.ts';
 
 const open = async (db: TemporaryDatabase): Promise<Harness> => {
   const pool = db.pool({ max: 20 });
@@ -46,3 +47,45 @@ test('groups that subscribe in one moment share one connection, and each reads e
     await db.drop();
   }
 });
+
+test('who stays while the bus is made anew reads the new one from its beginning, though it is shorter, and keeps no old place in it', async () => {
+  const db = await temporaryDatabase();
+  const pool = db.pool({ max: 20 });
+  // Another membership is another process: that one makes the bus anew, and nobody tells the reader.
+  const open = (n: number): EventBus =>
+    createBus({ kind: 'embedded', pool, connectionString: `${db.connectionString}?application_name=member-${n}` });
+  const [reading, publishing] = [open(1), open(2)];
+  const topics = [{ name: 'things', partitions: 1 }];
+  const publish = (bus: EventBus, from: number, to: number): Promise<void> =>
+    bus.publish(upTo(to, from).map((n) => ({ topic: 'things', event: cloudEvent('k', n) })));
+  const place = async (): Promise<number | undefined> => {
+    const { rows } = await pool.query<{ next_offset: string }>(`select next_offset from bus.offsets where consumer_group = 'g'`);
+    return rows[0] && Number(rows[0].next_offset);
+  };
+  try {
+    await reading.ensureTopics(topics);
+    const seen: number[] = [];
+    const subscription = await reading.subscribe({
+      group: 'g',
+      topics: ['things'],
+      handle: async (es) => void seen.push(...es.map(numberOf)),
+    });
+    await publish(reading, 1, 30);
+    await until('the old bus is read', async () => (await place()) === 30);
+    await pool.query('drop schema bus cascade');
+    const anew = open(3);
+    await anew.ensureTopics(topics);
+    await publish(anew, 101, 110);
+    await until('the new one is read', () => seen.includes(110));
+    await until('and its place kept', async () => (await place()) === 10);
+    await publish(reading, 111, 112);
+    await publish(publishing, 113, 140);
+    await until('and what follows', () => seen.includes(140));
+    expect(seen).toEqual([...upTo(30), ...upTo(140, 101)]);
+    await until('health is well', () => subscription.health().ok);
+    await anew.close();
+  } finally {
+    await Promise.all([reading.close(), publishing.close()]);
+    await db.drop();
+  }
+}, 30_000);

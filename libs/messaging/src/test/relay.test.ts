@@ -137,6 +137,28 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
     await until('well again', () => relay.health().ok);
   });
 
+  test('health is well again where nothing happens, after a cut and after the bus was away', async () => {
+    let away = false;
+    const asked = new Proxy(bus, {
+      get: (target, name) => {
+        if (name === 'describe') return () => (away ? Promise.reject(new Error('nobody answers')) : target.describe());
+        const value = Reflect.get(target, name, target) as unknown;
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+    const relay = await start(mode, asked);
+    await until('it leads', () => relay.status().role === 'leader' && relay.health().ok);
+    await store.pool.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and
+      (backend_type = 'walsender' or application_name = 'chrysalis-relay-shop')`);
+    if (mode === 'logical') await until('health tells of the cut', () => !relay.health().ok, 5_000);
+    await until('it is well', () => relay.status().role === 'leader' && relay.health().ok);
+    if (mode === 'poll') return; // it finds its cut at once, and looks at the bus in silence
+    away = true;
+    await until('health tells of the bus', () => relay.health().reason?.includes('nobody answers') === true);
+    away = false;
+    await until('it is well again', () => relay.health().ok);
+  });
+
   test('stopped and started, it goes on where it was', async () => {
     const got = await collect();
     for (const round of upTo(3)) {
