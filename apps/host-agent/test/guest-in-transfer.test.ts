@@ -122,6 +122,7 @@ test('a guest that restarts in mid-transfer is moved, and runs', async () => {
   expect(await move(() => a.reset('vm'))).toMatchObject({ ok: true });
   expect((await b.status('vm')).running).toBe(true);
   expect(b.simulatedGuest('vm').facts().bootId).not.toBe(before);
+  expect(states.b.get('vm')!.move).toMatchObject({ phase: 'running', restarted: true });
 });
 
 const diverges = { limits: { downtimeLimitMs: 1, maxBandwidthMiBps: 400 } };

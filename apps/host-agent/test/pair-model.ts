@@ -82,6 +82,7 @@ export class PairModel {
       },
       destroy: async () => this.set(side, 'none'),
       deleteVolume: async () => undefined,
+      onLifecycle: () => () => undefined,
     };
     return driver as HypervisorDriver;
   }

@@ -47,7 +47,7 @@ class Life {
     return new Proxy(driver, {
       get: (target, name) => {
         const member = (target as unknown as Record<PropertyKey, unknown>)[name];
-        if (typeof member !== 'function' || name === 'list') return member;
+        if (typeof member !== 'function' || name === 'list' || name === 'onLifecycle') return member;
         return async (...args: unknown[]) => {
           await this.step();
           const result = await (member as (...a: unknown[]) => Promise<unknown>)(...args);

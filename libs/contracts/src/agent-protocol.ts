@@ -59,6 +59,8 @@ const moveRequests = [
     newEpoch: Positive,
     peerToken: z.string().max(256),
     fencedAt: Timestamp,
+    /** The guest restarted itself while the stream ran: it is watched at the target, and reset where it does not start. */
+    restarted: z.boolean().optional(),
   }),
 ] as const;
 /** Those that carry the move's own token: all that the peer link takes. */

@@ -96,6 +96,9 @@ export type MigrationStatistics = {
   readonly iterations: number;
 };
 
+/** `registers`: of CPUs that are off, or spin on one spot. */
+export type Progress = { readonly moves: true } | { readonly moves: false; readonly registers: string };
+
 export type SaveRequest = {
   /** Not there yet; where the save fails, the caller deletes what is there. */
   readonly file: string;
@@ -163,6 +166,10 @@ export interface HypervisorDriver {
   destroy(vmId: string, options: { readonly deleteVolumes: boolean }): Promise<void>;
   deleteVolume(pool: string, volume: string): Promise<void>;
 
+  /** Do the CPUs of a running VM do anything? Looked at for so long before that is denied; of a guest that is well it takes milliseconds. */
+  progress(vmId: string, withinMs: number): Promise<Progress>;
+  /** As its button does. */
+  pressReset(vmId: string): Promise<void>;
   /** What the guest wrote to its console: the last 64 KiB. */
   console(vmId: string): Promise<string>;
   /** The guest of a simulated VM; undefined where guests are real. */

@@ -23,6 +23,8 @@ const SourceMove = z.object({
    */
   phase: z.enum(['transferring', 'fenced', 'resumed', 'reclaimed', 'returned']),
   fence: z.object({ epoch: Positive, fencedAt: Timestamp, stoppedAt: Timestamp, totalMs: z.number(), transferredBytes: Count }).optional(),
+  /** The guest restarted itself while the stream ran. */
+  restarted: z.boolean().optional(),
   resumed: z.object({ resumedAt: Timestamp, downtimeMs: z.number() }).optional(),
   /** Why a phase of `reclaimed` or `returned` came. */
   cause: z.object({ code: z.string(), message: z.string() }).optional(),
@@ -37,6 +39,7 @@ const TargetMove = z.object({
   /** waiting: paused, for the receipt. running: the receipt came. never: this host will not run this move, whatever comes. */
   phase: z.enum(['preparing', 'waiting', 'running', 'never']),
   resumedAt: Timestamp.optional(),
+  restarted: z.boolean().optional(),
   reason: z.string().optional(),
 });
 export type SourceMove = z.infer<typeof SourceMove>;

@@ -11,7 +11,16 @@ export const deliverReceipt = async (deps: MoveDeps & { askPeer: AskPeer }, vmId
   for (let attempt = 0; ; attempt++) {
     const sentAt = deps.now();
     try {
-      const receipt = { type: 'receipt' as const, moveId, vmId, epoch, newEpoch, peerToken, fencedAt };
+      const receipt = {
+        type: 'receipt' as const,
+        moveId,
+        vmId,
+        epoch,
+        newEpoch,
+        peerToken,
+        fencedAt,
+        ...(move.restarted ? { restarted: true } : {}),
+      };
       const answer = await deps.askPeer({ peerAddress, host }, receipt, 1_000);
       if (answer.type === 'gone') return answer;
       if (answer.type === 'resumed') {

@@ -63,17 +63,22 @@ export class SourceMoves {
   /** Why it was not given away, or nothing: then the fence is on the disk. */
   async #sent(vmId: string, move: SourceMove, options: TransferOptions): Promise<Cause | undefined> {
     await this.#at('transfer:probed', vmId, move);
-    const outcome = await migrateWithin(this.deps, vmId, move, options);
-    if (outcome.outcome === 'failed') return outcome.cause;
-    await this.#handOver(vmId, move, outcome);
-    return undefined;
+    const restarts = new Restarts(this.deps.driver, vmId);
+    try {
+      const outcome = await migrateWithin(this.deps, vmId, move, options);
+      if (outcome.outcome === 'failed') return outcome.cause;
+      await this.#handOver(vmId, move, outcome, restarts);
+      return undefined;
+    } finally {
+      restarts.end();
+    }
   }
 
-  async #handOver(vmId: string, move: SourceMove, outcome: Extract<MigrateOutcome, { outcome: 'completed' }>): Promise<void> {
+  async #handOver(vmId: string, move: SourceMove, outcome: Completed, restarts: Restarts): Promise<void> {
     const { stoppedAtUs, completedAtUs } = outcome;
     const seen = this.deps.now();
     await this.#at('transfer:completed', vmId, move);
-    await this.#change(vmId, fenced(iso(this.deps.now()), outcome));
+    await this.#change(vmId, fenced(iso(this.deps.now()), outcome, restarts.seen));
     this.#statistics.set(vmId, outcome.statistics);
     const figures = {
       stopToCompletedMs: (completedAtUs - stoppedAtUs) / 1000,
@@ -183,13 +188,27 @@ export class SourceMoves {
   }
 }
 
+type Completed = Extract<MigrateOutcome, { outcome: 'completed' }>;
+
+/** Has the guest restarted itself since this began? */
+class Restarts {
+  seen = false;
+  readonly end: () => void;
+
+  constructor(driver: MoveDeps['driver'], vmId: string) {
+    this.end = driver.onLifecycle((event) => {
+      if (event.vmId === vmId && event.kind === 'reset') this.seen = true;
+    });
+  }
+}
+
 type Times = { readonly stoppedAtUs: number; readonly completedAtUs: number };
 const fenced =
-  (fencedAt: string, { stoppedAtUs, completedAtUs }: Times) =>
+  (fencedAt: string, { stoppedAtUs, completedAtUs }: Times, restarted = false) =>
   (s: Moving): Moving => {
     const totalMs = Math.max(0, completedAtUs / 1000 - Date.parse(s.move.startedAt));
     const fence = { epoch: s.epoch, fencedAt, stoppedAt: isoUs(stoppedAtUs), totalMs, transferredBytes: 0 };
-    return { ...s, role: 'fenced', move: { ...s.move, phase: 'fenced', fence } };
+    return { ...s, role: 'fenced', move: { ...s.move, phase: 'fenced', fence, ...(restarted ? { restarted } : {}) } };
   };
 
 /** The same where there is no fence. */

@@ -73,7 +73,8 @@ export class TargetMoves {
       if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
       // A receipt is acted on at once, without a look first: the guest stands still while it waits.
       const acts = request.type === 'receipt' || state.move.phase === 'running';
-      return (acts ? await this.#run(state) : undefined) ?? this.#asSeen(request.vmId);
+      const restarted = request.type === 'receipt' && request.restarted === true;
+      return (acts ? await this.#run(state, restarted) : undefined) ?? this.#asSeen(request.vmId);
     });
   }
 
@@ -102,8 +103,9 @@ export class TargetMoves {
    * Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. `running` on
    * the disk means that the guest may have run; it is taken back only by the life that wrote it, when the driver knows that it did not.
    */
-  async #run({ vmId, move: { moveId, newEpoch, phase } }: Waiting): Promise<PeerAnswer | undefined> {
-    if (phase !== 'running') await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, phase: 'running' } }));
+  async #run({ vmId, move: { moveId, newEpoch, phase } }: Waiting, restarted = false): Promise<PeerAnswer | undefined> {
+    const seen = restarted ? { restarted } : {};
+    if (phase !== 'running') await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, ...seen, phase: 'running' } }));
     await this.deps.at('receipt:recorded', { vmId, moveId });
     try {
       const { resumedAtUs } = await this.deps.driver.resume(vmId);

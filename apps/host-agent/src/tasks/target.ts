@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
 import { TaskFailure } from '../move/deps.ts';
+import { notWell } from '../move/well.ts';
 import { asRunner, handler, notBelow, type Parts } from './parts.ts';
 
 export const prepareTarget = (parts: Parts): Handler =>
@@ -27,6 +29,8 @@ const confirmed = async (parts: Parts, { vmId, moveId, topologyHash }: InputOf<t
   const status = await parts.driver.status(vmId);
   if (!status.running)
     throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
+  const cause = await notWell({ ...parts, sleep }, vmId, move.side === 'target' && move.restarted === true);
+  if (cause) throw new TaskFailure(cause.code, `the guest runs on the target, and is not well: ${cause.message}`);
   const shaped = await parts.driver.topology(vmId);
   if (shaped.topologyHash !== topologyHash)
     throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, {

@@ -15,6 +15,7 @@ import { continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
 import { lastWords } from './process.ts';
+import { progressOf } from './progress.ts';
 import { noLongerSaving, saveState } from './save.ts';
 import type { Vm } from './vm.ts';
 import { ownsVolumes } from './volumes.ts';
@@ -228,6 +229,15 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
   deleteVolume(pool: string, volume: string): Promise<void> {
     return this.volumes.delete(pool, volume);
+  }
+
+  async progress(vmId: string, withinMs: number): Promise<port.Progress> {
+    const vm = this.fleet.get(vmId);
+    return vm.explained(() => progressOf(vm.qmp, withinMs));
+  }
+  async pressReset(vmId: string): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    await vm.exclusive(() => vm.qmp.execute('system_reset'));
   }
 
   async console(vmId: string): Promise<string> {

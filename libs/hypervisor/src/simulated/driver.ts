@@ -250,6 +250,13 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     this.world.volumes.delete(`${pool}/${volume}`);
   }
 
+  async progress(vmId: string): Promise<port.Progress> {
+    return this.alive(vmId).state === 'running' ? { moves: true } : { moves: false, registers: '' };
+  }
+  async pressReset(vmId: string): Promise<void> {
+    this.reset(vmId);
+  }
+
   async console(vmId: string): Promise<string> {
     return this.get(vmId).console;
   }
