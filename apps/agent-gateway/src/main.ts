@@ -115,7 +115,10 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
       }
     }),
     // A signal that was missed costs at most this.
-    every(5_000, log, async () => hub.deliverAll()),
+    every(5_000, log, async () => {
+      hub.deliverAll();
+      await hub.forgetEnded();
+    }),
     every(1_000, log, () => exchange.sweep()),
     every(60_000, log, async () => void (await forgetClosed(pool))),
     every(3_600_000, log, async () => void (await forgetEnded(pool))),

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
+import { workflowEvents } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
 import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import type { Connection } from '../src/sessions/connection.ts';
 import { Hub } from '../src/sessions/hub.ts';
-import { dispatch, hello, publish, TestAgent, world, type Gateway, type World } from './harness.ts';
+import { dispatch, hello, publish, say, TestAgent, world, type Gateway, type World } from './harness.ts';
 
 /** What comes back for an upgrade that no client library would ask for. */
 const upgradeAnswer = (port: number, path: string): Promise<string> =>
@@ -144,6 +145,27 @@ describe('sessions and delivery', () => {
     await publish(one, task);
     await agent.next('task');
     expect(await agent.next('cancel')).toMatchObject({ workflowId: task.workflowId, task: 'step' });
+    agent.close();
+  });
+
+  test('a session forgets what it was sent when that has ended, however it ended', async () => {
+    const agent = await TestAgent.of(one, 'h17', await agentToken('h17'));
+    const remembered = async (): Promise<number> =>
+      Number(/ (\d+)\s*$/.exec(await one.service.metrics.getSingleMetricAsString('chrysalis_agent_gateway_tasks_sent'))![1]);
+    const late = { ...unplug('h17'), deadlineAt: new Date(Date.now() + 1_000).toISOString() };
+    const withdrawn = unplug('h17');
+    const open = unplug('h17');
+    for (const task of [late, withdrawn, open]) await publish(one, task);
+    await agent.next('task', 3);
+    const { workflowId, task, attempt, executor } = withdrawn;
+    const cause = { code: 'workflow.heartbeat_missed', message: 'm', retriable: true };
+    const failed = { workflowId, task, attempt, executor, cause, final: true, at: new Date().toISOString() };
+    await say(one, workflowEvents.taskFailed.type, failed);
+    await agent.next('cancel', 2);
+    await until(async () => (await remembered()) === 1);
+    agent.send(reportOf(open));
+    await agent.next('report-ack');
+    await until(async () => (await remembered()) === 0);
     agent.close();
   });
 

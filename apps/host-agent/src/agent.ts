@@ -6,6 +6,7 @@ import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import { startBidding } from './bids/index.ts';
 import type { HostAgentConfig } from './config.ts';
 import { Journal } from './durable/journal.ts';
+import { forgetLongGone } from './durable/remember.ts';
 import { VmStates } from './durable/vm-states.ts';
 import { Executor } from './executor.ts';
 import { failpoint } from '@chrysalis/service-kit/failpoint';
@@ -27,6 +28,7 @@ import { Observer } from './observed/observer.ts';
 import { ObservedStore } from './observed/store.ts';
 import { handlers } from './tasks/index.ts';
 
+const FORGET_EVERY_MS = 3_600_000;
 export const AGENT_VERSION = '0.1.0';
 export type HostAgent = {
   readonly states: VmStates;
@@ -124,6 +126,7 @@ export const startHostAgent = async (
     },
     prove: (nonce) => identity.prove(config.hostId, nonce),
     vms: () => observer.vms(),
+    keeps: () => ({ vmsGone: states.all().filter((s) => s.role === 'none').length, lanes: lanes.all().length, results: journal.size }),
     welcomed: () => {
       identity.welcomed().catch((err: unknown) => log.error({ err }, 'a welcome was not kept; the next start names this instance as well'));
       journal.unacknowledged().forEach((report) => tell({ type: 'report', report }));
@@ -141,6 +144,11 @@ export const startHostAgent = async (
   settle(states, source, target, log);
   const sweep = setInterval(() => sweepTargets(states, target, log), 1_000);
   await observer.start();
+  const forget = setInterval(() => {
+    if (bidding.knowsTime())
+      for (const kept of [states, lanes])
+        forgetLongGone(kept, bidding.now()).catch((err: unknown) => log.error({ err }, 'what left long ago was not forgotten; it will be'));
+  }, FORGET_EVERY_MS).unref();
   link.start();
   log.info({ hostId: config.hostId, peerAddress: peerServer.address, vms: states.all().length }, 'host agent is up');
 
@@ -150,6 +158,7 @@ export const startHostAgent = async (
     connected: () => link.connected,
     stop: async () => {
       clearInterval(sweep);
+      clearInterval(forget);
       observer.stop();
       link.stop();
       peers.close();

@@ -137,7 +137,7 @@ export class Executor {
     // Both at once, so that tokens and turns have the order of the tasks' coming.
     const registered = this.#fence.register(handler, onVm, run);
     registered.catch(() => undefined);
-    return this.#turnsOf(lane ?? onVm.vmId).run(handler.turn, () => this.#perform(handler, onVm, run, registered));
+    return this.#inTurn(lane ?? onVm.vmId, handler.turn, () => this.#perform(handler, onVm, run, registered));
   }
 
   async #perform(handler: Handler, input: OnVm, run: TaskRun, registered: Promise<unknown>): Promise<Outcome> {
@@ -184,10 +184,15 @@ export class Executor {
     return new Date(this.deps.controlNow()).toISOString();
   }
 
-  #turnsOf(vmId: string): Turns {
-    const turns = this.#turns.get(vmId) ?? new Turns();
-    this.#turns.set(vmId, turns);
-    return turns;
+  /** The turns of a VM or lane are there only while something runs or waits. */
+  async #inTurn<T>(id: string, turn: Turn, work: () => Promise<T>): Promise<T> {
+    const turns = this.#turns.get(id) ?? new Turns();
+    this.#turns.set(id, turns);
+    try {
+      return await turns.run(turn, work);
+    } finally {
+      if (turns.idle) this.#turns.delete(id);
+    }
   }
 }
 

@@ -29,7 +29,7 @@ export class Fence {
     const { states, id, epoch } = this.#place(handler, input);
     return states.update(id, (before) => {
       if (!before) handler.admit(before, input); // of a VM that was never here nothing is kept for a task that is refused
-      const state = before ?? newVmState(id, dispatch.tenant, epoch);
+      const { left: _, ...state } = before ?? newVmState(id, dispatch.tenant, epoch);
       const { workflowId, token } = dispatch;
       const highest = state.tokens.find((t) => t.workflowId === workflowId)?.token ?? 0;
       if (token < highest && !state.open.includes(key))

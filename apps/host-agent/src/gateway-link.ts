@@ -6,6 +6,7 @@ import {
   ToHostAgent,
   type HostAgentIdentity,
   type FromHostAgent,
+  type Keeps,
   type PeerAnswer,
   type PeerRequest,
   type TaskOffer,
@@ -21,6 +22,7 @@ type Options = {
   /** Who this agent is, for this connection alone. */
   readonly prove: (nonce: string) => HostAgentIdentity;
   readonly vms: () => Hello['vms'];
+  readonly keeps: () => Keeps;
   /** The gateway knows us: what waits to be said is said again now. */
   readonly welcomed: () => void;
   readonly offered: (offer: TaskOffer) => void;
@@ -188,6 +190,6 @@ export class GatewayLink {
   }
 
   #heartbeat(): void {
-    this.send({ type: 'heartbeat', seq: ++this.#seq, at: new Date().toISOString(), vms: this.options.vms() });
+    this.send({ type: 'heartbeat', seq: ++this.#seq, at: new Date().toISOString(), vms: this.options.vms(), keeps: this.options.keeps() });
   }
 }

@@ -12,6 +12,10 @@ export class Turns {
   readonly #running: Turn[] = [];
   #waiting: Waiting[] = [];
 
+  get idle(): boolean {
+    return this.#running.length === 0 && this.#waiting.length === 0;
+  }
+
   async run<T>(turn: Turn, work: () => Promise<T>): Promise<T> {
     await new Promise<void>((start) => {
       this.#waiting.push({ turn, start });

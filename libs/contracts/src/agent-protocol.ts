@@ -47,6 +47,10 @@ export const VmOnHost = z.object({
   observed: Observed.optional(),
 });
 
+/** What a host agent remembers of what is over: VMs that are not here any more, lanes of the host, results of tasks. */
+export const Keeps = z.object({ vmsGone: Count, lanes: Count, results: Count });
+export type Keeps = z.infer<typeof Keeps>;
+
 const moveRequests = [
   /** Is the target there and waiting? Asked before a byte is sent. */
   z.object({ type: z.literal('probe'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
@@ -127,7 +131,13 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     /** From version 3 on. */
     identity: HostAgentIdentity.optional(),
   }),
-  z.object({ type: z.literal('heartbeat'), seq: Count, at: Timestamp, vms: z.array(VmOnHost).max(10_000) }),
+  z.object({
+    type: z.literal('heartbeat'),
+    seq: Count,
+    at: Timestamp,
+    vms: z.array(VmOnHost).max(10_000),
+    keeps: Keeps.optional(),
+  }),
   /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */
   z.object({ type: z.literal('report'), report: TaskReport }),
   z.object({ type: z.literal('accepted'), workflowId: Id, task: TaskName, attempt: Positive, token: Positive }),

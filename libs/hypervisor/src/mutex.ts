@@ -8,3 +8,23 @@ export class Mutex {
     return result;
   }
 }
+
+/** A mutex a name, there only while somebody holds it or waits for it. */
+export class Mutexes {
+  private readonly held = new Map<string, { readonly mutex: Mutex; users: number }>();
+
+  get size(): number {
+    return this.held.size;
+  }
+
+  async run<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const entry = this.held.get(name) ?? { mutex: new Mutex(), users: 0 };
+    this.held.set(name, entry);
+    entry.users++;
+    try {
+      return await entry.mutex.run(work);
+    } finally {
+      if (--entry.users === 0) this.held.delete(name);
+    }
+  }
+}

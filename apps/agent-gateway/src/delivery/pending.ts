@@ -53,6 +53,18 @@ export const pendingOf = async (db: Queryable, hostId: string, sent: readonly st
   return rows;
 };
 
+/** Which of these are not pending any more. */
+export const endedOf = async (db: Queryable, taskKeys: readonly string[]): Promise<ReadonlySet<string>> => {
+  if (taskKeys.length === 0) return new Set();
+  const { rows } = await db.query<{ key: string }>({
+    name: 'ended_tasks',
+    text: `select key from unnest($1::text[]) as k (key)
+           where not exists (select from agent_gateway.pending_tasks where task_key = key and state = 'pending')`,
+    values: [taskKeys],
+  });
+  return new Set(rows.map((r) => r.key));
+};
+
 export type Known = {
   readonly hostId: string;
   readonly dispatch: TaskDispatch;

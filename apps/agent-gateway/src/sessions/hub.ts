@@ -1,7 +1,7 @@
 import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ToHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
-import { Counter } from 'prom-client';
-import { pendingOf, type Pending } from '../delivery/pending.ts';
+import { Counter, Gauge } from 'prom-client';
+import { endedOf, pendingOf, type Pending } from '../delivery/pending.ts';
 import { mayGo } from '../delivery/revoked.ts';
 import { signal, type HostSignal } from '../delivery/wire.ts';
 import { takeReport } from '../report-task.ts';
@@ -9,6 +9,7 @@ import type { BidFrame } from '../bids/exchange.ts';
 import type { Connection, Frame, Hello } from './connection.ts';
 import { Clocks, tellSkews } from './clocks.ts';
 import { enrol } from './enrol.ts';
+import { HostsKeep } from './keeps.ts';
 import { Limiter } from './limiter.ts';
 import { seen } from './liveness.ts';
 
@@ -31,12 +32,23 @@ export class Hub {
   #publishing = 0;
   readonly #refused: Counter<'code'>;
   readonly #clocks: Clocks;
+  readonly #keeps: HostsKeep;
 
   constructor(
     private readonly service: ServiceContext,
     private readonly heartbeatMs: number,
   ) {
     this.#clocks = new Clocks(service);
+    this.#keeps = new HostsKeep(service);
+    const remembered = (): number => [...this.#sessions.values()].reduce((n, { sent }) => n + sent.size, 0);
+    new Gauge({
+      name: 'chrysalis_agent_gateway_tasks_sent',
+      help: 'Tasks that connected hosts were sent and that have not ended',
+      registers: [service.metrics],
+      collect() {
+        this.set(remembered());
+      },
+    });
     this.#refused = new Counter({
       name: 'chrysalis_agent_gateway_agents_refused_total',
       help: 'Agents that were not let in, by why; agent.identity_conflict and .identity_copied are second agents of a host',
@@ -82,6 +94,7 @@ export class Hub {
 
   closed(connection: Connection): void {
     this.#clocks.left(connection);
+    this.#keeps.left(connection);
     const { hostId } = connection;
     if (hostId !== undefined && this.#sessions.get(hostId)?.connection === connection) this.#sessions.delete(hostId);
   }
@@ -91,6 +104,7 @@ export class Hub {
     switch (frame.type) {
       case 'heartbeat':
         this.#clocks.heard(connection, { hostId, tenant: connection.tenant }, frame.at, Date.now());
+        this.#keeps.heard(connection, frame.keeps);
         this.#alive.set(connection.id, connection);
         return;
       case 'report':
@@ -179,6 +193,13 @@ export class Hub {
   #live(hostId: string): Session | undefined {
     const session = this.#sessions.get(hostId);
     return session?.connection.ended ? undefined : session;
+  }
+
+  /** What a session was sent is remembered until it has ended, however: reported, withdrawn, past its deadline; here or elsewhere. */
+  async forgetEnded(): Promise<void> {
+    const sent = new Map([...this.#sessions.values()].map((session) => [session, [...session.sent]]));
+    const ended = await endedOf(this.service.pool, [...sent.values()].flat());
+    for (const [session, keys] of sent) for (const key of keys) if (ended.has(key)) session.sent.delete(key);
   }
 
   deliverAll(): void {

@@ -19,6 +19,8 @@ export type Bidding = {
   readonly again: () => void;
   readonly clock: (now: string | undefined) => void;
   readonly now: () => number;
+  /** Was the control plane's clock ever heard? Until then `now` is this machine's. */
+  readonly knowsTime: () => boolean;
   stop(): Promise<void>;
 };
 type Given = {
@@ -68,6 +70,7 @@ export const startBidding = async (config: HostAgentConfig, { log, now, link, ex
         log.warn({ aheadMs }, "this machine's clock is not the control plane's; nothing here depends on it");
     },
     now: controlNow,
+    knowsTime: () => clock.aheadMs !== undefined,
     stop: async () => {
       pulse.stop();
       await history.save();

@@ -50,6 +50,8 @@ export const VmState = z.object({
   vmId: Id,
   tenant: z.string(),
   role: z.enum(['runner', 'incoming', 'fenced', 'none']),
+  /** Of a VM that is not here any more: since when nothing came for it, by the control plane's clock. See remember.ts. */
+  left: Timestamp.optional(),
   /** At which this host may run the guest; while fenced, the one it was given away from. */
   epoch: Positive,
   /** The lowest epoch a command may carry: a reclaimed guest has a higher epoch than the control plane knows at first. */

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeDirectory, readIfThere, syncDirectory, writeDurably } from './files.ts';
+import { makeDirectory, readIfThere, removeDurably, syncDirectory, writeDurably } from './files.ts';
 import { VmState } from './vm-state.ts';
 
 type Change = (state: VmState | undefined) => VmState | undefined;
@@ -56,6 +56,24 @@ export class VmStates {
   /** For what may be lost in a crash: goes with the next update, before it, and costs no write of its own. */
   note(vmId: string, change: Change): void {
     this.#queueOf(vmId).noted.push(change);
+  }
+
+  /** Unless something was asked for meanwhile; what is asked for while the file goes begins from nothing. */
+  async forget(vmId: string, when: (state: VmState) => boolean): Promise<void> {
+    const queue = this.#queueOf(vmId);
+    const state = this.#states.get(vmId);
+    if (!state || queue.writing || queue.synced === undefined || !when(state)) return;
+    queue.writing = true;
+    queue.synced = undefined; // until it is known: a failure is read back before the next change
+    try {
+      await removeDurably(this.#path(vmId));
+      this.#states.delete(vmId);
+      [queue.synced, queue.noted] = ['', []];
+    } finally {
+      queue.writing = false;
+      if (queue.asked.length > 0) void this.#write(vmId, queue);
+      else if (queue.synced === '') this.#queues.delete(vmId);
+    }
   }
 
   #queueOf(vmId: string): Queue {

@@ -4,7 +4,7 @@ import { open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { Count, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from '@chrysalis/contracts';
-import { Mutex } from '@chrysalis/hypervisor';
+import { Mutexes } from '@chrysalis/hypervisor';
 import { z } from 'zod';
 import { makeDirectory, readIfThere, removeDurably, writeDurably } from '../durable/files.ts';
 
@@ -32,7 +32,7 @@ const STALE_MS = 86_400_000;
  * one there is no image, whatever a crash left. Callers hold the image's lane, or for the last steps `alone`, so one writer an image.
  */
 export class DiskImages {
-  readonly #alone = new Map<string, Mutex>();
+  readonly #alone = new Mutexes();
 
   private constructor(private readonly directory: string) {}
 
@@ -74,9 +74,7 @@ export class DiskImages {
 
   /** What looks and then puts or removes, one at a time an image. */
   alone<T>(image: string, work: () => Promise<T>): Promise<T> {
-    const mutex = this.#alone.get(image) ?? new Mutex();
-    this.#alone.set(image, mutex);
-    return mutex.run(work);
+    return this.#alone.run(image, work);
   }
 
   /** The manifest first: what has none is no image. */

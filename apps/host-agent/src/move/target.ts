@@ -1,6 +1,6 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
 import type { PeerAnswer, MoveRequest, Topology } from '@chrysalis/contracts';
-import { hasCode, Mutex, type HypervisorCode } from '@chrysalis/hypervisor';
+import { hasCode, Mutexes, type HypervisorCode } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
 import { iso, isoUs, TaskFailure, type MoveDeps } from './deps.ts';
@@ -23,7 +23,7 @@ type Waiting = VmState & { readonly move: TargetMove };
 
 /** The target's half of the switch-over: paused until the receipt, and never to run once it said that it is gone. */
 export class TargetMoves {
-  readonly #locks = new Map<string, Mutex>();
+  readonly #locks = new Mutexes();
 
   constructor(private readonly deps: TargetDeps) {}
 
@@ -179,9 +179,7 @@ export class TargetMoves {
   }
 
   #locked<T>(vmId: string, work: () => Promise<T>): Promise<T> {
-    const lock = this.#locks.get(vmId) ?? new Mutex();
-    this.#locks.set(vmId, lock);
-    return lock.run(work);
+    return this.#locks.run(vmId, work);
   }
 }
 

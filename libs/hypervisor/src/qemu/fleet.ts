@@ -3,7 +3,7 @@ import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import { Lifecycles } from '../lifecycle.ts';
-import { Mutex } from '../mutex.ts';
+import { Mutexes } from '../mutex.ts';
 import { followLateUnplugs } from './hotplug.ts';
 import { connect, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
@@ -25,7 +25,7 @@ export type Exit = { readonly vmId: string; readonly lastWords: string };
 /** The VMs of this host, in memory and in the state directory. */
 export class Fleet {
   private readonly vms = new Map<string, Vm>();
-  private readonly gates = new Map<string, Mutex>();
+  private readonly gates = new Mutexes();
   private readonly listeners = new Set<(exit: Exit) => void>();
   readonly lifecycles = new Lifecycles();
   private readonly stateDir: string;
@@ -50,9 +50,7 @@ export class Fleet {
 
   /** Making and unmaking a VM, one at a time per id. */
   gate<T>(vmId: string, work: () => Promise<T>): Promise<T> {
-    let gate = this.gates.get(vmId);
-    if (!gate) this.gates.set(vmId, (gate = new Mutex()));
-    return gate.run(work);
+    return this.gates.run(vmId, work);
   }
 
   /** A new VM; nothing of it is left when it does not come up. */

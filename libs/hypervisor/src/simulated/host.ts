@@ -3,7 +3,7 @@ import type { Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { happenings, Lifecycles, type GuestReading, type GuestState, type Happening, type LifecycleEvent } from '../lifecycle.ts';
-import { Mutex } from '../mutex.ts';
+import { Mutexes } from '../mutex.ts';
 import * as shape from '../shape.ts';
 import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';
@@ -28,7 +28,7 @@ export class SimulatedHost {
   protected readonly config: SimulatedConfig;
   protected readonly store: SimulatedStore;
   protected readonly held = new Set<string>();
-  protected readonly gates = new Map<string, Mutex>();
+  protected readonly gates = new Mutexes();
   protected readonly doors = new Map<string, Door>();
   protected readonly migrating = new Map<string, { cancelled: boolean; done: Promise<unknown> }>();
   protected readonly listeners = new Set<(exit: Exit) => void>();
@@ -227,9 +227,7 @@ export class SimulatedHost {
     return this.world.faults.pass(operation, this.config.host, vmId);
   }
   protected gate<T>(vmId: string, work: () => Promise<T>): Promise<T> {
-    let gate = this.gates.get(vmId);
-    if (!gate) this.gates.set(vmId, (gate = new Mutex()));
-    return gate.run(work);
+    return this.gates.run(vmId, work);
   }
   protected exclusive(vmId: string, operation: Operation, work: (vm: SimulatedVm) => Promise<Topology>): Promise<port.Shaped> {
     this.alive(vmId);
