@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { until } from '@chrysalis/testing';
 import { projected, startPlane, type Plane } from '../../admin-api/src/test/plane.ts';
+import { everyEventOnTheBus } from '../../../tools/verifier/verify.ts';
 import { environmentOf, run, type Ran } from './test/run.ts';
 
 let plane: Plane;
@@ -13,6 +14,16 @@ beforeAll(async () => {
   await projected(plane);
 }, 90_000);
 afterAll(() => plane?.stop(), 30_000);
+
+/** What the verifier finds, by means of its own. */
+const lostEvents = async (): Promise<readonly string[]> => {
+  const db = await plane.services.get('projector')!.service.pool.connect();
+  try {
+    return await everyEventOnTheBus(db);
+  } finally {
+    db.release();
+  }
+};
 
 type Audit = { context: string; state: string; result: { judged: number; missing: number; filled: number } };
 const audit = async (args = ''): Promise<Ran & { items: Audit[] }> => {
@@ -37,6 +48,7 @@ test('an audit finds what the bus lacks, says what to do, and fills it', async (
   const lost = gone.rowCount!;
   expect(lost).toBeGreaterThan(0);
   const found = await chrysalis('relay audit --service provisioning');
+  expect(await lostEvents()).toHaveLength(lost);
   expect(found).toMatchObject({ code: 1, stderr: expect.stringContaining('next: chrysalis relay audit --fill') });
   expect(found.stdout).toMatch(/provisioning: \S+@1 chrysalis\.provisioning\.\S+ not on chrysalis\.provisioning\.events/);
   expect(await audit('--service provisioning --fill')).toMatchObject({
@@ -44,6 +56,7 @@ test('an audit finds what the bus lacks, says what to do, and fills it', async (
     stderr: expect.stringContaining('read models'),
     items: [{ context: 'provisioning', state: 'ended', result: { missing: lost, filled: lost } }],
   });
+  expect(await lostEvents()).toEqual([]);
   expect((await audit()).items.map(({ context, state, result }) => `${context} ${state} ${result.missing}`)).toEqual(
     expect.arrayContaining(['provisioning ended 0', 'workflow ended 0']),
   );
