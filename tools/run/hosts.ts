@@ -83,7 +83,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         packageStore: o.packageStore,
         stateDir: dir,
         gatewayUrl: platform.agentUrl,
-        token: await platform.tokenFor(`host:${shape.hostId}`, ['host-agent']),
+        token: await platform.tokenFor(`host:${shape.hostId}`, ['host-agent'], '*'),
         driver: o.driver,
         ...(guestDoorPort ? { guestDoorPort } : {}),
       };

@@ -60,7 +60,7 @@ export const openDatabase = (o: PlatformOptions): Promise<Postgres> => startPost
 export const credentials = async (): Promise<{ key: SigningKey; token: string; tokenFor: Platform['tokenFor'] }> => {
   const key = await newSigningKey();
   const tokenFor: Platform['tokenFor'] = (sub, roles, tenant = 'main') => issueToken(key.privateJwk, { sub, roles: [...roles], tenant });
-  return { key, tokenFor, token: await tokenFor('operator', ['admin']) };
+  return { key, tokenFor, token: await tokenFor('operator', ['admin', 'fleet']) };
 };
 
 /** Where the CLI finds the control plane that runs here. */

@@ -17,7 +17,7 @@ const send = (method: string, path: string, body?: unknown, headers: Record<stri
 beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
   plane = await startPlane();
-  admin = await plane.token(['admin']);
+  admin = await plane.token(['admin', 'fleet']);
   await projected(plane);
 }, 90_000);
 afterAll(() => plane?.stop(), 30_000);

@@ -1,4 +1,5 @@
 /* eslint-disable @typescript-eslint/no-explicit-any -- bodies are looked at as the JSON they are */
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { progressTopic } from '@chrysalis/contracts';
 import { busEvent, until } from '@chrysalis/testing';
@@ -97,6 +98,31 @@ describe('streams', () => {
       { event: 'chrysalis.resource-allocation.host.state-changed.v1', data: { stream: 'host-h1', data: { to: 'enabled' } } },
     ]);
   });
+
+  test('end with the token that they were opened with', async () => {
+    const authorization = `Bearer ${await plane.token(['viewer'], 'acme', '2s')}`;
+    const streams = await Promise.all(['/v1/events', '/v1/progress'].map((path) => plane.get(path, { authorization })));
+    expect(streams.map((s) => s.status)).toEqual([200, 200]);
+    await Promise.all(streams.map((s) => sse(s)));
+    expect((await plane.get('/v1/events', { authorization })).status).toBe(401);
+  });
+
+  test('a viewer that stops reading is sent fewer samples, and none is kept for it', async () => {
+    const { bus } = plane.services.get('provisioning')!.service;
+    const dropped = async (): Promise<number> =>
+      Number(/^chrysalis_progress_dropped_total\S* (\d+)/m.exec(await (await plane.get('/metrics')).text())?.[1] ?? 0);
+    const deaf = connect(Number(new URL(plane.url).port), '127.0.0.1');
+    deaf.pause().write(`GET /v1/progress HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${await plane.token(['viewer'])}\r\n\r\n`);
+    const sample = () => {
+      const frame = { type: 'progress', vmId: 'vm-deaf', moveId: 'mov-deaf', phase: 'x'.repeat(200_000) };
+      return { topic: progressTopic, event: busEvent('mov-deaf', 'chrysalis.agent-gateway.progress', frame, { tenant: 'acme' }) };
+    };
+    await until(async () => {
+      await bus.publish(Array.from({ length: 10 }, sample));
+      return (await dropped()) > 0;
+    }, 30_000);
+    deaf.destroy();
+  }, 40_000);
 
   test('progress passes through', async () => {
     const frame = {

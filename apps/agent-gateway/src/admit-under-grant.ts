@@ -4,6 +4,7 @@ import { grantDecider, type GrantAction, type GrantRejection, type UseGrant } fr
 import { actionNeeded } from './core/needs.ts';
 import { coveredBy } from './delivery/pending.ts';
 import { admitsUnder } from './delivery/revoked.ts';
+import { tenantOfVm } from './vm-tenants.ts';
 
 type Refusal = { readonly code: string; readonly message: string };
 
@@ -13,7 +14,7 @@ export const admitUnderGrant = async (dispatch: TaskDispatch, ctx: EventContext)
   if (action === undefined) return undefined;
   if (action === 'none-known') return final({ code: 'grant.action_not_named', message: `no grant allows ${dispatch.kind}` });
   const vmId = String(dispatch.input['vmId']);
-  const owner = await tenantOf(ctx, vmId);
+  const owner = await tenantOfVm(ctx.tx, vmId);
   if (owner !== undefined && owner !== dispatch.tenant)
     return final({ code: 'grant.foreign_tenant', message: `${vmId} is not of tenant ${dispatch.tenant}` });
   const grants = dispatch.kind === hostTasks.addAgent.kind ? await carried(dispatch, ctx) : await ofVm(ctx, vmId);
@@ -83,8 +84,5 @@ const ofVm = async (ctx: EventContext, vmId: string): Promise<string[]> => {
   );
   return rows.map((r) => r.grant_id);
 };
-
-const tenantOf = async (ctx: EventContext, vmId: string): Promise<string | undefined> =>
-  (await ctx.tx.query<{ tenant: string }>(`select tenant from agent_gateway.vm_tenants where vm_id = $1`, [vmId])).rows[0]?.tenant;
 
 const final = ({ code, message }: Refusal): Cause => ({ code, message, retriable: false });

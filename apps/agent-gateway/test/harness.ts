@@ -48,7 +48,8 @@ export const world = async (): Promise<World> => {
       gateways.push(gateway);
       return gateway;
     },
-    token: (sub, role, tenant = 'acme') => issueToken(key.privateJwk, { sub, roles: [role], tenant }),
+    token: (sub, role, tenant = 'acme') =>
+      issueToken(key.privateJwk, { sub, roles: role === 'fleet' ? ['admin', 'fleet'] : [role], tenant }),
     api: async (gateway, token, method, path, body) => {
       const response = await fetch(`${gateway.url}${path}`, {
         method,

@@ -118,7 +118,7 @@ describe('who has a host', () => {
   });
 
   test('a host that was replaced is released from its old agent when that is away, and never goes back to it', async () => {
-    const admin = await w.token('ann', 'admin', '*');
+    const admin = await w.token('ann', 'fleet', '*');
     const release = (hostId: string) => w.api(one, admin, 'POST', `/v1/hosts/${hostId}/release-agent`, { reason: 'its disk was replaced' });
     expect(await release('h6')).toMatchObject({ status: 404, body: { code: 'host-agent.unknown' } });
     const old = await letIn(one, 'h6', new Identity(disk('h6')));

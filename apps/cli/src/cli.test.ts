@@ -33,7 +33,7 @@ const end = (id: string, state = 'undone') =>
 beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
   plane = await startPlane();
-  token = await plane.token(['admin']);
+  token = await plane.token(['admin', 'fleet']);
   await projected(plane);
 }, 90_000);
 afterAll(() => plane?.stop(), 30_000);
@@ -220,6 +220,41 @@ describe('the client', () => {
     await until(async () => heard.length >= 2);
     expect(heard).toEqual(['chrysalis.workflow.instance.started.v1', 'chrysalis.workflow.instance.ended.v1']);
   }, 40_000);
+
+  test('watchers go on where they were when the door’s database, or the door, cuts them off, however quiet it was', async () => {
+    const client = createClient({ server: plane.url, token, patienceMs: 3_000 });
+    const { pool } = plane.services.get('provisioning')!.service;
+    const { server } = plane.services.get('admin-api')!.service.http();
+    const stream = `host-watched-${uuidv7()}`;
+    const done = new AbortController();
+    const watchers = Array.from({ length: 8 }, () => {
+      const heard: string[] = [];
+      const watching = (async () => {
+        for await (const e of client.events(`/v1/events?stream=${stream}`, { signal: done.signal }))
+          heard.push(String((e.data as any).data.reason));
+      })();
+      return { heard, watching };
+    });
+    const tell = (reason: string) =>
+      plane.append('resource-allocation', stream, 'chrysalis.resource-allocation.host.state-changed.v1', {
+        hostId: 'h1',
+        from: 'enabled',
+        to: 'cordoned',
+        reason,
+      });
+    const all = (reasons: string[]) => until(async () => watchers.every((w) => w.heard.join() === reasons.join()), 20_000);
+    const cut = `set role none; select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'chrysalis-admin-api%' and datname = current_database()`;
+    await new Promise((r) => setTimeout(r, 4_000)); // longer than the patience: a quiet stream is no lost one
+    server.closeAllConnections();
+    await tell('first');
+    await all(['first']);
+    for (let n = 0; n < 40; n++) await pool.query(cut);
+    await pool.query('reset role');
+    await tell('second');
+    await all(['first', 'second']);
+    done.abort();
+    await Promise.all(watchers.map((w) => w.watching));
+  }, 60_000);
 
   test('a command sent while the door is away is done once', async () => {
     const client = createClient({ server: plane.url, token });

@@ -6,7 +6,7 @@ import { environmentOf, run, type Ran } from './test/run.ts';
 
 let plane: Plane;
 const chrysalis = async (args: string, role: 'admin' | 'operator' = 'admin'): Promise<Ran> =>
-  run(args.split(' '), { env: environmentOf(plane.url, await plane.token([role])) });
+  run(args.split(' '), { env: environmentOf(plane.url, await plane.token([role, 'fleet'])) });
 
 beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';

@@ -40,7 +40,7 @@ export const makeStarts = async (
 };
 
 const templateOf = async (ctx: MessageContext, ref: Ref) => {
-  const row = (await versionsOf(ctx.tx, ctx.store.schema, ref.name)).find((t) => t.version === ref.version);
+  const row = (await versionsOf(ctx.tx, ctx.store.schema, ref.name, undefined)).find((t) => t.version === ref.version);
   return row && { ref, spec: row.spec };
 };
 

@@ -48,6 +48,11 @@ export const tables = [
     retired boolean not null default false,
     primary key (name, version)
   );
+  alter table \${schema}.templates add column if not exists tenant text;
+  update \${schema}.templates t
+    set tenant = coalesce(case when t.name ~ '^(relocate|become)-' then '*' end, (select e.meta ->> 'tenant' from \${schema}.events e where e.stream_id = 'template-' || t.name and e.version = 1), '*')
+    where tenant is null;
+  alter table \${schema}.templates alter column tenant set not null;
   create table if not exists \${schema}.migrations (
     migration_id text primary key,
     tenant text not null,

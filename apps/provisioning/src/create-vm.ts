@@ -1,4 +1,4 @@
-import { amountsOf, Name, parseRef, refText, type Ref } from '@chrysalis/contracts';
+import { amountsOf, FLEET_TENANT, Name, parseRef, refText, type Ref } from '@chrysalis/contracts';
 import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
@@ -27,6 +27,11 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<{ v
   const vmId = ctx.newId('vm');
   const operation = ctx.newId('op');
   const { tenant } = ctx.caller;
+  if (tenant === FLEET_TENANT)
+    throw ProblemError.of({
+      code: 'vm.tenant_invalid',
+      message: 'a VM is a tenant’s, and the caller is of none: ask with a token of the tenant',
+    });
   const uuid = ctx.newId();
   const nics = await nicsOf(vmId, spec.nics, ctx);
   const params = {

@@ -3,7 +3,8 @@ import { moveConsumer, vmConsumer } from '@chrysalis/resource-allocation-core';
 import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-kit';
 import { noteOwner } from './sql/owners.ts';
 
-const vm = (id: string, ended: boolean, { tx, store }: EventContext) => noteOwner(tx, store.schema, consumerText(vmConsumer(id)), ended);
+const vm = (id: string, ended: boolean, { tx, store, event }: EventContext) =>
+  noteOwner(tx, store.schema, consumerText(vmConsumer(id)), ended, event.tenant);
 const move = (id: string, ended: boolean, { tx, store }: EventContext) =>
   noteOwner(tx, store.schema, consumerText(moveConsumer(id)), ended);
 

@@ -2,7 +2,7 @@
  * What stands beside the log, written in the transaction of the events it follows from:
  * - `hosts`: each host as its stream says, with the sum of what is held there;
  * - `ledger`: who holds what where. A consumer has one row: it holds on one host at a time;
- * - `owners`: the VMs and moves that other contexts told of, and whether they have ended: whose holds may be there. Read facts;
+ * - `owners`: the VMs and moves that other contexts told of, and whether they have ended: whose holds may be there, and whose a VM is. Read facts;
  * - `host_connections`: what the agent gateway said last of a host's session. A read fact: no event of ours follows from it;
  * - `released`: a workflow's release of a consumer. A placement of the same workflow that was sent before it and comes after is refused.
  *
@@ -38,6 +38,7 @@ export const tables: readonly string[] = [
     consumer text primary key,
     ended boolean not null
   );
+  alter table \${schema}.owners add column if not exists tenant text;
   create index if not exists ledger_by_host on \${schema}.ledger (host);
   create index if not exists ledger_by_vm on \${schema}.ledger (vm);
   create table if not exists \${schema}.host_connections (

@@ -1,6 +1,17 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Change } from '@chrysalis/contracts';
-import { Allow, Answer, Doc, etag, ifMatch, parseBody, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Answer,
+  Doc,
+  etag,
+  idempotencyKey,
+  ifMatch,
+  parseBody,
+  SERVICE,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { keyOf } from './asked.ts';
 import { Engine } from './engine.ts';
@@ -88,6 +99,6 @@ export class ChangeController {
 const actorOf = ({ caller }: ApiRequest): string => `user:${caller.sub}`;
 
 const askOf = (request: ApiRequest): { key?: string } => {
-  const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
+  const key = idempotencyKey(request);
   return key ? { key: keyOf(request.caller.tenant, key, [request.url, request.body ?? {}]) } : {};
 };

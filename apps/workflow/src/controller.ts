@@ -2,14 +2,25 @@ import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Param, Query, Req, StreamableFile } from '@nestjs/common';
 import { isReservedWorkflowId, workflowStates } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
-import { Allow, Answer, Doc, parse, ProblemError, redact, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Answer,
+  Doc,
+  parse,
+  ProblemError,
+  reachOf,
+  redact,
+  SERVICE,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { itemsOf, viewOf } from '@chrysalis/workflow-core';
 import { z } from 'zod';
 import type { Entry } from './cache.ts';
 import { Engine, streamOf } from './engine.ts';
 import { entryAfter, nothing } from './plan.ts';
 import { listInstances } from './sql/list.ts';
-import { loadVisible, tenantOf, visible } from './visible.ts';
+import { loadVisible, visible } from './visible.ts';
 
 const AsOf = z.union([z.iso.datetime({ offset: true }), z.string().regex(/^[1-9][0-9]{0,8}$/)]);
 const ListQuery = z.object({
@@ -55,7 +66,7 @@ export class WorkflowsController {
     const items = await listInstances(this.service.pool, this.service.schema, {
       ...asked,
       after,
-      tenant: tenantOf(request),
+      tenant: reachOf(request.caller),
       limit: asked.limit + 1,
     });
     const page = items.slice(0, asked.limit);

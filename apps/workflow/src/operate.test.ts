@@ -170,7 +170,7 @@ describe('what an operator does with running workflows', () => {
     );
     await world.until(id, ended);
     expect((await world.get(`/v1/workflows/${id}/history`)).text).not.toContain('a-bearer-document');
-    const admin = await world.tokenFor('admin', 'acme');
+    const admin = await world.tokenFor('fleet', 'acme');
     expect((await world.get(`/v1/workflows/${id}/history`, world.workflow, admin)).text).toContain('a-bearer-document');
   });
 });

@@ -1,15 +1,12 @@
 import { isReservedWorkflowId } from '@chrysalis/contracts';
-import { ProblemError, type ApiRequest } from '@chrysalis/service-kit';
+import { ProblemError, reaches, type ApiRequest } from '@chrysalis/service-kit';
 import type { Entry } from './cache.ts';
 import type { Engine } from './engine.ts';
 import { nothing } from './plan.ts';
 
-/** An administrator sees every tenant's; others their own, and of what is not theirs not even that it is there. */
-export const tenantOf = ({ caller }: ApiRequest): string | undefined => (caller.roles.includes('admin') ? undefined : caller.tenant);
-
+/** Of what is another tenant's one sees not even that it is there. */
 export const visible = (id: string, entry: Entry, request: ApiRequest): Entry => {
-  const tenant = tenantOf(request);
-  if (entry.state.status !== 'none' && (tenant === undefined || tenant === entry.tenant)) return entry;
+  if (entry.state.status !== 'none' && reaches(request.caller, entry.tenant)) return entry;
   throw new ProblemError({
     status: 404,
     code: 'workflow.unknown',

@@ -126,7 +126,7 @@ describe('the workflow service, with two services that execute', () => {
     expect((await world.get(`/v1/workflows/${ids[0]}/history`, world.workflow, stranger)).status).toBe(404);
     expect((await world.get<Page>('/v1/workflows?name=paged', world.workflow, stranger)).body.items).toEqual([]);
     expect(
-      (await world.get<Page>('/v1/workflows?name=paged', world.workflow, await world.tokenFor('admin', 'other'))).body.items,
+      (await world.get<Page>('/v1/workflows?name=paged', world.workflow, await world.tokenFor('fleet', 'other'))).body.items,
     ).toHaveLength(3);
   });
 });

@@ -1,43 +1,83 @@
-import { SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import { SetMetadata } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
-import { ProblemError } from './problems.ts';
-import { allows, verifyToken, type Caller, type Role } from './tokens.ts';
+import { ownerOf } from './belongings.ts';
+import { problemDocument, type Problem } from './problems.ts';
+import { allows, isOfFleet, verifyToken, type Caller, type Role } from './tokens.ts';
 
 const NEEDS = 'chrysalis:allow';
-export type Needed = Role | 'public';
-/** What a route needs. Every route has one: a service with a route that lacks it does not start. */
+export type Needed = Exclude<Role, 'fleet'> | 'public';
+/** The role that a route needs. Whether it also needs to be the fleet's follows from whose its things are: see `belongings`. */
 export const Allow = (needed: Needed): MethodDecorator => SetMetadata(NEEDS, needed);
 export const neededBy = (handler: object): Needed | undefined => Reflect.getMetadata(NEEDS, handler) as Needed | undefined;
 
 export type ApiRequest = FastifyRequest & { caller: Caller };
 
-export class AuthGuard implements CanActivate {
-  constructor(private readonly tokenKey: JWK) {}
+/** What is the fleet's only its administration changes; what is shared every tenant may look at. */
+export const needsFleet = (path: string, needed: Needed): boolean => {
+  const owner = ownerOf(path);
+  return needed !== 'public' && (owner === 'fleet' || (owner === 'shared' && needed !== 'viewer'));
+};
 
-  async canActivate(context: ExecutionContext): Promise<boolean> {
-    const needed = neededBy(context.getHandler());
-    if (needed === 'public') return true;
-    const request = context.switchToHttp().getRequest<ApiRequest>();
+export type Guarded = { readonly method: string; readonly path: string; readonly needed: Needed };
+
+/**
+ * The one guard, in front of every route and stream: before a byte of the body is read, so that nobody holds memory here who is not
+ * known. A path without a route ends here as well.
+ */
+export const guard = (routes: readonly Guarded[], tokenKey: JWK): ((request: FastifyRequest, reply: FastifyReply) => Promise<void>) => {
+  const needs = new Map(routes.map((r) => [`${r.method} ${r.path}`, r]));
+  return async (request, reply) => {
+    const { url } = request.routeOptions;
+    if (request.is404 || url === undefined) return refuse(request, reply, nothingHere(request));
+    const route = needs.get(`${request.method === 'HEAD' ? 'GET' : request.method} ${url}`);
+    if (!route) return refuse(request, reply, nothingHere(request));
+    if (route.needed === 'public') return;
     const token = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
-    const caller = token ? await verifyToken(this.tokenKey, token) : undefined;
-    if (!caller)
-      throw new ProblemError({
-        status: 401,
-        code: 'auth.required',
-        title: 'A valid token is needed',
-        detail: 'Send `Authorization: Bearer <token>`',
-      });
-    if (!needed || !allows(caller, needed))
-      throw new ProblemError({
-        status: 403,
-        code: 'auth.denied',
-        title: 'The caller may not do this',
-        detail: `It needs the role ${needed}: ask with the token of one who has it`,
-        needs: needed,
-        has: caller.roles,
-      });
-    request.caller = caller;
-    return true;
-  }
-}
+    const caller = token ? await verifyToken(tokenKey, token) : undefined;
+    if (!caller) return refuse(request, reply, unknownCaller);
+    const refusal = denial(route, route.needed, caller);
+    if (refusal) return refuse(request, reply, refusal);
+    (request as ApiRequest).caller = caller;
+  };
+};
+
+const denial = (route: Guarded, needed: Exclude<Needed, 'public'>, caller: Caller): Problem | undefined => {
+  const denied = { status: 403, code: 'auth.denied', title: 'The caller may not do this', has: caller.roles };
+  if (!allows(caller, needed))
+    return { ...denied, detail: `It needs the role ${needed}: ask with the token of one who has it`, needs: needed };
+  if (needsFleet(route.path, needed) && !isOfFleet(caller))
+    return {
+      ...denied,
+      detail: 'This is the fleet’s, and no tenant’s: ask with the token of its administration (role fleet)',
+      needs: 'fleet',
+    };
+  return undefined;
+};
+
+/** So long a caller that was refused may go on sending what nobody reads, so that it comes to read why. */
+const LINGER_MS = 1_000;
+
+const refuse = (request: FastifyRequest, reply: FastifyReply, problem: Problem): void => {
+  const { raw } = request;
+  reply.raw.once('finish', () => {
+    if (!raw.complete) setTimeout(() => raw.complete || raw.socket.destroy(), LINGER_MS).unref();
+  });
+  void reply
+    .status(problem.status)
+    .header('content-type', 'application/problem+json')
+    .send(JSON.stringify(problemDocument(problem, request.url)));
+};
+
+const unknownCaller: Problem = {
+  status: 401,
+  code: 'auth.required',
+  title: 'A valid token is needed',
+  detail: 'Send `Authorization: Bearer <token>`',
+};
+const nothingHere = ({ method, url }: FastifyRequest): Problem => ({
+  status: 404,
+  code: 'route.unknown',
+  title: 'There is nothing here',
+  detail: `Cannot ${method} ${url.slice(0, 400)}. GET /openapi.json lists every path and its methods`,
+});

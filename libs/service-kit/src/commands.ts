@@ -4,6 +4,7 @@ import { canonicalJson } from '@chrysalis/kernel';
 import type { z } from 'zod';
 import type { ApiRequest } from './auth.ts';
 import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from './context.ts';
+import { idempotencyKey } from './idempotency-key.ts';
 import { parseBody, ProblemError } from './problems.ts';
 import type { Caller } from './tokens.ts';
 
@@ -35,7 +36,7 @@ export class Commands {
     // What a PUT leaves out goes: without a body it would take everything away, and nobody said so.
     const body = parseBody(schema, request.body ?? (request.method === 'PUT' ? null : {}));
     const { caller } = request;
-    const key = [request.headers['idempotency-key']].flat()[0]?.slice(0, 255);
+    const key = idempotencyKey(request);
     const route = `${request.method} ${request.url}`;
     const hash = createHash('sha256').update(canonicalJson(body)).digest('hex');
     const kept = key ? await this.#kept(key, caller.tenant, route, hash) : undefined;

@@ -1,6 +1,7 @@
 import { RequestMethod, SetMetadata, type Type } from '@nestjs/common';
 import { z } from 'zod';
-import { neededBy } from './auth.ts';
+import { needsFleet, neededBy, type Guarded, type Needed } from './auth.ts';
+import { ownerOf } from './belongings.ts';
 
 export type RouteDoc = {
   readonly summary: string;
@@ -30,10 +31,14 @@ export const routesOf = (controllers: readonly Type[]): Route[] =>
     });
   });
 
-/** Throws when a route says not what it needs: a forgotten decorator must not become an open door. */
-export const assertAllDeclared = (controllers: readonly Type[]): void => {
-  const bare = routesOf(controllers).filter((r) => neededBy(r.handler) === undefined);
+/** What the guard goes by. Throws when a route says not what it needs, or nobody wrote down whose its things are: a forgotten line must not become an open door. */
+export const guardedRoutes = (controllers: readonly Type[]): readonly Guarded[] => {
+  const routes = routesOf(controllers).map((r) => ({ ...r, needed: neededBy(r.handler) }));
+  const bare = routes.filter((r) => r.needed === undefined);
   if (bare.length > 0) throw new Error(`routes without @Allow: ${bare.map((r) => r.name).join(', ')}`);
+  const nobodys = routes.filter((r) => r.needed !== 'public' && ownerOf(r.path) === undefined);
+  if (nobodys.length > 0) throw new Error(`routes to things that are not in \`belongings\`: ${nobodys.map((r) => r.name).join(', ')}`);
+  return routes.map(({ method, path, needed }) => ({ method, path, needed: needed! }));
 };
 
 const problem = { description: 'A problem', content: { 'application/problem+json': { schema: { $ref: '#/components/schemas/Problem' } } } };
@@ -67,7 +72,7 @@ export const openApi = (title: string, controllers: readonly Type[]): Record<str
       parameters: [...parameters, ...query],
       ...(doc?.body ? { requestBody: { required: true, content: json(doc.body) } } : {}),
       responses: { ...Object.fromEntries(answers), default: problem },
-      ...(needed === 'public' ? { security: [] } : { security: [{ bearer: [] }], 'x-role': needed }),
+      ...(needed === 'public' ? { security: [] } : { security: [{ bearer: [] }], 'x-role': needed, ...whose(route.path, needed!) }),
     };
   }
   return {
@@ -80,6 +85,12 @@ export const openApi = (title: string, controllers: readonly Type[]): Record<str
     },
   };
 };
+
+/** `x-owner`: whose the things of this path are; `x-fleet`: only the fleet's administration may. */
+const whose = (path: string, needed: Needed): object => ({
+  'x-owner': ownerOf(path),
+  ...(needsFleet(path, needed) ? { 'x-fleet': true } : {}),
+});
 
 const ProblemSchema = z.object({
   type: z.string(),

@@ -3,6 +3,7 @@ import { droppedMembers, type Rejection } from '@chrysalis/kernel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
+import { isDatabaseAway } from './database-away.ts';
 
 export type Problem = { status: number; code: string; title: string; detail?: string; [member: string]: unknown };
 
@@ -117,6 +118,13 @@ const byStatus: Record<number, [code: string, title: string, advice?: string]> =
   415: ['request.media_type', 'The body must be application/json', 'Send JSON, with `content-type: application/json`'],
 };
 
+const away: Problem = {
+  status: 503,
+  code: 'service.unavailable',
+  title: 'The database does not answer',
+  detail: 'Try again in a moment, a command with the same Idempotency-Key: nothing is done twice',
+};
+
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
   constructor(private readonly log: Logger) {}
@@ -137,6 +145,7 @@ export class ProblemFilter implements ExceptionFilter {
 
   #problemOf(error: unknown): Problem {
     if (error instanceof ProblemError) return error.problem;
+    if (isDatabaseAway(error)) return away;
     const status = error instanceof HttpException ? error.getStatus() : ((error as { statusCode?: number })?.statusCode ?? 500);
     const [code, title, advice] =
       byStatus[status] ??

@@ -7,6 +7,7 @@ import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } fr
 import { z } from 'zod';
 import { Allow, type ApiRequest } from './auth.ts';
 import { Commands } from './commands.ts';
+import { SERVICE, type ServiceContext } from './context.ts';
 import type { ServiceConfig } from './config.ts';
 import { done, failed, handleTask } from './handlers.ts';
 import { parse, type ProblemError } from './problems.ts';
@@ -32,12 +33,12 @@ const Thing = z.object({
 @Controller()
 class ThingsController {
   constructor(@Inject(Commands) private readonly commands: Commands) {}
-  @Put('/v1/settings')
+  @Put('/v1/migrations/settings')
   @Allow('operator')
   settings(@Req() request: ApiRequest): Promise<unknown> {
     return this.commands.run(request, z.object({ limit: z.int().optional() }), async (body) => ({ status: 200, body }));
   }
-  @Post('/v1/things')
+  @Post('/v1/vms')
   @Allow('operator')
   create(@Req() request: ApiRequest): Promise<unknown> {
     return this.commands.run(request, Thing, async (body, ctx) => {
@@ -50,7 +51,13 @@ class ThingsController {
 
 @Controller()
 class ThingController {
-  @Get('/v1/things/:id')
+  constructor(@Inject(SERVICE) private readonly service: ServiceContext) {}
+  @Get('/v1/migrations/cut')
+  @Allow('viewer')
+  cut(): Promise<unknown> {
+    return this.service.pool.query('set role none; select pg_terminate_backend(pg_backend_pid())');
+  }
+  @Get('/v1/vms/:id')
   @Allow('viewer')
   one(@Param('id') id: string): object {
     return { id };
@@ -59,7 +66,7 @@ class ThingController {
 
 @Controller()
 class ForgetfulController {
-  @Get('/v1/open')
+  @Get('/v1/vms')
   open(): object {
     return {};
   }
@@ -113,7 +120,7 @@ describe('a service', () => {
   });
 
   const post = (body: unknown, headers: Record<string, string> = {}, token = operator): Promise<Response> =>
-    fetch(`${service.url}/v1/things`, {
+    fetch(`${service.url}/v1/vms`, {
       method: 'POST',
       headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),
@@ -166,7 +173,8 @@ describe('a service', () => {
   test('a PUT says in full what there is to be: without a body it takes nothing away', async () => {
     const put = async (body?: string): Promise<number> => {
       const headers = { authorization: `Bearer ${operator}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) };
-      return (await fetch(`${service.url}/v1/settings`, { method: 'PUT', headers, ...(body === undefined ? {} : { body }) })).status;
+      return (await fetch(`${service.url}/v1/migrations/settings`, { method: 'PUT', headers, ...(body === undefined ? {} : { body }) }))
+        .status;
     };
     expect([await put(), await put('null'), await put('{}'), await put('{"limit":3}')]).toEqual([422, 422, 200, 200]);
   });
@@ -197,7 +205,7 @@ describe('a service', () => {
       const answer = await post({ name, size: 1 });
       expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([422, 'request.text_invalid']);
     }
-    const answer = await fetch(`${service.url}/v1/things/%00`, { headers: { authorization: `Bearer ${operator}` } });
+    const answer = await fetch(`${service.url}/v1/vms/%00`, { headers: { authorization: `Bearer ${operator}` } });
     expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([422, 'request.text_invalid']);
   });
 
@@ -208,8 +216,8 @@ describe('a service', () => {
       return [answer.status, answer.headers.get('content-type')?.split(';')[0], code, Boolean(detail)];
     };
     const type = 'application/problem+json';
-    expect(await at('/v1/things/%ff')).toEqual([400, type, 'request.malformed', true]);
-    expect(await at(`/v1/things/${'a'.repeat(300)}`)).toEqual([414, type, 'request.too_long', true]);
+    expect(await at('/v1/vms/%ff')).toEqual([400, type, 'request.malformed', true]);
+    expect(await at(`/v1/vms/${'a'.repeat(300)}`)).toEqual([414, type, 'request.too_long', true]);
     expect(await at('/nowhere')).toEqual([404, type, 'route.unknown', true]);
     expect(await at('/health/live', { authorization: 'x'.repeat(20_000) })).toEqual([431, type, 'request.headers_too_large', true]);
     const raw = await rawAnswer(service.url, 'no such thing\r\n\r\n');
@@ -237,6 +245,46 @@ describe('a service', () => {
     expect(await events()).toBe(before);
   }, 20_000);
 
+  test('refuses an Idempotency-Key that it could not keep whole: cut, two keys would be one', async () => {
+    const before = await events();
+    const [a, b] = ['a', 'b'].map((end) => 'k'.repeat(255) + end);
+    const answers = [
+      await post({ name: 'long', size: 1 }, { 'idempotency-key': a! }),
+      await post({ name: 'long', size: 1 }, { 'idempotency-key': b! }),
+    ];
+    for (const answer of answers)
+      expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([422, 'idempotency.key_invalid']);
+    expect(await events()).toBe(before);
+    expect((await post({ name: 'long', size: 1 }, { 'idempotency-key': 'k'.repeat(255) })).status).toBe(201);
+  });
+
+  test('says of a database that is away that one should come again, and when', async () => {
+    const answer = await fetch(`${service.url}/v1/migrations/cut`, { headers: { authorization: `Bearer ${viewer}` } });
+    expect([answer.status, answer.headers.get('retry-after'), ((await answer.json()) as { code: string }).code]).toEqual([
+      503,
+      '1',
+      'service.unavailable',
+    ]);
+    expect((await post({ name: 'after', size: 1 })).status).toBe(201);
+  });
+
+  test('knows who asks before it reads what, and waits for neither for ever', async () => {
+    const half = (token: string): string =>
+      `POST /v1/vms HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{"name":`;
+    const began = Date.now();
+    expect(await rawAnswer(service.url, half('nonsense'))).toMatch(/^HTTP\/1\.1 401 [^]*"code":"auth\.required"/);
+    expect(await rawAnswer(service.url, half(viewer))).toMatch(/^HTTP\/1\.1 403 /);
+    expect(await rawAnswer(service.url, half(viewer).replace('/v1/vms', '/v1/nowhere'))).toMatch(
+      /^HTTP\/1\.1 404 [^]*"code":"route\.unknown"/,
+    );
+    expect(Date.now() - began).toBeLessThan(10_000); // not the time that a body may take
+    const { server } = service.service.http();
+    expect([server.requestTimeout, server.headersTimeout]).toEqual([15_000, 15_000]);
+    server.requestTimeout = server.headersTimeout = 300;
+    expect(await rawAnswer(service.url, half(operator))).toMatch(/^HTTP\/1\.1 408 [^]*"code":"request\.timeout"/);
+    server.requestTimeout = server.headersTimeout = 15_000;
+  });
+
   test('reports a task with its effect, and rolls the effect of a failed one back', async () => {
     const { bus, store, pool } = service.service;
     const event = (n: number, data: unknown) =>
@@ -260,7 +308,7 @@ describe('a service', () => {
   test('describes itself', async () => {
     const document = (await (await fetch(`${service.url}/openapi.json`)).json()) as { openapi: string; paths: Record<string, unknown> };
     expect(document.openapi).toBe('3.1.0');
-    expect(Object.keys(document.paths)).toContain('/v1/things');
+    expect(Object.keys(document.paths)).toContain('/v1/vms');
     expect((await fetch(`${service.url}/health/ready`)).status).toBe(200);
   });
 });

@@ -19,12 +19,12 @@ import pg from 'pg';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { map, type Observable } from 'rxjs';
 import { announce } from './announce.ts';
-import { Allow, AuthGuard } from './auth.ts';
+import { Allow, guard } from './auth.ts';
 import { BoundsGuard } from './bounds.ts';
 import { Answer, Commands } from './commands.ts';
 import type { ServiceConfig } from './config.ts';
 import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
-import { assertAllDeclared, Doc, openApi } from './documentation.ts';
+import { Doc, guardedRoutes, openApi } from './documentation.ts';
 import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
 import { createLog } from './log.ts';
 import { DeadLettersController } from './dead-letters.ts';
@@ -62,7 +62,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
     ...(isContext(definition.context) || definition.context === 'projector' ? [DeadLettersController] : []),
     ...(isContext(definition.context) ? [RelayAuditController] : []),
   ];
-  assertAllDeclared(controllers);
+  guardedRoutes(controllers);
   const parts: Part[] = [];
   const stop = async (): Promise<void> => {
     for (const part of parts.splice(0).reverse()) await part.stop();
@@ -147,6 +147,9 @@ const makeTables = async (connectionString: string, { schema, tables = [] }: Ser
     await owner.end();
   }
 };
+
+/** So long a request may take to come in, headers and body; then it is `request.timeout`, and its memory is free. */
+const REQUEST_MS = 15_000;
 
 type Health = { ready: () => { ok: boolean; reason?: string }[] };
 const HEALTH = Symbol('chrysalis.health');
@@ -233,13 +236,20 @@ const startHttp = async (
   })(ServiceModule);
   const adapter = new FastifyAdapter({
     bodyLimit: 1_048_576,
+    requestTimeout: REQUEST_MS,
+    // Node takes the larger of the two for the whole request, whichever it is called.
+    http: { headersTimeout: REQUEST_MS, connectionsCheckingInterval: 1_000 },
     forceCloseConnections: true,
     routerOptions: { maxParamLength: 255 },
     ...unroutable,
   });
   const app = await NestFactory.create<NestFastifyApplication>(ServiceModule, adapter, { logger: false, abortOnError: false });
   service.app = app;
-  app.useGlobalGuards(new AuthGuard(service.config.tokenKey), new BoundsGuard());
+  app
+    .getHttpAdapter()
+    .getInstance()
+    .addHook('onRequest', guard(guardedRoutes(controllers), service.config.tokenKey));
+  app.useGlobalGuards(new BoundsGuard());
   app.useGlobalFilters(new ProblemFilter(service.log));
   app.useGlobalInterceptors(new AnswerInterceptor());
   await app.listen(service.config.port, service.config.listen);

@@ -1,12 +1,21 @@
+import { FLEET_TENANT } from '@chrysalis/contracts';
 import { exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type JWK } from 'jose';
 import { z } from 'zod';
 
-export const roles = ['viewer', 'operator', 'admin', 'host-agent'] as const;
+export const roles = ['viewer', 'operator', 'admin', 'host-agent', 'fleet'] as const;
 export type Role = (typeof roles)[number];
-export type Caller = { readonly sub: string; readonly roles: readonly Role[]; readonly tenant: string };
+export type Caller = {
+  readonly sub: string;
+  readonly roles: readonly Role[];
+  readonly tenant: string;
+  /** Of the token, in milliseconds. */ readonly expiresAt?: number;
+};
 
 export const ISSUER = 'chrysalis';
-const Claims = z.object({ sub: z.string().min(1).max(255), roles: z.array(z.enum(roles)), tenant: z.string().min(1).max(64) });
+/** What is made with a token is its tenant's. Of the tenant `*`, which is the fleet itself, are only the fleet's administration and its hosts. */
+const Claims = z
+  .object({ sub: z.string().min(1).max(255), roles: z.array(z.enum(roles)), tenant: z.string().min(1).max(64) })
+  .refine((c) => c.tenant !== FLEET_TENANT || c.roles.includes('fleet') || c.roles.every((r) => r === 'host-agent'));
 
 export type SigningKey = { readonly privateJwk: JWK; readonly publicJwk: JWK };
 
@@ -30,13 +39,16 @@ export const verifyToken = async (publicJwk: JWK, token: string): Promise<Caller
   try {
     const { payload } = await jwtVerify(token, await importJWK(publicJwk, 'EdDSA'), { issuer: ISSUER, algorithms: ['EdDSA'] });
     const claims = Claims.safeParse(payload);
-    return claims.success ? claims.data : undefined;
+    if (!claims.success) return undefined;
+    return { ...claims.data, ...(payload.exp === undefined ? {} : { expiresAt: payload.exp * 1_000 }) };
   } catch {
     return undefined;
   }
 };
 
-const rank: Record<Role, number> = { viewer: 1, operator: 2, admin: 3, 'host-agent': 0 };
+const rank: Record<Role, number> = { viewer: 1, operator: 2, admin: 3, 'host-agent': 0, fleet: 0 };
+/** The fleet's administration: what its other roles allow, it may for every tenant, and for what is no tenant's. Alone it allows nothing. */
+export const isOfFleet = (caller: Caller): boolean => caller.roles.includes('fleet');
 /** admin may what operator may, operator what viewer may; a host agent only what is its own. */
-export const allows = (caller: Caller, needed: Role): boolean =>
+export const allows = (caller: Caller, needed: Exclude<Role, 'fleet'>): boolean =>
   needed === 'host-agent' ? caller.roles.includes('host-agent') : caller.roles.some((r) => rank[r] >= rank[needed]);

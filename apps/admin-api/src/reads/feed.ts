@@ -1,4 +1,4 @@
-import type { Caller } from '@chrysalis/service-kit';
+import { reachOf, type Caller } from '@chrysalis/service-kit';
 import { badQuery, type ReadModels } from './read-models.ts';
 
 export type FeedEntry = {
@@ -29,7 +29,8 @@ export const readFeed = async (reads: ReadModels, { after, limit = 500, streams,
   const where = ['position > $1'];
   if (streams) where.push(`stream = any($${values.push(streams)}::text[])`);
   if (type) where.push(`starts_with(type, $${values.push(type)})`);
-  if (!caller.roles.includes('admin')) where.push(`tenant = $${values.push(caller.tenant)}`);
+  const tenant = reachOf(caller);
+  if (tenant !== undefined) where.push(`tenant = $${values.push(tenant)}`);
   const { rows } = await reads.query<Omit<FeedEntry, 'at'> & { at: Date }>(
     `select position::text, event_id as id, type, stream, version, at, tenant, actor, correlation_id as "correlationId",
        causation_id as "causationId", data

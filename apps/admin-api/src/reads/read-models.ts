@@ -1,4 +1,5 @@
-import { ProblemError, type Caller } from '@chrysalis/service-kit';
+import { FLEET_TENANT } from '@chrysalis/contracts';
+import { ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import type { Model } from './tables.ts';
 import type { Wake } from './wake.ts';
@@ -13,8 +14,10 @@ const MAX_PAGE = 1000;
 /** A thing just asked for may not be projected yet: so long a read of it waits before it says no. */
 const FRESH_MS = 60_000;
 const WAIT_MS = 3_000;
+/** No read takes so long; a connection that is gone without a word would. */
+const READ_MS = 20_000;
 
-/** Reads of the projector's tables. Tenants see what is theirs; who is admin sees all. */
+/** Reads of the projector's tables. Tenants see what is theirs and what is shared; the fleet's administration sees all. */
 export class ReadModels {
   #lastCommand = 0;
 
@@ -68,7 +71,7 @@ export class ReadModels {
 
   async query<T = Raw>(text: string, values: readonly unknown[]): Promise<{ rows: T[] }> {
     try {
-      return (await this.pool.query(text, [...values])) as unknown as { rows: T[] };
+      return (await this.pool.query({ text, values: [...values], query_timeout: READ_MS } as pg.QueryConfig)) as unknown as { rows: T[] };
     } catch (error) {
       // 42P01, 3F000: the projector has not made its tables yet.
       if (!['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) throw error;
@@ -104,8 +107,11 @@ const toFound = (r: Raw): Found => ({
   updatedAt: r.updated_at.toISOString(),
 });
 
-const ownedBy = (model: Model, caller: Caller, values: unknown[]): string =>
-  model.shared || caller.roles.includes('admin') ? '' : `and tenant = $${values.push(caller.tenant)}`;
+const ownedBy = (model: Model, caller: Caller, values: unknown[]): string => {
+  const tenant = reachOf(caller);
+  if (model.owner !== 'tenant' || tenant === undefined) return '';
+  return `and tenant = any($${values.push(model.andFleets ? [tenant, FLEET_TENANT] : [tenant])}::text[])`;
+};
 
 const limitOf = (text: string | undefined): number => {
   if (text === undefined) return 100;

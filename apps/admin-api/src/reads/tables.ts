@@ -1,8 +1,12 @@
-/** The projector's read models, as this door shows them. `shared`: not owned by a tenant, seen by all. */
+import { belongings, type Owner } from '@chrysalis/service-kit';
+
+/** The projector's read models, as this door shows them. */
 export type Model = {
   readonly table: string;
   readonly noun: string;
-  readonly shared?: true;
+  readonly owner: Owner;
+  /** Beside a tenant's own also those of the fleet, which are everybody's to use. */
+  readonly andFleets?: true;
   /** Query parameter -> member of the document. */
   readonly filters?: Readonly<Record<string, string>>;
   /** A condition that holds unless the filter of that name is given. */
@@ -15,28 +19,40 @@ export const models = {
   vms: {
     table: 'vms',
     noun: 'vm',
+    owner: belongings.vms,
     filters: { state: 'state', host: 'hostId', type: 'type', name: 'name' },
     unless: { state: `data ->> 'state' <> 'deleted'` },
     heavy: ['topology'],
   },
-  hosts: { table: 'hosts', noun: 'host', shared: true, filters: { state: 'state' } },
+  hosts: { table: 'hosts', noun: 'host', owner: belongings.hosts, filters: { state: 'state' } },
   allocations: {
     table: 'allocations',
     noun: 'allocation',
-    shared: true,
+    owner: belongings.allocations,
+
     filters: { host: 'hostId', vm: 'vmId', state: 'state' },
     unless: { state: `data ->> 'state' = 'held'` },
   },
-  vmTypes: { table: 'vm_types', noun: 'vm-type', shared: true },
-  images: { table: 'images', noun: 'image', shared: true },
-  templates: { table: 'templates', noun: 'template', shared: true },
-  optionsQueries: { table: 'options_queries', noun: 'options-query' },
-  characterisations: { table: 'characterisations', noun: 'characterisation' },
-  plans: { table: 'plans', noun: 'plan' },
-  migrations: { table: 'migrations', noun: 'migration', filters: { state: 'state' } },
-  moves: { table: 'moves', noun: 'move', filters: { migration: 'migrationId', vm: 'vmId', state: 'state' } },
-  workflows: { table: 'workflows', noun: 'workflow', filters: { state: 'state', subject: 'subject', name: 'name' } },
-  graphs: { table: 'workflow_graphs', noun: 'workflow' },
-  operations: { table: 'operations', noun: 'operation', filters: { state: 'state', subject: 'subject', kind: 'kind' } },
-  grants: { table: 'grants', noun: 'grant', filters: { state: 'state' } },
+  vmTypes: { table: 'vm_types', noun: 'vm-type', owner: belongings['vm-types'] },
+  images: { table: 'images', noun: 'image', owner: belongings.images },
+  templates: { table: 'templates', noun: 'template', owner: belongings['migration-templates'] },
+  optionsQueries: { table: 'options_queries', noun: 'options-query', owner: belongings['migration-options-queries'] },
+  characterisations: { table: 'characterisations', noun: 'characterisation', owner: belongings.vms },
+  plans: { table: 'plans', noun: 'plan', owner: belongings['migration-plans'] },
+  migrations: { table: 'migrations', noun: 'migration', owner: belongings.migrations, filters: { state: 'state' } },
+  moves: { table: 'moves', noun: 'move', owner: belongings.moves, filters: { migration: 'migrationId', vm: 'vmId', state: 'state' } },
+  workflows: {
+    table: 'workflows',
+    noun: 'workflow',
+    owner: belongings.workflows,
+    filters: { state: 'state', subject: 'subject', name: 'name' },
+  },
+  graphs: { table: 'workflow_graphs', noun: 'workflow', owner: belongings.workflows },
+  operations: {
+    table: 'operations',
+    noun: 'operation',
+    owner: belongings.operations,
+    filters: { state: 'state', subject: 'subject', kind: 'kind' },
+  },
+  grants: { table: 'grants', noun: 'grant', owner: belongings.grants, filters: { state: 'state' } },
 } as const satisfies Record<string, Model>;

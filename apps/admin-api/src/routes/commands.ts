@@ -1,6 +1,6 @@
 import { Controller, Delete, Get, Inject, Post, Put, Req } from '@nestjs/common';
 import type { Context } from '@chrysalis/contracts';
-import { Allow, Doc, type Answer, type ApiRequest, type Role } from '@chrysalis/service-kit';
+import { Allow, Doc, type Answer, type ApiRequest, type Needed } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 
 export type Passed = {
@@ -8,12 +8,12 @@ export type Passed = {
   readonly method: 'get' | 'post' | 'put' | 'delete';
   readonly path: string;
   readonly owner: Context;
-  readonly role: Role;
+  readonly role: Needed;
   readonly summary: string;
   readonly status: number;
 };
 /** `verb` is `post /path 202`: method, path and the status of a success. */
-const route = (name: string, verb: string, owner: Context, role: Role, summary: string): Passed => {
+const route = (name: string, verb: string, owner: Context, role: Needed, summary: string): Passed => {
   const [method, path, status] = verb.split(' ') as [Passed['method'], string, string];
   return { name, method, path, owner, role, summary, status: Number(status) };
 };
@@ -140,7 +140,7 @@ export const passed: readonly Passed[] = [
     'validateWorkflowTemplate',
     'post /v1/workflow-templates/validate 200',
     'workflow',
-    'operator',
+    'viewer',
     'What publishing a workflow template would find wrong; nothing is kept',
   ),
   route(

@@ -1,5 +1,5 @@
 import { Controller, Get, Headers, Inject, Param, Post, Query as QueryParams, Req, Res } from '@nestjs/common';
-import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Doc, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
 import { findOperation, isFinal, OperationEvents, operationView, type OperationView } from '../operations.ts';
 import { Owners } from '../owners.ts';
@@ -8,7 +8,7 @@ import { positionOf } from '../reads/feed.ts';
 import { badQuery, ReadModels, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { Wake } from '../reads/wake.ts';
-import { SseStream } from '../sse.ts';
+import { streamed } from '../sse.ts';
 import { listDoc, Operation } from './docs.ts';
 
 const MAX_WAIT_MS = 60_000;
@@ -19,6 +19,7 @@ export class OperationsController {
     @Inject(ReadModels) private readonly reads: ReadModels,
     @Inject(Owners) private readonly owners: Owners,
     @Inject(Wake) private readonly wake: Wake,
+    @Inject(SERVICE) private readonly service: ServiceContext,
   ) {}
 
   @Get('/v1/operations')
@@ -84,19 +85,16 @@ export class OperationsController {
     const from = positionOf(last) ?? '0';
     let seen = await this.#view(id, request);
     const events = new OperationEvents(this.reads, id, from, request.caller);
-    const stream = new SseStream(reply);
-    await stream.send('operation', seen);
-    while (!stream.signal.aborted && !this.wake.stopped) {
-      const operation = await this.#view(id, request);
-      for (const e of await events.next()) await stream.send(e.type, e, e.position);
-      if (changed(seen, operation)) await stream.send('operation', (seen = operation));
-      if (isFinal(operation, version)) {
-        await stream.send('end', operation);
-        break;
+    await streamed(reply, request, this.service.log, async (stream) => {
+      await stream.send('operation', seen);
+      while (!stream.signal.aborted && !this.wake.stopped) {
+        const operation = await this.#view(id, request);
+        for (const e of await events.next()) await stream.send(e.type, e, e.position);
+        if (changed(seen, operation)) await stream.send('operation', (seen = operation));
+        if (isFinal(operation, version)) return stream.send('end', operation);
+        await this.wake.changed(1_000, stream.signal);
       }
-      await this.wake.changed(1_000, stream.signal);
-    }
-    stream.end();
+    });
   }
 
   @Post('/v1/operations/:id/cancel')

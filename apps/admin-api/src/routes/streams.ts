@@ -1,11 +1,11 @@
 import { Controller, Get, Headers, Inject, Query as QueryParams, Req, Res } from '@nestjs/common';
-import { Allow, Doc, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Doc, reaches, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
 import { ProgressHub } from '../progress.ts';
 import { lastPosition, positionOf, readFeed } from '../reads/feed.ts';
 import { ReadModels, type Query } from '../reads/read-models.ts';
 import { Wake } from '../reads/wake.ts';
-import { SseStream } from '../sse.ts';
+import { streamed } from '../sse.ts';
 
 @Controller()
 export class StreamsController {
@@ -13,6 +13,7 @@ export class StreamsController {
     @Inject(ReadModels) private readonly reads: ReadModels,
     @Inject(Wake) private readonly wake: Wake,
     @Inject(ProgressHub) private readonly progressHub: ProgressHub,
+    @Inject(SERVICE) private readonly service: ServiceContext,
   ) {}
 
   @Get('/v1/events')
@@ -24,7 +25,7 @@ export class StreamsController {
       stream: 'Only of this stream, e.g. `host-h1`',
       from: '`start` for everything there is, or a position; without it and `Last-Event-ID`, from now on',
     },
-    answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`' },
+    answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`; begins with `position` where none was given' },
   })
   async events(
     @QueryParams() query: Query,
@@ -40,14 +41,16 @@ export class StreamsController {
     };
     const asked = positionOf(last) ?? (query['from'] === 'start' ? '0' : positionOf(query['from']));
     let after = asked ?? (await lastPosition(this.reads));
-    const stream = new SseStream(reply);
-    while (!stream.signal.aborted && !this.wake.stopped) {
-      const entries = await readFeed(this.reads, { ...filter, after });
-      for (const e of entries) await stream.send(e.type, e, e.position);
-      after = entries.at(-1)?.position ?? after;
-      if (entries.length === 0) await this.wake.changed(1_000, stream.signal);
-    }
-    stream.end();
+    await streamed(reply, request, this.service.log, async (stream) => {
+      // Who said not where to begin is told: a connection that is cut before the first event is resumed from there.
+      if (asked === undefined) await stream.send('position', { position: after }, after);
+      while (!stream.signal.aborted && !this.wake.stopped) {
+        const entries = await readFeed(this.reads, { ...filter, after });
+        for (const e of entries) await stream.send(e.type, e, e.position);
+        after = entries.at(-1)?.position ?? after;
+        if (entries.length === 0) await this.wake.changed(1_000, stream.signal);
+      }
+    });
   }
 
   @Get('/v1/progress')
@@ -57,15 +60,17 @@ export class StreamsController {
     query: { vm: 'Only of this VM', move: 'Only of this move' },
     answers: { 200: 'text/event-stream' },
   })
-  progress(@QueryParams() query: Query, @Req() request: ApiRequest, @Res() reply: FastifyReply): void {
-    const stream = new SseStream(reply);
+  progress(@QueryParams() query: Query, @Req() request: ApiRequest, @Res() reply: FastifyReply): Promise<void> {
     const { caller } = request;
-    const stop = this.progressHub.listen((p, tenant) => {
-      if (!caller.roles.includes('admin') && tenant !== caller.tenant) return;
-      if ((query['vm'] && p.vmId !== query['vm']) || (query['move'] && p.moveId !== query['move'])) return;
-      void stream.send('progress', p);
+    return streamed(reply, request, this.service.log, async (stream) => {
+      const stop = this.progressHub.listen((p, tenant) => {
+        if (!reaches(caller, tenant)) return;
+        if ((query['vm'] && p.vmId !== query['vm']) || (query['move'] && p.moveId !== query['move'])) return;
+        // A sample is worth nothing later: for a viewer that does not keep up there are fewer, and never a heap of them here.
+        if (stream.isBehind) this.progressHub.dropped.inc();
+        else void stream.send('progress', p);
+      });
+      await Promise.race([stream.ended, this.wake.whenStopped()]).finally(stop);
     });
-    stream.signal.addEventListener('abort', stop);
-    void this.wake.whenStopped().then(() => stream.end());
   }
 }

@@ -65,7 +65,7 @@ export const history: readonly Example[] = corpus.toSorted((a, b) => a.stream.lo
 export type Plane = {
   readonly url: string;
   readonly services: Map<string, RunningService>;
-  readonly token: (roles: readonly Role[], tenant?: string) => Promise<string>;
+  readonly token: (roles: readonly Role[], tenant?: string, expires?: string) => Promise<string>;
   readonly get: (path: string, headers?: Record<string, string>) => Promise<Response>;
   readonly append: (context: Context, stream: string, type: string, data: unknown, tenant?: string) => Promise<void>;
   readonly restart: (context: Context | 'admin-api') => Promise<void>;
@@ -87,8 +87,9 @@ export const startPlane = async (): Promise<Plane> => {
   services.set('projector', await startProjector(config));
   const admin = await startAdmin({ ...config, serviceUrls });
   services.set('admin-api', admin);
-  const token = (roles: readonly Role[], tenant = 'acme'): Promise<string> => issueToken(key.privateJwk, { sub: 'anna', roles, tenant });
-  const own = await token(['admin']);
+  const token = (roles: readonly Role[], tenant = 'acme', expires = '12h'): Promise<string> =>
+    issueToken(key.privateJwk, { sub: 'anna', roles, tenant }, expires);
+  const own = await token(['admin', 'fleet']);
   const append: Plane['append'] = async (context, stream, type, data, tenant = 'acme') => {
     const meta = { at: new Date().toISOString(), correlationId: 'test', actor: 'user:anna', tenant };
     contractOf.get(type)!.schema.parse(data);
@@ -147,7 +148,7 @@ export const sse = async (
           .map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)]),
       );
       text = text.slice(end + 2);
-      if (lines['event'])
+      if (lines['event'] && lines['event'] !== 'position')
         seen.push({ ...(lines['id'] ? { id: lines['id'] } : {}), event: lines['event'], data: JSON.parse(lines['data']!) });
       if (seen.length >= count) return seen;
     }

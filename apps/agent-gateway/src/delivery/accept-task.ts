@@ -1,10 +1,11 @@
 import { agentGatewayEvents, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
 import { failpoint, type EventContext } from '@chrysalis/service-kit';
 import { admitUnderGrant } from '../admit-under-grant.ts';
+import { foreignVm } from '../vm-tenants.ts';
 import { keep, markReported } from './pending.ts';
 import { signal } from './wire.ts';
 
-/** A dispatched task: kept for its host, or failed at once when no grant covers it. One transaction with the inbox row. */
+/** A dispatched task: kept for its host, or failed at once when no grant covers it, or its VM is another tenant's. One transaction with the inbox row. */
 export const acceptTask = async (dispatch: TaskDispatch, ctx: EventContext): Promise<void> => {
   const key = taskKey(dispatch);
   await failpoint('gateway:task:before', { kind: dispatch.kind, task: dispatch.task });
@@ -13,7 +14,7 @@ export const acceptTask = async (dispatch: TaskDispatch, ctx: EventContext): Pro
   const meta = { correlationId, tenant, ...(causationId ? { causationId } : {}), ...(traceparent ? { traceparent } : {}) };
   if (!(await keep(ctx.tx, key, hostId ?? '', dispatch, meta))) return;
   if (!hostId) return failNow(dispatch, ctx, { code: 'executor.unknown', message: `${dispatch.executor} is not a host`, retriable: false });
-  const refusal = await admitUnderGrant(dispatch, ctx);
+  const refusal = (await admitUnderGrant(dispatch, ctx)) ?? (await foreignVm(dispatch, ctx.tx));
   if (refusal) return failNow(dispatch, ctx, refusal);
   await signal(ctx.tx, { to: 'work', hostId });
 };

@@ -5,6 +5,7 @@ import {
   Commands,
   Doc,
   ProblemError,
+  reaches,
   SERVICE,
   type Answer,
   type ApiRequest,
@@ -71,7 +72,7 @@ export class GrantsController {
       const [registered] = grantId ? await ctx.store.read(`grant-${grantId}`, { to: 1 }, ctx.tx) : [];
       const tenant = (registered?.data as { tenant?: string } | undefined)?.tenant;
       // Another tenant's grant is answered as if it were not there.
-      if (!grantId || !tenant || !mayActFor(ctx, tenant)) throw ProblemError.of({ code: 'grant.unknown', message: `no grant ${id}` });
+      if (!grantId || !tenant || !reaches(ctx.caller, tenant)) throw ProblemError.of({ code: 'grant.unknown', message: `no grant ${id}` });
       await revokes(ctx.tx, grantId);
       const decided = await ctx.decide(`grant-${grantId}`, grantDecider, { do: 'revoke', grantId, reason });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
@@ -81,11 +82,8 @@ export class GrantsController {
   }
 }
 
-/** `*` is the fleet's own administration. */
-export const mayActFor = ({ caller }: CommandContext, tenant: string): boolean => caller.tenant === tenant || caller.tenant === '*';
-
 const ownTenant = async (ctx: CommandContext, tenant: string, vms: readonly string[]): Promise<void> => {
-  if (!mayActFor(ctx, tenant)) throw ProblemError.of({ code: 'grant.foreign_tenant', message: `the grant is of tenant ${tenant}` });
+  if (!reaches(ctx.caller, tenant)) throw ProblemError.of({ code: 'grant.foreign_tenant', message: `the grant is of tenant ${tenant}` });
   const { rows } = await ctx.tx.query<{ vm_id: string }>(
     `select vm_id from agent_gateway.vm_tenants where vm_id = any($1::text[]) and tenant <> $2`,
     [vms, tenant],

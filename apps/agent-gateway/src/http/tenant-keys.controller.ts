@@ -1,9 +1,8 @@
 import { Controller, Inject, Post, Req } from '@nestjs/common';
 import { Id, Name } from '@chrysalis/contracts';
-import { Allow, Commands, Doc, ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Commands, Doc, ProblemError, reaches, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { tenantKeyDecider } from '../core/tenant-key.ts';
-import { mayActFor } from './grants.controller.ts';
 
 /** A public key and nothing but a public key: a private part that came along would be in the log for ever. */
 const PublicKey = z.strictObject({
@@ -26,7 +25,7 @@ export class TenantKeysController {
   @Doc({ summary: "Trust a tenant administrator's public key (Ed25519)", body: TrustKey, answers: { 201: Trusted } })
   trust(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, TrustKey, async ({ tenant, kid, publicKeyJwk }, ctx) => {
-      if (!mayActFor(ctx, tenant))
+      if (!reaches(ctx.caller, tenant))
         throw ProblemError.of({ code: 'tenant-key.foreign_tenant', message: `the caller is not of tenant ${tenant}` });
       const { kty, crv, x } = publicKeyJwk;
       const decided = await ctx.decide(`tenant-key-${tenant}`, tenantKeyDecider, { tenant, kid, publicKeyJwk: { kty, crv, x } });

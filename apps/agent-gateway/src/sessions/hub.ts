@@ -11,6 +11,7 @@ import { Clocks, tellSkews } from './clocks.ts';
 import { enrol } from './enrol.ts';
 import { HostsKeep } from './keeps.ts';
 import { Limiter } from './limiter.ts';
+import { VmTenants } from '../vm-tenants.ts';
 import { seen } from './liveness.ts';
 
 type Session = {
@@ -29,6 +30,7 @@ export class Hub {
   readonly #sessions = new Map<string, Session>();
   /** A storm of agents that come back waits here and not in the database. */
   readonly #enrolling = new Limiter(ENROLLING_AT_ONCE);
+  readonly #tenants: VmTenants;
   #publishing = 0;
   readonly #refused: Counter<'code'>;
   readonly #clocks: Clocks;
@@ -55,6 +57,7 @@ export class Hub {
       labelNames: ['code'],
       registers: [service.metrics],
     });
+    this.#tenants = new VmTenants(service.pool);
   }
 
   get size(): number {
@@ -148,7 +151,7 @@ export class Hub {
   #progress(hostId: string, { type: _, ...progress }: Extract<Frame, { type: 'progress' }>): void {
     if (this.#publishing >= PUBLISHING_AT_MOST) return;
     this.#publishing++;
-    const event = {
+    const event = (tenant: string) => ({
       specversion: '1.0' as const,
       id: this.service.newId(),
       source: `/chrysalis/agent-gateway/${hostId}`,
@@ -159,11 +162,12 @@ export class Hub {
       datacontenttype: 'application/json' as const,
       correlationid: progress.moveId,
       actor: `host:${hostId}`,
-      tenant: 'default',
+      tenant,
       data: { hostId, ...progress },
-    };
-    this.service.bus
-      .publish([{ topic: progressTopic, event }])
+    });
+    this.#tenants
+      .of(progress.vmId)
+      .then((tenant) => this.service.bus.publish([{ topic: progressTopic, event: event(tenant) }]))
       .catch((err: unknown) => this.service.log.debug({ err }, 'progress was not published'))
       .finally(() => this.#publishing--);
   }

@@ -49,7 +49,7 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
   return {
     attach: (server) => void server.on('upgrade', upgrade),
     listen: (address) => {
-      const server = createServer(onlyUpgrades).on('upgrade', upgrade);
+      const server = createServer(patience, onlyUpgrades).on('upgrade', upgrade);
       own.push(server);
       return bind(server, address);
     },
@@ -60,6 +60,9 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
     },
   };
 };
+
+/** As at the API's door: whoever is slow to say what it wants is not waited for. */
+const patience = { requestTimeout: 15_000, headersTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 
 const notHere: Problem = {
   status: 404,

@@ -28,7 +28,7 @@ export class Front {
       ...world.config,
       serviceUrls: { workflow: workflow.url } as NonNullable<ServiceConfig['serviceUrls']>,
     });
-    return new Front(world, projector, door, await world.tokenFor('admin', 'acme'));
+    return new Front(world, projector, door, await world.tokenFor('fleet', 'acme'));
   }
 
   async close(): Promise<void> {

@@ -8,10 +8,12 @@ import {
   Doc,
   etag,
   nextOf,
+  ofTenant,
   Page,
   pageQuery,
   parse,
   ProblemError,
+  reachOf,
   SERVICE,
   type ApiRequest,
   type CommandContext,
@@ -76,8 +78,12 @@ export class MigrationsController {
   })
   cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.commands.run(request, Cancel, async ({ reason }, ctx) => {
-      await historyOf(this.service.store, `migration-${migrationId}`, request, { code: 'migration.unknown' }, ctx.tx);
-      const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, { kind: 'cancel', migrationId, reason });
+      const [made] = await historyOf(this.service.store, `migration-${migrationId}`, request, { code: 'migration.unknown' }, ctx.tx);
+      const decided = await ofTenant(ctx, made!.meta.tenant).decide(`migration-${migrationId}`, migrationDecider, {
+        kind: 'cancel',
+        migrationId,
+        reason,
+      });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return { status: 202, body: { migrationId, operation: migrationId } };
     });
@@ -92,7 +98,7 @@ export class MigrationsController {
   })
   async list(@Req() request: ApiRequest, @Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
-    const ids = await migrationsOf(this.service.pool, this.service.schema, request.caller.tenant, cursor, limit);
+    const ids = await migrationsOf(this.service.pool, this.service.schema, reachOf(request.caller), cursor, limit);
     const items = await Promise.all(
       ids.map(async (id) => summary(id, foldOf(migrationDecider, await this.service.store.read(`migration-${id}`)))),
     );
@@ -136,7 +142,7 @@ export class MigrationsController {
           .join('; ')
           .slice(0, 2000),
       });
-    const rows = await versionsOf(ctx.tx, schema, plan.basis.template.name);
+    const rows = await versionsOf(ctx.tx, schema, plan.basis.template.name, undefined);
     const changed = outdated(plan, vms, { latest: rows[0]?.version ?? 0, retired: rows[0]?.retired ?? true });
     if (changed.length > 0)
       throw ProblemError.of({

@@ -1,13 +1,13 @@
 import type { EventStore, StoredEvent } from '@chrysalis/event-store';
 import { fold, type Decider } from '@chrysalis/kernel';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
-import { ProblemError, type ApiRequest } from '@chrysalis/service-kit';
+import { ProblemError, reaches, type ApiRequest } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { soon } from '../known/soon.ts';
 import { knownVms } from '../known/vms.ts';
 import { inMove } from '../sql/moves.ts';
 
-/** A stream's history, if it has one and it is this tenant's: another's is as unknown as none. */
+/** A stream's history, if it has one and the caller reaches it: another tenant's is as unknown as none. */
 export const historyOf = async (
   store: EventStore,
   stream: string,
@@ -16,7 +16,7 @@ export const historyOf = async (
   tx?: pg.PoolClient,
 ): Promise<readonly StoredEvent[]> => {
   const history = await store.read(stream, {}, tx);
-  if (history[0]?.meta.tenant !== request.caller.tenant) throw ProblemError.of(unknown);
+  if (!history[0] || !reaches(request.caller, history[0].meta.tenant)) throw ProblemError.of(unknown);
   return history;
 };
 

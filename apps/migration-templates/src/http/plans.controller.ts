@@ -1,8 +1,18 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan } from '@chrysalis/contracts';
 import { plan } from '@chrysalis/migration-templates-core';
-import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
-import type pg from 'pg';
+import {
+  Allow,
+  Commands,
+  Doc,
+  ProblemError,
+  reachOf,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type CommandContext,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { knownHosts } from '../known/hosts.ts';
 import { characterisationsOf, knownType } from '../known/types.ts';
@@ -35,7 +45,7 @@ export class PlansController {
     return this.commands.run(request, MakePlan, async ({ template: text, vmIds: asked }, ctx) => {
       const { schema } = this.service;
       const vmIds = [...new Set(asked)];
-      const row = await this.#template(ctx.tx, text);
+      const row = await this.#template(ctx, text);
       const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
       if (!target) throw ProblemError.of({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
       const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
@@ -62,9 +72,9 @@ export class PlansController {
     return planView((made!.data as { plan: Plan }).plan);
   }
 
-  async #template(tx: pg.PoolClient, text: string): Promise<TemplateRow> {
+  async #template({ tx, caller }: CommandContext, text: string): Promise<TemplateRow> {
     const ref = parseRef(text);
-    const rows = await versionsOf(tx, this.service.schema, ref?.name ?? text);
+    const rows = await versionsOf(tx, this.service.schema, ref?.name ?? text, reachOf(caller));
     const row = ref ? rows.find((r) => r.version === ref.version) : rows[0];
     if (!row) throw ProblemError.of({ code: 'template.unknown', template: text });
     return row;

@@ -1,6 +1,7 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
+import { FLEET_TENANT, Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
 import {
+  isMadeName,
   optionsQueryDecider,
   presented,
   templateDecider,
@@ -14,10 +15,13 @@ import {
   Doc,
   etag,
   nextOf,
+  ofTenant,
   Page,
   pageQuery,
   parse,
   ProblemError,
+  reaches,
+  reachOf,
   SERVICE,
   type Answer,
   type ApiRequest,
@@ -29,7 +33,7 @@ import { z } from 'zod';
 import { soon } from '../known/soon.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
-import { insertTemplate, markRetired, newestAfter, versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { insertTemplate, markRetired, newestAfter, takeName, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { foldOf, historyOf } from './parts.ts';
 
 const Script = z.array(TemplateStep).max(64);
@@ -68,7 +72,7 @@ export class TemplatesController {
     body: Publish,
     answers: {
       201: '{name, version, ref, spec}',
-      409: '`option.refused`, `template.retired`',
+      409: '`option.refused`, `template.retired`, `template.name_taken`',
       422: '`template.invalid`, with every fault',
     },
   })
@@ -76,15 +80,12 @@ export class TemplatesController {
     return this.commands.run(request, Publish, async (body, ctx) => {
       const { name } = body;
       const spec = 'spec' in body ? body.spec : await this.#fromOption(request, body.fromOption, extra(body), ctx);
-      const decided = await ctx.decide(`template-${name}`, templateDecider, {
-        kind: 'publish',
-        name,
-        spec,
-        types: await this.#types(ctx.tx, spec),
-      });
+      const types = await this.#types(ctx.tx, spec);
+      const tenant = await this.#take(name, ctx);
+      const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const version = versionOf(decided.state, spec);
-      await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now });
+      await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now, tenant });
       return {
         status: 201,
         body: { name, version, ref: `${name}@${version}`, spec },
@@ -100,17 +101,17 @@ export class TemplatesController {
     query: pageQuery,
     answers: { 200: '{items, next?}' },
   })
-  async list(@Query() query: unknown): Promise<object> {
+  async list(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
     const { limit, cursor } = parse(Page, query);
-    const rows = await newestAfter(this.service.pool, this.service.schema, cursor, limit);
+    const rows = await newestAfter(this.service.pool, this.service.schema, { tenant: reachOf(caller), cursor, limit });
     return { items: rows.map(view), ...nextOf(rows, limit, (r) => r.name) };
   }
 
   @Get('/v1/migration-templates/:name')
   @Allow('viewer')
   @Doc({ summary: 'The newest version, and all there are', answers: { 200: 'The template', 404: '`template.unknown`' } })
-  async newest(@Param('name') name: string): Promise<object> {
-    const rows = await versionsOf(this.service.pool, this.service.schema, name);
+  async newest(@Param('name') name: string, @Req() { caller }: ApiRequest): Promise<object> {
+    const rows = await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller));
     if (!rows[0]) throw ProblemError.of({ code: 'template.unknown', name });
     return { ...view(rows[0]), versions: rows.map((r) => r.version) };
   }
@@ -118,8 +119,10 @@ export class TemplatesController {
   @Get('/v1/migration-templates/:name/:version')
   @Allow('viewer')
   @Doc({ summary: 'One version; it never changes', answers: { 200: 'The template', 404: '`template.unknown`' } })
-  async one(@Param('name') name: string, @Param('version') version: string): Promise<object> {
-    const row = (await versionsOf(this.service.pool, this.service.schema, name)).find((r) => String(r.version) === version);
+  async one(@Param('name') name: string, @Param('version') version: string, @Req() { caller }: ApiRequest): Promise<object> {
+    const row = (await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller))).find(
+      (r) => String(r.version) === version,
+    );
     if (!row) throw ProblemError.of({ code: 'template.unknown', name, version });
     return view(row);
   }
@@ -133,11 +136,28 @@ export class TemplatesController {
   })
   retire(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {
-      const decided = await ctx.decide(`template-${parse(Name, name)}`, templateDecider, { kind: 'retire', name });
+      const [row] = await versionsOf(ctx.tx, this.service.schema, parse(Name, name), reachOf(ctx.caller));
+      // The fleet's every tenant may use, and none may retire.
+      if (!row || !reaches(ctx.caller, row.tenant)) throw ProblemError.of({ code: 'template.unknown', name });
+      const decided = await ofTenant(ctx, row.tenant).decide(`template-${name}`, templateDecider, { kind: 'retire', name });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       await markRetired(ctx.tx, this.service.schema, name);
       return { status: 200, body: { name, retired: true } };
     });
+  }
+
+  /** A name is its tenant's who publishes it first: a version by somebody else would be what `name` alone means from then on. */
+  async #take(name: string, ctx: CommandContext): Promise<string> {
+    const { tenant } = ctx.caller;
+    if (isMadeName(name) && tenant !== FLEET_TENANT)
+      throw ProblemError.of({
+        code: 'template.name_reserved',
+        name,
+        message: `${name} is a name as the fleet makes them: take another name`,
+      });
+    const taken = await takeName(ctx.tx, this.service.schema, name, tenant);
+    if (taken === tenant) return tenant;
+    throw ProblemError.of({ code: 'template.name_taken', name, message: `${name} is a template of somebody else: take another name` });
   }
 
   async #types(tx: pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {

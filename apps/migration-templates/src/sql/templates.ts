@@ -1,36 +1,55 @@
-import type { TemplateSpec } from '@chrysalis/contracts';
+import { FLEET_TENANT, type TemplateSpec } from '@chrysalis/contracts';
 import type pg from 'pg';
 
-export type TemplateRow = Readonly<{ name: string; version: number; spec: TemplateSpec; at: Date; retired: boolean }>;
+/** `tenant`: whose the name is, the one that published it first. */
+export type TemplateRow = Readonly<{ name: string; version: number; spec: TemplateSpec; at: Date; retired: boolean; tenant: string }>;
 type Queryable = pg.Pool | pg.PoolClient;
+const columns = 'name, version, spec, at, retired, tenant';
+/** A tenant's own and the fleet's; for whom there is no tenant, all. */
+const seenBy = (parameter: string): string => `(${parameter}::text is null or tenant in (${parameter}, '${FLEET_TENANT}'))`;
+
+/** Whose the name is from now on, or already was: two tenants that take it at once wait for each other here. */
+export const takeName = async (tx: pg.PoolClient, schema: string, name: string, tenant: string): Promise<string> => {
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema} template ${name}`]);
+  const { rows } = await tx.query<{ tenant: string }>(`select tenant from ${schema}.templates where name = $1 order by version limit 1`, [
+    name,
+  ]);
+  return rows[0]?.tenant ?? tenant;
+};
 
 export const insertTemplate = (
   tx: pg.PoolClient,
   schema: string,
-  { name, version, spec, at }: { name: string; version: number; spec: TemplateSpec; at: string },
+  { name, version, spec, at, tenant }: { name: string; version: number; spec: TemplateSpec; at: string; tenant: string },
 ) =>
-  tx.query(`insert into ${schema}.templates (name, version, spec, at) values ($1, $2, $3, $4) on conflict do nothing`, [
+  tx.query(`insert into ${schema}.templates (name, version, spec, at, tenant) values ($1, $2, $3, $4, $5) on conflict do nothing`, [
     name,
     version,
     JSON.stringify(spec),
     at,
+    tenant,
   ]);
 
 export const markRetired = (tx: pg.PoolClient, schema: string, name: string) =>
   tx.query(`update ${schema}.templates set retired = true where name = $1`, [name]);
 
 /** The versions of one template, the newest first; of all templates only the newest of each, by name. */
-export const versionsOf = async (q: Queryable, schema: string, name: string): Promise<TemplateRow[]> =>
+export const versionsOf = async (q: Queryable, schema: string, name: string, tenant: string | undefined): Promise<TemplateRow[]> =>
   (
-    await q.query<TemplateRow>(`select name, version, spec, at, retired from ${schema}.templates where name = $1 order by version desc`, [
+    await q.query<TemplateRow>(`select ${columns} from ${schema}.templates where name = $1 and ${seenBy('$2')} order by version desc`, [
       name,
+      tenant ?? null,
     ])
   ).rows;
 
-export const newestAfter = async (q: Queryable, schema: string, cursor: string, limit: number): Promise<TemplateRow[]> =>
+export const newestAfter = async (
+  q: Queryable,
+  schema: string,
+  { tenant, cursor, limit }: { tenant: string | undefined; cursor: string; limit: number },
+): Promise<TemplateRow[]> =>
   (
     await q.query<TemplateRow>(
-      `select distinct on (name) name, version, spec, at, retired from ${schema}.templates where name > $1 order by name, version desc limit $2`,
-      [cursor, limit],
+      `select distinct on (name) ${columns} from ${schema}.templates where name > $1 and ${seenBy('$3')} order by name, version desc limit $2`,
+      [cursor, limit, tenant ?? null],
     )
   ).rows;

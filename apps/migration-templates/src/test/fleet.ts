@@ -31,7 +31,7 @@ type Named = (typeof starts)[number];
 export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: { without?: readonly Named[] } = {}) => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
-  const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin'], tenant: 'acme' });
+  const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin', 'fleet'], tenant: 'acme' });
   const config: ServiceConfig = serviceConfig(database, key, 6);
   const services: Record<string, RunningService> = {};
   const close = async (): Promise<void> => {
@@ -234,7 +234,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     urls: () => Object.fromEntries(Object.entries(services).map(([name, s]) => [name, s.url])),
     pool: services['migration-templates']!.service.pool,
     tokenOf: (tenant: string, role: 'operator' | 'admin' = 'operator') =>
-      issueToken(key.privateJwk, { sub: 'olga', roles: [role], tenant }),
+      issueToken(key.privateJwk, { sub: 'olga', roles: role === 'admin' ? ['admin', 'fleet'] : [role], tenant }),
     call,
     until: untilSeen,
     grant,

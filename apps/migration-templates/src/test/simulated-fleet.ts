@@ -51,7 +51,7 @@ export const openSimulatedFleet = async (hosts: readonly string[]) => {
     };
     for (const hostId of hosts) await startHost(hostId);
 
-    const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin'], tenant: 'acme' });
+    const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['admin', 'fleet'], tenant: 'acme' });
     const call = async <T = Record<string, unknown>>(service: Named, method: string, where: string, body?: unknown): Promise<T> => {
       const response = await fetch(`${services[service].url}${where}`, {
         method,

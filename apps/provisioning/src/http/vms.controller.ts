@@ -9,10 +9,12 @@ import {
   etag,
   ifMatch,
   nextOf,
+  ofTenant,
   Page,
   pageQuery,
   parse,
   ProblemError,
+  reachOf,
   SERVICE,
   type ApiRequest,
   type CommandContext,
@@ -49,16 +51,21 @@ export class VmsController {
   @Doc({ summary: 'Ask to delete a VM', answers: { 202: Accepted, 404: '`vm.unknown`', 409: '`vm.in_move`, `vm.not_ready`' } })
   remove(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
     return this.commands.run(request, z.strictObject({}), async (_, ctx) => {
-      const vm = await this.#present(ctx, ctx.caller.tenant, id);
+      const vm = await this.#present(ctx, id);
       const operation = ctx.newId('op');
-      const decided = await decideVm(ctx, id, { type: 'request-deletion', vmId: id, request: deletion(vm, operation) }, ifMatch(request));
+      const decided = await decideVm(
+        ofTenant(ctx, vm.tenant),
+        id,
+        { type: 'request-deletion', vmId: id, request: deletion(vm, operation) },
+        ifMatch(request),
+      );
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return accepted({ vmId: id, operation: decided.vm.deletion!.workflowId });
     });
   }
 
-  async #present(ctx: CommandContext, tenant: string, id: string): Promise<VmView> {
-    const vm = await vmOf(ctx.tx, this.service.schema, tenant, id);
+  async #present(ctx: CommandContext, id: string): Promise<VmView> {
+    const vm = await vmOf(ctx.tx, this.service.schema, reachOf(ctx.caller), id);
     if (!vm || vm.status === 'deleted') throw ProblemError.of({ code: 'vm.unknown', vmId: id });
     return vm;
   }
@@ -72,7 +79,7 @@ export class VmsController {
   })
   async list(@Req() { caller }: ApiRequest, @Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
-    const items = await vmsAfter(this.service.pool, this.service.schema, { tenant: caller.tenant, after: cursor, limit });
+    const items = await vmsAfter(this.service.pool, this.service.schema, { tenant: reachOf(caller), after: cursor, limit });
     return { items, ...nextOf(items, limit, (vm) => vm.id) };
   }
 
@@ -80,7 +87,7 @@ export class VmsController {
   @Allow('viewer')
   @Doc({ summary: "One VM; the ETag is its stream's version", answers: { 200: 'The VM', 404: '`vm.unknown`' } })
   async one(@Req() { caller }: ApiRequest, @Param('id') id: string): Promise<Answer> {
-    const vm = await vmOf(this.service.pool, this.service.schema, caller.tenant, id);
+    const vm = await vmOf(this.service.pool, this.service.schema, reachOf(caller), id);
     if (!vm) throw ProblemError.of({ code: 'vm.unknown', vmId: id });
     return new Answer(200, vm, etag(vm.version));
   }

@@ -20,9 +20,9 @@ export const writeVm = async (tx: Queryable, schema: string, view: VmView): Prom
   );
 };
 
-/** Another tenant's VM is not there. */
-export const vmOf = async (db: Queryable, schema: string, tenant: string, vm: string): Promise<ShownVm | undefined> => {
-  const found = await db.query<Row>(`${rows(schema)} where v.vm = $1 and v.tenant = $2`, [vm, tenant]);
+/** Another tenant's VM is not there; `tenant` undefined: whoever's it is. */
+export const vmOf = async (db: Queryable, schema: string, tenant: string | undefined, vm: string): Promise<ShownVm | undefined> => {
+  const found = await db.query<Row>(`${rows(schema)} where v.vm = $1 and ($2::text is null or v.tenant = $2)`, [vm, tenant ?? null]);
   return found.rows[0] && shown(found.rows[0]);
 };
 
@@ -43,12 +43,11 @@ export const vmsOfType = async (
 export const vmsAfter = async (
   db: Queryable,
   schema: string,
-  page: { tenant: string; after: string; limit: number },
+  page: { tenant: string | undefined; after: string; limit: number },
 ): Promise<ShownVm[]> => {
-  const found = await db.query<Row>(`${rows(schema)} where v.tenant = $1 and v.vm > $2 and v.status <> 'deleted' order by v.vm limit $3`, [
-    page.tenant,
-    page.after,
-    page.limit,
-  ]);
+  const found = await db.query<Row>(
+    `${rows(schema)} where ($1::text is null or v.tenant = $1) and v.vm > $2 and v.status <> 'deleted' order by v.vm limit $3`,
+    [page.tenant ?? null, page.after, page.limit],
+  );
   return found.rows.map(shown);
 };

@@ -84,7 +84,9 @@ export class Harness {
     body?: unknown,
     { tenant = 'main', role = 'operator' as Role, headers = {} as Record<string, string> } = {},
   ) {
-    const token = await issueToken(this.key.privateJwk, { sub: 'olga', roles: [role], tenant });
+    // The catalogue is the fleet's to write, a VM its tenant's.
+    const roles: Role[] = /^\/v1\/(vm-types|images)/.test(path) ? [role, 'fleet'] : [role];
+    const token = await issueToken(this.key.privateJwk, { sub: 'olga', roles, tenant });
     const answer = await fetch(`${this.running.url}${path}`, {
       method,
       headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },

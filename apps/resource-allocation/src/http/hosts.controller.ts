@@ -21,7 +21,8 @@ import { decideHost } from '../decide-host.ts';
 import { hostNamed, hostsAfter, lockHosts } from '../sql/hosts.ts';
 import { hostView } from './views.ts';
 
-const StateChange = z.strictObject({ state: HostState, reason: z.string().min(1).max(255) });
+/** `lost` is no wish: that its agent is gone is seen, and a host whose agent is there is not lost because somebody says so. */
+const StateChange = z.strictObject({ state: HostState.exclude(['lost']), reason: z.string().min(1).max(255) });
 
 @Controller()
 export class HostsController {
@@ -56,7 +57,7 @@ export class HostsController {
   @HttpCode(200)
   @Allow('operator')
   @Doc({
-    summary: 'Enable, cordon, drain or retire a host, or call it lost',
+    summary: 'Enable, cordon, drain or retire a host',
     body: StateChange,
     answers: { 200: 'The host', 404: '`host.unknown`' },
   })

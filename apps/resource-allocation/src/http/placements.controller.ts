@@ -1,7 +1,7 @@
 import { Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common';
 import { Id, Name, resourceAllocationTasks } from '@chrysalis/contracts';
 import { place } from '@chrysalis/placement';
-import { Allow, type ApiRequest, Doc, parse, parseBody, SERVICE, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, type ApiRequest, Doc, parse, parseBody, reachOf, SERVICE, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { FleetView } from '../fleet-view.ts';
 import { allocations } from '../sql/ledger.ts';
@@ -33,9 +33,10 @@ export class PlacementsController {
   @Get('/v1/allocations')
   @Allow('viewer')
   @Doc({ summary: 'The ledger: who holds what where', query: { host: 'of this host', vm: 'of this VM' }, answers: { 200: '{items}' } })
-  async ledger(@Query() query: unknown): Promise<object> {
+  async ledger(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
     const { host, vm } = parse(Filter, query);
-    const rows = await allocations(this.service.pool, this.service.schema, { ...(host ? { host } : {}), ...(vm ? { vm } : {}) });
+    const of = { ...(host ? { host } : {}), ...(vm ? { vm } : {}), tenant: reachOf(caller) };
+    const rows = await allocations(this.service.pool, this.service.schema, of);
     return { items: rows.map(allocationView) };
   }
 }

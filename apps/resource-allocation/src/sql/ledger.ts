@@ -52,12 +52,19 @@ export const swap = async (tx: Queryable, schema: string, host: string, { move, 
   await tx.query(`update ${schema}.ledger set consumer = $2 where consumer = $3 and host = $1`, [host, vm, move]);
 };
 
-export const allocations = async (db: Queryable, schema: string, of: { host?: string; vm?: string }): Promise<LedgerRow[]> =>
+/** `tenant`: of its VMs alone, and of their moves. */
+export const allocations = async (
+  db: Queryable,
+  schema: string,
+  of: { host?: string; vm?: string; tenant: string | undefined },
+): Promise<LedgerRow[]> =>
   (
     await db.query<LedgerRow>(
       `select consumer, host, vm, vcpu, memory_mib, disk_mib from ${schema}.ledger
-       where ($1::text is null or host = $1) and ($2::text is null or vm = $2) order by host, consumer`,
-      [of.host ?? null, of.vm ?? null],
+       where ($1::text is null or host = $1) and ($2::text is null or vm = $2)
+         and ($3::text is null or exists (select from ${schema}.owners o where o.consumer = 'vm:' || vm and o.tenant = $3))
+       order by host, consumer`,
+      [of.host ?? null, of.vm ?? null, of.tenant ?? null],
     )
   ).rows;
 

@@ -2,11 +2,11 @@ import type { Queryable } from './hosts.ts';
 import type { LedgerRow } from './ledger.ts';
 
 /** An end once told stays, whatever comes late. */
-export const noteOwner = async (tx: Queryable, schema: string, consumer: string, ended: boolean): Promise<void> => {
+export const noteOwner = async (tx: Queryable, schema: string, consumer: string, ended: boolean, tenant?: string): Promise<void> => {
   await tx.query(
-    `insert into ${schema}.owners as o (consumer, ended) values ($1, $2)
-     on conflict (consumer) do update set ended = o.ended or excluded.ended`,
-    [consumer, ended],
+    `insert into ${schema}.owners as o (consumer, ended, tenant) values ($1, $2, $3)
+     on conflict (consumer) do update set ended = o.ended or excluded.ended, tenant = coalesce(o.tenant, excluded.tenant)`,
+    [consumer, ended, tenant ?? null],
   );
 };
 

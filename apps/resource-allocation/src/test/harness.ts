@@ -44,7 +44,7 @@ export class Harness {
     const key = await newSigningKey();
     const config: ServiceConfig = serviceConfig(database, key, poolSize);
     const running = await start(config);
-    const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant: 'main' });
+    const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator', 'fleet'], tenant: 'main' });
     const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
     return new Harness(database, running, token, bus);
   }

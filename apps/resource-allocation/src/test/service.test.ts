@@ -139,8 +139,10 @@ describe('resource allocation', () => {
     const { etag } = await h.http('GET', '/v1/hosts/a');
     const path = '/v1/hosts/a/state';
     expect((await h.http('POST', path, { state: 'asleep', reason: 'x' })).body.code).toBe('request.invalid');
-    expect((await h.http('POST', path, { state: 'lost', reason: 'x' }, { 'if-match': '"1"' })).body.code).toBe('stream.version_mismatch');
-    expect((await h.http('POST', '/v1/hosts/zz/state', { state: 'lost', reason: 'x' })).body.code).toBe('host.unknown');
+    expect((await h.http('POST', path, { state: 'cordoned', reason: 'x' }, { 'if-match': '"1"' })).body.code).toBe(
+      'stream.version_mismatch',
+    );
+    expect((await h.http('POST', '/v1/hosts/zz/state', { state: 'cordoned', reason: 'x' })).body.code).toBe('host.unknown');
     expect((await h.http('GET', '/v1/hosts/a')).etag).toBe(etag);
     expect((await h.http('POST', path, { state: 'draining', reason: 'x' }, { 'if-match': etag! })).body.state).toBe('draining');
     await h.http('POST', path, { state: 'enabled', reason: 'x' });

@@ -154,7 +154,7 @@ describe('sub-workflows', () => {
 
   it('of another tenant are not undone, and none is within more than eight', async () => {
     const other = await world.ask(workflow([step('a', 'alpha', { undo: true })]), {}, undefined, 'other');
-    const admin = await world.tokenFor('admin', 'acme');
+    const admin = await world.tokenFor('fleet', 'acme');
     const stateOf = async () => (await world.get<{ state?: string }>(`/v1/workflows/${other}`, world.workflow, admin)).body.state;
     for (const end = Date.now() + 10_000; Date.now() < end && (await stateOf()) !== 'succeeded';) await sleep(20);
     const undoing = sub('sub', { workflowId: other }, { kind: 'workflow.undo' });

@@ -1,15 +1,18 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { FLEET_TENANT, Name, PolicySpec, Timestamp } from '@chrysalis/contracts';
+import { Name, PolicySpec, Timestamp } from '@chrysalis/contracts';
 import {
   Allow,
+  allows,
   Answer,
   type ApiRequest,
   type CommandContext,
   Commands,
   Doc,
+  isOfFleet,
   parse,
   parseBody,
   ProblemError,
+  reachOf,
   SERVICE,
   type ServiceContext,
 } from '@chrysalis/service-kit';
@@ -82,7 +85,7 @@ export class PoliciesController {
   })
   async list(@Query() query: unknown, @Req() request: ApiRequest): Promise<object> {
     const { limit, cursor } = parse(Page, query);
-    const rows = await policiesAfter(this.service.pool, this.service.schema, { tenant: tenantOf(request), after: cursor, limit });
+    const rows = await policiesAfter(this.service.pool, this.service.schema, { tenant: reachOf(request.caller), after: cursor, limit });
     return { items: rows.flatMap((row) => viewOf(row) ?? []), ...(rows.length === limit ? { next: rows.at(-1)!.name } : {}) };
   }
 
@@ -142,7 +145,9 @@ export class PoliciesController {
   }
 
   async #row(name: string, request: ApiRequest): Promise<PolicyRow> {
-    const row = Name.safeParse(name).success ? await policyOf(this.service.pool, this.service.schema, name, tenantOf(request)) : undefined;
+    const row = Name.safeParse(name).success
+      ? await policyOf(this.service.pool, this.service.schema, name, reachOf(request.caller))
+      : undefined;
     if (!row) throw ProblemError.of({ code: 'workflow-policy.unknown', name: name.slice(0, 63) });
     return row;
   }
@@ -166,14 +171,10 @@ export class PoliciesController {
   }
 }
 
-/** An administrator sees every tenant's; of what is not theirs others see not even that it is there. */
-const tenantOf = ({ caller }: ApiRequest): string | undefined => (caller.roles.includes('admin') ? undefined : caller.tenant);
-
-/** Another tenant's policy, or the fleet's, is an administrator's to write: what it starts acts in that name. */
+/** Another tenant's policy, or the fleet's own, is the fleet's administrators' to write: what it starts acts in that name. */
 const allowedTenant = ({ tenant }: PolicySpec, { caller }: CommandContext): string => {
   const wanted = tenant ?? caller.tenant;
-  const own = wanted === caller.tenant && wanted !== FLEET_TENANT;
-  if (own || caller.roles.includes('admin')) return wanted;
+  if (wanted === caller.tenant || (isOfFleet(caller) && allows(caller, 'admin'))) return wanted;
   throw ProblemError.of({ code: 'workflow-policy.foreign_tenant', tenant: wanted }, 403);
 };
 

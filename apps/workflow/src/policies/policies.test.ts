@@ -35,7 +35,7 @@ describe('policies, with two instances of the service', () => {
   });
 
   it('come along with their templates, disabled, for administrators', async () => {
-    const admin = await world.tokenFor('admin', 'ops');
+    const admin = await world.tokenFor('fleet', 'ops');
     const page = await world.get<{ items: { name: string; status: string; tenant: string; revision: number }[] }>(
       '/v1/workflow-policies',
       world.workflow,
@@ -150,7 +150,9 @@ describe('policies, with two instances of the service', () => {
     await world.until(`by-policy-whole-${eventId}`, ended);
     const told = await until(async () => ((await get('broken'))['failures'] as number) > 0 && (await get('broken')));
     expect(told).toMatchObject({ failures: 1, lastFailure: { code: 'policy.condition_failed', eventId }, firings: [] });
-    expect((await world.get<{ items: object[] }>('/v1/dead-letters')).body.items).toEqual([]);
+    expect(
+      (await world.get<{ items: object[] }>('/v1/dead-letters', world.workflow, await world.tokenFor('fleet', 'acme'))).body.items,
+    ).toEqual([]);
     const odd = policy('odd', { start: { template: 'look-after@1', params: { host: 'x' }, subject: '${event.data.reason} !' } });
     await establish(world, odd);
     await changed(world, 'h4');

@@ -16,7 +16,7 @@ let world: World;
 let admin: string;
 beforeEach(async () => {
   world = await World.open();
-  admin = await world.tokenFor('admin', 'acme');
+  admin = await world.tokenFor('fleet', 'acme');
   await world.startExecutors();
 });
 afterEach(() => world.close());

@@ -1,6 +1,17 @@
 import { Controller, Get, HttpCode, Inject, Put, Query, Req } from '@nestjs/common';
 import { limitsSet, WorkflowLimits } from '@chrysalis/contracts';
-import { Allow, Commands, Doc, parse, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Commands,
+  Doc,
+  isOfFleet,
+  parse,
+  reachOf,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { listQueue, runningByTenantAndKind } from './list.ts';
 import { Pump } from './pump.ts';
@@ -27,12 +38,12 @@ export class QueueController {
   @Allow('viewer')
   @Doc({
     summary: 'What waits for its start, who goes first before others; `position` is among its tenant’s',
-    query: { limit: '1 to 500, 100 unless told', cursor: 'from `next`', tenant: 'only of this tenant; for administrators' },
+    query: { limit: '1 to 500, 100 unless told', cursor: 'from `next`', tenant: 'only of this tenant; for the fleet’s administration' },
     answers: { 200: '{items, next?}' },
   })
   async queue(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
     const { limit, cursor, tenant } = parse(Page, query);
-    const of = caller.roles.includes('admin') ? tenant : caller.tenant;
+    const of = reachOf(caller) ?? tenant;
     const from = Number(cursor);
     const items = await listQueue(this.service.pool, this.service.schema, { tenant: of, from, limit: limit + 1 });
     return { items: items.slice(0, limit), ...(items.length > limit ? { next: String(from + limit) } : {}) };
@@ -41,13 +52,13 @@ export class QueueController {
   @Get('/v1/workflow-limits')
   @Allow('viewer')
   @Doc({
-    summary: 'How many workflows may run, and how many do; of other tenants only for administrators',
+    summary: 'How many workflows may run, and how many do; of other tenants only for the fleet’s administration',
     answers: { 200: '{limits, running: [{tenant, kind, count}]}' },
   })
   async limits(@Req() { caller }: ApiRequest): Promise<object> {
     const { pool, schema } = this.service;
     const [limits, running] = await Promise.all([sql.readLimits(pool, schema), runningByTenantAndKind(pool, schema)]);
-    if (caller.roles.includes('admin')) return { limits, running };
+    if (isOfFleet(caller)) return { limits, running };
     const { tenants, ...rest } = limits;
     const own = tenants && Object.hasOwn(tenants, caller.tenant) ? { tenants: { [caller.tenant]: tenants[caller.tenant] } } : {};
     return { limits: { ...rest, ...own }, running: running.filter((r) => r.tenant === caller.tenant) };

@@ -2,8 +2,10 @@ import { Controller, HttpCode, Inject, Post, Req } from '@nestjs/common';
 import { Id, QueuePriority, WorkflowTemplate, type WorkflowDefinition } from '@chrysalis/contracts';
 import {
   Allow,
+  allows,
   Commands,
   Doc,
+  isOfFleet,
   ProblemError,
   SERVICE,
   type Answer,
@@ -42,7 +44,8 @@ export class StartController {
   @HttpCode(202)
   @Allow('operator')
   @Doc({
-    summary: 'Start a workflow of a template (`name@3`, or `name` for its newest version), or, as an administrator, of a definition',
+    summary:
+      'Start a workflow of a template (`name@3`, or `name` for its newest version), or, as an administrator of the fleet, of a definition',
     body: Documented,
     answers: {
       202: '{workflowId, operation, queued}: `queued` if it waits for others, by the limits',
@@ -73,12 +76,14 @@ export class StartController {
   async #judge(body: Start, ctx: CommandContext) {
     const { caller } = ctx;
     const inline = body.definition !== undefined;
-    if (inline && !caller.roles.includes('admin'))
+    if (inline && !(isOfFleet(caller) && allows(caller, 'admin')))
       throw new ProblemError({
         status: 403,
         code: 'auth.denied',
-        title: 'A definition of one’s own takes an administrator',
-        needs: 'admin',
+        title: 'A definition of one’s own takes an administrator of the fleet',
+        detail: 'Its tasks may be for any host and VM: ask for it to be published as a template, and start that',
+        needs: allows(caller, 'admin') ? 'fleet' : 'admin',
+        has: caller.roles,
       });
     const definition = inline ? inlineDefinition(body.definition) : await this.#template(body.template!, ctx);
     const rejection = refusalOf(definition, body.params, inline);

@@ -15,7 +15,7 @@ beforeAll(async () => {
   world = await World.open();
   await world.startExecutors();
   await world.startWorkflow();
-  admin = await world.tokenFor('admin', 'acme');
+  admin = await world.tokenFor('fleet', 'acme');
   for (const name of ['audit', 'other']) await publish(name);
 });
 afterAll(() => world.close());

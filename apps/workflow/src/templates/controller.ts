@@ -47,7 +47,7 @@ export class TemplatesController {
 
   @Post('/v1/workflow-templates/validate')
   @HttpCode(200)
-  @Allow('operator')
+  @Allow('viewer')
   @Doc({
     summary: 'Try a workflow template: what publishing it would find wrong. Nothing is kept',
     body: Documented,

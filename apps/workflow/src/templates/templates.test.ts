@@ -10,7 +10,7 @@ let admin: string;
 beforeAll(async () => {
   world = await World.open();
   await world.startWorkflow();
-  admin = await world.tokenFor('admin', 'acme');
+  admin = await world.tokenFor('fleet', 'acme');
 });
 afterAll(() => world.close());
 

@@ -11,7 +11,7 @@ export const publishTemplate = async (world: World): Promise<void> => {
     name: 'look-after',
     params: { host: { type: 'string' }, n: { type: 'number', required: false } },
   });
-  const answer = await world.post('/v1/workflow-templates', { definition }, { token: await world.tokenFor('admin', 'acme') });
+  const answer = await world.post('/v1/workflow-templates', { definition }, { token: await world.tokenFor('fleet', 'acme') });
   if (answer.status !== 201) throw new Error(JSON.stringify(answer.body));
 };
 

@@ -27,7 +27,7 @@ const running = await start({
   instance: '1',
   poolSize: 8,
 });
-const token = await issueToken(key.privateJwk, { sub: 'anna', roles: ['admin'], tenant: 'acme' });
+const token = await issueToken(key.privateJwk, { sub: 'anna', roles: ['admin', 'fleet'], tenant: 'acme' });
 const send = async (method: string, path: string, body: object): Promise<void> => {
   const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'idempotency-key': uuidv7() };
   const response = await fetch(`${running.url}${path}`, { method, headers, body: JSON.stringify(body) });

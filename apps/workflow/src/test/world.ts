@@ -32,12 +32,13 @@ export class World {
     readonly database: TemporaryDatabase,
     readonly config: ServiceConfig,
     readonly token: string,
-    readonly tokenFor: (role: 'viewer' | 'operator' | 'admin', tenant: string) => Promise<string>,
+    readonly tokenFor: (role: 'viewer' | 'operator' | 'admin' | 'fleet', tenant: string) => Promise<string>,
   ) {}
 
   static async open(): Promise<World> {
     const [database, key] = await Promise.all([temporaryDatabase(), newSigningKey()]);
-    const tokenFor: World['tokenFor'] = (role, tenant) => issueToken(key.privateJwk, { sub: 'anna', roles: [role], tenant });
+    const tokenFor: World['tokenFor'] = (role, tenant) =>
+      issueToken(key.privateJwk, { sub: 'anna', roles: role === 'fleet' ? ['admin', 'fleet'] : [role], tenant });
     const config: ServiceConfig = serviceConfig(database, key);
     return new World(database, config, await tokenFor('operator', 'acme'), tokenFor);
   }

@@ -63,6 +63,8 @@ export const madeTemplate = (from: KnownType, to: KnownType, move: boolean): { n
   const name = same ? `relocate-${hyphened(from.ref)}` : `become-${hyphened(from.ref)}-${hyphened(to.ref)}${move ? '-moved' : ''}`;
   return { name: bounded(name), spec: templateFromOption(option, from.ref, from.spec, to.spec) };
 };
+/** Names that `madeTemplate` gives are nobody else's to take: what is published under one is gone by at the next run. */
+export const isMadeName = (name: string): boolean => /^(relocate|become)-/.test(name);
 const hyphened = ({ name, version }: Ref): string => `${name}-${version}`;
 
 const MAX_NAME = 63;
