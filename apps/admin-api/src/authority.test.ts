@@ -2,149 +2,25 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { contexts, progressTopic } from '@chrysalis/contracts';
 import { belongings, type Role } from '@chrysalis/service-kit';
 import { busEvent, until } from '@chrysalis/testing';
-import { furnish, greet, image, openFleetOfTwo, settle, spec, type FleetOfTwo, type Thing } from './test/fleet-of-two.ts';
+import { Documents, type Answer, type Document, type Parameter } from './test/documents.ts';
+import { furnish, greet, openFleetOfTwo, settle, type FleetOfTwo, type Thing } from './test/fleet-of-two.ts';
+import { lines, type Line, type Things } from './test/lines.ts';
 import { sse } from './test/plane.ts';
-
-/**
- * Every route of every service, by every role, of the tenant whose thing is asked for, of another, and of the fleet. The routes come
- * from the services' own documents: one without a line here fails.
- *
- * `foreign`, for what is a tenant's: of `hidden` another tenant hears 404; in `apart` it finds its own; `refused` it may not say of
- * another's, nor take its name. `last`: takes the thing away.
- */
-type Things = Readonly<Record<Thing | 'letter', string>>;
-type Line = {
-  readonly path?: (t: Things) => string;
-  readonly body?: (t: Things) => unknown;
-  readonly foreign?: 'hidden' | 'apart' | 'refused';
-  readonly last?: true;
-  /** The refusal of one who was let in. */
-  readonly code?: string;
-};
-const why = { reason: 'a test' };
-const apart: Line = { foreign: 'apart' };
-const hidden = (path: Line['path'] & object, more: Partial<Line> = {}): Line => ({ path, foreign: 'hidden', ...more });
-const workflow = (rest: string, more?: Partial<Line>): Line => hidden((t) => `/v1/workflows/${t.workflowId}${rest}`, more);
-const policy = (rest: string, more?: Partial<Line>): Line => hidden((t) => `/v1/workflow-policies/${t.policy}${rest}`, more);
-const change = { type: 'skip-task', task: 'audit' };
-
-const lines: Readonly<Record<string, Line>> = {
-  'GET /v1/allocations': apart,
-  'GET /v1/dead-letters': {},
-  'POST /v1/dead-letters/{}/redrive': { path: (t) => `/v1/dead-letters/${t.letter}/redrive` },
-  'POST /v1/dead-letters/{}/discard': { path: (t) => `/v1/dead-letters/${t.letter}/discard`, last: true },
-  'POST /v1/dead-letters/{}/{}/redrive': { path: (t) => `/v1/dead-letters/projector/${t.letter}/redrive` },
-  'POST /v1/dead-letters/{}/{}/discard': { path: (t) => `/v1/dead-letters/projector/${t.letter}/discard`, last: true },
-  'GET /v1/events': apart,
-  'GET /v1/executors': {},
-  'GET /v1/grants': apart,
-  'POST /v1/grants': { body: ({ jws }) => ({ jws }), foreign: 'refused' },
-  'DELETE /v1/grants/{}': hidden((t) => `/v1/grants/${t.grantId}`, { body: () => why, last: true }),
-  'GET /v1/hosts': {},
-  'GET /v1/hosts/{}': { path: () => '/v1/hosts/h1' },
-  'POST /v1/hosts/{}/state': { path: () => '/v1/hosts/h1/state', body: () => ({ state: 'cordoned', ...why }) },
-  'POST /v1/hosts/{}/release-agent': { path: () => '/v1/hosts/h1/release-agent', body: () => why, code: 'host-agent.unknown' },
-  'GET /v1/images': {},
-  'POST /v1/images': { body: () => ({ image }) },
-  'POST /v1/migration-options-queries': { body: ({ vmId }) => ({ vmIds: [vmId] }), foreign: 'hidden' },
-  'GET /v1/migration-options-queries/{}': hidden((t) => `/v1/migration-options-queries/${t.queryId}`),
-  'POST /v1/migration-plans': { body: ({ template, vmId }) => ({ template, vmIds: [vmId] }), foreign: 'hidden' },
-  'GET /v1/migration-plans/{}': hidden((t) => `/v1/migration-plans/${t.planId}`),
-  'GET /v1/migration-templates': apart,
-  'POST /v1/migration-templates': {
-    body: ({ template }) => ({ name: template, spec: templateSpec }),
-    foreign: 'refused',
-  },
-  'GET /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`),
-  'GET /v1/migration-templates/{}/{}': hidden((t) => `/v1/migration-templates/${t.template}/1`),
-  'DELETE /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`, { last: true }),
-  'GET /v1/migrations': apart,
-  'POST /v1/migrations': { body: ({ planId }) => ({ planId }), foreign: 'hidden' },
-  'GET /v1/migrations/{}': hidden((t) => `/v1/migrations/${t.migrationId}`),
-  'POST /v1/migrations/{}/cancel': hidden((t) => `/v1/migrations/${t.migrationId}/cancel`, { body: () => why, last: true }),
-  'GET /v1/moves': apart,
-  'GET /v1/operations': apart,
-  'GET /v1/operations/{}': hidden((t) => `/v1/operations/${t.operation}`),
-  'GET /v1/operations/{}/events': hidden((t) => `/v1/operations/${t.operation}/events`),
-  'POST /v1/operations/{}/cancel': hidden((t) => `/v1/operations/${t.operation}/cancel`, { body: () => why, last: true }),
-  'POST /v1/placements': { body: () => ({}) },
-  'GET /v1/progress': apart,
-  'GET /v1/relay-audit': {},
-  'POST /v1/relay-audit': { body: () => ({}) },
-  'GET /v1/relay-audits': {},
-  'POST /v1/relay-audits/{}': { path: () => '/v1/relay-audits/provisioning', body: () => ({}) },
-  'POST /v1/tenant-keys': { body: ({ tenant }) => ({ tenant, kid: 'other-kid', publicKeyJwk }), foreign: 'refused' },
-  'GET /v1/vm-types': {},
-  'POST /v1/vm-types': { body: () => ({ name: 'small', spec: spec(1) }) },
-  'GET /v1/vm-types/{}': { path: () => '/v1/vm-types/small' },
-  'GET /v1/vm-types/{}/{}': { path: () => '/v1/vm-types/small/1' },
-  'POST /v1/vm-types/{}/{}/deprecate': { path: () => '/v1/vm-types/small/1/deprecate', body: () => why, last: true },
-  'GET /v1/vms': apart,
-  'POST /v1/vms': { body: () => ({ name: 'web', type: 'small@1', image: 'linux@1' }), foreign: 'apart' },
-  'GET /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`),
-  'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
-  'GET /v1/workflow-limits': {},
-  'PUT /v1/workflow-limits': { body: () => ({}) },
-  'GET /v1/workflow-policies': apart,
-  'POST /v1/workflow-policies': {
-    body: ({ tenant, policy: name }) => ({
-      name,
-      tenant,
-      summary: 'of a tenant',
-      on: { event: 'chrysalis.provisioning.vm.deleted.v1' },
-      start: { template: 'audit-holds@1', params: {}, subject: 'x' },
-    }),
-    foreign: 'refused',
-  },
-  'GET /v1/workflow-policies/{}': policy(''),
-  'POST /v1/workflow-policies/{}/enable': policy('/enable', { body: () => why }),
-  'POST /v1/workflow-policies/{}/disable': policy('/disable', { body: () => why }),
-  'POST /v1/workflow-policies/{}/test': policy('/test', { body: () => ({ event: { type: 'chrysalis.x.v1', data: {} } }) }),
-  'DELETE /v1/workflow-policies/{}': policy('', { body: () => why, last: true }),
-  'GET /v1/workflow-queue': apart,
-  'GET /v1/workflow-templates': {},
-  'POST /v1/workflow-templates': { body: () => ({}) },
-  'POST /v1/workflow-templates/validate': { body: () => ({}) },
-  'GET /v1/workflow-templates/schema': {},
-  'GET /v1/workflow-templates/{}': { path: () => '/v1/workflow-templates/audit-holds' },
-  'GET /v1/workflow-templates/{}/{}': { path: () => '/v1/workflow-templates/audit-holds/1' },
-  'GET /v1/workflow-templates/{}/{}/analysis': { path: () => '/v1/workflow-templates/audit-holds/1/analysis' },
-  'DELETE /v1/workflow-templates/{}': { path: () => '/v1/workflow-templates/retire-vm-type', last: true },
-  'GET /v1/workflows': apart,
-  'POST /v1/workflows': { body: () => ({ template: 'audit-holds', params: {} }), foreign: 'apart' },
-  'GET /v1/workflows/{}': workflow(''),
-  'GET /v1/workflows/{}/analysis': workflow('/analysis'),
-  'GET /v1/workflows/{}/history': workflow('/history'),
-  'GET /v1/workflows/{}/tasks/{}/items': workflow('/tasks/audit/items', { code: 'workflow.items_unknown' }),
-  'POST /v1/workflows/{}/changes': workflow('/changes', { body: () => ({ change, ...why }) }),
-  'POST /v1/workflows/{}/cancel': workflow('/cancel', { body: () => why, last: true }),
-  'POST /v1/workflows/{}/undo': workflow('/undo', { body: () => why, last: true }),
-};
-const publicKeyJwk = { kty: 'OKP', crv: 'Ed25519', x: 'a'.repeat(43) };
-const templateSpec = {
-  sourceType: { name: 'small', version: 1 },
-  preMigration: [],
-  hotUnplug: [],
-  migration: [],
-  hotPlug: [{ kind: 'plug-cpus', name: 'grow', vcpus: 2 }],
-  postMigration: [{ kind: 'online-cpus', name: 'use', vcpus: 2 }],
-  options: {
-    targetType: { name: 'large', version: 1 },
-    method: 'pre-copy',
-    newResources: 'expose',
-    augmentation: [],
-    emulateIncompatible: false,
-    downtimeLimitMs: 300,
-    maxBandwidthMiBps: 100,
-  },
-};
 
 const ranks = ['viewer', 'operator', 'admin'] as const;
 const callers = ([[], ['host-agent'], ...ranks.map((r) => [r]), ['fleet'], ...ranks.map((r) => [r, 'fleet'])] as Role[][]).flatMap(
   (roles) => ['acme', 'other'].map((tenant) => ({ roles, tenant })),
 );
-type Route = { service: string; key: string; method: string; line: Line; role: (typeof ranks)[number]; owner: string; fleet: boolean };
-type Operation = { 'x-role'?: Route['role']; 'x-owner'?: string; 'x-fleet'?: true };
+type Route = {
+  service: string;
+  key: string;
+  method: string;
+  line: Line;
+  role: (typeof ranks)[number];
+  owner: string;
+  fleet: boolean;
+  parameters: readonly Parameter[];
+};
 
 let plane: FleetOfTwo;
 let things: Things;
@@ -152,6 +28,8 @@ let others: Record<Thing, string>;
 const tokens = new Map<string, string>();
 const routes: Route[] = [];
 const bare: string[] = [];
+const documents = new Documents();
+const answers: Answer[] = [];
 
 beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
@@ -162,9 +40,9 @@ beforeAll(async () => {
   things = { ...acme, letter };
   for (const { roles, tenant } of callers) tokens.set(`${roles.join()} ${tenant}`, await plane.token(roles, tenant));
   for (const service of [...contexts, 'admin-api']) {
-    const { paths } = (await plane.call(service, 'GET', '/openapi.json')).body as unknown as {
-      paths: Record<string, Record<string, Operation>>;
-    };
+    const document = (await plane.call(service, 'GET', '/openapi.json')).body as unknown as Document;
+    const { paths } = document;
+    documents.add(service, document);
     for (const [path, methods] of Object.entries(paths))
       for (const [verb, operation] of Object.entries(methods)) {
         if (!operation['x-role']) continue;
@@ -172,7 +50,7 @@ beforeAll(async () => {
         const key = `${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`;
         const line = lines[key];
         if (!line) bare.push(`${service}: ${key}`);
-        else routes.push({ service, key, method, line, role: operation['x-role'], owner: operation['x-owner']!, fleet: operation['x-fleet'] === true });
+        else routes.push({ service, key, method, line, role: operation['x-role'] as Route['role'], owner: operation['x-owner']!, fleet: operation['x-fleet'] === true, parameters: operation.parameters });
       } // prettier-ignore
   }
   const door = tokens.get('viewer acme')!;
@@ -181,11 +59,14 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => plane?.close(), 30_000);
 
-const ask = (r: Route, as?: string) =>
-  plane.call(r.service, r.method, r.line.path?.(things) ?? r.key.split(' ')[1]!, {
+const ask = async (r: Route, as?: string, query = '') => {
+  const answer = await plane.call(r.service, r.method, `${r.line.path?.(things) ?? r.key.split(' ')[1]!}${query}`, {
     ...(as === undefined ? {} : { as }),
     ...(r.line.body && r.method !== 'GET' ? { body: r.line.body(things) } : {}),
   });
+  answers.push({ ...answer, service: r.service, key: r.key });
+  return answer;
+};
 
 /** What has a say about this caller: nothing but role and tenant. */
 const expected = (r: Route, roles: readonly Role[], tenant: string): 'denied' | 'hidden' | 'apart' | 'refused' | 'answered' => {
@@ -311,4 +192,72 @@ describe('streams', () => {
     });
     expect(cause).toBe('vm.foreign_tenant');
   }); // prettier-ignore
+});
+
+describe('what a query may have', () => {
+  const forged = [
+    '["foo 1","x"]',
+    '["2026","x"]',
+    '["2026-01-01T00:00:00.000Z","a\\u0000"]',
+    '["0000-01-01T00:00:00.000Z","x"]',
+    '[1,2]',
+    '{}',
+    '7',
+  ]
+    .concat('{"startedAt":"0000-01-01T00:00:00.000Z","workflowId":"x"}', '{"startedAt":"2026-01-01T00:00:00.000Z","workflowId":"\\u0000"}')
+    .map((text) => Buffer.from(text).toString('base64url'));
+  const bad: Readonly<Record<string, readonly string[]>> = {
+    limit: ['0', '1001', '1e2', '-1', 'x', ''],
+    from: ['x'],
+    asOf: ['0000-01-01T00:00:00Z', '2026-13-01T00:00:00Z', '0', 'x'],
+  };
+
+  test('is what the route says: no other name, none twice, no value that there is not', async () => {
+    const as = tokens.get('admin,fleet acme')!;
+    const reading = routes.filter((r) => r.method === 'GET');
+    const asked = reading.flatMap((r) => {
+      const query = r.parameters.filter((p) => p.in === 'query');
+      const wrong = query.flatMap((p) =>
+        [...(bad[p.name] ?? []), ...(p.schema.enum ? ['bogus'] : [])].map((value) => [p.name, value] as const),
+      );
+      const twice = query.slice(0, 1).map((p) => [p.name, `1&${p.name}=1`] as const);
+      return [...wrong, ...twice, ['nonsense', '1'] as const].map(([name, value]) => ({ r, name, value }));
+    });
+    const faults = await Promise.all(
+      asked.map(async ({ r, name, value }) => {
+        const { status, body } = await ask(r, as, `?${name}=${value}`);
+        const named = (body['errors'] as { path: string }[] | undefined)?.[0]?.path;
+        return status === 422 && body.code === 'request.invalid' && named === name
+          ? []
+          : `${r.service} ${r.key}?${name}=${value}: ${status} ${body.code}`;
+      }),
+    );
+    expect(faults.flat()).toEqual([]);
+    expect(asked.length).toBeGreaterThan(100);
+  }, 60_000);
+
+  test('a cursor that is none of ours is refused, or finds nothing, and never reaches PostgreSQL as it is', async () => {
+    const as = tokens.get('admin,fleet acme')!;
+    const paged = routes.filter((r) => r.method === 'GET' && r.parameters.some((p) => p.name === 'cursor'));
+    const seen = await Promise.all(
+      paged.flatMap((r) =>
+        [...forged, 'nonsense', '%00'].map(async (c) => ({
+          at: `${r.service} ${r.key}?cursor=${c}`,
+          ...(await ask(r, as, `?cursor=${c}`)),
+        })),
+      ),
+    );
+    expect(
+      seen
+        .filter((a) => a.status !== 200 && a.status !== 422 && a.body.code !== 'workflow.items_unknown')
+        .map((a) => `${a.at}: ${a.status}`),
+    ).toEqual([]);
+    expect(paged.length).toBeGreaterThan(15);
+  }, 60_000);
+});
+
+test('every answer there was is one that the service’s document describes', () => {
+  expect([...new Set(answers.flatMap((a) => documents.faultsOf(a)))]).toEqual([]);
+  const kinds = new Set(answers.map((a) => a.status));
+  for (const status of [200, 201, 202, 401, 403, 404, 409, 422]) expect(kinds).toContain(status);
 });

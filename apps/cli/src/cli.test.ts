@@ -97,6 +97,8 @@ describe('how it ends', () => {
     ['vm create', 2, /required option '--type <type>'/],
     ['nonsense', 2, /unknown command/],
     ['vm list -o xml', 2, /Allowed choices/],
+    ['migration start plan-x --concurrency 0', 2, /a whole number, 1 or more/],
+    ['vm list --state bogus', 2, /request\.invalid[^]*state/],
     ['options query', 2, /name at least one VM/],
     ['vm create x --type small --image linux', 2, /request\.invalid[^]*name: Too small/],
     ['vm get nobody', 3, /error vm\.unknown: .*\nnext: chrysalis vm list/],

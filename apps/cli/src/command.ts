@@ -42,6 +42,11 @@ export const duration = (text: string): number => {
   return Number(m[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[(m[2] ?? 's') as 'ms' | 's' | 'm' | 'h'];
 };
 export const collect = (value: string, before: readonly string[] = []): string[] => [...before, ...value.split(',').filter(Boolean)];
+/** Of what there is one at least: 0 would be left out, or taken for nothing said. */
+export const positive = (text: string): number => {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('a whole number, 1 or more');
+  return Number(text);
+};
 export const number = (text: string): number => {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number');
   return Number(text);

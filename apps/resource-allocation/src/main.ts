@@ -1,8 +1,9 @@
-import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { runAsProcess, startService, sweep, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { hostAgents } from './agents.ts';
 import { FleetView } from './fleet-view.ts';
 import { HostsController } from './http/hosts.controller.ts';
 import { PlacementsController } from './http/placements.controller.ts';
+import { forgetReleases } from './sql/ledger.ts';
 import { tables } from './tables.ts';
 import { owners } from './owners.ts';
 import { auditHoldsTask } from './tasks/audit-holds.ts';
@@ -20,6 +21,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     tasks: [placeTask, releaseTask, swapTask, listOnHostTask, auditHoldsTask],
     consumers: [hostAgents, owners],
     background: [
+      async (service) => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),
       async ({ store, pool }) => {
         await FleetView.of(store).hosts(pool); // folds the log now rather than in the first placement
         return async () => undefined;

@@ -4,7 +4,8 @@
  * - `ledger`: who holds what where. A consumer has one row: it holds on one host at a time;
  * - `owners`: the VMs and moves that other contexts told of, and whether they have ended: whose holds may be there, and whose a VM is. Read facts;
  * - `host_connections`: what the agent gateway said last of a host's session. A read fact: no event of ours follows from it;
- * - `released`: a workflow's release of a consumer. A placement of the same workflow that was sent before it and comes after is refused.
+ * - `released`: a workflow's release of a consumer. A placement of the same workflow that was sent before it and comes after is refused;
+ *   forgotten after a week, which no task outlives;
  *
  * The ledger guards itself: a trigger keeps `hosts.*_held`, and a CHECK refuses any statement, also one typed by hand, that would put
  * a host over its capacity. Where a host reported less than is held on it, `ceiling` is what was held: it may fall, never rise.
@@ -53,7 +54,9 @@ export const tables: readonly string[] = [
     workflow text not null,
     token bigint not null,
     primary key (consumer, workflow)
-  );`,
+  );
+  alter table \${schema}.released add column if not exists at timestamptz not null default now();
+  create index if not exists released_by_age on \${schema}.released (at);`,
   // One statement may change several rows of a host (a swap in place): the sum of its changes counts, hence transition tables.
   `
   create or replace function \${schema}.ledger_sums() returns trigger language plpgsql as $$

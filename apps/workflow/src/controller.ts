@@ -3,6 +3,8 @@ import { Controller, Get, Inject, Param, Query, Req, StreamableFile } from '@nes
 import { isReservedWorkflowId, workflowStates } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
 import {
+  shortPageQuery,
+  cursorOf,
   Allow,
   Answer,
   Doc,
@@ -22,7 +24,12 @@ import { entryAfter, nothing } from './plan.ts';
 import { listInstances } from './sql/list.ts';
 import { loadVisible, visible } from './visible.ts';
 
-const AsOf = z.union([z.iso.datetime({ offset: true }), z.string().regex(/^[1-9][0-9]{0,8}$/)]);
+/** PostgreSQL knows no year 0, and no offset of more than 16 hours: a moment goes there in UTC. */
+const Moment = z.iso
+  .datetime({ offset: true })
+  .transform((text) => new Date(text).toISOString())
+  .refine((at) => /^(?!0000)\d{4}-/.test(at), 'a moment of the years 1 to 9999');
+const AsOf = z.union([z.string().regex(/^[1-9][0-9]{0,8}$/), Moment]);
 const ListQuery = z.object({
   state: z.enum(workflowStates).optional(),
   subject: z.string().max(127).optional(),
@@ -37,7 +44,7 @@ const ItemsQuery = z.object({
   cursor: z.coerce.number().int().min(0).max(100_000).default(0),
   limit: z.coerce.number().int().min(1).max(500).default(100),
 });
-const Cursor = z.object({ startedAt: z.iso.datetime(), workflowId: z.string() });
+const Cursor = cursorOf(z.object({ startedAt: z.iso.datetime().refine((at) => !at.startsWith('0000')), workflowId: z.string().max(255) }));
 const PAGE = 1_000;
 
 @Controller()
@@ -52,17 +59,16 @@ export class WorkflowsController {
   @Doc({
     summary: 'Workflow instances, the latest first',
     query: {
-      state: 'Only in this state',
+      state: z.enum(workflowStates).describe('Only in this state'),
       subject: 'Only about this',
       name: 'Only of this definition',
-      limit: '1 to 500',
-      cursor: 'From `next`',
+      ...shortPageQuery,
     },
     answers: { 200: 'A page: `items`, and `next` if there are more' },
   })
   async list(@Query() query: Record<string, string>, @Req() request: ApiRequest): Promise<object> {
     const { cursor, ...asked } = parse(ListQuery, query);
-    const after = cursor === undefined ? undefined : decodeCursor(cursor);
+    const after = cursor === undefined ? undefined : Cursor.read(cursor);
     const items = await listInstances(this.service.pool, this.service.schema, {
       ...asked,
       after,
@@ -71,7 +77,10 @@ export class WorkflowsController {
     });
     const page = items.slice(0, asked.limit);
     const last = page.at(-1);
-    return { items: page, ...(items.length > page.length && last ? { next: encodeCursor(last) } : {}) };
+    return {
+      items: page,
+      ...(items.length > page.length && last ? { next: Cursor.write({ startedAt: last.startedAt, workflowId: last.workflowId }) } : {}),
+    };
   }
 
   @Get('/v1/workflows/:id')
@@ -105,7 +114,7 @@ export class WorkflowsController {
   @Allow('viewer')
   @Doc({
     summary: 'The items of a forEach, page by page',
-    query: { state: 'Only in this state', limit: '1 to 500', cursor: 'From `next`', asOf: 'A moment (ISO 8601) or a version' },
+    query: { state: 'Only in this state', ...shortPageQuery, asOf: 'A moment (ISO 8601) or a version' },
     answers: { 200: '{task, count, states, items, next?}', 404: '`workflow.unknown`, `workflow.items_unknown`' },
   })
   async items(
@@ -123,7 +132,7 @@ export class WorkflowsController {
   }
 
   #at(id: string, asOf: string | undefined, request: ApiRequest): Promise<Entry> {
-    return asOf === undefined ? loadVisible(this.engine, id, request) : this.#loadAsOf(id, parse(AsOf, asOf), request);
+    return asOf === undefined ? loadVisible(this.engine, id, request) : this.#loadAsOf(id, asOf, request);
   }
 
   async #loadAsOf(id: string, asOf: string, request: ApiRequest): Promise<Entry> {
@@ -142,13 +151,3 @@ export class WorkflowsController {
 }
 
 const lineOf = ({ version, id, type, data, meta }: StoredEvent): object => ({ version, id, type, at: meta.at, data, meta });
-
-const encodeCursor = ({ startedAt, workflowId }: z.infer<typeof Cursor>): string =>
-  Buffer.from(JSON.stringify({ startedAt, workflowId })).toString('base64url');
-const decodeCursor = (text: string): z.infer<typeof Cursor> => {
-  try {
-    return Cursor.parse(JSON.parse(Buffer.from(text, 'base64url').toString()));
-  } catch {
-    throw new ProblemError({ status: 422, code: 'request.invalid', title: 'The cursor is not one of ours' });
-  }
-};

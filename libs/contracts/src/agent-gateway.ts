@@ -7,11 +7,14 @@ import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
 import { taskBid, taskHeartbeat, taskReported } from './task-execution.ts';
 
 /** The claims of a grant: a JWS (EdDSA) signed by a tenant administrator's key, `kid` in the header. */
+/** To the end of the year 9999: beyond it no moment can be written. */
+const Seconds = z.int().min(0).max(253_402_300_799);
+
 export const GrantClaims = z.object({
   jti: Id,
   iss: Name.describe('tenant'),
-  iat: z.int(),
-  exp: z.int(),
+  iat: Seconds,
+  exp: Seconds,
   vms: z.array(Id).min(1).max(1000),
   packages: z.array(Sha256).max(64),
   uses: Positive.max(10_000),

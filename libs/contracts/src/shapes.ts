@@ -10,7 +10,10 @@ export const Sha256 = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 export const Positive = z.int().positive();
 export const Count = z.int().nonnegative();
 
-export const Ref = z.object({ name: Name, version: Positive });
+/** Of a named thing: as many digits as `name@version` has. */
+export const Version = Positive.max(999_999_999);
+
+export const Ref = z.object({ name: Name, version: Version });
 export type Ref = z.infer<typeof Ref>;
 /** A reference as text, where JSON holds one: task inputs, params of workflows. */
 export const RefText = z.string().regex(/^[a-z][a-z0-9-]{0,62}@[1-9][0-9]{0,8}$/);
@@ -64,8 +67,13 @@ export const HostFacts = z.object({
 export type HostFacts = z.infer<typeof HostFacts>;
 
 /** A guest image: kernel, initial RAM disk and what makes it one, by digest. Hosts resolve the files in their image store. */
-export const Image = z.object({ name: Name, version: Positive, digest: Sha256, cmdline: z.string().max(1024) });
+export const Image = z.object({ name: Name, version: Version, digest: Sha256, cmdline: z.string().max(1024) });
 export type Image = z.infer<typeof Image>;
+
+/** One word of a command line that is QEMU's: without what parts options there, or words anywhere. */
+export const isWord = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text);
+/** Words for a kernel, in one line: a control character would end it, or hide what comes behind. */
+export const isOneLine = (text: string): boolean => !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text);
 
 export const VolumeName = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/);
 

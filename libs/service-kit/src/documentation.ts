@@ -7,11 +7,17 @@ export type RouteDoc = {
   readonly summary: string;
   readonly body?: z.ZodType;
   readonly answers: Readonly<Record<number, z.ZodType | string>>;
-  readonly query?: Readonly<Record<string, string>>;
+  /** What the query may have, and nothing else. */
+  readonly query?: Readonly<Record<string, QueryParameter>>;
+  /** Passed to an owner as it came: what the query may have is that one's to say. */
+  readonly passedOn?: true;
 };
+/** A schema of the text, with a description; or a description alone, for any text. */
+export type QueryParameter = string | z.ZodType<string, string>;
 const DOC = 'chrysalis:doc';
 /** What a route does, takes and answers, for the OpenAPI document. */
 export const Doc = (doc: RouteDoc): MethodDecorator => SetMetadata(DOC, doc);
+export const docOf = (handler: object): RouteDoc | undefined => Reflect.getMetadata(DOC, handler) as RouteDoc | undefined;
 
 type Route = { readonly method: string; readonly path: string; readonly handler: object; readonly name: string };
 
@@ -47,7 +53,7 @@ const problem = { description: 'A problem', content: { 'application/problem+json
 export const openApi = (title: string, controllers: readonly Type[]): Record<string, unknown> => {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routesOf(controllers)) {
-    const doc = Reflect.getMetadata(DOC, route.handler) as RouteDoc | undefined;
+    const doc = docOf(route.handler);
     const needed = neededBy(route.handler);
     const path = route.path.replaceAll(/:(\w+)/g, '{$1}');
     const parameters = [...path.matchAll(/\{(\w+)\}/g)].map((m) => ({
@@ -56,15 +62,12 @@ export const openApi = (title: string, controllers: readonly Type[]): Record<str
       required: true,
       schema: { type: 'string' },
     }));
-    const query = Object.entries(doc?.query ?? {}).map(([name, description]) => ({
-      name,
-      in: 'query',
-      description,
-      schema: { type: 'string' },
-    }));
+    const query = Object.entries(doc?.query ?? {}).map(([name, parameter]) => ({ name, in: 'query', ...parameterOf(parameter) }));
     const answers = Object.entries(doc?.answers ?? { 200: 'Done' }).map(([status, a]) => [
       status,
-      typeof a === 'string' ? { description: a } : { description: 'The answer', content: json(a) },
+      typeof a === 'string'
+        ? { description: a, ...(Number(status) >= 400 ? { content: problem.content } : {}) }
+        : { description: 'The answer', content: json(a) },
     ]);
     (paths[path] ??= {})[route.method.toLowerCase()] = {
       operationId: route.name.replaceAll('.', '_'),
@@ -92,7 +95,14 @@ const whose = (path: string, needed: Needed): object => ({
   ...(needsFleet(path, needed) ? { 'x-fleet': true } : {}),
 });
 
-const ProblemSchema = z.object({
+const parameterOf = (parameter: QueryParameter): object => {
+  if (typeof parameter === 'string') return { description: parameter, schema: { type: 'string', maxLength: 255 } };
+  const { $schema: _, description, ...schema } = z.toJSONSchema(parameter, { target: 'draft-2020-12', io: 'input' });
+  return { ...(description === undefined ? {} : { description }), schema };
+};
+
+/** Beside these a problem has what belongs to its code: `errors`, `faults`, `needs`, what was asked for and what there is. */
+const ProblemSchema = z.looseObject({
   type: z.string(),
   title: z.string(),
   status: z.int(),

@@ -109,6 +109,12 @@ const invalid = (code: string, errors: { path: string; message: string }[]): Pro
     errors,
   });
 
+/** A fault of the query or of a header, as `parse` tells those of a body. */
+export const badQuery = (...errors: { path: string; message: string }[]): ProblemError => {
+  const { problem } = invalid('request.invalid', errors);
+  return new ProblemError({ ...problem, detail: `query ${problem.detail}` });
+};
+
 const byStatus: Record<number, [code: string, title: string, advice?: string]> = {
   400: ['request.malformed', 'The request could not be read'],
   401: ['auth.required', 'A valid token is needed'],

@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { Controller, Get, Inject, Param, Post, Put, Req } from '@nestjs/common';
 import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
 import { ConcurrentAppend } from '@chrysalis/event-store';
-import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
 import { Allow, type ApiRequest } from './auth.ts';
 import { Commands } from './commands.ts';
@@ -244,6 +244,19 @@ describe('a service', () => {
     expect(await answer.json()).toMatchObject({ code: 'service.contended', detail: expect.stringContaining('Idempotency-Key') });
     expect(await events()).toBe(before);
   }, 20_000);
+
+  test('forgets answers a day after they were given, and says how many', async () => {
+    const { pool } = service.service;
+    const keep = `insert into resource_allocation.idempotency (tenant, key, route, request_hash, answer, at) values ('main', $1, 'r', 'h', '{}', now() - $2::interval)`;
+    await pool.query(keep, ['yesterday', '25 hours']);
+    await pool.query(keep, ['today', '23 hours']);
+    const other = await startService(config(), { context: 'resource-allocation', schema: 'resource_allocation', controllers: [] });
+    const metrics = async (): Promise<string> => (await fetch(`${other.url}/metrics`)).text();
+    await until(async () => /chrysalis_forgotten_rows_total\{what="idempotency"[^}]*\} 1$/m.test(await metrics()));
+    const { rows } = await pool.query(`select key from resource_allocation.idempotency where key in ('yesterday', 'today')`);
+    expect(rows).toEqual([{ key: 'today' }]);
+    await other.stop();
+  });
 
   test('refuses an Idempotency-Key that it could not keep whole: cut, two keys would be one', async () => {
     const before = await events();

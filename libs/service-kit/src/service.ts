@@ -29,7 +29,9 @@ import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './hand
 import { createLog } from './log.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
+import { QueryGuard } from './query.ts';
 import { RELAY_ROUTE, RelayAuditController, type RelayRoute } from './relay-audit.ts';
+import { ANSWERS_KEPT, sweep } from './sweep.ts';
 import { unroutable } from './unroutable.ts';
 import { upcast, upcastingBus } from './upcast.ts';
 
@@ -71,6 +73,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
     const service = await openContext(config, definition, parts);
     const { app, health } = await startHttp(service, definition, controllers, parts);
     await startMessaging(service, definition, parts);
+    parts.push({ stop: sweep(service, 'idempotency', () => service.store.forgetAnswers(ANSWERS_KEPT)) });
     for (const start of definition.background ?? []) {
       const part = await start(service);
       parts.push(typeof part === 'function' ? { stop: part } : part);
@@ -249,7 +252,7 @@ const startHttp = async (
     .getHttpAdapter()
     .getInstance()
     .addHook('onRequest', guard(guardedRoutes(controllers), service.config.tokenKey));
-  app.useGlobalGuards(new BoundsGuard());
+  app.useGlobalGuards(new BoundsGuard(), new QueryGuard());
   app.useGlobalFilters(new ProblemFilter(service.log));
   app.useGlobalInterceptors(new AnswerInterceptor());
   await app.listen(service.config.port, service.config.listen);

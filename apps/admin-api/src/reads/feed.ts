@@ -1,5 +1,5 @@
-import { reachOf, type Caller } from '@chrysalis/service-kit';
-import { badQuery, type ReadModels } from './read-models.ts';
+import { badQuery, reachOf, type Caller } from '@chrysalis/service-kit';
+import type { ReadModels } from './read-models.ts';
 
 export type FeedEntry = {
   readonly position: string;
@@ -46,6 +46,6 @@ export const lastPosition = async (reads: ReadModels): Promise<string> =>
 /** The position a reader has seen, from `Last-Event-ID`. */
 export const positionOf = (text: string | undefined): string | undefined => {
   if (text === undefined || text === '') return undefined;
-  if (!/^\d{1,18}$/.test(text)) throw badQuery('Last-Event-ID', 'the id of an event of this stream');
+  if (!/^\d{1,18}$/.test(text)) throw badQuery({ path: 'Last-Event-ID', message: 'the id of an event of this stream' });
   return text;
 };

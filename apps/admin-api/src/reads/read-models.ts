@@ -1,6 +1,7 @@
 import { FLEET_TENANT } from '@chrysalis/contracts';
-import { ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
+import { cursorOf, ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
 import type pg from 'pg';
+import { z } from 'zod';
 import type { Model } from './tables.ts';
 import type { Wake } from './wake.ts';
 
@@ -10,7 +11,6 @@ export type Page = { readonly items: readonly Found[]; readonly next?: string };
 export type Query = Readonly<Record<string, string | undefined>>;
 
 const SCHEMA = 'read';
-const MAX_PAGE = 1000;
 /** A thing just asked for may not be projected yet: so long a read of it waits before it says no. */
 const FRESH_MS = 60_000;
 const WAIT_MS = 3_000;
@@ -50,7 +50,7 @@ export class ReadModels {
 
   /** Newest first. `?limit=`, `?cursor=` from the page before, and the model's filters. */
   async list(model: Model, query: Query, caller: Caller): Promise<Page> {
-    const limit = limitOf(query['limit']);
+    const limit = Number(query['limit'] ?? 100); // the route's document says what it may be
     const values: unknown[] = [limit + 1];
     const where = [
       'true',
@@ -66,7 +66,10 @@ export class ReadModels {
     const { rows } = await this.query(sql, values);
     const page = rows.slice(0, limit);
     const last = page.at(-1);
-    return { items: page.map(toFound), ...(rows.length > limit && last ? { next: cursorOf(last) } : {}) };
+    return {
+      items: page.map(toFound),
+      ...(rows.length > limit && last ? { next: Cursor.write([last.created_at.toISOString(), last.id]) } : {}),
+    };
   }
 
   async query<T = Raw>(text: string, values: readonly unknown[]): Promise<{ rows: T[] }> {
@@ -113,31 +116,13 @@ const ownedBy = (model: Model, caller: Caller, values: unknown[]): string => {
   return `and tenant = any($${values.push(model.andFleets ? [tenant, FLEET_TENANT] : [tenant])}::text[])`;
 };
 
-const limitOf = (text: string | undefined): number => {
-  if (text === undefined) return 100;
-  const n = Number(text);
-  if (!Number.isInteger(n) || n < 1 || n > MAX_PAGE) throw badQuery('limit', `a number from 1 to ${MAX_PAGE}`);
-  return n;
-};
-const cursorOf = (r: Raw): string => Buffer.from(JSON.stringify([r.created_at.toISOString(), r.id])).toString('base64url');
+/** A moment of PostgreSQL's and an id: those of the last row. */
+const Cursor = cursorOf(z.tuple([z.iso.datetime().refine((at) => !at.startsWith('0000')), z.string().max(255)]));
 const after = (cursor: string | undefined, values: unknown[]): string[] => {
   if (cursor === undefined) return [];
-  try {
-    const [at, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as [string, string];
-    if (typeof id !== 'string' || Number.isNaN(Date.parse(at))) throw new Error('not a cursor');
-    return [`(created_at, id) < ($${values.push(at)}::timestamptz, $${values.push(id)})`];
-  } catch {
-    throw badQuery('cursor', 'the `next` of an earlier page');
-  }
+  const [at, id] = Cursor.read(cursor);
+  return [`(created_at, id) < ($${values.push(at)}::timestamptz, $${values.push(id)})`];
 };
-export const badQuery = (name: string, wanted: string): ProblemError =>
-  new ProblemError({
-    status: 422,
-    code: 'request.invalid',
-    title: 'The request has faults',
-    detail: `query ${name}: ${wanted}`,
-    errors: [{ path: name, message: wanted }],
-  });
 
 /** Milliseconds in the UUIDv7 of an id such as `op-0199…`; undefined where there is none. */
 const timeOfId = (id: string): number | undefined => {

@@ -171,7 +171,7 @@ for (const { name, method, path, owner, role, summary, status } of passed) {
     return this.owners.pass(owner, request);
   };
   const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
-  for (const decorate of [verbs[method](path), Allow(role), Doc({ summary, answers: { [status]: summary } })])
+  for (const decorate of [verbs[method](path), Allow(role), Doc({ summary, passedOn: true, answers: { [status]: summary } })])
     decorate(prototype, name, descriptor);
   Req()(prototype, name, 0);
 }

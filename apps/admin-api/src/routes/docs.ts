@@ -1,4 +1,4 @@
-import type { RouteDoc } from '@chrysalis/service-kit';
+import { pageQuery, type QueryParameter, type RouteDoc } from '@chrysalis/service-kit';
 import { z } from 'zod';
 
 const Row = z.looseObject({ version: z.int().describe('of the stream; also the ETag'), createdAt: z.string(), updatedAt: z.string() });
@@ -7,14 +7,37 @@ const PageOf = z.object({
   next: z.string().optional().describe('the `cursor` of the next page; absent on the last one'),
 });
 
-export const listDoc = (summary: string, query: Readonly<Record<string, string>> = {}): RouteDoc => ({
+export const listDoc = (summary: string, query: Readonly<Record<string, QueryParameter>> = {}): RouteDoc => ({
   summary,
-  query: { limit: 'At most so many, 1 to 1000; 100 unless told', cursor: 'The `next` of the page before', ...query },
+  query: { ...pageQuery, ...query },
   answers: { 200: PageOf },
 });
+/** One of these, or `all`. */
+export const oneOf = (values: readonly string[], description: string): QueryParameter =>
+  z.enum(['all', ...values]).describe(`${description}: ${values.join(', ')}, or all`);
+
 export const oneDoc = (summary: string): RouteDoc => ({
   summary,
   answers: { 200: Row, 304: 'Unchanged since the version in `If-None-Match`' },
+});
+
+/** An event as the feed has it. */
+export const FeedEntry = z.looseObject({
+  position: z.string(),
+  id: z.string(),
+  type: z.string(),
+  stream: z.string(),
+  version: z.int(),
+  at: z.string(),
+  data: z.unknown(),
+});
+
+export const WorkflowGraph = z.looseObject({
+  workflowId: z.string(),
+  state: z.string(),
+  version: z.int().describe('of the stream; also the ETag'),
+  tasks: z.array(z.looseObject({ name: z.string(), state: z.string() })),
+  source: z.enum(['workflow', 'read-models']),
 });
 
 export const Operation = z.looseObject({

@@ -1,5 +1,6 @@
 import { Controller, Get, Inject, Req } from '@nestjs/common';
-import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Doc, shortPageQuery, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { z } from 'zod';
 import { Owners } from '../owners.ts';
 
 @Controller()
@@ -12,10 +13,9 @@ export class ExecutorsController {
     summary: 'Who can run which kinds of tasks, whether it is there, and its rank when it bids',
     query: {
       kind: 'Only those that run this kind of task',
-      health: 'up or lost',
+      health: z.enum(['up', 'lost']).describe('Only those that are there, or that are not'),
       group: 'Only of this group',
-      limit: '1 to 500',
-      cursor: 'From `next`',
+      ...shortPageQuery,
     },
     answers: { 200: 'A page: `items`, and `next` if there are more' },
   })

@@ -1,10 +1,11 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
+import { hostStates } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { withObserved } from '../reads/observed.ts';
 import { ReadModels, unknown, type Document, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
-import { listDoc, oneDoc } from './docs.ts';
+import { listDoc, oneDoc, oneOf } from './docs.ts';
 
 @Controller()
 export class FleetController {
@@ -14,8 +15,9 @@ export class FleetController {
   @Allow('viewer')
   @Doc(
     listDoc('VMs; deleted ones only with `state=deleted` or `state=all`', {
-      state: 'Only in this state',
+      state: oneOf(['requested', 'placed', 'running', 'moving', 'deleting', 'deleted', 'failed'], 'Only in this state'),
       host: 'Only on this host',
+      type: 'Only of this type',
       name: 'Only of this name',
     }),
   )
@@ -39,7 +41,11 @@ export class FleetController {
 
   @Get('/v1/hosts')
   @Allow('viewer')
-  @Doc(listDoc('Hosts: state, whether the agent is there, facts and inventory', { state: 'enabled, cordoned, draining, retiring or lost' }))
+  @Doc(
+    listDoc('Hosts: state, whether the agent is there, facts and inventory', {
+      state: oneOf([...hostStates, 'unregistered'], 'Only in this state'),
+    }),
+  )
   hosts(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.hosts, query, request.caller);
   }
@@ -59,7 +65,7 @@ export class FleetController {
     listDoc('The ledger: who holds what on which host', {
       host: 'Only on this host',
       vm: 'Only for this VM',
-      state: 'held (the default), released or all',
+      state: oneOf(['held', 'released'], 'What is held unless told'),
     }),
   )
   allocations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
@@ -96,7 +102,11 @@ export class FleetController {
 
   @Get('/v1/grants')
   @Allow('operator')
-  @Doc(listDoc('Grants: who may add agents to which VMs, until when, and how often that was done', { state: 'active or revoked' }))
+  @Doc(
+    listDoc('Grants: who may add agents to which VMs, until when, and how often that was done', {
+      state: oneOf(['active', 'revoked'], 'Only in this state'),
+    }),
+  )
   grants(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.grants, query, request.caller);
   }

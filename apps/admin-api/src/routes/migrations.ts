@@ -4,7 +4,7 @@ import { oneAnswer } from '../reads/answer.ts';
 import { movesOf } from '../reads/moves.ts';
 import { ReadModels, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
-import { listDoc, oneDoc } from './docs.ts';
+import { listDoc, oneDoc, oneOf } from './docs.ts';
 import { newest, pick } from './fleet.ts';
 
 @Controller()
@@ -48,7 +48,7 @@ export class MigrationsController {
 
   @Get('/v1/migrations')
   @Allow('viewer')
-  @Doc(listDoc('Migrations', { state: 'running, succeeded, undone or failed' }))
+  @Doc(listDoc('Migrations', { state: oneOf(['running', 'succeeded', 'undone', 'failed'], 'Only in this state') }))
   migrations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.migrations, query, request.caller);
   }
@@ -69,7 +69,7 @@ export class MigrationsController {
     listDoc('Moves: each VM’s part in a migration', {
       migration: 'Only of this migration',
       vm: 'Only of this VM',
-      state: 'Only in this state',
+      state: oneOf(['running', 'succeeded', 'undone', 'failed'], 'Only in this state'),
     }),
   )
   moves(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {

@@ -1,15 +1,15 @@
 import { Controller, Get, Headers, Inject, Param, Post, Query as QueryParams, Req, Res } from '@nestjs/common';
-import { Allow, Doc, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, badQuery, Doc, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
 import { findOperation, isFinal, OperationEvents, operationView, type OperationView } from '../operations.ts';
 import { Owners } from '../owners.ts';
 import { duration, oneAnswer } from '../reads/answer.ts';
 import { positionOf } from '../reads/feed.ts';
-import { badQuery, ReadModels, type Page, type Query } from '../reads/read-models.ts';
+import { ReadModels, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { Wake } from '../reads/wake.ts';
 import { streamed } from '../sse.ts';
-import { listDoc, Operation } from './docs.ts';
+import { listDoc, oneOf, Operation } from './docs.ts';
 
 const MAX_WAIT_MS = 60_000;
 
@@ -26,9 +26,9 @@ export class OperationsController {
   @Allow('viewer')
   @Doc(
     listDoc('Operations', {
-      state: 'queued, running, succeeded, undone, failed or stopped',
+      state: oneOf(['queued', 'running', 'succeeded', 'undone', 'failed', 'stopped'], 'Only in this state'),
       subject: 'Only about this',
-      kind: 'workflow or migration',
+      kind: oneOf(['workflow', 'migration'], 'Only of this kind'),
     }),
   )
   async list(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
@@ -54,7 +54,7 @@ export class OperationsController {
   ): Promise<Answer> {
     const from = versionOf(atLeast);
     const ms = wait === undefined ? 0 : duration(wait);
-    if (ms === undefined || ms > MAX_WAIT_MS) throw badQuery('wait', 'a time such as `30s`, at most `60s`');
+    if (ms === undefined || ms > MAX_WAIT_MS) throw badQuery({ path: 'wait', message: 'a time such as `30s`, at most `60s`' });
     let operation = await this.#view(id, request);
     if (ms > 0 && !isFinal(operation, from)) {
       const gone = new AbortController();
@@ -71,6 +71,7 @@ export class OperationsController {
   @Get('/v1/operations/:id/events')
   @Allow('viewer')
   @Doc({
+    query: { atLeast: 'As for the operation itself' },
     summary: 'What happens in an operation, as Server-Sent Events: each event with its id, `operation` at each change, `end` at the end',
     answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`' },
   })
@@ -115,6 +116,6 @@ export class OperationsController {
 const versionOf = (text: string | undefined): number => {
   if (text === undefined) return 0;
   if (/^\d{1,9}$/.test(text)) return Number(text);
-  throw badQuery('atLeast', 'a version such as `17`');
+  throw badQuery({ path: 'atLeast', message: 'a version such as `17`' });
 };
 const changed = (a: OperationView, b: OperationView): boolean => JSON.stringify(a) !== JSON.stringify(b);

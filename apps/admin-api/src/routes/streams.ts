@@ -1,6 +1,7 @@
 import { Controller, Get, Headers, Inject, Query as QueryParams, Req, Res } from '@nestjs/common';
 import { Allow, Doc, reaches, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
 import { ProgressHub } from '../progress.ts';
 import { lastPosition, positionOf, readFeed } from '../reads/feed.ts';
 import { ReadModels, type Query } from '../reads/read-models.ts';
@@ -23,7 +24,10 @@ export class StreamsController {
     query: {
       type: 'Only types that begin so, e.g. `chrysalis.provisioning.`',
       stream: 'Only of this stream, e.g. `host-h1`',
-      from: '`start` for everything there is, or a position; without it and `Last-Event-ID`, from now on',
+      from: z
+        .string()
+        .regex(/^(start|\d{1,18})$/, '`start`, or a position')
+        .describe('`start` for everything there is, or a position; without it and `Last-Event-ID`, from now on'),
     },
     answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`; begins with `position` where none was given' },
   })

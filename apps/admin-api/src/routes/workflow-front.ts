@@ -1,8 +1,8 @@
 import { Controller, Get, Inject, Req } from '@nestjs/common';
-import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Doc, shortPageQuery, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 
-const page = { limit: '1 to 500, 100 unless told', cursor: 'from `next` of the page before' };
+const page = shortPageQuery;
 
 /** Templates, the queue and its limits, as the workflow service itself has them: what was just published can be started at once. */
 @Controller()

@@ -1,11 +1,13 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
+import { workflowStates } from '@chrysalis/contracts';
 import { Allow, Answer, Doc, type ApiRequest } from '@chrysalis/service-kit';
+import { z } from 'zod';
 import { Owners } from '../owners.ts';
 import { oneAnswer } from '../reads/answer.ts';
 import { readFeed, positionOf } from '../reads/feed.ts';
 import { ReadModels, type Document, type Found, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
-import { listDoc, oneDoc } from './docs.ts';
+import { FeedEntry, listDoc, oneDoc, oneOf, WorkflowGraph } from './docs.ts';
 
 @Controller()
 export class WorkflowsController {
@@ -16,7 +18,13 @@ export class WorkflowsController {
 
   @Get('/v1/workflows')
   @Allow('viewer')
-  @Doc(listDoc('Workflow instances', { state: 'Only in this state', subject: 'Only about this', name: 'Only of this template' }))
+  @Doc(
+    listDoc('Workflow instances', {
+      state: oneOf(workflowStates, 'Only in this state'),
+      subject: 'Only about this',
+      name: 'Only of this template',
+    }),
+  )
   list(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.workflows, query, request.caller);
   }
@@ -27,6 +35,7 @@ export class WorkflowsController {
     ...oneDoc(
       'The whole graph of a workflow with the state of each task; `source` says whether from its owner or, while that is away, the read models',
     ),
+    answers: { 200: WorkflowGraph, 304: 'Unchanged since the version in `If-None-Match`' },
     query: { asOf: 'As it was at this moment (ISO 8601) or version', items: '`some` of a forEach, `all` or `none`' },
   })
   async one(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('asOf') asOf?: string): Promise<Answer> {
@@ -66,6 +75,7 @@ export class WorkflowsController {
     ...listDoc('Every event of a workflow, in order; with `Accept: application/x-ndjson` the raw log, one JSON document a line', {
       after: 'Only after this position',
     }),
+    answers: { 200: z.object({ items: z.array(FeedEntry), next: z.string().optional() }) },
   })
   async history(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('after') after?: string): Promise<object> {
     if ([request.headers.accept].flat().join().includes('application/x-ndjson')) return this.owners.stream('workflow', request);

@@ -86,9 +86,10 @@ export const openFleetOfTwo = async () => {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const stream = (response.headers.get('content-type') ?? '').startsWith('text/event-stream');
+    const type = (response.headers.get('content-type') ?? '').split(';')[0]!;
+    const stream = type === 'text/event-stream';
     const text = stream ? (await response.body!.cancel(), '') : await response.text();
-    return { status: response.status, text, body: (text.startsWith('{') && !text.includes('}\n{') ? JSON.parse(text) : {}) as Body };
+    return { status: response.status, type, text, body: (text.startsWith('{') && !text.includes('}\n{') ? JSON.parse(text) : {}) as Body };
   };
   return { services, token, call, close, agentsUrl: services.get('agent-gateway')!.agentsUrl! };
 };

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, number } from '../command.ts';
+import { action, examples, positive } from '../command.ts';
 import { exits } from '../exit.ts';
 import { age, print, printOne, table, type Row } from '../show/output.ts';
 
@@ -31,7 +31,7 @@ export const eventCommands = (program: Command): void => {
         .option('--from <position>', '`start` for all there is, or a position; else from now on')
         .option('--type <prefix>', 'only types that begin so, e.g. provisioning.vm')
         .option('--stream <stream>', 'only of this stream, e.g. host-h1')
-        .option('--count <n>', 'end after so many', number),
+        .option('--count <n>', 'end after so many', positive),
       async ({ client, format, options }) => {
         const query = new URLSearchParams();
         if (options['from']) query.set('from', options['from']);

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, collect, examples, number, vmOf, waits, type Run } from '../command.ts';
+import { action, collect, examples, positive, vmOf, waits, type Run } from '../command.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { optionsText, planText, refusedLines } from '../show/plan.ts';
@@ -90,7 +90,7 @@ export const migrationCommands = (program: Command): void => {
           .option('--option <option>', 'by this option of `options query`')
           .option('--template <template>', 'by this template, `name@version`')
           .option('--grant <grant>', 'look into the guests under this grant')
-          .option('--concurrency <n>', 'so many at a time', number)
+          .option('--concurrency <n>', 'so many at a time', positive)
           .option('--dry-run', 'stop at the plan (with --to or --option a template is published for it)'),
       ),
       migrate,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, finish, listCommand, number, waits, type Run } from '../command.ts';
+import { action, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
 import { age, fields, mib, print, table, took, type Row } from '../show/output.ts';
 
 /** Runs a plan; with --wait, to its end. */
@@ -35,7 +35,7 @@ export const runCommands = (program: Command): void => {
   examples(
     action(
       waits(
-        migration.command('start').argument('<plan>').description('run a plan').option('--concurrency <n>', 'so many at a time', number),
+        migration.command('start').argument('<plan>').description('run a plan').option('--concurrency <n>', 'so many at a time', positive),
       ),
       (run) => startPlan(run, run.args[0]!),
     ),

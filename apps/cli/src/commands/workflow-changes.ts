@@ -1,10 +1,10 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { action, collect, duration, examples, finish, number, readDocument, waits, type Run } from '../command.ts';
+import { action, collect, duration, examples, finish, number, positive, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { print, type Row } from '../show/output.ts';
 
 const pathOf = (run: Run, what: string): string => `/v1/workflows/${encodeURIComponent(run.args[0]!)}/${what}`;
-const guards = (run: Run) => (run.options['ifVersion'] ? { headers: { 'if-match': `"${run.options['ifVersion']}"` } } : {});
+const guards = (run: Run) => (run.options['ifVersion'] !== undefined ? { headers: { 'if-match': `"${run.options['ifVersion']}"` } } : {});
 
 const ask = async (run: Run, change: Row, done: string): Promise<void> => {
   const body = { change, reason: run.options['reason'] };
@@ -160,7 +160,7 @@ const verbs: readonly Verb[] = [
       c
         .option('--task <task>', 'else the workflow itself: only its deadline')
         .option('--deadline <time>', 'e.g. 10m', duration)
-        .option('--concurrency <n>', 'of a forEach', number)
+        .option('--concurrency <n>', 'of a forEach', positive)
         .option('--retry <policy>', 'attempts=3,backoff=500ms,max=10s', retry)
         .option('--heartbeat <time>', 'e.g. 30s', duration)
         .addOption(new Option('--priority <n>', '0 (last) to 9 (first)').argParser(number)),

@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Image, Name, parseRef, provisioningEvents, RefText, VmTypeSpec } from '@chrysalis/contracts';
+import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, VmTypeSpec } from '@chrysalis/contracts';
 import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
 import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
@@ -8,7 +8,9 @@ import { images, vmTypes, vmTypeVersions, writeDeprecation, writeImage, writeVmT
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
 const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
 const Deprecate = z.strictObject({ reason: z.string().min(1).max(255), replacement: RefText.optional() });
-const RegisterImage = z.strictObject({ image: Image });
+const RegisterImage = z.strictObject({
+  image: Image.extend({ cmdline: Image.shape.cmdline.refine(isOneLine, 'one line, without control characters') }),
+});
 
 @Controller()
 export class CatalogueController {

@@ -81,7 +81,12 @@ describe('provisioning', () => {
     expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
     expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
     expect((await h.http('POST', '/v1/images', { image: { ...image, cmdline: 'loud' } })).body.code).toBe('image.conflict');
-    expect((await h.http('GET', '/v1/images')).body.items).toEqual([image]);
+    expect((await h.http('GET', '/v1/images')).body.items.filter((i) => i.name === 'linux')).toEqual([image]);
+    for (const odd of [{ version: 2_147_483_648 }, { version: 1_000_000_000 }, { cmdline: 'quiet\ninit=/bin/sh' }, { cmdline: 'a\u2028b' }])
+      expect(await h.http('POST', '/v1/images', { image: { ...image, ...odd } })).toMatchObject({
+        status: 422,
+        body: { code: 'request.invalid' },
+      });
   });
 
   test('a VM is asked for once per Idempotency-Key, and its workflow is one that can run', async () => {

@@ -87,10 +87,16 @@ export const consumersOn = async (db: Queryable, schema: string, host: string): 
 export const noteRelease = async (tx: Queryable, schema: string, consumer: string, workflow: string, token: number): Promise<void> => {
   await tx.query(
     `insert into ${schema}.released as r (consumer, workflow, token) values ($1, $2, $3)
-     on conflict (consumer, workflow) do update set token = greatest(r.token, excluded.token)`,
+     on conflict (consumer, workflow) do update set token = greatest(r.token, excluded.token), at = now()`,
     [consumer, workflow, token],
   );
 };
+
+/** A placement that was sent before the release and comes later than this is one that no bus and no workflow keeps for so long. */
+export const RELEASES_KEPT = '7 days';
+
+export const forgetReleases = async (db: Queryable, schema: string): Promise<number> =>
+  (await db.query(`delete from ${schema}.released where at < now() - $1::interval`, [RELEASES_KEPT])).rowCount ?? 0;
 
 export const releasedSince = async (tx: Queryable, schema: string, consumer: string, workflow: string, token: number): Promise<boolean> =>
   ((await tx.query(`select from ${schema}.released where consumer = $1 and workflow = $2 and token > $3`, [consumer, workflow, token]))

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Harness, hostFacts, type Allocation, type Host, type Listed } from './harness.ts';
+import { forgetReleases } from '../sql/ledger.ts';
 import { allocationsAreConserved } from './invariant.ts';
 
 const small = { vcpu: 1, memoryMiB: 512, diskMiB: 100 };
@@ -133,6 +134,17 @@ describe('resource allocation', () => {
     expect(await h.run('op-6', release(vm('vm-a')))).toEqual({ ok: true, output: {} });
     expect(await h.run('op-6', release(vm('vm-a'), { attempt: 2 }))).toEqual({ ok: true, output: {} });
     expect(await ledger()).toEqual([]);
+  });
+
+  test('a release is forgotten after a week', async () => {
+    const { pool } = h.running.service;
+    const old = `insert into resource_allocation.released values ('vm:old', $1, 1, now() - $2::interval)`;
+    await pool.query(old, ['op-old', '8 days']);
+    await pool.query(old, ['op-new', '6 days']);
+    expect(await forgetReleases(pool, 'resource_allocation')).toBe(1);
+    expect((await pool.query(`select workflow from resource_allocation.released where consumer = 'vm:old'`)).rows).toEqual([
+      { workflow: 'op-new' },
+    ]);
   });
 
   test('a change of state can be bound to what was seen, and bad ones change nothing', async () => {

@@ -1,6 +1,6 @@
 import { Controller, Get, Inject, Query } from '@nestjs/common';
 import { taskGroups } from '@chrysalis/contracts';
-import { Allow, Doc, parse, SERVICE, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, Doc, parse, SERVICE, shortPageQuery, type ServiceContext } from '@chrysalis/service-kit';
 import { executorRank } from '@chrysalis/workflow-core';
 import { z } from 'zod';
 import { list, type ExecutorRow } from './sql.ts';
@@ -23,10 +23,9 @@ export class ExecutorsController {
     summary: 'Who can run which kinds of tasks, whether it is there, and its rank when it bids',
     query: {
       kind: 'Only those that run this kind of task',
-      health: 'up or lost',
-      group: 'Only of this group',
-      limit: '1 to 500',
-      cursor: 'From `next`',
+      health: z.enum(['up', 'lost']).describe('Only those that are there, or that are not'),
+      group: z.enum(taskGroups).describe('Only of this group'),
+      ...shortPageQuery,
     },
     answers: { 200: 'A page: `items`, and `next` if there are more' },
   })

@@ -14,6 +14,7 @@ import {
   ProblemError,
   reachOf,
   SERVICE,
+  shortPageQuery,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { isKnown, type KnownPolicy, type Policy } from '@chrysalis/workflow-core';
@@ -80,7 +81,7 @@ export class PoliciesController {
   @Allow('viewer')
   @Doc({
     summary: 'The policies by name',
-    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    query: shortPageQuery,
     answers: { 200: '{items, next?}' },
   })
   async list(@Query() query: unknown, @Req() request: ApiRequest): Promise<object> {

@@ -8,6 +8,7 @@ import {
   parse,
   reachOf,
   SERVICE,
+  shortPageQuery,
   type Answer,
   type ApiRequest,
   type ServiceContext,
@@ -38,7 +39,7 @@ export class QueueController {
   @Allow('viewer')
   @Doc({
     summary: 'What waits for its start, who goes first before others; `position` is among its tenant’s',
-    query: { limit: '1 to 500, 100 unless told', cursor: 'from `next`', tenant: 'only of this tenant; for the fleet’s administration' },
+    query: { ...shortPageQuery, tenant: 'only of this tenant; for the fleet’s administration' },
     answers: { 200: '{items, next?}' },
   })
   async queue(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {

@@ -9,6 +9,7 @@ import {
   parse,
   ProblemError,
   SERVICE,
+  shortPageQuery,
   type ApiRequest,
   type CommandContext,
   type ServiceContext,
@@ -69,7 +70,7 @@ export class TemplatesController {
   @Allow('viewer')
   @Doc({
     summary: 'The newest version of each workflow template, by name, without its tasks',
-    query: { limit: 'at most, 100 unless told', cursor: 'from the page before' },
+    query: shortPageQuery,
     answers: { 200: '{items, next?}' },
   })
   async list(@Query() query: unknown): Promise<object> {

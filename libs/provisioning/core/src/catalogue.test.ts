@@ -81,6 +81,12 @@ describe('VM types', () => {
     expect(faultsOf(bad).map((f) => f.path)).toEqual(['vcpus.now', 'memoryMiB.now', 'memoryMiB.now', 'nics.0.id', 'cpuModel']);
     given(vmTypeDecider).when({ type: 'publish', name: 'small', spec: bad }).thenRejected('vm-type.invalid');
   });
+  test.each(['Westmere,+foo;rm -rf', 'Westmere foo', '-machine', 'Westmere\n', '', 'a=b'])(
+    'a CPU model is one word of QEMU’s command line: not %j',
+    (cpuModel) => {
+      expect(faultsOf(spec({ cpuModel })).map((f) => f.path)).toEqual(['cpuModel']);
+    },
+  );
   test('two long names that were made to be one in the guest are a fault', () => {
     const disks = ['a-name-too-long-00uawv', 'a-name-too-long-00umwl', 'a-name-too-long-00uawx'].map((id) => ({ id, sizeMiB: 1 }));
     expect(faultsOf({ ...spec(), disks })).toEqual([

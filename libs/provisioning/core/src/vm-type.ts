@@ -1,4 +1,4 @@
-import { diskSerial, refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { isWord, diskSerial, refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
 import { accept, canonicalJson, droppedMembers, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 /** One fault of a spec; `path` is where, as `memoryMiB.now`. */
@@ -66,7 +66,11 @@ const twice = (disks: VmTypeSpec['disks'], nics: VmTypeSpec['nics']): Fault[] =>
 
 /** A guest with these models has the features of the host it started on, and cannot leave it. */
 const cpuFaults = ({ cpuModel }: VmTypeSpec): Fault[] =>
-  ['host', 'max'].includes(cpuModel) ? [fault('cpuModel', `${cpuModel} is another CPU on each host: name a model`)] : [];
+  ['host', 'max'].includes(cpuModel)
+    ? [fault('cpuModel', `${cpuModel} is another CPU on each host: name a model`)]
+    : isWord(cpuModel)
+      ? []
+      : [fault('cpuModel', 'a CPU model is one word of letters, digits, ., _ and -')];
 
 export const versionOf = (type: VmType, spec: VmTypeSpec): number | undefined => {
   const wanted = canonicalJson(spec);

@@ -1,0 +1,135 @@
+import { image, spec, type Thing } from './fleet-of-two.ts';
+
+/**
+ * Every route of every service, by every role, of the tenant whose thing is asked for, of another, and of the fleet. The routes come
+ * from the services' own documents: one without a line here fails.
+ *
+ * `foreign`, for what is a tenant's: of `hidden` another tenant hears 404; in `apart` it finds its own; `refused` it may not say of
+ * another's, nor take its name. `last`: takes the thing away.
+ */
+export type Things = Readonly<Record<Thing | 'letter', string>>;
+export type Line = {
+  readonly path?: (t: Things) => string;
+  readonly body?: (t: Things) => unknown;
+  readonly foreign?: 'hidden' | 'apart' | 'refused';
+  readonly last?: true;
+  /** The refusal of one who was let in. */
+  readonly code?: string;
+};
+const why = { reason: 'a test' };
+const apart: Line = { foreign: 'apart' };
+const hidden = (path: Line['path'] & object, more: Partial<Line> = {}): Line => ({ path, foreign: 'hidden', ...more });
+const workflow = (rest: string, more?: Partial<Line>): Line => hidden((t) => `/v1/workflows/${t.workflowId}${rest}`, more);
+const policy = (rest: string, more?: Partial<Line>): Line => hidden((t) => `/v1/workflow-policies/${t.policy}${rest}`, more);
+const change = { type: 'skip-task', task: 'audit' };
+
+export const lines: Readonly<Record<string, Line>> = {
+  'GET /v1/allocations': apart,
+  'GET /v1/dead-letters': {},
+  'POST /v1/dead-letters/{}/redrive': { path: (t) => `/v1/dead-letters/${t.letter}/redrive` },
+  'POST /v1/dead-letters/{}/discard': { path: (t) => `/v1/dead-letters/${t.letter}/discard`, last: true },
+  'POST /v1/dead-letters/{}/{}/redrive': { path: (t) => `/v1/dead-letters/projector/${t.letter}/redrive` },
+  'POST /v1/dead-letters/{}/{}/discard': { path: (t) => `/v1/dead-letters/projector/${t.letter}/discard`, last: true },
+  'GET /v1/events': apart,
+  'GET /v1/executors': {},
+  'GET /v1/grants': apart,
+  'POST /v1/grants': { body: ({ jws }) => ({ jws }), foreign: 'refused' },
+  'DELETE /v1/grants/{}': hidden((t) => `/v1/grants/${t.grantId}`, { body: () => why, last: true }),
+  'GET /v1/hosts': {},
+  'GET /v1/hosts/{}': { path: () => '/v1/hosts/h1' },
+  'POST /v1/hosts/{}/state': { path: () => '/v1/hosts/h1/state', body: () => ({ state: 'cordoned', ...why }) },
+  'POST /v1/hosts/{}/release-agent': { path: () => '/v1/hosts/h1/release-agent', body: () => why, code: 'host-agent.unknown' },
+  'GET /v1/images': {},
+  'POST /v1/images': { body: () => ({ image }) },
+  'POST /v1/migration-options-queries': { body: ({ vmId }) => ({ vmIds: [vmId] }), foreign: 'hidden' },
+  'GET /v1/migration-options-queries/{}': hidden((t) => `/v1/migration-options-queries/${t.queryId}`),
+  'POST /v1/migration-plans': { body: ({ template, vmId }) => ({ template, vmIds: [vmId] }), foreign: 'hidden' },
+  'GET /v1/migration-plans/{}': hidden((t) => `/v1/migration-plans/${t.planId}`),
+  'GET /v1/migration-templates': apart,
+  'POST /v1/migration-templates': {
+    body: ({ template }) => ({ name: template, spec: templateSpec }),
+    foreign: 'refused',
+  },
+  'GET /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`),
+  'GET /v1/migration-templates/{}/{}': hidden((t) => `/v1/migration-templates/${t.template}/1`),
+  'DELETE /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`, { last: true }),
+  'GET /v1/migrations': apart,
+  'POST /v1/migrations': { body: ({ planId }) => ({ planId }), foreign: 'hidden' },
+  'GET /v1/migrations/{}': hidden((t) => `/v1/migrations/${t.migrationId}`),
+  'POST /v1/migrations/{}/cancel': hidden((t) => `/v1/migrations/${t.migrationId}/cancel`, { body: () => why, last: true }),
+  'GET /v1/moves': apart,
+  'GET /v1/operations': apart,
+  'GET /v1/operations/{}': hidden((t) => `/v1/operations/${t.operation}`),
+  'GET /v1/operations/{}/events': hidden((t) => `/v1/operations/${t.operation}/events`),
+  'POST /v1/operations/{}/cancel': hidden((t) => `/v1/operations/${t.operation}/cancel`, { body: () => why, last: true }),
+  'POST /v1/placements': { body: () => ({}) },
+  'GET /v1/progress': apart,
+  'GET /v1/relay-audit': {},
+  'POST /v1/relay-audit': { body: () => ({}) },
+  'GET /v1/relay-audits': {},
+  'POST /v1/relay-audits/{}': { path: () => '/v1/relay-audits/provisioning', body: () => ({}) },
+  'POST /v1/tenant-keys': { body: ({ tenant }) => ({ tenant, kid: 'other-kid', publicKeyJwk }), foreign: 'refused' },
+  'GET /v1/vm-types': {},
+  'POST /v1/vm-types': { body: () => ({ name: 'small', spec: spec(1) }) },
+  'GET /v1/vm-types/{}': { path: () => '/v1/vm-types/small' },
+  'GET /v1/vm-types/{}/{}': { path: () => '/v1/vm-types/small/1' },
+  'POST /v1/vm-types/{}/{}/deprecate': { path: () => '/v1/vm-types/small/1/deprecate', body: () => why, last: true },
+  'GET /v1/vms': apart,
+  'POST /v1/vms': { body: () => ({ name: 'web', type: 'small@1', image: 'linux@1' }), foreign: 'apart' },
+  'GET /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`),
+  'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
+  'GET /v1/workflow-limits': {},
+  'PUT /v1/workflow-limits': { body: () => ({}) },
+  'GET /v1/workflow-policies': apart,
+  'POST /v1/workflow-policies': {
+    body: ({ tenant, policy: name }) => ({
+      name,
+      tenant,
+      summary: 'of a tenant',
+      on: { event: 'chrysalis.provisioning.vm.deleted.v1' },
+      start: { template: 'audit-holds@1', params: {}, subject: 'x' },
+    }),
+    foreign: 'refused',
+  },
+  'GET /v1/workflow-policies/{}': policy(''),
+  'POST /v1/workflow-policies/{}/enable': policy('/enable', { body: () => why }),
+  'POST /v1/workflow-policies/{}/disable': policy('/disable', { body: () => why }),
+  'POST /v1/workflow-policies/{}/test': policy('/test', { body: () => ({ event: { type: 'chrysalis.x.v1', data: {} } }) }),
+  'DELETE /v1/workflow-policies/{}': policy('', { body: () => why, last: true }),
+  'GET /v1/workflow-queue': apart,
+  'GET /v1/workflow-templates': {},
+  'POST /v1/workflow-templates': { body: () => ({}) },
+  'POST /v1/workflow-templates/validate': { body: () => ({}) },
+  'GET /v1/workflow-templates/schema': {},
+  'GET /v1/workflow-templates/{}': { path: () => '/v1/workflow-templates/audit-holds' },
+  'GET /v1/workflow-templates/{}/{}': { path: () => '/v1/workflow-templates/audit-holds/1' },
+  'GET /v1/workflow-templates/{}/{}/analysis': { path: () => '/v1/workflow-templates/audit-holds/1/analysis' },
+  'DELETE /v1/workflow-templates/{}': { path: () => '/v1/workflow-templates/retire-vm-type', last: true },
+  'GET /v1/workflows': apart,
+  'POST /v1/workflows': { body: () => ({ template: 'audit-holds', params: {} }), foreign: 'apart' },
+  'GET /v1/workflows/{}': workflow(''),
+  'GET /v1/workflows/{}/analysis': workflow('/analysis'),
+  'GET /v1/workflows/{}/history': workflow('/history'),
+  'GET /v1/workflows/{}/tasks/{}/items': workflow('/tasks/audit/items', { code: 'workflow.items_unknown' }),
+  'POST /v1/workflows/{}/changes': workflow('/changes', { body: () => ({ change, ...why }) }),
+  'POST /v1/workflows/{}/cancel': workflow('/cancel', { body: () => why, last: true }),
+  'POST /v1/workflows/{}/undo': workflow('/undo', { body: () => why, last: true }),
+};
+const publicKeyJwk = { kty: 'OKP', crv: 'Ed25519', x: 'a'.repeat(43) };
+const templateSpec = {
+  sourceType: { name: 'small', version: 1 },
+  preMigration: [],
+  hotUnplug: [],
+  migration: [],
+  hotPlug: [{ kind: 'plug-cpus', name: 'grow', vcpus: 2 }],
+  postMigration: [{ kind: 'online-cpus', name: 'use', vcpus: 2 }],
+  options: {
+    targetType: { name: 'large', version: 1 },
+    method: 'pre-copy',
+    newResources: 'expose',
+    augmentation: [],
+    emulateIncompatible: false,
+    downtimeLimitMs: 300,
+    maxBandwidthMiBps: 100,
+  },
+};
