@@ -1,5 +1,6 @@
 /* eslint-disable @typescript-eslint/no-explicit-any -- bodies are looked at as the JSON they are */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { ifMatch } from '@chrysalis/service-kit';
 import { until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { example, projected, startPlane, type Plane } from './test/plane.ts';
@@ -57,6 +58,11 @@ describe('reads', () => {
     await until(async () => (await shown()).observed !== undefined);
     const after = await plane.get(`/v1/vms/${vmId}`, { 'if-none-match': before.headers.get('etag')! });
     expect(after.status).toBe(200);
+    // The ETag of a read is what `If-Match` of a command takes: the VM's own version, whatever is seen beside it.
+    const etagOf = (r: Response): { headers: Record<string, string> } => ({ headers: { 'if-match': r.headers.get('etag')! } });
+    expect([ifMatch(etagOf(before)), ifMatch(etagOf(after))]).toEqual([2, 2]);
+    const h1 = await plane.get('/v1/hosts/h1');
+    expect(ifMatch(etagOf(h1))).toBe(((await h1.json()) as { generation: number }).generation);
     expect(await after.json()).toMatchObject({
       state: 'running',
       version: 2,

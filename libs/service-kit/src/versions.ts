@@ -4,11 +4,14 @@ import { ProblemError } from './problems.ts';
 /** The header of an answer that shows a stream at this version. */
 export const etag = (version: number): { etag: string } => ({ etag: `"${version}"` });
 
-/** The version that the caller has seen; none where it does not say, or says `*`. Anything but one ETag is `request.malformed`. */
+/**
+ * The version that the caller has seen; none where it does not say, or says `*`. Anything but one ETag is `request.malformed`. What comes
+ * after the version in an ETag is of other streams that speak of the thing: a command does not depend on it.
+ */
 export const ifMatch = (request: Pick<ApiRequest, 'headers'>): number | undefined => {
   const header = request.headers['if-match'];
   if (header === undefined || header === '*') return undefined;
-  const version = /^"(\d{1,9})"$/.exec(header)?.[1];
+  const version = /^"(\d{1,9})(?:-\d{1,9})?"$/.exec(header)?.[1];
   if (version === undefined)
     throw new ProblemError({
       status: 400,

@@ -33,10 +33,9 @@ export class FleetController {
   async vm(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const [{ seen, ...vm }] = (await withObserved(this.reads, [await this.reads.one(models.vms, id, request.caller)])) as [Observed];
     const known = await this.reads.find(models.characterisations, id, request.caller);
-    if (!known) return oneAnswer(request, { ...vm, version: vm.version + seen }, vm);
+    if (!known) return oneAnswer(request, vm, vm, seen);
     const { version: looked, createdAt: _created, updatedAt: _updated, ...characterisation } = known;
-    // Three streams: the ETag must change when any does, and `version` stays the VM's own.
-    return oneAnswer(request, { ...vm, version: vm.version + seen + looked }, { ...vm, characterisation });
+    return oneAnswer(request, vm, { ...vm, characterisation }, seen + looked);
   }
 
   @Get('/v1/hosts')
@@ -56,7 +55,9 @@ export class FleetController {
   async host(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const host = await this.reads.one(models.hosts, id, request.caller);
     const { items } = await this.reads.list(models.allocations, { host: id, limit: '1000' }, request.caller);
-    return oneAnswer(request, host, { ...host, allocations: items });
+    // Two streams: what it is for is decided by its own, whose version is the generation; its agent is the gateway's business.
+    const version = Number(host['generation']);
+    return oneAnswer(request, { ...host, version }, { ...host, allocations: items }, host.version - version);
   }
 
   @Get('/v1/allocations')

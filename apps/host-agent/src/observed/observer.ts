@@ -96,10 +96,10 @@ export class Observer {
 
   #happened(event: LifecycleEvent): void {
     const state = this.deps.states.get(event.vmId);
-    const watched = this.#watch(event.vmId);
     this.deps.log.info({ ...event }, 'observed');
     // During a migration or a save a stop and a continuation are its own; an end, a power-off and a reset are not.
     if (!state || sayable(state) === 'nothing' || (event.migrating && event.kind === 'resumed')) return;
+    const watched = this.#watch(event.vmId);
     watched.known = happened(watched.known, state.epoch, event);
     void this.#tell(event.vmId, watched);
   }
