@@ -41,8 +41,12 @@ tasks:
 describe('workflow templates, starts and the queue, from the command line through the door', () => {
   it('publishes, lists, gets, tries and retires', async () => {
     const good = file('check.yaml', yaml);
-    expect(await workflow('template', 'validate', good)).toMatchObject({ code: 0, stdout: 'check is valid: 1 tasks\n' });
-    expect(await workflow('template', 'publish', good)).toMatchObject({ code: 0, stdout: 'published check@1\n' });
+    expect(await workflow('template', 'validate', good)).toMatchObject({ code: 0, stdout: 'check is valid: 1 tasks\n', stderr: '' });
+    expect(await workflow('template', 'publish', good)).toMatchObject({ code: 0, stdout: 'published check@1\n', stderr: '' });
+    expect(await workflow('template', 'validate', file('odd.yaml', yaml.replace('alpha.do', 'alpha.dance')))).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^warning tasks\[0\]\.kind: nobody in the group provisioning takes alpha\.dance; it takes .*alpha\.do/),
+    });
     const got = await workflow('template', 'get', 'check@1');
     expect(got.stdout).toMatch(/ref: check@1\n[^]*kind: alpha\.do/);
     // What `get` prints is published again as what it is.

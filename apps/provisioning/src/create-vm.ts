@@ -5,6 +5,7 @@ import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
 import { takeMac } from './sql/addresses.ts';
+import { imagesThere, vmTypesThere } from './sql/catalogue.ts';
 
 /** `small@1`, or `small` for its newest version. */
 const RefOrName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/);
@@ -58,10 +59,16 @@ const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; sp
   const events = await ctx.store.read(`vm-type-${name}`, {}, ctx.tx);
   const type = fold(vmTypeDecider.evolve, vmTypeDecider.initial, events as never);
   const found = specAt(type, version);
-  if (!found) throw ProblemError.of({ code: 'vm-type.unknown', type: text, message: `no VM type ${text} was published` }, 422);
+  if (!found)
+    throw ProblemError.of({ code: 'vm-type.unknown', type: text, known: await vmTypesThere(ctx.tx, ctx.store.schema, name) }, 422);
   const deprecated = type.deprecated.get(found.ref.version);
   if (deprecated)
-    throw ProblemError.of({ code: 'vm-type.deprecated', type: refText(found.ref), ...deprecated, message: deprecated.reason });
+    throw ProblemError.of({
+      code: 'vm-type.deprecated',
+      type: refText(found.ref),
+      ...deprecated,
+      message: `${refText(found.ref)} takes no new VMs: ${deprecated.reason}`,
+    });
   return found;
 };
 
@@ -69,7 +76,7 @@ const imageOf = async (text: string, ctx: CommandContext): Promise<Requested['im
   const { name, version } = split(text);
   const events = await ctx.store.read(`image-${name}`, {}, ctx.tx);
   const found = imageAt(fold(imageDecider.evolve, imageDecider.initial, events as never), version);
-  if (!found) throw ProblemError.of({ code: 'image.unknown', image: text, message: `no image ${text} was registered` }, 422);
+  if (!found) throw ProblemError.of({ code: 'image.unknown', image: text, known: await imagesThere(ctx.tx, ctx.store.schema, name) }, 422);
   return found;
 };
 

@@ -39,6 +39,10 @@ export class LocalExecutor {
     }
   }
 
+  get kinds(): string[] {
+    return [...this.#handlers.keys()];
+  }
+
   runs(workflowId: string, token: number): boolean {
     return this.#running.get(workflowId)?.has(token) ?? false;
   }

@@ -44,12 +44,16 @@ export const place = (hosts: Iterable<HostView>, request: PlacementRequest, poli
     if (first) refused.push({ hostId, reasons: [first, ...more] });
     else candidates.push({ hostId, share: dominantShare(host, request), free: minus(free(host.facts, host.held), needOn(host, request)) });
   }
-  if (!pinKnown) refused.push(unknownPin(request.host!));
+  if (!pinKnown) refused.push(unknownPin(request.host!, [...candidates, ...refused]));
   refused.sort((a, b) => (a.hostId < b.hostId ? -1 : 1));
   return { candidates: candidates.sort(tightestFirst), refused };
 };
 
-const unknownPin = (hostId: string): Refused => ({
-  hostId,
-  reasons: [{ policy: 'pin', code: 'host.unknown', message: `no host is known as ${hostId}`, evidence: { requested: hostId } }],
-});
+const unknownPin = (hostId: string, hosts: readonly { readonly hostId: string }[]): Refused => {
+  const known = hosts.map((h) => h.hostId).sort();
+  const there =
+    known.length > 0 ? `there is ${known.slice(0, MOST_NAMES).join(', ')}${known.length > MOST_NAMES ? ', …' : ''}` : 'there is none';
+  const message = `no host is known as ${hostId}: ${there}`;
+  return { hostId, reasons: [{ policy: 'pin', code: 'host.unknown', message, evidence: { requested: hostId } }] };
+};
+const MOST_NAMES = 10;

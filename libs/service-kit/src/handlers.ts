@@ -14,6 +14,7 @@ import type pg from 'pg';
 import type { z } from 'zod';
 import { messageContext, metaOfEvent, type MessageContext, type ServiceContext } from './context.ts';
 import { failpoint } from './failpoint.ts';
+import { wordsOf } from './words.ts';
 
 export type EventContext = MessageContext & { readonly event: CloudEvent };
 export type EventHandler = {
@@ -82,8 +83,8 @@ export const refused = (
   rejection: { code: string; [k: string]: unknown },
   retriable = false,
 ): { readonly ok: false; readonly cause: Cause } => {
-  const { code, message, ...detail } = rejection;
-  return failed({ code, message: typeof message === 'string' ? message : code.replace('.', ': ').replaceAll('_', ' '), retriable, detail });
+  const { code, message: _, ...detail } = rejection;
+  return failed({ code, message: wordsOf(rejection), retriable, detail });
 };
 
 /** One task: the handler's effect and its report commit together; a handler that throws has its effect rolled back and is reported as failed. */

@@ -20,3 +20,4 @@ export * from './tokens.ts';
 export { rawProblem } from './unroutable.ts';
 export { upcast } from './upcast.ts';
 export * from './versions.ts';
+export * from './words.ts';

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import { isDatabaseAway } from './database-away.ts';
+import { KNOWN, wordsOf } from './words.ts';
 
 export type Problem = { status: number; code: string; title: string; detail?: string; [member: string]: unknown };
 
@@ -22,7 +23,10 @@ export class ProblemError extends Error {
       status,
       code,
       title: titleOf(code),
-      ...(typeof message === 'string' ? { detail: message } : adviceOf(code)),
+      detail:
+        typeof message === 'string'
+          ? message
+          : [wordsOf(rejection), KNOWN in evidence ? undefined : adviceOn(code)].filter(Boolean).join('. '),
     });
   }
 }
@@ -44,12 +48,11 @@ const statusOf = (code: string): number => {
   return 409;
 };
 /** For refusals that bring no words of their own: what to do next. */
-const adviceOf = (code: string): { detail?: string } => {
+const adviceOn = (code: string): string | undefined => {
   const [noun = code, reason = ''] = code.split('.');
-  const detail = advice[code] ?? advice[reason];
-  return detail ? { detail: detail.replaceAll('…', noun.replaceAll(/[-_]/g, ' ')) } : {};
+  return (advice[code] ?? advice[reason])?.replaceAll('…', noun.replaceAll(/[-_]/g, ' '));
 };
-const unknown = 'There is no such …, or you may not see it: look for its id or name in the list';
+const unknown = 'If there is one, you may not see it: look for its id or name in the list';
 const advice: Readonly<Record<string, string>> = {
   unknown,
   not_found: unknown,

@@ -1,5 +1,5 @@
 import { FLEET_TENANT } from '@chrysalis/contracts';
-import { cursorOf, ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
+import { cursorOf, namesOf, ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
 import type { Model } from './tables.ts';
@@ -35,8 +35,18 @@ export class ReadModels {
   async one(model: Model, id: string, caller: Caller): Promise<Found> {
     const look = (): Promise<Found | undefined> => this.find(model, id, caller);
     const found = (await look()) ?? (this.#mayBeComing(id) ? await this.wake.until(WAIT_MS, look) : undefined);
-    if (!found) throw unknown(model.noun, id);
+    if (!found) throw unknown(model.noun, id, (model.owner !== 'tenant' || model.andFleets) && (await this.#names(model, caller)));
     return found;
+  }
+
+  /** Of what is no tenant's own, as far as the caller sees it: for a refusal that says what there is. */
+  async #names(model: Model, caller: Caller): Promise<string[]> {
+    const values: unknown[] = [];
+    const { rows } = await this.query<{ id: string }>(
+      `select id from ${SCHEMA}.${model.table} where true ${ownedBy(model, caller, values)} order by id limit 100`,
+      values,
+    );
+    return rows.map((r) => r.id);
   }
 
   async find(model: Model, id: string, caller: Caller): Promise<Found | undefined> {
@@ -93,12 +103,13 @@ export class ReadModels {
   }
 }
 
-export const unknown = (noun: string, id: string): ProblemError =>
+export const unknown = (noun: string, id: string, known?: readonly string[]): ProblemError =>
   new ProblemError({
     status: 404,
     code: `${noun}.unknown`,
     title: `There is no such ${noun}`,
-    detail: `No ${noun} \`${id}\` that you may see`,
+    detail: `No ${noun} \`${id}\` that you may see${known ? `; ${namesOf(known)}` : ''}`,
+    ...(known ? { known } : {}),
   });
 
 type Raw = { id: string; version: number; created_at: Date; updated_at: Date; data: Document };

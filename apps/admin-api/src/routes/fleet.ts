@@ -133,6 +133,11 @@ const shown = ({ versions, ...rest }: Named, version: number): (Document & { ver
 export const pick = (row: Awaited<ReturnType<ReadModels['one']>>, noun: string, version?: string) => {
   const named = row as unknown as Named;
   const found = shown(named, version === undefined ? named.latest : Number(version));
-  if (!found) throw unknown(noun, `${String(named['name'])}@${version}`);
+  if (!found)
+    throw unknown(
+      noun,
+      `${String(named['name'])}@${version}`,
+      named.versions.map((v) => `${String(named['name'])}@${v.version}`),
+    );
   return [row, found] as const;
 };

@@ -33,6 +33,11 @@ const templateIn = (document: unknown): unknown => {
   return definition;
 };
 
+/** What is no fault, and yet not what its author meant. */
+const warn = (answer: Row): void => {
+  for (const w of (answer['warnings'] ?? []) as Row[]) process.stderr.write(`warning ${w['place']}: ${w['message']}\n`);
+};
+
 export const workflowTemplateCommands = (workflow: Command): void => {
   const template = workflow.command('template').description('workflow templates: tasks as data, in immutable versions');
   template.addHelpText('after', teaching);
@@ -67,6 +72,7 @@ export const workflowTemplateCommands = (workflow: Command): void => {
         .description('publish a version; the same content again is the same version. Every fault is told, with its place'),
       async ({ client, format, args }) => {
         const answer = await client.request<Row>('POST', path, { definition: templateIn(await readDocument(args[0]!)) });
+        warn(answer);
         await print(format, answer, () => `published ${answer['ref']}`);
       },
     ),
@@ -81,6 +87,7 @@ export const workflowTemplateCommands = (workflow: Command): void => {
         .description('what publishing would find wrong; nothing is kept'),
       async ({ client, format, args }) => {
         const answer = await client.request<Row>('POST', `${path}/validate`, { definition: templateIn(await readDocument(args[0]!)) });
+        warn(answer);
         await print(format, answer, () => `${answer['name']} is valid: ${answer['tasks']} tasks`);
       },
     ),

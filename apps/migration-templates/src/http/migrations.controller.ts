@@ -47,7 +47,7 @@ export class MigrationsController {
   })
   run(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, Run, async ({ planId, concurrency }, ctx) => {
-      const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown' }, ctx.tx);
+      const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown', planId }, ctx.tx);
       const { plan } = made!.data as { plan: Plan };
       await this.#mayRun(plan, ctx);
       const migrationId = ctx.newId('mig');
@@ -78,7 +78,13 @@ export class MigrationsController {
   })
   cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.commands.run(request, Cancel, async ({ reason }, ctx) => {
-      const [made] = await historyOf(this.service.store, `migration-${migrationId}`, request, { code: 'migration.unknown' }, ctx.tx);
+      const [made] = await historyOf(
+        this.service.store,
+        `migration-${migrationId}`,
+        request,
+        { code: 'migration.unknown', migrationId },
+        ctx.tx,
+      );
       const decided = await ofTenant(ctx, made!.meta.tenant).decide(`migration-${migrationId}`, migrationDecider, {
         kind: 'cancel',
         migrationId,
@@ -110,7 +116,7 @@ export class MigrationsController {
   @Doc({ summary: 'A migration with its moves and each of their steps', answers: { 200: 'The migration', 404: '`migration.unknown`' } })
   async one(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     const { store, pool, schema } = this.service;
-    const history = await historyOf(store, `migration-${migrationId}`, request, { code: 'migration.unknown' });
+    const history = await historyOf(store, `migration-${migrationId}`, request, { code: 'migration.unknown', migrationId });
     const state = foldOf(migrationDecider, history);
     const rows = await movesOf(pool, schema, migrationId);
     const tasks = await tasksOf(pool, schema, rows.map((r) => r.move_id)); // prettier-ignore

@@ -84,7 +84,7 @@ export class OptionsQueriesController {
     answers: { 200: 'The query', 404: '`options_query.unknown`' },
   })
   async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
-    const history = await historyOf(this.service.store, `options-query-${queryId}`, request, { code: 'options_query.unknown' });
+    const history = await historyOf(this.service.store, `options-query-${queryId}`, request, { code: 'options_query.unknown', queryId });
     const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
     const { answer, ...rest } = query;
     const operation = 'grantId' in rest && rest.grantId !== undefined ? { operation: queryId } : {};

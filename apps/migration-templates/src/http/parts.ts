@@ -1,5 +1,5 @@
 import type { EventStore, StoredEvent } from '@chrysalis/event-store';
-import { fold, type Decider } from '@chrysalis/kernel';
+import { fold, type Decider, type Rejection } from '@chrysalis/kernel';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { ProblemError, reaches, type ApiRequest } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -12,7 +12,7 @@ export const historyOf = async (
   store: EventStore,
   stream: string,
   request: Pick<ApiRequest, 'caller'>,
-  unknown: { code: string },
+  unknown: Rejection,
   tx?: pg.PoolClient,
 ): Promise<readonly StoredEvent[]> => {
   const history = await store.read(stream, {}, tx);

@@ -17,7 +17,7 @@ import { z } from 'zod';
 import { knownHosts } from '../known/hosts.ts';
 import { characterisationsOf, knownType } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
-import { versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { everyVm, historyOf } from './parts.ts';
 
 /** `grow@2`, or `grow` for its newest version. */
@@ -68,7 +68,7 @@ export class PlansController {
   @Allow('viewer')
   @Doc({ summary: 'A plan as it was made', answers: { 200: 'The plan', 404: '`plan.unknown`' } })
   async one(@Req() request: ApiRequest, @Param('id') planId: string): Promise<object> {
-    const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown' });
+    const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown', planId });
     return planView((made!.data as { plan: Plan }).plan);
   }
 
@@ -76,7 +76,12 @@ export class PlansController {
     const ref = parseRef(text);
     const rows = await versionsOf(tx, this.service.schema, ref?.name ?? text, reachOf(caller));
     const row = ref ? rows.find((r) => r.version === ref.version) : rows[0];
-    if (!row) throw ProblemError.of({ code: 'template.unknown', template: text });
+    if (!row)
+      throw ProblemError.of({
+        code: 'template.unknown',
+        template: text,
+        known: await templatesThere(tx, this.service.schema, ref?.name ?? text, reachOf(caller)),
+      });
     return row;
   }
 }

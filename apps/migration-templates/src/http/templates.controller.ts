@@ -25,6 +25,7 @@ import {
   SERVICE,
   type Answer,
   type ApiRequest,
+  type Caller,
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
@@ -33,7 +34,7 @@ import { z } from 'zod';
 import { soon } from '../known/soon.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
-import { insertTemplate, markRetired, newestAfter, takeName, versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { insertTemplate, markRetired, newestAfter, takeName, templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { foldOf, historyOf } from './parts.ts';
 
 const Script = z.array(TemplateStep).max(64);
@@ -112,7 +113,7 @@ export class TemplatesController {
   @Doc({ summary: 'The newest version, and all there are', answers: { 200: 'The template', 404: '`template.unknown`' } })
   async newest(@Param('name') name: string, @Req() { caller }: ApiRequest): Promise<object> {
     const rows = await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller));
-    if (!rows[0]) throw ProblemError.of({ code: 'template.unknown', name });
+    if (!rows[0]) throw await this.#unknown(caller, name);
     return { ...view(rows[0]), versions: rows.map((r) => r.version) };
   }
 
@@ -123,7 +124,7 @@ export class TemplatesController {
     const row = (await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller))).find(
       (r) => String(r.version) === version,
     );
-    if (!row) throw ProblemError.of({ code: 'template.unknown', name, version });
+    if (!row) throw await this.#unknown(caller, name, version);
     return view(row);
   }
 
@@ -138,7 +139,7 @@ export class TemplatesController {
     return this.commands.run(request, None, async (_, ctx) => {
       const [row] = await versionsOf(ctx.tx, this.service.schema, parse(Name, name), reachOf(ctx.caller));
       // The fleet's every tenant may use, and none may retire.
-      if (!row || !reaches(ctx.caller, row.tenant)) throw ProblemError.of({ code: 'template.unknown', name });
+      if (!row || !reaches(ctx.caller, row.tenant)) throw await this.#unknown(ctx.caller, name);
       const decided = await ofTenant(ctx, row.tenant).decide(`template-${name}`, templateDecider, { kind: 'retire', name });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       await markRetired(ctx.tx, this.service.schema, name);
@@ -160,6 +161,11 @@ export class TemplatesController {
     throw ProblemError.of({ code: 'template.name_taken', name, message: `${name} is a template of somebody else: take another name` });
   }
 
+  async #unknown(caller: Caller, name: string, version?: string): Promise<ProblemError> {
+    const known = await templatesThere(this.service.pool, this.service.schema, name, reachOf(caller));
+    return ProblemError.of({ code: 'template.unknown', template: version === undefined ? name : `${name}@${version}`, known });
+  }
+
   async #types(tx: pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
     const found = await soon(
       async () => [
@@ -178,7 +184,7 @@ export class TemplatesController {
     ctx: CommandContext,
   ): Promise<TemplateSpec> {
     const { store, schema } = this.service;
-    const history = await historyOf(store, `options-query-${queryId}`, request, { code: 'options_query.unknown' }, ctx.tx);
+    const history = await historyOf(store, `options-query-${queryId}`, request, { code: 'options_query.unknown', queryId }, ctx.tx);
     const query = foldOf(optionsQueryDecider, history);
     if (query.status === 'none' || !query.answer) throw ProblemError.of({ code: 'options_query.unanswered', queryId });
     const option = query.answer.options.find((o) => o.id === optionId);
@@ -189,7 +195,8 @@ export class TemplatesController {
     const vms = await knownVms(ctx.tx, schema, query.vmIds, ctx.caller.tenant);
     const [first] = vms;
     const target = await knownType(ctx.tx, schema, option.targetType);
-    if (!first || !target) throw ProblemError.of({ code: 'vm.unknown', vmIds: query.vmIds });
+    if (!first || !target)
+      throw ProblemError.of({ code: 'vm.unknown', vmIds: query.vmIds, message: `not known, or not running: ${query.vmIds.join(', ')}` });
     const others = vms.filter((vm) => refText(vm.type) !== refText(first.type)).map((vm) => vm.vmId);
     if (others.length > 0)
       throw ProblemError.of({ code: 'template.mixed_types', message: `a template takes one source type: ${refText(first.type)}`, others });

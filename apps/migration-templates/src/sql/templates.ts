@@ -42,6 +42,18 @@ export const versionsOf = async (q: Queryable, schema: string, name: string, ten
     ])
   ).rows;
 
+/** As `grow@2`: the versions of this name, or where there are none the newest of each that is not retired. For a refusal that says what there is. */
+export const templatesThere = async (q: Queryable, schema: string, name: string, tenant: string | undefined): Promise<string[]> =>
+  (
+    await q.query<{ name: string; version: number }>(
+      `with seen as (select name, version, retired from ${schema}.templates where ${seenBy('$2')})
+       select name, version from seen where name = $1
+       union all select name, max(version) from seen where not retired and not exists (select from seen where name = $1) group by name
+       order by 1, 2 limit 100`,
+      [name, tenant ?? null],
+    )
+  ).rows.map((r) => `${r.name}@${r.version}`);
+
 export const newestAfter = async (
   q: Queryable,
   schema: string,

@@ -3,7 +3,7 @@ import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, VmTypeSp
 import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
 import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { images, vmTypes, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
+import { images, vmTypes, vmTypesThere, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
 
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
 const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
@@ -50,7 +50,7 @@ export class CatalogueController {
   @Doc({ summary: 'The newest version of a VM type, and which there are', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
   async newest(@Param('name') name: string): Promise<object> {
     const versions = await vmTypeVersions(this.service.pool, this.service.schema, name);
-    if (!versions[0]) throw ProblemError.of({ code: 'vm-type.unknown', type: name });
+    if (!versions[0]) throw await this.#unknown(name, name);
     return { ...versions[0], versions: versions.map((v) => v.version).reverse() };
   }
 
@@ -59,7 +59,7 @@ export class CatalogueController {
   @Doc({ summary: 'One version of a VM type', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
   async version(@Param('name') name: string, @Param('version') version: string): Promise<object> {
     const found = (await vmTypeVersions(this.service.pool, this.service.schema, name)).find((v) => String(v.version) === version);
-    if (!found) throw ProblemError.of({ code: 'vm-type.unknown', type: `${name}@${version}` });
+    if (!found) throw await this.#unknown(name, `${name}@${version}`);
     return found;
   }
 
@@ -80,6 +80,7 @@ export class CatalogueController {
       const replacementKnown = known.some((v) => v.version === replacement?.version);
       const command = { type: 'deprecate' as const, name, version, reason, replacement, replacementKnown };
       const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, command);
+      if (!decided.ok && decided.rejection.code === 'vm-type.unknown') throw await this.#unknown(name, `${name}@${text}`);
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const why = decided.state.deprecated.get(version)!;
       await writeDeprecation(ctx.tx, schema, { name, version }, why);
@@ -104,5 +105,9 @@ export class CatalogueController {
   @Doc({ summary: 'Every version of every image', answers: { 200: '{items}' } })
   async images(): Promise<object> {
     return { items: await images(this.service.pool, this.service.schema) };
+  }
+
+  async #unknown(name: string, type: string): Promise<ProblemError> {
+    return ProblemError.of({ code: 'vm-type.unknown', type, known: await vmTypesThere(this.service.pool, this.service.schema, name) });
   }
 }

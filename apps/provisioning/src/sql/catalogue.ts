@@ -40,6 +40,19 @@ export const vmTypes = async (db: Queryable, schema: string): Promise<VmTypeRow[
     )
   ).rows.map(withoutNull);
 
+/** As `small@1`: the versions of this name, or where there are none the newest of each name. For a refusal that says what there is. */
+const refsThere = async (db: Queryable, table: string, name: string): Promise<string[]> => {
+  const { rows } = await db.query<{ name: string; version: number }>(
+    `select name, version from ${table} where name = $1
+     union all select name, max(version) from ${table} where not exists (select from ${table} where name = $1) group by name
+     order by 1, 2 limit 100`,
+    [name],
+  );
+  return rows.map((r) => `${r.name}@${r.version}`);
+};
+export const vmTypesThere = (db: Queryable, schema: string, name: string): Promise<string[]> => refsThere(db, `${schema}.vm_types`, name);
+export const imagesThere = (db: Queryable, schema: string, name: string): Promise<string[]> => refsThere(db, `${schema}.images`, name);
+
 export const writeImage = async (tx: Queryable, schema: string, image: Image): Promise<void> => {
   await tx.query(`insert into ${schema}.images (name, version, image) values ($1, $2, $3)`, [
     image.name,

@@ -18,7 +18,7 @@ import {
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { decideHost } from '../decide-host.ts';
-import { hostNamed, hostsAfter, lockHosts } from '../sql/hosts.ts';
+import { hostNamed, hostNames, hostsAfter, lockHosts, type Queryable } from '../sql/hosts.ts';
 import { hostView } from './views.ts';
 
 /** `lost` is no wish: that its agent is gone is seen, and a host whose agent is there is not lost because somebody says so. */
@@ -49,7 +49,7 @@ export class HostsController {
   @Doc({ summary: 'One host; the ETag is its allocation generation', answers: { 200: 'The host', 404: '`host.unknown`' } })
   async one(@Param('id') id: string): Promise<Answer> {
     const row = await hostNamed(this.service.pool, this.service.schema, id);
-    if (!row) throw ProblemError.of({ code: 'host.unknown', hostId: id });
+    if (!row) throw await this.#unknown(this.service.pool, { code: 'host.unknown', hostId: id });
     return new Answer(200, hostView(row), etag(row.version));
   }
 
@@ -66,9 +66,16 @@ export class HostsController {
       const { schema } = this.service;
       await lockHosts(ctx.tx, schema, [id]);
       const decided = await decideHost(ctx, id, { type: 'change-state', hostId: id, to: state, reason }, ifMatch(request));
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      if (!decided.ok)
+        throw decided.rejection.code === 'host.unknown'
+          ? await this.#unknown(ctx.tx, { code: 'host.unknown', hostId: id })
+          : ProblemError.of(decided.rejection);
       const row = (await hostNamed(ctx.tx, schema, id))!;
       return { status: 200, body: hostView(row), headers: etag(row.version) };
     });
+  }
+
+  async #unknown(db: Queryable, refusal: { code: 'host.unknown'; hostId: string }): Promise<ProblemError> {
+    return ProblemError.of({ ...refusal, known: await hostNames(db, this.service.schema) });
   }
 }

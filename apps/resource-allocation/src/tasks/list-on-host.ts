@@ -1,6 +1,6 @@
 import { resourceAllocationTasks } from '@chrysalis/contracts';
 import { done, failed, handleTask, refused } from '@chrysalis/service-kit';
-import { hostNamed } from '../sql/hosts.ts';
+import { hostNamed, hostNames } from '../sql/hosts.ts';
 import { consumersOn, vmsOn } from '../sql/ledger.ts';
 
 /** As many as one set of a migration may have. */
@@ -9,7 +9,8 @@ const MOST = 1_000;
 export const listOnHostTask = handleTask(
   resourceAllocationTasks.listOnHost,
   async ({ hostId, limit = MOST, expectEmpty }, { tx, store }) => {
-    if (!(await hostNamed(tx, store.schema, hostId))) return refused({ code: 'host.unknown', hostId });
+    if (!(await hostNamed(tx, store.schema, hostId)))
+      return refused({ code: 'host.unknown', hostId, known: await hostNames(tx, store.schema) });
     if (expectEmpty) {
       const left = await consumersOn(tx, store.schema, hostId);
       if (left.length > 0)

@@ -47,7 +47,10 @@ describe('resource allocation', () => {
     await h.eventually(async () => (await h.http('GET', '/v1/hosts/b')).body.connected);
     expect(await hostEvents('b')).toEqual(['host.registered', 'host.facts-changed']);
     expect(await h.http('GET', '/v1/hosts/b')).toMatchObject({ status: 200, etag: '"2"', body: { capacity: { vcpu: 6 }, version: 2 } });
-    expect((await h.http('GET', '/v1/hosts/zz')).body.code).toBe('host.unknown');
+    expect((await h.http('GET', '/v1/hosts/zz')).body).toMatchObject({
+      code: 'host.unknown',
+      detail: expect.stringMatching(/^there is no host zz; there (is|are) a/),
+    });
   });
 
   test('a placement says where, and the same consumer again gets the same answer', async () => {
@@ -75,7 +78,7 @@ describe('resource allocation', () => {
       },
     });
     const pinned = await h.run('op-3', place(vm('vm-x'), 'vm-x', small, { host: 'zz' }));
-    expect(pinned).toMatchObject({ ok: false, cause: { code: 'host.unknown' } });
+    expect(pinned).toMatchObject({ ok: false, cause: { code: 'host.unknown', message: expect.stringMatching(/: there is a/) } });
     const dry = await h.http('POST', '/v1/placements', {
       amounts: small,
       cpuModel: 'Westmere',

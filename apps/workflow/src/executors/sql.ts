@@ -65,6 +65,11 @@ export const heard = async (db: pg.Pool, schema: string, executors: readonly str
   return new Map(rows.map((r) => [r.executor, r]));
 };
 
+/** Every kind that an executor of a group has told, whether it is there now or not. */
+export const kindsTold = async (db: Pick<pg.Pool, 'query'>, schema: string): Promise<{ group: string; kind: string }[]> =>
+  (await db.query<{ group: string; kind: string }>(`select distinct task_group as "group", unnest(kinds) as kind from ${schema}.executors`))
+    .rows;
+
 export type ListExecutors = {
   readonly kind?: string | undefined;
   readonly health?: string | undefined;

@@ -1,14 +1,16 @@
 import { parseTemplateRef, type WorkflowDefinition } from '@chrysalis/contracts';
 import { canonicalJson, isDeeperThan } from '@chrysalis/kernel';
 import { MAX_DEPTH, validateParams, validateRequest, type TemplateFault } from '@chrysalis/workflow-core';
-import { templateOf, type Queryable } from '../templates/sql.ts';
+import { namesOf } from '@chrysalis/service-kit';
+import { templateOf, templatesThere, type Queryable } from '../templates/sql.ts';
 
 /** Of the canonical JSON, in characters. */
 const MAX_PARAMS = 131_072;
 const KEPT = 200;
 
 export type RequestRejection =
-  | { readonly code: 'workflow.template_unknown' | 'workflow.template_retired'; readonly template: string; readonly message: string }
+  | { readonly code: 'workflow.template_unknown'; readonly template: string; readonly known: readonly string[]; readonly message: string }
+  | { readonly code: 'workflow.template_retired'; readonly template: string; readonly message: string }
   | { readonly code: 'workflow.request_invalid'; readonly faults: readonly TemplateFault[]; readonly message: string };
 export type Resolved =
   { readonly ok: true; readonly definition: WorkflowDefinition } | { readonly ok: false; readonly rejection: RequestRejection };
@@ -37,8 +39,16 @@ const remember = (key: string, definition: WorkflowDefinition): void => {
 export const resolveTemplate = async (db: Queryable, schema: string, text: string): Promise<Resolved> => {
   const ref = parseTemplateRef(text);
   const row = ref && (await templateOf(db, schema, ref.name, ref.version));
-  if (!row) return no({ code: 'workflow.template_unknown', template: text, message: 'there is no such workflow template' });
-  if (row.retired) return no({ code: 'workflow.template_retired', template: text, message: 'it is retired: no new starts' });
+  if (!row) {
+    const known = await templatesThere(db, schema, ref?.name ?? text);
+    return no({
+      code: 'workflow.template_unknown',
+      template: text,
+      known,
+      message: `there is no workflow template ${text}; ${namesOf(known)}`,
+    });
+  }
+  if (row.retired) return no({ code: 'workflow.template_retired', template: text, message: `${text} is retired: no new starts` });
   remember(`${schema} ${row.name}@${row.version}`, row.definition);
   return { ok: true, definition: known.get(`${schema} ${row.name}@${row.version}`) ?? row.definition };
 };

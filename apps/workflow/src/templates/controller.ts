@@ -14,9 +14,21 @@ import {
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
-import { judgeTemplate, templateRegistry, templateVersion, type Judged, type TemplateFault } from '@chrysalis/workflow-core';
+import type { Rejection } from '@chrysalis/kernel';
+import {
+  judgeTemplate,
+  kindWarnings,
+  takersOf,
+  templateRegistry,
+  templateVersion,
+  type Judged,
+  type TemplateFault,
+  type TemplateWarning,
+} from '@chrysalis/workflow-core';
 import { z } from 'zod';
-import { insertTemplate, markRetired, templateOf, templatesAfter, versionsOf, type TemplateRow } from './sql.ts';
+import { Engine } from '../engine.ts';
+import { kindsTold } from '../executors/sql.ts';
+import { insertTemplate, markRetired, templateOf, templatesAfter, templatesThere, versionsOf, type TemplateRow } from './sql.ts';
 
 const Page = z.object({ limit: z.coerce.number().int().min(1).max(500).default(100), cursor: z.string().max(255).default('') });
 /** The definition is judged by the registry's own rules, so that all its faults come with one code. */
@@ -31,6 +43,7 @@ export class TemplatesController {
   constructor(
     @Inject(SERVICE) private readonly service: ServiceContext,
     @Inject(Commands) private readonly commands: Commands,
+    @Inject(Engine) private readonly engine: Engine,
   ) {}
 
   @Post('/v1/workflow-templates')
@@ -39,11 +52,15 @@ export class TemplatesController {
   @Doc({
     summary: 'Publish a version of a workflow template; the same content again is the same version',
     body: Documented,
-    answers: { 201: '{name, version, ref}', 409: '`workflow.template_retired`', 422: invalid },
+    answers: {
+      201: '{name, version, ref, warnings?}: tasks of a kind that nobody takes, each with its place and with the kinds there are',
+      409: '`workflow.template_retired`',
+      422: invalid,
+    },
   })
   publish(@Req() request: ApiRequest): Promise<Answer> {
     const judged = orRefuse(judgeTemplate(parse(Given, request.body ?? {}).definition));
-    return this.commands.run(request, Given, (_, ctx) => this.#publish(judged, ctx));
+    return this.commands.run(request, Given, async (_, ctx) => this.#publish(judged, await this.#warnings(judged.template), ctx));
   }
 
   @Post('/v1/workflow-templates/validate')
@@ -52,11 +69,11 @@ export class TemplatesController {
   @Doc({
     summary: 'Try a workflow template: what publishing it would find wrong. Nothing is kept',
     body: Documented,
-    answers: { 200: '{valid: true, name, tasks}', 422: invalid },
+    answers: { 200: '{valid: true, name, tasks, warnings?}', 422: invalid },
   })
-  validate(@Req() request: ApiRequest): object {
+  async validate(@Req() request: ApiRequest): Promise<object> {
     const { template } = orRefuse(judgeTemplate(parse(Given, request.body ?? {}).definition));
-    return { valid: true, name: template.name, tasks: template.tasks.length };
+    return { valid: true, name: template.name, tasks: template.tasks.length, ...(await this.#warnings(template)) };
   }
 
   @Get('/v1/workflow-templates/schema')
@@ -104,15 +121,21 @@ export class TemplatesController {
   })
   retire(@Req() request: ApiRequest, @Param('name') given: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {
-      const name = Name.safeParse(given).data ?? unknown(given);
+      const name = Name.safeParse(given).data ?? (await this.#unknown(given));
       const decided = await ctx.decide(`workflow-template-${name}`, templateRegistry, { type: 'retire', name });
-      if (!decided.ok) throw ProblemError.of(decided.rejection, decided.rejection.code === 'workflow.template_unknown' ? 404 : 409);
+      if (!decided.ok) return decided.rejection.code === 'workflow.template_unknown' ? this.#unknown(name) : refuse(decided.rejection);
       await markRetired(ctx.tx, this.service.schema, name);
       return { status: 200, body: { name, retired: true } };
     });
   }
 
-  async #publish({ template, text }: Extract<Judged, { ok: true }>, ctx: CommandContext) {
+  async #warnings(template: WorkflowTemplate): Promise<{ warnings?: TemplateWarning[] }> {
+    const own = this.engine.local.kinds.map((kind) => ({ group: 'workflow', kind }));
+    const warnings = kindWarnings(template, takersOf([...own, ...(await kindsTold(this.service.pool, this.service.schema))]));
+    return warnings.length > 0 ? { warnings } : {};
+  }
+
+  async #publish({ template, text }: Extract<Judged, { ok: true }>, warned: { warnings?: TemplateWarning[] }, ctx: CommandContext) {
     const { name } = template;
     const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
     const decided = await ctx.decide(`workflow-template-${name}`, templateRegistry, { type: 'publish', template, digest });
@@ -121,7 +144,13 @@ export class TemplatesController {
       if (type === 'chrysalis.workflow.template.published.v1') await insertTemplate(ctx.tx, this.service.schema, data.definition, ctx.now);
     const version = templateVersion(decided.state, digest);
     const headers = { location: `/v1/workflow-templates/${name}/${version}`, etag: `"${version}"` };
-    return { status: 201, body: { name, version, ref: `${name}@${version}` }, headers };
+    return { status: 201, body: { name, version, ref: `${name}@${version}`, ...warned }, headers };
+  }
+
+  async #unknown(name: string, version?: string): Promise<never> {
+    const template = version === undefined ? name : `${name}@${version}`;
+    const known = await templatesThere(this.service.pool, this.service.schema, name);
+    throw ProblemError.of({ code: 'workflow.template_unknown', template: template.slice(0, 100), known }, 404);
   }
 
   async #row(name: string, version?: string): Promise<TemplateRow> {
@@ -129,7 +158,7 @@ export class TemplatesController {
     const row = sane
       ? await templateOf(this.service.pool, this.service.schema, name, version === undefined ? undefined : Number(version))
       : undefined;
-    return row ?? unknown(name, version);
+    return row ?? this.#unknown(name, version);
   }
 }
 
@@ -142,9 +171,8 @@ const view = ({ name, version, definition, at, retired }: TemplateRow) => ({
   definition,
 });
 
-const unknown = (name: string, version?: string): never => {
-  const evidence = { name, ...(version === undefined ? {} : { version }) };
-  throw ProblemError.of({ code: 'workflow.template_unknown', message: 'there is no such workflow template', ...evidence }, 404);
+const refuse = (rejection: Rejection): never => {
+  throw ProblemError.of(rejection);
 };
 
 const orRefuse = (judged: Judged): Extract<Judged, { ok: true }> => {

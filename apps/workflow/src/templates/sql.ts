@@ -56,6 +56,18 @@ export const versionsOf = async (db: Queryable, schema: string, name: string): P
     (r) => r.version,
   );
 
+/** As `copy@2`: the versions of this name, or where there are none the newest of each that is not retired. For a refusal that says what there is. */
+export const templatesThere = async (db: Queryable, schema: string, name: string): Promise<string[]> =>
+  (
+    await db.query<{ name: string; version: number }>(
+      `select name, version from ${schema}.templates where name = $1
+       union all select name, max(version) from ${schema}.templates
+         where not retired and not exists (select from ${schema}.templates where name = $1) group by name
+       order by 1, 2 limit 100`,
+      [name],
+    )
+  ).rows.map((r) => `${r.name}@${r.version}`);
+
 /** The newest version of each, by name, without its tasks. */
 export const templatesAfter = async (db: Queryable, schema: string, cursor: string, limit: number): Promise<TemplateHead[]> =>
   (

@@ -41,6 +41,16 @@ describe('the registry of workflow templates over HTTP', () => {
     expect(versions.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   });
 
+  it('warns of a task that nobody takes, and says which kinds there are', async () => {
+    const lost = { ...template('lost'), tasks: [{ ...step('a', 'alpha'), kind: 'no.such-kind' }] };
+    const warned = { warnings: [{ code: 'workflow.kind_untaken', place: 'tasks[0].kind', message: expect.stringMatching(/no\.such-kind; it takes .*vm\.begin-move/) }] }; // prettier-ignore
+    expect(await world.post('/v1/workflow-templates/validate', { definition: lost })).toMatchObject({ status: 200, body: warned });
+    expect(await publish(lost)).toMatchObject({ status: 201, body: { ref: 'lost@1', ...warned } });
+    expect((await world.get('/v1/workflow-templates/ghost')).body['detail']).toMatch(
+      /^there is no workflow template ghost; there are .*audit@2/,
+    );
+  });
+
   it('publishes at the same time as others: each content once', async () => {
     const answers = await Promise.all([1, 2, 3, 1, 2, 3].map((n) => publish(template('race', { summary: `content ${n}` }))));
     expect(answers.map((a) => a.status)).toEqual([201, 201, 201, 201, 201, 201]);

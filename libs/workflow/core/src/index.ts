@@ -11,6 +11,7 @@ export type { Graph, GraphNode } from './definition/graph-node.ts';
 export * from './views/item-view.ts';
 export * from './bids/executor-rank.ts';
 export * from './definition/judge-template.ts';
+export * from './definition/kind-warnings.ts';
 export * from './instance/retry.ts';
 export * from './policies/condition.ts';
 export * from './policies/faults.ts';

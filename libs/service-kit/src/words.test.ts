@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { globSync } from 'node:fs';
+import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { refused } from './handlers.ts';
+import { ProblemError } from './problems.ts';
+import { namesOf, wordsOf } from './words.ts';
+
+const root = new URL('../../../', import.meta.url).pathname;
+/** Every code that a core, or a service at its door, refuses with. */
+const codes = [
+  ...new Set(
+    globSync(['libs/*/core/src/**/*.ts', 'apps/*/src/**/*.ts'], { cwd: root })
+      .filter((f) => !f.includes('test'))
+      .flatMap((f) => [...readFileSync(`${root}${f}`, 'utf8').matchAll(/code: '([a-z_-]+\.[a-z_]+)'/g)].map((m) => m[1]!)),
+  ),
+];
+
+describe('a refusal says', () => {
+  test('what was asked for, whatever its code: nothing that the decider named is lost', () => {
+    const evidence = fc.dictionary(fc.stringMatching(/^[a-z]{1,10}$/), fc.oneof(fc.stringMatching(/^[a-z0-9]{6}$/), fc.integer()), {
+      maxKeys: 4,
+    });
+    fc.assert(
+      fc.property(fc.constantFrom(...codes), evidence, (code, given) => {
+        const { code: _, message: __, known: ___, ...asked } = given;
+        const words = wordsOf({ ...asked, code });
+        for (const value of Object.values(asked)) expect(words).toContain(String(value));
+      }),
+    );
+  });
+
+  test('and what there is', () => {
+    expect(wordsOf({ code: 'host.unknown', hostId: 'nope', known: ['h1', 'h2'] })).toBe('there is no host nope; there are h1, h2');
+    expect(wordsOf({ code: 'image.unknown', image: 'linux@7', known: [] })).toBe('there is no image linux@7; there are none');
+    expect(wordsOf({ code: 'workflow.template_unknown', template: 'copy', known: ['a@1'] })).toBe(
+      'there is no workflow template copy; there is a@1',
+    );
+    expect(namesOf(Array.from({ length: 13 }, (_, i) => `h${i}`))).toMatch(/^there are h0, .*, h9 and 3 more$/);
+  });
+
+  test('in a sentence, with lists and amounts', () => {
+    expect(wordsOf({ code: 'vm.in_move', vmId: 'vm-1', moveId: 'mov-2' })).toBe('vm-1 is in the move mov-2');
+    expect(wordsOf({ code: 'vm.not_on_host', vmId: 'vm-1', host: 'h1', actual: undefined })).toBe('vm-1 is not on h1 but on nothing');
+    expect(
+      wordsOf({ code: 'host.capacity_exceeded', hostId: 'h1', shortages: [{ resource: 'vcpu', requested: 8, free: 2, capacity: 4 }] }),
+    ).toBe('h1 has not enough room: resource vcpu requested 8 free 2 capacity 4');
+    expect(wordsOf({ code: 'option.refused', optionId: 'o', blockers: [{ code: 'x', message: 'no room' }] })).toBe(
+      'the option o was refused: no room',
+    );
+    expect(wordsOf({ code: 'some.thing_else' })).toBe('some: thing else');
+  });
+
+  test('the same as a problem, with what to do, and as the cause of a task', () => {
+    const rejection = { code: 'vm.in_move', vmId: 'vm-1', moveId: 'mov-2' };
+    expect(ProblemError.of(rejection).problem.detail).toBe(
+      'vm-1 is in the move mov-2. Wait until the move has ended, or cancel it, and try again',
+    );
+    expect(ProblemError.of({ code: 'host.unknown', hostId: 'x', known: ['h1'] }).problem.detail).toBe('there is no host x; there is h1');
+    expect(refused({ code: 'host.unknown', hostId: 'nope', known: ['h1'] }).cause).toMatchObject({
+      code: 'host.unknown',
+      message: 'there is no host nope; there is h1',
+      detail: { hostId: 'nope' },
+    });
+  });
+});
