@@ -44,6 +44,7 @@ export class SimulatedGuests implements Guests {
     const nr = 1 + Math.max(0, ...topology.serialPorts.map((p) => p.nr));
     if (!topology.serialPorts.some((p) => p.id === AGENT_PORT))
       await this.driver.plugSerialPort(vmId, { id: AGENT_PORT, nr, name: GUEST_PORT_NAME });
+    this.#guest(vmId).listen(AGENT_PORT);
     return { ...(await this.driver.topology(vmId)), agentVersion: 'simulated' };
   }
 
@@ -57,6 +58,8 @@ export class SimulatedGuests implements Guests {
     const { topology } = await this.driver.status(vmId);
     const hasAgent = topology.serialPorts.some((p) => p.id === AGENT_PORT);
     const asking = contract.kind === guestTasks.facts.kind || contract.kind === guestTasks.characterise.kind;
+    if (hasAgent && !(await this.driver.guestListens(vmId, AGENT_PORT)))
+      throw new GuestError('guest.unreachable', 'no migration agent answers');
     if (!hasAgent && !asking)
       throw new TaskFailure('guest.agent_absent', `${contract.kind} needs the migration agent, and ${vmId} has none`);
     if (!this.#done.has(key)) this.#remember(key, this.#perform(contract.kind, vmId, input, hasAgent));

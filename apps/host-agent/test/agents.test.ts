@@ -115,7 +115,7 @@ describe('host agents, as processes, on the simulated driver', () => {
     const target = await prepare(vmId, withAgent, 'mov-g');
     await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-g', target));
     const after = (await fleet.must(guestTasks.verify, 'h2', { vmId, epoch: 2, expect: { bootId: before.bootId, vcpus: 1 } }))['facts'];
-    expect(after.bootId).toBe(before.bootId);
+    expect(after?.bootId).toBe(before.bootId);
     expect(await fleet.run(hostTasks.addAgent, 'h2', { vmId, epoch: 2, grant, package: digest('c') })).toMatchObject({
       ok: false,
       cause: { code: 'grant.package_not_named' },

@@ -42,10 +42,29 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
       vmId, epoch, newEpoch, moveId, method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps, ...target,
     }); // prettier-ignore
   const sameGuest = async (hostId: string, epoch: number): Promise<GuestFacts> => {
-    const { facts } = await fleet.must(guestTasks.verify, hostId, { vmId, epoch, expect: { bootId: before.bootId, vcpus: 2 } });
-    expect(facts.uptimeSeconds).toBeGreaterThan(before.uptimeSeconds);
-    return facts;
+    const { facts } = await fleet.must(guestTasks.verify, hostId, {
+      vmId,
+      epoch,
+      ifThere: true,
+      expect: { bootId: before.bootId, vcpus: 2 },
+    });
+    expect(facts!.uptimeSeconds).toBeGreaterThan(before.uptimeSeconds);
+    return facts!;
   };
+
+  /** Whether an agent is in the guest, as a move's preflight says it. */
+  const agentAt = async (hostId: string, epoch: number, { topology, topologyHash }: Shaped): Promise<string | undefined> =>
+    (
+      await fleet.must(hostTasks.preflight, hostId, {
+        vmId,
+        epoch,
+        role: 'source',
+        topology,
+        topologyHash,
+        targetSpec: spec,
+        guest: 'wanted',
+      })
+    ).agent;
 
   beforeAll(async () => {
     const key = await testTenant();
@@ -86,12 +105,14 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
   }, 60_000);
 
   test('a VM boots, gets the agent and a CPU, moves, and is the same guest', async () => {
-    await fleet.must(hostTasks.bootVm, 'h1', {
+    const booted = await fleet.must(hostTasks.bootVm, 'h1', {
         vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, pool: 'shared', waitForGuest: true,
         nics: [{ id: 'nic0', mac: '52:54:00:aa:77:01', network: 'lan' }],
       }); // prettier-ignore
+    expect(await agentAt('h1', 1, booted)).toBe('away');
     const added = await fleet.must(hostTasks.addAgent, 'h1', { vmId, epoch: 1, grant: jws, package: digest });
     expect(added.agentVersion).toMatch(/^[0-9]/);
+    expect(await agentAt('h1', 1, added)).toBe('there');
     const device = { kind: 'cpu', id: 'cpu1', coreId: 1 };
     shown = shapedOf(await fleet.must(hostTasks.plug, 'h1', { vmId, epoch: 1, device }));
     expect(await fleet.must(guestTasks.onlineCpus, 'h1', { vmId, epoch: 1, vcpus: 2 })).toEqual({ online: 2 });
@@ -148,6 +169,21 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
     const { afterBytes } = await fleet.must(guestTasks.growFileSystem, 'h2', { vmId, epoch: 5, disk: DATA });
     expect(afterBytes).toBeGreaterThan(80 * 1_048_576);
   }, 60_000);
+
+  test('after a reboot its agent is away, which is seen at once, until it is added anew', async () => {
+    const known = await fleet.must(hostTasks.addAgent, 'h2', { vmId, epoch: 5, grant: jws, package: digest });
+    expect(await agentAt('h2', 5, known)).toBe('there');
+    const input = { vmId, epoch: 5, script: 'echo b > /proc/sysrq-trigger', timeoutMs: 1_000, maxOutputBytes: 1_000 };
+    const deadlineAt = new Date(Date.now() + 5_000).toISOString();
+    const reboot = await fleet.begin(guestTasks.runScript, 'h2', input, { deadlineAt });
+    await until(async () => (await agentAt('h2', 5, known)) === 'away');
+    expect(await fleet.must(guestTasks.verify, 'h2', { vmId, epoch: 5, ifThere: true, expect: { bootId: before.bootId } })).toEqual({});
+    expect(await fleet.reported(reboot)).toMatchObject({ ok: false }); // the agent comes to a guest that nothing else is done to
+    await fleet.must(hostTasks.addAgent, 'h2', { vmId, epoch: 5, grant: jws, package: digest });
+    expect(await agentAt('h2', 5, known)).toBe('there');
+    const { facts } = await fleet.must(guestTasks.facts, 'h2', { vmId, epoch: 5 });
+    expect(facts.bootId).not.toBe(before.bootId);
+  }, 120_000);
 
   test('the agent goes without trace, and the VM with its volumes', async () => {
     const { topology } = await fleet.must(hostTasks.removeAgent, 'h2', { vmId, epoch: 5 });

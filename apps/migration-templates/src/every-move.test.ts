@@ -115,17 +115,17 @@ const amounts = (t: Topology) => ({
   nics: t.nics.map((n) => n.id),
 });
 
-/** One after the other, a template of its own each: a plain move with this script before it. */
-const withScript = async (name: string, step: object): Promise<{ migration: Migration; runs: number }> => {
-  const { vmId } = subjects.find((s) => s.shape.guest && !s.shape.hide && s.shape.move && s.toType === 'small@1')!;
+/** A VM that has an agent and is moved there and back, and templates for it: plain moves, with scripts before them. */
+const mover = (): Subject => subjects.find((s) => s.shape.guest && !s.shape.hide && s.shape.move && s.toType === 'small@1')!;
+const plainTemplate = async (name: string, scripts: readonly object[]): Promise<string> => {
   const plain = everyShape.find((s) => s.move && s.guest && !s.unplugs && s.grows.length + s.scripts.length === 0)!;
   const type = { name: 'small', version: 1 };
-  const spec = {
-    ...templateOf(plain, { from: type, to: type }),
-    preMigration: [{ kind: 'guest-script', name: 'prepare', timeoutMs: 5_000, ...step }],
-  };
-  const { ref } = await soon<{ ref: string }>('/v1/migration-templates', { name, spec });
-  const migration = await migrate({ vmId, template: ref });
+  const preMigration = scripts.map((script) => ({ kind: 'guest-script', name: 'prepare', timeoutMs: 5_000, ...script }));
+  const spec = { ...templateOf(plain, { from: type, to: type }), preMigration };
+  return (await soon<{ ref: string }>('/v1/migration-templates', { name, spec })).ref;
+};
+const withScript = async (name: string, script: object): Promise<{ migration: Migration; runs: number }> => {
+  const migration = await migrate({ ...mover(), template: await plainTemplate(name, [script]) });
   return { migration, runs: await fleet.dispatched(migration.moves[0]!.moveId, 'prepare') };
 };
 
@@ -170,6 +170,52 @@ describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () =>
       ]);
     }
   }, 120_000);
+});
+
+describe('characterised once', () => {
+  type Planned = { blockers: { code: string }[]; without?: { code: string }[]; steps: Step[] };
+  const planned = async (template: string): Promise<{ blockers: string[]; without: string[] }> => {
+    const { vmId } = mover();
+    const { moves } = await soon<{ moves: Planned[] }>('/v1/migration-plans', { template, vmIds: [vmId] });
+    return { blockers: moves[0]!.blockers.map((b) => b.code), without: (moves[0]!.without ?? []).map((b) => b.code) };
+  };
+  const inside = async () => {
+    const { vmId } = mover();
+    return fleet.inside((await vm(vmId)).host, vmId);
+  };
+  const asked = (migration: Migration): string[] =>
+    migration.moves[0]!.steps.filter((s) => /guest-facts|verify-guest|prepare$/.test(s.name)).map((s) => `${s.name} ${s.state}`);
+
+  test('an agent that ended: a move that needs nothing of it goes, one that does is undone at once and told why', async () => {
+    const [plain, scripted] = [await plainTemplate('plain', []), await plainTemplate('scripted', [{ script: 'echo hi' }])];
+    (await inside()).hangUp('agent');
+    const gone = await migrate({ ...mover(), template: plain });
+    expect([gone.state, gone.cause, asked(gone)]).toEqual(['succeeded', undefined, ['guest-facts skipped', 'verify-guest skipped']]);
+    const blocked = await migrate({ ...mover(), template: scripted });
+    expect([blocked.state, blocked.cause?.code]).toEqual(['undone', 'guest.agent_away']);
+    (await inside()).listen('agent');
+  }, 60_000);
+
+  test('a guest that started anew, and a grant that is no more: planning says so, and a plain move goes without', async () => {
+    const [plain, scripted] = ['plain@1', 'scripted@1'];
+    expect(await planned(plain)).toEqual({ blockers: [], without: [] });
+    (await inside()).runScript('reboot');
+    await until(async () => (await planned(scripted)).blockers.includes('guest.agent_away'));
+    expect(await planned(plain)).toEqual({ blockers: [], without: ['guest.agent_away'] });
+    const moved = await migrate({ ...mover(), template: plain });
+    expect([moved.state, moved.cause, asked(moved)]).toEqual(['succeeded', undefined, []]);
+
+    await fleet.call('agent-gateway', 'DELETE', `/v1/grants/grant-${mover().vmId}`);
+    await until(async () => (await planned(scripted)).blockers.includes('grant.revoked'));
+    await fleet.grant('again', [mover().vmId]);
+    await until(async () => !(await planned(scripted)).blockers.includes('grant.revoked'));
+    const path = '/v1/migration-options-queries';
+    const { queryId } = await soon<{ queryId: string }>(path, { vmIds: [mover().vmId], grantId: 'again' });
+    expect(await ended(`${path}/${queryId}`, 'asked')).toMatchObject({ state: 'answered' });
+    expect(await planned(scripted)).toEqual({ blockers: [], without: [] });
+    const again = await migrate({ ...mover(), template: scripted });
+    expect([again.state, asked(again)]).toEqual(['succeeded', ['guest-facts done', 'prepare done', 'verify-guest done']]);
+  }, 60_000);
 });
 
 describe('a script of a template', () => {

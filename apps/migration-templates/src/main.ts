@@ -3,6 +3,7 @@ import { MigrationsController } from './http/migrations.controller.ts';
 import { OptionsQueriesController } from './http/options-queries.controller.ts';
 import { PlansController } from './http/plans.controller.ts';
 import { TemplatesController } from './http/templates.controller.ts';
+import { knownAgentsConsumer } from './known/agents.ts';
 import { knownGrantsConsumer } from './known/grants.ts';
 import { knownHostsConsumer } from './known/hosts.ts';
 import { knownObservedConsumer } from './known/observed.ts';
@@ -18,7 +19,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     tables,
     controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
     tasks: taskHandlers,
-    consumers: [knownVmsConsumer, knownObservedConsumer, knownHostsConsumer, knownGrantsConsumer, movesConsumer],
+    consumers: [knownVmsConsumer, knownObservedConsumer, knownHostsConsumer, knownAgentsConsumer, knownGrantsConsumer, movesConsumer],
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -208,6 +208,31 @@ describe('plans and migrations', () => {
     expect(await run(other.planId)).toMatchObject({ status: 409, body: { code: 'plan.blocked' } });
   });
 
+  test('a host whose agent is away takes nothing, also by a plan that was ready before', async () => {
+    const codes = async (): Promise<string[]> => (await made(['vm-a'])).moves[0]!.blockers.map((x) => x.code);
+    const lost = (hostId: string) =>
+      world.tell('agent-gateway', `host-agent-${hostId}`, agentGatewayEvents.hostAgentLost, { hostId, sessionId: 's', reason: 'cut' });
+    const back = (hostId: string) =>
+      world.tell('agent-gateway', `host-agent-${hostId}`, agentGatewayEvents.hostAgentEnrolled, {
+        hostId,
+        sessionId: 's',
+        agentVersion: '1',
+        facts: facts(hostId),
+      });
+    for (const hostId of ['h1', 'h2']) {
+      const ready = await made(['vm-a']);
+      expect(ready.moves[0]!.blockers).toEqual([]);
+      await lost(hostId);
+      await world.until(async () => (await codes()).includes('host.agent_away'));
+      expect(await run(ready.planId)).toMatchObject({
+        status: 409,
+        body: { code: 'plan.blocked', blockers: [{ code: 'host.agent_away' }] },
+      });
+      await back(hostId);
+      await world.until(async () => (await codes()).length === 0);
+    }
+  });
+
   test('a VM that its host sees off is blocked in options and plans, and a plan that was ready before does not run', async () => {
     const ready = await made(['vm-a']);
     const see = (state: 'shut-down' | 'running' | 'gone', hostId = 'h1', epoch = 1) =>

@@ -1,7 +1,8 @@
 import type { Plan, Ref } from '@chrysalis/contracts';
-import { answers, compileMove, type Start } from '@chrysalis/migration-templates-core';
+import { compileFor, unknownGuest, type Start } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
-import { characterisationsOf, knownType } from './known/types.ts';
+import { guestsOf } from './known/guests.ts';
+import { knownType } from './known/types.ts';
 import { knownVms } from './known/vms.ts';
 import { inMove, insertMove, insertTasks } from './sql/moves.ts';
 import { versionsOf } from './sql/templates.ts';
@@ -18,24 +19,21 @@ export const makeStarts = async (
   const template = await templateOf(ctx, plan.basis.template);
   const target = template && (await knownType(ctx.tx, schema, template.spec.options.targetType));
   if (!template || !target) return [];
-  const [vms, characterisations, busy] = [
+  const [vms, guests, busy] = [
     await knownVms(ctx.tx, schema, vmIds, tenant),
-    await characterisationsOf(ctx.tx, schema, vmIds),
+    await guestsOf(ctx.tx, schema, vmIds),
     new Set((await inMove(ctx.tx, schema, vmIds)).map((m) => m.vmId)),
   ];
   return vms.flatMap((vm) => {
     const planned = plan.moves.find((m) => m.vmId === vm.vmId);
     if (!planned || vm.moveId !== undefined || busy.has(vm.vmId)) return [];
     const moveId = ctx.newId('mov');
-    const { definition, params } = compileMove({
-      migrationId,
-      moveId,
-      template,
-      vm,
-      target: { hostId: planned.toHost, spec: target.spec },
-      guest: answers(characterisations.get(vm.vmId)),
-    });
-    return [{ moveId, vmId: vm.vmId, request: { workflowId: moveId, definition, params, subject: moveId } }];
+    const { compiled } = compileFor(
+      { migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec } },
+      guests.get(vm.vmId) ?? unknownGuest,
+      ctx.now,
+    );
+    return [{ moveId, vmId: vm.vmId, request: { workflowId: moveId, ...compiled, subject: moveId } }];
   });
 };
 

@@ -90,5 +90,14 @@ export const tables = [
     ended_at timestamptz,
     cause jsonb,
     primary key (move_id, task)
-  );`,
+  );
+  create table if not exists \${schema}.known_agents (
+    host_id text primary key,
+    version int not null,
+    away text
+  );
+  alter table \${schema}.known_grants add column if not exists used int not null default 0;
+  -- By the control plane's clock: when the guest was last told to have started anew, and when it was characterised.
+  alter table \${schema}.known_observed add column if not exists reset_at timestamptz;
+  alter table \${schema}.characterisations add column if not exists found_at timestamptz;`,
 ];

@@ -87,6 +87,8 @@ export const PlannedMove = z.object({
   toType: Ref,
   steps: z.array(z.object({ section: Section, name: Name, kind: z.string(), summary: z.string() })),
   blockers: z.array(Blocker),
+  /** What the move goes without, and why: it does not need it. */
+  without: z.array(Blocker).optional(),
 });
 export const Plan = z.object({ planId: Id, basis: PlanBasis, moves: z.array(PlannedMove), at: Timestamp });
 export type Plan = z.infer<typeof Plan>;

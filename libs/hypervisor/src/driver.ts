@@ -141,6 +141,8 @@ export interface HypervisorDriver {
   unplugSerialPort(vmId: string, id: string, deadlineMs: number): Promise<Shaped>;
   /** The host's end of a serial port: one client at a time. */
   openSerialPort(vmId: string, id: string): Promise<Duplex>;
+  /** Whether somebody in the guest has its end of a serial port open; what started there before a reboot has not. False: no such port. */
+  guestListens(vmId: string, id: string): Promise<boolean>;
 
   prepareTarget(request: PrepareTarget): Promise<{ readonly migrationAddress: string }>;
   migrate(vmId: string, request: MigrateRequest): Promise<MigrateOutcome>;

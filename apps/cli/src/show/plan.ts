@@ -18,6 +18,7 @@ const moveText = (move: Row): string => {
     lines.push(`    ${String(++nr).padStart(2)}. ${s['name'].padEnd(24)} ${s['summary']}`);
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
+  if (move['without']?.length > 0) lines.push('', '  Goes without:', ...move['without'].flatMap(blockerLines));
   return lines.join('\n');
 };
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { guestTasks, hostTasks, namedDisksOf, type InputOf, type OutputOf, type TaskContract } from '@chrysalis/contracts';
 import type { Handler, OnVm, TaskRun } from '../executor.ts';
+import { agentThere } from './agent-there.ts';
 import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
 import { judged, type Ended } from './script.ts';
 import { whileItRuns } from './while-it-runs.ts';
@@ -20,9 +21,13 @@ export const removeAgent = (parts: Parts): Handler =>
 export const guestHandlers = (parts: Parts): Handler[] =>
   Object.values(guestTasks).map((contract) => handler(contract, asRunner, (input, run) => relayed(parts, contract, input, run), 'guest'));
 
+/** After a switch-over the agent is there at once, or it was not there before. */
+const AGENT_PATIENCE_MS = 3_000;
+
 /** The guest does as it is told and says what came of it; whether a script's exit code is fine is judged here. */
 const relayed = async <C extends TaskContract>(parts: Parts, contract: C, input: InputOf<C>, run: TaskRun): Promise<OutputOf<C>> => {
-  const { vmId, epoch: _, okExitCodes, ...rest } = input as OnVm & Record<string, unknown>;
+  const { vmId, epoch: _, okExitCodes, ifThere, ...rest } = input as OnVm & Record<string, unknown>;
+  if (ifThere === true && !(await agentThere(parts, vmId, AGENT_PATIENCE_MS))) return {} as OutputOf<C>;
   const { key, grant, signal } = run;
   const asked = typeof rest['disk'] === 'string' ? { ...rest, disk: await asGuestKnows(parts, vmId, rest['disk']) } : rest;
   const relay = { vmId, input: asked, key, grant, signal, deadlineMs: timeLeft(run, parts.now()) };

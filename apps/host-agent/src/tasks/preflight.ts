@@ -11,6 +11,7 @@ import {
 } from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
 import { look } from '../move/look.ts';
+import { agentThere } from './agent-there.ts';
 import { handler, notBelow, type Parts } from './parts.ts';
 
 type Input = InputOf<typeof hostTasks.preflight>;
@@ -23,10 +24,24 @@ export const preflight = (parts: Parts): Handler =>
     async (input) => {
       const facts = await parts.facts();
       const blockers = input.role === 'source' ? await atSource(parts, input) : await atTarget(parts, input, facts);
-      return { blockers: [...sane(input), ...blockers], facts };
+      const { agent, blockers: away } = await inGuest(parts, input);
+      return { blockers: [...sane(input), ...blockers, ...away], facts, ...(agent ? { agent } : {}) };
     },
     'hardware',
   );
+
+/** Right after a switch-over a port may take a moment to show who has it. */
+const AGENT_PATIENCE_MS = 500;
+
+/** An agent that ended, or was not started by the guest's last boot, would be waited for to the end of each step that asks it. */
+const inGuest = async (parts: Parts, { vmId, guest }: Input): Promise<{ agent?: 'there' | 'away'; blockers: Blocker[] }> => {
+  if (guest === undefined) return { blockers: [] };
+  const there = await agentThere(parts, vmId, AGENT_PATIENCE_MS).catch(() => false); // why is told as another blocker
+  if (there) return { agent: 'there', blockers: [] };
+  const remedy = 'ask for the options with a grant: that adds the agent anew';
+  const away = blocker('guest.agent_away', vmId, `the migration agent in ${vmId} does not answer`, remedy);
+  return { agent: 'away', blockers: guest === 'needed' ? [away] : [] };
+};
 
 const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker => ({
   code,

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Id, Positive, type Plan } from '@chrysalis/contracts';
-import { migrationDecider, observedBlockers, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
+import { migrationDecider, blockersNow, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Answer,
@@ -20,6 +20,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
+import { knownHosts } from '../known/hosts.ts';
 import { knownVms } from '../known/vms.ts';
 import { movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
 import { insertMigration, migrationsOf } from '../sql/migrations.ts';
@@ -135,10 +136,7 @@ export class MigrationsController {
     const vms = new Map((await knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant)).map((vm) => [vm.vmId, vm]));
     const busy = await movesUnderWay(ctx.tx, schema, vmIds, vms.values());
     if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
-    // A guest that went off after the plan was made changes no version: what its host sees is looked at again.
-    const off = [...vms.values()].flatMap((vm) => observedBlockers(vm).map((b) => ({ vmId: vm.vmId, ...b })));
-    const planned = plan.moves.flatMap((m) => m.blockers.map((b) => ({ vmId: m.vmId, ...b })));
-    const blockers = [...planned, ...off.filter((o) => !planned.some((b) => b.vmId === o.vmId && b.code === o.code))];
+    const blockers = blockersNow(plan, vms, await knownHosts(ctx.tx, schema));
     if (blockers.length > 0)
       throw ProblemError.of({
         code: 'plan.blocked',

@@ -14,8 +14,9 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
+import { guestsOf } from '../known/guests.ts';
 import { knownHosts } from '../known/hosts.ts';
-import { characterisationsOf, knownType } from '../known/types.ts';
+import { knownType } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
 import { templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { everyVm, historyOf } from './parts.ts';
@@ -57,7 +58,7 @@ export class PlansController {
         target,
         vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
         hosts: await knownHosts(ctx.tx, schema),
-        characterisations: await characterisationsOf(ctx.tx, schema, vmIds),
+        guests: await guestsOf(ctx.tx, schema, vmIds),
       });
       await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: made } });
       return { status: 201, body: planView(made), headers: { location: `/v1/migration-plans/${made.planId}` } };

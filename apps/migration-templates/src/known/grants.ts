@@ -15,6 +15,9 @@ export const knownGrantsConsumer: Consumer = {
         [grantId, tenant, JSON.stringify(claims), jws],
       );
     }),
+    onEvent(events.grantUsed, async ({ grantId, use }, { tx, store }) => {
+      await tx.query(`update ${store.schema}.known_grants set used = greatest(used, $2) where grant_id = $1`, [grantId, use]);
+    }),
     onEvent(events.grantRevoked, async ({ grantId, reason }, { tx, store }) => {
       await tx.query(`update ${store.schema}.known_grants set revoked = $2 where grant_id = $1`, [grantId, reason]);
     }),

@@ -65,10 +65,12 @@ export const knownHostsConsumer: Consumer = {
 
 /** Every host by name, with what is free on it by the one function that says so. */
 export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Promise<KnownHost[]> => {
-  const { rows } = await q.query<{ host_id: string; version: number; host: HostDoc }>(
-    `select host_id, version, host from ${schema}.known_hosts order by host_id`,
+  const { rows } = await q.query<{ host_id: string; version: number; host: HostDoc; away: string | null }>(
+    `select host_id, h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
   );
-  return rows.flatMap(({ host_id, version, host: { facts, state, holds } }) =>
-    facts ? [{ hostId: host_id, facts, state, generation: version, free: free(facts, Object.values(holds).reduce(plus, nothing)) }] : [],
-  );
+  return rows.flatMap(({ host_id, version, away, host: { facts, state, holds } }) => {
+    if (!facts) return [];
+    const left = free(facts, Object.values(holds).reduce(plus, nothing));
+    return [{ hostId: host_id, facts, state, generation: version, free: left, ...(away === null ? {} : { away }) }];
+  });
 };

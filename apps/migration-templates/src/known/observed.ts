@@ -9,11 +9,14 @@ export const knownObservedConsumer: Consumer = {
   on: [
     onEvent(agentGatewayEvents.vmObserved, async ({ vmId, hostId, epoch, observed }, { tx, store, event }) => {
       await tx.query(
-        `insert into ${store.schema}.known_observed as o (vm_id, version, host_id, epoch, observed) values ($1, $2, $3, $4, $5)
+        `insert into ${store.schema}.known_observed as o (vm_id, version, host_id, epoch, observed, reset_at)
+         values ($1, $2, $3, $4, $5, case when $6 > 0 then $7::timestamptz end)
          on conflict (vm_id) do update
-           set version = excluded.version, host_id = excluded.host_id, epoch = excluded.epoch, observed = excluded.observed
+           set version = excluded.version, host_id = excluded.host_id, epoch = excluded.epoch, observed = excluded.observed,
+               reset_at = case when $6 > (case when o.host_id = excluded.host_id then (o.observed->>'resets')::int else 0 end)
+                               then $7::timestamptz else o.reset_at end
          where o.version < excluded.version`,
-        [vmId, event.streamversion, hostId, epoch, JSON.stringify(observed)],
+        [vmId, event.streamversion, hostId, epoch, JSON.stringify(observed), observed.resets, event.time],
       );
     }),
   ],

@@ -30,8 +30,8 @@ export const characterisationsOf = async (
 
 export const keepCharacterisation = async (tx: pg.PoolClient, schema: string, c: Characterisation): Promise<void> => {
   await tx.query(
-    `insert into ${schema}.characterisations (vm_id, characterisation) values ($1, $2)
-     on conflict (vm_id) do update set characterisation = excluded.characterisation`,
+    `insert into ${schema}.characterisations (vm_id, characterisation, found_at) values ($1, $2, now())
+     on conflict (vm_id) do update set characterisation = excluded.characterisation, found_at = excluded.found_at`,
     [c.vmId, JSON.stringify(c)],
   );
 };

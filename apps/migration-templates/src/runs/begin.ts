@@ -1,8 +1,8 @@
 import { migrationTemplatesEvents as events } from '@chrysalis/contracts';
 import { migrationDecider, parted, plan, type RunResults } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
+import { guestsOf } from '../known/guests.ts';
 import { knownHosts } from '../known/hosts.ts';
-import { characterisationsOf } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
 import { insertMigration } from '../sql/migrations.ts';
 import type { Run } from '../sql/runs.ts';
@@ -23,7 +23,7 @@ export const begin = async (run: Run, { template, target, vms }: Extract<Chosen,
     target,
     vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
     hosts: await knownHosts(ctx.tx, schema),
-    characterisations: await characterisationsOf(ctx.tx, schema, ids),
+    guests: await guestsOf(ctx.tx, schema, ids),
     notHost: run.input.notHost,
   });
   const { ready, blocked } = parted(made);

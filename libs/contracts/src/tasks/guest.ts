@@ -67,7 +67,9 @@ export const guestTasks = {
         disks: z.array(z.object({ serial: z.string(), minBytes: Count })).optional(),
         macs: z.array(z.string()).optional(),
       }),
+      /** A guest whose agent is gone is let be, and nothing is said of it. */
+      ifThere: z.boolean().optional(),
     }),
-    z.object({ facts: GuestFacts }),
+    z.object({ facts: GuestFacts.optional() }),
   ),
 } as const;

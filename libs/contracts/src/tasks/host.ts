@@ -53,8 +53,21 @@ export const hostTasks = {
     'agent-gateway',
     'host.preflight',
     'Check this end of a move; answers with every blocker at once and changes nothing',
-    z.object({ ...onVm, role: z.enum(['source', 'target']), topology: Topology, topologyHash: Sha256, targetSpec: VmTypeSpec }),
-    z.object({ blockers: z.array(Blocker), facts: HostFacts }),
+    z.object({
+      ...onVm,
+      role: z.enum(['source', 'target']),
+      topology: Topology,
+      topologyHash: Sha256,
+      targetSpec: VmTypeSpec,
+      /** Of the source: whether the agent in the guest is to be asked; `needed`: one that is not there is a blocker. */
+      guest: z.enum(['needed', 'wanted']).optional(),
+    }),
+    z.object({
+      blockers: z.array(Blocker),
+      facts: HostFacts,
+      /** Whether an agent in the guest has its port open; absent where nobody asked. */
+      agent: z.enum(['there', 'away']).optional(),
+    }),
   ),
   plug: task('agent-gateway', 'host.plug', 'Plug a device', z.object({ ...onVm, device: Device }), shaped),
   unplug: task(

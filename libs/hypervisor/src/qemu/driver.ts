@@ -112,6 +112,10 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
     return socket;
   }
+  async guestListens(vmId: string, id: string): Promise<boolean> {
+    const ends = await this.fleet.get(vmId).qmp.execute<{ label: string; 'frontend-open': boolean }[]>('query-chardev');
+    return ends.some((end) => end.label === `char-${id}` && end['frontend-open']);
+  }
 
   prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
     return this.fleet.gate(vmId, async () => {

@@ -145,6 +145,10 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     if (this.alive(vmId).topology.serialPorts.some((p) => p.id === id)) return new PassThrough({ readableHighWaterMark: 0 }).resume();
     throw new HypervisorError('hypervisor.device_unknown', `No serial port ${id}`, { id });
   }
+  async guestListens(vmId: string, id: string): Promise<boolean> {
+    const { topology, guest } = this.alive(vmId);
+    return guest !== undefined && topology.serialPorts.some((p) => p.id === id) && guest.listening?.[id] === guest.bootId;
+  }
 
   prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
     return this.gate(vmId, async () => {

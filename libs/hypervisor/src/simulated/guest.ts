@@ -103,6 +103,21 @@ export class SimulatedGuest {
     return { exitCode, stdout, stderr: '', truncated: false, ms: 1 };
   }
 
+  /** Something in the guest opens a serial port; a boot later it does not have it open any more. */
+  listen(portId: string): void {
+    const { vm, guest } = this.inside;
+    guest.listening = { ...guest.listening, [portId]: guest.bootId };
+    this.changed(vm);
+  }
+
+  /** For tests: what had it open ends. */
+  hangUp(portId: string): void {
+    const { vm, guest } = this.inside;
+    const { [portId]: _, ...listening } = guest.listening ?? {};
+    guest.listening = listening;
+    this.changed(vm);
+  }
+
   /** For tests: how fast the guest writes its memory, and what it answers to an unplug. */
   behave(change: { dirtyMiBps?: number; unplug?: 'agrees' | 'refuses' | 'silent' }): void {
     const { vm, guest } = this.inside;

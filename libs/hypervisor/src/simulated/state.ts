@@ -11,6 +11,8 @@ export type GuestState = {
   onlineMiB: number;
   /** Size of the file system on each disk that has one. */
   fileSystems: Record<string, number>;
+  /** Serial ports that something in it opened, and in which boot. */
+  listening?: Record<string, string>;
   /** How fast it writes to its memory. */
   dirtyMiBps: number;
   /** What it answers when asked to let a device go. */

@@ -30,6 +30,10 @@ export const capacityBlockers = (host: KnownHost, wanted: Amounts, free: Amounts
       : [],
   );
 
+/** Lost is not dead: its VMs may run on, but nobody can tell it to do anything. */
+export const awayBlocker = (hostId: string, why: string): Blocker =>
+  blocker('host.agent_away', hostId, `the agent of ${hostId} is not connected: ${why}`, `bring ${hostId} back, or choose another host`);
+
 /** Every reason why this host cannot take the VM as this type by a live move: what QEMU would accept silently and break on later. */
 export const hostBlockers = (
   vm: KnownVm,
@@ -42,6 +46,7 @@ export const hostBlockers = (
   const kept = new Set(target.disks.map((d) => d.id));
   const out: Blocker[] = [];
   const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, hostId, message, remedy));
+  for (const end of [host, source]) if (end?.away !== undefined) out.push(awayBlocker(end.hostId, end.away));
   if (host.state !== 'enabled') add('host.not_enabled', `${hostId} is ${host.state}`, `enable ${hostId}`);
   if (source && facts.driver !== source.facts.driver)
     add(

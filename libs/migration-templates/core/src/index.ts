@@ -4,6 +4,7 @@ export { compileQuery, type QueryInput } from './compile/compile-query.ts';
 export * from './difference.ts';
 export * from './feasibility.ts';
 export * from './figures.ts';
+export { guestAccess, needsAgent, unknownGuest, type GuestAccess, type KnownGuest, type StandingGrant } from './guest-access.ts';
 export * from './from-option.ts';
 export * from './known.ts';
 export * from './migration.ts';

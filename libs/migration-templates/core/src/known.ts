@@ -31,8 +31,8 @@ export type KnownVm = Readonly<{
 
 export type KnownType = Readonly<{ ref: Ref; spec: VmTypeSpec }>;
 
-/** A host as its events told it. `free` may be stale: the host's own stream decides in the end. `generation` is that stream's version. */
-export type KnownHost = Readonly<{ hostId: string; facts: HostFacts; state: HostState; generation: number; free: Amounts }>;
+/** A host as its events told it. `free` may be stale: the host's own stream decides in the end. `generation` is that stream's version. `away`: why its agent is not connected. */
+export type KnownHost = Readonly<{ hostId: string; facts: HostFacts; state: HostState; generation: number; free: Amounts; away?: string }>;
 
 /** The newest version of each name, in the order of names. */
 export const newest = (types: readonly KnownType[]): readonly KnownType[] => {

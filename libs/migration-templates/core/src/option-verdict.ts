@@ -2,7 +2,7 @@ import { refText, type Blocker, type Characterisation, type MigrationOption } fr
 import { blocker } from './blockers.ts';
 import { capabilityOf, failsafe, type CapabilityName } from './characterisation.ts';
 import { difference, grows, MEMORY_STEP_MIB, removes, type Difference } from './difference.ts';
-import { capacityBlockers, hostBlockers, increase } from './feasibility.ts';
+import { awayBlocker, capacityBlockers, hostBlockers, increase } from './feasibility.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
 
@@ -159,6 +159,7 @@ const atHome = (vm: KnownVm, target: KnownType, hosts: readonly KnownHost[]): { 
     .filter((t) => !host.facts.traits.includes(t))
     .map((t) => blocker('host.trait_missing', host.hostId, `${host.hostId} lacks the trait ${t}`, 'choose a move'));
   const lost = host.state === 'lost' ? [blocker('host.not_enabled', host.hostId, `${host.hostId} is lost`, 'wait until it is back')] : [];
-  const blockers = [...lost, ...traits, ...capacityBlockers(host, increase(vm.spec, target.spec))];
+  const away = host.away === undefined ? [] : [awayBlocker(host.hostId, host.away)];
+  const blockers = [...lost, ...away, ...traits, ...capacityBlockers(host, increase(vm.spec, target.spec))];
   return { hosts: blockers.length === 0 ? [host.hostId] : [], blockers };
 };

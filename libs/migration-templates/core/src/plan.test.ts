@@ -7,7 +7,7 @@ import { options } from './options.ts';
 import { optionsQueryDecider, type OptionsQueryEvent } from './options-query.ts';
 import { outdated, plan, type PlanInput } from './plan.ts';
 import { presented } from './known.ts';
-import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
+import { AT, facts, found, guest, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
 
 const option = { targetType: largeType.ref, move: true, method: 'pre-copy' as const, newResources: 'expose' as const, augmentation: [] };
 const script = { kind: 'guest-script' as const, name: 'quiesce', script: 'true', timeoutMs: 1000 };
@@ -22,7 +22,7 @@ const input = (change: Partial<PlanInput> = {}): PlanInput => ({
   target: largeType,
   vms: [vm()],
   hosts: [host('h1'), host('h2')],
-  characterisations: new Map([['vm-1', found('vm-1')]]),
+  guests: new Map([['vm-1', guest('vm-1')]]),
   ...change,
 });
 const codes = (i: PlanInput): string[] => plan(i).moves.flatMap((m) => m.blockers.map((b) => b.code));
@@ -38,7 +38,7 @@ describe('a plan', () => {
     const moving = vm({ moveId: 'mov-9', type: { name: 'other', version: 1 } });
     const template = { ...input().template, retired: true };
     const away = host('h2', { state: 'draining', facts: facts('h2', { cpuModels: [] }) });
-    expect(codes(input({ vms: [moving], template, hosts: [host('h1'), away], characterisations: new Map() }))).toEqual([
+    expect(codes(input({ vms: [moving], template, hosts: [host('h1'), away], guests: new Map() }))).toEqual([
       'template.retired',
       'plan.type_differs',
       'vm.in_move',
@@ -54,21 +54,21 @@ describe('a plan', () => {
     expect(codes(input({ vms: [vm({ observed: { ...observed, state: 'running' } })] }))).toEqual([]);
   });
   test('scripts need what runs them', () => {
-    expect(codes(input({ characterisations: new Map([['vm-1', found('vm-1', { 'run-script': 'absent' })]]) }))).toEqual([
-      'option.capability_absent',
-    ]);
+    expect(
+      codes(input({ guests: new Map([['vm-1', guest('vm-1', { characterisation: found('vm-1', { 'run-script': 'absent' }) })]]) })),
+    ).toEqual(['option.capability_absent']);
   });
   test('what one VM takes the next no longer finds', () => {
     const both = [vm(), vm({ vmId: 'vm-2' })];
-    const known = new Map(both.map((v) => [v.vmId, found(v.vmId)]));
+    const known = new Map(both.map((v) => [v.vmId, guest(v.vmId)]));
     const tight = host('h2', { free: { vcpu: 3, memoryMiB: 4096, diskMiB: 4096 } });
-    const made = plan(input({ vms: both, hosts: [host('h1'), tight], characterisations: known }));
+    const made = plan(input({ vms: both, hosts: [host('h1'), tight], guests: known }));
     expect(made.moves.map((m) => m.blockers.map((b) => b.code))).toEqual([[], ['plan.no_host', 'host.capacity_exceeded']]);
     const roomy = plan(
       input({
         vms: both,
         hosts: [host('h1'), tight, host('h3', { free: { vcpu: 2, memoryMiB: 2048, diskMiB: 2048 } })],
-        characterisations: known,
+        guests: known,
       }),
     );
     expect(roomy.moves.map((m) => m.toHost)).toEqual(['h2', 'h3']);
@@ -80,6 +80,22 @@ describe('a plan', () => {
     expect(codes(input({ template, hosts: [{ ...home, free: { vcpu: 0, memoryMiB: 512, diskMiB: 256 } }] }))).toEqual([
       'host.capacity_exceeded',
     ]);
+  });
+  test('a host whose agent is away, at either end, is a blocker with its remedy, for a move, a morph and an option', () => {
+    const away = 'no heartbeat for 10000 ms';
+    const blocker = { code: 'host.agent_away', subject: 'h2', remedy: 'bring h2 back, or choose another host' };
+    expect(plan(input({ hosts: [host('h1'), host('h2', { away })] })).moves[0]!.blockers).toMatchObject([
+      { code: 'plan.no_host' },
+      blocker,
+    ]);
+    expect(codes(input({ hosts: [host('h1', { away }), host('h2')] }))).toEqual(['plan.no_host', 'host.agent_away']);
+    const template = { ...input().template, spec: { ...input().template.spec, migration: [] } };
+    expect(codes(input({ template, hosts: [host('h1', { away })] }))).toEqual(['host.agent_away']);
+    const offered = (hosts: Parameters<typeof options>[2]): string[] =>
+      options([vm()], [smallType, largeType], hosts, new Map([['vm-1', found('vm-1')]])).options.map((o) => o.id);
+    expect(offered([host('h1'), host('h2', { away })])).not.toContain('large@1/move/pre-copy/expose');
+    expect(offered([host('h1', { away }), host('h2')])).toEqual([]);
+    expect(plan(input({ hosts: [host('h1'), host('h2', { away }), host('h3')] })).moves[0]).toMatchObject({ toHost: 'h3', blockers: [] });
   });
   test('what changed since', () => {
     const made = plan(input());

@@ -11,10 +11,12 @@ import {
 } from '@chrysalis/contracts';
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
-import { compileMove } from './compile/compile-move.ts';
+import { compileMove, type CompiledMove, type MoveInput } from './compile/compile-move.ts';
 import { difference } from './difference.ts';
-import { hostBlockers } from './feasibility.ts';
+import { awayBlocker, hostBlockers } from './feasibility.ts';
+import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
+import { observedBlockers } from './observed.ts';
 import { guestBlockers, needsOf, shapeBlockers, stateBlockers } from './option-verdict.ts';
 
 export type PlanInput = Readonly<{
@@ -24,13 +26,11 @@ export type PlanInput = Readonly<{
   target: KnownType;
   vms: readonly KnownVm[];
   hosts: readonly KnownHost[];
-  characterisations: ReadonlyMap<string, Characterisation>;
+  /** By VM; one that is not here is one that nobody may look into. */
+  guests: ReadonlyMap<string, KnownGuest>;
   /** No VM goes there: a host that is being drained. */
   notHost?: string | undefined;
 }>;
-
-/** Does an agent answer in this guest? Only then may a move ask it anything. */
-export const answers = (c: Characterisation | undefined): boolean => c !== undefined && c.source !== 'failsafe';
 
 /**
  * A migration in full, before anything is touched: per VM every step and every blocker at once. VMs are given hosts in turn, the
@@ -56,24 +56,33 @@ const planMove = (input: PlanInput, vm: KnownVm, free: Map<string, Amounts>): Pl
   const { template, target } = input;
   const chosen = template.spec.migration.length > 0 ? chooseHost(input, vm, free) : stay(input, vm, free);
   if (chosen.blockers.length === 0) take(vm, target, chosen.hostId, free);
-  const characterisation = input.characterisations.get(vm.vmId);
-  const { definition } = compileMove({
-    migrationId: input.planId,
-    moveId: input.planId,
-    template,
-    vm,
-    target: { hostId: chosen.hostId, spec: target.spec },
-    guest: answers(characterisation),
-  });
+  const guest = input.guests.get(vm.vmId) ?? unknownGuest;
+  const { compiled, access } = compileFor(
+    { migrationId: input.planId, moveId: input.planId, template, vm, target: { hostId: chosen.hostId, spec: target.spec } },
+    guest,
+    input.at,
+  );
   return {
     vmId: vm.vmId,
     fromHost: vm.hostId,
     toHost: chosen.hostId,
     fromType: vm.type,
     toType: template.spec.options.targetType,
-    steps: definition.tasks.map((t) => ({ section: t.section ?? 'prepare', name: t.name, kind: t.kind, summary: t.summary })),
-    blockers: distinct([...vmBlockers(input, vm, characterisation), ...chosen.blockers]),
+    steps: compiled.definition.tasks.map((t) => ({ section: t.section ?? 'prepare', name: t.name, kind: t.kind, summary: t.summary })),
+    blockers: distinct([...vmBlockers(input, vm, guest.characterisation), ...access.blockers, ...chosen.blockers]),
+    ...(access.without.length > 0 ? { without: [...access.without] } : {}),
   };
+};
+
+/** A move with what may be asked of its guest at this time: the same for its plan and for its start. */
+export const compileFor = (
+  move: Omit<MoveInput, 'guest'>,
+  guest: KnownGuest,
+  at: string,
+): { compiled: CompiledMove; access: GuestAccess } => {
+  const asked = compileMove({ ...move, guest: true });
+  const access = guestAccess(move.vm, move.template.spec, asked.definition.tasks, guest, at);
+  return { compiled: access.ask ? asked : compileMove({ ...move, guest: false }), access };
 };
 
 const vmBlockers = (
@@ -145,6 +154,26 @@ const take = (vm: KnownVm, target: KnownType, hostId: string, free: Map<string, 
   const left = (r: keyof Amounts): number => before[r] - (home ? Math.max(0, now[r] - was[r]) : now[r]);
   free.set(hostId, { vcpu: left('vcpu'), memoryMiB: left('memoryMiB'), diskMiB: left('diskMiB') });
 };
+
+/**
+ * What blocks a plan now: what did when it was made, and what has come since and changes no version. A guest may be off, and an agent
+ * of a host at either end away.
+ */
+export const blockersNow = (
+  { moves }: Pick<Plan, 'moves'>,
+  vms: ReadonlyMap<string, Pick<KnownVm, 'vmId' | 'hostId' | 'observed'>>,
+  hosts: readonly Pick<KnownHost, 'hostId' | 'away'>[],
+): (Blocker & { vmId: string })[] =>
+  moves.flatMap(({ vmId, fromHost, toHost, blockers }) => {
+    const vm = vms.get(vmId);
+    const ends = hosts.filter((h) => h.hostId === fromHost || h.hostId === toHost);
+    const since = [
+      ...(vm ? observedBlockers(vm) : []),
+      ...ends.flatMap((h) => (h.away === undefined ? [] : [awayBlocker(h.hostId, h.away)])),
+    ];
+    const known = (b: Blocker): boolean => blockers.some((x) => x.code === b.code && x.subject === b.subject);
+    return [...blockers, ...since.filter((b) => !known(b))].map((b) => ({ vmId, ...b }));
+  });
 
 export type Outdated = Readonly<{ what: string; planned: number | string; now: number | string }>;
 

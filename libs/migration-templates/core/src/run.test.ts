@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { Name, type RunResult } from '@chrysalis/contracts';
 import { leftOf, madeTemplate, mayGoOn, parted, plan, stopped, templateFaults, unneeded } from './index.ts';
-import { AT, found, host, large, largeType, small, smallType, vm } from './test/fixtures.ts';
+import { AT, guest, host, large, largeType, small, smallType, vm } from './test/fixtures.ts';
 
 const input = { vmIds: ['vm-1', 'vm-2', 'vm-1'], concurrency: 1 };
 const undone = (vmId: string): RunResult => ({ vmId, state: 'undone' });
@@ -59,7 +59,7 @@ describe('a run', () => {
       target: smallType,
       vms: [vm(), vm({ vmId: 'vm-2', moveId: 'mov-9' })],
       hosts: [host('h1'), host('h2', { free: { vcpu: 99, memoryMiB: 99_999, diskMiB: 999_999 } }), host('h3')],
-      characterisations: new Map([['vm-1', found('vm-1')]]),
+      guests: new Map([['vm-1', guest('vm-1')]]),
       notHost: 'h2',
     });
     const { ready, blocked } = parted(made);

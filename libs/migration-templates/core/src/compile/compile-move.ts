@@ -1,4 +1,5 @@
 import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec, type WorkflowDefinition } from '@chrysalis/contracts';
+import { needsAgent } from '../guest-access.ts';
 import type { KnownVm } from '../known.ts';
 import { namer, reservedNames } from '../names.ts';
 import { draft, output, param, type Draft } from './draft.ts';
@@ -27,6 +28,8 @@ export type Making = Readonly<{
   name: ReturnType<typeof namer>;
   shape: Shape;
   moves: boolean;
+  /** A step of the template is carried out by the agent in the guest. */
+  needsAgent: boolean;
   /** Where the VM runs after the switch-over, and at which epoch; a morph stays where and what it is. */
   runner: Readonly<{ hostId: string; epoch: number | `\${${string}}` }>;
   newEpoch: `\${${string}}`;
@@ -51,6 +54,7 @@ export const compileMove = (input: MoveInput): CompiledMove => {
     name: namer([...reservedNames, ...steps.map((s) => s.name)]),
     shape,
     moves,
+    needsAgent: needsAgent(spec),
     runner: moves ? { hostId: input.target.hostId, epoch: newEpoch } : { hostId: input.vm.hostId, epoch: input.vm.epoch },
     newEpoch,
   };

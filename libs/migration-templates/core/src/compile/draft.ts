@@ -34,6 +34,7 @@ export type NewTask<C extends TaskContract> = Readonly<{
   input: Input<C>;
   route: Route;
   after?: readonly string[];
+  when?: string;
   deadlineMs?: number;
   retry?: TaskDefinition['retry'];
   compensation?: Compensation | undefined;

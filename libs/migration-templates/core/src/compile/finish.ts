@@ -10,7 +10,7 @@ import {
 } from '@chrysalis/contracts';
 import type { Making } from './compile-move.ts';
 import { onHost, onService, output, param } from './draft.ts';
-import { deadlines, retries } from './timings.ts';
+import { deadlines, patience, retries } from './timings.ts';
 
 const section = 'verify';
 const MIB = 1_048_576;
@@ -85,17 +85,18 @@ const swapHolds = ({ input, draft, moves, runner, shape }: Making, after: readon
  * said besides, as nothing else waits for it where nothing is plugged and no script runs.
  */
 const verifyGuest = (m: Making, there: readonly string[], beside: readonly string[]): string => {
-  const { draft, runner, shape, moves } = m;
+  const { draft, runner, shape } = m;
   const own = new Set(m.input.target.spec.disks.map((d) => d.id));
   return draft.add(guestTasks.verify, {
     name: 'verify-guest',
     summary: 'See in the guest that it has exactly this',
     section,
     route: onHost(runner.hostId),
+    when: 'tasks["guest-facts"].state == "succeeded"', // else there is nothing to compare with
     after: [...there, ...draft.ends().filter((name) => !beside.includes(name))],
-    deadlineMs: deadlines.guest,
-    retry: moves ? retries.onward : retries.host,
+    ...patience(m, true),
     input: {
+      ...(m.needsAgent ? {} : { ifThere: true }),
       vmId: m.input.vm.vmId,
       epoch: runner.epoch,
       expect: {

@@ -9,12 +9,16 @@ import {
 } from '@chrysalis/contracts';
 import { shaped, type Making } from './compile-move.ts';
 import { onHost, onService, output, param, undoing } from './draft.ts';
-import { deadlines, retries } from './timings.ts';
+import { deadlines, patience, retries } from './timings.ts';
 
 const section = 'prepare';
 
 /** What the target's preparation waits for, which can be undone and is seen by no guest; and what the first change in a guest waits for. */
 export type Gates = Readonly<{ target: readonly string[]; guest: readonly string[] }>;
+
+/** Said by the host; one of an older version says nothing of it. */
+const looked = 'tasks["preflight-source"].output';
+const agentThere = `${looked} == null || !("agent" in ${looked}) || ${looked}.agent == "there"`;
 
 /** Everything that must be so before anything is touched, all at once. */
 export const prepare = (m: Making): Gates => {
@@ -34,6 +38,7 @@ export const prepare = (m: Making): Gates => {
         epoch: role === 'target' ? m.newEpoch : vm.epoch, // a host that took part in an undone move of this VM is past the VM's own epoch
         role,
         targetSpec: param('targetSpec'),
+        ...(role === 'source' && input.guest ? { guest: m.needsAgent ? ('needed' as const) : ('wanted' as const) } : {}),
         ...shaped(m, role === 'source' ? 'before' : 'moved'),
       },
     });
@@ -58,8 +63,9 @@ export const prepare = (m: Making): Gates => {
       summary: 'Read what the guest has before',
       section,
       route: onHost(vm.hostId),
-      deadlineMs: deadlines.guest,
-      retry: retries.host,
+      after: checks.slice(0, 1), // an agent that is away would be waited for, minute by minute
+      when: agentThere,
+      ...patience(m),
       input: { vmId: vm.vmId, epoch: vm.epoch },
     });
   return { target: [...gate, ...checks], guest: [...gate, unblocked] };

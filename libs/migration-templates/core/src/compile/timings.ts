@@ -29,6 +29,12 @@ export const deadlines = {
   workflow: 3_600_000,
 } as const;
 
+/** How long a guest is waited for that a template needs, or that is only to be compared. */
+export const patience = ({ needsAgent, moves }: { readonly needsAgent: boolean; readonly moves: boolean }, after = false) =>
+  needsAgent
+    ? { deadlineMs: deadlines.guest, retry: after && moves ? onward : host }
+    : { deadlineMs: 20_000, retry: { attempts: 2, backoffMs: 200 } };
+
 /** At least ten minutes, or ten times what sending the memory once takes at the bandwidth limit. */
 export const transferDeadlineMs = (memoryMiB: number, maxBandwidthMiBps: number): number =>
   Math.min(43_200_000, Math.max(600_000, Math.ceil((memoryMiB / maxBandwidthMiBps) * 10_000)));

@@ -3,10 +3,12 @@ import {
   topologyHash,
   type Capability,
   type Characterisation,
+  type GrantClaims,
   type HostFacts,
   type Topology,
   type VmTypeSpec,
 } from '@chrysalis/contracts';
+import type { KnownGuest, StandingGrant } from '../guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from '../known.ts';
 
 // For the tests of this core and of its app: a small VM, two hosts, the types of the demo.
@@ -103,4 +105,29 @@ export const found = (vmId: string, states: Partial<Record<Capability['name'], C
   at: AT,
   agentVersion: '0.1.0',
   capabilities: capabilityNames.map((name) => ({ name, state: states[name] ?? 'present', evidence: 'looked' })),
+});
+
+/** A guest with an agent, and a grant over it that lasts. */
+export const guest = (vmId: string, change: Partial<KnownGuest> = {}): KnownGuest => ({
+  characterisation: found(vmId),
+  rebooted: false,
+  grants: [grant([vmId])],
+  ...change,
+});
+export const grant = (vms: string[], claims: Partial<GrantClaims> = {}, change: Partial<StandingGrant> = {}): StandingGrant => ({
+  grantId: 'g1',
+  claims: {
+    jti: 'g1',
+    iss: 'acme',
+    iat: 1,
+    exp: 4_000_000_000,
+    vms,
+    packages: [],
+    uses: 100,
+    actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
+    ...claims,
+  },
+  revoked: false,
+  used: 0,
+  ...change,
 });
