@@ -191,6 +191,17 @@ test('several CPUs are several tasks; a VM half way gets only the rest', () => {
   ]);
 });
 
+test('a type that the machine has no room for is checked as what its guest is to see of it', () => {
+  const huge = { ...large, vcpus: { now: 16, max: 16 }, memoryMiB: { now: 65_536, max: 65_536 } };
+  const hidden = templateFromOption({ ...option, newResources: 'hide' }, smallType.ref, small, huge);
+  const { definition, params } = compileMove(
+    input({ template: { ref: { name: 'h', version: 1 }, spec: hidden }, target: { hostId: 'h2', spec: huge } }),
+  );
+  for (const t of definition.tasks.filter((x) => x.kind === 'host.preflight')) expect(t.input['targetSpec']).toBe('${params.shownSpec}');
+  expect(params['shownSpec']).toMatchObject({ vcpus: { now: 1 }, memoryMiB: { now: 512 } });
+  expect(params['targetSpec']).toEqual(huge);
+});
+
 test('a script runs once, or as often as its step says; its undo is asked for again only where nobody answered', () => {
   const once = compileMove(input()).definition.tasks.find((t) => t.name === 'quiesce')!;
   expect(once.retry?.codes).toEqual(['guest.busy', 'guest.script_not_started']);

@@ -1,4 +1,13 @@
-import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec, type WorkflowDefinition } from '@chrysalis/contracts';
+import {
+  memoryMiBOf,
+  topologyHash,
+  vcpusOf,
+  type Ref,
+  type TemplateSpec,
+  type Topology,
+  type VmTypeSpec,
+  type WorkflowDefinition,
+} from '@chrysalis/contracts';
 import { needsAgent } from '../guest-access.ts';
 import type { KnownVm } from '../known.ts';
 import { namer, reservedNames } from '../names.ts';
@@ -70,7 +79,9 @@ export const compileMove = (input: MoveInput): CompiledMove => {
       name: moves ? 'move' : 'morph',
       version: 1,
       summary: `${moves ? 'Move' : 'Morph'} ${input.vm.vmId} by ${input.template.ref.name}@${input.template.ref.version}`.slice(0, 255),
-      params: Object.fromEntries(['topology', 'moved', 'final', 'targetSpec'].map((p) => [p, { type: 'object' as const, required: true }])),
+      params: Object.fromEntries(
+        ['topology', 'moved', 'final', 'targetSpec', 'shownSpec'].map((p) => [p, { type: 'object' as const, required: true }]),
+      ),
       tasks: [...making.draft.tasks],
       deadlineMs: deadlines.workflow,
       output: final,
@@ -80,9 +91,17 @@ export const compileMove = (input: MoveInput): CompiledMove => {
       moved: shape.moved,
       final: shape.after,
       targetSpec: input.target.spec,
+      shownSpec: shown(input.target.spec, shape.after),
     },
   };
 };
+
+/** The type as its guest is to see it: with `hide` it has what it had. */
+const shown = (spec: VmTypeSpec, after: Topology): VmTypeSpec => ({
+  ...spec,
+  vcpus: { ...spec.vcpus, now: vcpusOf(after) },
+  memoryMiB: { ...spec.memoryMiB, now: memoryMiBOf(after) },
+});
 
 /** Topology and hash of a stage, as inputs take them. */
 export const shaped = (m: Making, stage: 'before' | 'moved' | 'after') => ({

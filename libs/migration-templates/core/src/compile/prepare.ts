@@ -37,7 +37,7 @@ export const prepare = (m: Making): Gates => {
         vmId: vm.vmId,
         epoch: role === 'target' ? m.newEpoch : vm.epoch, // a host that took part in an undone move of this VM is past the VM's own epoch
         role,
-        targetSpec: param('targetSpec'),
+        targetSpec: param('shownSpec'), // what is hidden asks for no room in this machine
         ...(role === 'source' && input.guest ? { guest: m.needsAgent ? ('needed' as const) : ('wanted' as const) } : {}),
         ...shaped(m, role === 'source' ? 'before' : 'moved'),
       },
