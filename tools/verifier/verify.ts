@@ -127,7 +127,10 @@ const allocationsConserved = async (db: pg.Client): Promise<string[]> => {
 
 const nothingHeldByFinishedMoves = async (db: pg.Client): Promise<string[]> => {
   const { rows } = await db.query<{ id: string }>(
-    `select data->>'moveId' as id from migration_templates.events where type like 'chrysalis.migration-templates.move.ended.v%'`,
+    `select id from (
+       select distinct on (data->>'moveId') data->>'moveId' as id, type from migration_templates.events
+       where type ~ '^chrysalis\.migration-templates\.move\.(ended|resumed)\.v' order by data->>'moveId', global_position desc
+     ) latest where type like '%.ended.v%'`,
   );
   const ended = new Set(rows.map((r) => `move:${r.id}`));
   const { held } = await holds(db);

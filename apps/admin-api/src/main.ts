@@ -10,6 +10,7 @@ import { DeadLettersController } from './routes/dead-letters.ts';
 import { DocumentsController, WholeDocument } from './routes/documents.ts';
 import { ExecutorsController } from './routes/executors.ts';
 import { FleetController } from './routes/fleet.ts';
+import { LogsController } from './routes/logs.ts';
 import { MigrationsController } from './routes/migrations.ts';
 import { OperationsController } from './routes/operations.ts';
 import { RelayAuditsController } from './routes/relay-audits.ts';
@@ -27,6 +28,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
     controllers: [
       FleetController,
       MigrationsController,
+      LogsController,
       WorkflowsController,
       WorkflowFrontController,
       ExecutorsController,

@@ -81,6 +81,106 @@ describe('operations', () => {
   });
 });
 
+describe('a move that stops behind its point of no return', () => {
+  const [migrationId, moveId, vmId] = ['mig', 'mov', 'vm'].map((p) => `${p}-${uuidv7()}`) as [string, string, string];
+  const onMigration = (type: string, more: object): Promise<void> => {
+    const full = `chrysalis.migration-templates.${type}.v1`;
+    return plane.append('migration-templates', `migration-${migrationId}`, full, { ...example(full).data, migrationId, ...more });
+  };
+  const onMove = (type: string, more: object): Promise<void> => {
+    const full = `chrysalis.workflow.${type}.v1`;
+    const { cause: _, ...data } = example(full).data;
+    return plane.append('workflow', `workflow-${moveId}`, full, { ...data, workflowId: moveId, ...more });
+  };
+  const cause = { code: 'guest.script_failed', message: 'announce ended with 3', detail: { stderr: 'no route to the balancer' } };
+  const requested = (): any => structuredClone(example('chrysalis.migration-templates.migration.requested.v1').data);
+  const shown = async (path: string, see: (body: any) => boolean): Promise<any> =>
+    until(async () => {
+      const body = await json(path);
+      return see(body) ? body : undefined;
+    });
+
+  test('says in migration, operation and VM where it stands, and what takes it on', async () => {
+    const { plan } = requested();
+    plan.moves[0].vmId = vmId;
+    await plane.append('provisioning', vmId, 'chrysalis.provisioning.vm.requested.v1', { ...example('chrysalis.provisioning.vm.requested.v1').data, vmId, name: 'tide' }); // prettier-ignore
+    await plane.append('provisioning', vmId, 'chrysalis.provisioning.vm.move-begun.v1', { ...example('chrysalis.provisioning.vm.move-begun.v1').data, vmId, moveId }); // prettier-ignore
+    await onMigration('migration.requested', { plan });
+    const { request } = example('chrysalis.migration-templates.move.started.v1').data as any;
+    await onMigration('move.started', { moveId, vmId, request: { ...request, workflowId: moveId } });
+    await onMove('instance.started', { subject: moveId });
+    await onMove('task.dispatched', { task: 'boot', executor: 'host:h2', attempt: 1 });
+    await onMove('task.succeeded', { task: 'boot', output: { exitCode: 0, stdout: 'quiesced', stderr: '' } });
+    await onMove('task.failed', { task: 'record', attempt: 1, executor: 'group:agent-gateway', cause, final: true });
+    await onMove('instance.ended', { subject: moveId, state: 'stopped', cause, missing: ['record'], failed: ['record'] });
+    await onMigration('move.ended', { moveId, vmId, state: 'failed', cause, figures: undefined });
+    await onMigration('migration.ended', { state: 'failed', cause });
+    const next = [`chrysalis workflow retry-from ${moveId} record --reason "what kept it is mended"`];
+    const standing = { summary: 'past its point of no return, so what was done stays; not done: record', left: ['record'], next };
+    const operation = await shown(`/v1/operations/${migrationId}`, (o) => o.state === 'failed' && o.standing);
+    expect(operation).toMatchObject({ cause, standing });
+    expect(await json(`/v1/operations/${moveId}`)).toMatchObject({ state: 'stopped', standing });
+    expect(await json(`/v1/migrations/${migrationId}`)).toMatchObject({ state: 'failed', moves: [{ state: 'failed', standing }] });
+    const vm = await plane.get(`/v1/vms/${vmId}`);
+    expect(await vm.json()).toMatchObject({ state: 'moving', move: { moveId, migrationId, state: 'failed', standing } });
+    expect(vm.headers.get('etag')).not.toBe('"2"');
+  });
+
+  test('has a story: one, in the order of time, with what was said; of a VM by its name, of a move by its id', async () => {
+    const { state, items } = await json(`/v1/migrations/${migrationId}/logs`);
+    expect(state).toBe('failed');
+    const short = items.map((l: any) => `${l.step ?? '-'} ${l.message.split(/[:,]/)[0]}`);
+    expect(short).toEqual([
+      `- ${vmId} is locked for the move h1 -> h2`,
+      '- migration of 1 VM by to-large@1',
+      `- the move of ${vmId} begins`,
+      'boot start',
+      'boot done in 1000 ms',
+      'record failed',
+      '- its workflow ended stopped',
+      '- the move ended failed',
+      '- the migration ended failed',
+    ]);
+    expect(items.find((l: any) => l.step === 'boot' && l.said)).toMatchObject({ vmId, said: { stdout: 'quiesced' }, section: 'prepare' });
+    expect(items.find((l: any) => l.level === 'error')).toMatchObject({ step: 'record', cause, said: cause.detail });
+    expect((await json(`/v1/migrations/${moveId}/logs?vm=tide`)).items).toEqual(items);
+    expect(await json(`/v1/migrations/${migrationId}/logs?vm=nobody`)).toMatchObject({ code: 'vm.unknown' });
+    expect(await json(`/v1/migrations/${migrationId}/logs?follow=perhaps`)).toMatchObject({ code: 'request.invalid' });
+    const other = await plane.token(['viewer'], 'other');
+    const denied = await fetch(`${plane.url}/v1/migrations/${migrationId}/logs`, { headers: { authorization: `Bearer ${other}` } });
+    expect([denied.status, ((await denied.json()) as any).code]).toEqual([404, 'migration.unknown']);
+  });
+
+  test('goes on when it is repaired; its story is followed to the end', async () => {
+    const change = { type: 'retry-from', task: 'record' };
+    await onMove('instance.changed', { change, actor: 'user:anna', reason: 'mended', effect: undefined });
+    await onMigration('move.resumed', { moveId, vmId });
+    expect(await shown(`/v1/operations/${migrationId}`, (o) => o.state === 'running')).not.toHaveProperty('cause');
+    expect(await json(`/v1/operations/${migrationId}`)).not.toHaveProperty('standing');
+    const following = plane.get(`/v1/migrations/${migrationId}/logs?follow=true`).then((r) => sse(r));
+    await onMove('task.succeeded', { task: 'record', output: {} });
+    await onMove('instance.ended', { subject: moveId, state: 'succeeded', output: {} });
+    await onMigration('move.ended', { moveId, vmId, state: 'succeeded' });
+    await onMigration('migration.ended', { state: 'succeeded', cause: undefined });
+    const seen = await following;
+    expect(seen.at(-1)).toMatchObject({ event: 'end', data: { state: 'succeeded' } });
+    // What comes while it is followed comes as it arrives: streams beside each other.
+    const told = seen.filter((e) => e.event === 'log').map((e) => e.data['message'] as string);
+    expect(told.slice(-6).sort()).toEqual([
+      'done in 1000 ms',
+      'its workflow ended succeeded',
+      'the migration ended succeeded',
+      'the move ended succeeded',
+      'the move goes on, by user:anna: the guest is back',
+      'user:anna: retry-from record: mended',
+    ]);
+    expect(await json(`/v1/migrations/${migrationId}`)).toMatchObject({ state: 'succeeded', moves: [{ state: 'succeeded' }] });
+    const last = seen.findLast((e) => e.id)!.id!;
+    const rest = await sse(await plane.get(`/v1/migrations/${migrationId}/logs?follow=true`, { 'last-event-id': last }));
+    expect(rest.map((e) => e.event)).toEqual(['end']);
+  });
+});
+
 describe('streams', () => {
   test('all events from the start, without a gap, then live', async () => {
     const first = await sse(await plane.get('/v1/events?from=start'), history.length);

@@ -53,6 +53,12 @@ describe('what is shown', () => {
     ['plan get plan-0199c0de-0000-7000-8000-000000000006', /small@1 on h1 {2}-> {2}large@1 on h2\n {2}prepare\n {5}1\. place/],
     ['migration list', /to-large@1\s+succeeded/],
     ['migration get mig-0199c0de-0000-7000-8000-000000000004', /downtime 38\.2 ms/],
+    [
+      'migration logs mig-0199c0de-0000-7000-8000-000000000004',
+      /migration of 1 VM by to-large@1, 1 at a time\n[^]*the move ended succeeded/,
+    ],
+    ['migration logs mig-0199c0de-0000-7000-8000-000000000004 -f --vm web', /the move of vm-\S+ begins\n[^]*the migration ended succeeded/],
+    ['migration get mig-0199c0de-0000-7000-8000-000000000004 --watch', /state:\s+succeeded/],
     ['workflow list', /provision-vm\s+undone\s+2\/15/],
     [`workflow get ${workflowId}`, /0 o place[^]*1 x boot[^]*<- place\n[^]*2 - record/],
     [`workflow history ${workflowId}`, /workflow\.compensation\.started/],
@@ -207,6 +213,30 @@ describe('the client', () => {
     const { code, stdout, stderr } = await running;
     expect(JSON.parse(stdout)).toMatchObject({ id, state: 'succeeded' });
     expect([code, stderr]).toEqual([0, expect.stringMatching(/start\s+place/)]);
+  });
+
+  test('the error of a migration that is waited for names its log and what takes it on', async () => {
+    const [migrationId, moveId] = [`mig-${uuidv7()}`, `mov-${uuidv7()}`];
+    const onMigration = (type: string, more: object): Promise<void> =>
+      plane.append('migration-templates', `migration-${migrationId}`, `chrysalis.migration-templates.${type}.v1`, {
+        ...data(`migration-templates.${type}`),
+        migrationId,
+        ...more,
+      });
+    await onMigration('migration.requested', {});
+    const { request } = data('migration-templates.move.started') as { request: object };
+    await onMigration('move.started', { moveId, request: { ...request, workflowId: moveId } });
+    await begin(moveId);
+    const stopped = { state: 'stopped', missing: ['boot', 'record'], failed: ['boot'] };
+    const ended = { ...data('workflow.instance.ended'), workflowId: moveId, subject: moveId, ...stopped };
+    await plane.append('workflow', `workflow-${moveId}`, 'chrysalis.workflow.instance.ended.v1', ended);
+    await until(async () => JSON.stringify(await createClient({ server: plane.url, token }).operation(migrationId)).includes('retry-from'));
+    await onMigration('move.ended', { moveId, state: 'failed', cause: { code: 'x.y', message: 'no' } });
+    await onMigration('migration.ended', { state: 'failed', cause: { code: 'x.y', message: 'no' } });
+    const { code, stdout, stderr } = await chrysalis(`migration watch ${migrationId}`);
+    expect([code, stdout]).toEqual([1, expect.stringMatching(/stands:\s+past its point of no return[^]*not done: boot, record/)]);
+    const next = `next: chrysalis workflow retry-from ${moveId} boot --reason "what kept it is mended"\n`;
+    expect(stderr.endsWith(`${next}log: chrysalis migration logs ${migrationId}\n`)).toBe(true);
   });
 
   test('waits on over a restart of the door, and hears each event once', async () => {

@@ -30,6 +30,8 @@ export type Operation = {
   readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
   readonly cause?: { readonly code: string; readonly message: string };
   readonly missing?: readonly string[];
+  /** Where it stands if it came to no good end; `next` are commands that take it on. */
+  readonly standing?: { readonly summary: string; readonly left: readonly string[]; readonly next: readonly string[] };
   readonly startedAt?: string;
   readonly endedAt?: string;
 };

@@ -5,6 +5,7 @@ import type { Client, Operation } from './client.ts';
 import { connect, type GlobalOptions } from './context.ts';
 import { UsageError } from './errors.ts';
 import { exits } from './exit.ts';
+import { onwardLines, standingFields } from './show/standing.ts';
 import { fields, print, took, table, type Columns, type Format, type Row } from './show/output.ts';
 
 /** What an action works with. */
@@ -67,7 +68,9 @@ export const finish = async (run: Run, answer: Row, what: string, atLeast = 0): 
   const { waitShown } = await import('./show/live.ts');
   const operation = await waitShown(run.client, answer['operation'], { timeoutMs: run.options['timeout'], quiet: run.quiet, atLeast });
   await print(run.format, { ...answer, ...operation }, () => operationText(operation));
-  return operation.state === 'succeeded' ? exits.ok : exits.failed;
+  if (operation.state === 'succeeded') return exits.ok;
+  for (const line of onwardLines(operation)) process.stderr.write(`${line}\n`);
+  return exits.failed;
 };
 
 export const operationText = (o: Operation): string =>
@@ -80,6 +83,7 @@ export const operationText = (o: Operation): string =>
     took: took(o.startedAt, o.endedAt),
     cause: o.cause && `${o.cause.code}: ${o.cause.message}`,
     missing: o.missing?.join(', '),
+    ...standingFields(o),
   });
 
 type List = {

@@ -1,3 +1,4 @@
+import { onwardLines } from './show/standing.ts';
 import { ApiError, OperationTimeout, RefusedError, UsageError } from './errors.ts';
 
 /** What a script can rely on. */
@@ -42,7 +43,10 @@ export const explain = (error: unknown): string => {
     const next = adviceOf(error);
     return [...lines, ...evidence(error), ...(next ? [`next: ${next}`] : [])].join('\n');
   }
-  if (error instanceof OperationTimeout) return `timeout: ${error.message}\nnext: chrysalis operation wait ${error.operation.id}`;
+  if (error instanceof OperationTimeout)
+    return [`timeout: ${error.message}`, `next: chrysalis operation wait ${error.operation.id}`, ...onwardLines(error.operation)].join(
+      '\n',
+    );
   if (error instanceof UsageError) return `error: ${error.message}`;
   return `error: ${error instanceof Error ? error.message : String(error)}`;
 };
@@ -79,7 +83,7 @@ const advice: Readonly<Record<string, string>> = {
   'workflow.request_invalid': 'chrysalis workflow template get NAME shows the params it takes',
   'workflow.queue_full': 'run it again when the time is over; --key keeps it from being started twice',
   'operation.unknown': 'chrysalis operation list',
-  'vm.in_move': 'wait for the move that has the VM: chrysalis operation list --state running',
+  'vm.in_move': 'chrysalis vm get VM shows the move that has it, how it stands, and what takes it on',
 };
 const adviceOf = (error: ApiError): string | undefined =>
   advice[error.code] ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);

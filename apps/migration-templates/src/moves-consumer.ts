@@ -13,6 +13,7 @@ import { fold } from '@chrysalis/kernel';
 import type { z } from 'zod';
 import { beginMove, endMove, moveOf, tasksOf, updateTask, type MoveRow, type TaskState } from './sql/moves.ts';
 import { migrationEnded } from './runs/advance.ts';
+import { goesOn, moveChanged } from './move-changes.ts';
 import { makeStarts, noteStarts } from './start-move.ts';
 
 type Ended = z.infer<(typeof events)['instanceEnded']['schema']>;
@@ -44,6 +45,8 @@ export const movesConsumer: Consumer = {
       async ({ workflowId, task, left }, { tx, store }) =>
         void (left || (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] }))),
     ),
+    onEvent(events.instanceChanged, moveChanged),
+    onEvent(events.compensationStarted, ({ workflowId, cause }, ctx) => goesOn(workflowId, { reason: cause.message }, ctx)),
     onEvent(events.instanceEnded, async (data, ctx) => {
       const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
       if (move) await moveEnded(data, move, ctx);
@@ -54,7 +57,8 @@ export const movesConsumer: Consumer = {
 
 const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise<void> => {
   const { tx, store } = ctx;
-  await endMove(tx, store.schema, move.move_id, data.at);
+  const state = moveState(data.state, data.missing);
+  await endMove(tx, store.schema, { moveId: move.move_id, state, at: data.at });
   const stream = `migration-${move.migration_id}`;
   const migration = fold(
     migrationDecider.evolve,
@@ -67,7 +71,7 @@ const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise
   const decided = await ctx.decide(stream, migrationDecider, {
     kind: 'end-move',
     moveId: move.move_id,
-    state: moveState(data.state),
+    state,
     cause: data.cause && { ...missing, ...data.cause },
     figures: data.state === 'succeeded' ? await figures(data, move, ctx) : undefined,
     starts,

@@ -77,6 +77,7 @@ export const tables = [
     started_at timestamptz,
     ended_at timestamptz
   );
+  alter table \${schema}.moves add column if not exists state text;
   create unique index if not exists moves_one_per_vm on \${schema}.moves (vm_id) where ended_at is null;
   create index if not exists moves_of_migration on \${schema}.moves (migration_id);
   create table if not exists \${schema}.move_tasks (

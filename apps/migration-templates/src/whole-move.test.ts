@@ -9,9 +9,10 @@ let fleet: Awaited<ReturnType<typeof openFleet>>;
 let vmId: string;
 type Vm = { host: string; type: string; epoch: number; status: string };
 type Migration = {
+  migrationId: string;
   state: string;
   cause?: { code: string };
-  moves: { state: string; figures?: Record<string, number>; steps: { name: string; state: string }[] }[];
+  moves: { moveId: string; state: string; figures?: Record<string, number>; steps: { name: string; state: string }[] }[];
 };
 
 beforeAll(async () => {
@@ -46,10 +47,11 @@ const migrate = async (template: string): Promise<Migration> => {
     planId: plan.planId,
   });
   return fleet.until(async () => {
-    const migration = await fleet.call<Migration>('migration-templates', 'GET', `/v1/migrations/${migrationId}`);
+    const migration = await look(migrationId);
     return migration.state !== 'running' && migration;
   });
 };
+const look = (id: string) => fleet.call<Migration>('migration-templates', 'GET', `/v1/migrations/${id}`);
 const template = async (name: string, optionId: string): Promise<string> => {
   const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', {
     vmIds: [vmId],
@@ -83,8 +85,29 @@ test.each(['quiesce', 'unplug-extra', 'prepare-target', 'transfer'])(
   },
 );
 
-test('small on h1 to large on h2', async () => {
-  const migration = await migrate(await template('grow', 'large@1/move/pre-copy/expose'));
+test('small on h1 to large on h2: a step that fails behind the switch-over stops it; repaired, the migration ends with its move', async () => {
+  fleet.fail.set('announce', 'injected.announce');
+  const stopped = await migrate(await template('grow', 'large@1/move/pre-copy/expose'));
+  expect(stopped).toMatchObject({ state: 'failed', cause: { code: 'injected.announce' }, moves: [{ state: 'failed' }] });
+  const { moveId } = stopped.moves[0]!;
+  const steps = (m: Migration) => new Map(m.moves[0]!.steps.map((s) => [s.name, s.state]));
+  expect([steps(stopped).get('announce'), steps(stopped).get('end-move')]).toEqual(['failed', 'skipped']);
+  const workflow = await fleet.call<{ state: string; failed: string[]; missing: string[] }>('workflow', 'GET', `/v1/workflows/${moveId}`);
+  expect(workflow).toMatchObject({ state: 'stopped', failed: ['announce'] });
+  expect(workflow.missing).toContain('end-move');
+
+  const change = (body: object) => fleet.call('workflow', 'POST', `/v1/workflows/${moveId}/changes`, { change: body, reason: 'mended' });
+  await change({ type: 'retry-from', task: 'announce' }); // it is not mended yet
+  const again = async () => (await fleet.pool.query(`select from migration_templates.events where type like '%.migration.ended.v1' and data ->> 'migrationId' = $1`, [stopped.migrationId])).rowCount === 2; // prettier-ignore
+  await fleet.until(again);
+  expect(await look(stopped.migrationId)).toMatchObject({ state: 'failed' });
+
+  fleet.fail.clear();
+  await change({ type: 'retry-from', task: 'announce' });
+  const migration = await fleet.until(async () => {
+    const seen = await look(stopped.migrationId);
+    return seen.state === 'succeeded' && seen;
+  });
   expect(migration.cause).toBeUndefined();
   expect(migration).toMatchObject({
     state: 'succeeded',

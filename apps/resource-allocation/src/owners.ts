@@ -1,7 +1,7 @@
 import { consumerText, eventsTopic, migrationTemplatesEvents, provisioningEvents } from '@chrysalis/contracts';
 import { moveConsumer, vmConsumer } from '@chrysalis/resource-allocation-core';
 import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-kit';
-import { noteOwner } from './sql/owners.ts';
+import { noteOwner, ownerAgain } from './sql/owners.ts';
 
 const vm = (id: string, ended: boolean, { tx, store, event }: EventContext) =>
   noteOwner(tx, store.schema, consumerText(vmConsumer(id)), ended, event.tenant);
@@ -18,5 +18,8 @@ export const owners: Consumer = {
     onEvent(provisioningEvents.vmDeleted, ({ vmId }, ctx) => vm(vmId, true, ctx)),
     onEvent(migrationTemplatesEvents.moveStarted, ({ moveId }, ctx) => move(moveId, false, ctx)),
     onEvent(migrationTemplatesEvents.moveEnded, ({ moveId }, ctx) => move(moveId, true, ctx)),
+    onEvent(migrationTemplatesEvents.moveResumed, ({ moveId }, { tx, store }) =>
+      ownerAgain(tx, store.schema, consumerText(moveConsumer(moveId))),
+    ),
   ],
 };

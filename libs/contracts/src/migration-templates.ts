@@ -160,6 +160,11 @@ export const migrationTemplatesEvents = {
       figures: MoveFigures.optional(),
     }),
   ),
+  moveResumed: event(
+    'chrysalis.migration-templates.move.resumed.v1',
+    'A move that had ended goes on: an operator repaired its workflow, or has it undone',
+    z.object({ migrationId: Id, moveId: Id, vmId: Id, reason: z.string().max(255), by: z.string().max(255).optional() }),
+  ),
   migrationCancelRequested: event(
     'chrysalis.migration-templates.migration.cancel-requested.v1',
     'Someone asked to cancel: no further move begins; those that run are undone while they can be',
@@ -167,7 +172,7 @@ export const migrationTemplatesEvents = {
   ),
   migrationEnded: event(
     'chrysalis.migration-templates.migration.ended.v1',
-    'Every move of the set is in a final state',
+    'Every move of the set is in a final state; said again where one of them went on',
     z.object({ migrationId: Id, state: z.enum(['succeeded', 'undone', 'failed']), cause: Cause.optional() }),
   ),
   taskReported: taskReported('migration-templates'),

@@ -143,6 +143,8 @@ export const workflowEvents = {
       state: WorkflowState,
       cause: Cause.optional(),
       missing: z.array(TaskName).optional(),
+      /** Of `stopped` and `failed`: whose run, or whose undo, failed for good; the first 100. Whoever repairs it begins there. */
+      failed: z.array(TaskName).optional(),
       output: z.record(z.string(), z.unknown()),
       at: Timestamp,
     }),

@@ -1,4 +1,5 @@
 import type { Document, ReadModels } from './read-models.ts';
+import { standingOf, type Standing } from './standing.ts';
 
 type MoveRow = { data: Document; workflow: Document | null; version: number; tasks: readonly Document[] | null };
 export type Step = {
@@ -23,9 +24,28 @@ export const movesOf = async (reads: ReadModels, migrationId: string): Promise<r
   return rows.map(({ data, workflow, version, tasks }) => ({
     ...data,
     workflowState: workflow?.['state'],
+    ...standingMember(workflow),
     version,
     steps: (tasks ?? []).map(stepOf),
   }));
+};
+
+const standingMember = (workflow: Document | null): { standing?: Standing } => {
+  const standing = standingOf(workflow);
+  return standing ? { standing } : {};
+};
+
+/** The move that has a VM, where it stands: it may have ended, and wait for somebody. */
+export const moveOf = async (reads: ReadModels, moveId: string): Promise<Document & { readonly version: number }> => {
+  const { rows } = await reads.query<Pick<MoveRow, 'data' | 'workflow' | 'version'>>(
+    `select m.data, w.data as workflow, m.version + coalesce(w.version, 0) as version
+     from read.moves m left join read.workflows w on w.id = m.data ->> 'workflowId' where m.id = $1`,
+    [moveId],
+  );
+  const [row] = rows;
+  if (!row) return { version: 0 };
+  const { state, migrationId, cause } = row.data;
+  return { version: row.version, migrationId, state, ...(cause ? { cause } : {}), ...standingMember(row.workflow) };
 };
 
 const stepOf = (t: Document): Step => ({

@@ -40,6 +40,10 @@ export const WorkflowGraph = z.looseObject({
   source: z.enum(['workflow', 'read-models']),
 });
 
+export const Standing = z
+  .object({ summary: z.string(), left: z.array(z.string()), next: z.array(z.string()).describe('commands that take it on') })
+  .describe('where it stands, if it came to no good end and something is left');
+
 export const Operation = z.looseObject({
   id: z.string(),
   kind: z.enum(['workflow', 'migration']),
@@ -49,4 +53,5 @@ export const Operation = z.looseObject({
   summary: z.string(),
   progress: z.object({ done: z.int(), total: z.int(), unit: z.string() }),
   cause: z.object({ code: z.string(), message: z.string() }).optional(),
+  standing: Standing.optional(),
 });

@@ -3,6 +3,7 @@ import { hostStates } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { withObserved } from '../reads/observed.ts';
+import { moveOf } from '../reads/moves.ts';
 import { ReadModels, unknown, type Document, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { listDoc, oneDoc, oneOf } from './docs.ts';
@@ -33,9 +34,11 @@ export class FleetController {
   async vm(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const [{ seen, ...vm }] = (await withObserved(this.reads, [await this.reads.one(models.vms, id, request.caller)])) as [Observed];
     const known = await this.reads.find(models.characterisations, id, request.caller);
-    if (!known) return oneAnswer(request, vm, vm, seen);
-    const { version: looked, createdAt: _created, updatedAt: _updated, ...characterisation } = known;
-    return oneAnswer(request, vm, { ...vm, characterisation }, seen + looked);
+    const { version: looked = 0, createdAt: _created, updatedAt: _updated, ...characterisation } = known ?? {};
+    const inMove = vm['move'] as { moveId: string } | undefined;
+    const { version: moved, ...move } = inMove ? await moveOf(this.reads, inMove.moveId) : { version: 0 };
+    const body = { ...vm, ...(known ? { characterisation } : {}), ...(inMove ? { move: { ...inMove, ...move } } : {}) };
+    return oneAnswer(request, vm, body, seen + looked + moved);
   }
 
   @Get('/v1/hosts')

@@ -7,6 +7,7 @@ import { duration, oneAnswer } from '../reads/answer.ts';
 import { positionOf } from '../reads/feed.ts';
 import { ReadModels, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
+import { standingIn } from '../reads/standing.ts';
 import { Wake } from '../reads/wake.ts';
 import { streamed } from '../sse.ts';
 import { listDoc, oneOf, Operation } from './docs.ts';
@@ -109,7 +110,10 @@ export class OperationsController {
   }
 
   async #view(id: string, request: ApiRequest): Promise<OperationView> {
-    return operationView(this.reads, await findOperation(this.reads, id, request.caller));
+    const operation = await operationView(this.reads, await findOperation(this.reads, id, request.caller));
+    if (operation.state === 'succeeded' || operation.state === 'queued') return operation;
+    const standing = await standingIn(this.reads, id);
+    return standing ? { ...operation, standing } : operation;
   }
 }
 

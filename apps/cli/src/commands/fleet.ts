@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { action, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
+import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Row } from '../show/output.ts';
 
 export const vmCommands = (program: Command): void => {
@@ -140,6 +141,10 @@ const vmText = (v: Row): string => {
       move:
         v['move'] &&
         `${v['move'].moveId}: ${v['move'].fromHost} -> ${v['move'].toHost}, ${ref(v['move'].fromType)} -> ${ref(v['move'].toType)}`,
+      'move state': v['move']?.state,
+      'move cause': v['move']?.cause && `${v['move'].cause.code}: ${v['move'].cause.message}`,
+      ...standingFields(v['move']),
+      'move log': v['move'] && `chrysalis migration logs ${v['move'].moveId}`,
       vcpus: t && t.vcpus.boot + t.vcpus.plugged.length,
       memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s: number, d: Row) => s + d['sizeMiB'], 0)} MiB`,
       disks: t?.disks.map((d: Row) => `${d['id']} ${d['sizeMiB']} MiB`).join(', '),

@@ -1,6 +1,9 @@
 import type { Command } from 'commander';
+import { exits } from '../exit.ts';
 import { action, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
-import { age, fields, mib, print, table, took, type Row } from '../show/output.ts';
+import { migrationText } from '../show/migration.ts';
+import { age, print, took, type Row } from '../show/output.ts';
+import { migrationLogCommand, watchMigration } from './migration-logs.ts';
 
 /** Runs a plan; with --wait, to its end. */
 export const startPlan = async (run: Run, planId: string): Promise<number> => {
@@ -26,12 +29,20 @@ export const runCommands = (program: Command): void => {
     },
   });
   action(
-    migration.command('get').argument('<migration>').description('a migration with the steps of its moves'),
-    async ({ client, format, args }) => {
+    migration
+      .command('get')
+      .argument('<migration>')
+      .description('a migration with the steps of its moves')
+      .option('--watch', 'show it again after each change, and the bytes of its transfers, until it ends'),
+    async (run) => {
+      if (run.options['watch']) return watchMigration(run);
+      const { client, format, args } = run;
       const found = await client.request<Row>('GET', `/v1/migrations/${encodeURIComponent(args[0]!)}`);
       await print(format, found, () => migrationText(found));
+      return exits.ok;
     },
   );
+  migrationLogCommand(migration);
   examples(
     action(
       waits(
@@ -60,41 +71,4 @@ export const runCommands = (program: Command): void => {
       return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
     },
   );
-};
-
-const migrationText = (m: Row): string => {
-  const head = fields({
-    migration: m['migrationId'],
-    template: m['template'],
-    plan: m['planId'],
-    state: m['state'],
-    took: took(m['startedAt'], m['endedAt']),
-    cause: m['cause'] && `${m['cause'].code}: ${m['cause'].message}`,
-  });
-  return [head, ...(m['moves'] as Row[]).map(moveText)].join('\n\n');
-};
-const moveText = (move: Row): string => {
-  const f = move['figures'];
-  return [
-    `${move['vmId']}: ${move['state']}${move['cause'] ? `, ${move['cause'].code}: ${move['cause'].message}` : ''}  (workflow ${move['workflowId']})`,
-    ...(f
-      ? [
-          `  downtime ${f.downtimeMs.toFixed(1)} ms, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,
-        ]
-      : []),
-    ...(move['steps'].length
-      ? [
-          table(
-            {
-              '  section': (s) => `  ${s['section']}`,
-              step: (s) => s['name'],
-              state: (s) => s['state'],
-              ms: (s) => s['ms'],
-              what: (s) => s['cause']?.message ?? s['summary'],
-            },
-            move['steps'],
-          ),
-        ]
-      : []),
-  ].join('\n');
 };

@@ -183,7 +183,14 @@ export const workflowChangeCommands = (workflow: Command): void => {
   for (const v of verbs) verb(workflow, v);
   examples(
     action(
-      waits(asked(workflow.command('undo').argument('<workflow>').description('undo a workflow that has succeeded, in reverse order'))),
+      waits(
+        asked(
+          workflow
+            .command('undo')
+            .argument('<workflow>')
+            .description('undo a workflow that has succeeded, or what is left of one whose undo failed or was given up'),
+        ),
+      ),
       async (run) => {
         const answer = await run.client.request<Row>('POST', pathOf(run, 'undo'), { reason: run.options['reason'] }, guards(run));
         return finish(run, answer, 'asked to undo', answer['version']);

@@ -1,4 +1,4 @@
-import { bar } from './live.ts';
+import { bar } from './transfer.ts';
 import { fields, table, type Row } from './output.ts';
 
 export const span = (ms: number): string =>

@@ -1,7 +1,8 @@
 import { clearLine, cursorTo } from 'node:readline';
-import type { Client, Operation, Progress } from '../client.ts';
+import type { Client, Operation } from '../client.ts';
 import type { SseEvent } from '../sse.ts';
-import { mib, type Row } from './output.ts';
+import type { Row } from './output.ts';
+import { bar, Transfers } from './transfer.ts';
 
 /** What goes on, on stderr: one line that changes on a terminal, else a line for each change. */
 export class Live {
@@ -29,6 +30,13 @@ export class Live {
     [this.#open, this.#last] = [true, text];
   }
 
+  /** Of a transfer: passing on a terminal, elsewhere a line now and then. */
+  progress(of: { readonly text: string; readonly due: boolean } | undefined): void {
+    if (!of) return;
+    if (this.#out.isTTY) this.passing(of.text);
+    else if (of.due) this.line(of.text);
+  }
+
   close(): void {
     if (!this.#open) return;
     clearLine(this.#out, 0);
@@ -48,6 +56,7 @@ const verbs: Readonly<Record<string, string>> = {
   'cancel.requested': 'cancel',
   'move.started': 'move',
   'move.ended': 'move ended',
+  'move.resumed': 'move goes on',
 };
 
 /** A line for a step of an operation, or nothing where it says nothing new. */
@@ -62,15 +71,8 @@ export const stepLine = ({ event, data }: SseEvent): string | undefined => {
   return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(12)} ${what}${start}${why}${again}`;
 };
 
-export const bar = (done: number, total: number, width = 20): string => {
-  const filled = total > 0 ? Math.round((Math.min(done, total) / total) * width) : 0;
-  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]`;
-};
 export const operationLine = (o: Operation): string =>
   `${bar(o.progress.done, o.progress.total)} ${o.progress.done}/${o.progress.total} ${o.progress.unit}  ${o.phase ?? ''}`;
-export const progressLine = (p: Progress): string =>
-  `${bar(p.bytesTotal - p.bytesRemaining, p.bytesTotal)} ${p.phase}: ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`;
-
 /** Waits for an operation and shows what it does: its steps as they come, and the bytes of moves. */
 export const waitShown = async (
   client: Client,
@@ -79,14 +81,16 @@ export const waitShown = async (
 ): Promise<Operation> => {
   const live = new Live(options.quiet);
   const stop = new AbortController();
+  const transfers = new Transfers();
   const bytes = (async () => {
-    for await (const p of client.progress({ signal: stop.signal })) live.passing(progressLine(p));
+    for await (const p of client.progress({ signal: stop.signal })) live.progress(transfers.sample(p));
   })().catch(() => undefined); // telemetry may be lost
   try {
     return await client.waitOperation(id, {
       timeoutMs: options.timeoutMs,
       atLeast: options.atLeast ?? 0,
       onEvent: (e) => {
+        transfers.heard(e);
         const line = stepLine(e);
         if (line) live.line(line);
         if (e.event === 'operation') live.passing(operationLine(e.data as Operation));

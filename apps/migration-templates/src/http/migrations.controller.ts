@@ -124,7 +124,11 @@ export class MigrationsController {
     const moves = state.status === 'none' ? [] : state.moves;
     const body = {
       ...summary(migrationId, state),
-      moves: moves.map((m) => ({ ...m, workflowId: m.moveId, steps: tasks.filter((t) => t.move_id === m.moveId).map(step) })),
+      moves: moves.map((m) => ({
+        ...m,
+        workflowId: m.moveId,
+        steps: tasks.filter((t) => t.move_id === m.moveId).map((t) => step(t, m.state !== 'running')),
+      })),
     };
     return new Answer(200, body, etag(history.length));
   }
@@ -177,11 +181,11 @@ const summary = (migrationId: string, s: MigrationState) => {
   };
 };
 
-const step = (t: TaskRow) => ({
+const step = (t: TaskRow, ended: boolean) => ({
   section: t.section,
   name: t.task,
   kind: t.kind,
-  state: t.state,
+  state: ended && t.state === 'pending' ? 'skipped' : t.state,
   ms: t.started_at && t.ended_at ? Math.max(0, t.ended_at.getTime() - t.started_at.getTime()) : 0,
   ...(t.started_at ? { startedAt: t.started_at.toISOString() } : {}),
   ...(t.ended_at ? { endedAt: t.ended_at.toISOString() } : {}),

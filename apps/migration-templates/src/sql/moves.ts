@@ -2,7 +2,16 @@ import type { Cause, WorkflowDefinition } from '@chrysalis/contracts';
 import type pg from 'pg';
 
 type Queryable = pg.Pool | pg.PoolClient;
-export type MoveRow = Readonly<{ move_id: string; migration_id: string; vm_id: string; started_at: Date | null; ended_at: Date | null }>;
+export type MoveRow = Readonly<{
+  move_id: string;
+  migration_id: string;
+  vm_id: string;
+  started_at: Date | null;
+  ended_at: Date | null;
+  /** What it ended as. */
+  state: 'succeeded' | 'undone' | 'failed' | null;
+}>;
+const columns = 'move_id, migration_id, vm_id, started_at, ended_at, state';
 export type TaskRow = Readonly<{
   move_id: string;
   task: string;
@@ -37,16 +46,10 @@ export const insertTasks = (tx: pg.PoolClient, schema: string, moveId: string, {
   );
 
 export const moveOf = async (q: Queryable, schema: string, moveId: string): Promise<MoveRow | undefined> =>
-  (await q.query<MoveRow>(`select move_id, migration_id, vm_id, started_at, ended_at from ${schema}.moves where move_id = $1`, [moveId]))
-    .rows[0];
+  (await q.query<MoveRow>(`select ${columns} from ${schema}.moves where move_id = $1`, [moveId])).rows[0];
 
 export const movesOf = async (q: Queryable, schema: string, migrationId: string): Promise<MoveRow[]> =>
-  (
-    await q.query<MoveRow>(
-      `select move_id, migration_id, vm_id, started_at, ended_at from ${schema}.moves where migration_id = $1 order by move_id`,
-      [migrationId],
-    )
-  ).rows;
+  (await q.query<MoveRow>(`select ${columns} from ${schema}.moves where migration_id = $1 order by move_id`, [migrationId])).rows;
 
 /** The VMs of these that are in a move of ours now, with that move. */
 export const inMove = async (q: Queryable, schema: string, vmIds: readonly string[]): Promise<{ vmId: string; moveId: string }[]> =>
@@ -86,11 +89,45 @@ export const updateTask = (tx: pg.PoolClient, schema: string, { moveId, task, fr
 export const beginMove = (tx: pg.PoolClient, schema: string, moveId: string, at: string) =>
   tx.query(`update ${schema}.moves set started_at = coalesce(started_at, $2) where move_id = $1`, [moveId, at]);
 
-export const endMove = async (tx: pg.PoolClient, schema: string, moveId: string, at: string): Promise<void> => {
-  await tx.query(`update ${schema}.moves set ended_at = coalesce(ended_at, $2) where move_id = $1`, [moveId, at]);
-  await tx.query(`update ${schema}.move_tasks set state = 'skipped' where move_id = $1 and state = 'pending'`, [moveId]);
+/** Tasks that did not begin stay `pending`: where the move goes on they may still run. */
+export const endMove = async (
+  tx: pg.PoolClient,
+  schema: string,
+  { moveId, state, at }: { moveId: string; state: NonNullable<MoveRow['state']>; at: string },
+): Promise<void> => {
+  await tx.query(`update ${schema}.moves set ended_at = coalesce(ended_at, $2), state = $3 where move_id = $1`, [moveId, at, state]);
   await tx.query(
     `update ${schema}.move_tasks set state = 'failed', ended_at = coalesce(ended_at, $2) where move_id = $1 and state = 'running'`,
     [moveId, at],
   );
 };
+
+/** It runs again, and has its VM again, unless another move has got that meanwhile: then it only may not begin a third one. */
+export const resumeMove = (tx: pg.PoolClient, schema: string, moveId: string) =>
+  tx.query(
+    `update ${schema}.moves m set ended_at = null, state = null where move_id = $1
+       and not exists (select from ${schema}.moves o where o.vm_id = m.vm_id and o.ended_at is null and o.move_id <> m.move_id)`,
+    [moveId],
+  );
+
+/** Tasks as an operator's change leaves them: from there on they are told of like any other. */
+export const setTasks = (tx: pg.PoolClient, schema: string, moveId: string, tasks: readonly string[], state: TaskState) =>
+  tx.query(
+    `update ${schema}.move_tasks set state = $3, cause = null,
+       started_at = case $3 when 'pending' then null else started_at end, ended_at = case $3 when 'pending' then null else ended_at end
+     where move_id = $1 and task = any($2)`,
+    [moveId, tasks, state],
+  );
+
+type Added = Readonly<{ task: string; section: string | null; kind: string | null; like?: string }>;
+/** Behind those that there are; `like` another one where the change says no more. */
+export const addTask = (tx: pg.PoolClient, schema: string, moveId: string, { task, section, kind, like }: Added) =>
+  tx.query(
+    `insert into ${schema}.move_tasks (move_id, task, place, section, kind, state)
+     select $1, $2, (select coalesce(max(place), 0) + 1 from ${schema}.move_tasks where move_id = $1),
+       coalesce($3, l.section, 'prepare'), coalesce($4, l.kind, ''), 'pending'
+     from (select) x left join ${schema}.move_tasks l on l.move_id = $1 and l.task = $5
+     where exists (select from ${schema}.moves where move_id = $1)
+     on conflict (move_id, task) do update set kind = excluded.kind, section = excluded.section`,
+    [moveId, task, section, kind, like ?? null],
+  );

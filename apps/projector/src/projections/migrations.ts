@@ -25,6 +25,9 @@ export const optionsAndPlans: readonly Handler[] = [
   ]),
 ];
 
+/** What an end had said, where there is none any more. */
+const goesOn = { endedAt: undefined, cause: undefined, figures: undefined } as const;
+
 /** Migration, its moves and its operation come from one stream, `migration-<id>`. */
 export const migrations: readonly Handler[] = [
   on(e.migrationRequested, ({ migrationId, plan, concurrency }, { at }) => [
@@ -63,6 +66,14 @@ export const migrations: readonly Handler[] = [
     merge('operations', migrationId, (before) => {
       const progress = before['progress'] as { done: number } | undefined;
       return { progress: { ...progress, done: (progress?.done ?? 0) + 1 } };
+    }),
+  ]),
+  on(e.moveResumed, ({ migrationId, moveId, reason, by }, { at }) => [
+    merge('moves', moveId, { state: 'running', ...goesOn, lastRepair: { reason, by, at } }),
+    merge('migrations', migrationId, { state: 'running', ...goesOn }),
+    merge('operations', migrationId, (before) => {
+      const progress = before['progress'] as { done: number } | undefined;
+      return { state: 'running', ...goesOn, progress: { ...progress, done: Math.max(0, (progress?.done ?? 0) - 1) } };
     }),
   ]),
   on(e.migrationCancelRequested, ({ migrationId, reason }) => [

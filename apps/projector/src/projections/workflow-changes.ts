@@ -7,7 +7,7 @@ import { redact } from '../redact.ts';
 type Changed = z.infer<(typeof workflowEvents.instanceChanged)['schema']>;
 
 /** What an end had said, where there is none any more. */
-export const goesOn = { endedAt: undefined, missing: undefined, output: undefined, paused: undefined } as const;
+export const goesOn = { endedAt: undefined, missing: undefined, failed: undefined, output: undefined, paused: undefined } as const;
 
 /** What an operator's change does to the rows of a workflow, its operation, its graph and its tasks. */
 export const changed = (

@@ -194,6 +194,7 @@ export const workflows: readonly Handler[] = [
     return both(d.workflowId, {
       state: d.state,
       missing: d.missing,
+      failed: d.failed,
       output: redact(d.output),
       endedAt: d.at,
       paused: undefined,

@@ -10,6 +10,11 @@ export const noteOwner = async (tx: Queryable, schema: string, consumer: string,
   );
 };
 
+/** A move that had ended goes on. */
+export const ownerAgain = async (tx: Queryable, schema: string, consumer: string): Promise<void> => {
+  await tx.query(`update ${schema}.owners set ended = false where consumer = $1`, [consumer]);
+};
+
 export type Orphan = LedgerRow & { readonly unknown: boolean; readonly since: Date; readonly age_ms: string };
 
 /** Holds older than `minAgeMs` whose owner has ended or is unknown, the oldest first. */

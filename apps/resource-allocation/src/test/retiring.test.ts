@@ -93,6 +93,8 @@ describe('a host that retires, and holds that nobody owns', () => {
     expect(await ask('allocation.audit-holds', { minAgeMs: 0, limit: 1 })).toMatchObject({
       output: { more: true, findings: [{ vmId: 'vm-2' }] },
     });
+    await told('migration-templates', 'chrysalis.migration-templates.move.resumed.v1', { moveId: 'mov-2' }); // repaired: it has its hold again
+    await h.eventually(async () => (await pool.query('select from resource_allocation.owners where ended')).rowCount === 1);
     expect((await pool.query('select * from resource_allocation.ledger order by consumer')).rows).toEqual(before);
   });
 });

@@ -33,14 +33,15 @@ export const figuresOf = (output: Readonly<Record<string, unknown>>, controlPlan
   };
 };
 
-/** What a move's workflow came to: cancelled is undone, stopped past the point of no return is failed. */
-export const moveState = (state: WorkflowState): 'succeeded' | 'undone' | 'failed' => {
+/** What a move's workflow came to: cancelled is undone, unless what was done was left; stopped past the point of no return is failed. */
+export const moveState = (state: WorkflowState, missing: readonly string[] = []): 'succeeded' | 'undone' | 'failed' => {
   switch (state) {
     case 'succeeded':
       return 'succeeded';
     case 'undone':
-    case 'cancelled':
       return 'undone';
+    case 'cancelled':
+      return missing.length > 0 ? 'failed' : 'undone';
     case 'failed':
     case 'stopped':
     case 'running':

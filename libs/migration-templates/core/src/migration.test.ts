@@ -42,6 +42,11 @@ const ended = (state: 'succeeded' | 'undone' | 'failed', why?: object): Migratio
   type: events.migrationEnded.type,
   data: { migrationId, state, ...(why ? { cause: why as never } : {}) },
 });
+const resumed = (i: number): MigrationEvent => ({
+  type: events.moveResumed.type,
+  data: { migrationId, moveId: `mov-${i}`, vmId: `vm-${i}`, reason: 'the guest is back', by: 'user:anna' },
+});
+const resume = (i: number): MigrationCommand => ({ kind: 'resume-move', moveId: `mov-${i}`, reason: 'the guest is back', by: 'user:anna' });
 const end = (i: number, state: 'succeeded' | 'undone' | 'failed', starts: Start[] = []): MigrationCommand => ({
   kind: 'end-move',
   moveId: `mov-${i}`,
@@ -91,6 +96,35 @@ describe('a migration', () => {
       .when(end(0, 'failed'))
       .then([moved(0, 'failed'), ended('failed', cause)]);
   });
+  test('follows a move that an operator repairs after its end', () => {
+    const failed = [requested(1, 1), started(0), moved(0, 'failed'), ended('failed', cause)];
+    given(migrationDecider, failed)
+      .when(resume(0))
+      .then([resumed(0)]);
+    given(migrationDecider, [...failed, resumed(0)])
+      .when(resume(0))
+      .thenNothing();
+    given(migrationDecider, [...failed, resumed(0)])
+      .when(end(0, 'succeeded'))
+      .then([moved(0), ended('succeeded')]);
+    given(migrationDecider, [...failed, resumed(0)])
+      .when(end(0, 'undone'))
+      .then([moved(0, 'undone'), ended('undone', cause)]);
+    given(migrationDecider, [requested(1, 1), started(0)])
+      .when(resume(0))
+      .thenNothing();
+    given(migrationDecider, [requested(1, 1), started(0)])
+      .when(resume(7))
+      .thenRejected('move.unknown');
+  });
+  test('repaired while others still run it goes on to the rest; once it has ended it begins nothing more', () => {
+    given(migrationDecider, [requested(3, 2), started(0), started(1), moved(0, 'failed'), resumed(0)])
+      .when(end(0, 'succeeded', [start(2)]))
+      .then([moved(0), started(2)]);
+    given(migrationDecider, [requested(2, 1), started(0), moved(0, 'failed'), ended('failed', cause), resumed(0)])
+      .when(end(0, 'succeeded', [start(1)]))
+      .then([moved(0), ended('failed', { code: 'migration.incomplete', message: 'not every VM was moved' })]);
+  });
   test('cancelled: the running moves are asked to stop, once', () => {
     const cancelled: MigrationEvent = {
       type: events.migrationCancelRequested.type,
@@ -122,6 +156,7 @@ test('whatever the order of ends: never more at once than allowed, each VM once,
         pick: fc.nat(),
         fate: fc.constantFrom('succeeded' as const, 'succeeded' as const, 'undone' as const, 'failed' as const),
         twice: fc.boolean(),
+        repair: fc.boolean(),
       }),
       { minLength: 6, maxLength: 12 },
     ),
@@ -140,10 +175,12 @@ test('whatever the order of ends: never more at once than allowed, each VM once,
         concurrency,
         starts: Array.from({ length: Math.min(n, concurrency) }, (_, i) => start(i)),
       });
-      for (const { pick, fate, twice } of picks) {
+      for (const { pick, fate, twice, repair } of picks) {
         if (state.status === 'none') throw new Error('not begun');
+        const broken = state.moves.find((m) => m.state === 'failed');
+        if (repair && broken) apply({ kind: 'resume-move', moveId: broken.moveId, reason: 'repaired' });
         const running = state.moves.filter((m) => m.state === 'running');
-        expect(running.length).toBeLessThanOrEqual(concurrency);
+        expect(running.length).toBeLessThanOrEqual(concurrency + 1); // one that is repaired was not waited for
         expect(new Set(state.moves.map((m) => m.vmId)).size).toBe(state.moves.length);
         expect(state.status === 'running').toBe(running.length > 0);
         if (running.length === 0) break;
@@ -177,7 +214,8 @@ test('the time in which nobody else was waited for', () => {
 });
 
 test('what a workflow came to', () => {
-  expect((['succeeded', 'undone', 'cancelled', 'failed', 'stopped'] as const).map(moveState)).toEqual([
+  expect(moveState('cancelled', ['begin-move'])).toBe('failed'); // given up: what it did is still there
+  expect((['succeeded', 'undone', 'cancelled', 'failed', 'stopped'] as const).map((s) => moveState(s))).toEqual([
     'succeeded',
     'undone',
     'undone',

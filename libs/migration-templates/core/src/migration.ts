@@ -21,13 +21,16 @@ export type EndMove = Readonly<{
   figures?: Figures | undefined;
   starts: readonly Start[];
 }>;
+/** Its workflow goes on after its end: an operator repaired it, or has what it left undone. */
+export type ResumeMove = Readonly<{ kind: 'resume-move'; moveId: string; reason: string; by?: string | undefined }>;
 export type CancelMigration = Readonly<{ kind: 'cancel'; migrationId: string; reason: string }>;
-export type MigrationCommand = RequestMigration | EndMove | CancelMigration;
+export type MigrationCommand = RequestMigration | EndMove | ResumeMove | CancelMigration;
 
 export type MigrationEvent =
   | EventOf<typeof events.migrationRequested>
   | EventOf<typeof events.moveStarted>
   | EventOf<typeof events.moveEnded>
+  | EventOf<typeof events.moveResumed>
   | EventOf<typeof events.migrationCancelRequested>
   | EventOf<typeof events.migrationEnded>;
 
@@ -47,6 +50,8 @@ export type MigrationState =
       concurrency: number;
       moves: readonly MoveState[];
       cancelled?: string;
+      /** It has ended once, and whoever waited for it acted on that: what goes on is only what it had begun. */
+      closed?: true;
     }>;
 type Known = Exclude<MigrationState, { status: 'none' }>;
 
@@ -72,6 +77,8 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
         return request(command, state);
       case 'end-move':
         return endMove(command, state);
+      case 'resume-move':
+        return resumeMove(command, state);
       case 'cancel':
         return cancel(command, state);
     }
@@ -89,10 +96,16 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
             m.moveId === event.data.moveId ? { ...m, state: event.data.state, cause: event.data.cause, figures: event.data.figures } : m,
           ),
         };
+      case events.moveResumed.type:
+        return {
+          ...state,
+          status: 'running',
+          moves: state.moves.map((m) => (m.moveId === event.data.moveId ? { moveId: m.moveId, vmId: m.vmId, state: 'running' } : m)),
+        };
       case events.migrationCancelRequested.type:
         return { ...state, cancelled: event.data.reason };
       case events.migrationEnded.type:
-        return { ...state, status: event.data.state };
+        return { ...state, status: event.data.state, closed: true };
       default:
         return unreachable(event);
     }
@@ -128,11 +141,22 @@ const endMove = (c: EndMove, state: MigrationState): Answer => {
   return accept<MigrationEvent>(event, ...after(next, c.starts));
 };
 
+/** A move that never ended needs no resuming; one that did runs again, and with it its migration. */
+const resumeMove = (c: ResumeMove, state: MigrationState): Answer => {
+  if (state.status === 'none') return reject({ code: 'migration.unknown' });
+  const move = state.moves.find((m) => m.moveId === c.moveId);
+  if (!move) return reject({ code: 'move.unknown', moveId: c.moveId });
+  if (move.state === 'running') return accept();
+  const { moveId, reason, by } = c;
+  const data = { migrationId: state.migrationId, moveId, vmId: move.vmId, reason, ...(by === undefined ? {} : { by }) };
+  return accept<MigrationEvent>({ type: events.moveResumed.type, data });
+};
+
 /** The next moves, or the end when none runs and none may begin. */
 const after = (m: Known, starts: readonly Start[]): MigrationEvent[] => {
   const running = m.moves.filter((x) => x.state === 'running').length;
   const left = new Set(waiting(m));
-  const halted = m.cancelled !== undefined || m.moves.some((x) => x.state === 'failed' || x.state === 'undone');
+  const halted = m.closed === true || m.cancelled !== undefined || m.moves.some((x) => x.state === 'failed' || x.state === 'undone');
   const begin = halted ? [] : starts.filter((s) => left.has(s.vmId)).slice(0, Math.max(0, m.concurrency - running));
   if (begin.length > 0) return begin.map((s) => started(m.migrationId, s));
   return running > 0 || (!halted && left.size > 0 && starts.length > 0) ? [] : [ended(m)];

@@ -126,8 +126,9 @@ export const abandon = (run: Run): void => {
 const end = (run: Run, state: 'succeeded' | 'stopped' | 'failed' | 'cancelled' | 'undone', cause?: Cause): void => {
   const { workflowId, subject, definition } = run.state;
   const missing = missingIn(run, state);
+  const failed = failedIn(run, state);
   const output = state === 'succeeded' ? outputOf(run.state) : {};
-  const optional = { ...(cause ? { cause } : {}), ...(missing ? { missing } : {}) };
+  const optional = { ...(cause ? { cause } : {}), ...(missing ? { missing } : {}), ...(failed.length > 0 ? { failed } : {}) };
   const data = { workflowId, subject, name: definition.name, state, ...optional, output, at: run.at };
   run.emit({ type: 'chrysalis.workflow.instance.ended.v1', data });
 };
@@ -137,6 +138,16 @@ const missingIn = (run: Run, state: string): string[] | undefined => {
   if (state === 'stopped') return notDone(run);
   const left = state === 'failed' || (state === 'cancelled' && run.state.status === 'running') ? notUndone(run) : [];
   return state === 'failed' || left.length > 0 ? left : undefined;
+};
+
+const MAX_FAILED = 100;
+/** What holds the instance where it stands: where a repair begins. */
+const failedIn = (run: Run, state: string): string[] => {
+  const phase = state === 'stopped' ? 'failed' : state === 'failed' ? 'compensation-failed' : undefined;
+  if (phase === undefined) return [];
+  const tasks = toArray(run.state.tasks);
+  const of = run.state.graph.order.filter((i) => tasks[i]!.phase === phase);
+  return of.slice(0, MAX_FAILED).map((i) => run.name(i));
 };
 
 const notDone = (run: Run): string[] => {

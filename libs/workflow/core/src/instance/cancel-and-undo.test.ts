@@ -81,12 +81,42 @@ describe('undo of one that has succeeded', () => {
     expect(s.end).toMatchObject({ cause: { code: 'workflow.undo_asked', message: 'not wanted' } });
     expect(s.undo(1_000_004)).toEqual([]);
   });
-  it('is failed where an undo fails, with what is left', () => {
+  /** Nobody answers until the undo of b has failed for good. */
+  const failing = (): Story => {
     const s = succeeded();
     s.undo(10);
     for (let ms = 20_000, n = 0; !s.end && n < 10; n++, ms += 20_000) s.tick(ms);
-    expect(s.end).toMatchObject({ state: 'failed', missing: ['a', 'b'], cause: { code: 'workflow.undo_asked' } });
-    expect(s.undo(1_000_000)).toBe('workflow.ended');
+    return s;
+  };
+  it('is failed where an undo fails, with what is left and whose undo it was', () => {
+    expect(failing().end).toMatchObject({ state: 'failed', missing: ['a', 'b'], failed: ['b'], cause: { code: 'workflow.undo_asked' } });
+  });
+  it('goes on with what is left when it is asked for again, with all its attempts', () => {
+    const s = failing();
+    expect(s.undo(1_000_000)).toEqual(['compensation.started', 'compensate b 6']);
+    expect(s.tick(1_020_000)).toEqual(['compensation.failed b']);
+    expect(s.tick(1_040_000)).toEqual(['compensate b 7']);
+    expect(s.report('b', true, 1_040_001)).toEqual(['task.compensated b', 'compensate a 1']);
+    s.report('a', true, 1_040_002);
+    expect(s.end).toMatchObject({ state: 'undone', cause: { code: 'workflow.undo_asked' } });
+    expect(s.end).not.toHaveProperty('missing');
+  });
+  it('undoes what one that was given up left, and listens to nobody who was at it', () => {
+    const s = chain();
+    s.report('a', true, 1);
+    s.cancel(2, false);
+    expect(s.undo(1_000)).toEqual(['compensation.started', 'compensate b 1']);
+    expect(s.report('b', true, 1_001)).toEqual(['task.compensated b', 'compensate a 1']);
+    s.report('a', true, 1_002);
+    expect(s.end).toMatchObject({ state: 'cancelled' });
+    expect(s.end).not.toHaveProperty('missing');
+    expect(s.undo(1_003)).toBe('workflow.ended');
+  });
+  it('is refused where it was given up while its point of no return was under way', () => {
+    const s = new Story([task('a', undo()), task('go', { after: ['a'], pointOfNoReturn: true })]);
+    s.report('a', true, 1);
+    s.cancel(2, false);
+    expect(s.undo(3)).toBe('workflow.past_point_of_no_return');
   });
   it('is refused while it runs, past a point of no return, and of one that is not there', () => {
     expect(chain().undo(1)).toBe('workflow.ending');

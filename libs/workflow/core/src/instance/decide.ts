@@ -9,7 +9,7 @@ import { isLargerThan, MAX_OUTPUT } from './output-size.ts';
 import { CANCELLED, DEADLINE_PASSED, HEARTBEAT_MISSED, uncounted } from './retry.ts';
 import { cancelQueued, expireQueued } from '../queue/queued.ts';
 import { Run } from './run.ts';
-import { byToken, initial, type Attempt, type Instance, isInstance, type WorkflowInstance } from './state.ts';
+import { byToken, initial, type Attempt, type Instance, isInstance, isOpen, type WorkflowInstance } from './state.ts';
 import { iso } from './timers.ts';
 import { effectOf } from '../changes/change-effect.ts';
 import { validateRequest } from '../definition/validate.ts';
@@ -133,13 +133,24 @@ const cancel = (reason: string, compensate: boolean, at: string, state: Instance
 
 const undo = (reason: string, at: string, state: Instance): Answer => {
   if (state.status === 'compensating' || (state.end && state.status === 'undone')) return accept();
-  if (state.status !== 'succeeded') return reject({ code: state.end ? 'workflow.ended' : 'workflow.ending' });
-  if (state.committed) return reject({ code: 'workflow.past_point_of_no_return' });
+  if (!mayBeUndone(state)) return reject({ code: state.end ? 'workflow.ended' : 'workflow.ending' });
+  if (state.committed || mayBePast(state)) return reject({ code: 'workflow.past_point_of_no_return' });
   const run = new Run(state, at);
-  const cause: Cause = { code: 'workflow.undo_asked', message: reason, retriable: false };
+  const cause: Cause = state.cause ?? { code: 'workflow.undo_asked', message: reason, retriable: false };
   run.emit({ type: 'chrysalis.workflow.compensation.started.v1', data: { workflowId: state.workflowId, cause, at } });
   return finish(run);
 };
+
+/** One that succeeded; one whose undo failed or was given up, which goes on with what is left. */
+const mayBeUndone = ({ status, end }: Instance): boolean =>
+  status === 'succeeded' || (end !== undefined && (status === 'failed' || (status === 'cancelled' && (end.missing?.length ?? 0) > 0)));
+
+/** Given up while a point of no return was under way: nobody heard whether it was passed, so nothing may be taken from under it. */
+const mayBePast = ({ graph, tasks }: Instance): boolean =>
+  graph.nodes.some(({ definition }, i) => {
+    const { phase, attempts } = get(tasks, i);
+    return definition.pointOfNoReturn === true && (phase === 'retrying' || attempts.some(isOpen));
+  });
 
 const bid = ({ bid: b, rank, at }: Extract<WorkflowCommand, { type: 'bid' }>, state: Instance): Answer => {
   const { task, offer, executor } = b;

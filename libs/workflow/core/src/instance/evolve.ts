@@ -48,7 +48,7 @@ const change = (draft: Draft, event: Later): void => {
     case 'chrysalis.workflow.task.failed.v1':
       return failed(draft, event.data);
     case 'chrysalis.workflow.compensation.started.v1':
-      return beginUndo(draft, event.data.cause, event.data.task);
+      return beginUndo(draft, event.data);
     case 'chrysalis.workflow.task.compensated.v1':
       return compensated(draft, event.data);
     case 'chrysalis.workflow.compensation.failed.v1':
@@ -261,9 +261,10 @@ const settle = (
 ): readonly Attempt[] => task.attempts.map((a) => (a.action === action && a.attempt === attempt && isOpen(a) ? { ...a, settled } : a));
 
 const ended = (draft: Draft, data: Data<'chrysalis.workflow.instance.ended.v1'>): void => {
-  const { state, cause, missing, output, at } = data;
+  const { state, cause, missing, failed: broken, output, at } = data;
   draft.status = state;
-  draft.end = { state, output, at, ...(cause ? { cause } : {}), ...(missing ? { missing } : {}) };
+  const optional = { ...(cause ? { cause } : {}), ...(missing ? { missing } : {}), ...(broken ? { failed: broken } : {}) };
+  draft.end = { state, output, at, ...optional };
   draft.ready = noneReady;
   draft.undoReady = draft.timers = undefined;
 };

@@ -127,8 +127,8 @@ export class Run {
 
   /** Each executor at which a task is undone has the attempts of the policy for itself. */
   #atThisPlace(index: number): readonly Attempt[] {
-    const { attempts } = this.task(index);
-    return attempts.slice(attempts.findLastIndex((a) => a.action === 'compensate' && a.settled?.ok) + 1);
+    const { attempts, since = 0 } = this.task(index);
+    return attempts.slice(Math.max(since, attempts.findLastIndex((a) => a.action === 'compensate' && a.settled?.ok) + 1));
   }
 
   #sinceRunAgain(index: number): readonly Attempt[] {

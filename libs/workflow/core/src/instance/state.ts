@@ -95,6 +95,7 @@ export type End = {
   readonly state: WorkflowState;
   readonly cause?: Cause;
   readonly missing?: readonly string[];
+  readonly failed?: readonly string[];
   readonly output: Readonly<Record<string, unknown>>;
   readonly at: string;
 };

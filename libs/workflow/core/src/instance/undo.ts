@@ -2,7 +2,8 @@ import type { Cause } from '@chrysalis/contracts';
 import type { Draft } from './draft.ts';
 import type { GraphNode } from '../definition/graph-node.ts';
 import { noneReady } from './ready.ts';
-import type { TaskState } from './state.ts';
+import { AGAIN } from './retry.ts';
+import { isOpen, type TaskState } from './state.ts';
 import { get, set, toArray, vectorOf } from '../structures/vector.ts';
 
 /**
@@ -12,7 +13,8 @@ import { get, set, toArray, vectorOf } from '../structures/vector.ts';
  * each executor that it was given to, one after another. A compensation that fails for good holds
  * back what its task depends on: taking the ground away from an effect that is still there would make it worse.
  */
-export const beginUndo = (draft: Draft, cause: Cause, task: string | undefined): void => {
+export const beginUndo = (draft: Draft, { cause, task, at }: Started): void => {
+  if (draft.end) reopened(draft, at ?? draft.end.at);
   draft.status = 'compensating';
   draft.cause ??= cause;
   if (task !== undefined) draft.causedBy ??= task;
@@ -29,6 +31,30 @@ export const beginUndo = (draft: Draft, cause: Cause, task: string | undefined):
   // from the last to the first, so that those dispatched first are the last ones started
   for (let i = tasks.length - 1; i >= 0; i--) if (draft.graph.nodes[i]!.dependants.length === 0) undoSettled(draft, i);
 };
+
+type Started = { readonly cause: Cause; readonly task?: string | undefined; readonly at?: string | undefined };
+
+/**
+ * An instance that had ended is undone, or its undo goes on: nobody listened meanwhile, and no timer was left, so what was under way is
+ * fenced, and undoing what is left has all its attempts again. What is undone stays so.
+ */
+const reopened = (draft: Draft, at: string): void => {
+  draft.compensationFailed = false;
+  draft.open = draft.decisiveOpen = 0;
+  const again: Cause = { code: AGAIN, message: 'the workflow had ended', retriable: true };
+  const tasks = toArray(draft.tasks).map((t): TaskState => {
+    if (!halted.has(t.phase)) return t;
+    const attempts = t.attempts.map((a) => (isOpen(a) ? { ...a, settled: { ok: false, cause: again, at } } : a));
+    return { ...t, attempts, phase: t.output === undefined ? 'failed' : 'succeeded', since: attempts.length };
+  });
+  draft.tasks = vectorOf(tasks);
+};
+const halted: ReadonlySet<TaskState['phase']> = new Set<TaskState['phase']>([
+  'dispatched',
+  'compensating',
+  'compensation-retrying',
+  'compensation-failed',
+]);
 
 /** A task that waits to run again may have had its effect when it ran before. */
 const atRest = ({ phase, attempts }: TaskState): TaskState['phase'] => {

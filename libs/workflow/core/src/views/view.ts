@@ -77,6 +77,7 @@ export const viewOf = (state: WorkflowInstance, { items = 'all' }: ViewOptions =
     ...(cause ? { cause } : {}),
     ...(cause && state.causedBy !== undefined ? { causedBy: state.causedBy } : {}),
     ...(end?.missing ? { missing: end.missing } : {}),
+    ...(end?.failed ? { failed: end.failed } : {}),
     params: brief(state.params),
     counts: countsOf(tasks),
     tasks: shown(state, tasks, items).map((i) => taskView(state, state.graph.nodes[i]!, tasks[i]!)),

@@ -1,0 +1,103 @@
+import type { Caller } from '@chrysalis/service-kit';
+import { readFeed, type FeedEntry } from '../reads/feed.ts';
+import { unknown, type Document, type ReadModels } from '../reads/read-models.ts';
+import { models } from '../reads/tables.ts';
+import { lineOf, type Known, type LogLine, type StepInfo } from './line.ts';
+
+type Move = { readonly moveId: string; readonly vmId: string; readonly workflowId: string };
+/** Whose story: of a migration, of one move where that was asked for, and of one VM where that was. */
+export type Asked = { readonly migrationId: string; readonly moveId?: string; readonly vmId?: string | undefined };
+
+/** By the id of a migration or of a move; a VM by its id or name. */
+export const askedFor = async (reads: ReadModels, id: string, vm: string | undefined, caller: Caller): Promise<Asked> => {
+  const move = id.startsWith('mov-') ? await reads.one(models.moves, id, caller) : undefined;
+  const migration = await reads.one(models.migrations, (move?.['migrationId'] as string | undefined) ?? id, caller);
+  const migrationId = migration['migrationId'] as string;
+  return { migrationId, ...(move ? { moveId: id } : {}), vmId: vm === undefined ? undefined : await vmIn(reads, migration, vm) };
+};
+
+const vmIn = async (reads: ReadModels, migration: Document, text: string): Promise<string> => {
+  const ids = migration['vmIds'] as readonly string[];
+  if (ids.includes(text)) return text;
+  const { rows } = await reads.query<{ id: string }>(`select id from read.vms where id = any($1) and data ->> 'name' = $2`, [ids, text]);
+  if (rows.length !== 1) throw unknown('vm', `${text} of ${String(migration['migrationId'])}`);
+  return rows[0]!.id;
+};
+
+const PAGE = 1_000;
+
+/** Reads the story of a migration, and on in it. A move may join while it is read: what was passed over of it is read as well. */
+export class MoveLog {
+  #moves: readonly Move[] = [];
+  #steps = new Map<string, StepInfo>();
+  #streams = '';
+  #after: string;
+  readonly #sent = new Set<string>();
+
+  constructor(
+    private readonly reads: ReadModels,
+    private readonly asked: Asked,
+    private readonly from: string,
+    private readonly caller: Caller,
+  ) {
+    this.#after = from;
+  }
+
+  /** The lines that are new, in the order of time. */
+  async next(): Promise<readonly LogLine[]> {
+    const streams = await this.#look();
+    if (streams.join() !== this.#streams) [this.#streams, this.#after] = [streams.join(), this.from];
+    const entries: FeedEntry[] = [];
+    for (let page: FeedEntry[] = [], full = true; full; full = page.length === PAGE) {
+      page = await readFeed(this.reads, { after: this.#after, limit: PAGE, streams, caller: this.caller });
+      this.#after = page.at(-1)?.position ?? this.#after;
+      entries.push(...page);
+    }
+    const fresh = entries.filter((e) => !this.#sent.has(e.position));
+    for (const e of fresh) this.#sent.add(e.position);
+    return ordered(fresh).flatMap((e) => (this.#concerns(e) ? (lineOf(e, this.#known) ?? []) : []));
+  }
+
+  async #look(): Promise<string[]> {
+    const { migrationId, moveId, vmId } = this.asked;
+    const { rows } = await this.reads.query<Move>(
+      `select id as "moveId", data ->> 'vmId' as "vmId", data ->> 'workflowId' as "workflowId" from read.moves where data ->> 'migrationId' = $1
+         and ($2::text is null or id = $2) and ($3::text is null or data ->> 'vmId' = $3) order by id`,
+      [migrationId, moveId ?? null, vmId ?? null],
+    );
+    this.#moves = rows;
+    const { rows: tasks } = await this.reads.query<{ id: string; data: StepInfo }>(
+      `select id, data from read.tasks where data ->> 'workflowId' = any($1)`,
+      [rows.map((m) => m.workflowId)],
+    );
+    this.#steps = new Map(tasks.map((t) => [t.id, t.data]));
+    return [`migration-${migrationId}`, ...rows.flatMap((m) => [`workflow-${m.workflowId}`, m.vmId])].sort();
+  }
+
+  /** Of the VM's own stream only what names the move; of the migration's, what is of no other move. */
+  #concerns({ stream, data }: FeedEntry): boolean {
+    const { moveId } = data as { moveId?: string };
+    if (stream.startsWith('workflow-')) return true;
+    if (moveId === undefined) return stream.startsWith('migration-');
+    return this.#moves.some((m) => m.moveId === moveId);
+  }
+
+  readonly #known: Known = {
+    moveOf: (workflowId) => this.#moves.find((m) => m.workflowId === workflowId),
+    step: (workflowId, task) => this.#steps.get(`${workflowId}/${task}`) ?? {},
+  };
+}
+
+/**
+ * By time across streams, which reach us beside each other; within a stream as it was written, which is how it reaches us, whoever's clock
+ * it was: an event is never before the one that it follows.
+ */
+export const ordered = (entries: readonly FeedEntry[]): readonly FeedEntry[] => {
+  const latest = new Map<string, number>();
+  const placed = entries.map((entry) => {
+    const at = Math.max(latest.get(entry.stream) ?? 0, Date.parse(entry.at));
+    latest.set(entry.stream, at);
+    return { entry, at };
+  });
+  return placed.toSorted((a, b) => a.at - b.at).map((p) => p.entry);
+};

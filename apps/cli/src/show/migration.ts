@@ -1,0 +1,40 @@
+import { fields, mib, table, took, type Row } from './output.ts';
+
+export const migrationText = (m: Row): string => {
+  const head = fields({
+    migration: m['migrationId'],
+    template: m['template'],
+    plan: m['planId'],
+    state: m['state'],
+    took: took(m['startedAt'], m['endedAt']),
+    cause: m['cause'] && `${m['cause'].code}: ${m['cause'].message}`,
+    log: `chrysalis migration logs ${m['migrationId']}`,
+  });
+  return [head, ...(m['moves'] as Row[]).map(moveText)].join('\n\n');
+};
+const moveText = (move: Row): string => {
+  const f = move['figures'];
+  return [
+    `${move['vmId']}: ${move['state']}${move['cause'] ? `, ${move['cause'].code}: ${move['cause'].message}` : ''}  (workflow ${move['workflowId']})`,
+    ...(move['standing'] ? [`  ${move['standing'].summary}`, ...move['standing'].next.map((command: string) => `  next: ${command}`)] : []),
+    ...(f
+      ? [
+          `  downtime ${f.downtimeMs.toFixed(1)} ms, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,
+        ]
+      : []),
+    ...(move['steps'].length
+      ? [
+          table(
+            {
+              '  section': (s) => `  ${s['section']}`,
+              step: (s) => s['name'],
+              state: (s) => s['state'],
+              ms: (s) => s['ms'],
+              what: (s) => s['cause']?.message ?? s['summary'],
+            },
+            move['steps'],
+          ),
+        ]
+      : []),
+  ].join('\n');
+};

@@ -1,0 +1,47 @@
+import type { Progress } from '../client.ts';
+import type { SseEvent } from '../sse.ts';
+import { mib, type Row } from './output.ts';
+
+type Seen = Progress & { readonly done: number; readonly shownAt: number };
+
+export const bar = (done: number, total: number, width = 20): string => {
+  const filled = total > 0 ? Math.round((Math.min(done, total) / total) * width) : 0;
+  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}]`;
+};
+
+/** How long a line stands where each one stays. */
+const LINE_MS = 2_000;
+
+/**
+ * The transfers of some moves, as telemetry tells them. Samples may be lost, late, or of moves that are not ours; what was sent, and how
+ * far it is, never runs backwards within one transfer, though what remains may: the guest writes meanwhile.
+ */
+export class Transfers {
+  readonly #seen = new Map<string, Seen>();
+  readonly #ours = new Set<string>();
+
+  /** Which moves are ours, and when one of them is transferred anew. */
+  heard({ event, data }: SseEvent): void {
+    const d = (data as { data?: Row }).data ?? {};
+    if (event.includes('.move.started.')) this.#ours.add(d['moveId'] as string);
+    if (!event.includes('.task.dispatched.') || d['kind'] !== 'host.transfer') return;
+    this.#ours.add(d['workflowId'] as string);
+    this.#seen.delete(d['workflowId'] as string);
+  }
+
+  /** The line of a sample, or nothing where it says nothing new; `due`: so much time has passed that it may have a line to itself. */
+  sample(p: Progress, now = Date.now()): { readonly text: string; readonly due: boolean } | undefined {
+    if (!this.#ours.has(p.moveId)) return undefined;
+    const before = this.#seen.get(p.moveId);
+    if (before && p.at <= before.at) return undefined;
+    const bytesTransferred = Math.max(p.bytesTransferred, before?.bytesTransferred ?? 0);
+    const share = p.bytesTotal > 0 ? (p.bytesTotal - p.bytesRemaining) / p.bytesTotal : 0;
+    const done = Math.min(1, Math.max(share, before?.done ?? 0));
+    const due = !before || before.phase !== p.phase || now - before.shownAt >= LINE_MS;
+    this.#seen.set(p.moveId, { ...p, bytesTransferred, done, shownAt: due ? now : before.shownAt });
+    return { text: lineOf({ ...p, bytesTransferred }, done), due };
+  }
+}
+
+const lineOf = (p: Progress, done: number): string =>
+  `${bar(done, 1)} ${p.vmId} ${p.phase}: ${mib(p.bytesTransferred)} transferred, ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`;
