@@ -73,7 +73,7 @@ describe('offers, bids and awards from end to end', () => {
     fleet = await Fleet.open();
     const { world } = fleet;
     second = await world.start({ heartbeatMs: 500, lostAfterMs: 5_000 });
-    admin = await world.token('root', 'admin');
+    admin = await world.token('root', 'fleet');
     workflow = await start({
       databaseUrl: world.database.connectionString,
       bus: { kind: 'embedded' },
