@@ -416,12 +416,14 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
       await heard.until(MOVED, 'reset');
       await shows({ state: 'running' });
       heard.stop();
-      expect(heard.of(MOVED).map(([kind, state]) => [kind, state])).toEqual([
-        ['stopped', 'paused'],
-        ['resumed', 'running'],
-        ['io-error', 'io-error'],
-        ['resumed', 'running'],
-        ['reset', 'running'],
+      const news = heard.of(MOVED).map(([kind, state]) => `${kind}: ${state}`);
+      // Firmware that finds itself started already may reset the machine once more: how often is not ours to say.
+      expect(news.filter((n, i) => n !== 'reset: running' || news[i - 1] !== n)).toEqual([
+        'stopped: paused',
+        'resumed: running',
+        'io-error: io-error',
+        'resumed: running',
+        'reset: running',
       ]);
     }, 30_000);
 
