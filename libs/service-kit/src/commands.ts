@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { isContention } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { ApiRequest } from './auth.ts';
 import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from './context.ts';
 import { idempotencyKey } from './idempotency-key.ts';
@@ -20,6 +20,9 @@ type AnswerShape = { readonly status: number; readonly body: unknown; readonly h
 
 export type CommandContext = MessageContext & { readonly caller: Caller; readonly idempotencyKey: string | undefined };
 
+/** For a route's document: without it QueryGuard refuses the parameter, so only routes whose work is all in its transaction have it. */
+export const dryRunQuery = { dryRun: z.enum(['true', 'false']).describe('true: all checks, the same refusals, and nothing is done') };
+
 export class Commands {
   constructor(private readonly service: ServiceContext) {}
 
@@ -27,6 +30,7 @@ export class Commands {
    * One transaction around `work` with the idempotency check in it. The same key with the same request gives the kept answer, with
    * another request `idempotency.key_reused`. What `work` throws leaves nothing, and no kept answer either. Requests for one thing at the
    * same time go one after another; one whose turn does not come in some seconds is answered with 503.
+   * With `?dryRun=true` the same work is done and rolled back: no event, no kept answer, and the key stays free for the real one.
    */
   async run<S extends z.ZodType>(
     request: ApiRequest,
@@ -36,7 +40,9 @@ export class Commands {
     // What a PUT leaves out goes: without a body it would take everything away, and nobody said so.
     const body = parseBody(schema, request.body ?? (request.method === 'PUT' ? null : {}));
     const { caller } = request;
-    const key = idempotencyKey(request);
+    const dryRun = new URL(request.url, 'http://here').searchParams.get('dryRun') === 'true';
+    const given = idempotencyKey(request);
+    const key = dryRun ? undefined : given;
     const route = `${request.method} ${request.url}`;
     const hash = createHash('sha256').update(canonicalJson(body)).digest('hex');
     const kept = key ? await this.#kept(key, caller.tenant, route, hash) : undefined;
@@ -50,6 +56,7 @@ export class Commands {
             body: out,
             headers = {},
           } = await work(body, { ...messageContext(this.service, tx, meta), caller, idempotencyKey: key });
+          if (dryRun) throw new DryRunEnds(new Answer(200, { ...(out as object), dryRun: true }));
           if (key && !(await this.service.store.rememberAnswer(tx, key, caller.tenant, route, hash, { status, body: out, headers })))
             throw new SameKeyAtOnce();
           return new Answer(status, out, headers);
@@ -57,6 +64,7 @@ export class Commands {
         { attempts: 20 }, // in turn: 20 at once for one name need 3
       );
     } catch (error) {
+      if (error instanceof DryRunEnds) return error.answer;
       if (isContention(error)) throw contended();
       if (!(error instanceof SameKeyAtOnce)) throw error;
       return (await this.#kept(key!, caller.tenant, route, hash))!;
@@ -75,6 +83,13 @@ export class Commands {
       });
     const { status, body, headers } = found.answer as Required<AnswerShape>;
     return new Answer(status, body, { ...headers, 'idempotent-replay': 'true' });
+  }
+}
+
+/** Thrown so that the transaction is rolled back: nothing of a dry run may stay. */
+class DryRunEnds extends Error {
+  constructor(readonly answer: Answer) {
+    super('a dry run ends here');
   }
 }
 

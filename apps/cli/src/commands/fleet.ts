@@ -90,6 +90,7 @@ const create = async (run: Run): Promise<number> => {
   const { type, image, host, dryRun } = run.options;
   const body = { name: run.args[0], type, image: await versioned(run, image), ...(host ? { host } : {}) };
   if (!dryRun) return finish(run, await run.client.request<Row>('POST', '/v1/vms', body), `creating ${run.args[0]}`);
+  await run.client.request<Row>('POST', '/v1/vms?dryRun=true', body); // refuses what the real one would
   const { spec } = await run.client.request<Row>('GET', `/v1/vm-types/${String(type).replace('@', '/')}`);
   const asked = {
     amounts: {

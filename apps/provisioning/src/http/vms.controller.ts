@@ -6,6 +6,7 @@ import {
   Answer,
   Commands,
   Doc,
+  dryRunQuery,
   etag,
   ifMatch,
   nextOf,
@@ -40,6 +41,7 @@ export class VmsController {
   @Doc({
     summary: 'Ask for a VM',
     body: CreateVm,
+    query: dryRunQuery,
     answers: { 202: Accepted, 422: '`request.invalid`, `vm-type.unknown`, `image.unknown`' },
   })
   create(@Req() request: ApiRequest): Promise<Answer> {

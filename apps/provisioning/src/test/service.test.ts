@@ -89,6 +89,28 @@ describe('provisioning', () => {
       });
   });
 
+  test('a dry run refuses what the real one does, leaves nothing, and its key is free for the real one', async () => {
+    const body = { name: 'dry', type: 'dated@2', image: 'linux@1' };
+    const [headers, before] = [{ 'idempotency-key': 'dry-1' }, await events()];
+    const bad = [{ name: 'Web!' }, { type: 'huge' }, { type: 'dated@9' }, { type: 'dated@1' }, { image: 'bsd@1' }];
+    const codes: string[] = [];
+    for (const wrong of bad) {
+      const [dry, real] = [
+        await h.http('POST', '/v1/vms?dryRun=true', { ...body, ...wrong }),
+        await h.http('POST', '/v1/vms', { ...body, ...wrong }),
+      ];
+      expect([dry.status, dry.body.code]).toEqual([real.status, real.body.code]);
+      codes.push(dry.body.code);
+    }
+    expect(codes).toEqual(expect.arrayContaining(['request.invalid', 'vm-type.unknown', 'vm-type.deprecated', 'image.unknown']));
+    for (let i = 0; i < 2; i++)
+      expect(await h.http('POST', '/v1/vms?dryRun=true', body, { headers })).toMatchObject({ status: 200, body: { dryRun: true } });
+    expect((await h.http('POST', '/v1/vms?dryRun=yes', body)).status).toBe(422);
+    expect((await h.http('POST', '/v1/images?dryRun=true', { image })).status).toBe(422);
+    expect(await events()).toBe(before);
+    expect((await h.http('POST', '/v1/vms', body, { headers })).status).toBe(202);
+  });
+
   test('a VM is asked for once per Idempotency-Key, and its workflow is one that can run', async () => {
     const body = { name: 'web', type: 'small@1', image: 'linux', host: 'a' };
     const headers = { 'idempotency-key': 'k1' };
