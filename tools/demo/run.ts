@@ -11,7 +11,7 @@ import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
 import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
 import { tenantKeyFile } from './grant.ts';
-import { cacheDir, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
+import { cacheDir, removeCurrent, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
 import { atEnd, interrupted } from '../run/tool.ts';
 
 export type Run = {
@@ -92,6 +92,7 @@ const open = async (o: RunOptions): Promise<Run> => {
     });
     undoBy(() => hosts.stop());
     writeCurrent(platform, { key: tenantKeyFile, kid: o.trustedKeys[0]!.kid, package: agentPackage.digest });
+    atEnd(async () => removeCurrent());
     return { id, dir, driver, network, platform, fabric, hosts, image, agentPackage, stop };
   } catch (error) {
     await stop();

@@ -8,7 +8,7 @@ import { openRun } from '../demo/run.ts';
 import { chooseDriver, drivers, type Driver } from './driver.ts';
 import { chooseNetwork, networks, type Network } from './network.ts';
 import { unlessInUserNamespace } from './privileges.ts';
-import { stateDir, writeCurrent, type Platform } from './platform.ts';
+import { removeCurrent, stateDir, writeCurrent, type Platform } from './platform.ts';
 import { hostsUp, publishStarter } from './starter.ts';
 import { asTool, atEnd } from './tool.ts';
 
@@ -71,6 +71,7 @@ const alone = async (): Promise<Platform> => {
   atEnd(async () => (await starting.catch(() => undefined))?.stop());
   const platform = await starting;
   writeCurrent(platform);
+  atEnd(async () => removeCurrent());
   return platform;
 };
 /** Or the exit code of the same command, where it ran elsewhere. */

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Context } from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Role, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
@@ -63,15 +63,16 @@ export const credentials = async (): Promise<{ key: SigningKey; token: string; t
   return { key, tokenFor, token: await tokenFor('operator', ['admin', 'fleet']) };
 };
 
-/** Where the CLI finds the control plane that runs here. */
+/** Where the CLI finds the control plane that runs here. There is a token in it: see `removeCurrent`. */
 export const writeCurrent = (
   platform: Platform,
   /** What a grant is signed with here: the key's file, and the migration agent's package. */
   grants?: { readonly key: string; readonly kid: string; readonly package: string },
 ): void => {
+  const file = path.join(stateDir, 'current.json');
   mkdirSync(stateDir, { recursive: true });
   writeFileSync(
-    path.join(stateDir, 'current.json'),
+    file,
     JSON.stringify({
       server: platform.adminUrl,
       token: platform.token,
@@ -81,4 +82,12 @@ export const writeCurrent = (
     }),
     { mode: 0o600 },
   );
+};
+
+/** It goes with the control plane; what a later one wrote in its place stays. */
+export const removeCurrent = (): void => {
+  const file = path.join(stateDir, 'current.json');
+  if (!existsSync(file)) return;
+  const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { pid: number };
+  if (pid === process.pid) rmSync(file);
 };

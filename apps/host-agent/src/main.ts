@@ -15,7 +15,11 @@ const main = async (): Promise<void> => {
   const log = createLog(`host-agent:${config.hostId}`);
   const agent = await startHostAgent(config, { ...(await createDriver(config)), log });
   process.send?.({ type: 'ready', peerAddress: agent.peerAddress });
+  let ending = false;
+  // A terminal's Ctrl-C comes as a signal and as the end of the parent: two ends at once would write the same files.
   const end = (): void => {
+    if (ending) return;
+    ending = true;
     setTimeout(() => process.exit(1), 5_000).unref();
     agent.stop().then(
       () => process.exit(0),

@@ -67,6 +67,7 @@ export const vmCommands = (program: Command): void => {
       async (run) => {
         const found = await vmOf(run.client, run.args[0]!);
         if (run.options['dryRun']) {
+          await run.client.request('DELETE', `/v1/vms/${found['vmId']}?dryRun=true`);
           const held = await run.client.all<Row>(`/v1/allocations?vm=${found['vmId']}`);
           await print(
             run.format,

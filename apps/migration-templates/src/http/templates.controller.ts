@@ -113,7 +113,7 @@ export class TemplatesController {
   @Doc({ summary: 'The newest version, and all there are', answers: { 200: 'The template', 404: '`template.unknown`' } })
   async newest(@Param('name') name: string, @Req() { caller }: ApiRequest): Promise<object> {
     const rows = await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller));
-    if (!rows[0]) throw await this.#unknown(caller, name);
+    if (!rows[0]) throw await this.#unknown(this.service.pool, caller, name);
     return { ...view(rows[0]), versions: rows.map((r) => r.version) };
   }
 
@@ -124,7 +124,7 @@ export class TemplatesController {
     const row = (await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller))).find(
       (r) => String(r.version) === version,
     );
-    if (!row) throw await this.#unknown(caller, name, version);
+    if (!row) throw await this.#unknown(this.service.pool, caller, name, version);
     return view(row);
   }
 
@@ -139,7 +139,7 @@ export class TemplatesController {
     return this.commands.run(request, None, async (_, ctx) => {
       const [row] = await versionsOf(ctx.tx, this.service.schema, parse(Name, name), reachOf(ctx.caller));
       // The fleet's every tenant may use, and none may retire.
-      if (!row || !reaches(ctx.caller, row.tenant)) throw await this.#unknown(ctx.caller, name);
+      if (!row || !reaches(ctx.caller, row.tenant)) throw await this.#unknown(ctx.tx, ctx.caller, name);
       const decided = await ofTenant(ctx, row.tenant).decide(`template-${name}`, templateDecider, { kind: 'retire', name });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       await markRetired(ctx.tx, this.service.schema, name);
@@ -161,8 +161,9 @@ export class TemplatesController {
     throw ProblemError.of({ code: 'template.name_taken', name, message: `${name} is a template of somebody else: take another name` });
   }
 
-  async #unknown(caller: Caller, name: string, version?: string): Promise<ProblemError> {
-    const known = await templatesThere(this.service.pool, this.service.schema, name, reachOf(caller));
+  /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
+  async #unknown(db: pg.Pool | pg.PoolClient, caller: Caller, name: string, version?: string): Promise<ProblemError> {
+    const known = await templatesThere(db, this.service.schema, name, reachOf(caller));
     return ProblemError.of({ code: 'template.unknown', template: version === undefined ? name : `${name}@${version}`, known });
   }
 

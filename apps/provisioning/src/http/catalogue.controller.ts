@@ -1,7 +1,18 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, VmTypeSpec } from '@chrysalis/contracts';
 import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
-import { Allow, Commands, Doc, ProblemError, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Commands,
+  Doc,
+  dryRunQuery,
+  ProblemError,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
+import type pg from 'pg';
 import { z } from 'zod';
 import { images, vmTypes, vmTypesThere, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
 
@@ -24,7 +35,8 @@ export class CatalogueController {
   @Doc({
     summary: 'Publish a VM type; the same spec again is the same version',
     body: z.strictObject({ name: Name, spec: VmTypeSpec }),
-    answers: { 201: '{name, version, spec}', 422: '`vm-type.invalid` with every fault' },
+    query: dryRunQuery,
+    answers: { 200: 'A dry run: what would be answered, and `dryRun: true`', 201: '{name, version, spec}', 422: '`vm-type.invalid` with every fault' },
   })
   publish(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, PublishVmType, async ({ name, spec }, ctx) => {
@@ -50,7 +62,7 @@ export class CatalogueController {
   @Doc({ summary: 'The newest version of a VM type, and which there are', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
   async newest(@Param('name') name: string): Promise<object> {
     const versions = await vmTypeVersions(this.service.pool, this.service.schema, name);
-    if (!versions[0]) throw await this.#unknown(name, name);
+    if (!versions[0]) throw await this.#unknown(this.service.pool, name, name);
     return { ...versions[0], versions: versions.map((v) => v.version).reverse() };
   }
 
@@ -59,7 +71,7 @@ export class CatalogueController {
   @Doc({ summary: 'One version of a VM type', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
   async version(@Param('name') name: string, @Param('version') version: string): Promise<object> {
     const found = (await vmTypeVersions(this.service.pool, this.service.schema, name)).find((v) => String(v.version) === version);
-    if (!found) throw await this.#unknown(name, `${name}@${version}`);
+    if (!found) throw await this.#unknown(this.service.pool, name, `${name}@${version}`);
     return found;
   }
 
@@ -69,6 +81,7 @@ export class CatalogueController {
   @Doc({
     summary: 'A version takes no new VMs any more; policies may move those there are',
     body: Deprecate,
+    query: dryRunQuery,
     answers: { 200: 'The type', 404: '`vm-type.unknown`', 422: '`vm-type.replacement_unknown`' },
   })
   deprecate(@Req() request: ApiRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
@@ -80,7 +93,7 @@ export class CatalogueController {
       const replacementKnown = known.some((v) => v.version === replacement?.version);
       const command = { type: 'deprecate' as const, name, version, reason, replacement, replacementKnown };
       const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, command);
-      if (!decided.ok && decided.rejection.code === 'vm-type.unknown') throw await this.#unknown(name, `${name}@${text}`);
+      if (!decided.ok && decided.rejection.code === 'vm-type.unknown') throw await this.#unknown(ctx.tx, name, `${name}@${text}`);
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const why = decided.state.deprecated.get(version)!;
       await writeDeprecation(ctx.tx, schema, { name, version }, why);
@@ -90,7 +103,12 @@ export class CatalogueController {
 
   @Post('/v1/images')
   @Allow('operator')
-  @Doc({ summary: 'Register a version of an image', body: RegisterImage, answers: { 201: '{image}', 409: '`image.conflict`' } })
+  @Doc({
+    summary: 'Register a version of an image',
+    body: RegisterImage,
+    query: dryRunQuery,
+    answers: { 200: 'A dry run: what would be answered, and `dryRun: true`', 201: '{image}', 409: '`image.conflict`' },
+  })
   register(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, RegisterImage, async ({ image }, ctx) => {
       const decided = await ctx.decide(`image-${image.name}`, imageDecider, { type: 'register', image });
@@ -107,7 +125,8 @@ export class CatalogueController {
     return { items: await images(this.service.pool, this.service.schema) };
   }
 
-  async #unknown(name: string, type: string): Promise<ProblemError> {
-    return ProblemError.of({ code: 'vm-type.unknown', type, known: await vmTypesThere(this.service.pool, this.service.schema, name) });
+  /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
+  async #unknown(db: pg.Pool | pg.PoolClient, name: string, type: string): Promise<ProblemError> {
+    return ProblemError.of({ code: 'vm-type.unknown', type, known: await vmTypesThere(db, this.service.schema, name) });
   }
 }

@@ -50,6 +50,28 @@ describe('provisioning', () => {
     expect(images.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
   });
 
+  test('the other dry runs: types, deprecations, images and deletions; nothing is left of any', async () => {
+    const kept = async () =>
+      (
+        await h.running.service.pool.query(
+          `select (select count(*) from provisioning.events) events, (select count(*) from provisioning.idempotency) answers`,
+        )
+      ).rows[0];
+    await h.http('POST', '/v1/vm-types', { name: 'tried', spec });
+    await h.http('POST', '/v1/images', { image });
+    const made = await h.http('POST', '/v1/vms', { name: 'tried', type: 'tried@1', image: 'linux@1' });
+    const before = await kept();
+    for (const [path, body] of [
+      ['/v1/vm-types', { name: 'never', spec }],
+      ['/v1/images', { image: { ...image, name: 'never' } }],
+      ['/v1/vm-types/tried/1/deprecate', { reason: 'to see' }],
+    ] as const)
+      expect(await h.http('POST', `${path}?dryRun=true`, body)).toMatchObject({ status: 200, body: { dryRun: true } });
+    expect(await h.http('DELETE', `/v1/vms/${made.body.vmId}?dryRun=true`)).toMatchObject({ status: 409, body: { code: 'vm.not_ready' } });
+    expect(await kept()).toEqual(before);
+    expect((await h.http('POST', '/v1/vms?dryRun=perhaps', {})).body.code).toBe('request.invalid');
+  });
+
   test('a deprecated version takes no new VMs, and names those that are of it', async () => {
     const old = { ...spec, vcpus: { now: 3, max: 4 } };
     const [first, second] = [await h.http('POST', '/v1/vm-types', { name: 'dated', spec: old }), { ...old, vcpus: { now: 4, max: 4 } }];

@@ -5,6 +5,7 @@ import {
   Answer,
   Commands,
   Doc,
+  dryRunQuery,
   etag,
   ifMatch,
   nextOf,
@@ -59,6 +60,7 @@ export class HostsController {
   @Doc({
     summary: 'Enable, cordon, drain or retire a host',
     body: StateChange,
+    query: dryRunQuery,
     answers: { 200: 'The host', 404: '`host.unknown`' },
   })
   changeState(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {

@@ -25,6 +25,7 @@ import {
   type TemplateFault,
   type TemplateWarning,
 } from '@chrysalis/workflow-core';
+import type pg from 'pg';
 import { z } from 'zod';
 import { Engine } from '../engine.ts';
 import { kindsTold } from '../executors/sql.ts';
@@ -58,9 +59,10 @@ export class TemplatesController {
       422: invalid,
     },
   })
-  publish(@Req() request: ApiRequest): Promise<Answer> {
+  async publish(@Req() request: ApiRequest): Promise<Answer> {
     const judged = orRefuse(judgeTemplate(parse(Given, request.body ?? {}).definition));
-    return this.commands.run(request, Given, async (_, ctx) => this.#publish(judged, await this.#warnings(judged.template), ctx));
+    const warned = await this.#warnings(judged.template);
+    return this.commands.run(request, Given, (_, ctx) => this.#publish(judged, warned, ctx));
   }
 
   @Post('/v1/workflow-templates/validate')
@@ -121,9 +123,10 @@ export class TemplatesController {
   })
   retire(@Req() request: ApiRequest, @Param('name') given: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {
-      const name = Name.safeParse(given).data ?? (await this.#unknown(given));
+      const name = Name.safeParse(given).data ?? (await this.#unknown(ctx.tx, given));
       const decided = await ctx.decide(`workflow-template-${name}`, templateRegistry, { type: 'retire', name });
-      if (!decided.ok) return decided.rejection.code === 'workflow.template_unknown' ? this.#unknown(name) : refuse(decided.rejection);
+      if (!decided.ok)
+        return decided.rejection.code === 'workflow.template_unknown' ? this.#unknown(ctx.tx, name) : refuse(decided.rejection);
       await markRetired(ctx.tx, this.service.schema, name);
       return { status: 200, body: { name, retired: true } };
     });
@@ -147,9 +150,10 @@ export class TemplatesController {
     return { status: 201, body: { name, version, ref: `${name}@${version}`, ...warned }, headers };
   }
 
-  async #unknown(name: string, version?: string): Promise<never> {
+  /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
+  async #unknown(db: pg.Pool | pg.PoolClient, name: string, version?: string): Promise<never> {
     const template = version === undefined ? name : `${name}@${version}`;
-    const known = await templatesThere(this.service.pool, this.service.schema, name);
+    const known = await templatesThere(db, this.service.schema, name);
     throw ProblemError.of({ code: 'workflow.template_unknown', template: template.slice(0, 100), known }, 404);
   }
 
@@ -158,7 +162,7 @@ export class TemplatesController {
     const row = sane
       ? await templateOf(this.service.pool, this.service.schema, name, version === undefined ? undefined : Number(version))
       : undefined;
-    return row ?? this.#unknown(name, version);
+    return row ?? this.#unknown(this.service.pool, name, version);
   }
 }
 
