@@ -36,7 +36,11 @@ export class CatalogueController {
     summary: 'Publish a VM type; the same spec again is the same version',
     body: z.strictObject({ name: Name, spec: VmTypeSpec }),
     query: dryRunQuery,
-    answers: { 200: 'A dry run: what would be answered, and `dryRun: true`', 201: '{name, version, spec}', 422: '`vm-type.invalid` with every fault' },
+    answers: {
+      200: 'A dry run: what would be answered, and `dryRun: true`',
+      201: '{name, version, spec}',
+      422: '`vm-type.invalid` with every fault',
+    },
   })
   publish(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, PublishVmType, async ({ name, spec }, ctx) => {

@@ -42,7 +42,11 @@ export class VmsController {
     summary: 'Ask for a VM',
     body: CreateVm,
     query: dryRunQuery,
-    answers: { 200: 'A dry run: what would be answered, and `dryRun: true`', 202: Accepted, 422: '`request.invalid`, `vm-type.unknown`, `image.unknown`' },
+    answers: {
+      200: 'A dry run: what would be answered, and `dryRun: true`',
+      202: Accepted,
+      422: '`request.invalid`, `vm-type.unknown`, `image.unknown`',
+    },
   })
   create(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, CreateVm, async (body, ctx) => accepted(await createVm(body, ctx)));
@@ -53,7 +57,12 @@ export class VmsController {
   @Doc({
     summary: 'Ask to delete a VM',
     query: dryRunQuery,
-    answers: { 200: 'A dry run: what would be answered, and `dryRun: true`', 202: Accepted, 404: '`vm.unknown`', 409: '`vm.in_move`, `vm.not_ready`' },
+    answers: {
+      200: 'A dry run: what would be answered, and `dryRun: true`',
+      202: Accepted,
+      404: '`vm.unknown`',
+      409: '`vm.in_move`, `vm.not_ready`',
+    },
   })
   remove(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
     return this.commands.run(request, z.strictObject({}), async (_, ctx) => {
