@@ -11,12 +11,24 @@ import { chooseNetwork } from '../run/network.ts';
 import { cacheDir } from '../run/platform.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
 import { asTool, atEnd } from '../run/tool.ts';
+import {
+  countsOf,
+  failedFiles,
+  passedOnlyAlone,
+  slowest,
+  together,
+  type Counts,
+  type JestReport,
+  type PassedOnlyAlone,
+} from './jest-report.ts';
+import { verdict } from './verdict.ts';
 
 const usage = `npm test [-- PATTERN ...] [--only prepare,lint,types,jest]
 
 Lint, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
 drivers, and a move on real QEMU. A suite whose part is missing on this machine fails and says how to get it;
-CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.`;
+CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.
+What fails is run again alone; a test that passes only then is named before the closing line, and fails the run where CI=true.`;
 
 const root = path.resolve(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
@@ -28,7 +40,6 @@ if (values.help) {
   process.exit(0);
 }
 
-type Counts = { passed: number; failed: number; skipped: number };
 const run = (args: readonly string[]): Promise<number> =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
@@ -54,6 +65,7 @@ const fetchParts = async (): Promise<void> => {
   for (const p of await Promise.allSettled(parts)) if (p.status === 'rejected') console.log(String(p.reason));
 };
 
+const onlyAlone: PassedOnlyAlone[] = [];
 const steps: Record<string, () => Promise<Counts>> = {
   prepare: async () => {
     await fetchParts();
@@ -66,26 +78,20 @@ const steps: Record<string, () => Promise<Counts>> = {
   types: async () => asOne(await run(['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'])),
   jest: async () => {
     const first = await jest(['--maxWorkers=2', ...positionals]);
-    if (first.failedFiles.length === 0) return first.counts;
-    // Suites run two at a time on few cores, with emulated CPUs among them. What fails is run again alone: what passes then was
-    // short of time, and is named; what fails again is broken.
-    console.log(`\n== again, alone: ${first.failedFiles.map((f) => path.relative(root, f)).join(', ')}`);
-    const second = await jest(['--runInBand', ...first.failedFiles]);
-    const onlyAlone = first.failedFiles.filter((f) => !second.failedFiles.includes(f));
-    for (const f of onlyAlone) console.log(`passed only when run alone: ${path.relative(root, f)}`);
-    const { passed, failed, skipped } = first.counts;
-    return { passed: passed + failed - second.counts.failed, failed: second.counts.failed, skipped };
+    console.log('\nSlowest suites:');
+    for (const s of slowest(first.report, 10)) console.log(`${s.seconds.toFixed(1).padStart(7)} s  ${path.relative(root, s.file)}`);
+    const failed = failedFiles(first.report);
+    if (failed.length === 0) return countsOf(first.report, first.code);
+    // Suites run two at a time on few cores, with emulated CPUs among them. What fails is run again alone: that tells what is broken
+    // from what was short of time, which is a fault of its own and named as one.
+    console.log(`\n== again, alone: ${failed.map((f) => path.relative(root, f)).join(', ')}`);
+    const again = await jest(['--runInBand', ...failed]);
+    for (const t of passedOnlyAlone(first.report, again.report)) onlyAlone.push({ ...t, file: path.relative(root, t.file) });
+    return together(first.report, again.report, again.code);
   },
 };
 
-type JestReport = {
-  numPassedTests: number;
-  numFailedTests: number;
-  numPendingTests: number;
-  numRuntimeErrorTestSuites: number;
-  testResults: { name: string; status: string }[];
-};
-const jest = async (args: readonly string[]): Promise<{ counts: Counts; failedFiles: string[] }> => {
+const jest = async (args: readonly string[]): Promise<{ report: JestReport; code: number }> => {
   const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-test-'));
   const file = path.join(dir, 'report.json');
   try {
@@ -97,10 +103,7 @@ const jest = async (args: readonly string[]): Promise<{ counts: Counts; failedFi
       `--outputFile=${file}`,
       ...args,
     ]);
-    const r = JSON.parse(readFileSync(file, 'utf8')) as JestReport;
-    const failed = r.numFailedTests + r.numRuntimeErrorTestSuites;
-    const counts = { passed: r.numPassedTests, failed: failed === 0 && code !== 0 ? 1 : failed, skipped: r.numPendingTests };
-    return { counts, failedFiles: r.testResults.filter((t) => t.status === 'failed').map((t) => t.name) };
+    return { report: JSON.parse(readFileSync(file, 'utf8')) as JestReport, code };
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -116,7 +119,7 @@ const elsewhere = async (): Promise<number | undefined> => {
 const main = async (): Promise<number> => {
   const ended = await elsewhere();
   if (ended !== undefined) return ended;
-  const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+  const total = { passed: 0, failed: 0, skipped: 0 };
   for (const name of values.only.split(',')) {
     const step = steps[name];
     if (!step) throw new Error(`unknown step ${name}: one of ${Object.keys(steps).join(', ')}`);
@@ -126,9 +129,9 @@ const main = async (): Promise<number> => {
     for (const k of ['passed', 'failed', 'skipped'] as const) total[k] += counts[k];
     console.log(`== ${name}: ${counts.failed === 0 ? 'ok' : 'FAILED'} in ${((Date.now() - startedAt) / 1000).toFixed(0)} s`);
   }
-  const left = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').filter(Boolean);
-  if (left.length > 0) console.log(`\nLeft out by CHRYSALIS_SKIP: ${left.join(', ')}`);
-  console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
-  return total.failed === 0 ? 0 : 1;
+  const leftOut = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').filter(Boolean);
+  const { lines, exitCode } = verdict(total, onlyAlone, { ci: process.env['CI'] === 'true', leftOut });
+  for (const line of lines) console.log(`\n${line}`);
+  return exitCode;
 };
 await asTool(main);
