@@ -1,39 +1,28 @@
-import {
-  consumerText,
-  eventsTopic,
-  resourceAllocationEvents as events,
-  type Amounts,
-  type HostFacts,
-  type HostState,
-  type ResourceAllocationEvent,
-} from '@chrysalis/contracts';
+import { eventsTopic, type Amounts, type Consumer as Holder, type HostFacts, type HostState } from '@chrysalis/contracts';
 import type { KnownHost } from '@chrysalis/migration-templates-core';
-import { free, nothing, plus } from '@chrysalis/placement';
+import { free } from '@chrysalis/placement';
+import { evolveHost, heldInAll, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
 import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 
-type HostDoc = Readonly<{ facts?: HostFacts; state: HostState; holds: Readonly<Record<string, Amounts>> }>;
-type HostEvent = Exclude<ResourceAllocationEvent, { type: 'chrysalis.resource-allocation.task.reported.v1' }>;
+/** A host's state as its row keeps it. Rows of before have the amounts alone of each hold, by the text of its consumer. */
+export type HostDoc = Readonly<{ facts?: HostFacts; state: HostState; holds: Readonly<Record<string, Hold | Amounts>> }>;
 
-/** A host's stream folded to what a search for targets needs. Pure. */
-export const foldHost = (host: HostDoc, e: HostEvent): HostDoc => {
-  const without = (consumer: string): Record<string, Amounts> =>
-    Object.fromEntries(Object.entries(host.holds).filter(([c]) => c !== consumer));
-  switch (e.type) {
-    case events.hostRegistered.type:
-    case events.hostFactsChanged.type:
-      return { ...host, facts: e.data.facts };
-    case events.hostStateChanged.type:
-      return { ...host, state: e.data.to };
-    case events.allocationHeld.type:
-      return { ...host, holds: { ...host.holds, [consumerText(e.data.consumer)]: e.data.amounts } };
-    case events.allocationReleased.type:
-      return { ...host, holds: without(consumerText(e.data.consumer)) };
-    case events.allocationSwapped.type:
-      return { ...host, holds: { ...without(`move:${e.data.moveId}`), [`vm:${e.data.vmId}`]: e.data.amounts } };
-    default:
-      return host;
-  }
+export const docOf = (host: Host): HostDoc =>
+  host.status === 'unknown'
+    ? { state: 'enabled', holds: {} }
+    : { facts: host.facts, state: host.state, holds: Object.fromEntries(host.holds) };
+
+export const hostOf = ({ facts, state, holds }: HostDoc): Host =>
+  facts === undefined
+    ? initialHost
+    : { status: 'known', facts, state, holds: new Map(Object.entries(holds).map(([text, hold]) => [text, holdOf(text, hold)])) };
+
+/** Whose VM a move of before was for is not told any more: what it holds counts all the same, and its end needs its id alone. */
+const holdOf = (text: string, hold: Hold | Amounts): Hold => {
+  if ('amounts' in hold) return hold;
+  const [kind, id] = [text.slice(0, text.indexOf(':')) as Holder['kind'], text.slice(text.indexOf(':') + 1)];
+  return { consumer: { kind, id }, vmId: kind === 'vm' ? id : '', amounts: hold };
 };
 
 const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
@@ -44,11 +33,11 @@ const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
     [hostId],
   );
   if (rows[0] && rows[0].version >= version) return;
-  const next = foldHost(rows[0]?.host ?? { state: 'enabled', holds: {} }, { type: event.type, data: event.data } as HostEvent);
+  const next = evolveHost(rows[0] ? hostOf(rows[0].host) : initialHost, { type: event.type, data: event.data } as HostEvent);
   await tx.query(
     `insert into ${store.schema}.known_hosts (host_id, version, host) values ($1, $2, $3)
      on conflict (host_id) do update set version = excluded.version, host = excluded.host`,
-    [hostId, version, JSON.stringify(next)],
+    [hostId, version, JSON.stringify(docOf(next))],
   );
 };
 
@@ -68,9 +57,10 @@ export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Pr
   const { rows } = await q.query<{ host_id: string; version: number; host: HostDoc; away: string | null }>(
     `select host_id, h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
   );
-  return rows.flatMap(({ host_id, version, away, host: { facts, state, holds } }) => {
-    if (!facts) return [];
-    const left = free(facts, Object.values(holds).reduce(plus, nothing));
-    return [{ hostId: host_id, facts, state, generation: version, free: left, ...(away === null ? {} : { away }) }];
+  return rows.flatMap(({ host_id: hostId, version, away, host: doc }) => {
+    const host = hostOf(doc);
+    if (host.status === 'unknown') return [];
+    const { facts, state } = host;
+    return [{ hostId, facts, state, generation: version, free: free(facts, heldInAll(host)), ...(away === null ? {} : { away }) }];
   });
 };
