@@ -185,6 +185,23 @@ onQemu('the hypervisor driver on real QEMU', () => {
       expect(await two.a().status(vmId)).toMatchObject({ running: true, migrating: false });
     }, 20_000);
 
+    test('a guest that writes faster than the link carries is a stall with its true cause, and runs on', async () => {
+      await two.b().destroy(vmId, { deleteVolumes: false }); // what the test before left
+      const { topology, topologyHash } = await two.a().status(vmId);
+      const { migrationAddress: address } = await two.b().prepareTarget({ vmId, topology, topologyHash });
+      const again = 'dd if=/tmp/x of=/tmp/y bs=1M conv=notrunc 2>/dev/null';
+      const write = `dd if=/dev/urandom of=/tmp/x bs=1M count=4 2>/dev/null; while :; do ${again}; done`;
+      await withGuest(two.a(), vmId, async (qga) => void (await qga.start('/bin/sh', ['-c', write], false)));
+      const limits = { downtimeLimitMs: 1, maxBandwidthMiBps: 32 };
+      const result = await two.a().migrate(vmId, { address, limits, progressEveryMs: 20, stallMs: 1_500 });
+      if (result.outcome !== 'failed') throw new Error('it ended');
+      expect(result.cause).toMatchObject({ code: 'hypervisor.migration_stalled', detail: { why: 'diverging' } });
+      expect(result.cause.message).toMatch(/writes its memory too fast .*MiB were sent/);
+      expect(result.running).toBe(true);
+      await withGuest(two.a(), vmId, (qga) => qga.ping());
+      await two.b().destroy(vmId, { deleteVolumes: false });
+    }, 60_000);
+
     test('a binary that is not there is named, with how to get it', async () => {
       const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
       const driver = new QemuDriver({
