@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { contexts, progressTopic } from '@chrysalis/contracts';
 import { belongings, type Role } from '@chrysalis/service-kit';
@@ -6,6 +7,7 @@ import { Documents, type Answer, type Document, type Parameter } from './test/do
 import { furnish, greet, openFleetOfTwo, settle, type FleetOfTwo, type Thing } from './test/fleet-of-two.ts';
 import { lines, type Line, type Things } from './test/lines.ts';
 import { sse } from './test/plane.ts';
+import { cannotBeTried, changedSince, likeReal, stateOf } from './test/dry-runs.ts';
 
 const ranks = ['viewer', 'operator', 'admin'] as const;
 const callers = ([[], ['host-agent'], ...ranks.map((r) => [r]), ['fleet'], ...ranks.map((r) => [r, 'fleet'])] as Role[][]).flatMap(
@@ -20,6 +22,7 @@ type Route = {
   owner: string;
   fleet: boolean;
   parameters: readonly Parameter[];
+  noDryRun: string | undefined;
 };
 
 let plane: FleetOfTwo;
@@ -50,7 +53,7 @@ beforeAll(async () => {
         const key = `${method} ${path.replaceAll(/\{\w+\}/g, '{}')}`;
         const line = lines[key];
         if (!line) bare.push(`${service}: ${key}`);
-        else routes.push({ service, key, method, line, role: operation['x-role'] as Route['role'], owner: operation['x-owner']!, fleet: operation['x-fleet'] === true, parameters: operation.parameters });
+        else routes.push({ service, key, method, line, role: operation['x-role'] as Route['role'], owner: operation['x-owner']!, fleet: operation['x-fleet'] === true, parameters: operation.parameters, noDryRun: operation['x-no-dry-run'] });
       } // prettier-ignore
   }
   const door = tokens.get('viewer acme')!;
@@ -120,6 +123,34 @@ describe('every route x role x own or other tenant', () => {
     expect(faults).toEqual([]);
   }, 60_000);
 
+  const leastOf = (r: Route): string => tokens.get(r.fleet ? `${r.role},fleet other` : `${r.role} acme`)!;
+  /** The owner's before the door's, and what takes away after what needs it. */
+  const changing = (): Route[] =>
+    routes.filter((x) => x.method !== 'GET').sort((a, b) => Number(a.line.last ?? 0) - Number(b.line.last ?? 0));
+
+  test('what changes something can be tried, or says why it cannot, and is then not taken for the real thing', async () => {
+    const trial = (r: Route): boolean => r.parameters.some((p) => p.in === 'query' && p.name === 'dryRun');
+    expect(changing().filter((r) => trial(r) === (r.noDryRun !== undefined)).map((r) => `${r.service} ${r.key}`)).toEqual([]);
+    const not = changing().filter((r) => !trial(r));
+    expect([...new Set(not.map((r) => r.key))].sort()).toEqual(Object.keys(cannotBeTried).sort());
+    const answered = await Promise.all(not.map((r) => ask(r, leastOf(r), '?dryRun=true')));
+    expect(answered.map((a) => [a.status, a.body.code])).toEqual(not.map(() => [422, 'request.no_dry_run']));
+  }); // prettier-ignore
+
+  test('a dry run leaves nothing behind', async () => {
+    const { pool } = plane.services.get('provisioning')!.service;
+    const before = await until(async () => {
+      const [seen, again] = [await stateOf(pool), (await pause(400), await stateOf(pool))];
+      return changedSince(seen, again).length === 0 && again;
+    }, 20_000);
+    const tried = changing().filter((r) => r.noDryRun === undefined);
+    const answered = await Promise.all(tried.map(async (r) => [r, await ask(r, leastOf(r), '?dryRun=true')] as const));
+    expect(changedSince(before, await stateOf(pool))).toEqual([]);
+    const marked = answered.filter(([, a]) => a.status < 300);
+    expect(marked.filter(([, a]) => a.status !== 200 || a.body['dryRun'] !== true).map(([r]) => r.key)).toEqual([]);
+    expect(marked.length).toBeGreaterThan(40);
+  }, 40_000); // prettier-ignore
+
   test('whoever may is answered: every role and the fleet for what is read, the least role for what changes', async () => {
     const faults: string[] = [];
     const reading = routes.filter((r) => r.method === 'GET');
@@ -128,14 +159,15 @@ describe('every route x role x own or other tenant', () => {
       const may = reading.filter((r) => expected(r, roles, tenant) === 'answered');
       faults.push(...(await Promise.all(may.map((r) => verdict(r, 'answered', as)))).flatMap((s) => s ?? []));
     }
-    // The owner's before the door's, and what takes away after what needs it.
-    for (const r of routes.filter((x) => x.method !== 'GET').sort((a, b) => Number(a.line.last ?? 0) - Number(b.line.last ?? 0))) {
-      const roles = r.fleet ? `${r.role},fleet` : r.role;
-      const as = tokens.get(`${roles} ${r.fleet ? 'other' : 'acme'}`)!;
-      const { status, body } = await ask(r, as);
+    for (const r of changing()) {
+      const tried = r.noDryRun === undefined ? await ask(r, leastOf(r), '?dryRun=true') : undefined;
+      const real = await ask(r, leastOf(r));
+      const { status, body } = real;
+      if (tried && !likeReal(tried, real))
+        faults.push(`${r.service} ${r.key}: tried ${tried.status} ${tried.text}, and was ${status} ${real.text}`);
       if (body.code !== undefined && body.code === r.line.code) continue;
       const gone = r.line.last && r.service === 'admin-api' && status === 404; // its owner was asked before
-      if (!gone && (status >= 500 || [401, 403, 404].includes(status))) faults.push(`${r.service} ${r.key}: ${status} for ${roles}`);
+      if (!gone && (status >= 500 || [401, 403, 404].includes(status))) faults.push(`${r.service} ${r.key}: ${status} for ${r.role}`);
     }
     expect(faults).toEqual([]);
   }, 60_000);

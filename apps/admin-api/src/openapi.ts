@@ -1,7 +1,12 @@
 import { contexts, type Context } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 
-type Operation = { requestBody?: unknown; responses: Record<string, unknown>; parameters?: readonly { in: string; name: string }[] };
+type Operation = {
+  requestBody?: unknown;
+  responses: Record<string, unknown>;
+  parameters?: readonly { in: string; name: string }[];
+  'x-no-dry-run'?: string;
+};
 export type OpenApi = {
   info: { title: string; version: string; description?: string };
   paths: Record<string, Record<string, Operation>>;
@@ -12,7 +17,7 @@ export type OpenApi = {
 /** `{id}` or `{vmId}`: a path is the same path whatever its parameters are called. */
 const anonymous = (path: string): string => path.replaceAll(/\{\w+\}/g, '{}');
 
-/** This door's own document, with bodies and answers of commands as their owners declare them. */
+/** This door's own document, with bodies, queries and answers of commands as their owners declare them. */
 export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
   const owners = new Map<string, Operation>();
   for (const part of parts)
@@ -24,10 +29,7 @@ export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
       Object.fromEntries(
         Object.entries(methods).map(([method, operation]) => {
           const owner = method === 'get' ? undefined : owners.get(`${method} ${anonymous(path)}`);
-          return [
-            method,
-            owner ? { ...operation, ...bodyOf(owner), responses: { ...operation.responses, ...owner.responses } } : operation,
-          ];
+          return [method, owner ? withOwners(operation, owner) : operation];
         }),
       ),
     ]),
@@ -35,7 +37,16 @@ export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
   const schemas = Object.assign({}, ...parts.map((p) => p.components.schemas), own.components.schemas) as Record<string, unknown>;
   return { ...own, info: { ...own.info, title: 'Chrysalis', description }, paths, components: { ...own.components, schemas } };
 };
-const bodyOf = ({ requestBody }: Operation): { requestBody?: unknown } => (requestBody === undefined ? {} : { requestBody });
+const withOwners = (operation: Operation, { requestBody, responses, parameters = [], 'x-no-dry-run': noDryRun }: Operation): Operation => ({
+  ...operation,
+  ...(requestBody === undefined ? {} : { requestBody }),
+  parameters: [
+    ...(operation.parameters ?? []),
+    ...parameters.filter((p) => p.in === 'query' && !operation.parameters?.some((own) => own.in === 'query' && own.name === p.name)),
+  ],
+  ...(noDryRun === undefined ? {} : { 'x-no-dry-run': noDryRun }),
+  responses: { ...operation.responses, ...responses },
+});
 
 const description =
   'The control plane that morphs and migrates running virtual machines between unlike hosts. Errors are `application/problem+json` with a ' +

@@ -32,7 +32,8 @@ export class Owners {
    * caller's, else one made here), so a repetition of a command that was done answers what the first answered.
    */
   async pass(context: Context, request: ApiRequest, path = request.url): Promise<Answer> {
-    const answer = await this.call(context, { method: request.method, path, headers: this.#headers(request), body: request.body });
+    const to = path.includes('?') ? path : `${path}${new URL(request.url, 'http://here').search}`;
+    const answer = await this.call(context, { method: request.method, path: to, headers: this.#headers(request), body: request.body });
     if (request.method !== 'GET' && answer.status < 300) this.reads.commandPassed();
     return answer;
   }

@@ -4,9 +4,12 @@ import {
   Allow,
   Answer,
   Doc,
+  dryAnswer,
+  dryRunQuery,
   etag,
   idempotencyKey,
   ifMatch,
+  isDryRun,
   parseBody,
   SERVICE,
   type ApiRequest,
@@ -40,6 +43,7 @@ export class ChangeController {
   @Doc({
     summary: 'Change a workflow while it runs, or repair one that stopped; what has happened is not rewritten',
     body: ChangeBody,
+    query: dryRunQuery,
     answers: {
       200: '{workflowId, version}: it is done',
       ...also,
@@ -58,6 +62,7 @@ export class ChangeController {
   @Doc({
     summary: 'Undo what was done and end; with `compensate: false` end at once, naming what is left. Asking again is harmless',
     body: CancelBody,
+    query: dryRunQuery,
     answers: {
       202: 'It is being undone, or has ended',
       ...also,
@@ -67,7 +72,7 @@ export class ChangeController {
   async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const { reason, compensate } = parseBody(CancelBody, request.body ?? {});
     const answer = await this.#ask(id, request, { type: 'cancel', reason, compensate }, 202);
-    await remove(this.service.pool, this.service.schema, [id]); // where it had not started it leaves the queue
+    if (!isDryRun(request)) await remove(this.service.pool, this.service.schema, [id]); // where it had not started it leaves the queue
     return answer;
   }
 
@@ -77,6 +82,7 @@ export class ChangeController {
   @Doc({
     summary: 'Undo the tasks of a workflow that has succeeded, in reverse order',
     body: UndoBody,
+    query: dryRunQuery,
     answers: { 202: 'It is being undone', ...also, 409: 'It did not succeed, or passed a point of no return' },
   })
   undo(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
@@ -88,11 +94,13 @@ export class ChangeController {
     await loadVisible(this.engine, id, request);
     const ifVersion = ifMatch(request);
     const guard = ifVersion === undefined ? {} : { ifVersion };
-    const job: Job = { workflowId: id, command, actor: actorOf(request), ...askOf(request), ...guard };
-    const outcome = await this.engine.submit(job);
+    const job: Job = { workflowId: id, command, actor: actorOf(request), ...guard };
+    const dryRun = isDryRun(request);
+    const outcome = dryRun ? await this.engine.judge(job) : await this.engine.submit({ ...job, ...askOf(request) });
     if (!outcome.ok) throw refused(outcome.rejection);
     const { version } = outcome;
-    return new Answer(status, { workflowId: id, operation: id, version }, etag(version));
+    const body = { workflowId: id, operation: id, version };
+    return dryRun ? dryAnswer(body) : new Answer(status, body, etag(version));
   }
 }
 

@@ -76,6 +76,11 @@ export class Engine {
     return this.#submit({ ...job, command: { ...command, request: await complete(command.request) } });
   }
 
+  /** What `submit` would answer now; nothing of it is done. */
+  async judge(job: Job): Promise<Outcome> {
+    return this.#planOn(job.workflowId, await this.load(job.workflowId), [job]).outcomes[0]!;
+  }
+
   #submit(job: Job): Promise<Outcome> {
     return new Promise((done, failed) => {
       const queue = this.#waiting.get(job.workflowId);

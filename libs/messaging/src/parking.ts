@@ -21,19 +21,26 @@ export type Parked = {
 export const listParked = async (
   store: EventStore,
   { consumer, limit = 100 }: { consumer?: string; limit?: number } = {},
+  db: pg.Pool | pg.PoolClient = store.pool,
 ): Promise<Parked[]> => {
   type Row = Omit<Parked, 'eventId'> & { event_id: string };
-  const { rows } = await store.pool.query<Row>(sql.listParked(store.schema), [consumer ?? null, limit]);
+  const { rows } = await db.query<Row>(sql.listParked(store.schema), [consumer ?? null, limit]);
   return rows.map(({ event_id, ...row }) => ({ ...row, eventId: event_id }));
 };
 
 /** Asks the consumer, wherever it runs, to put parked events back in their order: within a second or so. Returns how many it concerns. */
-export const requestRedrive = async (store: EventStore, { consumer, key }: { consumer: string; key?: string }): Promise<number> =>
-  (await store.pool.query(sql.requestRedrive(store.schema), [consumer, key ?? null])).rowCount ?? 0;
+export const requestRedrive = async (
+  store: EventStore,
+  { consumer, key }: { consumer: string; key?: string },
+  db: pg.Pool | pg.PoolClient = store.pool,
+): Promise<number> => (await db.query(sql.requestRedrive(store.schema), [consumer, key ?? null])).rowCount ?? 0;
 
 /** Gives up on one parked event: those behind it become free to redrive. */
-export const discardParked = async (store: EventStore, { consumer, eventId }: { consumer: string; eventId: string }): Promise<boolean> =>
-  (await store.pool.query(sql.unpark(store.schema), [consumer, eventId])).rowCount === 1;
+export const discardParked = async (
+  store: EventStore,
+  { consumer, eventId }: { consumer: string; eventId: string },
+  db: pg.Pool | pg.PoolClient = store.pool,
+): Promise<boolean> => (await db.query(sql.unpark(store.schema), [consumer, eventId])).rowCount === 1;
 
 /** The parking of one consumer. */
 export class Parking {

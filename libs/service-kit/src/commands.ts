@@ -20,8 +20,15 @@ type AnswerShape = { readonly status: number; readonly body: unknown; readonly h
 
 export type CommandContext = MessageContext & { readonly caller: Caller; readonly idempotencyKey: string | undefined };
 
-/** For a route's document: without it QueryGuard refuses the parameter, so only routes whose work is all in its transaction have it. */
+/**
+ * For a route's document: without it QueryGuard refuses the parameter. Every route that changes something has it, or says in its document
+ * why it cannot (`noDryRun`).
+ */
 export const dryRunQuery = { dryRun: z.enum(['true', 'false']).describe('true: all checks, the same refusals, and nothing is done') };
+/** For what a route does beside its transaction: not in a dry run. */
+export const isDryRun = ({ url }: Pick<ApiRequest, 'url'>): boolean => new URL(url, 'http://here').searchParams.get('dryRun') === 'true';
+/** What a dry run answers: what the real one would, marked. */
+export const dryAnswer = (body: unknown): Answer => new Answer(200, { ...(body as object), dryRun: true });
 
 export class Commands {
   constructor(private readonly service: ServiceContext) {}
@@ -40,7 +47,7 @@ export class Commands {
     // What a PUT leaves out goes: without a body it would take everything away, and nobody said so.
     const body = parseBody(schema, request.body ?? (request.method === 'PUT' ? null : {}));
     const { caller } = request;
-    const dryRun = new URL(request.url, 'http://here').searchParams.get('dryRun') === 'true';
+    const dryRun = isDryRun(request);
     const given = idempotencyKey(request);
     const key = dryRun ? undefined : given;
     const route = `${request.method} ${request.url}`;
@@ -56,7 +63,7 @@ export class Commands {
             body: out,
             headers = {},
           } = await work(body, { ...messageContext(this.service, tx, meta), caller, idempotencyKey: key });
-          if (dryRun) throw new DryRunEnds(new Answer(200, { ...(out as object), dryRun: true }));
+          if (dryRun) throw new DryRunEnds(dryAnswer(out));
           if (key && !(await this.service.store.rememberAnswer(tx, key, caller.tenant, route, hash, { status, body: out, headers })))
             throw new SameKeyAtOnce();
           return new Answer(status, out, headers);

@@ -1,14 +1,21 @@
-import { Controller, Get, Inject, Param, Post, Query } from '@nestjs/common';
-import { discardParked, listParked, requestRedrive } from '@chrysalis/messaging';
-import { Allow } from './auth.ts';
+import { Controller, Get, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { discardParked, listParked, requestRedrive, type Parked } from '@chrysalis/messaging';
+import { z } from 'zod';
+import { Allow, type ApiRequest } from './auth.ts';
+import { Commands, dryRunQuery, type Answer, type CommandContext } from './commands.ts';
 import { SERVICE, type ServiceContext } from './context.ts';
 import { Doc } from './documentation.ts';
 import { ProblemError } from './problems.ts';
 
+const Nothing = z.object({});
+
 /** What this service's consumers could not handle, and putting it back. Paths are per service; admin-api adds the context. */
 @Controller()
 export class DeadLettersController {
-  constructor(@Inject(SERVICE) private readonly service: ServiceContext) {}
+  constructor(
+    @Inject(SERVICE) private readonly service: ServiceContext,
+    @Inject(Commands) private readonly commands: Commands,
+  ) {}
 
   @Get('/v1/dead-letters')
   @Allow('viewer')
@@ -30,22 +37,28 @@ export class DeadLettersController {
 
   @Post('/v1/dead-letters/:eventId/redrive')
   @Allow('admin')
-  @Doc({ summary: 'Put a parked event and those behind it back, in order', answers: { 201: 'How many it concerns' } })
-  async redrive(@Param('eventId') eventId: string): Promise<object> {
-    const parked = await this.#find(eventId);
-    return { requested: await requestRedrive(this.service.store, { consumer: parked.consumer, key: parked.key }) };
+  @Doc({ summary: 'Put a parked event and those behind it back, in order', query: dryRunQuery, answers: { 201: 'How many it concerns' } })
+  redrive(@Param('eventId') eventId: string, @Req() request: ApiRequest): Promise<Answer> {
+    return this.#act(request, eventId, async ({ consumer, key }, { tx, store }) => ({
+      requested: await requestRedrive(store, { consumer, key }, tx),
+    }));
   }
 
   @Post('/v1/dead-letters/:eventId/discard')
   @Allow('admin')
-  @Doc({ summary: 'Give a parked event up', answers: { 201: 'Whether it was there' } })
-  async discard(@Param('eventId') eventId: string): Promise<object> {
-    const parked = await this.#find(eventId);
-    return { discarded: await discardParked(this.service.store, { consumer: parked.consumer, eventId }) };
+  @Doc({ summary: 'Give a parked event up', query: dryRunQuery, answers: { 201: 'Whether it was there' } })
+  discard(@Param('eventId') eventId: string, @Req() request: ApiRequest): Promise<Answer> {
+    return this.#act(request, eventId, async ({ consumer }, { tx, store }) => ({
+      discarded: await discardParked(store, { consumer, eventId }, tx),
+    }));
   }
 
-  async #find(eventId: string) {
-    const parked = (await listParked(this.service.store, { limit: 10_000 })).find((p) => p.eventId === eventId);
+  #act(request: ApiRequest, eventId: string, work: (parked: Parked, ctx: CommandContext) => Promise<object>): Promise<Answer> {
+    return this.commands.run(request, Nothing, async (_, ctx) => ({ status: 201, body: await work(await this.#find(eventId, ctx), ctx) }));
+  }
+
+  async #find(eventId: string, { store, tx }: CommandContext): Promise<Parked> {
+    const parked = (await listParked(store, { limit: 10_000 }, tx)).find((p) => p.eventId === eventId);
     if (!parked) throw new ProblemError({ status: 404, code: 'dead-letter.unknown', title: 'No such event is parked here', eventId });
     return parked;
   }

@@ -9,6 +9,8 @@ export type RouteDoc = {
   readonly answers: Readonly<Record<number, z.ZodType | string>>;
   /** What the query may have, and nothing else. */
   readonly query?: Readonly<Record<string, QueryParameter>>;
+  /** Of a route that changes something and has no `dryRunQuery`: why it cannot be tried. */
+  readonly noDryRun?: string;
   /** Passed to an owner as it came: what the query may have is that one's to say. */
   readonly passedOn?: true;
 };
@@ -63,7 +65,8 @@ export const openApi = (title: string, controllers: readonly Type[]): Record<str
       schema: { type: 'string' },
     }));
     const query = Object.entries(doc?.query ?? {}).map(([name, parameter]) => ({ name, in: 'query', ...parameterOf(parameter) }));
-    const answers = Object.entries(doc?.answers ?? { 200: 'Done' }).map(([status, a]) => [
+    const tried = doc?.query?.['dryRun'] === undefined ? {} : { 200: 'A dry run: what would be answered, and `dryRun: true`' };
+    const answers = Object.entries({ ...tried, ...(doc?.answers ?? { 200: 'Done' }) }).map(([status, a]) => [
       status,
       typeof a === 'string'
         ? { description: a, ...(Number(status) >= 400 ? { content: problem.content } : {}) }
@@ -75,6 +78,7 @@ export const openApi = (title: string, controllers: readonly Type[]): Record<str
       parameters: [...parameters, ...query],
       ...(doc?.body ? { requestBody: { required: true, content: json(doc.body) } } : {}),
       responses: { ...Object.fromEntries(answers), default: problem },
+      ...(doc?.noDryRun === undefined ? {} : { 'x-no-dry-run': doc.noDryRun }),
       ...(needed === 'public' ? { security: [] } : { security: [{ bearer: [] }], 'x-role': needed, ...whose(route.path, needed!) }),
     };
   }

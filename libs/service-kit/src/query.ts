@@ -1,7 +1,7 @@
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import { z } from 'zod';
 import { docOf, type QueryParameter } from './documentation.ts';
-import { badQuery } from './problems.ts';
+import { badQuery, ProblemError } from './problems.ts';
 
 const anything = z.string().max(255);
 export const schemaOf = (parameter: QueryParameter): z.ZodType =>
@@ -15,6 +15,7 @@ export class QueryGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const { query } = context.switchToHttp().getRequest<{ query: Readonly<Record<string, unknown>> }>();
     const doc = docOf(context.getHandler());
+    if (doc?.noDryRun !== undefined && Object.hasOwn(query, 'dryRun')) throw noDryRun(doc.noDryRun);
     if (!doc?.passedOn) judgeQuery(doc?.query ?? {}, query);
     return true;
   }
@@ -29,6 +30,10 @@ export const judgeQuery = (known: Readonly<Record<string, QueryParameter>>, give
   });
   if (faults.length > 0) throw badQuery(...faults);
 };
+
+/** Never taken for the real thing: who asked for a dry run must not find it done. */
+const noDryRun = (why: string): ProblemError =>
+  new ProblemError({ status: 422, code: 'request.no_dry_run', title: 'This cannot be tried without being done', detail: why });
 
 const unknown = (known: Readonly<Record<string, QueryParameter>>): string => {
   const names = Object.keys(known);

@@ -52,6 +52,7 @@ export class RelayAuditController {
   @Doc({
     summary: 'Compare the log with the bus, and publish again what the bus lacks if told to',
     body,
+    noDryRun: 'Without `fill` it only compares, and changes nothing',
     answers: { 202: 'It runs; asked again while it does, the one that runs' },
   })
   async begin(@Req() request: ApiRequest): Promise<Answer> {

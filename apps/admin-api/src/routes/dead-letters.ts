@@ -2,10 +2,22 @@ import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
 import { contexts, type Context } from '@chrysalis/contracts';
 import { EventStore } from '@chrysalis/event-store';
 import { discardParked, listParked, requestRedrive } from '@chrysalis/messaging';
-import { Allow, Answer, Doc, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Commands,
+  Doc,
+  dryRunQuery,
+  ProblemError,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
+import { z } from 'zod';
 import { Owners } from '../owners.ts';
 import { unknown } from '../reads/read-models.ts';
 
+const Nothing = z.object({});
 type Letter = { readonly context: string; readonly eventId: string; readonly at: string };
 
 /** Each service keeps what it could not handle; the projector's are in the schema of the read models, which is this door's to read. */
@@ -16,6 +28,7 @@ export class DeadLettersController {
   constructor(
     @Inject(SERVICE) service: ServiceContext,
     @Inject(Owners) private readonly owners: Owners,
+    @Inject(Commands) private readonly commands: Commands,
   ) {
     this.#projector = new EventStore(service.pool, 'read');
   }
@@ -34,14 +47,22 @@ export class DeadLettersController {
 
   @Post('/v1/dead-letters/:context/:id/redrive')
   @Allow('admin')
-  @Doc({ summary: 'Put a parked event, and those parked behind it, back in order', answers: { 201: 'How many it concerns' } })
+  @Doc({
+    summary: 'Put a parked event, and those parked behind it, back in order',
+    query: dryRunQuery,
+    answers: { 201: 'How many it concerns' },
+  })
   redrive(@Param('context') context: string, @Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#act(context, id, 'redrive', request);
   }
 
   @Post('/v1/dead-letters/:context/:id/discard')
   @Allow('admin')
-  @Doc({ summary: 'Give a parked event up for good; those behind it become free', answers: { 201: 'Whether it was there' } })
+  @Doc({
+    summary: 'Give a parked event up for good; those behind it become free',
+    query: dryRunQuery,
+    answers: { 201: 'Whether it was there' },
+  })
   discard(@Param('context') context: string, @Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#act(context, id, 'discard', request);
   }
@@ -77,10 +98,13 @@ export class DeadLettersController {
     if ((contexts as readonly string[]).includes(context))
       return this.owners.pass(context as Context, request, `/v1/dead-letters/${encodeURIComponent(id)}/${verb}`);
     if (context !== 'projector') throw unknown('service', context);
-    const parked = (await listParked(this.#projector, { limit: 10_000 })).find((p) => p.eventId === id);
-    if (!parked) throw unknown('dead-letter', id);
-    return verb === 'redrive'
-      ? new Answer(201, { requested: await requestRedrive(this.#projector, { consumer: parked.consumer, key: parked.key }) })
-      : new Answer(201, { discarded: await discardParked(this.#projector, { consumer: parked.consumer, eventId: id }) });
+    return this.commands.run(request, Nothing, async (_, { tx }) => {
+      const parked = (await listParked(this.#projector, { limit: 10_000 }, tx)).find((p) => p.eventId === id);
+      if (!parked) throw unknown('dead-letter', id);
+      const { consumer, key } = parked;
+      return verb === 'redrive'
+        ? { status: 201, body: { requested: await requestRedrive(this.#projector, { consumer, key }, tx) } }
+        : { status: 201, body: { discarded: await discardParked(this.#projector, { consumer, eventId: id }, tx) } };
+    });
   }
 }

@@ -1,5 +1,5 @@
 import { Controller, Get, Headers, Inject, Param, Post, Query as QueryParams, Req, Res } from '@nestjs/common';
-import { Allow, badQuery, Doc, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, badQuery, Doc, dryRunQuery, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
 import { findOperation, isFinal, OperationEvents, operationView, type OperationView } from '../operations.ts';
 import { Owners } from '../owners.ts';
@@ -101,7 +101,11 @@ export class OperationsController {
 
   @Post('/v1/operations/:id/cancel')
   @Allow('operator')
-  @Doc({ summary: 'Cancel: what is done is undone where it still can be', answers: { 202: 'The owner took the request' } })
+  @Doc({
+    summary: 'Cancel: what is done is undone where it still can be',
+    query: dryRunQuery,
+    answers: { 202: 'The owner took the request' },
+  })
   async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const { kind } = await this.#view(id, request);
     return kind === 'migration'

@@ -24,6 +24,7 @@ export class RelayAuditsController {
   @Allow('admin')
   @Doc({
     summary: "Compare a service's log with the bus; with `fill`, publish again what the bus lacks",
+    noDryRun: 'Without `fill` it only compares, and changes nothing',
     answers: { 202: 'It runs: the list shows how it ends' },
   })
   begin(@Param('context') context: string, @Req() request: ApiRequest): Promise<Answer> {

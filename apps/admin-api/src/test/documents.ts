@@ -8,6 +8,7 @@ export type Operation = {
   readonly 'x-role'?: string;
   readonly 'x-owner'?: string;
   readonly 'x-fleet'?: true;
+  readonly 'x-no-dry-run'?: string;
 };
 export type Document = { readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>> };
 export type Answer = {

@@ -4,13 +4,12 @@ import {
   Allow,
   Commands,
   Doc,
+  dryRunQuery,
   ProblemError,
   reaches,
-  SERVICE,
   type Answer,
   type ApiRequest,
   type CommandContext,
-  type ServiceContext,
 } from '@chrysalis/service-kit';
 import type { JWK } from 'jose';
 import { z } from 'zod';
@@ -24,21 +23,19 @@ const RevokeGrant = z.object({ reason: z.string().max(255).default('revoked') })
 
 @Controller()
 export class GrantsController {
-  constructor(
-    @Inject(SERVICE) private readonly service: ServiceContext,
-    @Inject(Commands) private readonly commands: Commands,
-  ) {}
+  constructor(@Inject(Commands) private readonly commands: Commands) {}
 
   @Post('/v1/grants')
   @Allow('operator')
   @Doc({
     summary: "Register a tenant administrator's signed grant; the same again gives the same answer",
     body: RegisterGrant,
+    query: dryRunQuery,
     answers: { 201: RegisteredGrant },
   })
   register(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, RegisterGrant, async ({ jws }, ctx) => {
-      const verified = await verifyGrant(jws, (kid) => keysOf(this.service, kid), ctx.now);
+      const verified = await verifyGrant(jws, (kid) => keysOf(ctx, kid), ctx.now);
       if (!verified.ok) throw ProblemError.of(verified.fault);
       const { claims } = verified;
       await ownTenant(ctx, claims.iss, claims.vms);
@@ -64,6 +61,7 @@ export class GrantsController {
     summary:
       'Revoke a grant: what it allowed and has not begun is refused from now on, what waits fails, what may have begun is told to stop',
     body: RevokeGrant,
+    query: dryRunQuery,
     answers: { 200: z.object({ grantId: Id }) },
   })
   revoke(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
@@ -98,9 +96,9 @@ const ownTenant = async (ctx: CommandContext, tenant: string, vms: readonly stri
     });
 };
 
-const keysOf = async ({ pool }: ServiceContext, kid: string): Promise<{ tenant: string; publicKeyJwk: JWK }[]> =>
+const keysOf = async ({ tx }: CommandContext, kid: string): Promise<{ tenant: string; publicKeyJwk: JWK }[]> =>
   (
-    await pool.query<{ tenant: string; publicKeyJwk: JWK }>(
+    await tx.query<{ tenant: string; publicKeyJwk: JWK }>(
       `select tenant, public_key_jwk as "publicKeyJwk" from agent_gateway.tenant_keys where kid = $1`,
       [kid],
     )

@@ -1,6 +1,6 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { agentGatewayEvents, HostAgentIdentity, Name } from '@chrysalis/contracts';
-import { Allow, Commands, Doc, ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Commands, Doc, dryRunQuery, ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
 import { agentsOf, lockHost } from '../sessions/identity.ts';
@@ -19,6 +19,7 @@ export class HostsController {
     summary:
       'Take a host from its agent, for good: the next agent that comes has it. For a host that was replaced; its old agent must be away',
     body: ReleaseAgent,
+    query: dryRunQuery,
     answers: { 200: Released, 404: '`host-agent.unknown`', 409: '`host-agent.connected`' },
   })
   release(@Req() request: ApiRequest, @Param('id') hostId: string): Promise<Answer> {

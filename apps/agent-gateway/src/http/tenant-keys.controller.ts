@@ -1,6 +1,6 @@
 import { Controller, Inject, Post, Req } from '@nestjs/common';
 import { Id, Name } from '@chrysalis/contracts';
-import { Allow, Commands, Doc, ProblemError, reaches, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { Allow, Commands, Doc, dryRunQuery, ProblemError, reaches, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { tenantKeyDecider } from '../core/tenant-key.ts';
 
@@ -22,7 +22,7 @@ export class TenantKeysController {
 
   @Post('/v1/tenant-keys')
   @Allow('admin')
-  @Doc({ summary: "Trust a tenant administrator's public key (Ed25519)", body: TrustKey, answers: { 201: Trusted } })
+  @Doc({ summary: "Trust a tenant administrator's public key (Ed25519)", body: TrustKey, query: dryRunQuery, answers: { 201: Trusted } })
   trust(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, TrustKey, async ({ tenant, kid, publicKeyJwk }, ctx) => {
       if (!reaches(ctx.caller, tenant))

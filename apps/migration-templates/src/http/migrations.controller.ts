@@ -6,6 +6,7 @@ import {
   Answer,
   Commands,
   Doc,
+  dryRunQuery,
   etag,
   nextOf,
   ofTenant,
@@ -44,6 +45,7 @@ export class MigrationsController {
   @Doc({
     summary: 'Run a plan, if all that it was made from still holds',
     body: Run,
+    query: dryRunQuery,
     answers: { 202: '{migrationId, operation}', 404: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
   })
   run(@Req() request: ApiRequest): Promise<Answer> {
@@ -75,6 +77,7 @@ export class MigrationsController {
   @Doc({
     summary: 'Begin no further move, and undo those that run while they can be',
     body: Cancel,
+    query: dryRunQuery,
     answers: { 202: '{migrationId, operation}', 404: '`migration.unknown`', 409: '`migration.ended`' },
   })
   cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {

@@ -6,6 +6,7 @@ import {
   Answer,
   Commands,
   Doc,
+  dryRunQuery,
   etag,
   ProblemError,
   SERVICE,
@@ -35,6 +36,7 @@ export class OptionsQueriesController {
   @Doc({
     summary: 'To which types, with which options, can these VMs go? Without a grant answered at once, from failsafe defaults',
     body: Ask,
+    query: dryRunQuery,
     answers: {
       202: '{queryId, state}, and `operation` where agents have to look first',
       403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`',

@@ -5,6 +5,7 @@ import {
   Allow,
   Commands,
   Doc,
+  dryRunQuery,
   ProblemError,
   reachOf,
   SERVICE,
@@ -40,6 +41,7 @@ export class PlansController {
   @Doc({
     summary: 'A migration in full, with every blocker at once; touches nothing',
     body: MakePlan,
+    query: dryRunQuery,
     answers: { 201: 'The plan', 404: '`template.unknown`, `vm.unknown`' },
   })
   make(@Req() request: ApiRequest): Promise<Answer> {

@@ -13,6 +13,7 @@ import {
   Allow,
   Commands,
   Doc,
+  dryRunQuery,
   etag,
   nextOf,
   ofTenant,
@@ -71,6 +72,7 @@ export class TemplatesController {
   @Doc({
     summary: 'Publish a version of a template, written out or from an option that was offered; the same spec is the same version',
     body: Publish,
+    query: dryRunQuery,
     answers: {
       201: '{name, version, ref, spec}',
       409: '`option.refused`, `template.retired`, `template.name_taken`',
@@ -133,6 +135,7 @@ export class TemplatesController {
   @Allow('operator')
   @Doc({
     summary: 'Retire a template: it takes no new migrations; what runs goes on',
+    query: dryRunQuery,
     answers: { 200: '{name, retired}', 404: '`template.unknown`' },
   })
   retire(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {

@@ -37,7 +37,6 @@ export class CatalogueController {
     body: z.strictObject({ name: Name, spec: VmTypeSpec }),
     query: dryRunQuery,
     answers: {
-      200: 'A dry run: what would be answered, and `dryRun: true`',
       201: '{name, version, spec}',
       422: '`vm-type.invalid` with every fault',
     },
@@ -111,7 +110,7 @@ export class CatalogueController {
     summary: 'Register a version of an image',
     body: RegisterImage,
     query: dryRunQuery,
-    answers: { 200: 'A dry run: what would be answered, and `dryRun: true`', 201: '{image}', 409: '`image.conflict`' },
+    answers: { 201: '{image}', 409: '`image.conflict`' },
   })
   register(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, RegisterImage, async ({ image }, ctx) => {

@@ -43,7 +43,6 @@ export class VmsController {
     body: CreateVm,
     query: dryRunQuery,
     answers: {
-      200: 'A dry run: what would be answered, and `dryRun: true`',
       202: Accepted,
       422: '`request.invalid`, `vm-type.unknown`, `image.unknown`',
     },
@@ -58,7 +57,6 @@ export class VmsController {
     summary: 'Ask to delete a VM',
     query: dryRunQuery,
     answers: {
-      200: 'A dry run: what would be answered, and `dryRun: true`',
       202: Accepted,
       404: '`vm.unknown`',
       409: '`vm.in_move`, `vm.not_ready`',

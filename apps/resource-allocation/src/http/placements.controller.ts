@@ -23,6 +23,7 @@ export class PlacementsController {
   @Doc({
     summary: 'Where could this go? Holds nothing; every refused host comes with all its reasons',
     body: DryRun,
+    noDryRun: 'Nothing is kept of it anyhow: it is a trial by itself',
     answers: { 200: '{candidates, refused}' },
   })
   async dryRun(@Req() request: ApiRequest): Promise<object> {

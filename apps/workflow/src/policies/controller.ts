@@ -8,6 +8,7 @@ import {
   type CommandContext,
   Commands,
   Doc,
+  dryRunQuery,
   isOfFleet,
   parse,
   parseBody,
@@ -57,6 +58,7 @@ export class PoliciesController {
     summary:
       'Write a policy down: a schedule or an event that starts a workflow. It fires only once it is enabled; the same again is the same',
     body: PolicySpec,
+    query: dryRunQuery,
     answers: {
       201: '{name, revision, status}',
       403: '`workflow-policy.foreign_tenant`',
@@ -105,7 +107,12 @@ export class PoliciesController {
   @Post('/v1/workflow-policies/:name/enable')
   @HttpCode(200)
   @Allow('operator')
-  @Doc({ summary: 'Let it fire, from the answer on', body: Why, answers: { 200: 'The policy', 404: '`workflow-policy.unknown`' } })
+  @Doc({
+    summary: 'Let it fire, from the answer on',
+    body: Why,
+    query: dryRunQuery,
+    answers: { 200: 'The policy', 404: '`workflow-policy.unknown`' },
+  })
   enable(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#switch('enable', name, request);
   }
@@ -116,6 +123,7 @@ export class PoliciesController {
   @Doc({
     summary: 'Let it fire no more, from the answer on; what it started goes on, what waited for its limits is let go',
     body: Why,
+    query: dryRunQuery,
     answers: { 200: 'The policy', 404: '`workflow-policy.unknown`' },
   })
   disable(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
@@ -125,7 +133,11 @@ export class PoliciesController {
   @Delete('/v1/workflow-policies/:name')
   @HttpCode(200)
   @Allow('operator')
-  @Doc({ summary: 'Remove it; its history stays', answers: { 200: '{name, status}', 404: '`workflow-policy.unknown`' } })
+  @Doc({
+    summary: 'Remove it; its history stays',
+    query: dryRunQuery,
+    answers: { 200: '{name, status}', 404: '`workflow-policy.unknown`' },
+  })
   remove(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#switch('remove', name, request);
   }
@@ -136,6 +148,7 @@ export class PoliciesController {
   @Doc({
     summary: 'Would it fire for this event, or at this moment, and with what? Nothing is started',
     body: TryBody,
+    noDryRun: 'Nothing is kept of it anyhow: it is a trial by itself',
     answers: { 200: '{fires, why?, workflowId?, params?, subject?, next?}', 404: '`workflow-policy.unknown`' },
   })
   async test(@Param('name') name: string, @Req() request: ApiRequest): Promise<object> {

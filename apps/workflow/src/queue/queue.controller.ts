@@ -4,6 +4,7 @@ import {
   Allow,
   Commands,
   Doc,
+  dryRunQuery,
   isOfFleet,
   parse,
   reachOf,
@@ -71,6 +72,7 @@ export class QueueController {
   @Doc({
     summary: 'Set how many workflows may run: overall, per tenant, per kind. The whole document; in force everywhere within a second',
     body: WorkflowLimits,
+    query: dryRunQuery,
     answers: { 200: '{limits}', 422: '`request.invalid`, with every fault' },
   })
   async setLimits(@Req() request: ApiRequest): Promise<Answer> {

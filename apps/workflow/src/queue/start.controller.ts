@@ -5,6 +5,8 @@ import {
   allows,
   Commands,
   Doc,
+  dryRunQuery,
+  isDryRun,
   isOfFleet,
   ProblemError,
   SERVICE,
@@ -47,6 +49,7 @@ export class StartController {
     summary:
       'Start a workflow of a template (`name@3`, or `name` for its newest version), or, as an administrator of the fleet, of a definition',
     body: Documented,
+    query: dryRunQuery,
     answers: {
       202: '{workflowId, operation, queued}: `queued` if it waits for others, by the limits',
       409: '`workflow.template_retired`',
@@ -69,7 +72,7 @@ export class StartController {
       const { workflowId } = entry;
       return { status: 202, body: { workflowId, operation: workflowId, queued }, headers: { location: `/v1/workflows/${workflowId}` } };
     });
-    await this.pump.run(rows);
+    if (!isDryRun(request)) await this.pump.run(rows);
     return answer;
   }
 

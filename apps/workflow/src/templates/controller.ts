@@ -6,6 +6,7 @@ import {
   Answer,
   Commands,
   Doc,
+  dryRunQuery,
   parse,
   ProblemError,
   SERVICE,
@@ -53,6 +54,7 @@ export class TemplatesController {
   @Doc({
     summary: 'Publish a version of a workflow template; the same content again is the same version',
     body: Documented,
+    query: dryRunQuery,
     answers: {
       201: '{name, version, ref, warnings?}: tasks of a kind that nobody takes, each with its place and with the kinds there are',
       409: '`workflow.template_retired`',
@@ -71,6 +73,7 @@ export class TemplatesController {
   @Doc({
     summary: 'Try a workflow template: what publishing it would find wrong. Nothing is kept',
     body: Documented,
+    noDryRun: 'Nothing is kept of it anyhow: it is a trial by itself',
     answers: { 200: '{valid: true, name, tasks, warnings?}', 422: invalid },
   })
   async validate(@Req() request: ApiRequest): Promise<object> {
@@ -119,6 +122,7 @@ export class TemplatesController {
   @Allow('admin')
   @Doc({
     summary: 'Retire a workflow template: no new starts by its name; what runs or is queued goes on',
+    query: dryRunQuery,
     answers: { 200: '{name, retired}', 404: '`workflow.template_unknown`' },
   })
   retire(@Req() request: ApiRequest, @Param('name') given: string): Promise<Answer> {
