@@ -114,10 +114,4 @@ const reasonOf = (error: unknown): string => {
 };
 
 export const unavailable = (context: string, why: string): ProblemError =>
-  new ProblemError({
-    status: 503,
-    code: 'service.unavailable',
-    title: `The service ${context} does not answer`,
-    detail: `${context}: ${why}. Try again in a moment with the same Idempotency-Key: nothing is done twice.`,
-    service: context,
-  });
+  ProblemError.of({ code: 'service.unavailable', message: `The service ${context} does not answer: ${why}`, service: context });

@@ -1,4 +1,4 @@
-import { GrantClaims, hostTasks, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
+import { GrantClaims, hostTasks, taskKey, type Cause, type Code, type TaskDispatch } from '@chrysalis/contracts';
 import type { EventContext } from '@chrysalis/service-kit';
 import { grantDecider, type GrantAction, type GrantRejection, type UseGrant } from './core/grant.ts';
 import { actionNeeded } from './core/needs.ts';
@@ -6,7 +6,7 @@ import { coveredBy } from './delivery/pending.ts';
 import { admitsUnder } from './delivery/revoked.ts';
 import { tenantOfVm } from './vm-tenants.ts';
 
-type Refusal = { readonly code: string; readonly message: string };
+type GrantRefusal = { readonly code: Code; readonly message: string };
 
 /** Nothing, or why this task may not go into the guest. The use is counted in the same transaction that keeps the task. */
 export const admitUnderGrant = async (dispatch: TaskDispatch, ctx: EventContext): Promise<Cause | undefined> => {
@@ -18,7 +18,7 @@ export const admitUnderGrant = async (dispatch: TaskDispatch, ctx: EventContext)
   if (owner !== undefined && owner !== dispatch.tenant)
     return final({ code: 'grant.foreign_tenant', message: `${vmId} is not of tenant ${dispatch.tenant}` });
   const grants = dispatch.kind === hostTasks.addAgent.kind ? await carried(dispatch, ctx) : await ofVm(ctx, vmId);
-  if (!Array.isArray(grants)) return final(grants as Refusal);
+  if (!Array.isArray(grants)) return final(grants as GrantRefusal);
   return useOneOf(grants as string[], dispatch, action, vmId, ctx);
 };
 
@@ -30,7 +30,7 @@ const useOneOf = async (
   vmId: string,
   ctx: EventContext,
 ): Promise<Cause | undefined> => {
-  let refusal: Refusal = { code: 'grant.unknown', message: `no grant names ${vmId}` };
+  let refusal: GrantRefusal = { code: 'grant.unknown', message: `no grant names ${vmId}` };
   const { package: digest } = dispatch.input;
   const command: UseGrant = {
     do: 'use',
@@ -55,7 +55,7 @@ const useOneOf = async (
 };
 
 /** The grant that the task brings must be one that is registered, to the letter. */
-const carried = async ({ input }: TaskDispatch, ctx: EventContext): Promise<string[] | Refusal> => {
+const carried = async ({ input }: TaskDispatch, ctx: EventContext): Promise<string[] | GrantRefusal> => {
   const jws = String(input['grant']);
   const jti = idOf(jws);
   if (jti === undefined) return { code: 'grant.malformed', message: 'the task does not bring a grant' };
@@ -85,4 +85,4 @@ const ofVm = async (ctx: EventContext, vmId: string): Promise<string[]> => {
   return rows.map((r) => r.grant_id);
 };
 
-const final = ({ code, message }: Refusal): Cause => ({ code, message, retriable: false });
+const final = ({ code, message }: GrantRefusal): Cause => ({ code, message, retriable: false });

@@ -1,8 +1,8 @@
-import { agentGatewayEvents, allTasks, taskKey, type Outcome, type TaskContract, type TaskReport } from '@chrysalis/contracts';
+import { agentGatewayEvents, allTasks, type Code, type Outcome, type TaskContract, taskKey, type TaskReport } from '@chrysalis/contracts';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import { find, markReported } from './delivery/pending.ts';
 
-export type Taken = { readonly ok: true } | { readonly ok: false; readonly code: string; readonly message: string };
+export type Taken = { readonly ok: true } | { readonly ok: false; readonly code: Code; readonly message: string };
 
 const contracts = new Map<string, TaskContract>(Object.values(allTasks).map((c) => [c.kind, c as TaskContract]));
 

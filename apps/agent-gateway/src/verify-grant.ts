@@ -1,10 +1,10 @@
-import { GrantClaims } from '@chrysalis/contracts';
+import { type Coded, GrantClaims } from '@chrysalis/contracts';
 import { compactVerify, decodeProtectedHeader, importJWK, type JWK } from 'jose';
 
-export type GrantFault = {
+export type GrantFault = Coded<{
   readonly code: 'grant.malformed' | 'grant.key_unknown' | 'grant.foreign_tenant' | 'grant.signature_invalid' | 'grant.expired';
   readonly message: string;
-};
+}>;
 export type VerifiedGrant =
   { readonly ok: true; readonly claims: GrantClaims; readonly kid: string } | { readonly ok: false; readonly fault: GrantFault };
 /** Every tenant that trusts a key of this id, with its key. */

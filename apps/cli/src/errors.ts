@@ -5,6 +5,7 @@ export type Problem = {
   readonly code: string;
   readonly title: string;
   readonly detail?: string;
+  readonly next?: string;
   readonly [member: string]: unknown;
 };
 

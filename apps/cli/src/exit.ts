@@ -57,7 +57,7 @@ const faultLines = (faults: unknown): string[] =>
     ? (faults as { path?: string; place?: string; message: string }[]).map((f) => `  ${f.path ?? (f.place || '(all of it)')}: ${f.message}`)
     : [];
 
-const told = new Set(['type', 'title', 'status', 'code', 'detail', 'instance', 'errors', 'faults']);
+const told = new Set(['type', 'title', 'status', 'code', 'detail', 'instance', 'errors', 'faults', 'next']);
 const evidence = (error: ApiError): string[] =>
   Object.entries(error.problem)
     .filter(([k, v]) => !told.has(k) && v !== undefined)
@@ -86,4 +86,4 @@ const advice: Readonly<Record<string, string>> = {
   'vm.in_move': 'chrysalis vm get VM shows the move that has it, how it stands, and what takes it on',
 };
 const adviceOf = (error: ApiError): string | undefined =>
-  advice[error.code] ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);
+  advice[error.code] ?? error.problem.next ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);

@@ -12,7 +12,7 @@ const event = (kind: LifecycleEvent['kind'], state: LifecycleEvent['state'], ms:
   kind,
   state,
   by: 'guest',
-  code: `vm.${kind}`,
+  code: 'vm.reset',
   message: 'why',
   atUs: (t0 + ms) * 1000,
   migrating: false,

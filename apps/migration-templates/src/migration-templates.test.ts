@@ -88,10 +88,10 @@ describe('options', () => {
     expect(failsafe.every((id) => all.includes(id))).toBe(true);
   });
   test.each([
-    ['unknown', 'grant-none', 404, 'grant.unknown', undefined],
+    ['unknown', 'grant-none', 422, 'grant.unknown', undefined],
     ['expired', 'grant-old', 403, 'grant.expired', { exp: 1_000 }],
     ['for another VM', 'grant-foreign', 403, 'grant.foreign_vm', {}],
-    ["another tenant's", 'grant-theirs', 404, 'grant.unknown', { tenant: 'other' }],
+    ["another tenant's", 'grant-theirs', 422, 'grant.unknown', { tenant: 'other' }],
   ])('a grant that is %s is refused and changes nothing', async (_, grantId, status, code, grant) => {
     if (grant) await world.grant(grantId, grantId === 'grant-foreign' ? ['vm-b'] : ['vm-a'], grant);
     await world.until(

@@ -60,7 +60,7 @@ const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; sp
   const type = fold(vmTypeDecider.evolve, vmTypeDecider.initial, events as never);
   const found = specAt(type, version);
   if (!found)
-    throw ProblemError.of({ code: 'vm-type.unknown', type: text, known: await vmTypesThere(ctx.tx, ctx.store.schema, name) }, 422);
+    throw ProblemError.ofMember({ code: 'vm-type.unknown', type: text, known: await vmTypesThere(ctx.tx, ctx.store.schema, name) });
   const deprecated = type.deprecated.get(found.ref.version);
   if (deprecated)
     throw ProblemError.of({
@@ -76,7 +76,7 @@ const imageOf = async (text: string, ctx: CommandContext): Promise<Requested['im
   const { name, version } = split(text);
   const events = await ctx.store.read(`image-${name}`, {}, ctx.tx);
   const found = imageAt(fold(imageDecider.evolve, imageDecider.initial, events as never), version);
-  if (!found) throw ProblemError.of({ code: 'image.unknown', image: text, known: await imagesThere(ctx.tx, ctx.store.schema, name) }, 422);
+  if (!found) throw ProblemError.ofMember({ code: 'image.unknown', image: text, known: await imagesThere(ctx.tx, ctx.store.schema, name) });
   return found;
 };
 

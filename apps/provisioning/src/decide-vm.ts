@@ -1,12 +1,12 @@
-import type { Rejection } from '@chrysalis/kernel';
-import { vmDecider, type KnownVm, type VmCommand, type VmEvent } from '@chrysalis/provisioning-core';
-import { failpoint, type MessageContext } from '@chrysalis/service-kit';
+import { vmDecider, type KnownVm, type VmCommand, type VmEvent, type VmRejection } from '@chrysalis/provisioning-core';
+import { failpoint, type MessageContext, type StreamRefusal } from '@chrysalis/service-kit';
 import { giveBackMacs } from './sql/addresses.ts';
 import { writeVm } from './sql/vms.ts';
 import { vmView } from './vm-view.ts';
 
 export type VmDecided =
-  { readonly ok: true; readonly events: readonly VmEvent[]; readonly vm: KnownVm } | { readonly ok: false; readonly rejection: Rejection };
+  | { readonly ok: true; readonly events: readonly VmEvent[]; readonly vm: KnownVm }
+  | { readonly ok: false; readonly rejection: VmRejection | StreamRefusal };
 
 /** The VM's stream decides; the service's own view of it follows in the same transaction. */
 export const decideVm = async (ctx: MessageContext, vmId: string, command: VmCommand, ifVersion?: number): Promise<VmDecided> => {

@@ -1,11 +1,17 @@
-import { hostDecider, hostStream, type Host, type HostCommand, type HostEvent } from '@chrysalis/resource-allocation-core';
-import type { Rejection } from '@chrysalis/kernel';
-import { failpoint, type MessageContext } from '@chrysalis/service-kit';
+import {
+  hostDecider,
+  hostStream,
+  type Host,
+  type HostCommand,
+  type HostEvent,
+  type HostRejection,
+} from '@chrysalis/resource-allocation-core';
+import { failpoint, type MessageContext, type StreamRefusal } from '@chrysalis/service-kit';
 import { record } from './record.ts';
 
 export type HostDecided =
   | { readonly ok: true; readonly events: readonly HostEvent[]; readonly version: number; readonly state: Host }
-  | { readonly ok: false; readonly rejection: Rejection };
+  | { readonly ok: false; readonly rejection: HostRejection | StreamRefusal };
 
 /**
  * The host's stream decides, at the version it was read at; ledger and `hosts` follow in the same transaction. The caller has locked

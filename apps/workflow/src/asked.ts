@@ -1,3 +1,4 @@
+import type { Coded } from '@chrysalis/contracts';
 import { createHash } from 'node:crypto';
 import type { StoredEvent } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
@@ -5,8 +6,9 @@ import { canonicalJson } from '@chrysalis/kernel';
 // What an operator asks for with an `Idempotency-Key` is done once: the key goes into the log with the events that it led to, as their
 // causation, so that whoever decides next knows it, in the same append or not at all.
 
-export type AskRejection =
-  { readonly code: 'workflow.version_moved'; readonly version: number } | { readonly code: 'idempotency.key_reused' };
+export type AskRejection = Coded<
+  { readonly code: 'workflow.version_moved'; readonly version: number } | { readonly code: 'idempotency.key_reused' }
+>;
 
 const ASKED = /^ask:[0-9a-f]{32}:[0-9a-f]{16}$/;
 const hash = (text: string, length: number): string => createHash('sha256').update(text).digest('hex').slice(0, length);

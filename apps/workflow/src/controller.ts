@@ -128,7 +128,7 @@ export class WorkflowsController {
     const page = itemsOf(state, name, { ...asked, from });
     if (page) return { ...page, ...(page.next === undefined ? {} : { next: String(page.next) }) };
     const message = `${name} is no forEach, or its items are not known yet`;
-    throw ProblemError.of({ code: 'workflow.items_unknown', message, workflowId: id, task: name }, 404);
+    throw ProblemError.of({ code: 'workflow.items_unknown', message, workflowId: id, task: name });
   }
 
   #at(id: string, asOf: string | undefined, request: ApiRequest): Promise<Entry> {

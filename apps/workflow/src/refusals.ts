@@ -8,8 +8,7 @@ type Refused = WorkflowRejection | AskRejection;
 /** A refusal as an answer: its stable code, and a sentence that says what to do. */
 export const refused = (rejection: Refused): ProblemError => {
   const message = adviceOn(rejection);
-  if (rejection.code === 'workflow.version_moved') return ProblemError.of({ ...rejection, message }, 412);
-  if (rejection.code === 'workflow.task_unknown') return ProblemError.of({ ...rejection, message }, 422);
+  if (rejection.code === 'workflow.task_unknown') return ProblemError.ofMember({ ...rejection, message });
   return ProblemError.of({ ...rejection, message });
 };
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isGuestCode, type GuestCode } from './codes/index.ts';
 import { Cause, Characterisation, Count, GuestFacts, Id, Positive, Sha256, Uuid } from './shapes.ts';
 
 /** What a host and the migration agent in its guest say to each other over a virtio-serial port; see guest-protocol.md. */
@@ -8,61 +9,6 @@ export const GUEST_PORT_NAME = 'com.chrysalis.agent.0';
 export const MAX_GUEST_FRAME_BYTES = 262_144;
 /** Commands that may be in work at once, and messages that may be unacknowledged. */
 export const GUEST_WINDOW = 64;
-
-/**
- * Codes that end in a cause:
- *
- * | code | meaning |
- * | --- | --- |
- * | guest.protocol_unsupported | no common version |
- * | guest.unreachable / guest.timeout | no connection to the agent / no result within the command's time |
- * | guest.agent_restarted | another agent process answers; a command that is not repeatable was not sent again |
- * | guest.protocol_violation | the guest sent what no agent sends |
- * | guest.command_unknown / guest.input_invalid / guest.output_invalid | not a command of this version / its input / its output breaks the schema |
- * | guest.idempotency_conflict | this id was used for another command |
- * | guest.result_forgotten | this id was executed, its result is no longer kept; it is not executed again |
- * | guest.busy / guest.cancelled / guest.shutting_down | too much at once / cancelled by the host / the agent is ending |
- * | guest.cpus_not_online / guest.cpus_not_offline / guest.memory_not_online | not delivered, with what is there |
- * | guest.disk_unknown / guest.filesystem_unsupported / guest.filesystem_not_grown | no such disk / no file system we can grow on it / the tool failed |
- * | guest.script_failed | ended with an exit code that is not fine; code and output in `detail`. Said by the host, which knows what is fine |
- * | guest.script_timeout / guest.script_not_started | ended with all its children / could not be run |
- * | guest.not_delivered | the guest does not have what was expected; `detail.differences` names each |
- * | guest.failed | a fault of the agent itself |
- * | grant.invalid / grant.unknown_key / grant.expired / grant.foreign_vm / grant.package_not_allowed / grant.action_not_allowed | why a grant does not cover this |
- */
-export const guestCodes = [
-  'guest.protocol_unsupported',
-  'guest.unreachable',
-  'guest.timeout',
-  'guest.agent_restarted',
-  'guest.protocol_violation',
-  'guest.command_unknown',
-  'guest.input_invalid',
-  'guest.output_invalid',
-  'guest.idempotency_conflict',
-  'guest.result_forgotten',
-  'guest.busy',
-  'guest.cancelled',
-  'guest.shutting_down',
-  'guest.cpus_not_online',
-  'guest.cpus_not_offline',
-  'guest.memory_not_online',
-  'guest.disk_unknown',
-  'guest.filesystem_unsupported',
-  'guest.filesystem_not_grown',
-  'guest.script_failed',
-  'guest.script_timeout',
-  'guest.script_not_started',
-  'guest.not_delivered',
-  'guest.failed',
-  'grant.invalid',
-  'grant.unknown_key',
-  'grant.expired',
-  'grant.foreign_vm',
-  'grant.package_not_allowed',
-  'grant.action_not_allowed',
-] as const;
-export type GuestCode = (typeof guestCodes)[number];
 
 /** A refusal or failure on either side of the protocol; becomes a `Cause` on the wire. */
 export class GuestError extends Error {
@@ -76,8 +22,7 @@ export class GuestError extends Error {
   }
   /** A guest does not invent codes: one that is not of the list becomes `guest.failed`. */
   static from(cause: Cause): GuestError {
-    const known = (guestCodes as readonly string[]).includes(cause.code);
-    return new GuestError(known ? (cause.code as GuestCode) : 'guest.failed', cause.message, cause.detail);
+    return new GuestError(isGuestCode(cause.code) ? cause.code : 'guest.failed', cause.message, cause.detail);
   }
   toCause(): Cause {
     return { code: this.code, message: this.message.slice(0, 2048), ...(this.detail === undefined ? {} : { detail: this.detail }) };

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { diskSerial, topologyHash } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, HypervisorDriver, MigrateOutcome } from './driver.ts';
-import type { HypervisorCode } from './errors.ts';
+import type { HypervisorCode } from '@chrysalis/contracts';
 import type { LifecycleEvent } from './lifecycle.ts';
 
 /** Two hosts of one kind of driver. `a` and `b` give the driver of the moment; `lose` drops one as a killed host agent would. */

@@ -1,4 +1,4 @@
-import type { ObservedState } from '@chrysalis/contracts';
+import type { Code, ObservedState } from '@chrysalis/contracts';
 
 /** `unknown` is no state of a VM but of our knowledge. */
 export type GuestState = Exclude<ObservedState, 'unknown'>;
@@ -13,7 +13,7 @@ export type LifecycleEvent = {
   /** Of the VM after it. */
   readonly state: GuestState;
   readonly by: 'guest' | 'host';
-  readonly code: string;
+  readonly code: Code;
   readonly message: string;
   /** The host's clock, microseconds since 1970. */
   readonly atUs: number;

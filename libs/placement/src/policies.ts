@@ -1,4 +1,4 @@
-import type { Amounts } from '@chrysalis/contracts';
+import type { Amounts, Code } from '@chrysalis/contracts';
 import { beyond, misfits, shortages } from './capacity.ts';
 import type { HostView, PlacementRequest, Policy, Reason } from './types.ts';
 
@@ -13,12 +13,12 @@ export const staysOn = (host: Pick<HostView, 'vms'>, r: Pick<PlacementRequest, '
   r.consumer === 'move' && host.vms.has(r.vmId);
 
 const policy = (name: string, refuses: Policy['refuses']): Policy => ({ name, refuses });
-const refusal = (code: string, message: string, evidence: Reason['evidence']): Omit<Reason, 'policy'> => ({ code, message, evidence });
+const refusal = (code: Code, message: string, evidence: Reason['evidence']): Omit<Reason, 'policy'> => ({ code, message, evidence });
 const missing = (wanted: readonly string[], present: readonly string[]): string[] =>
   [...new Set(wanted)].filter((w) => !present.includes(w));
 
 /** The state alone: shared by the engine and by the host's stream, so that both say the same. */
-export const stateRefuses = (state: HostView['state'], stays: boolean): string | undefined => {
+export const stateRefuses = (state: HostView['state'], stays: boolean): Code | undefined => {
   switch (state) {
     case 'enabled':
       return undefined;
@@ -62,7 +62,7 @@ export const machineType = policy('machine-type', ({ facts }, { machine }) =>
     : refusal('host.machine_type_unsupported', `the host has no machine type ${machine}`, { requested: machine }),
 );
 
-const has = (name: string, code: string, of: (r: PlacementRequest) => readonly string[], on: (h: HostView) => readonly string[]): Policy =>
+const has = (name: string, code: Code, of: (r: PlacementRequest) => readonly string[], on: (h: HostView) => readonly string[]): Policy =>
   policy(name, (host, request) => {
     const lacking = missing(of(request), on(host));
     return lacking.length === 0 ? undefined : refusal(code, `the host lacks ${lacking.join(', ')}`, { missing: lacking });

@@ -1,4 +1,4 @@
-import type { Amounts, HostFacts, HostState } from '@chrysalis/contracts';
+import type { Amounts, Code, HostFacts, HostState } from '@chrysalis/contracts';
 
 /** A host as the engine sees it. It may be stale: the host's own stream decides. */
 export type HostView = Readonly<{
@@ -30,7 +30,7 @@ export type PlacementRequest = Readonly<{
 }>;
 
 /** Why not this host: a stable code, words, and what was compared. */
-export type Reason = Readonly<{ policy: string; code: string; message: string; evidence: Readonly<Record<string, unknown>> }>;
+export type Reason = Readonly<{ policy: string; code: Code; message: string; evidence: Readonly<Record<string, unknown>> }>;
 export type Verdict = Readonly<{ policy: string; ok: true }> | (Reason & Readonly<{ ok: false }>);
 
 /** A policy is data: a name, and its verdict on one host. */

@@ -2,7 +2,7 @@ import { SetMetadata } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
 import { ownerOf } from './belongings.ts';
-import { problemDocument, type Problem } from './problems.ts';
+import { problemDocument, problemOf, type Problem } from './problems.ts';
 import { allows, isOfFleet, verifyToken, type Caller, type Role } from './tokens.ts';
 
 const NEEDS = 'chrysalis:allow';
@@ -43,15 +43,10 @@ export const guard = (routes: readonly Guarded[], tokenKey: JWK): ((request: Fas
 };
 
 const denial = (route: Guarded, needed: Exclude<Needed, 'public'>, caller: Caller): Problem | undefined => {
-  const denied = { status: 403, code: 'auth.denied', title: 'The caller may not do this', has: caller.roles };
-  if (!allows(caller, needed))
-    return { ...denied, detail: `It needs the role ${needed}: ask with the token of one who has it`, needs: needed };
+  const denied = { code: 'auth.denied', has: caller.roles } as const;
+  if (!allows(caller, needed)) return problemOf({ ...denied, message: `It needs the role ${needed}`, needs: needed });
   if (needsFleet(route.path, needed) && !isOfFleet(caller))
-    return {
-      ...denied,
-      detail: 'This is the fleet’s, and no tenant’s: ask with the token of its administration (role fleet)',
-      needs: 'fleet',
-    };
+    return problemOf({ ...denied, message: 'This is the fleet’s, and no tenant’s: its administration has the role fleet', needs: 'fleet' });
   return undefined;
 };
 
@@ -69,15 +64,6 @@ const refuse = (request: FastifyRequest, reply: FastifyReply, problem: Problem):
     .send(JSON.stringify(problemDocument(problem, request.url)));
 };
 
-const unknownCaller: Problem = {
-  status: 401,
-  code: 'auth.required',
-  title: 'A valid token is needed',
-  detail: 'Send `Authorization: Bearer <token>`',
-};
-const nothingHere = ({ method, url }: FastifyRequest): Problem => ({
-  status: 404,
-  code: 'route.unknown',
-  title: 'There is nothing here',
-  detail: `Cannot ${method} ${url.slice(0, 400)}. GET /openapi.json lists every path and its methods`,
-});
+const unknownCaller = problemOf({ code: 'auth.required', message: 'No token came, or none that is valid here' });
+const nothingHere = ({ method, url }: FastifyRequest): Problem =>
+  problemOf({ code: 'route.unknown', message: `Cannot ${method} ${url.slice(0, 400)}` });

@@ -9,18 +9,11 @@ export class BoundsGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {
     const { body, params, query } = context.switchToHttp().getRequest<{ body?: unknown; params?: unknown; query?: unknown }>();
     if (isDeeperThan(body, DEPTH))
-      throw new ProblemError({
-        status: 422,
-        code: 'request.too_deep',
-        title: `The body is nested more than ${DEPTH} deep`,
-        detail: `Nothing here is nested more than ${DEPTH} deep: send a flatter body`,
-      });
+      throw ProblemError.of({ code: 'request.too_deep', message: `Nothing here is nested more than ${DEPTH} deep` });
     if (![body, params, query].every(isStorable))
-      throw new ProblemError({
-        status: 422,
+      throw ProblemError.of({
         code: 'request.text_invalid',
-        title: 'The request has text that cannot be kept',
-        detail: 'A string in the path, the query or the body has a NUL character or half of a surrogate pair: send it without',
+        message: 'A string in the path, the query or the body has a NUL character or half of a surrogate pair',
       });
     return true;
   }

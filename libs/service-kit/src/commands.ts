@@ -81,13 +81,7 @@ export class Commands {
   async #kept(key: string, tenant: string, route: string, hash: string): Promise<Answer | undefined> {
     const found = await this.service.store.recallAnswer(this.service.pool, key, tenant, route, hash);
     if (found.kind === 'none') return undefined;
-    if (found.kind === 'mismatch')
-      throw new ProblemError({
-        status: 409,
-        code: 'idempotency.key_reused',
-        title: 'This Idempotency-Key was used for another request',
-        detail: 'Nothing was done. Take a new key for a new request; an old one only to repeat the very same request',
-      });
+    if (found.kind === 'mismatch') throw ProblemError.of({ code: 'idempotency.key_reused', message: 'Nothing was done' });
     const { status, body, headers } = found.answer as Required<AnswerShape>;
     return new Answer(status, body, { ...headers, 'idempotent-replay': 'true' });
   }
@@ -103,10 +97,4 @@ class DryRunEnds extends Error {
 /** Two requests with one key at the same time: this one lost, and answers what the other did. */
 class SameKeyAtOnce extends Error {}
 
-const contended = (): ProblemError =>
-  new ProblemError({
-    status: 503,
-    code: 'service.contended',
-    title: 'Too many change the same thing at this moment',
-    detail: 'Nothing was done. Send it again in a moment, with the same Idempotency-Key',
-  });
+const contended = (): ProblemError => ProblemError.of({ code: 'service.contended', message: 'Nothing was done' });

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import type { EventMeta, EventStore, NewEvent } from '@chrysalis/event-store';
+import type { Contended, EventMeta, EventStore, NewEvent, VersionMismatch } from '@chrysalis/event-store';
 import { decideAndAppend } from '@chrysalis/event-store';
-import type { Decider, Decision, Rejection } from '@chrysalis/kernel';
+import type { Refusal } from '@chrysalis/contracts';
+import type { Decider, Decision } from '@chrysalis/kernel';
 import type { CloudEvent, EventBus } from '@chrysalis/messaging';
 import type { FastifyInstance } from 'fastify';
 import type pg from 'pg';
@@ -39,7 +40,7 @@ export type MessageContext = {
   readonly newId: (prefix?: string) => string;
   readonly meta: EventMeta;
   /** Load, fold, decide, append within `tx`. Nothing is written when the decision is a refusal. */
-  readonly decide: <C, S, E extends { type: string; data: unknown }, R extends Rejection>(
+  readonly decide: <C, S, E extends { type: string; data: unknown }, R extends Refusal>(
     stream: string,
     decider: Decider<C, S, E, Decision<E, R>>,
     command: C,
@@ -51,9 +52,11 @@ export type MessageContext = {
     ...events: { type: string; data: unknown }[]
   ) => ReturnType<EventStore['append']>;
 };
-export type Decided<S, E, R extends Rejection> =
+export type Decided<S, E, R extends Refusal> =
   | { readonly ok: true; readonly events: readonly E[]; readonly version: number; readonly state: S }
-  | { readonly ok: false; readonly rejection: R | Rejection };
+  | { readonly ok: false; readonly rejection: R | StreamRefusal };
+/** Of the stream, whatever was to be decided on it. */
+export type StreamRefusal = Contended | VersionMismatch;
 
 export const messageContext = (
   service: Pick<ServiceContext, 'store' | 'log' | 'newId'>,

@@ -59,7 +59,7 @@ export class DeadLettersController {
 
   async #find(eventId: string, { store, tx }: CommandContext): Promise<Parked> {
     const parked = (await listParked(store, { limit: 10_000 }, tx)).find((p) => p.eventId === eventId);
-    if (!parked) throw new ProblemError({ status: 404, code: 'dead-letter.unknown', title: 'No such event is parked here', eventId });
+    if (!parked) throw ProblemError.of({ code: 'dead-letter.unknown', eventId });
     return parked;
   }
 }

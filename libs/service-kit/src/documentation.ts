@@ -112,6 +112,7 @@ const ProblemSchema = z.looseObject({
   status: z.int(),
   code: z.string(),
   detail: z.string().optional(),
+  next: z.string().optional(),
   instance: z.string().optional(),
 });
 const json = (schema: z.ZodType): Record<string, unknown> => ({

@@ -1,12 +1,13 @@
 import {
-  taskReported,
-  TaskDispatch,
   type Cause,
   type EventContract,
   type InputOf,
   type Outcome,
   type OutputOf,
+  type Refusal,
   type TaskContract,
+  TaskDispatch,
+  taskReported,
 } from '@chrysalis/contracts';
 import { isContention } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
@@ -79,10 +80,7 @@ export const report = async (
 };
 
 /** A decider's refusal as a task's failure. Refusals are final: trying the same again changes nothing, unless said otherwise. */
-export const refused = (
-  rejection: { code: string; [k: string]: unknown },
-  retriable = false,
-): { readonly ok: false; readonly cause: Cause } => {
+export const refused = (rejection: Refusal, retriable = false): { readonly ok: false; readonly cause: Cause } => {
   const { code, message: _, ...detail } = rejection;
   return failed({ code, message: wordsOf(rejection), retriable, detail });
 };

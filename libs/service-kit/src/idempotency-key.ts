@@ -8,10 +8,5 @@ export const idempotencyKey = (request: Pick<ApiRequest, 'headers'>): string | u
   const key = [request.headers['idempotency-key']].flat()[0];
   if (key === undefined) return undefined;
   if (key.length >= 1 && key.length <= MAX && /^[\x20-\x7e]+$/.test(key)) return key;
-  throw new ProblemError({
-    status: 422,
-    code: 'idempotency.key_invalid',
-    title: `An Idempotency-Key has 1 to ${MAX} printable ASCII characters`,
-    detail: `Nothing was done: the key that came has ${key.length}. A UUID serves well`,
-  });
+  throw ProblemError.of({ code: 'idempotency.key_invalid', message: `Nothing was done: the key that came has ${key.length}` });
 };

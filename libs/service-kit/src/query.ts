@@ -32,8 +32,7 @@ export const judgeQuery = (known: Readonly<Record<string, QueryParameter>>, give
 };
 
 /** Never taken for the real thing: who asked for a dry run must not find it done. */
-const noDryRun = (why: string): ProblemError =>
-  new ProblemError({ status: 422, code: 'request.no_dry_run', title: 'This cannot be tried without being done', detail: why });
+const noDryRun = (why: string): ProblemError => ProblemError.of({ code: 'request.no_dry_run', message: why });
 
 const unknown = (known: Readonly<Record<string, QueryParameter>>): string => {
   const names = Object.keys(known);

@@ -74,13 +74,7 @@ export class RelayAuditController {
   async #running(fill: boolean): Promise<RelayAudit> {
     const audit = await this.last();
     if (audit.state === 'running' && audit.fill === fill) return audit;
-    throw new ProblemError({
-      status: 409,
-      code: 'relay-audit.running',
-      title: 'Another comparison of this log with the bus runs',
-      detail: 'Wait until it has ended (GET /v1/relay-audits shows it), and ask again',
-      fill: audit.fill ?? false,
-    });
+    throw ProblemError.of({ code: 'relay-audit.running', fill: audit.fill ?? false });
   }
 
   async #run(client: pg.PoolClient, audit: RelayAudit): Promise<void> {

@@ -241,7 +241,7 @@ describe('a service', () => {
     const before = await events();
     const answer = await post({ name: 'hot', size: 1 }, { 'idempotency-key': 'hot' });
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1']);
-    expect(await answer.json()).toMatchObject({ code: 'service.contended', detail: expect.stringContaining('Idempotency-Key') });
+    expect(await answer.json()).toMatchObject({ code: 'service.contended', next: expect.stringContaining('Idempotency-Key') });
     expect(await events()).toBe(before);
   }, 20_000);
 

@@ -179,13 +179,7 @@ class HealthController {
   async ready(): Promise<object> {
     await this.service.pool.query('select 1');
     const bad = this.health.ready().filter((h) => !h.ok);
-    if (bad.length > 0)
-      throw new ProblemError({
-        status: 503,
-        code: 'service.not_ready',
-        title: 'The service is not ready',
-        detail: bad.map((b) => b.reason ?? 'unknown').join('; '),
-      });
+    if (bad.length > 0) throw ProblemError.of({ code: 'service.not_ready', message: bad.map((b) => b.reason ?? 'unknown').join('; ') });
     return { ok: true };
   }
 

@@ -13,11 +13,9 @@ export const ifMatch = (request: Pick<ApiRequest, 'headers'>): number | undefine
   if (header === undefined || header === '*') return undefined;
   const version = /^"(\d{1,9})(?:-\d{1,9})?"$/.exec(header)?.[1];
   if (version === undefined)
-    throw new ProblemError({
-      status: 400,
+    throw ProblemError.of({
       code: 'request.malformed',
-      title: 'If-Match must be one ETag of this resource',
-      detail: 'Read the resource and send its ETag as it came, with the quotes: "17"',
+      message: 'If-Match must be one ETag of this resource: send it as it came, with the quotes: "17"',
     });
   return Number(version);
 };

@@ -1,20 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { globSync } from 'node:fs';
+import { CODES } from '@chrysalis/contracts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { refused } from './handlers.ts';
 import { ProblemError } from './problems.ts';
 import { namesOf, wordsOf } from './words.ts';
-
-const root = new URL('../../../', import.meta.url).pathname;
-/** Every code that a core, or a service at its door, refuses with. */
-const codes = [
-  ...new Set(
-    globSync(['libs/*/core/src/**/*.ts', 'apps/*/src/**/*.ts'], { cwd: root })
-      .filter((f) => !f.includes('test'))
-      .flatMap((f) => [...readFileSync(`${root}${f}`, 'utf8').matchAll(/code: '([a-z_-]+\.[a-z_]+)'/g)].map((m) => m[1]!)),
-  ),
-];
 
 describe('a refusal says', () => {
   test('what was asked for, whatever its code: nothing that the decider named is lost', () => {
@@ -22,7 +11,7 @@ describe('a refusal says', () => {
       maxKeys: 4,
     });
     fc.assert(
-      fc.property(fc.constantFrom(...codes), evidence, (code, given) => {
+      fc.property(fc.constantFrom(...Object.keys(CODES)), evidence, (code, given) => {
         const { code: _, message: __, known: ___, ...asked } = given;
         const words = wordsOf({ ...asked, code });
         for (const value of Object.values(asked)) expect(words).toContain(String(value));
@@ -52,10 +41,17 @@ describe('a refusal says', () => {
   });
 
   test('the same as a problem, with what to do, and as the cause of a task', () => {
-    const rejection = { code: 'vm.in_move', vmId: 'vm-1', moveId: 'mov-2' };
-    expect(ProblemError.of(rejection).problem.detail).toBe(
-      'vm-1 is in the move mov-2. Wait until the move has ended, or cancel it, and try again',
-    );
+    expect(ProblemError.of({ code: 'vm.in_move', vmId: 'vm-1', moveId: 'mov-2' }).problem).toEqual({
+      status: 409,
+      code: 'vm.in_move',
+      title: 'The VM is in a move',
+      detail: 'vm-1 is in the move mov-2',
+      next: 'chrysalis vm get vm-1 shows the move that has it, how it stands, and what takes it on',
+      vmId: 'vm-1',
+      moveId: 'mov-2',
+    });
+    expect(ProblemError.of({ code: 'vm.in_move', vmIds: ['vm-1'] }).problem.next).toMatch(/^chrysalis migration list/);
+    expect(ProblemError.ofMember({ code: 'vm.unknown', vmId: 'vm-1' }).problem.status).toBe(422);
     expect(ProblemError.of({ code: 'host.unknown', hostId: 'x', known: ['h1'] }).problem.detail).toBe('there is no host x; there is h1');
     expect(refused({ code: 'host.unknown', hostId: 'nope', known: ['h1'] }).cause).toMatchObject({
       code: 'host.unknown',

@@ -1,10 +1,11 @@
+import { entryOf, type Code } from '@chrysalis/contracts';
 import type { Rejection } from '@chrysalis/kernel';
 
 /**
  * What a refusal says to a person where it brings no words of its own: what was asked for, what there is, and what to do next. In `{}` stands
  * what the refusal knows; what a sentence does not use is said after it, so that nothing the decider named is lost.
  */
-const sentences: Readonly<Record<string, string>> = {
+const sentences: Readonly<Partial<Record<Code, string>>> = {
   'host.cordoned': '{hostId} is cordoned: it takes nothing new',
   'host.draining': '{hostId} is draining: it takes nothing new',
   'host.retiring': '{hostId} is retiring: it takes nothing new',
@@ -53,7 +54,7 @@ export const wordsOf = ({ code, message, ...evidence }: Rejection): string => {
   if (typeof message === 'string') return message;
   const { [KNOWN]: known, ...asked } = evidence;
   const there = Array.isArray(known) ? `; ${namesOf(known.map(String))}` : '';
-  const sentence = sentences[code];
+  const sentence = sentences[code as Code];
   const text = sentence === undefined ? plain(code, asked) : filled(sentence, asked);
   return `${text}${there}`.slice(0, MOST_CHARACTERS);
 };
@@ -68,7 +69,7 @@ export const namesOf = (names: readonly string[]): string => {
 const plain = (code: string, asked: Readonly<Record<string, unknown>>): string => {
   const said = Object.entries(asked).filter(([, value]) => value !== undefined);
   if (/\.(.*_)?unknown$/.test(code)) return [`there is no ${nounOf(code)}`, ...said.map(([, value]) => textOf(value))].join(' ');
-  const what = code.replace('.', ': ').replaceAll('_', ' ');
+  const what = entryOf(code)?.title ?? code.replace('.', ': ').replaceAll('_', ' ');
   return said.length === 0 ? what : `${what} (${said.map(([name, value]) => `${name} ${textOf(value)}`).join(', ')})`;
 };
 

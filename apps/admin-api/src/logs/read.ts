@@ -20,7 +20,7 @@ const vmIn = async (reads: ReadModels, migration: Document, text: string): Promi
   const ids = migration['vmIds'] as readonly string[];
   if (ids.includes(text)) return text;
   const { rows } = await reads.query<{ id: string }>(`select id from read.vms where id = any($1) and data ->> 'name' = $2`, [ids, text]);
-  if (rows.length !== 1) throw unknown('vm', `${text} of ${String(migration['migrationId'])}`);
+  if (rows.length !== 1) throw unknown('vm.unknown', `${text} of ${String(migration['migrationId'])}`);
   return rows[0]!.id;
 };
 

@@ -1,4 +1,4 @@
-import { FLEET_TENANT } from '@chrysalis/contracts';
+import { FLEET_TENANT, type UnknownCode } from '@chrysalis/contracts';
 import { cursorOf, namesOf, ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
@@ -31,11 +31,11 @@ export class ReadModels {
     this.#lastCommand = Date.now();
   }
 
-  /** The row, or the problem `<noun>.unknown`. What was made a moment ago is waited for, so that a read after a 202 finds it. */
+  /** The row, or the problem that there is none. What was made a moment ago is waited for, so that a read after a 202 finds it. */
   async one(model: Model, id: string, caller: Caller): Promise<Found> {
     const look = (): Promise<Found | undefined> => this.find(model, id, caller);
     const found = (await look()) ?? (this.#mayBeComing(id) ? await this.wake.until(WAIT_MS, look) : undefined);
-    if (!found) throw unknown(model.noun, id, (model.owner !== 'tenant' || model.andFleets) && (await this.#names(model, caller)));
+    if (!found) throw unknown(model.unknown, id, (model.owner !== 'tenant' || model.andFleets) && (await this.#names(model, caller)));
     return found;
   }
 
@@ -88,12 +88,7 @@ export class ReadModels {
     } catch (error) {
       // 42P01, 3F000: the projector has not made its tables yet.
       if (!['42P01', '3F000'].includes((error as { code?: string }).code ?? '')) throw error;
-      throw new ProblemError({
-        status: 503,
-        code: 'service.unavailable',
-        title: 'The read models are not there yet',
-        detail: 'The projector is starting',
-      });
+      throw ProblemError.of({ code: 'service.unavailable', message: 'The read models are not there yet: the projector is starting' });
     }
   }
 
@@ -103,12 +98,11 @@ export class ReadModels {
   }
 }
 
-export const unknown = (noun: string, id: string, known?: readonly string[]): ProblemError =>
-  new ProblemError({
-    status: 404,
-    code: `${noun}.unknown`,
-    title: `There is no such ${noun}`,
-    detail: `No ${noun} \`${id}\` that you may see${known ? `; ${namesOf(known)}` : ''}`,
+/** The thing that a path names: another tenant's is as unknown as none. */
+export const unknown = (code: UnknownCode, id: string, known?: readonly string[]): ProblemError =>
+  ProblemError.of({
+    code,
+    message: `No ${code.slice(0, code.indexOf('.'))} \`${id}\` that you may see${known ? `; ${namesOf(known)}` : ''}`,
     ...(known ? { known } : {}),
   });
 

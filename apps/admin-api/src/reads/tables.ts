@@ -1,9 +1,11 @@
+import type { UnknownCode } from '@chrysalis/contracts';
 import { belongings, type Owner } from '@chrysalis/service-kit';
 
 /** The projector's read models, as this door shows them. */
 export type Model = {
   readonly table: string;
-  readonly noun: string;
+  /** The code of one that is not there. */
+  readonly unknown: UnknownCode;
   readonly owner: Owner;
   /** Beside a tenant's own also those of the fleet, which are everybody's to use. */
   readonly andFleets?: true;
@@ -18,41 +20,46 @@ export type Model = {
 export const models = {
   vms: {
     table: 'vms',
-    noun: 'vm',
+    unknown: 'vm.unknown',
     owner: belongings.vms,
     filters: { state: 'state', host: 'hostId', type: 'type', name: 'name' },
     unless: { state: `data ->> 'state' <> 'deleted'` },
     heavy: ['topology'],
   },
-  hosts: { table: 'hosts', noun: 'host', owner: belongings.hosts, filters: { state: 'state' } },
+  hosts: { table: 'hosts', unknown: 'host.unknown', owner: belongings.hosts, filters: { state: 'state' } },
   allocations: {
     table: 'allocations',
-    noun: 'allocation',
+    unknown: 'allocation.unknown',
     owner: belongings.allocations,
 
     filters: { host: 'hostId', vm: 'vmId', state: 'state' },
     unless: { state: `data ->> 'state' = 'held'` },
   },
-  vmTypes: { table: 'vm_types', noun: 'vm-type', owner: belongings['vm-types'] },
-  images: { table: 'images', noun: 'image', owner: belongings.images },
-  templates: { table: 'templates', noun: 'template', owner: belongings['migration-templates'] },
-  optionsQueries: { table: 'options_queries', noun: 'options-query', owner: belongings['migration-options-queries'] },
-  characterisations: { table: 'characterisations', noun: 'characterisation', owner: belongings.vms },
-  plans: { table: 'plans', noun: 'plan', owner: belongings['migration-plans'] },
-  migrations: { table: 'migrations', noun: 'migration', owner: belongings.migrations, filters: { state: 'state' } },
-  moves: { table: 'moves', noun: 'move', owner: belongings.moves, filters: { migration: 'migrationId', vm: 'vmId', state: 'state' } },
+  vmTypes: { table: 'vm_types', unknown: 'vm-type.unknown', owner: belongings['vm-types'] },
+  images: { table: 'images', unknown: 'image.unknown', owner: belongings.images },
+  templates: { table: 'templates', unknown: 'template.unknown', owner: belongings['migration-templates'] },
+  optionsQueries: { table: 'options_queries', unknown: 'options_query.unknown', owner: belongings['migration-options-queries'] },
+  characterisations: { table: 'characterisations', unknown: 'characterisation.unknown', owner: belongings.vms },
+  plans: { table: 'plans', unknown: 'plan.unknown', owner: belongings['migration-plans'] },
+  migrations: { table: 'migrations', unknown: 'migration.unknown', owner: belongings.migrations, filters: { state: 'state' } },
+  moves: {
+    table: 'moves',
+    unknown: 'move.unknown',
+    owner: belongings.moves,
+    filters: { migration: 'migrationId', vm: 'vmId', state: 'state' },
+  },
   workflows: {
     table: 'workflows',
-    noun: 'workflow',
+    unknown: 'workflow.unknown',
     owner: belongings.workflows,
     filters: { state: 'state', subject: 'subject', name: 'name' },
   },
-  graphs: { table: 'workflow_graphs', noun: 'workflow', owner: belongings.workflows },
+  graphs: { table: 'workflow_graphs', unknown: 'workflow.unknown', owner: belongings.workflows },
   operations: {
     table: 'operations',
-    noun: 'operation',
+    unknown: 'operation.unknown',
     owner: belongings.operations,
     filters: { state: 'state', subject: 'subject', kind: 'kind' },
   },
-  grants: { table: 'grants', noun: 'grant', owner: belongings.grants, filters: { state: 'state' } },
+  grants: { table: 'grants', unknown: 'grant.unknown', owner: belongings.grants, filters: { state: 'state' } },
 } as const satisfies Record<string, Model>;

@@ -97,10 +97,10 @@ export class DeadLettersController {
   async #act(context: string, id: string, verb: 'redrive' | 'discard', request: ApiRequest): Promise<Answer> {
     if ((contexts as readonly string[]).includes(context))
       return this.owners.pass(context as Context, request, `/v1/dead-letters/${encodeURIComponent(id)}/${verb}`);
-    if (context !== 'projector') throw unknown('service', context);
+    if (context !== 'projector') throw unknown('service.unknown', context);
     return this.commands.run(request, Nothing, async (_, { tx }) => {
       const parked = (await listParked(this.#projector, { limit: 10_000 }, tx)).find((p) => p.eventId === id);
-      if (!parked) throw unknown('dead-letter', id);
+      if (!parked) throw unknown('dead-letter.unknown', id);
       const { consumer, key } = parked;
       return verb === 'redrive'
         ? { status: 201, body: { requested: await requestRedrive(this.#projector, { consumer, key }, tx) } }

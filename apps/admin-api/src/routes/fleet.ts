@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
-import { hostStates } from '@chrysalis/contracts';
+import { hostStates, type UnknownCode } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { withObserved } from '../reads/observed.ts';
@@ -94,7 +94,7 @@ export class FleetController {
   @Allow('viewer')
   @Doc(oneDoc('A version of a VM type'))
   async type(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
-    return oneAnswer(request, ...pick(await this.reads.one(models.vmTypes, name, request.caller), 'vm-type', version));
+    return oneAnswer(request, ...pick(await this.reads.one(models.vmTypes, name, request.caller), 'vm-type.unknown', version));
   }
 
   @Get('/v1/images')
@@ -133,12 +133,12 @@ const shown = ({ versions, ...rest }: Named, version: number): (Document & { ver
 };
 
 /** The row (for its ETag) and the version of it that was asked for. */
-export const pick = (row: Awaited<ReturnType<ReadModels['one']>>, noun: string, version?: string) => {
+export const pick = (row: Awaited<ReturnType<ReadModels['one']>>, code: UnknownCode, version?: string) => {
   const named = row as unknown as Named;
   const found = shown(named, version === undefined ? named.latest : Number(version));
   if (!found)
     throw unknown(
-      noun,
+      code,
       `${String(named['name'])}@${version}`,
       named.versions.map((v) => `${String(named['name'])}@${v.version}`),
     );

@@ -29,7 +29,7 @@ export class MigrationsController {
   @Allow('viewer')
   @Doc(oneDoc('A version of a migration template'))
   async template(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
-    return oneAnswer(request, ...pick(await this.reads.one(models.templates, name, request.caller), 'template', version));
+    return oneAnswer(request, ...pick(await this.reads.one(models.templates, name, request.caller), 'template.unknown', version));
   }
 
   @Get('/v1/migration-options-queries/:id')

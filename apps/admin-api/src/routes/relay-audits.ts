@@ -28,7 +28,7 @@ export class RelayAuditsController {
     answers: { 202: 'It runs: the list shows how it ends' },
   })
   begin(@Param('context') context: string, @Req() request: ApiRequest): Promise<Answer> {
-    if (!(contexts as readonly string[]).includes(context)) throw unknown('service', context);
+    if (!(contexts as readonly string[]).includes(context)) throw unknown('service.unknown', context);
     return this.owners.pass(context as Context, request, '/v1/relay-audit');
   }
 

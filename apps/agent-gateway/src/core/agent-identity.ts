@@ -1,12 +1,12 @@
-import { IDENTITY_SINCE, type HostAgentIdentity } from '@chrysalis/contracts';
+import { type Coded, type HostAgentIdentity, IDENTITY_SINCE } from '@chrysalis/contracts';
 
 /** What is known of the agents of one host: the one that has it, and the keys that an operator took it from. */
 export type HostAgents = { readonly current?: { readonly key: string; readonly instance: string }; readonly released: ReadonlySet<string> };
 export type Said = Pick<HostAgentIdentity, 'key' | 'instance' | 'after'>;
-export type IdentityRefusal = {
+export type IdentityRefusal = Coded<{
   readonly code: 'agent.identity_missing' | 'agent.identity_conflict' | 'agent.identity_copied' | 'agent.identity_released';
   readonly message: string;
-};
+}>;
 /** `first`: from now on the host is this agent's. `same`: the process that is known. `follows`: its next one. */
 export type Verdict =
   { readonly ok: true; readonly is: 'unknown' | 'first' | 'same' | 'follows' } | ({ readonly ok: false } & IdentityRefusal);

@@ -1,4 +1,4 @@
-import { agentGatewayEvents, type EventOf, type GrantClaims } from '@chrysalis/contracts';
+import { agentGatewayEvents, type Coded, type EventOf, type GrantClaims } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 export type GrantAction = GrantClaims['actions'][number];
@@ -22,7 +22,7 @@ export type UseGrant = {
 };
 export type RevokeGrant = { readonly do: 'revoke'; readonly grantId: string; readonly reason: string };
 
-export type GrantRejection = {
+export type GrantRejection = Coded<{
   readonly code:
     | 'grant.conflict'
     | 'grant.unknown'
@@ -34,7 +34,7 @@ export type GrantRejection = {
     | 'grant.action_not_named'
     | 'grant.package_not_named';
   readonly message: string;
-};
+}>;
 
 type Grant =
   | { readonly status: 'none' }

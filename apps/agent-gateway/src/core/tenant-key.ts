@@ -1,9 +1,9 @@
-import { agentGatewayEvents, type EventOf } from '@chrysalis/contracts';
+import { agentGatewayEvents, type Coded, type EventOf } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject, type Decider, type Decision } from '@chrysalis/kernel';
 
 type Trusted = EventOf<typeof agentGatewayEvents.tenantKeyTrusted>;
 export type TrustKey = Trusted['data'];
-export type TenantKeyRejection = { readonly code: 'tenant-key.conflict'; readonly message: string };
+export type TenantKeyRejection = Coded<{ readonly code: 'tenant-key.conflict'; readonly message: string }>;
 type Keys = ReadonlyMap<string, Record<string, unknown>>;
 
 /** A key id stands for one key for ever: a grant that was verified by it must mean the same later. */

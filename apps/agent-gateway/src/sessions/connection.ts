@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { BIDS_SINCE, FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
+import { BIDS_SINCE, type Code, FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
 import { isDeeperThan, storable } from '@chrysalis/kernel';
 import type { Logger } from 'pino';
 import { WebSocket, type RawData } from 'ws';
@@ -60,7 +60,7 @@ export class Connection {
   }
 
   /** Says why and ends. 1008: policy; 1009: too large. */
-  refuse(code: string, message: string, closeCode = 1008): void {
+  refuse(code: Code, message: string, closeCode = 1008): void {
     if (this.#ended) return;
     this.log.warn({ hostId: this.hostId, code, message }, 'agent refused');
     this.send({ type: 'refused', cause: { code, message: message.slice(0, 2000) } });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AGENT_PROTOCOL, agentGatewayEvents, type FromHostAgent } from '@chrysalis/contracts';
+import { AGENT_PROTOCOL, agentGatewayEvents, type Code, type FromHostAgent } from '@chrysalis/contracts';
 import { canonicalJson } from '@chrysalis/kernel';
 import { verifyToken, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -10,11 +10,11 @@ export type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Opened = { readonly sessionId: string; readonly generation: number; readonly isNew: boolean };
 export type Enrolled =
   | ({ readonly ok: true; readonly protocol: number; readonly tenant: string } & Opened)
-  | { readonly ok: false; readonly code: string; readonly message: string };
+  | { readonly ok: false; readonly code: Code; readonly message: string };
 /** The connection that asks, and where it comes from. */
 export type Asking = { readonly id: string; readonly from: { readonly nonce: string; readonly address: string } };
 
-const refused = (code: string, message: string): Enrolled => ({ ok: false, code, message });
+const refused = (code: Code, message: string): Enrolled => ({ ok: false, code, message });
 
 /** Who may open a session for a host: its agent, with a token that has the role `host-agent` and that host as its subject. */
 export const enrol = async (service: ServiceContext, hello: Hello, asking: Asking): Promise<Enrolled> => {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { AGENT_NONCE_HEADER } from '@chrysalis/contracts';
-import { problemDocument, rawProblem, type Problem } from '@chrysalis/service-kit';
+import { problemDocument, problemOf, rawProblem, type Problem } from '@chrysalis/service-kit';
 import type { Logger } from 'pino';
 import { WebSocketServer } from 'ws';
 import { Connection, type ConnectionHandlers } from './connection.ts';
@@ -64,24 +64,9 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
 /** As at the API's door: whoever is slow to say what it wants is not waited for. */
 const patience = { requestTimeout: 15_000, headersTimeout: 15_000, connectionsCheckingInterval: 1_000 };
 
-const notHere: Problem = {
-  status: 404,
-  code: 'route.unknown',
-  title: 'There is nothing here',
-  detail: `Agents connect to ${PATH}`,
-};
-const tooMany: Problem = {
-  status: 503,
-  code: 'agent.too_many_connections',
-  title: 'Too many connections have not said hello yet',
-  detail: 'Connect again after a backoff',
-};
-const needsUpgrade: Problem = {
-  status: 426,
-  code: 'agent.upgrade_required',
-  title: 'Agents speak WebSocket here',
-  detail: `Connect to ${PATH} with \`Upgrade: websocket\`; the API is at the other address`,
-};
+const notHere = problemOf({ code: 'route.unknown', message: `Agents connect to ${PATH}` });
+const tooMany = problemOf({ code: 'agent.too_many_connections' });
+const needsUpgrade = problemOf({ code: 'agent.upgrade_required', message: `Agents connect to ${PATH}` });
 
 const onlyUpgrades = (_: IncomingMessage, response: ServerResponse): void => {
   response.writeHead(needsUpgrade.status, { upgrade: 'websocket', 'content-type': 'application/problem+json' });

@@ -43,7 +43,7 @@ const sourceOf = async (ask: AskHost, { image, digest, fromHost }: Fetch): Promi
     throw new TaskFailure('host.peer_unreachable', `no answer from ${fromHost}: ${error.message}`, true);
   });
   if (answer.type === 'image') return answer;
-  if (answer.type === 'refused') throw new TaskFailure(answer.cause.code, answer.cause.message);
+  if (answer.type === 'refused') throw TaskFailure.told(answer.cause);
   throw new TaskFailure('host.peer_unreachable', `${fromHost} answered ${answer.type}`);
 };
 

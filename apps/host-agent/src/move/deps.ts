@@ -1,4 +1,4 @@
-import type { PeerAnswer, MoveRequest } from '@chrysalis/contracts';
+import type { Cause, Code, PeerAnswer, MoveRequest } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { VmStates } from '../durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
@@ -20,13 +20,18 @@ export type AskPeer = (address: { peerAddress: string; host: string }, request: 
 /** An expected failure of a task: the code goes to the control plane unchanged. */
 export class TaskFailure extends Error {
   constructor(
-    readonly code: string,
+    readonly code: Code,
     message: string,
     readonly retriable = false,
     readonly detail?: unknown,
   ) {
     super(message);
     this.name = 'TaskFailure';
+  }
+
+  /** What the other host said, or this one wrote down: its code goes on as it came, listed or not. */
+  static told({ code, message }: Pick<Cause, 'code' | 'message'>, detail?: unknown): TaskFailure {
+    return new TaskFailure(code as Code, message, false, detail);
   }
 }
 

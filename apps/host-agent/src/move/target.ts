@@ -1,6 +1,6 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
-import type { PeerAnswer, MoveRequest, Topology } from '@chrysalis/contracts';
-import { hasCode, Mutexes, type HypervisorCode } from '@chrysalis/hypervisor';
+import type { Code, HypervisorCode, MoveRequest, PeerAnswer, Topology } from '@chrysalis/contracts';
+import { hasCode, Mutexes } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
 import { iso, isoUs, TaskFailure, type MoveDeps } from './deps.ts';
@@ -198,4 +198,4 @@ const neverContinued: readonly HypervisorCode[] = [
 ];
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const sameSecret = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b));
-const refusal = (code: string, message: string): PeerAnswer => ({ type: 'refused', cause: { code, message: message.slice(0, 2000) } });
+const refusal = (code: Code, message: string): PeerAnswer => ({ type: 'refused', cause: { code, message: message.slice(0, 2000) } });

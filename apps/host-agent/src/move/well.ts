@@ -1,6 +1,6 @@
+import type { Code } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
-import type { Cause } from './bring-back.ts';
 
 type Deps = {
   readonly driver: Pick<HypervisorDriver, 'progress' | 'console' | 'pressReset'>;
@@ -8,6 +8,8 @@ type Deps = {
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
 };
+
+type Ill = { readonly code: Code; readonly message: string };
 
 /** Of CPUs that do nothing at all. A guest that is well shows it in milliseconds. */
 const STILL_MS = 3_000;
@@ -19,7 +21,7 @@ const LOOK_MS = 250;
  * A guest that came by a move is well when its CPUs do something and its kernel has not given up: no agent is needed to see that. One that
  * restarted in mid-transfer is watched for a while, and is reset once where it is not well: it was starting anyway, and has nothing to lose.
  */
-export const notWell = async (deps: Deps, vmId: string, restarted: boolean): Promise<Cause | undefined> => {
+export const notWell = async (deps: Deps, vmId: string, restarted: boolean): Promise<Ill | undefined> => {
   const seen = await watched(deps, vmId, restarted ? START_MS : 0);
   if (!seen || !restarted) return seen;
   deps.log.warn({ vmId, cause: seen }, 'a guest that restarted in mid-transfer is not well, and is reset');
@@ -29,7 +31,7 @@ export const notWell = async (deps: Deps, vmId: string, restarted: boolean): Pro
 };
 
 /** `from`: what the console held before is of an earlier start. Only its last 64 KiB are kept, which a start does not fill. */
-const watched = async ({ driver, now, sleep }: Deps, vmId: string, forMs: number, from = 0): Promise<Cause | undefined> => {
+const watched = async ({ driver, now, sleep }: Deps, vmId: string, forMs: number, from = 0): Promise<Ill | undefined> => {
   for (const until = now() + forMs; ; await sleep(LOOK_MS)) {
     const progress = await driver.progress(vmId, STILL_MS);
     if (!progress.moves)

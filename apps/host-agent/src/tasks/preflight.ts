@@ -1,13 +1,14 @@
 import { freemem } from 'node:os';
 import { statfs } from 'node:fs/promises';
 import {
-  hostTasks,
-  memoryMiBOf,
-  topologyHash as hashOf,
   type Blocker,
+  type Code,
   type HostFacts,
+  hostTasks,
   type InputOf,
+  memoryMiBOf,
   type Topology,
+  topologyHash as hashOf,
 } from '@chrysalis/contracts';
 import type { Handler } from '../executor.ts';
 import { look } from '../move/look.ts';
@@ -43,7 +44,7 @@ const inGuest = async (parts: Parts, { vmId, guest }: Input): Promise<{ agent?: 
   return { agent: 'away', blockers: guest === 'needed' ? [away] : [] };
 };
 
-const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker => ({
+const blocker = (code: Code, subject: string, message: string, remedy?: string): Blocker => ({
   code,
   subject,
   message,
@@ -92,7 +93,7 @@ const atTarget = async (parts: Parts, { vmId, topology }: Input, facts: HostFact
 
 const unlike = (t: Topology, facts: HostFacts): Blocker[] => {
   const { hostId } = facts;
-  const lacks = (code: string, what: string, names: readonly string[], has: readonly string[]): Blocker[] =>
+  const lacks = (code: Code, what: string, names: readonly string[], has: readonly string[]): Blocker[] =>
     [...new Set(names)].filter((n) => !has.includes(n)).map((n) => blocker(code, hostId, `this host has no ${what} ${n}`));
   return [
     ...lacks('host.cpu_model', 'CPU model', [t.cpuModel], facts.cpuModels),

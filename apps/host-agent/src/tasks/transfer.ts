@@ -36,7 +36,7 @@ export const transfer = (parts: Parts): Handler =>
       },
       { signal: run.signal, onProgress: (p) => parts.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }) },
     );
-    if (!result.ok) throw new TaskFailure(result.cause.code, result.cause.message, false, { epoch: parts.states.get(vmId)?.epoch });
+    if (!result.ok) throw TaskFailure.told(result.cause, { epoch: parts.states.get(vmId)?.epoch });
     parts.guests.forget(vmId);
     const { ok: _, ...figures } = result;
     return figures;

@@ -46,11 +46,17 @@ export class MigrationsController {
     summary: 'Run a plan, if all that it was made from still holds',
     body: Run,
     query: dryRunQuery,
-    answers: { 202: '{migrationId, operation}', 404: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
+    answers: { 202: '{migrationId, operation}', 422: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
   })
   run(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, Run, async ({ planId, concurrency }, ctx) => {
-      const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown', planId }, ctx.tx);
+      const [made] = await historyOf(
+        this.service.store,
+        `plan-${planId}`,
+        request,
+        () => ProblemError.ofMember({ code: 'plan.unknown', planId }),
+        ctx.tx,
+      );
       const { plan } = made!.data as { plan: Plan };
       await this.#mayRun(plan, ctx);
       const migrationId = ctx.newId('mig');
@@ -86,7 +92,7 @@ export class MigrationsController {
         this.service.store,
         `migration-${migrationId}`,
         request,
-        { code: 'migration.unknown', migrationId },
+        () => ProblemError.of({ code: 'migration.unknown', migrationId }),
         ctx.tx,
       );
       const decided = await ofTenant(ctx, made!.meta.tenant).decide(`migration-${migrationId}`, migrationDecider, {
@@ -120,7 +126,9 @@ export class MigrationsController {
   @Doc({ summary: 'A migration with its moves and each of their steps', answers: { 200: 'The migration', 404: '`migration.unknown`' } })
   async one(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     const { store, pool, schema } = this.service;
-    const history = await historyOf(store, `migration-${migrationId}`, request, { code: 'migration.unknown', migrationId });
+    const history = await historyOf(store, `migration-${migrationId}`, request, () =>
+      ProblemError.of({ code: 'migration.unknown', migrationId }),
+    );
     const state = foldOf(migrationDecider, history);
     const rows = await movesOf(pool, schema, migrationId);
     const tasks = await tasksOf(pool, schema, rows.map((r) => r.move_id)); // prettier-ignore
@@ -142,7 +150,8 @@ export class MigrationsController {
     const vmIds = plan.moves.map((m) => m.vmId);
     const vms = new Map((await knownVms(ctx.tx, schema, vmIds, ctx.caller.tenant)).map((vm) => [vm.vmId, vm]));
     const busy = await movesUnderWay(ctx.tx, schema, vmIds, vms.values());
-    if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
+    if (busy.length > 0)
+      throw ProblemError.of({ code: 'vm.in_move', ...busy[0]!, moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
     const blockers = blockersNow(plan, vms, await knownHosts(ctx.tx, schema));
     if (blockers.length > 0)
       throw ProblemError.of({

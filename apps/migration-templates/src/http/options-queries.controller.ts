@@ -86,7 +86,9 @@ export class OptionsQueriesController {
     answers: { 200: 'The query', 404: '`options_query.unknown`' },
   })
   async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
-    const history = await historyOf(this.service.store, `options-query-${queryId}`, request, { code: 'options_query.unknown', queryId });
+    const history = await historyOf(this.service.store, `options-query-${queryId}`, request, () =>
+      ProblemError.of({ code: 'options_query.unknown', queryId }),
+    );
     const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
     const { answer, ...rest } = query;
     const operation = 'grantId' in rest && rest.grantId !== undefined ? { operation: queryId } : {};
@@ -98,14 +100,15 @@ export class OptionsQueriesController {
       () => knownGrant(tx, this.service.schema, grantId, caller.tenant),
       (found) => found !== undefined,
     );
-    const refusal = grantRefusal(grant, grantId, vmIds, now);
-    if (refusal) throw ProblemError.of(refusal, refusal.code === 'grant.unknown' ? 404 : 403);
-    return grant!;
+    if (!grant) throw ProblemError.ofMember({ code: 'grant.unknown', grantId });
+    const refusal = grantRefusal(grant, vmIds, now);
+    if (refusal) throw ProblemError.of(refusal);
+    return grant;
   }
 
   /** An agent's disk is a hot-plug, which a VM in a move must not get. */
   async #free(tx: pg.PoolClient, vms: readonly KnownVm[]): Promise<void> {
     const busy = await movesUnderWay(tx, this.service.schema, vms.map((vm) => vm.vmId), vms); // prettier-ignore
-    if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', moves: busy });
+    if (busy.length > 0) throw ProblemError.of({ code: 'vm.in_move', ...busy[0]!, moves: busy });
   }
 }

@@ -1,5 +1,5 @@
 import type { EventStore, StoredEvent } from '@chrysalis/event-store';
-import { fold, type Decider, type Rejection } from '@chrysalis/kernel';
+import { fold, type Decider } from '@chrysalis/kernel';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { ProblemError, reaches, type ApiRequest } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -12,11 +12,11 @@ export const historyOf = async (
   store: EventStore,
   stream: string,
   request: Pick<ApiRequest, 'caller'>,
-  unknown: Rejection,
+  unknown: () => ProblemError,
   tx?: pg.PoolClient,
 ): Promise<readonly StoredEvent[]> => {
   const history = await store.read(stream, {}, tx);
-  if (!history[0] || !reaches(request.caller, history[0].meta.tenant)) throw ProblemError.of(unknown);
+  if (!history[0] || !reaches(request.caller, history[0].meta.tenant)) throw unknown();
   return history;
 };
 
@@ -31,7 +31,7 @@ export const everyVm = async (tx: pg.PoolClient, schema: string, vmIds: readonly
   );
   const missing = vmIds.filter((id) => !vms.some((vm) => vm.vmId === id));
   if (missing.length > 0)
-    throw ProblemError.of({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
+    throw ProblemError.ofMember({ code: 'vm.unknown', vmIds: missing, message: `not known, or not running: ${missing.join(', ')}` });
   return vms;
 };
 

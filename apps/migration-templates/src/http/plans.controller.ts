@@ -42,7 +42,7 @@ export class PlansController {
     summary: 'A migration in full, with every blocker at once; touches nothing',
     body: MakePlan,
     query: dryRunQuery,
-    answers: { 201: 'The plan', 404: '`template.unknown`, `vm.unknown`' },
+    answers: { 201: 'The plan', 422: '`template.unknown`, `vm.unknown`' },
   })
   make(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, MakePlan, async ({ template: text, vmIds: asked }, ctx) => {
@@ -50,7 +50,7 @@ export class PlansController {
       const vmIds = [...new Set(asked)];
       const row = await this.#template(ctx, text);
       const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
-      if (!target) throw ProblemError.of({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
+      if (!target) throw ProblemError.ofMember({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
       const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
       const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
       const made = plan({
@@ -71,7 +71,7 @@ export class PlansController {
   @Allow('viewer')
   @Doc({ summary: 'A plan as it was made', answers: { 200: 'The plan', 404: '`plan.unknown`' } })
   async one(@Req() request: ApiRequest, @Param('id') planId: string): Promise<object> {
-    const [made] = await historyOf(this.service.store, `plan-${planId}`, request, { code: 'plan.unknown', planId });
+    const [made] = await historyOf(this.service.store, `plan-${planId}`, request, () => ProblemError.of({ code: 'plan.unknown', planId }));
     return planView((made!.data as { plan: Plan }).plan);
   }
 
@@ -80,7 +80,7 @@ export class PlansController {
     const rows = await versionsOf(tx, this.service.schema, ref?.name ?? text, reachOf(caller));
     const row = ref ? rows.find((r) => r.version === ref.version) : rows[0];
     if (!row)
-      throw ProblemError.of({
+      throw ProblemError.ofMember({
         code: 'template.unknown',
         template: text,
         known: await templatesThere(tx, this.service.schema, ref?.name ?? text, reachOf(caller)),

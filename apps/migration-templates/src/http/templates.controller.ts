@@ -188,19 +188,31 @@ export class TemplatesController {
     ctx: CommandContext,
   ): Promise<TemplateSpec> {
     const { store, schema } = this.service;
-    const history = await historyOf(store, `options-query-${queryId}`, request, { code: 'options_query.unknown', queryId }, ctx.tx);
+    const history = await historyOf(
+      store,
+      `options-query-${queryId}`,
+      request,
+      () => ProblemError.ofMember({ code: 'options_query.unknown', queryId }),
+      ctx.tx,
+    );
     const query = foldOf(optionsQueryDecider, history);
     if (query.status === 'none' || !query.answer) throw ProblemError.of({ code: 'options_query.unanswered', queryId });
     const option = query.answer.options.find((o) => o.id === optionId);
     if (!option) {
       const blockers = query.answer.refused.find((r) => r.id === optionId)?.blockers;
-      throw ProblemError.of(blockers ? { code: 'option.refused', optionId, blockers } : { code: 'option.unknown', optionId });
+      throw blockers
+        ? ProblemError.of({ code: 'option.refused', optionId, blockers })
+        : ProblemError.ofMember({ code: 'option.unknown', optionId, queryId });
     }
     const vms = await knownVms(ctx.tx, schema, query.vmIds, ctx.caller.tenant);
     const [first] = vms;
     const target = await knownType(ctx.tx, schema, option.targetType);
     if (!first || !target)
-      throw ProblemError.of({ code: 'vm.unknown', vmIds: query.vmIds, message: `not known, or not running: ${query.vmIds.join(', ')}` });
+      throw ProblemError.ofMember({
+        code: 'vm.unknown',
+        vmIds: query.vmIds,
+        message: `not known, or not running: ${query.vmIds.join(', ')}`,
+      });
     const others = vms.filter((vm) => refText(vm.type) !== refText(first.type)).map((vm) => vm.vmId);
     if (others.length > 0)
       throw ProblemError.of({ code: 'template.mixed_types', message: `a template takes one source type: ${refText(first.type)}`, others });

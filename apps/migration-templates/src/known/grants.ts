@@ -1,5 +1,4 @@
-import { agentGatewayEvents as events, eventsTopic, type GrantClaims } from '@chrysalis/contracts';
-import type { Rejection } from '@chrysalis/kernel';
+import { agentGatewayEvents as events, eventsTopic, type GrantClaims, type ProblemCode, type Refusal } from '@chrysalis/contracts';
 import { onEvent, type Consumer } from '@chrysalis/service-kit';
 import type pg from 'pg';
 
@@ -38,14 +37,8 @@ export const knownGrant = async (
 };
 
 /** Why this grant does not cover these VMs now. The gateway and the agent look again: this is to refuse before anything has begun. */
-export const grantRefusal = (
-  grant: KnownGrant | undefined,
-  grantId: string,
-  vmIds: readonly string[],
-  now: string,
-): Rejection | undefined => {
-  if (!grant) return { code: 'grant.unknown', grantId };
-  const { claims } = grant;
+export const grantRefusal = (grant: KnownGrant, vmIds: readonly string[], now: string): Refusal<ProblemCode> | undefined => {
+  const { grantId, claims } = grant;
   if (grant.revoked !== null) return { code: 'grant.revoked', grantId, reason: grant.revoked };
   if (claims.exp * 1000 <= Date.parse(now)) return { code: 'grant.expired', grantId, expiredAt: new Date(claims.exp * 1000).toISOString() };
   const foreign = vmIds.filter((id) => !claims.vms.includes(id));

@@ -1,4 +1,4 @@
-import { FLEET_TENANT, parseRef, refText, type Blocker, type Ref, type TemplateSpec } from '@chrysalis/contracts';
+import { type Blocker, type Code, FLEET_TENANT, parseRef, type Ref, refText, type TemplateSpec } from '@chrysalis/contracts';
 import {
   madeTemplate,
   templateDecider,
@@ -45,7 +45,7 @@ const publish = async (
   { name, spec }: { name: string; spec: TemplateSpec },
   types: readonly KnownType[],
   ctx: MessageContext,
-): Promise<Template | { fault: { code: string; message: string } }> => {
+): Promise<Template | { fault: { code: Code; message: string } }> => {
   const known = new Map(types.map((t) => [refText(t.ref), t.spec]));
   const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types: known });
   if (!decided.ok) return { fault: { code: decided.rejection.code, message: JSON.stringify(decided.rejection).slice(0, 1000) } };
@@ -54,7 +54,7 @@ const publish = async (
   return { ref: { name, version }, spec, retired: false };
 };
 
-const blocked = (group: readonly KnownVm[], code: string, subject: string, message: string): Chosen => {
+const blocked = (group: readonly KnownVm[], code: Code, subject: string, message: string): Chosen => {
   const blockers: Blocker[] = [{ code, subject: subject.slice(0, 255), message: message.slice(0, 1024) }];
   return { ok: false, results: Object.fromEntries(group.map(({ vmId }) => [vmId, { vmId, state: 'blocked' as const, blockers }])) };
 };

@@ -1,4 +1,4 @@
-import { consumerText, resourceAllocationTasks, type InputOf } from '@chrysalis/contracts';
+import { consumerText, resourceAllocationTasks, type InputOf, type Refusal } from '@chrysalis/contracts';
 import { place as rank, type PlacementRequest, type Refused } from '@chrysalis/placement';
 import { done, failed, handleTask, refused, type MessageContext, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { decideHost, type HostDecided } from '../decide-host.ts';
@@ -63,7 +63,7 @@ const answer = (hostId: string, { state, version }: Extract<HostDecided, { ok: t
   return done({ hostId, address: state.facts.address, generation: version });
 };
 
-const lateRefusal = (hostId: string, { code, ...evidence }: { code: string; [k: string]: unknown }): Refused => ({
+const lateRefusal = (hostId: string, { code, ...evidence }: Refusal): Refused => ({
   hostId,
   reasons: [{ policy: 'stream', code, message: 'the host was taken meanwhile', evidence }],
 });

@@ -1,10 +1,8 @@
-import type { Cause, Outcome } from '@chrysalis/contracts';
+import type { Cause, Code, Outcome } from '@chrysalis/contracts';
 import type { End } from '@chrysalis/workflow-core';
 
-export const fail = (code: string, message: string, more: Partial<Cause> = {}): Outcome & { ok: false } => ({
-  ok: false,
-  cause: { code, message: message.slice(0, 2000), retriable: false, ...more },
-});
+export const fail = (code: Code, message: string): Outcome & { ok: false } => failWith({ code, message, retriable: false });
+const failWith = (cause: Cause): Outcome & { ok: false } => ({ ok: false, cause: { ...cause, message: cause.message.slice(0, 2000) } });
 
 /** What a child's end is to the task that it was: its first cause is the task's, and may be tried again only where all of it is undone. */
 export const outcomeOf = (workflowId: string, { state, cause, missing, output }: End): Outcome => {
@@ -17,7 +15,7 @@ export const outcomeOf = (workflowId: string, { state, cause, missing, output }:
     state,
     ...(missing ? { missing: missing.slice(0, 100) } : {}),
   };
-  return fail(code, message, { retriable: clean && cause?.retriable === true, detail });
+  return failWith({ code, message, retriable: clean && cause?.retriable === true, detail });
 };
 
 /** What undoing it came to. */

@@ -40,8 +40,7 @@ export class AnalysisController {
     const { pool, schema } = this.service;
     const sane = Name.safeParse(name).success && /^[1-9][0-9]{0,8}$/.test(version);
     const definition = sane ? await definitionOf(pool, schema, name, Number(version)) : undefined;
-    if (!definition)
-      throw ProblemError.of({ code: 'workflow.template_unknown', message: 'there is no such workflow template', name, version }, 404);
+    if (!definition) throw ProblemError.of({ code: 'workflow.template_unknown', template: `${name}@${version}` });
     const measured = await this.durations.of(name, kindsOf(definition));
     return { name, version: definition.version, ...analyse(compile(definition).graph, measured) };
   }

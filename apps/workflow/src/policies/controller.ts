@@ -189,7 +189,7 @@ export class PoliciesController {
 const allowedTenant = ({ tenant }: PolicySpec, { caller }: CommandContext): string => {
   const wanted = tenant ?? caller.tenant;
   if (wanted === caller.tenant || (isOfFleet(caller) && allows(caller, 'admin'))) return wanted;
-  throw ProblemError.of({ code: 'workflow-policy.foreign_tenant', tenant: wanted }, 403);
+  throw ProblemError.of({ code: 'workflow-policy.foreign_tenant', tenant: wanted });
 };
 
 const viewOf = ({ name, tenant, state, nextAt, lastStartedAt, failures, lastFailure }: PolicyRow): object | undefined => {

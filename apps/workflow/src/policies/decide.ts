@@ -1,4 +1,4 @@
-import { parseRef, type WorkflowDefinition } from '@chrysalis/contracts';
+import { type Code, parseRef, type WorkflowDefinition } from '@chrysalis/contracts';
 import { ConcurrentAppend } from '@chrysalis/event-store';
 import { fold } from '@chrysalis/kernel';
 import type { MessageContext } from '@chrysalis/service-kit';
@@ -44,7 +44,7 @@ const nextOf = (state: Policy, before: Policy | undefined, nextAt: Date | null, 
   return nextSlot(state.spec.on.schedule, state.spec.on.timezone, now) ?? null;
 };
 
-const droppedAs = (status: string): { code: string; message: string } => ({
-  code: `workflow-policy.${status === 'removed' ? 'unknown' : 'disabled'}`,
+const droppedAs = (status: string): { code: Code; message: string } => ({
+  code: status === 'removed' ? 'workflow-policy.unknown' : 'workflow-policy.disabled',
   message: `the policy was ${status} before it could start`,
 });

@@ -1,4 +1,4 @@
-import type { PolicyCause, WorkflowDefinition } from '@chrysalis/contracts';
+import type { Code, PolicyCause, WorkflowDefinition } from '@chrysalis/contracts';
 import { FLEET_TENANT } from '@chrysalis/contracts';
 import {
   nextSlot,
@@ -11,10 +11,10 @@ import {
 import { causeOf } from './intake.ts';
 
 export type Tried = { readonly event: Partial<PolicyEvent> & { readonly type: string } } | { readonly at: string };
-type Why = { readonly fires: false; readonly why: { readonly code: string; readonly message: string; readonly faults?: unknown } };
+type Why = { readonly fires: false; readonly why: { readonly code: Code; readonly message: string; readonly faults?: unknown } };
 type Answer = Why | { readonly fires: true; readonly workflowId: string; readonly params: unknown; readonly subject: string };
 
-const not = (code: string, message: string, faults?: unknown): Why => ({
+const not = (code: Code, message: string, faults?: unknown): Why => ({
   fires: false,
   why: { code, message, ...(faults === undefined ? {} : { faults }) },
 });

@@ -1,4 +1,4 @@
-import { parseTemplateRef, type WorkflowDefinition } from '@chrysalis/contracts';
+import { type Coded, parseTemplateRef, type WorkflowDefinition } from '@chrysalis/contracts';
 import { canonicalJson, isDeeperThan } from '@chrysalis/kernel';
 import { MAX_DEPTH, validateParams, validateRequest, type TemplateFault } from '@chrysalis/workflow-core';
 import { namesOf } from '@chrysalis/service-kit';
@@ -8,10 +8,11 @@ import { templateOf, templatesThere, type Queryable } from '../templates/sql.ts'
 const MAX_PARAMS = 131_072;
 const KEPT = 200;
 
-export type RequestRejection =
+export type RequestRejection = Coded<
   | { readonly code: 'workflow.template_unknown'; readonly template: string; readonly known: readonly string[]; readonly message: string }
   | { readonly code: 'workflow.template_retired'; readonly template: string; readonly message: string }
-  | { readonly code: 'workflow.request_invalid'; readonly faults: readonly TemplateFault[]; readonly message: string };
+  | { readonly code: 'workflow.request_invalid'; readonly faults: readonly TemplateFault[]; readonly message: string }
+>;
 export type Resolved =
   { readonly ok: true; readonly definition: WorkflowDefinition } | { readonly ok: false; readonly rejection: RequestRejection };
 

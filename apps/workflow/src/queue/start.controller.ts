@@ -80,11 +80,11 @@ export class StartController {
     const { caller } = ctx;
     const inline = body.definition !== undefined;
     if (inline && !(isOfFleet(caller) && allows(caller, 'admin')))
-      throw new ProblemError({
-        status: 403,
+      throw ProblemError.of({
         code: 'auth.denied',
-        title: 'A definition of one’s own takes an administrator of the fleet',
-        detail: 'Its tasks may be for any host and VM: ask for it to be published as a template, and start that',
+        message:
+          'A definition of one’s own takes an administrator of the fleet, for its tasks may be for any host and VM: ' +
+          'ask for it to be published as a template, and start that',
         needs: allows(caller, 'admin') ? 'fleet' : 'admin',
         has: caller.roles,
       });
@@ -111,11 +111,9 @@ export class StartController {
     const before = (await sql.waitingOf(ctx.tx, schema, tenant)) - 1;
     if (mayQueue(limits, tenant, before)) return;
     const seconds = retryAfterSeconds((await sql.paceOf(ctx.tx, schema, [tenant])).get(tenant), Date.parse(ctx.now));
-    throw new ProblemError({
-      status: 429,
+    throw ProblemError.of({
       code: 'workflow.queue_full',
-      title: 'The queue of this tenant is full',
-      detail: `${before} requests wait already; a place may be expected in ${seconds} s`,
+      message: `${before} requests wait already; a place may be expected in ${seconds} s`,
       queued: before,
       retryAfterSeconds: seconds,
     });
@@ -135,4 +133,5 @@ const inlineDefinition = (given: unknown): WorkflowDefinition => {
   throw refused(invalid(judged.faults.map((f) => ({ ...f, place: f.place === '' ? 'definition' : `definition.${f.place}` }))));
 };
 
-const refused = (rejection: RequestRejection): ProblemError => ProblemError.of(rejection);
+const refused = (rejection: RequestRejection): ProblemError =>
+  rejection.code === 'workflow.template_unknown' ? ProblemError.ofMember(rejection) : ProblemError.of(rejection);

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Name, workflowTemplateSchema, WorkflowTemplate } from '@chrysalis/contracts';
+import { Name, workflowTemplateSchema, WorkflowTemplate, type ProblemCode, type Refusal } from '@chrysalis/contracts';
 import {
   Allow,
   Answer,
@@ -15,7 +15,6 @@ import {
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
-import type { Rejection } from '@chrysalis/kernel';
 import {
   judgeTemplate,
   kindWarnings,
@@ -158,7 +157,7 @@ export class TemplatesController {
   async #unknown(db: pg.Pool | pg.PoolClient, name: string, version?: string): Promise<never> {
     const template = version === undefined ? name : `${name}@${version}`;
     const known = await templatesThere(db, this.service.schema, name);
-    throw ProblemError.of({ code: 'workflow.template_unknown', template: template.slice(0, 100), known }, 404);
+    throw ProblemError.of({ code: 'workflow.template_unknown', template: template.slice(0, 100), known });
   }
 
   async #row(name: string, version?: string): Promise<TemplateRow> {
@@ -179,7 +178,7 @@ const view = ({ name, version, definition, at, retired }: TemplateRow) => ({
   definition,
 });
 
-const refuse = (rejection: Rejection): never => {
+const refuse = (rejection: Refusal<ProblemCode>): never => {
   throw ProblemError.of(rejection);
 };
 

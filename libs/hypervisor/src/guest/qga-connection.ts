@@ -1,11 +1,8 @@
 import type { Duplex } from 'node:stream';
+import type { Code } from '@chrysalis/contracts';
 import { z } from 'zod';
 
-export type QgaCode = 'qga.unreachable' | 'qga.timeout' | 'qga.refused' | 'qga.disabled' | 'qga.nonsense' | 'qga.exec_failed';
-/**
- * qga.unreachable: no connection · qga.timeout: no answer in time · qga.refused: the guest's agent says no · qga.disabled: it does not
- * offer the command · qga.nonsense: what came fits no schema · qga.exec_failed: a program in the guest ended with another code than 0.
- */
+export type QgaCode = Extract<Code, `qga.${string}`>;
 export class QgaError extends Error {
   override readonly name = 'QgaError';
   readonly code: QgaCode;

@@ -1,5 +1,5 @@
 import { HypervisorError } from '../errors.ts';
-import type { HypervisorCode } from '../errors.ts';
+import type { HypervisorCode } from '@chrysalis/contracts';
 import type { Clock } from './clock.ts';
 
 export type Operation =

@@ -1,7 +1,7 @@
-import type { Blocker } from '@chrysalis/contracts';
+import type { Blocker, Code } from '@chrysalis/contracts';
 
 /** A reason with its stable code; `subject` is the VM, host, type or step it is about. */
-export const blocker = (code: string, subject: string, message: string, remedy?: string): Blocker =>
+export const blocker = (code: Code, subject: string, message: string, remedy?: string): Blocker =>
   remedy === undefined ? { code, subject, message } : { code, subject, message, remedy };
 
 /** The same reason about the same thing once, in the order found. */

@@ -1,12 +1,13 @@
 import { accept, reject, type Decider, type Decision } from '@chrysalis/kernel';
 import { canonicalJson } from '@chrysalis/kernel';
 import {
-  capabilityNames,
-  migrationTemplatesEvents,
   type Capability,
+  capabilityNames,
   type Characterisation,
+  type Coded,
   type EventOf,
   type GuestFacts,
+  migrationTemplatesEvents,
 } from '@chrysalis/contracts';
 
 export type CapabilityName = Capability['name'];
@@ -58,7 +59,11 @@ export const capabilityOf = (c: Characterisation, name: CapabilityName): Capabil
 export type RecordCharacterisation = Readonly<{ vmId: string; characterisation: Characterisation }>;
 export type CharacterisationEvent = EventOf<typeof migrationTemplatesEvents.vmCharacterised>;
 export type CharacterisationState = Characterisation | undefined;
-export type CharacterisationRejection = { readonly code: 'characterisation.foreign_vm'; readonly vmId: string; readonly says: string };
+export type CharacterisationRejection = Coded<{
+  readonly code: 'characterisation.foreign_vm';
+  readonly vmId: string;
+  readonly says: string;
+}>;
 
 export const characterisationDecider: Decider<
   RecordCharacterisation,

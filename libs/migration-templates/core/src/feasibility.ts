@@ -1,4 +1,4 @@
-import { amountsOf, namedDisksOf, resources, type Amounts, type Blocker, type VmTypeSpec } from '@chrysalis/contracts';
+import { type Amounts, amountsOf, type Blocker, type Code, namedDisksOf, resources, type VmTypeSpec } from '@chrysalis/contracts';
 import { blocker } from './blockers.ts';
 import type { KnownHost, KnownVm } from './known.ts';
 
@@ -45,7 +45,7 @@ export const hostBlockers = (
   const { facts, hostId } = host;
   const kept = new Set(target.disks.map((d) => d.id));
   const out: Blocker[] = [];
-  const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, hostId, message, remedy));
+  const add = (code: Code, message: string, remedy: string): void => void out.push(blocker(code, hostId, message, remedy));
   for (const end of [host, source]) if (end?.away !== undefined) out.push(awayBlocker(end.hostId, end.away));
   if (host.state !== 'enabled') add('host.not_enabled', `${hostId} is ${host.state}`, `enable ${hostId}`);
   if (source && facts.driver !== source.facts.driver)

@@ -1,10 +1,11 @@
 import {
+  type Blocker,
+  type Characterisation,
+  type Code,
+  type GrantClaims,
   guestCommands,
   isGuestCommand,
   memoryMiBOf,
-  type Blocker,
-  type Characterisation,
-  type GrantClaims,
   type TaskDefinition,
   type TemplateSpec,
 } from '@chrysalis/contracts';
@@ -82,7 +83,7 @@ const refusal = (
   action: string,
   uses: number,
   { at, until }: Times,
-): [string, string] | undefined => {
+): [Code, string] | undefined => {
   const { jti, exp } = claims;
   const end = new Date(exp * 1000).toISOString();
   if (revoked) return ['grant.revoked', `${jti} was revoked`];

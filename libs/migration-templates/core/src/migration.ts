@@ -1,5 +1,12 @@
 import { accept, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
-import { migrationTemplatesEvents as events, type Cause, type EventOf, type Plan, type WorkflowRequest } from '@chrysalis/contracts';
+import {
+  type Cause,
+  type Coded,
+  type EventOf,
+  migrationTemplatesEvents as events,
+  type Plan,
+  type WorkflowRequest,
+} from '@chrysalis/contracts';
 import type { Figures } from './figures.ts';
 
 // Stream `migration-<id>`: a run of a plan over its VMs, some at a time.
@@ -55,11 +62,12 @@ export type MigrationState =
     }>;
 type Known = Exclude<MigrationState, { status: 'none' }>;
 
-export type MigrationRejection =
+export type MigrationRejection = Coded<
   | { readonly code: 'migration.unknown'; readonly migrationId?: string }
   | { readonly code: 'migration.ended'; readonly migrationId: string; readonly state: string }
   | { readonly code: 'migration.conflict'; readonly migrationId: string }
-  | { readonly code: 'move.unknown'; readonly moveId: string };
+  | { readonly code: 'move.unknown'; readonly moveId: string }
+>;
 type Answer = Decision<MigrationEvent, MigrationRejection>;
 
 /** VMs of the plan that no move has begun for, in the plan's order. */

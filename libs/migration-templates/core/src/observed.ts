@@ -1,8 +1,8 @@
-import type { Blocker, ObservedState } from '@chrysalis/contracts';
+import type { Blocker, Code, ObservedState } from '@chrysalis/contracts';
 import { blocker } from './blockers.ts';
 import type { KnownVm } from './known.ts';
 
-type Reason = Readonly<{ code: string; is: string; remedy: string }>;
+type Reason = Readonly<{ code: Code; is: string; remedy: string }>;
 const again = 'nothing here starts a VM again yet: delete it and create another, or use its volumes elsewhere';
 const goesOn = 'continue it on its host (QMP `cont`)';
 

@@ -1,4 +1,4 @@
-import { refText, type Blocker, type Characterisation, type MigrationOption } from '@chrysalis/contracts';
+import { type Blocker, type Characterisation, type Code, type MigrationOption, refText } from '@chrysalis/contracts';
 import { blocker } from './blockers.ts';
 import { capabilityOf, failsafe, type CapabilityName } from './characterisation.ts';
 import { difference, grows, MEMORY_STEP_MIB, removes, type Difference } from './difference.ts';
@@ -58,7 +58,7 @@ const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference
 export const shapeBlockers = (vm: KnownVm, d: Difference, c: Pick<Choice, 'newResources'>): Blocker[] => {
   const { topology: t, vmId } = vm;
   const out: Blocker[] = [];
-  const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
+  const add = (code: Code, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
   const restart = 'provision a VM of that type, or choose a type at least as large';
   if (d.cpus.to < t.vcpus.boot)
     add('option.boot_cpus_fixed', `${t.vcpus.boot} vCPUs were there at boot and cannot be unplugged; the type has ${d.cpus.to}`, restart);
@@ -84,7 +84,7 @@ export const shapeBlockers = (vm: KnownVm, d: Difference, c: Pick<Choice, 'newRe
 
 const headroomBlockers = ({ topology: t, vmId }: KnownVm, d: Difference): Blocker[] => {
   const out: Blocker[] = [];
-  const add = (code: string, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
+  const add = (code: Code, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
   const later = 'use hide, or provision a VM of that type';
   const more = d.memoryMiB.to - d.memoryMiB.from;
   if (d.cpus.to > t.vcpus.max)

@@ -1,5 +1,5 @@
 import { accept, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
-import { migrationTemplatesEvents as events, type Cause, type EventOf, type WorkflowRequest } from '@chrysalis/contracts';
+import { type Cause, type Coded, type EventOf, migrationTemplatesEvents as events, type WorkflowRequest } from '@chrysalis/contracts';
 import type { OptionsAnswer } from './options.ts';
 
 // Stream `options-query-<id>`
@@ -24,9 +24,9 @@ export type OptionsQueryState =
       answer?: OptionsAnswer;
       cause?: Cause;
     }>;
-export type OptionsQueryRejection =
-  | { readonly code: 'options_query.unknown'; readonly queryId: string }
-  | { readonly code: 'options_query.failed'; readonly queryId: string };
+export type OptionsQueryRejection = Coded<
+  { readonly code: 'options_query.unknown'; readonly queryId: string } | { readonly code: 'options_query.failed'; readonly queryId: string }
+>;
 
 export const optionsQueryDecider: Decider<
   AskOptions | AnswerOptions | FailOptions,

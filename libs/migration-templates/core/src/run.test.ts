@@ -12,9 +12,9 @@ describe('a run', () => {
     expect(leftOf(input, { 'vm-1': undone('vm-1') })).toEqual(['vm-2']);
     expect(mayGoOn({ ...input, maxFailures: 2 }, { 'vm-1': undone('vm-1') })).toBe(true);
     expect(mayGoOn({ ...input, maxFailures: 1 }, { 'vm-1': undone('vm-1') })).toBe(false);
-    expect(stopped(input, { 'vm-1': undone('vm-1') }, 'x.y', 'why')).toEqual({
+    expect(stopped(input, { 'vm-1': undone('vm-1') }, 'migration.cancelled', 'why')).toEqual({
       'vm-1': undone('vm-1'),
-      'vm-2': { vmId: 'vm-2', state: 'not-begun', cause: { code: 'x.y', message: 'why' } },
+      'vm-2': { vmId: 'vm-2', state: 'not-begun', cause: { code: 'migration.cancelled', message: 'why' } },
     });
   });
 

@@ -1,10 +1,11 @@
 import {
-  refText,
+  type Code,
   type InputOf,
   type migrationTemplatesTasks,
   type OutputOf,
   type Plan,
   type Ref,
+  refText,
   type RunResult,
   type TemplateSpec,
 } from '@chrysalis/contracts';
@@ -31,7 +32,7 @@ export const failuresIn = (results: RunResults): number =>
 export const mayGoOn = (input: RunInput, results: RunResults): boolean => failuresIn(results) < (input.maxFailures ?? MAX_FAILURES);
 
 /** Every VM that is left is not begun, for this reason. */
-export const stopped = (input: RunInput, results: RunResults, code: string, message: string): RunResults => ({
+export const stopped = (input: RunInput, results: RunResults, code: Code, message: string): RunResults => ({
   ...results,
   ...Object.fromEntries(leftOf(input, results).map((vmId) => [vmId, { vmId, state: 'not-begun' as const, cause: { code, message } }])),
 });

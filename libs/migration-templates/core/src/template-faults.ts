@@ -1,10 +1,10 @@
-import { refText, type TemplateSpec, type TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
+import { type Code, refText, type TemplateSpec, type TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
 import { MEMORY_STEP_MIB } from './difference.ts';
 import { reservedNames } from './names.ts';
 import { supportedMethods } from './option-verdict.ts';
 
 /** One fault of a template: where it is (`hotPlug.0`), a stable code, and words. */
-export type TemplateFault = Readonly<{ path: string; code: string; message: string }>;
+export type TemplateFault = Readonly<{ path: string; code: Code; message: string }>;
 export const templateSections = ['preMigration', 'hotUnplug', 'migration', 'hotPlug', 'postMigration'] as const;
 export type TemplateSection = (typeof templateSections)[number];
 
@@ -31,7 +31,7 @@ const stepsOf = (spec: TemplateSpec): Placed[] =>
  */
 export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTypeSpec | undefined): TemplateFault[] => {
   const faults: TemplateFault[] = [];
-  const add = (path: string, code: string, message: string): void => void faults.push({ path, code, message });
+  const add = (path: string, code: Code, message: string): void => void faults.push({ path, code, message });
   const steps = stepsOf(spec);
   const source = types(refText(spec.sourceType));
   const target = types(refText(spec.options.targetType));
@@ -55,7 +55,7 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   return faults;
 };
 
-type Add = (path: string, code: string, message: string) => void;
+type Add = (path: string, code: Code, message: string) => void;
 
 const nameFaults = (steps: readonly Placed[], add: Add): void => {
   const seen = new Map<string, string>();

@@ -1,5 +1,5 @@
 import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
-import { migrationTemplatesEvents as events, type EventOf, type TemplateSpec, type VmTypeSpec } from '@chrysalis/contracts';
+import { type Coded, type EventOf, migrationTemplatesEvents as events, type TemplateSpec, type VmTypeSpec } from '@chrysalis/contracts';
 import { templateFaults, type TemplateFault } from './template-faults.ts';
 
 // Stream `template-<name>`: its versions never change; the same spec is the same version.
@@ -8,10 +8,11 @@ export type PublishTemplate = Readonly<{ kind: 'publish'; name: string; spec: Te
 export type RetireTemplate = Readonly<{ kind: 'retire'; name: string }>;
 export type TemplateEvent = EventOf<typeof events.templatePublished> | EventOf<typeof events.templateRetired>;
 export type TemplateState = Readonly<{ versions: readonly TemplateSpec[]; retired: boolean }>;
-export type TemplateRejection =
+export type TemplateRejection = Coded<
   | { readonly code: 'template.invalid'; readonly faults: readonly TemplateFault[]; readonly message: string }
   | { readonly code: 'template.retired'; readonly name: string }
-  | { readonly code: 'template.unknown'; readonly name: string };
+  | { readonly code: 'template.unknown'; readonly name: string }
+>;
 
 /** The version that holds this spec, 1 upwards; 0 if none does. */
 export const versionOf = (state: TemplateState, spec: TemplateSpec): number => {

@@ -1,10 +1,10 @@
-import type { Image, ProvisioningEvent } from '@chrysalis/contracts';
+import type { Coded, Image, ProvisioningEvent } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject, type Decider, type Decision } from '@chrysalis/kernel';
 
 export type ImageVersions = ReadonlyMap<number, Image>;
 export type RegisterImage = Readonly<{ type: 'register'; image: Image }>;
 export type ImageEvent = Extract<ProvisioningEvent, { type: 'chrysalis.provisioning.image.registered.v1' }>;
-export type ImageRejection = { readonly code: 'image.conflict'; readonly message: string; readonly registered: Image };
+export type ImageRejection = Coded<{ readonly code: 'image.conflict'; readonly message: string; readonly registered: Image }>;
 
 /** A version is what it is for ever: VMs are pinned to it. The same again says nothing. */
 const decide = ({ image }: RegisterImage, versions: ImageVersions): Decision<ImageEvent, ImageRejection> => {

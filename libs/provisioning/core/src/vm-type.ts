@@ -1,4 +1,4 @@
-import { isWord, diskSerial, refText, VmTypeSpec, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { type Coded, diskSerial, isWord, type ProvisioningEvent, type Ref, refText, VmTypeSpec } from '@chrysalis/contracts';
 import { accept, canonicalJson, droppedMembers, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 /** One fault of a spec; `path` is where, as `memoryMiB.now`. */
@@ -21,10 +21,11 @@ export type VmTypeEvent = Extract<
   ProvisioningEvent,
   { type: 'chrysalis.provisioning.vm-type.published.v1' | 'chrysalis.provisioning.vm-type.deprecated.v1' }
 >;
-export type VmTypeRejection =
+export type VmTypeRejection = Coded<
   | { readonly code: 'vm-type.invalid'; readonly message: string; readonly faults: readonly Fault[] }
   | { readonly code: 'vm-type.unknown'; readonly type: string }
-  | { readonly code: 'vm-type.replacement_unknown'; readonly message: string };
+  | { readonly code: 'vm-type.replacement_unknown'; readonly message: string }
+>;
 
 /** Every fault at once: of the shape, or if that is sound, of what it would mean. */
 export const faultsOf = (spec: unknown): readonly Fault[] => {

@@ -1,7 +1,8 @@
 import {
-  consumerText,
   type Amounts,
+  type Coded,
   type Consumer,
+  consumerText,
   type HostFacts,
   type HostState,
   type ResourceAllocationEvent,
@@ -24,7 +25,7 @@ export type HostEvent = Exclude<
   { type: 'chrysalis.resource-allocation.task.reported.v1' | 'chrysalis.resource-allocation.executor.announced.v1' }
 >;
 
-export type HostRejection =
+export type HostRejection = Coded<
   | { readonly code: 'host.unknown'; readonly hostId: string }
   | { readonly code: 'host.cordoned' | 'host.draining' | 'host.retiring' | 'host.lost'; readonly hostId: string }
   | { readonly code: 'host.capacity_exceeded'; readonly hostId: string; readonly shortages: readonly Shortage[] }
@@ -37,7 +38,8 @@ export type HostRejection =
       readonly held: Amounts;
       readonly asked: Amounts;
     }
-  | { readonly code: 'allocation.unknown'; readonly hostId: string; readonly consumer: string };
+  | { readonly code: 'allocation.unknown'; readonly hostId: string; readonly consumer: string }
+>;
 
 export const heldBy = (host: KnownHost, consumer: Consumer): Hold | undefined => host.holds.get(consumerText(consumer));
 export const heldInAll = (host: KnownHost): Amounts => {

@@ -1,8 +1,8 @@
-import { topologyHash, type Topology } from '@chrysalis/contracts';
+import { type Coded, type Topology, topologyHash } from '@chrysalis/contracts';
 import { reject, type Decision } from '@chrysalis/kernel';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
-export type VmRejection =
+export type VmRejection = Coded<
   | { readonly code: 'vm.unknown'; readonly vmId: string }
   | { readonly code: 'vm.conflict'; readonly vmId: string }
   /** The VM is not in a state in which this can be done. */
@@ -14,7 +14,8 @@ export type VmRejection =
   | { readonly code: 'vm.not_on_host'; readonly vmId: string; readonly host: string; readonly actual: string | undefined }
   | { readonly code: 'vm.type_mismatch'; readonly vmId: string; readonly type: string; readonly actual: string }
   | { readonly code: 'vm.epoch_stale'; readonly vmId: string; readonly epoch: number; readonly current: number }
-  | { readonly code: 'vm.topology_mismatch'; readonly vmId: string; readonly given: string; readonly computed: string };
+  | { readonly code: 'vm.topology_mismatch'; readonly vmId: string; readonly given: string; readonly computed: string }
+>;
 
 export type VmDecision = Decision<VmEvent, VmRejection>;
 

@@ -1,4 +1,4 @@
-import { labelsMissing, type Labels, type TaskBid, type TaskGroup } from '@chrysalis/contracts';
+import { type Coded, type Labels, labelsMissing, type TaskBid, type TaskGroup } from '@chrysalis/contracts';
 import { labelsOf } from '../instance/scope.ts';
 import { isInstance, type WorkflowInstance } from '../instance/state.ts';
 
@@ -15,11 +15,11 @@ export type KnownExecutor = {
  * - `executor.foreign`: another group's bid for it, or a bid for another group's task.
  * - `executor.kind_unfit`, `executor.labels_unfit`: it does not run the kind, or lacks these labels.
  */
-export type BidRefusal = {
+export type BidRefusal = Coded<{
   readonly code: 'executor.unknown' | 'executor.lost' | 'executor.foreign' | 'executor.kind_unfit' | 'executor.labels_unfit';
   readonly executor: string;
   readonly missing?: readonly string[];
-};
+}>;
 
 /**
  * May this executor bid for this task? `from`: the group whose event the bid is. A task that is not there, or is not offered any more, is

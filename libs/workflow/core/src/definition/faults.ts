@@ -1,5 +1,6 @@
+import type { Coded } from '@chrysalis/contracts';
 /** One thing wrong with a definition or its params. `place` is a path into the request, e.g. `tasks[3].input.host`. Codes are stable. */
-export type Fault = { readonly code: FaultCode; readonly place: string; readonly message: string };
+export type Fault = Coded<{ readonly code: FaultCode; readonly place: string; readonly message: string }>;
 export type FaultCode =
   | 'workflow.shape_invalid'
   | 'workflow.name_duplicate'

@@ -1,9 +1,9 @@
-import { WorkflowTemplate } from '@chrysalis/contracts';
+import { type Coded, WorkflowTemplate } from '@chrysalis/contracts';
 import { canonicalJson, droppedMembers, isDeeperThan } from '@chrysalis/kernel';
 import type { Fault } from './faults.ts';
 import { validateDefinition } from './validate.ts';
 
-export type TemplateFault = Omit<Fault, 'code'> & { readonly code: Fault['code'] | 'workflow.too_large' | 'workflow.too_deep' };
+export type TemplateFault = Coded<Omit<Fault, 'code'> & { readonly code: Fault['code'] | 'workflow.too_large' | 'workflow.too_deep' }>;
 export type Judged =
   | { readonly ok: true; readonly template: WorkflowTemplate; readonly text: string }
   | { readonly ok: false; readonly faults: readonly TemplateFault[] };

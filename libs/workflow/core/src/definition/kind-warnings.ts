@@ -1,8 +1,8 @@
-import { allTasks, type TaskDefinition, type WorkflowTemplate } from '@chrysalis/contracts';
+import { allTasks, type Coded, type TaskDefinition, type WorkflowTemplate } from '@chrysalis/contracts';
 
 /** Who takes what: of each group its kinds, as executors have told, beside those of the contracts. */
 export type Takers = ReadonlyMap<string, ReadonlySet<string>>;
-export type TemplateWarning = { readonly code: 'workflow.kind_untaken'; readonly place: string; readonly message: string };
+export type TemplateWarning = Coded<{ readonly code: 'workflow.kind_untaken'; readonly place: string; readonly message: string }>;
 
 /** So many are told. */
 const MAX_WARNINGS = 100;

@@ -1,4 +1,4 @@
-import { workflowTemplateEvents as events, type WorkflowTemplate, type WorkflowTemplateEvent } from '@chrysalis/contracts';
+import { type Coded, type WorkflowTemplate, type WorkflowTemplateEvent, workflowTemplateEvents as events } from '@chrysalis/contracts';
 import { accept, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 // Stream `workflow-template-<name>`: its versions never change; the same content is the same version.
@@ -8,7 +8,7 @@ export type PublishTemplate = { readonly type: 'publish'; readonly template: Wor
 export type RetireTemplate = { readonly type: 'retire'; readonly name: string };
 /** The digests of the versions, the first one's first. */
 export type TemplateState = { readonly digests: readonly string[]; readonly retired: boolean };
-export type TemplateRejection = { readonly code: 'workflow.template_retired' | 'workflow.template_unknown'; readonly name: string };
+export type TemplateRejection = Coded<{ readonly code: 'workflow.template_retired' | 'workflow.template_unknown'; readonly name: string }>;
 
 type Answer = Decision<WorkflowTemplateEvent, TemplateRejection>;
 

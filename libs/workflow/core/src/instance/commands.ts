@@ -1,4 +1,4 @@
-import type { Change, TaskBid, TaskHeartbeat, TaskReport, WorkflowRequest } from '@chrysalis/contracts';
+import type { Change, Coded, TaskBid, TaskHeartbeat, TaskReport, WorkflowRequest } from '@chrysalis/contracts';
 import type { Fault } from '../definition/faults.ts';
 import type { TaskPhase } from './state.ts';
 
@@ -28,7 +28,7 @@ export type WorkflowCommand =
  * - `workflow.task_begun`, `workflow.task_running`, `workflow.task_ended`: what has happened is not rewritten.
  * - `workflow.change_invalid`: the definition would have these faults; `workflow.change_refused`: for the reason given.
  */
-export type WorkflowRejection =
+export type WorkflowRejection = Coded<
   | {
       readonly code:
         | 'workflow.unknown'
@@ -55,7 +55,8 @@ export type WorkflowRejection =
     }
   | { readonly code: 'workflow.change_invalid'; readonly faults: readonly Fault[]; readonly message: string }
   | { readonly code: 'workflow.change_refused'; readonly task: string; readonly reason: string }
-  | { readonly code: 'workflow.task_unknown'; readonly task: string };
+  | { readonly code: 'workflow.task_unknown'; readonly task: string }
+>;
 
 /** The cause of an instance that was refused: every fault is in `detail.faults`. */
 export const REQUEST_INVALID = 'workflow.request_invalid';

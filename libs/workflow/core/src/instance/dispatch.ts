@@ -1,4 +1,4 @@
-import type { Cause, TaskDispatch } from '@chrysalis/contracts';
+import type { Cause, Code, TaskDispatch } from '@chrysalis/contracts';
 import { MAX_ITEMS, MAX_NODES } from './fan.ts';
 import { award } from '../bids/offer.ts';
 import type { Run } from './run.ts';
@@ -31,7 +31,7 @@ const skip = (run: Run, index: number, source: string): void =>
 const expand = (run: Run, index: number): void => {
   const items = itemsOf(run.state, run.node(index));
   const task = run.name(index);
-  const refuse = (code: string, message: string): void => run.failBefore(index, { code, message, retriable: false });
+  const refuse = (code: Code, message: string): void => run.failBefore(index, { code, message, retriable: false });
   if (!Array.isArray(items)) return refuse('workflow.items_not_array', `the items of ${task} are ${typeof items}, not an array`);
   if (items.length > MAX_ITEMS) return refuse('workflow.items_too_many', `${task} has ${items.length} items; ${MAX_ITEMS} are the most`);
   const most = MAX_NODES - run.state.graph.nodes.length;

@@ -1,11 +1,11 @@
-import { contractOf, type PolicySpec, type WorkflowDefinition } from '@chrysalis/contracts';
+import { type Coded, contractOf, type PolicySpec, type WorkflowDefinition } from '@chrysalis/contracts';
 import { parseEventCondition } from './condition.ts';
 import { referencesOf, soleReference, type PolicyReference } from './mapping.ts';
 import { scheduleFault } from './schedule.ts';
 import { eventPathType, type JsonType } from './types.ts';
 
 /** One thing wrong with a policy. `place` is a path into it, e.g. `start.params.hostId`. Codes are stable. */
-export type PolicyFault = { readonly code: PolicyFaultCode; readonly place: string; readonly message: string };
+export type PolicyFault = Coded<{ readonly code: PolicyFaultCode; readonly place: string; readonly message: string }>;
 export type PolicyFaultCode =
   | 'policy.event_unknown'
   | 'policy.condition_malformed'

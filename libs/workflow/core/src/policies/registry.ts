@@ -1,9 +1,11 @@
 import {
-  workflowPolicyEvents as events,
+  type Code,
+  type Coded,
   type PolicyCause,
   type PolicySpec,
   type WorkflowDefinition,
   type WorkflowPolicyEvent,
+  workflowPolicyEvents as events,
 } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 import { policyFaults, type PolicyFault } from './faults.ts';
@@ -35,13 +37,14 @@ export type PolicyCommand =
  * - `workflow-policy.disabled`: it does not fire.
  * - `workflow-policy.params_invalid`: what the event gave does not fit the template.
  */
-export type PolicyRejection =
+export type PolicyRejection = Coded<
   | { readonly code: 'workflow-policy.unknown' | 'workflow-policy.name_taken' | 'workflow-policy.disabled'; readonly name?: string }
   | {
       readonly code: 'workflow-policy.invalid' | 'workflow-policy.params_invalid';
       readonly message: string;
-      readonly faults: readonly (PolicyFault | { code: string; place: string; message: string })[];
-    };
+      readonly faults: readonly (PolicyFault | { code: Code; place: string; message: string })[];
+    }
+>;
 type Answer = Decision<WorkflowPolicyEvent, PolicyRejection>;
 
 const initial: Policy = { status: 'none', revision: 0, tenant: '' };
@@ -99,7 +102,7 @@ const fire = ({ cause, scope, template, at }: Extract<PolicyCommand, { type: 'fi
 };
 
 const SUBJECT = /^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}$/;
-const badSubject = { code: 'policy.subject_malformed', place: 'start.subject', message: 'what the subject refers to gives no id' };
+const badSubject = { code: 'policy.subject_malformed', place: 'start.subject', message: 'what the subject refers to gives no id' } as const;
 
 const filled = ({ start }: PolicySpec, scope: PolicyScope): { params: Record<string, unknown>; subject: string } => ({
   params: fill(start.params, scope) as Record<string, unknown>,

@@ -1,0 +1,83 @@
+import type { CodeEntries } from './entry.ts';
+
+/** VMs, their types and images: refusals of provisioning, and what is seen of a guest. */
+export const vmsCodes = {
+  'vm.unknown': { status: 404, title: 'There is no such VM', next: 'chrysalis vm list' },
+  'vm.conflict': { status: 409, title: 'The VM was requested as something else', next: 'give the new VM another id' },
+  'vm.not_ready': {
+    status: 409,
+    title: 'The VM is not in a state in which this can be done',
+    next: ['chrysalis vm get {vmId} shows how it stands', 'chrysalis vm list shows how each stands'],
+  },
+  'vm.in_move': {
+    status: 409,
+    title: 'The VM is in a move',
+    next: [
+      'chrysalis vm get {vmId} shows the move that has it, how it stands, and what takes it on',
+      'chrysalis migration list shows what runs: wait for its end, or cancel it',
+    ],
+  },
+  'vm.not_in_move': {
+    status: 409,
+    title: 'The VM is not in this move',
+    next: 'chrysalis vm get {vmId} shows the move that has it, if any',
+  },
+  'vm.move_ended': { status: 409, title: 'This move of the VM has ended', next: 'nothing is left to do' },
+  'vm.version_outdated': {
+    status: 409,
+    title: 'The VM has changed since the move was planned',
+    next: 'make a new plan: chrysalis plan create',
+  },
+  'vm.not_on_host': { status: 409, title: 'The VM is not on this host', next: 'make a new plan: chrysalis plan create' },
+  'vm.type_mismatch': { status: 409, title: 'The VM is not of this type', next: 'make a new plan: chrysalis plan create' },
+  'vm.epoch_stale': { status: 409, title: 'The VM is at another epoch', next: 'nothing: the VM has moved on since' },
+  'vm.topology_mismatch': {
+    status: 409,
+    title: 'The topology does not have the hash that came with it',
+    next: 'read the VM’s topology again',
+  },
+  'vm.foreign_tenant': { title: 'The VM is of another tenant', next: 'ask as the tenant whose VM it is' },
+  'vm.tenant_invalid': { status: 422, title: 'A VM is a tenant’s', next: 'ask with a token of the tenant' },
+  'vm.no_headroom': { title: 'The VM was not made for so much', next: 'restart it with more headroom' },
+  'vm.not_running': { title: 'The VM does not run', next: 'wait until it runs' },
+  'vm.provisioning_undone': { title: 'The VM was taken back before it was there', next: 'create it again' },
+  'vm.reset': { title: 'The guest was restarted', next: 'nothing: it runs' },
+  'vm.resumed': { title: 'The guest’s CPUs run again', next: 'nothing: it runs' },
+  'vm.stopped': { title: 'The guest’s CPUs were stopped on its host', next: 'continue it on its host (QMP `cont`)' },
+  'vm.suspended': { title: 'The guest suspended itself', next: 'wake it on its host (QMP `system_wakeup`)' },
+  'vm.paused': { title: 'The guest is stopped on its host', next: 'continue it on its host (QMP `cont`)' },
+  'vm.shut_down': {
+    title: 'The guest powered itself off',
+    next: 'nothing here starts a VM again yet: delete it and create another, or use its volumes elsewhere',
+  },
+  'vm.panicked': { title: 'The guest panicked', next: 'see its console; reset it on its host, or delete it' },
+  'vm.io_error': {
+    title: 'The guest stands still at a disk',
+    next: 'make room where its volumes are, then continue it on its host (QMP `cont`)',
+  },
+  'vm.internal_error': { title: 'The guest cannot go on', next: 'see what its hypervisor says; reset it on its host, or delete it' },
+  'vm.gone': {
+    title: 'The guest has no process any more',
+    next: 'nothing here starts a VM again yet: delete it and create another, or use its volumes elsewhere',
+  },
+  'vm.unseen': { title: 'The guest is not seen', next: 'see why its hypervisor does not answer on that host' },
+  'vm-type.unknown': { status: 404, title: 'There is no such VM type', next: 'chrysalis type list' },
+  'vm-type.invalid': { status: 422, title: 'The VM type has faults', next: 'mend what `detail` names, and publish it again' },
+  'vm-type.replacement_unknown': { status: 422, title: 'There is no such VM type to replace it', next: 'chrysalis type list' },
+  'vm-type.deprecated': { status: 409, title: 'The VM type is deprecated', next: 'take the type that replaces it' },
+  'vm-type.in_use': { title: 'VMs still have this type', next: 'move them to another type first' },
+  'type.unknown': { status: 404, title: 'There is no such VM type', next: 'chrysalis type list' },
+  'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list' },
+  'image.conflict': { status: 409, title: 'The image is registered with another content', next: 'give the new one a new version' },
+  'guest-address.exhausted': {
+    status: 409,
+    title: 'Every guest address is taken',
+    next: 'delete VMs that are not needed, or widen the range of addresses',
+  },
+  'characterisation.unknown': {
+    status: 404,
+    title: 'Nothing was found out about this VM',
+    next: 'ask for the options of the VM with a grant: chrysalis options query',
+  },
+  'characterisation.foreign_vm': { status: 403, title: 'What was found is of another VM', next: 'characterise the VM again' },
+} as const satisfies CodeEntries;
