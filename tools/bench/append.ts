@@ -26,7 +26,7 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
   const [ownPool, peerPool, rawPool] = pools as [pg.Pool, pg.Pool, pg.Pool];
   const emmett = await emmettRunner(postgres.connectionString, peerPool);
   try {
-    const runners = [await ownRunner(ownPool), emmett, await rawRunner(rawPool)];
+    const runners = [await ownRunner(postgres.connectionString, ownPool), emmett, await rawRunner(rawPool)];
     const results = new Map<string, number[]>();
     for (const runner of runners) await measure(runner, 1, 500);
     for (let round = 1; round <= rounds; round++) {
@@ -114,8 +114,8 @@ const payload = () => ({
 const meta = () => ({ at: new Date().toISOString(), correlationId: 'c-1', actor: 'service:resource-allocation', tenant: 'acme' });
 const type = 'chrysalis.resource-allocation.capacity.held.v1';
 
-const ownRunner = async (pool: pg.Pool): Promise<Runner> => {
-  await migrate(pool, 'bench');
+const ownRunner = async (databaseUrl: string, pool: pg.Pool): Promise<Runner> => {
+  await migrate(databaseUrl, 'bench');
   const store = new EventStore(pool, 'bench');
   return {
     name: own,

@@ -136,7 +136,7 @@ const meta = () => ({ at: new Date().toISOString(), correlationId: 'c-1', actor:
 const relayed = async (kind: 'embedded' | 'kafka', version: string, pool: pg.Pool, bus: EventBus): Promise<Way> => {
   const schema = `bench_${kind}`;
   const topic = `bench.${kind}`;
-  await migrate(pool, schema);
+  await migrate(pool.options.connectionString!, schema);
   const store = new EventStore(pool, schema);
   await bus.ensureTopics([{ name: topic, partitions }]);
   const arrived = new Map<string, number>();

@@ -1,4 +1,6 @@
+import path from 'node:path';
 import { eventsTopic, progressTopic, provisioningEvents, tasksTopic, workflowEvents } from '@chrysalis/contracts';
+import { migrationsIn } from '@chrysalis/event-store';
 import { onEvent, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
 import { Exchange, isBidFrame } from './bids/exchange.ts';
 import { acceptOffer, forgetClosed } from './bids/open-offers.ts';
@@ -14,7 +16,6 @@ import { vmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
 import { agentListener } from './sessions/listen.ts';
 import { sweepLost } from './sessions/liveness.ts';
-import { tables } from './tables.ts';
 
 /** A host without a heartbeat for `lostAfterMs` is lost; agents are told to send one every `heartbeatMs`. */
 export type GatewayTimes = {
@@ -33,7 +34,7 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
   const running = await startService(config, {
     context: 'agent-gateway',
     schema: 'agent_gateway',
-    tables,
+    migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [TenantKeysController, GrantsController, HostsController],
     consumers: [
       {

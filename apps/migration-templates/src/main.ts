@@ -1,3 +1,5 @@
+import path from 'node:path';
+import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { MigrationsController } from './http/migrations.controller.ts';
 import { OptionsQueriesController } from './http/options-queries.controller.ts';
@@ -9,14 +11,13 @@ import { knownHostsConsumer } from './known/hosts.ts';
 import { knownObservedConsumer } from './known/observed.ts';
 import { knownVmsConsumer } from './known/vms.ts';
 import { movesConsumer } from './moves-consumer.ts';
-import { tables } from './tables.ts';
 import { taskHandlers } from './tasks.ts';
 
 export const start = (config: ServiceConfig): Promise<RunningService> =>
   startService(config, {
     context: 'migration-templates',
     schema: 'migration_templates',
-    tables,
+    migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
     tasks: taskHandlers,
     consumers: [knownVmsConsumer, knownObservedConsumer, knownHostsConsumer, knownAgentsConsumer, knownGrantsConsumer, movesConsumer],

@@ -8,15 +8,13 @@ import {
 } from '@chrysalis/service-kit';
 import { Counter, Gauge } from 'prom-client';
 import { project, sources } from './consume.ts';
-import { migrateReadModels } from './data-source.ts';
+import { migrations } from './migrations.ts';
 
 export const READ_SCHEMA = 'read';
 
 /** Builds the read models in schema `read` from every context's events. Any number may run: the bus shares the partitions among them. */
-export const start = async (config: ServiceConfig): Promise<RunningService> => {
-  await migrateReadModels(config.databaseUrl, READ_SCHEMA);
-  return startService(config, { context: 'projector', schema: READ_SCHEMA, background: [follow] });
-};
+export const start = (config: ServiceConfig): Promise<RunningService> =>
+  startService(config, { context: 'projector', schema: READ_SCHEMA, migrations, background: [follow] });
 
 const follow = async (service: ServiceContext): Promise<Part> => {
   const { bus, store, log, metrics } = service;

@@ -1,10 +1,10 @@
 import { contexts, type Context } from '@chrysalis/contracts';
-import { EventStore, inTransaction, origin, type Position, type StoredEvent } from '@chrysalis/event-store';
+import { EventStore, inTransaction, migrate, origin, type Position, type StoredEvent } from '@chrysalis/event-store';
 import { upcast } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { applyToRows, REBUILD_LOCK } from './apply.ts';
-import { migrateReadModels } from './data-source.ts';
 import { hashes } from './hash.ts';
+import { migrations } from './migrations.ts';
 import { tables } from './projection.ts';
 import { fromStored, type Recorded } from './recorded.ts';
 import { appendFeed, READ_CHANNEL } from './sql/feed.ts';
@@ -33,7 +33,7 @@ type Options = {
  */
 export const rebuild = async ({ pool, databaseUrl, schema, owners = contexts, batch = 1000 }: Options): Promise<RebuildReport> => {
   await pool.query(`drop schema if exists ${SCRATCH} cascade`);
-  await migrateReadModels(databaseUrl, SCRATCH);
+  await migrate(databaseUrl, SCRATCH, migrations);
   const logs = owners.map((context) => new Log(new EventStore(pool, schemaOf(context), { upcast })));
   let events = 0;
   for (const log of logs)

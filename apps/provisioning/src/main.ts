@@ -1,8 +1,9 @@
+import path from 'node:path';
+import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { CatalogueController } from './http/catalogue.controller.ts';
 import { VmsController } from './http/vms.controller.ts';
 import { observations } from './observed.ts';
-import { tables } from './tables.ts';
 import { vmTasks } from './tasks/vm-tasks.ts';
 import { workflowEnds } from './workflow-ends.ts';
 
@@ -10,7 +11,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
   startService(config, {
     context: 'provisioning',
     schema: 'provisioning',
-    tables,
+    migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [CatalogueController, VmsController],
     tasks: vmTasks,
     consumers: [workflowEnds, observations],

@@ -1,10 +1,11 @@
+import path from 'node:path';
+import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, sweep, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { hostAgents } from './agents.ts';
 import { FleetView } from './fleet-view.ts';
 import { HostsController } from './http/hosts.controller.ts';
 import { PlacementsController } from './http/placements.controller.ts';
 import { forgetReleases } from './sql/ledger.ts';
-import { tables } from './tables.ts';
 import { owners } from './owners.ts';
 import { auditHoldsTask } from './tasks/audit-holds.ts';
 import { listOnHostTask } from './tasks/list-on-host.ts';
@@ -16,7 +17,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
   startService(config, {
     context: 'resource-allocation',
     schema: 'resource_allocation',
-    tables,
+    migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [HostsController, PlacementsController],
     tasks: [placeTask, releaseTask, swapTask, listOnHostTask, auditHoldsTask],
     consumers: [hostAgents, owners],

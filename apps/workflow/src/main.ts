@@ -1,16 +1,15 @@
+import path from 'node:path';
+import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
 import { Children } from './children/children.ts';
-import { childrenTables } from './children/sql.ts';
 import { DatabaseClock } from './clock.ts';
 import { ChangeController } from './change.controller.ts';
 import { WorkflowsController } from './controller.ts';
 import { AnalysisController } from './durations/analysis.controller.ts';
 import { Durations } from './durations/durations.ts';
-import { durationTables } from './durations/sql.ts';
 import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
 import { ExecutorsController } from './executors/controller.ts';
-import { executorTables } from './executors/tables.ts';
 import { besideTheFirst, topicsOf } from './executors/topics.ts';
 import { Inlet } from './inlet.ts';
 import type { LocalKinds } from './local.ts';
@@ -19,14 +18,10 @@ import { PoliciesController } from './policies/controller.ts';
 import { PolicyIntake } from './policies/intake.ts';
 import { PolicyLoop } from './policies/loop.ts';
 import { ship } from './policies/shipped.ts';
-import { policyTables } from './policies/tables.ts';
 import { Pump } from './queue/pump.ts';
 import { QueueController } from './queue/queue.controller.ts';
 import { StartController } from './queue/start.controller.ts';
-import { queueTables } from './queue/tables.ts';
-import { tables } from './tables.ts';
 import { TemplatesController } from './templates/controller.ts';
-import { templateTables } from './templates/sql.ts';
 
 /** `more`: kinds of local tasks beside the service's own. */
 export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<RunningService> => {
@@ -57,7 +52,7 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
   return startService(config, {
     context: 'workflow',
     schema: 'workflow',
-    tables: [tables, templateTables, queueTables, policyTables, executorTables, childrenTables, durationTables],
+    migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [
       WorkflowsController,
       ChangeController,

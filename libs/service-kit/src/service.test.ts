@@ -102,7 +102,7 @@ describe('a service', () => {
     service = await startService(config(), {
       context: 'resource-allocation',
       schema: 'resource_allocation',
-      tables: ['create table if not exists ${schema}.effects (vm text primary key)'],
+      migrations: [{ number: 1001, name: 'effects', sql: 'create table effects (vm text primary key)' }],
       controllers: [ThingsController, ThingController],
       tasks: [
         handleTask(resourceAllocationTasks.release, async ({ vmId }, ctx) => {

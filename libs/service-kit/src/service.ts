@@ -12,7 +12,7 @@ import {
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { contexts, deadTopic, eventsTopic, tasksTopic, type Context, type TaskGroup } from '@chrysalis/contracts';
-import { appRole, EventStore, inTransaction, migrate, type StoredEvent, type Upcast } from '@chrysalis/event-store';
+import { afterLog, appRole, EventStore, migrate, type Migration, type StoredEvent, type Upcast } from '@chrysalis/event-store';
 import { consume, createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
 import type { FastifyReply } from 'fastify';
 import pg from 'pg';
@@ -39,8 +39,8 @@ export type Routed = { readonly topic: string; readonly event: CloudEvent };
 export type ServiceDefinition = {
   readonly context: Context | 'projector' | 'admin-api';
   readonly schema: string;
-  /** Idempotent SQL, run at each start under a lock. */
-  readonly tables?: readonly string[];
+  /** Of its own schema, numbered from 1001: they come after those of the log. Run at start, each once. */
+  readonly migrations?: readonly Migration[];
   readonly controllers?: readonly Type[];
   readonly providers?: readonly Provider[];
   readonly tasks?: readonly TaskHandler[];
@@ -96,7 +96,7 @@ const openContext = async (
   const { context, schema } = definition;
   const log = createLog(context);
   const newest = definition.upcast ?? upcast;
-  await makeTables(config.databaseUrl, definition);
+  await migrate(config.databaseUrl, schema, afterLog(definition.migrations));
   // From here on by the role that may change and delete no event.
   const pool = new pg.Pool({
     connectionString: config.databaseUrl,
@@ -134,21 +134,6 @@ const openContext = async (
       http = value;
     },
   };
-};
-
-const makeTables = async (connectionString: string, { schema, tables = [] }: ServiceDefinition): Promise<void> => {
-  const owner = new pg.Pool({ connectionString, max: 1 });
-  owner.on('error', () => undefined); // between two queries; the next one says so
-  try {
-    await migrate(owner, schema);
-    await inTransaction(owner, async (tx) => {
-      await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 0))', [`chrysalis.tables.${schema}`]);
-      await tx.query(`set local search_path to ${schema}`);
-      for (const sql of tables) await tx.query(sql.replaceAll('${schema}', schema));
-    });
-  } finally {
-    await owner.end();
-  }
 };
 
 /** So long a request may take to come in, headers and body; then it is `request.timeout`, and its memory is free. */

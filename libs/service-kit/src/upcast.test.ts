@@ -97,7 +97,7 @@ describe('the role of a running service', () => {
         'delete from provisioning.events',
         'create table provisioning.more (id int)',
         'drop table provisioning.events',
-        'delete from provisioning.event_store_migrations',
+        'delete from provisioning.schema_migrations',
       ])
         await expect(pool.query(sql)).rejects.toMatchObject({ code: '42501' });
     } finally {

@@ -18,7 +18,7 @@ export type Template = {
   /** One template per name; another test run has a server of its own. */
   readonly name: string;
   /** Fills it: schemas, tables, data. Runs once. */
-  readonly prepare: (pool: pg.Pool) => Promise<unknown>;
+  readonly prepare: (pool: pg.Pool, connectionString: string) => Promise<unknown>;
 };
 
 /**
@@ -55,9 +55,10 @@ const ensureTemplate = async (server: string, { name, prepare }: Template): Prom
     const { rowCount } = await client.query(`select from pg_database where datname = $1`, [database]);
     if (rowCount) return;
     await client.query(`create database ${database}_new`);
-    const pool = new pg.Pool({ connectionString: withDatabase(server, `${database}_new`), max: 2 });
+    const connectionString = withDatabase(server, `${database}_new`);
+    const pool = new pg.Pool({ connectionString, max: 2 });
     try {
-      await prepare(pool);
+      await prepare(pool, connectionString);
     } finally {
       await pool.end();
     }

@@ -1,5 +1,6 @@
 import type { WorkflowDefinition } from '@chrysalis/contracts';
-import { EventStore, migrate } from '@chrysalis/event-store';
+import path from 'node:path';
+import { afterLog, EventStore, migrate, migrationsIn } from '@chrysalis/event-store';
 import pg from 'pg';
 import { pino } from 'pino';
 import { v7 as uuid } from 'uuid';
@@ -7,7 +8,8 @@ import { DatabaseClock } from '../../../apps/workflow/src/clock.ts';
 import { DueLoop } from '../../../apps/workflow/src/due.ts';
 import { Engine } from '../../../apps/workflow/src/engine.ts';
 import type { LocalKinds } from '../../../apps/workflow/src/local.ts';
-import { tables } from '../../../apps/workflow/src/tables.ts';
+
+const tables = path.join(import.meta.dirname, '../../../apps/workflow/src/migrations');
 
 export type BenchEngine = {
   /** A request as a consumer has it: a definition of its own, which is checked and compiled like any other. Resolves at the end. */
@@ -22,8 +24,7 @@ export type BenchEngine = {
  */
 export const openEngine = async (databaseUrl: string, kinds: LocalKinds): Promise<BenchEngine> => {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 8 });
-  await migrate(pool, 'workflow');
-  await pool.query(`set search_path to workflow; ${tables.replaceAll('${schema}', 'workflow')}`);
+  await migrate(databaseUrl, 'workflow', afterLog(migrationsIn(tables)));
   const store = new EventStore(pool, 'workflow');
   const clock = new DatabaseClock();
   const log = pino({ level: 'error' }, pino.destination(2));

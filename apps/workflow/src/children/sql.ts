@@ -1,19 +1,3 @@
-/**
- * `children`: a row per sub-workflow from before its start to its end: so that whoever finds that its parent does not want it any more can
- * cancel it, also where the instance that began it was killed in between. `token` is of the parent's execution.
- */
-export const childrenTables = `
-create table if not exists \${schema}.children (
-  workflow_id text primary key,
-  parent_id text not null,
-  token float8 not null,
-  noted_at timestamptz not null default clock_timestamp(),
-  checked_at timestamptz not null default clock_timestamp()
-) with (fillfactor = 80);
-create index if not exists children_parent on \${schema}.children (parent_id);
-create index if not exists children_checked on \${schema}.children (checked_at);
-`;
-
 export type ChildRow = { readonly workflowId: string; readonly parentId: string; readonly token: number };
 /** A row that is to be looked at; `ended`: so is the child. `old`: it should have begun long ago. */
 export type CheckedRow = ChildRow & { readonly ended: boolean; readonly old: boolean };

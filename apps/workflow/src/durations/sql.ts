@@ -1,20 +1,6 @@
 import { type Measured, type Stats } from '@chrysalis/workflow-core';
 import type { Queryable } from '../templates/sql.ts';
 
-/**
- * `durations`: how long tasks took, as a histogram: `count` of them were in the `bucket`, of a task of a template (`name`, `task`) or of a
- * kind (`name` empty). Eight buckets for each doubling: a percentile read from it is off by 5 % at most.
- */
-export const durationTables = `
-create table if not exists \${schema}.durations (
-  name text not null,
-  task text not null,
-  bucket smallint not null,
-  count bigint not null,
-  primary key (name, task, bucket)
-);
-`;
-
 const PER_DOUBLING = 8;
 /** Longer is not told apart: a day. */
 const LONGEST_MS = 86_400_000;

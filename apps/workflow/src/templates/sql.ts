@@ -1,18 +1,6 @@
 import type { WorkflowDefinition } from '@chrysalis/contracts';
 import type pg from 'pg';
 
-/** Beside the log: the versions of templates, for reading by name. Rows change in `retired` alone. */
-export const templateTables = `
-create table if not exists \${schema}.templates (
-  name text not null,
-  version int not null,
-  definition jsonb not null,
-  at timestamptz not null,
-  retired boolean not null default false,
-  primary key (name, version)
-);
-`;
-
 export type TemplateRow = {
   readonly name: string;
   readonly version: number;

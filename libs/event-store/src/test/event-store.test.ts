@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { TemporaryDatabase } from '@chrysalis/testing';
 import pg from 'pg';
-import { appRole, EventStore, migrate, type Append, type Expected } from '../index.ts';
+import { appRole, EventStore, type Append, type Expected } from '../index.ts';
 import { at, event, openStore } from './support.ts';
 
 let db: TemporaryDatabase;
@@ -180,13 +180,6 @@ describe('what stands beside the log', () => {
 });
 
 describe('the schema', () => {
-  test('many starts at once, in several schemas: each migration runs once', async () => {
-    const schemas = ['one', 'two', 'one', 'two', 'one', 'two'];
-    const applied = await Promise.all(schemas.map((schema) => migrate(db.pool({ max: 1 }), schema)));
-    expect(applied.filter((a) => a.applied.length > 0)).toHaveLength(2);
-    expect((await migrate(store.pool, 'one')).applied).toEqual([]);
-  });
-
   test('the role of the services adds and reads, and changes no event; nor does a superuser', async () => {
     const app = new pg.Client({ connectionString: db.connectionString, options: `-c role=${appRole}` });
     await app.connect();
@@ -198,7 +191,7 @@ describe('the schema', () => {
       await pool.end();
       for (const sql of [`update shop.events set type = 'x'`, 'delete from shop.events', 'truncate shop.events'])
         for (const client of [app, store.pool]) await expect(client.query(sql)).rejects.toMatchObject({ code: '42501' });
-      await expect(app.query('delete from shop.event_store_migrations')).rejects.toMatchObject({ code: '42501' });
+      await expect(app.query('delete from shop.schema_migrations')).rejects.toMatchObject({ code: '42501' });
     } finally {
       await app.end();
     }

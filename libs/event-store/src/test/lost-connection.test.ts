@@ -8,7 +8,7 @@ afterAll(() => database?.drop());
 
 test('a connection that dies between two queries of a transaction fails that transaction, not the process', async () => {
   const pool = database.pool();
-  await migrate(pool, 'shop');
+  await migrate(database.connectionString, 'shop');
   const store = new EventStore(pool, 'shop');
   const event = {
     id: '00000000-0000-7000-8000-000000000001',

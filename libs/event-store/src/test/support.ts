@@ -3,7 +3,7 @@ import type pg from 'pg';
 import { EventStore, migrate, type EventStoreOptions, type NewEvent } from '../index.ts';
 
 export const openStore = async (options: EventStoreOptions & pg.PoolConfig = {}) => {
-  const db = await temporaryDatabase({ template: { name: 'event-store', prepare: (pool) => migrate(pool, 'shop') } });
+  const db = await temporaryDatabase({ template: { name: 'event-store', prepare: (_, url) => migrate(url, 'shop') } });
   const { upcast, notify, ...pool } = options;
   const store = new EventStore(db.pool(pool), 'shop', { ...(upcast ? { upcast } : {}), ...(notify ? { notify } : {}) });
   return { db, store };

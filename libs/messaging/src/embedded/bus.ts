@@ -1,10 +1,13 @@
+import path from 'node:path';
+import { migrate, migrationsIn } from '@chrysalis/event-store';
 import type pg from 'pg';
 import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
-import { migrateBus } from './schema.ts';
 import { shareMembership } from './shared.ts';
 import * as sql from './sql.ts';
 
-/** `connectionString`: of the owner of the bus's tables. */
+const migrations = migrationsIn(path.join(import.meta.dirname, 'migrations'));
+
+/** `connectionString`: of the owner of the bus's tables; who publishes and reads may make none. */
 export type EmbeddedConfig = { readonly kind: 'embedded'; readonly pool: pg.Pool; readonly connectionString: string };
 
 type Stored = { readonly topic: string; readonly partition: number; readonly first: string; readonly stored: number; readonly bus: string };
@@ -16,7 +19,7 @@ export class EmbeddedBus implements EventBus {
   readonly #wanted = new Map<string, Topic>();
   readonly #shared: ReturnType<typeof shareMembership>;
   readonly #subscriptions = new Set<Subscription>();
-  #ready: Promise<void> | undefined;
+  #ready: Promise<unknown> | undefined;
 
   constructor(private readonly config: EmbeddedConfig) {
     this.#shared = shareMembership(config.connectionString, () => this.#repair());
@@ -104,8 +107,8 @@ export class EmbeddedBus implements EventBus {
     await this.#shared.leave();
   }
 
-  #migrated(): Promise<void> {
-    this.#ready ??= migrateBus(this.config.connectionString).catch((error: unknown) => {
+  #migrated(): Promise<unknown> {
+    this.#ready ??= migrate(this.config.connectionString, 'bus', migrations).catch((error: unknown) => {
       this.#ready = undefined;
       throw error;
     });

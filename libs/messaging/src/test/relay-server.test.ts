@@ -17,7 +17,7 @@ const open = async (settings: Record<string, string | number>): Promise<void> =>
   server = await startPostgres({ settings });
   pool = new pg.Pool({ connectionString: server.connectionString, max: 20 });
   pool.on('error', () => undefined);
-  await migrate(pool, 'shop');
+  await migrate(server.connectionString, 'shop');
   store = new EventStore(pool, 'shop');
   bus = createBus({ kind: 'embedded', pool, connectionString: server.connectionString });
   await bus.ensureTopics([{ name: 'events', partitions: 3 }]);

@@ -9,8 +9,8 @@ export const openStore = async (pool: pg.PoolConfig = {}) => {
 };
 
 /** `effects` is what consumers of the suites do: append-only, so that order and repetition show. */
-const prepare = async (pool: pg.Pool): Promise<void> => {
-  await migrate(pool, 'shop');
+const prepare = async (pool: pg.Pool, connectionString: string): Promise<void> => {
+  await migrate(connectionString, 'shop');
   await pool.query(`create table shop.effects (
     place bigint generated always as identity primary key, consumer text not null, key text not null, n int not null
   )`);
