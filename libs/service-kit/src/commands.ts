@@ -38,11 +38,13 @@ export class Commands {
    * another request `idempotency.key_reused`. What `work` throws leaves nothing, and no kept answer either. Requests for one thing at the
    * same time go one after another; one whose turn does not come in some seconds is answered with 503.
    * With `?dryRun=true` the same work is done and rolled back: no event, no kept answer, and the key stays free for the real one.
+   * What is worth waiting for, `before` waits for: it has no transaction, hence holds no connection that others need.
    */
   async run<S extends z.ZodType>(
     request: ApiRequest,
     schema: S,
     work: (body: z.infer<S>, context: CommandContext) => Promise<AnswerShape>,
+    before: (body: z.infer<S>, caller: Caller) => Promise<unknown> = () => Promise.resolve(),
   ): Promise<Answer> {
     // What a PUT leaves out goes: without a body it would take everything away, and nobody said so.
     const body = parseBody(schema, request.body ?? (request.method === 'PUT' ? null : {}));
@@ -54,6 +56,7 @@ export class Commands {
     const hash = createHash('sha256').update(canonicalJson(body)).digest('hex');
     const kept = key ? await this.#kept(key, caller.tenant, route, hash) : undefined;
     if (kept) return kept;
+    await before(body, caller);
     const meta = metaOfRequest(this.service, request, caller);
     try {
       return await this.service.store.transaction(

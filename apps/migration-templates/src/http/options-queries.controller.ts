@@ -11,15 +11,14 @@ import {
   ProblemError,
   SERVICE,
   type ApiRequest,
+  type Caller,
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
-import { grantRefusal, knownGrant, type KnownGrant } from '../known/grants.ts';
-import { soon } from '../known/soon.ts';
 import { workOut } from '../tasks.ts';
-import { everyVm, foldOf, historyOf, movesUnderWay } from './parts.ts';
+import { everyVm, foldOf, grantTold, historyOf, movesUnderWay, usableGrant, vmsTold } from './parts.ts';
 
 const Ask = z.strictObject({ vmIds: z.array(Id).min(1).max(100), grantId: Id.optional() });
 
@@ -45,38 +44,45 @@ export class OptionsQueriesController {
     },
   })
   ask(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, Ask, async ({ vmIds: asked, grantId }, ctx) => {
-      const vmIds = [...new Set(asked)];
-      const { tenant } = ctx.caller;
-      const vms = await everyVm(ctx.tx, this.service.schema, vmIds, tenant);
-      const queryId = ctx.newId('qry');
-      const stream = `options-query-${queryId}`;
-      if (grantId === undefined) {
-        await ctx.decide(stream, optionsQueryDecider, { kind: 'ask', queryId, vmIds });
-        await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer: await workOut(ctx, vmIds, tenant, false) });
-        return {
-          status: 202,
-          body: { queryId, state: 'answered' },
-          headers: { location: `/v1/migration-options-queries/${queryId}` },
-        };
-      }
-      const grant = await this.#grant(ctx, grantId, vmIds);
-      await this.#free(ctx.tx, vms);
-      const { definition, params } = compileQuery({
-        queryId,
-        vms,
-        grant: { jws: grant.jws, package: grant.claims.packages[0]! },
-        at: ctx.now,
-      });
-      await ctx.decide(stream, optionsQueryDecider, {
-        kind: 'ask',
-        queryId,
-        vmIds,
-        grantId,
-        request: { workflowId: queryId, definition, params, subject: queryId },
-      });
-      return { status: 202, body: { queryId, operation: queryId, state: 'asked' }, headers: { location: `/v1/operations/${queryId}` } };
+    return this.commands.run(
+      request,
+      Ask,
+      (body, ctx) => this.#ask(body, ctx),
+      (body, caller) => this.#told(body, caller),
+    );
+  }
+
+  async #ask({ vmIds: asked, grantId }: z.infer<typeof Ask>, ctx: CommandContext) {
+    const vmIds = [...new Set(asked)];
+    const { tenant } = ctx.caller;
+    const vms = await everyVm(ctx.tx, this.service.schema, vmIds, tenant);
+    const queryId = ctx.newId('qry');
+    const stream = `options-query-${queryId}`;
+    if (grantId === undefined) {
+      await ctx.decide(stream, optionsQueryDecider, { kind: 'ask', queryId, vmIds });
+      await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer: await workOut(ctx, vmIds, tenant, false) });
+      return {
+        status: 202,
+        body: { queryId, state: 'answered' },
+        headers: { location: `/v1/migration-options-queries/${queryId}` },
+      };
+    }
+    const grant = await usableGrant(ctx, grantId, vmIds);
+    await this.#free(ctx.tx, vms);
+    const { definition, params } = compileQuery({
+      queryId,
+      vms,
+      grant: { jws: grant.jws, package: grant.claims.packages[0]! },
+      at: ctx.now,
     });
+    await ctx.decide(stream, optionsQueryDecider, {
+      kind: 'ask',
+      queryId,
+      vmIds,
+      grantId,
+      request: { workflowId: queryId, definition, params, subject: queryId },
+    });
+    return { status: 202, body: { queryId, operation: queryId, state: 'asked' }, headers: { location: `/v1/operations/${queryId}` } };
   }
 
   @Get('/v1/migration-options-queries/:id')
@@ -95,15 +101,9 @@ export class OptionsQueriesController {
     return new Answer(200, { queryId, state, ...operation, ...rest, ...answer }, etag(history.length));
   }
 
-  async #grant({ tx, caller, now }: CommandContext, grantId: string, vmIds: readonly string[]): Promise<KnownGrant> {
-    const grant = await soon(
-      () => knownGrant(tx, this.service.schema, grantId, caller.tenant),
-      (found) => found !== undefined,
-    );
-    if (!grant) throw ProblemError.ofMember({ code: 'grant.unknown', grantId });
-    const refusal = grantRefusal(grant, vmIds, now);
-    if (refusal) throw ProblemError.of(refusal);
-    return grant;
+  async #told({ vmIds, grantId }: z.infer<typeof Ask>, { tenant }: Caller): Promise<void> {
+    await vmsTold(this.service, vmIds, tenant);
+    if (grantId !== undefined) await grantTold(this.service, grantId, tenant);
   }
 
   /** An agent's disk is a hot-plug, which a VM in a move must not get. */

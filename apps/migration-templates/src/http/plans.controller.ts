@@ -20,11 +20,16 @@ import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
 import { templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
-import { everyVm, historyOf } from './parts.ts';
+import { ByOption, oneWay, templateByOption } from './by-option.ts';
+import { everyVm, historyOf, vmsTold } from './parts.ts';
 
 /** `grow@2`, or `grow` for its newest version. */
 const TemplateText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');
-const MakePlan = z.strictObject({ template: TemplateText, vmIds: z.array(Id).min(1).max(1000) });
+const vmIds = z.array(Id).min(1).max(1000);
+const MakePlan = z.union([
+  z.strictObject({ template: TemplateText, vmIds }),
+  z.strictObject({ ...ByOption.shape, vmIds }).refine(...oneWay),
+]);
 
 export const planView = (p: Plan) => ({ ...p, ready: p.moves.every((m) => m.blockers.length === 0) });
 
@@ -39,32 +44,39 @@ export class PlansController {
   @HttpCode(201)
   @Allow('operator')
   @Doc({
-    summary: 'A migration in full, with every blocker at once; touches nothing',
+    summary: 'A migration in full, with every blocker at once, by a template or the first option that leads `to` a type; touches nothing',
     body: MakePlan,
     query: dryRunQuery,
-    answers: { 201: 'The plan', 422: '`template.unknown`, `vm.unknown`' },
+    answers: { 201: 'The plan', 422: '`template.unknown`, `vm.unknown`', 409: '`option.refused`: with the options that were refused' },
   })
   make(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, MakePlan, async ({ template: text, vmIds: asked }, ctx) => {
-      const { schema } = this.service;
-      const vmIds = [...new Set(asked)];
-      const row = await this.#template(ctx, text);
-      const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
-      if (!target) throw ProblemError.ofMember({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
-      const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
-      const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
-      const made = plan({
-        planId: ctx.newId('plan'),
-        at: ctx.now,
-        template: { ref: { name: row.name, version: row.version }, spec: row.spec, retired: row.retired },
-        target,
-        vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
-        hosts: await knownHosts(ctx.tx, schema),
-        guests: await guestsOf(ctx.tx, schema, vmIds),
-      });
-      await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: made } });
-      return { status: 201, body: planView(made), headers: { location: `/v1/migration-plans/${made.planId}` } };
+    return this.commands.run(
+      request,
+      MakePlan,
+      (body, ctx) => this.#make(body, ctx),
+      ({ vmIds }, { tenant }) => vmsTold(this.service, vmIds, tenant),
+    );
+  }
+
+  async #make(body: z.infer<typeof MakePlan>, ctx: CommandContext) {
+    const { schema } = this.service;
+    const vmIds = [...new Set(body.vmIds)];
+    const row = 'template' in body ? await this.#template(ctx, body.template) : await templateByOption(ctx, body, vmIds);
+    const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
+    if (!target) throw ProblemError.ofMember({ code: 'type.unknown', type: refText(row.spec.options.targetType) });
+    const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
+    const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
+    const made = plan({
+      planId: ctx.newId('plan'),
+      at: ctx.now,
+      template: { ref: { name: row.name, version: row.version }, spec: row.spec, retired: row.retired },
+      target,
+      vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
+      hosts: await knownHosts(ctx.tx, schema),
+      guests: await guestsOf(ctx.tx, schema, vmIds),
     });
+    await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: made } });
+    return { status: 201, body: planView(made), headers: { location: `/v1/migration-plans/${made.planId}` } };
   }
 
   @Get('/v1/migration-plans/:id')

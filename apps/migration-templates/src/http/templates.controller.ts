@@ -1,14 +1,6 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { FLEET_TENANT, Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
-import {
-  isMadeName,
-  optionsQueryDecider,
-  presented,
-  templateDecider,
-  templateFromOption,
-  versionOf,
-  type ExtraSteps,
-} from '@chrysalis/migration-templates-core';
+import { isMadeName, optionsQueryDecider, templateDecider, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Commands,
@@ -34,8 +26,8 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { soon } from '../known/soon.ts';
 import { knownType } from '../known/types.ts';
-import { knownVms } from '../known/vms.ts';
 import { insertTemplate, markRetired, newestAfter, takeName, templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { specByOption } from './by-option.ts';
 import { foldOf, historyOf } from './parts.ts';
 
 const Script = z.array(TemplateStep).max(64);
@@ -80,21 +72,34 @@ export class TemplatesController {
     },
   })
   publish(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, Publish, async (body, ctx) => {
-      const { name } = body;
-      const spec = 'spec' in body ? body.spec : await this.#fromOption(request, body.fromOption, extra(body), ctx);
-      const types = await this.#types(ctx.tx, spec);
-      const tenant = await this.#take(name, ctx);
-      const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types });
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
-      const version = versionOf(decided.state, spec);
-      await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now, tenant });
-      return {
-        status: 201,
-        body: { name, version, ref: `${name}@${version}`, spec },
-        headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) },
-      };
-    });
+    return this.commands.run(request, Publish, (body, ctx) => this.#publish(request, body, ctx), (body) => this.#told(body)); // prettier-ignore
+  }
+
+  async #publish(request: ApiRequest, body: z.infer<typeof Publish>, ctx: CommandContext) {
+    const { name } = body;
+    const spec = 'spec' in body ? body.spec : await this.#fromOption(request, body.fromOption, extra(body), ctx);
+    const types = await this.#types(ctx.tx, spec);
+    const tenant = await this.#take(name, ctx);
+    const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types });
+    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    const version = versionOf(decided.state, spec);
+    await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now, tenant });
+    return {
+      status: 201,
+      body: { name, version, ref: `${name}@${version}`, spec },
+      headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) },
+    };
+  }
+
+  /** Types that provisioning has only just told of. */
+  async #told(body: z.infer<typeof Publish>): Promise<void> {
+    if (!('spec' in body)) return;
+    const named = new Set([refText(body.spec.sourceType), refText(body.spec.options.targetType)]);
+    await soon(
+      this.service.pool,
+      (pool) => this.#types(pool, body.spec),
+      (types) => types.size === named.size,
+    );
   }
 
   @Get('/v1/migration-templates')
@@ -170,14 +175,9 @@ export class TemplatesController {
     return ProblemError.of({ code: 'template.unknown', template: version === undefined ? name : `${name}@${version}`, known });
   }
 
-  async #types(tx: pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
-    const found = await soon(
-      async () => [
-        await knownType(tx, this.service.schema, spec.sourceType),
-        await knownType(tx, this.service.schema, spec.options.targetType),
-      ],
-      (types) => types.every((t) => t !== undefined),
-    );
+  async #types(db: pg.Pool | pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
+    const { schema } = this.service;
+    const found = [await knownType(db, schema, spec.sourceType), await knownType(db, schema, spec.options.targetType)];
     return new Map(found.flatMap((t) => (t ? [[refText(t.ref), t.spec] as const] : [])));
   }
 
@@ -187,7 +187,7 @@ export class TemplatesController {
     steps: ExtraSteps,
     ctx: CommandContext,
   ): Promise<TemplateSpec> {
-    const { store, schema } = this.service;
+    const { store } = this.service;
     const history = await historyOf(
       store,
       `options-query-${queryId}`,
@@ -204,19 +204,7 @@ export class TemplatesController {
         ? ProblemError.of({ code: 'option.refused', optionId, blockers })
         : ProblemError.ofMember({ code: 'option.unknown', optionId, queryId });
     }
-    const vms = await knownVms(ctx.tx, schema, query.vmIds, ctx.caller.tenant);
-    const [first] = vms;
-    const target = await knownType(ctx.tx, schema, option.targetType);
-    if (!first || !target)
-      throw ProblemError.ofMember({
-        code: 'vm.unknown',
-        vmIds: query.vmIds,
-        message: `not known, or not running: ${query.vmIds.join(', ')}`,
-      });
-    const others = vms.filter((vm) => refText(vm.type) !== refText(first.type)).map((vm) => vm.vmId);
-    if (others.length > 0)
-      throw ProblemError.of({ code: 'template.mixed_types', message: `a template takes one source type: ${refText(first.type)}`, others });
-    return templateFromOption(option, first.type, presented(first), target.spec, steps);
+    return specByOption(ctx, option, query.vmIds, steps);
   }
 }
 

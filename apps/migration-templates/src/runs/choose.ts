@@ -1,18 +1,11 @@
-import { type Blocker, type Code, FLEET_TENANT, parseRef, type Ref, refText, type TemplateSpec } from '@chrysalis/contracts';
-import {
-  madeTemplate,
-  templateDecider,
-  versionOf,
-  type KnownType,
-  type KnownVm,
-  type RunResults,
-} from '@chrysalis/migration-templates-core';
-import { ofTenant, type MessageContext } from '@chrysalis/service-kit';
+import { parseRef, refText, type Blocker, type Code } from '@chrysalis/contracts';
+import { madeTemplate, type KnownType, type KnownVm, type RunResults } from '@chrysalis/migration-templates-core';
+import type { MessageContext } from '@chrysalis/service-kit';
 import { knownType } from '../known/types.ts';
+import { publishMade, type Template } from '../publish-made.ts';
 import { reach, type Run } from '../sql/runs.ts';
-import { insertTemplate, versionsOf } from '../sql/templates.ts';
+import { versionsOf } from '../sql/templates.ts';
 
-export type Template = Readonly<{ ref: Ref; spec: TemplateSpec; retired: boolean }>;
 export type Chosen =
   Readonly<{ ok: true; template: Template; target: KnownType; vms: readonly KnownVm[] }> | Readonly<{ ok: false; results: RunResults }>;
 
@@ -26,8 +19,8 @@ export const choose = async (run: Run, vms: readonly KnownVm[], ctx: MessageCont
   const target = await knownType(ctx.tx, ctx.store.schema, wanted);
   if (!target) return blocked(group, 'type.unknown', refText(wanted), `there is no type ${refText(wanted)}`);
   const made = madeTemplate({ ref: first.type, spec: first.spec }, target, move);
-  const template = await publish(made, [{ ref: first.type, spec: first.spec }, target], ofTenant(ctx, FLEET_TENANT));
-  if ('fault' in template) return blocked(group, template.fault.code, made.name, template.fault.message);
+  const template = await publishMade(made, [{ ref: first.type, spec: first.spec }, target], ctx);
+  if ('fault' in template) return blocked(group, template.fault.code, made.name, JSON.stringify(template.fault).slice(0, 1000));
   return { ok: true, template, target, vms: group };
 };
 
@@ -38,20 +31,6 @@ const byName = async (text: string, tenant: string | undefined, group: readonly 
   const target = await knownType(ctx.tx, ctx.store.schema, row.spec.options.targetType);
   if (!target) return blocked(group, 'type.unknown', text, `the type that ${text} leads to is not known`);
   return { ok: true, template: { ref, spec: row.spec, retired: row.retired }, target, vms: group };
-};
-
-/** Made templates are published like any other, so that plan and history can be read afterwards: as the fleet's, for the next tenant's VMs go by them too. */
-const publish = async (
-  { name, spec }: { name: string; spec: TemplateSpec },
-  types: readonly KnownType[],
-  ctx: MessageContext,
-): Promise<Template | { fault: { code: Code; message: string } }> => {
-  const known = new Map(types.map((t) => [refText(t.ref), t.spec]));
-  const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types: known });
-  if (!decided.ok) return { fault: { code: decided.rejection.code, message: JSON.stringify(decided.rejection).slice(0, 1000) } };
-  const version = versionOf(decided.state, spec);
-  await insertTemplate(ctx.tx, ctx.store.schema, { name, version, spec, at: ctx.now, tenant: ctx.meta.tenant });
-  return { ref: { name, version }, spec, retired: false };
 };
 
 const blocked = (group: readonly KnownVm[], code: Code, subject: string, message: string): Chosen => {

@@ -7,6 +7,7 @@ export * from './figures.ts';
 export { guestAccess, needsAgent, unknownGuest, type GuestAccess, type KnownGuest, type StandingGrant } from './guest-access.ts';
 export * from './from-option.ts';
 export * from './known.ts';
+export { contentName, isMadeName } from './made-names.ts';
 export * from './migration.ts';
 export { observedBlockers } from './observed.ts';
 export * from './run.ts';

@@ -4,12 +4,12 @@ import {
   type migrationTemplatesTasks,
   type OutputOf,
   type Plan,
-  type Ref,
   refText,
   type RunResult,
   type TemplateSpec,
 } from '@chrysalis/contracts';
 import { templateFromOption } from './from-option.ts';
+import { bounded, madeStem } from './made-names.ts';
 import type { KnownType, KnownVm } from './known.ts';
 import type { MigrationState } from './migration.ts';
 
@@ -61,20 +61,10 @@ export const madeTemplate = (from: KnownType, to: KnownType, move: boolean): { n
     newResources: 'expose',
     augmentation: [] as string[],
   } as const;
-  const name = same ? `relocate-${hyphened(from.ref)}` : `become-${hyphened(from.ref)}-${hyphened(to.ref)}${move ? '-moved' : ''}`;
-  return { name: bounded(name), spec: templateFromOption(option, from.ref, from.spec, to.spec) };
-};
-/** Names that `madeTemplate` gives are nobody else's to take: what is published under one is gone by at the next run. */
-export const isMadeName = (name: string): boolean => /^(relocate|become)-/.test(name);
-const hyphened = ({ name, version }: Ref): string => `${name}-${version}`;
-
-const MAX_NAME = 63;
-/** A name that would be too long keeps its beginning, and is told apart by a sum of all of it (FNV-1a). */
-const bounded = (name: string): string => {
-  if (name.length <= MAX_NAME) return name;
-  let sum = 0x811c9dc5;
-  for (let i = 0; i < name.length; i++) sum = Math.imul(sum ^ name.charCodeAt(i), 0x01000193) >>> 0;
-  return `${name.slice(0, MAX_NAME - 9)}-${sum.toString(16).padStart(8, '0')}`;
+  return {
+    name: bounded(`${madeStem(from.ref, to.ref)}${!same && move ? '-moved' : ''}`),
+    spec: templateFromOption(option, from.ref, from.spec, to.spec),
+  };
 };
 
 /** The VMs of a plan that can go, with what they were planned from; and the others, each with every blocker. */
