@@ -1,4 +1,5 @@
 import nx from '@nx/eslint-plugin';
+import { importX } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
 
 /** Dependencies point one way: apps -> libs; a core knows the kernel, the contracts and other pure parts; nothing imports an app. */
@@ -27,7 +28,7 @@ const tests = ['**/*.test.ts', '**/*.contract.ts', '**/test/**/*.ts'];
 
 export default tseslint.config(
   { ignores: ['**/node_modules', '**/dist', '.nx', '.cache', '.chrysalis', '**/*.js', 'tools/lint/breaches'] },
-  { files: ['**/*.ts'], extends: [tseslint.configs.recommended], plugins: { '@nx': nx } },
+  { files: ['**/*.ts'], extends: [tseslint.configs.recommended], plugins: { '@nx': nx, 'import-x': importX } },
   {
     files: ['**/*.ts'],
     rules: {
@@ -37,6 +38,12 @@ export default tseslint.config(
       'max-depth': ['error', 4],
       'max-params': ['error', 5],
     },
+  },
+  {
+    // Files that import each other can't be read one after the other. Between projects Nx's boundaries see to it.
+    files: ['**/*.ts'],
+    settings: { 'import-x/extensions': ['.ts'], 'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] } },
+    rules: { 'import-x/no-cycle': ['error', { ignoreExternal: true }] },
   },
   {
     files: ['apps/**/*.ts', 'libs/**/*.ts'],

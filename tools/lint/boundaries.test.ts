@@ -56,6 +56,12 @@ describe('the lint catches a breach of the boundaries', () => {
       `import pg from 'pg';\nexport const x = pg;\n`,
       'no-restricted-imports',
     ],
+    [
+      'a file that imports one which imports it',
+      'libs/kernel/src/fold.ts',
+      `import { accept } from './index.ts';\nexport const fold = accept;\n`,
+      'import-x/no-cycle',
+    ],
   ])('%s', async (_name, file, text, rule) => {
     expect(await rulesBroken(file, text)).toContain(rule);
   });

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { keepEvidence } from './pair/evidence.ts';
 import { otherSide, Pair, type Side } from './pair/pair.ts';
-import type { Recorder } from './groups.ts';
+import type { Recorder } from './scenario.ts';
 
 /** A move of such a VM takes a second; what takes this long will not end by itself. */
 const DEADLINE_MS = 30_000;

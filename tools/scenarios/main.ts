@@ -3,7 +3,8 @@ import { tenantKey } from '../demo/grant.ts';
 import { createScreen } from '../demo/screen.ts';
 import { needNamespaces } from '../run/privileges.ts';
 import { asTool, interrupted } from '../run/tool.ts';
-import { groups, type Scenario } from './groups.ts';
+import { groups } from './groups.ts';
+import type { Scenario } from './scenario.ts';
 
 const usage = `npm run scenarios -- [GROUP] [--rounds N] [--json]
 

@@ -9,7 +9,7 @@ import { openRun, type Run } from '../demo/run.ts';
 import { createScreen } from '../demo/screen.ts';
 import { addressOf, journey, startServiceClient, Story, type MigrationView, type VmView } from '../demo/story.ts';
 import { verify } from '../verifier/verify.ts';
-import type { Recorder, Scenario } from './groups.ts';
+import type { Recorder, Scenario } from './scenario.ts';
 
 type Step = PlannedMove['steps'][number];
 type Bench = {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError, OperationTimeout, unreachable } from './errors.ts';
+import type { Operation } from './operation.ts';
 import { eventStream, type SseEvent } from './sse.ts';
 
 export type ClientOptions = {
@@ -17,23 +18,6 @@ export type RequestOptions = {
   readonly signal?: AbortSignal;
   /** Of one attempt; 70 s unless told, as a long-poll takes up to 60. */
   readonly timeoutMs?: number;
-};
-export type Operation = {
-  readonly id: string;
-  readonly kind: string;
-  readonly name: string;
-  readonly subject: string;
-  readonly state: 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
-  readonly version: number;
-  readonly summary: string;
-  readonly phase?: string;
-  readonly progress: { readonly done: number; readonly total: number; readonly unit: string };
-  readonly cause?: { readonly code: string; readonly message: string };
-  readonly missing?: readonly string[];
-  /** Where it stands if it came to no good end; `next` are commands that take it on. */
-  readonly standing?: { readonly summary: string; readonly left: readonly string[]; readonly next: readonly string[] };
-  readonly startedAt?: string;
-  readonly endedAt?: string;
 };
 /** A sample of a running move; bytes, Mbit/s, dirty pages a second. */
 export type Progress = {

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import type { Client, Operation } from './client.ts';
+import type { Client } from './client.ts';
+import type { Operation } from './operation.ts';
 import { connect, type GlobalOptions } from './context.ts';
 import { UsageError } from './errors.ts';
 import { exits } from './exit.ts';

@@ -1,4 +1,4 @@
-import type { Operation } from './client.ts';
+import type { Operation } from './operation.ts';
 
 export type Problem = {
   readonly status: number;

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { AGENT_DISK, agentDiskOf, agentSerial, agentVolume, freePort, GUEST_PORT_NAME, type Topology } from '@chrysalis/contracts';
 import type { AgentHardware, HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
-import { TaskFailure } from './move/deps.ts';
+import { TaskFailure } from './task-failure.ts';
 
 export const AGENT_PORT = 'agent';
 const MAX_PORT_NR = 7;

@@ -1,6 +1,6 @@
 import type { Cause } from '@chrysalis/contracts';
 import { HypervisorError } from '@chrysalis/hypervisor';
-import { TaskFailure } from './move/deps.ts';
+import { TaskFailure } from './task-failure.ts';
 
 /** A refusal keeps its code on its way to the control plane; what nobody foresaw is `host.fault`, and may be tried again. */
 export const causeOf = (error: unknown): Cause => {

@@ -10,34 +10,13 @@ import {
 } from '@chrysalis/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JournalClosed, type Journal } from './durable/journal.ts';
-import type { VmState } from './durable/vm-state.ts';
 import type { VmStates } from './durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { causeOf } from './cause.ts';
-import { Fence } from './fence.ts';
-import { TaskFailure } from './move/deps.ts';
+import { Admission } from './admission.ts';
+import type { Handler, OnVm, TaskRun } from './handler.ts';
+import { TaskFailure } from './task-failure.ts';
 import { Turns, type Turn } from './turns.ts';
-
-export type OnVm = { readonly vmId: string; readonly epoch: number };
-export type TaskRun = {
-  readonly dispatch: TaskDispatch;
-  readonly key: string;
-  /** The signed grant that the gateway found to cover a task in the guest. */
-  readonly grant?: string;
-  /** Aborts when the gateway cancels the task. */
-  readonly signal: AbortSignal;
-  /** On this agent's monotonic clock, whatever the machine's own says of the dispatch's `deadlineAt`. */
-  readonly deadlineAt: number;
-};
-export type Handler = {
-  readonly contract: TaskContract;
-  readonly turn: Turn;
-  /** Absent: it is done to the VM that the input names. Else to this thing of the host, one at a time, fenced as a VM is. */
-  readonly lane?: (input: never) => string;
-  /** Throws a TaskFailure when a VM in this state may not have this done to it at this epoch. */
-  readonly admit: (state: VmState | undefined, input: OnVm) => void;
-  readonly run: (input: never, run: TaskRun) => Promise<Record<string, unknown>>;
-};
 
 type Deps = {
   readonly hostId: string;
@@ -66,13 +45,13 @@ const known = new Map<string, TaskContract>([...Object.values(hostTasks), ...Obj
  */
 export class Executor {
   readonly #handlers: ReadonlyMap<string, Handler>;
-  readonly #fence: Fence;
+  readonly #admission: Admission;
   readonly #turns = new Map<string, Turns>();
   readonly #running = new Map<string, { readonly abort: AbortController; readonly token: number }>();
 
   constructor(private readonly deps: Deps) {
     this.#handlers = new Map(deps.handlers.map((h) => [h.contract.kind, h]));
-    this.#fence = new Fence(deps);
+    this.#admission = new Admission(deps);
   }
 
   /** Executions that were taken and have no result yet. */
@@ -99,7 +78,7 @@ export class Executor {
       const report = reportOf(dispatch, outcome, startedAt, this.#at());
       this.deps.send(await this.#written(key, () => this.deps.journal.add(report)));
       const handler = this.#handlers.get(dispatch.kind);
-      if (handler) await this.#written(key, () => this.#fence.close(handler, dispatch.input as OnVm, key, outcome));
+      if (handler) await this.#written(key, () => this.#admission.close(handler, dispatch.input as OnVm, key, outcome));
     } finally {
       this.#running.delete(key);
     }
@@ -135,7 +114,7 @@ export class Executor {
     const lane = handler.lane?.(input.data as never);
     const onVm = input.data as OnVm;
     // Both at once, so that tokens and turns have the order of the tasks' coming.
-    const registered = this.#fence.register(handler, onVm, run);
+    const registered = this.#admission.register(handler, onVm, run);
     registered.catch(() => undefined);
     return this.#inTurn(lane ?? onVm.vmId, handler.turn, () => this.#perform(handler, onVm, run, registered));
   }
@@ -148,7 +127,7 @@ export class Executor {
       await registered;
       run.signal.throwIfAborted();
       if (this.deps.now() > run.deadlineAt) throw new TaskFailure('task.deadline_passed', `its deadline was ${run.dispatch.deadlineAt}`);
-      await this.#fence.begin(handler, input, run);
+      await this.#admission.begin(handler, input, run);
       ended = this.deps.begun(run.key, run.dispatch);
       await this.deps.failpoint(`task:${kind}:before`, context);
       const began = this.deps.now();

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Image } from '@chrysalis/contracts';
 import { z } from 'zod';
-import { TaskFailure } from './move/deps.ts';
+import { TaskFailure } from './task-failure.ts';
 
 const Manifest = z.object({ digest: z.string(), files: z.object({ kernel: z.string(), initrd: z.string() }) });
 

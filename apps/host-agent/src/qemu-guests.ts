@@ -4,7 +4,7 @@ import { addAgent, AgentChannel, QgaClient, qgaCharacterise, qgaFacts, removeAge
 import { AGENT_PORT, agentHardware } from './agent-hardware.ts';
 import type { HostAgentConfig } from './config.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
-import { TaskFailure } from './move/deps.ts';
+import { TaskFailure } from './task-failure.ts';
 import { look } from './move/look.ts';
 
 const QGA_PORT = 'qga';

@@ -12,7 +12,7 @@ import {
 import { HypervisorError, type HypervisorDriver, type SimulatedGuest } from '@chrysalis/hypervisor';
 import { AGENT_PORT, packageDisk, unplugPackage } from './agent-hardware.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
-import { TaskFailure } from './move/deps.ts';
+import { TaskFailure } from './task-failure.ts';
 
 type Verify = InputOf<typeof guestTasks.verify>;
 const MAX_REMEMBERED = 1_000;

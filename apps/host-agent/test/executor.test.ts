@@ -7,7 +7,8 @@ import { pino } from 'pino';
 import { Journal } from '../src/durable/journal.ts';
 import { newVmState } from '../src/durable/vm-state.ts';
 import { VmStates } from '../src/durable/vm-states.ts';
-import { Executor, type Handler } from '../src/executor.ts';
+import { Executor } from '../src/executor.ts';
+import type { Handler } from '../src/handler.ts';
 
 const HOURS_2 = 7_200_000;
 

@@ -1,7 +1,7 @@
 import { agentGatewayEvents } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { Gauge } from 'prom-client';
-import { appendOf } from './enrol.ts';
+import { appendOf } from './append.ts';
 
 /** A frame that lay somewhere makes its sender look late, never early: of a few samples the greatest is the best. */
 const SAMPLES = 8;

@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
-import { AGENT_PROTOCOL, agentGatewayEvents, type Code, type FromHostAgent } from '@chrysalis/contracts';
+import { AGENT_PROTOCOL, agentGatewayEvents, type Code } from '@chrysalis/contracts';
 import { canonicalJson } from '@chrysalis/kernel';
 import { verifyToken, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { signal } from '../delivery/wire.ts';
+import { appendOf } from './append.ts';
+import type { Hello } from './connection.ts';
 import { admitAgent, isProven, lockHost, tellRefused } from './identity.ts';
 
-export type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Opened = { readonly sessionId: string; readonly generation: number; readonly isNew: boolean };
 export type Enrolled =
   | ({ readonly ok: true; readonly protocol: number; readonly tenant: string } & Opened)
@@ -82,15 +83,4 @@ const openSession = async (
   const data = { hostId, sessionId, ...told };
   await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostAgentEnrolled.type, data });
   return { sessionId, generation, isNew: true };
-};
-
-export const appendOf = (
-  service: ServiceContext,
-  tx: pg.PoolClient,
-  hostId: string,
-  tenant: string,
-  event: { type: string; data: unknown },
-): ReturnType<ServiceContext['store']['append']> => {
-  const meta = { at: service.clock(), correlationId: service.newId(), actor: `host:${hostId}`, tenant };
-  return service.store.append({ stream: `host-agent-${hostId}`, expected: 'any', events: [{ id: service.newId(), ...event, meta }] }, tx);
 };

@@ -3,7 +3,8 @@ import { agentGatewayEvents, agentProof, type HostAgentIdentity } from '@chrysal
 import type { ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { judgeAgent, type HostAgents, type IdentityRefusal, type Verdict } from '../core/agent-identity.ts';
-import { appendOf, type Hello } from './enrol.ts';
+import { appendOf } from './append.ts';
+import type { Hello } from './connection.ts';
 
 /** Whoever changes who has a host, or who is in session for it, waits here: until the transaction ends. */
 export const lockHost = (tx: pg.PoolClient, hostId: string): Promise<unknown> =>

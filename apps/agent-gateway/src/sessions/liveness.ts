@@ -1,6 +1,6 @@
 import { agentGatewayEvents } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
-import { appendOf } from './enrol.ts';
+import { appendOf } from './append.ts';
 
 /** One statement for all connections of this instance. Answers those that are a host's session no longer. */
 export const seen = async ({ pool }: ServiceContext, connectionIds: readonly string[]): Promise<readonly string[]> => {

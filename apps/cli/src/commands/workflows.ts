@@ -7,7 +7,7 @@ import { workflowChangeCommands } from './workflow-changes.ts';
 import { workflowSeeCommands } from './workflow-see.ts';
 import { workflowStartCommands } from './workflow-start.ts';
 import { workflowTemplateCommands } from './workflow-templates.ts';
-import type { Operation } from '../client.ts';
+import type { Operation } from '../operation.ts';
 import { age, fields, print, took, type Row } from '../show/output.ts';
 
 export const workflowCommands = (program: Command): void => {

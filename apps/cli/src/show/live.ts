@@ -1,5 +1,6 @@
 import { clearLine, cursorTo } from 'node:readline';
-import type { Client, Operation } from '../client.ts';
+import type { Client } from '../client.ts';
+import type { Operation } from '../operation.ts';
 import type { SseEvent } from '../sse.ts';
 import type { Row } from './output.ts';
 import { bar, Transfers } from './transfer.ts';

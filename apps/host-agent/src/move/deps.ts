@@ -17,24 +17,6 @@ export type MoveDeps = {
 /** The way to the other host's agent. Rejects when no answer came; then nothing is known. */
 export type AskPeer = (address: { peerAddress: string; host: string }, request: MoveRequest, timeoutMs: number) => Promise<PeerAnswer>;
 
-/** An expected failure of a task: the code goes to the control plane unchanged. */
-export class TaskFailure extends Error {
-  constructor(
-    readonly code: Code,
-    message: string,
-    readonly retriable = false,
-    readonly detail?: unknown,
-  ) {
-    super(message);
-    this.name = 'TaskFailure';
-  }
-
-  /** What the other host said, or this one wrote down: its code goes on as it came, listed or not. */
-  static told({ code, message }: Pick<Cause, 'code' | 'message'>, detail?: unknown): TaskFailure {
-    return new TaskFailure(code as Code, message, false, detail);
-  }
-}
-
 export const iso = (ms: number): string => new Date(ms).toISOString();
 /** Microseconds since 1970 as ISO 8601 with microseconds: QEMU's clock is finer than a Date. */
 export const isoUs = (us: number): string => {

@@ -3,7 +3,8 @@ import type { Code, HypervisorCode, MoveRequest, PeerAnswer, Topology } from '@c
 import { hasCode, Mutexes } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
-import { iso, isoUs, TaskFailure, type MoveDeps } from './deps.ts';
+import { iso, isoUs, type MoveDeps } from './deps.ts';
+import { TaskFailure } from '../task-failure.ts';
 
 export type Prepare = {
   readonly vmId: string;

@@ -1,6 +1,6 @@
 import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../executor.ts';
-import { TaskFailure } from '../move/deps.ts';
+import type { Handler } from '../handler.ts';
+import { TaskFailure } from '../task-failure.ts';
 import { handler, notBelow, stale, timeLeft, type Admit, type Parts } from './parts.ts';
 
 const admit: Admit = (state, input) => {

@@ -1,5 +1,5 @@
 import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../executor.ts';
+import type { Handler } from '../handler.ts';
 import { removeVm } from './boot-vm.ts';
 import { handler, notBelow, notInMove, type Admit, type Parts } from './parts.ts';
 

@@ -1,5 +1,5 @@
 import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../executor.ts';
+import type { Handler } from '../handler.ts';
 import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
 
 /** Done when the hypervisor shows it; what is there already is done. */

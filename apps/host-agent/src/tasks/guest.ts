@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { guestTasks, hostTasks, namedDisksOf, type InputOf, type OutputOf, type TaskContract } from '@chrysalis/contracts';
-import type { Handler, OnVm, TaskRun } from '../executor.ts';
+import type { Handler, OnVm, TaskRun } from '../handler.ts';
 import { agentThere } from './agent-there.ts';
 import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
 import { judged, type Ended } from './script.ts';

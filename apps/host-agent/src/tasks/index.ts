@@ -1,4 +1,4 @@
-import type { Handler } from '../executor.ts';
+import type { Handler } from '../handler.ts';
 import { bootVm } from './boot-vm.ts';
 import { destroyVm } from './destroy-vm.ts';
 import { plug, resizeDisk, unplug } from './devices.ts';

@@ -10,7 +10,7 @@ import {
   type Topology,
   topologyHash as hashOf,
 } from '@chrysalis/contracts';
-import type { Handler } from '../executor.ts';
+import type { Handler } from '../handler.ts';
 import { look } from '../move/look.ts';
 import { agentThere } from './agent-there.ts';
 import { handler, notBelow, type Parts } from './parts.ts';

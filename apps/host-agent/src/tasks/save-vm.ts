@@ -1,9 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { hostTasks, memoryMiBOf, type InputOf, type OutputOf } from '@chrysalis/contracts';
-import type { Handler, TaskRun } from '../executor.ts';
+import type { Handler, TaskRun } from '../handler.ts';
 import { assertRoom } from '../images/fetch.ts';
 import { digestOf, type Manifest } from '../images/store.ts';
-import { isoUs, TaskFailure } from '../move/deps.ts';
+import { isoUs } from '../move/deps.ts';
+import { TaskFailure } from '../task-failure.ts';
 import { conflict, isOf, put, stored, type ImageParts } from './images.ts';
 import { asRunner, handler, notInMove, timeLeft, type Admit, type Parts } from './parts.ts';
 

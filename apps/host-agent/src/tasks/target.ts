@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/contracts';
-import type { Handler } from '../executor.ts';
-import { TaskFailure } from '../move/deps.ts';
+import type { Handler } from '../handler.ts';
+import { TaskFailure } from '../task-failure.ts';
 import { notWell } from '../move/well.ts';
 import { asRunner, handler, notBelow, type Parts } from './parts.ts';
 

@@ -1,7 +1,8 @@
 import { hostTasks } from '@chrysalis/contracts';
 import type { MigrationProgress } from '@chrysalis/hypervisor';
-import type { Handler } from '../executor.ts';
-import { TaskFailure, iso } from '../move/deps.ts';
+import type { Handler } from '../handler.ts';
+import { iso } from '../move/deps.ts';
+import { TaskFailure } from '../task-failure.ts';
 import { leave } from '../leave.ts';
 import { forgetVm } from './boot-vm.ts';
 import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './parts.ts';

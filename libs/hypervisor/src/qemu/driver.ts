@@ -18,7 +18,7 @@ import { lastWords } from './process.ts';
 import { progressOf } from './progress.ts';
 import { noLongerSaving, saveState } from './save.ts';
 import type { Vm } from './vm.ts';
-import { ownsVolumes } from './volumes.ts';
+import { ownsVolumes } from './owns-volumes.ts';
 
 /** Real VMs: one QEMU process each, which outlives this process. */
 export class QemuDriver extends QemuHost implements port.HypervisorDriver {

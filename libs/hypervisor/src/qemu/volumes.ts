@@ -4,8 +4,6 @@ import { join } from 'node:path';
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
-import { queryStatus } from './migration.ts';
-import type { Vm } from './vm.ts';
 import { withToolQemu } from './tool.ts';
 
 /** A pool is a directory. `shared`: the hosts of the fleet see the same directory, so that a VM moves without its disks. */
@@ -97,10 +95,4 @@ const job = async (qmp: QmpClient, command: string, args: { 'job-id': string } &
   const error = jobs.find((j) => j.id === id)?.error;
   await qmp.execute('job-dismiss', { id });
   if (error) throw new HypervisorError('hypervisor.volume_failed', `${command}: ${error}`);
-};
-
-/** A target that was not resumed, and a source whose state went away, look at disks that another host's QEMU runs on. */
-export const ownsVolumes = async (vm: Vm): Promise<boolean> => {
-  if (vm.record.role !== 'runner' || vm.record.givenAway) return false;
-  return !vm.connected || (await queryStatus(vm.qmp))?.status !== 'postmigrate';
 };

@@ -1,5 +1,5 @@
 import { messageOf, Pause } from '../pause.ts';
-import type { Follower } from './logical.ts';
+import type { Follower } from './follower.ts';
 import { lsnNumber } from './lsn.ts';
 import { busIsNew, checkpointName } from './publisher.ts';
 import type { RelayState } from './types.ts';

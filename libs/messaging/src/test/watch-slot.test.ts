@@ -3,7 +3,7 @@ import { origin, type EventStore } from '@chrysalis/event-store';
 import type { TemporaryDatabase } from '@chrysalis/testing';
 import pg from 'pg';
 import type { EventBus } from '../index.ts';
-import type { Follower } from '../relay/logical.ts';
+import type { Follower } from '../relay/follower.ts';
 import type { RelayState } from '../relay/types.ts';
 import { watchSlot } from '../relay/watch-slot.ts';
 import { serial } from '../serial.ts';

@@ -11,7 +11,8 @@ import {
 } from '@chrysalis/contracts';
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
-import { compileMove, type CompiledMove, type MoveInput } from './compile/compile-move.ts';
+import { compileMove, type CompiledMove } from './compile/compile-move.ts';
+import type { MoveInput } from './compile/making.ts';
 import { difference } from './difference.ts';
 import { awayBlocker, hostBlockers } from './feasibility.ts';
 import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';

@@ -12,3 +12,19 @@ export const dependenciesOf = (tasks: readonly TaskDefinition[]): ReadonlyMap<st
     }),
   );
 };
+
+type Waiting = { names(): readonly string[]; waitsFor(name: string): readonly string[] };
+
+/** All that depends on a task, directly or not. */
+export const dependantsOf = (ledger: Waiting, task: string): ReadonlySet<string> => {
+  const direct = new Map<string, string[]>();
+  for (const name of ledger.names()) for (const d of ledger.waitsFor(name)) direct.set(d, [...(direct.get(d) ?? []), name]);
+  const seen = new Set<string>();
+  const todo = [...(direct.get(task) ?? [])];
+  for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
+    if (seen.has(name)) continue;
+    seen.add(name);
+    todo.push(...(direct.get(name) ?? []));
+  }
+  return seen;
+};

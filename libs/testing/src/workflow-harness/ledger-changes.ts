@@ -1,10 +1,9 @@
 import type { Change, TaskDefinition } from '@chrysalis/contracts';
-import { dependenciesOf } from './dependencies.ts';
-import type { Ledger } from './ledger.ts';
-import { dependantsOf } from './rules.ts';
+import { dependantsOf, dependenciesOf } from './dependencies.ts';
+import type { LedgerState } from './ledger-state.ts';
 
 /** What an accepted change means, in the harness' own words. */
-export const applyChange = (ledger: Ledger, change: Change): void => {
+export const applyChange = (ledger: LedgerState, change: Change): void => {
   switch (change.type) {
     case 'pause':
       return void (ledger.paused = true);
@@ -44,27 +43,28 @@ export const applyChange = (ledger: Ledger, change: Change): void => {
   }
 };
 
-const put = (ledger: Ledger, task: TaskDefinition): void => {
+const put = (ledger: LedgerState, task: TaskDefinition): void => {
   ledger.tasks.set(task.name, task);
   ledger.dependencies = dependenciesOf([...ledger.tasks.values()]);
 };
-const edit = (ledger: Ledger, name: string, by: (task: TaskDefinition) => TaskDefinition): void => put(ledger, by(ledger.tasks.get(name)!));
+const edit = (ledger: LedgerState, name: string, by: (task: TaskDefinition) => TaskDefinition): void =>
+  put(ledger, by(ledger.tasks.get(name)!));
 
-const untouched = (ledger: Ledger, name: string): void => {
+const untouched = (ledger: LedgerState, name: string): void => {
   const entry = ledger.entries.get(name);
   if (entry && (entry.begun || entry.outcome !== 'none' || entry.mayHaveEffect))
     ledger.problems.push(`${name} had begun, and was rewritten`);
 };
 
 /** Nobody is listened to any more, and it begins anew. */
-const fence = (ledger: Ledger, name: string): void => {
+const fence = (ledger: LedgerState, name: string): void => {
   const entry = ledger.entry(name);
   entry.open.clear();
   entry.offer = undefined;
 };
 
 /** A stopped instance goes on: what was under way begins anew. */
-const reopen = (ledger: Ledger): void => {
+const reopen = (ledger: LedgerState): void => {
   if (!ledger.end) return;
   if (ledger.end.state !== 'stopped') ledger.problems.push(`it was ${ledger.end.state}, and goes on`);
   ledger.end = undefined;
@@ -76,7 +76,7 @@ const reopen = (ledger: Ledger): void => {
   }
 };
 
-const byHand = (ledger: Ledger, name: string, outcome: 'done' | 'skipped'): void => {
+const byHand = (ledger: LedgerState, name: string, outcome: 'done' | 'skipped'): void => {
   reopen(ledger);
   fence(ledger, name);
   const entry = ledger.entry(name);
@@ -89,7 +89,7 @@ const byHand = (ledger: Ledger, name: string, outcome: 'done' | 'skipped'): void
 };
 
 /** The task, its failed items, and all that depends on them. */
-const again = (ledger: Ledger, name: string): void => {
+const again = (ledger: LedgerState, name: string): void => {
   reopen(ledger);
   const failed = ledger.itemsOf(name).filter((n) => ledger.entry(n).outcome === 'failed');
   const all = new Set([name, ...failed].flatMap((n) => [n, ...dependantsOf(ledger, n)]));

@@ -1,101 +1,16 @@
-import type { Cause, TaskDefinition, TaskReport, WorkflowDefinition, WorkflowEvent } from '@chrysalis/contracts';
+import type { WorkflowEvent } from '@chrysalis/contracts';
 import { applyChange } from './ledger-changes.ts';
-import { dependenciesOf } from './dependencies.ts';
+import { LedgerState, type DataOf, type Entry, type Execution } from './ledger-state.ts';
 import { Rules } from './rules.ts';
-import { placeOf } from './types.ts';
 
-type DataOf<T extends string> = Extract<WorkflowEvent, { type: `chrysalis.workflow.${T}.v1` }>['data'];
 type Undoing = Extract<
   WorkflowEvent,
   { type: `chrysalis.workflow.${'compensation.started' | 'compensation.failed' | 'task.compensated'}.v1` }
 >;
 type Beginning = Extract<WorkflowEvent, { type: `chrysalis.workflow.instance.${'started' | 'queued'}.v1` }>;
-export type Execution = DataOf<'task.dispatched'>;
-export type OpenOffer = DataOf<'task.offered'> & { readonly bids: DataOf<'bid.received'>[] };
-
-/** What the log says of one task or item. `outcome` is that of its run; `mayHaveEffect` stays, whatever is said later. */
-export class Entry {
-  outcome: 'none' | 'done' | 'skipped' | 'failed' = 'none';
-  /** By `placeOf`: where it ran, and where of these it was undone. */
-  readonly ran = new Set<string>();
-  readonly undone = new Set<string>();
-  /** Everywhere. What was done by hand is nowhere, and undone once somebody says so. */
-  get compensated(): boolean {
-    return this.undone.size > 0 && this.placesLeft === 0;
-  }
-  get placesLeft(): number {
-    return [...this.ran].filter((place) => !this.undone.has(place)).length;
-  }
-  mayHaveEffect = false;
-  /** It has been given out or offered, and has come to no end. */
-  begun = false;
-  readonly attempts = { run: 0, compensate: 0 };
-  readonly open = new Map<number, Execution>();
-  offer: OpenOffer | undefined;
-}
-
-/** `cancel` without a task: somebody asked. */
-export type Trouble = { readonly task: string | undefined; readonly cause: Cause };
-
-/** The log, read by the harness alone: nothing here is taken from the engine. Breaches of the rules are collected in `problems`. */
-export class Ledger {
-  readonly problems: string[] = [];
-  readonly tasks: Map<string, TaskDefinition>;
-  readonly fans = new Map<string, number>();
-  readonly entries = new Map<string, Entry>();
-  dependencies: ReadonlyMap<string, readonly string[]>;
-  /** What went wrong and has not been repaired, the first one first. */
-  troubles: Trouble[] = [];
-  paused = false;
-  committed = false;
-  compensating = false;
-  abandoned = false;
-  compensationFailures = 0;
-  token = 0;
-  end: DataOf<'instance.ended'> | undefined;
-  /** That compensation began for, where no task had failed. */
-  otherCause: Cause | undefined;
+/** The log, read by the harness alone: nothing here is taken from the engine. */
+export class Ledger extends LedgerState {
   readonly #rules = new Rules(this);
-
-  constructor(readonly definition: WorkflowDefinition) {
-    this.tasks = new Map(definition.tasks.map((t) => [t.name, t]));
-    this.dependencies = dependenciesOf(definition.tasks);
-  }
-
-  entry(name: string): Entry {
-    const known = this.entries.get(name);
-    if (known) return known;
-    const fresh = new Entry();
-    this.entries.set(name, fresh);
-    return fresh;
-  }
-  /** Of an item: its forEach's. */
-  definitionOf(name: string): TaskDefinition {
-    return this.tasks.get(name.split('.')[0]!)!;
-  }
-  placeOf(execution: Pick<Execution, 'task' | 'executor'>): string {
-    return placeOf(this.definitionOf(execution.task), execution);
-  }
-  /** A forEach itself, not one of its items: it has no effect of its own. */
-  isWhole(name: string): boolean {
-    return this.tasks.get(name)?.forEach !== undefined;
-  }
-  itemsOf(name: string): string[] {
-    return Array.from({ length: this.fans.get(name) ?? 0 }, (_, i) => `${name}.${i}`);
-  }
-  /** Every task and item that there is. */
-  names(): string[] {
-    return [...this.tasks.keys()].flatMap((name) => [name, ...this.itemsOf(name)]);
-  }
-  /** A forEach waits for its items too, and they for what it waits for. */
-  waitsFor(name: string): readonly string[] {
-    const own = this.dependencies.get(name.split('.')[0]!) ?? [];
-    return name.includes('.') ? own : [...own, ...this.itemsOf(name)];
-  }
-  isOpen({ task, action, attempt, token }: Pick<TaskReport, 'task' | 'action' | 'attempt' | 'token'>): boolean {
-    const given = this.entries.get(task)?.open.get(token);
-    return given !== undefined && given.action === action && given.attempt === attempt && !this.end;
-  }
 
   follow(event: WorkflowEvent): void {
     const again = event.type === 'chrysalis.workflow.instance.changed.v1' || event.type === 'chrysalis.workflow.compensation.started.v1';
@@ -203,12 +118,6 @@ export class Ledger {
     for (const [token, e] of entry.open) if (e.action === 'run') entry.open.delete(token); // the other one of a hedge
     this.#settle(task, 'done');
     if (this.definitionOf(task).pointOfNoReturn) this.commit();
-  }
-
-  /** From here on a wish to cancel has come too late. */
-  commit(): void {
-    this.committed = true;
-    this.troubles = this.troubles.filter((t) => t.task !== undefined);
   }
 
   #failed({ task, attempt, cause, final }: DataOf<'task.failed'>): void {

@@ -1,12 +1,13 @@
 import type { WorkflowEvent } from '@chrysalis/contracts';
-import type { Execution, Ledger, OpenOffer } from './ledger.ts';
+import { dependantsOf } from './dependencies.ts';
+import type { Execution, LedgerState, OpenOffer } from './ledger-state.ts';
 import { targetKey } from './types.ts';
 
 type DataOf<T extends string> = Extract<WorkflowEvent, { type: `chrysalis.workflow.${T}.v1` }>['data'];
 
 /** Who may be given out when. Asked before the event is entered. */
 export class Rules {
-  constructor(private readonly ledger: Ledger) {}
+  constructor(private readonly ledger: LedgerState) {}
 
   dispatched(data: Execution): void {
     const { ledger } = this;
@@ -122,17 +123,3 @@ export class Rules {
     this.ledger.problems.push(message);
   }
 }
-
-/** All that depends on a task, directly or not. */
-export const dependantsOf = (ledger: Ledger, task: string): ReadonlySet<string> => {
-  const direct = new Map<string, string[]>();
-  for (const name of ledger.names()) for (const d of ledger.waitsFor(name)) direct.set(d, [...(direct.get(d) ?? []), name]);
-  const seen = new Set<string>();
-  const todo = [...(direct.get(task) ?? [])];
-  for (let name = todo.pop(); name !== undefined; name = todo.pop()) {
-    if (seen.has(name)) continue;
-    seen.add(name);
-    todo.push(...(direct.get(name) ?? []));
-  }
-  return seen;
-};

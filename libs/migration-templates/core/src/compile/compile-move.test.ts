@@ -2,7 +2,8 @@ import { describe, expect, test } from '@jest/globals';
 import { allTasks, memoryMiBOf, vcpusOf, WorkflowDefinition, type TemplateSpec, type TemplateStep } from '@chrysalis/contracts';
 import { templateFromOption } from '../from-option.ts';
 import { large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
-import { compileMove, type MoveInput } from './compile-move.ts';
+import { compileMove } from './compile-move.ts';
+import type { MoveInput } from './making.ts';
 
 const script = (name: string, undo?: string): TemplateStep => ({
   kind: 'guest-script',

@@ -1,48 +1,15 @@
-import {
-  memoryMiBOf,
-  topologyHash,
-  vcpusOf,
-  type Ref,
-  type TemplateSpec,
-  type Topology,
-  type VmTypeSpec,
-  type WorkflowDefinition,
-} from '@chrysalis/contracts';
+import { memoryMiBOf, vcpusOf, type Topology, type VmTypeSpec, type WorkflowDefinition } from '@chrysalis/contracts';
 import { needsAgent } from '../guest-access.ts';
-import type { KnownVm } from '../known.ts';
 import { namer, reservedNames } from '../names.ts';
-import { draft, output, param, type Draft } from './draft.ts';
+import { draft, output } from './draft.ts';
 import { finish, handOver } from './finish.ts';
+import type { Making, MoveInput } from './making.ts';
 import { hotPlug, postMigration } from './onward.ts';
 import { prepare } from './prepare.ts';
-import { shapeOf, type Shape } from './shape.ts';
+import { shapeOf } from './shape.ts';
 import { hotUnplug, preMigration } from './source-side.ts';
 import { deadlines } from './timings.ts';
 import { transferAndSwitch } from './transfer.ts';
-
-export type MoveInput = Readonly<{
-  migrationId: string;
-  moveId: string;
-  template: Readonly<{ ref: Ref; spec: TemplateSpec }>;
-  vm: KnownVm;
-  target: Readonly<{ hostId: string; spec: VmTypeSpec }>;
-  /** An agent in the guest answers: facts before, verification after. Without one, nothing is asked of the guest. */
-  guest: boolean;
-}>;
-
-/** What the parts of the compiler share. */
-export type Making = Readonly<{
-  input: MoveInput;
-  draft: Draft;
-  name: ReturnType<typeof namer>;
-  shape: Shape;
-  moves: boolean;
-  /** A step of the template is carried out by the agent in the guest. */
-  needsAgent: boolean;
-  /** Where the VM runs after the switch-over, and at which epoch; a morph stays where and what it is. */
-  runner: Readonly<{ hostId: string; epoch: number | `\${${string}}` }>;
-  newEpoch: `\${${string}}`;
-}>;
 
 export type CompiledMove = Readonly<{ definition: WorkflowDefinition; params: Record<string, unknown> }>;
 
@@ -101,10 +68,4 @@ const shown = (spec: VmTypeSpec, after: Topology): VmTypeSpec => ({
   ...spec,
   vcpus: { ...spec.vcpus, now: vcpusOf(after) },
   memoryMiB: { ...spec.memoryMiB, now: memoryMiBOf(after) },
-});
-
-/** Topology and hash of a stage, as inputs take them. */
-export const shaped = (m: Making, stage: 'before' | 'moved' | 'after') => ({
-  topology: param(stage === 'before' ? 'topology' : stage === 'moved' ? 'moved' : 'final'),
-  topologyHash: topologyHash(m.shape[stage]),
 });

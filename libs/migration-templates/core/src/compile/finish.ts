@@ -8,7 +8,7 @@ import {
   resourceAllocationTasks,
   vcpusOf,
 } from '@chrysalis/contracts';
-import type { Making } from './compile-move.ts';
+import type { Making } from './making.ts';
 import { onHost, onService, output, param } from './draft.ts';
 import { deadlines, patience, retries } from './timings.ts';
 

@@ -1,5 +1,5 @@
 import { guestTasks, hostTasks, provisioningTasks, vcpusOf, type TemplateStep } from '@chrysalis/contracts';
-import { shaped, type Making } from './compile-move.ts';
+import { shaped, type Making } from './making.ts';
 import { onHost, onService, undoing, type NewTask } from './draft.ts';
 import { scriptInput, scriptRetry, undoScript } from './source-side.ts';
 import { deadlines, retries } from './timings.ts';

@@ -7,7 +7,7 @@ import {
   provisioningTasks,
   resourceAllocationTasks,
 } from '@chrysalis/contracts';
-import { shaped, type Making } from './compile-move.ts';
+import { shaped, type Making } from './making.ts';
 import { onHost, onService, output, param, undoing } from './draft.ts';
 import { deadlines, patience, retries } from './timings.ts';
 

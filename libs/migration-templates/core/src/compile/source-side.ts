@@ -1,5 +1,5 @@
 import { guestTasks, hostTasks, literal, provisioningTasks, type TemplateStep } from '@chrysalis/contracts';
-import { shaped, type Making } from './compile-move.ts';
+import { shaped, type Making } from './making.ts';
 import { onHost, onService, undoing } from './draft.ts';
 import { deadlines, retries, type Retry } from './timings.ts';
 

@@ -1,5 +1,5 @@
 import { hostTasks, memoryMiBOf, provisioningTasks } from '@chrysalis/contracts';
-import { shaped, type Making } from './compile-move.ts';
+import { shaped, type Making } from './making.ts';
 import { onHost, onService, output, undoing } from './draft.ts';
 import { deadlines, retries, transferDeadlineMs } from './timings.ts';
 

@@ -2,8 +2,8 @@ import { Sha256, Topology, type Outcome, type TaskDispatch } from '@chrysalis/co
 import { z } from 'zod';
 import { newVmState, type VmState } from './durable/vm-state.ts';
 import type { VmStates } from './durable/vm-states.ts';
-import type { Handler, OnVm, TaskRun } from './executor.ts';
-import { TaskFailure } from './move/deps.ts';
+import type { Handler, OnVm, TaskRun } from './handler.ts';
+import { TaskFailure } from './task-failure.ts';
 
 type Deps = {
   readonly states: VmStates;
@@ -18,7 +18,7 @@ const Shape = z.object({ topology: Topology, topologyHash: Sha256 });
 const MAX_WORKFLOWS = 64;
 
 /** Who may do something to a VM, and what is on disk of it before it is done. */
-export class Fence {
+export class Admission {
   constructor(private readonly deps: Deps) {}
 
   /**

@@ -1,0 +1,35 @@
+import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec } from '@chrysalis/contracts';
+import type { KnownVm } from '../known.ts';
+import type { namer } from '../names.ts';
+import { param, type Draft } from './draft.ts';
+import type { Shape } from './shape.ts';
+
+export type MoveInput = Readonly<{
+  migrationId: string;
+  moveId: string;
+  template: Readonly<{ ref: Ref; spec: TemplateSpec }>;
+  vm: KnownVm;
+  target: Readonly<{ hostId: string; spec: VmTypeSpec }>;
+  /** An agent in the guest answers: facts before, verification after. Without one, nothing is asked of the guest. */
+  guest: boolean;
+}>;
+
+/** What the parts of the compiler share. */
+export type Making = Readonly<{
+  input: MoveInput;
+  draft: Draft;
+  name: ReturnType<typeof namer>;
+  shape: Shape;
+  moves: boolean;
+  /** A step of the template is carried out by the agent in the guest. */
+  needsAgent: boolean;
+  /** Where the VM runs after the switch-over, and at which epoch; a morph stays where and what it is. */
+  runner: Readonly<{ hostId: string; epoch: number | `\${${string}}` }>;
+  newEpoch: `\${${string}}`;
+}>;
+
+/** Topology and hash of a stage, as inputs take them. */
+export const shaped = (m: Making, stage: 'before' | 'moved' | 'after') => ({
+  topology: param(stage === 'before' ? 'topology' : stage === 'moved' ? 'moved' : 'final'),
+  topologyHash: topologyHash(m.shape[stage]),
+});
