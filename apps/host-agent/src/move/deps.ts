@@ -1,4 +1,4 @@
-import type { Cause, Code, PeerAnswer, MoveRequest } from '@chrysalis/contracts';
+import type { PeerAnswer, MoveRequest } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { VmStates } from '../durable/vm-states.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
