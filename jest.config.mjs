@@ -1,6 +1,9 @@
 // The whole repository in one Jest: `npm test` runs it once, so that its count is the one closing line.
 import { globSync } from 'node:fs';
 
+// What a service answers is checked by what its routes declare; workers and the processes they start inherit it.
+process.env.CHRYSALIS_CHECK_ANSWERS ??= 'on';
+
 export default {
   globalSetup: '<rootDir>/tools/test/leash.mjs',
   // Global in Jest: a project's own is not heard. A hook may have to wait for a server that another suite starts.

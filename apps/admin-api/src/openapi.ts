@@ -6,6 +6,8 @@ type Operation = {
   responses: Record<string, unknown>;
   parameters?: readonly { in: string; name: string }[];
   'x-no-dry-run'?: string;
+  /** Passed to its owner as it came. */
+  'x-passed-on'?: true;
 };
 export type OpenApi = {
   info: { title: string; version: string; description?: string };
@@ -28,8 +30,9 @@ export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
       path,
       Object.fromEntries(
         Object.entries(methods).map(([method, operation]) => {
-          const owner = method === 'get' ? undefined : owners.get(`${method} ${anonymous(path)}`);
-          return [method, owner ? withOwners(operation, owner) : operation];
+          const { 'x-passed-on': passedOn, ...shown } = operation;
+          const owner = passedOn ? owners.get(`${method} ${anonymous(path)}`) : undefined;
+          return [method, owner ? withOwners(shown, owner) : shown];
         }),
       ),
     ]),

@@ -1,5 +1,5 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Change } from '@chrysalis/contracts';
+import { Change, views } from '@chrysalis/contracts';
 import {
   Allow,
   Answer,
@@ -45,7 +45,7 @@ export class ChangeController {
     body: ChangeBody,
     query: dryRunQuery,
     answers: {
-      200: '{workflowId, version}: it is done',
+      200: views.WorkflowChanged.describe('It is done'),
       ...also,
       409: '`workflow.task_begun`, `workflow.task_running`, `workflow.task_ended`, `workflow.change_refused`, `workflow.ended`, …',
       422: '`workflow.change_invalid`, with every fault of what it would become; `workflow.task_unknown`',
@@ -64,7 +64,7 @@ export class ChangeController {
     body: CancelBody,
     query: dryRunQuery,
     answers: {
-      202: 'It is being undone, or has ended',
+      202: views.WorkflowChanged.describe('It is being undone, or has ended'),
       ...also,
       409: 'It has ended, is being undone already, or is past its point of no return',
     },
@@ -83,7 +83,11 @@ export class ChangeController {
     summary: 'Undo the tasks of a workflow that has succeeded, in reverse order',
     body: UndoBody,
     query: dryRunQuery,
-    answers: { 202: 'It is being undone', ...also, 409: 'It did not succeed, or passed a point of no return' },
+    answers: {
+      202: views.WorkflowChanged.describe('It is being undone'),
+      ...also,
+      409: 'It did not succeed, or passed a point of no return',
+    },
   })
   undo(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const { reason } = parseBody(UndoBody, request.body ?? {});

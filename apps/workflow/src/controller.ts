@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Param, Query, Req, StreamableFile } from '@nestjs/common';
-import { isReservedWorkflowId, workflowStates } from '@chrysalis/contracts';
+import { isReservedWorkflowId, workflowStates, views } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
 import {
   shortPageQuery,
@@ -8,6 +8,7 @@ import {
   Allow,
   Answer,
   Doc,
+  Media,
   parse,
   ProblemError,
   reachOf,
@@ -37,6 +38,18 @@ const ListQuery = z.object({
   cursor: z.string().max(512).optional(),
   limit: z.coerce.number().int().min(1).max(500).default(50),
 });
+const Listed = z.object({
+  workflowId: z.string(),
+  name: z.string(),
+  version: z.int(),
+  subject: z.string(),
+  tenant: z.string(),
+  state: z.string(),
+  causeCode: z.string().nullable(),
+  tasks: z.int(),
+  startedAt: z.string(),
+  endedAt: z.string().nullable(),
+});
 const GetQuery = z.object({ asOf: AsOf.optional(), items: z.enum(['some', 'all', 'none']).default('some') });
 const ItemsQuery = z.object({
   asOf: AsOf.optional(),
@@ -64,7 +77,7 @@ export class WorkflowsController {
       name: 'Only of this definition',
       ...shortPageQuery,
     },
-    answers: { 200: 'A page: `items`, and `next` if there are more' },
+    answers: { 200: views.pageOf(Listed) },
   })
   async list(@Query() query: Record<string, string>, @Req() request: ApiRequest): Promise<object> {
     const { cursor, ...asked } = parse(ListQuery, query);
@@ -91,7 +104,7 @@ export class WorkflowsController {
       asOf: 'A moment (ISO 8601) or a version: the graph as it was then',
       items: '`some` (unless told): of a forEach those that failed or are under way, at most 100; `all`; `none`',
     },
-    answers: { 200: 'The instance; `ETag` is its version', 404: 'No such workflow, or not at that moment' },
+    answers: { 200: views.GraphOfOwner.describe('The instance; `ETag` is its version'), 404: 'No such workflow, or not at that moment' },
   })
   async get(@Param('id') id: string, @Query() query: Record<string, string>, @Req() request: ApiRequest): Promise<Answer> {
     const { asOf, items } = parse(GetQuery, query);
@@ -103,7 +116,7 @@ export class WorkflowsController {
   @Allow('viewer')
   @Doc({
     summary: 'Every event of the instance, one JSON document a line; secrets are left out for whoever is no administrator',
-    answers: { 200: 'application/x-ndjson', 404: 'No such workflow' },
+    answers: { 200: new Media('application/x-ndjson', 'An event a line'), 404: 'No such workflow' },
   })
   async history(@Param('id') id: string, @Req() request: ApiRequest): Promise<StreamableFile> {
     await loadVisible(this.engine, id, request);
@@ -115,7 +128,7 @@ export class WorkflowsController {
   @Doc({
     summary: 'The items of a forEach, page by page',
     query: { state: 'Only in this state', ...shortPageQuery, asOf: 'A moment (ISO 8601) or a version' },
-    answers: { 200: '{task, count, states, items, next?}', 404: '`workflow.unknown`, `workflow.items_unknown`' },
+    answers: { 200: views.ItemsPage, 404: '`workflow.unknown`, `workflow.items_unknown`' },
   })
   async items(
     @Param('id') id: string,

@@ -18,6 +18,7 @@ export * from './tasks.ts';
 export * from './topics.ts';
 export * from './topology.ts';
 export * from './upcasts.ts';
+export * as views from './views/index.ts';
 export * from './workflow-changes.ts';
 export * from './workflow-definition.ts';
 export * from './workflow-policies.ts';

@@ -1,4 +1,5 @@
 import { Controller, Get, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { views } from '@chrysalis/contracts';
 import { discardParked, listParked, requestRedrive, type Parked } from '@chrysalis/messaging';
 import { z } from 'zod';
 import { Allow, type ApiRequest } from './auth.ts';
@@ -22,7 +23,7 @@ export class DeadLettersController {
   @Doc({
     summary: 'Parked events, oldest first, each with the reason',
     query: { consumer: 'Only of this consumer' },
-    answers: { 200: 'The list' },
+    answers: { 200: z.object({ items: z.array(views.DeadLetter) }) },
   })
   async list(@Query('consumer') consumer?: string): Promise<object> {
     const items = await listParked(this.service.store, { limit: 500, ...(consumer ? { consumer } : {}) });
@@ -37,7 +38,7 @@ export class DeadLettersController {
 
   @Post('/v1/dead-letters/:eventId/redrive')
   @Allow('admin')
-  @Doc({ summary: 'Put a parked event and those behind it back, in order', query: dryRunQuery, answers: { 201: 'How many it concerns' } })
+  @Doc({ summary: 'Put a parked event and those behind it back, in order', query: dryRunQuery, answers: { 201: views.Redriven } })
   redrive(@Param('eventId') eventId: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#act(request, eventId, async ({ consumer, key }, { tx, store }) => ({
       requested: await requestRedrive(store, { consumer, key }, tx),
@@ -46,7 +47,7 @@ export class DeadLettersController {
 
   @Post('/v1/dead-letters/:eventId/discard')
   @Allow('admin')
-  @Doc({ summary: 'Give a parked event up', query: dryRunQuery, answers: { 201: 'Whether it was there' } })
+  @Doc({ summary: 'Give a parked event up', query: dryRunQuery, answers: { 201: views.Discarded } })
   discard(@Param('eventId') eventId: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#act(request, eventId, async ({ consumer }, { tx, store }) => ({
       discarded: await discardParked(store, { consumer, eventId }, tx),

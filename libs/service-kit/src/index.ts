@@ -8,6 +8,7 @@ export * from './failpoint.ts';
 export * from './handlers.ts';
 export * from './idempotency-key.ts';
 export * from './log.ts';
+export { openApi } from './openapi.ts';
 export * from './paging.ts';
 export * from './problems.ts';
 export * from './process.ts';

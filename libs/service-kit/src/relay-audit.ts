@@ -1,4 +1,5 @@
 import { Controller, Get, Inject, Post, Req } from '@nestjs/common';
+import { views } from '@chrysalis/contracts';
 import { origin, type StoredEvent } from '@chrysalis/event-store';
 import { auditRelay, type Audit, type Message } from '@chrysalis/messaging';
 import type pg from 'pg';
@@ -40,7 +41,7 @@ export class RelayAuditController {
 
   @Get('/v1/relay-audit')
   @Allow('admin')
-  @Doc({ summary: 'The last comparison of the log with the bus', answers: { 200: 'Its state, and its result' } })
+  @Doc({ summary: 'The last comparison of the log with the bus', answers: { 200: views.RelayAudit } })
   async last(): Promise<RelayAudit> {
     const saved = (await this.service.store.loadCheckpoint(row))?.detail as RelayAudit | undefined;
     if (!saved) return { context: this.service.context, state: 'none' };
@@ -53,7 +54,7 @@ export class RelayAuditController {
     summary: 'Compare the log with the bus, and publish again what the bus lacks if told to',
     body,
     noDryRun: 'Without `fill` it only compares, and changes nothing',
-    answers: { 202: 'It runs; asked again while it does, the one that runs' },
+    answers: { 202: views.RelayAudit.describe('It runs; asked again while it does, the one that runs') },
   })
   async begin(@Req() request: ApiRequest): Promise<Answer> {
     const { fill = false } = parseBody(body, request.body ?? {});

@@ -6,9 +6,11 @@ import { ConcurrentAppend } from '@chrysalis/event-store';
 import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
 import { Allow, type ApiRequest } from './auth.ts';
+import { differences } from './checked-answers.ts';
 import { Commands } from './commands.ts';
 import { SERVICE, type ServiceContext } from './context.ts';
 import type { ServiceConfig } from './config.ts';
+import { Doc } from './documentation.ts';
 import { done, failed, handleTask } from './handlers.ts';
 import { parse, type ProblemError } from './problems.ts';
 import { startService, type RunningService } from './service.ts';
@@ -30,16 +32,21 @@ const Thing = z.object({
   parts: z.array(z.object({ id: z.string(), colour: z.string().optional() })).optional(),
 });
 
+const Settings = z.object({ limit: z.int().optional() });
+const Id = z.object({ id: z.string() });
+
 @Controller()
 class ThingsController {
   constructor(@Inject(Commands) private readonly commands: Commands) {}
   @Put('/v1/migrations/settings')
   @Allow('operator')
+  @Doc({ summary: 'Set', answers: { 200: Settings } })
   settings(@Req() request: ApiRequest): Promise<unknown> {
-    return this.commands.run(request, z.object({ limit: z.int().optional() }), async (body) => ({ status: 200, body }));
+    return this.commands.run(request, Settings, async (body) => ({ status: 200, body }));
   }
   @Post('/v1/vms')
   @Allow('operator')
+  @Doc({ summary: 'Make', answers: { 201: Id } })
   create(@Req() request: ApiRequest): Promise<unknown> {
     return this.commands.run(request, Thing, async (body, ctx) => {
       if (body.name === 'hot') throw new ConcurrentAppend(['thing-hot']);
@@ -54,13 +61,16 @@ class ThingController {
   constructor(@Inject(SERVICE) private readonly service: ServiceContext) {}
   @Get('/v1/migrations/cut')
   @Allow('viewer')
+  @Doc({ summary: 'Lose the database', answers: { 200: z.unknown() } })
   cut(): Promise<unknown> {
     return this.service.pool.query('set role none; select pg_terminate_backend(pg_backend_pid())');
   }
   @Get('/v1/vms/:id')
   @Allow('viewer')
+  @Doc({ summary: 'One', answers: { 200: Id.extend({ of: z.object({ parts: z.array(Id) }).optional() }) } })
   one(@Param('id') id: string): object {
-    return { id };
+    if (id === 'too-much') return { id, of: { parts: [{ id, colour: 'red' }] } };
+    return id === 'too-little' ? {} : { id };
   }
 }
 
@@ -68,6 +78,21 @@ class ThingController {
 class ForgetfulController {
   @Get('/v1/vms')
   open(): object {
+    return {};
+  }
+}
+
+@Controller()
+class SilentController {
+  @Get('/v1/vms')
+  @Allow('viewer')
+  @Doc({ summary: 'All', answers: { 200: 'A list', 404: '`vm.unknown`' } })
+  vague(): object {
+    return {};
+  }
+  @Get('/v1/hosts')
+  @Allow('viewer')
+  bare(): object {
     return {};
   }
 }
@@ -132,6 +157,24 @@ describe('a service', () => {
     await expect(
       startService(config(), { context: 'resource-allocation', schema: 'resource_allocation', controllers: [ForgetfulController] }),
     ).rejects.toThrow('ForgetfulController.open');
+  });
+
+  test('does not start with a route that says not what it answers', async () => {
+    await expect(
+      startService(config(), { context: 'resource-allocation', schema: 'resource_allocation', controllers: [SilentController] }),
+    ).rejects.toThrow(/schema of their answer.*SilentController.vague, SilentController.bare$/);
+  });
+
+  test('in tests an answer is what its route declares, to the last member', async () => {
+    const one = (id: string): Promise<Response> =>
+      fetch(`${service.url}/v1/vms/${id}`, { headers: { authorization: `Bearer ${operator}` } });
+    expect([(await one('fine')).status, (await one('too-little')).status, (await one('too-much')).status]).toEqual([200, 500, 500]);
+    const InAnother = z.object({ id: z.string(), of: z.object({ parts: z.array(Id) }) });
+    expect(differences(InAnother, { id: 'a', of: { parts: [{ id: 'p', colour: 'red' }] }, at: 1 })).toEqual([
+      'of.parts.0.colour: not declared',
+      'at: not declared',
+    ]);
+    expect(differences(InAnother, { id: undefined, of: { parts: [] } })).toEqual([expect.stringMatching(/^id: /)]);
   });
 
   test('answers bad input with a problem, names every fault, and changes nothing', async () => {

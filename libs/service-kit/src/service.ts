@@ -11,22 +11,25 @@ import {
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { contexts, deadTopic, eventsTopic, tasksTopic, type Context, type TaskGroup } from '@chrysalis/contracts';
+import { contexts, deadTopic, eventsTopic, tasksTopic, views, type Context, type TaskGroup } from '@chrysalis/contracts';
 import { afterLog, appRole, EventStore, migrate, type Migration, type StoredEvent, type Upcast } from '@chrysalis/event-store';
 import { consume, createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
 import type { FastifyReply } from 'fastify';
 import pg from 'pg';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { map, type Observable } from 'rxjs';
+import { z } from 'zod';
 import { announce } from './announce.ts';
 import { Allow, guard } from './auth.ts';
 import { BoundsGuard } from './bounds.ts';
 import { Answer, Commands } from './commands.ts';
 import type { ServiceConfig } from './config.ts';
 import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
-import { Doc, guardedRoutes, openApi } from './documentation.ts';
+import { CheckedAnswers, checksAnswers } from './checked-answers.ts';
+import { Doc, documentedRoutes, guardedRoutes, Media } from './documentation.ts';
 import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
 import { createLog } from './log.ts';
+import { openApi } from './openapi.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { ProblemError, ProblemFilter } from './problems.ts';
 import { QueryGuard } from './query.ts';
@@ -65,6 +68,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
     ...(isContext(definition.context) ? [RelayAuditController] : []),
   ];
   guardedRoutes(controllers);
+  documentedRoutes(controllers);
   const parts: Part[] = [];
   const stop = async (): Promise<void> => {
     for (const part of parts.splice(0).reverse()) await part.stop();
@@ -153,14 +157,14 @@ class HealthController {
 
   @Get('/health/live')
   @Allow('public')
-  @Doc({ summary: 'The process answers', answers: { 200: 'Alive' } })
+  @Doc({ summary: 'The process answers', answers: { 200: views.Ok } })
   live(): object {
     return { ok: true };
   }
 
   @Get('/health/ready')
   @Allow('public')
-  @Doc({ summary: 'Database, relay and consumers work', answers: { 200: 'Ready', 503: 'Not ready, with reasons' } })
+  @Doc({ summary: 'Database, relay and consumers work', answers: { 200: views.Ok, 503: 'Not ready, with reasons' } })
   async ready(): Promise<object> {
     await this.service.pool.query('select 1');
     const bad = this.health.ready().filter((h) => !h.ok);
@@ -170,14 +174,14 @@ class HealthController {
 
   @Get('/metrics')
   @Allow('public')
-  @Doc({ summary: 'Prometheus metrics', answers: { 200: 'Text' } })
+  @Doc({ summary: 'Prometheus metrics', answers: { 200: new Media('text/plain', 'As Prometheus reads it') } })
   async metrics(): Promise<Answer> {
     return new Answer(200, await this.service.metrics.metrics(), { 'content-type': this.service.metrics.contentType });
   }
 
   @Get('/openapi.json')
   @Allow('public')
-  @Doc({ summary: 'This description', answers: { 200: 'OpenAPI 3.1' } })
+  @Doc({ summary: 'This description', answers: { 200: z.looseObject({ openapi: z.string() }).describe('OpenAPI 3.1') } })
   openapi(): object {
     return this.document;
   }
@@ -233,7 +237,7 @@ const startHttp = async (
     .addHook('onRequest', guard(guardedRoutes(controllers), service.config.tokenKey));
   app.useGlobalGuards(new BoundsGuard(), new QueryGuard());
   app.useGlobalFilters(new ProblemFilter(service.log));
-  app.useGlobalInterceptors(new AnswerInterceptor());
+  app.useGlobalInterceptors(new AnswerInterceptor(), ...(checksAnswers() ? [new CheckedAnswers()] : []));
   await app.listen(service.config.port, service.config.listen);
   parts.push({ stop: () => app.close() });
   return { app, health };

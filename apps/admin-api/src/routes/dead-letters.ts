@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
-import { contexts, type Context } from '@chrysalis/contracts';
+import { contexts, type Context, views } from '@chrysalis/contracts';
 import { EventStore } from '@chrysalis/event-store';
 import { discardParked, listParked, requestRedrive } from '@chrysalis/messaging';
 import {
@@ -37,7 +37,7 @@ export class DeadLettersController {
   @Allow('viewer')
   @Doc({
     summary: 'Events that could not be handled, at most 500 of each service, oldest first, each with the reason',
-    answers: { 200: '{items, unavailable}: `unavailable` names the services that did not answer' },
+    answers: { 200: views.ofServices(views.DeadLetter).describe('`unavailable` names the services that did not answer') },
   })
   async list(@Req() request: ApiRequest): Promise<object> {
     const lists = await Promise.all([...contexts.map((c) => this.#ofOwner(c, request)), this.#ofProjector()]);
@@ -50,7 +50,7 @@ export class DeadLettersController {
   @Doc({
     summary: 'Put a parked event, and those parked behind it, back in order',
     query: dryRunQuery,
-    answers: { 201: 'How many it concerns' },
+    answers: { 201: views.Redriven },
   })
   redrive(@Param('context') context: string, @Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#act(context, id, 'redrive', request);
@@ -61,7 +61,7 @@ export class DeadLettersController {
   @Doc({
     summary: 'Give a parked event up for good; those behind it become free',
     query: dryRunQuery,
-    answers: { 201: 'Whether it was there' },
+    answers: { 201: views.Discarded },
   })
   discard(@Param('context') context: string, @Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#act(context, id, 'discard', request);

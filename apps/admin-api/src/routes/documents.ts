@@ -2,6 +2,7 @@ import { Controller, Get, type CallHandler, type ExecutionContext, type NestInte
 import { asyncapi } from '@chrysalis/contracts';
 import { Allow, Doc } from '@chrysalis/service-kit';
 import { from, switchMap, type Observable } from 'rxjs';
+import { z } from 'zod';
 import type { ApiDocument, OpenApi } from '../openapi.ts';
 
 @Controller()
@@ -10,7 +11,10 @@ export class DocumentsController {
 
   @Get('/asyncapi.json')
   @Allow('public')
-  @Doc({ summary: 'Events, tasks and the agent channel, as AsyncAPI 3', answers: { 200: 'AsyncAPI 3' } })
+  @Doc({
+    summary: 'Events, tasks and the agent channel, as AsyncAPI 3',
+    answers: { 200: z.looseObject({ asyncapi: z.string() }).describe('AsyncAPI 3') },
+  })
   asyncapi(): object {
     return this.#document;
   }

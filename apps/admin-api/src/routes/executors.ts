@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Req } from '@nestjs/common';
-import { Allow, Doc, shortPageQuery, type Answer, type ApiRequest } from '@chrysalis/service-kit';
-import { z } from 'zod';
+import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
+import { passedDoc } from './docs.ts';
 
 @Controller()
 export class ExecutorsController {
@@ -9,16 +9,7 @@ export class ExecutorsController {
 
   @Get('/v1/executors')
   @Allow('viewer')
-  @Doc({
-    summary: 'Who can run which kinds of tasks, whether it is there, and its rank when it bids',
-    query: {
-      kind: 'Only those that run this kind of task',
-      health: z.enum(['up', 'lost']).describe('Only those that are there, or that are not'),
-      group: 'Only of this group',
-      ...shortPageQuery,
-    },
-    answers: { 200: 'A page: `items`, and `next` if there are more' },
-  })
+  @Doc(passedDoc('Who can run which kinds of tasks, whether it is there, and its rank when it bids'))
   list(@Req() request: ApiRequest): Promise<Answer> {
     return this.owners.pass('workflow', request);
   }

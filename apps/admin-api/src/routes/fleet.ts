@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
-import { hostStates, type UnknownCode } from '@chrysalis/contracts';
+import { hostStates, views, type UnknownCode } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { withObserved } from '../reads/observed.ts';
@@ -15,8 +15,8 @@ export class FleetController {
   @Get('/v1/vms')
   @Allow('viewer')
   @Doc(
-    listDoc('VMs; deleted ones only with `state=deleted` or `state=all`', {
-      state: oneOf(['requested', 'placed', 'running', 'moving', 'deleting', 'deleted', 'failed'], 'Only in this state'),
+    listDoc('VMs; deleted ones only with `state=deleted` or `state=all`', views.Vm, {
+      state: oneOf(views.vmStates, 'Only in this state'),
       host: 'Only on this host',
       type: 'Only of this type',
       name: 'Only of this name',
@@ -30,7 +30,12 @@ export class FleetController {
 
   @Get('/v1/vms/:id')
   @Allow('viewer')
-  @Doc(oneDoc('A VM: its state, host, type, hardware, what its host sees it do, and, where someone looked, what is known of its guest'))
+  @Doc(
+    oneDoc(
+      'A VM: its state, host, type, hardware, what its host sees it do, and, where someone looked, what is known of its guest',
+      views.Vm,
+    ),
+  )
   async vm(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const [{ seen, ...vm }] = (await withObserved(this.reads, [await this.reads.one(models.vms, id, request.caller)])) as [Observed];
     const known = await this.reads.find(models.characterisations, id, request.caller);
@@ -44,7 +49,7 @@ export class FleetController {
   @Get('/v1/hosts')
   @Allow('viewer')
   @Doc(
-    listDoc('Hosts: state, whether the agent is there, facts and inventory', {
+    listDoc('Hosts: state, whether the agent is there, facts and inventory', views.Host, {
       state: oneOf([...hostStates, 'unregistered'], 'Only in this state'),
     }),
   )
@@ -54,7 +59,7 @@ export class FleetController {
 
   @Get('/v1/hosts/:id')
   @Allow('viewer')
-  @Doc(oneDoc('A host, with who holds what on it'))
+  @Doc(oneDoc('A host, with who holds what on it', views.Host))
   async host(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const host = await this.reads.one(models.hosts, id, request.caller);
     const { items } = await this.reads.list(models.allocations, { host: id, limit: '1000' }, request.caller);
@@ -66,7 +71,7 @@ export class FleetController {
   @Get('/v1/allocations')
   @Allow('viewer')
   @Doc(
-    listDoc('The ledger: who holds what on which host', {
+    listDoc('The ledger: who holds what on which host', views.Allocation, {
       host: 'Only on this host',
       vm: 'Only for this VM',
       state: oneOf(['held', 'released'], 'What is held unless told'),
@@ -78,28 +83,28 @@ export class FleetController {
 
   @Get('/v1/vm-types')
   @Allow('viewer')
-  @Doc(listDoc('VM types, each with its newest version'))
+  @Doc(listDoc('VM types, each with its newest version', views.VmType))
   async types(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return newest(await this.reads.list(models.vmTypes, query, request.caller));
   }
 
   @Get('/v1/vm-types/:name')
   @Allow('viewer')
-  @Doc(oneDoc('The newest version of a VM type'))
+  @Doc(oneDoc('The newest version of a VM type', views.VmType))
   newestType(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.type(name, request);
   }
 
   @Get('/v1/vm-types/:name/:version')
   @Allow('viewer')
-  @Doc(oneDoc('A version of a VM type'))
+  @Doc(oneDoc('A version of a VM type', views.VmType))
   async type(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
     return oneAnswer(request, ...pick(await this.reads.one(models.vmTypes, name, request.caller), 'vm-type.unknown', version));
   }
 
   @Get('/v1/images')
   @Allow('viewer')
-  @Doc(listDoc('Images, each with its newest version'))
+  @Doc(listDoc('Images, each with its newest version', views.Image))
   async images(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return newest(await this.reads.list(models.images, query, request.caller));
   }
@@ -107,7 +112,7 @@ export class FleetController {
   @Get('/v1/grants')
   @Allow('operator')
   @Doc(
-    listDoc('Grants: who may add agents to which VMs, until when, and how often that was done', {
+    listDoc('Grants: who may add agents to which VMs, until when, and how often that was done', views.Grant, {
       state: oneOf(['active', 'revoked'], 'Only in this state'),
     }),
   )

@@ -1,15 +1,13 @@
 import { Controller, Get, Headers, Inject, Param, Query as QueryParams, Req, Res } from '@nestjs/common';
+import { views } from '@chrysalis/contracts';
 import { Allow, badQuery, Doc, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
-import { z } from 'zod';
 import { askedFor, MoveLog } from '../logs/read.ts';
 import { positionOf } from '../reads/feed.ts';
 import { ReadModels, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { Wake } from '../reads/wake.ts';
 import { streamed } from '../sse.ts';
-
-const Line = z.looseObject({ at: z.string(), level: z.enum(['info', 'warn', 'error']), message: z.string() });
 
 @Controller()
 export class LogsController {
@@ -30,7 +28,7 @@ export class LogsController {
         '`true`: as Server-Sent Events, `log` for each line, until `end` with the end of the migration; resumes after `Last-Event-ID`',
     },
     answers: {
-      200: z.object({ migrationId: z.string(), state: z.string(), items: z.array(Line) }),
+      200: views.MigrationLog,
       404: '`migration.unknown`, `vm.unknown`',
     },
   })

@@ -1,4 +1,5 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
+import { views } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { movesOf } from '../reads/moves.ts';
@@ -13,49 +14,49 @@ export class MigrationsController {
 
   @Get('/v1/migration-templates')
   @Allow('viewer')
-  @Doc(listDoc('Migration templates, each with its newest version'))
+  @Doc(listDoc('Migration templates, each with its newest version', views.Template))
   async templates(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return newest(await this.reads.list(models.templates, query, request.caller));
   }
 
   @Get('/v1/migration-templates/:name')
   @Allow('viewer')
-  @Doc(oneDoc('The newest version of a migration template'))
+  @Doc(oneDoc('The newest version of a migration template', views.Template))
   newestTemplate(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.template(name, request);
   }
 
   @Get('/v1/migration-templates/:name/:version')
   @Allow('viewer')
-  @Doc(oneDoc('A version of a migration template'))
+  @Doc(oneDoc('A version of a migration template', views.Template))
   async template(@Param('name') name: string, @Req() request: ApiRequest, @Param('version') version?: string): Promise<Answer> {
     return oneAnswer(request, ...pick(await this.reads.one(models.templates, name, request.caller), 'template.unknown', version));
   }
 
   @Get('/v1/migration-options-queries/:id')
   @Allow('viewer')
-  @Doc(oneDoc('An options query; with `options` and `refused` once it is answered'))
+  @Doc(oneDoc('An options query; with `options` and `refused` once it is answered', views.OptionsQuery))
   async options(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     return oneAnswer(request, await this.reads.one(models.optionsQueries, id, request.caller));
   }
 
   @Get('/v1/migration-plans/:id')
   @Allow('viewer')
-  @Doc(oneDoc('A plan: every step of every move, and every blocker'))
+  @Doc(oneDoc('A plan: every step of every move, and every blocker', views.Plan))
   async plan(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     return oneAnswer(request, await this.reads.one(models.plans, id, request.caller));
   }
 
   @Get('/v1/migrations')
   @Allow('viewer')
-  @Doc(listDoc('Migrations', { state: oneOf(['running', 'succeeded', 'undone', 'failed'], 'Only in this state') }))
+  @Doc(listDoc('Migrations', views.MigrationSummary, { state: oneOf(['running', 'succeeded', 'undone', 'failed'], 'Only in this state') }))
   migrations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.migrations, query, request.caller);
   }
 
   @Get('/v1/migrations/:id')
   @Allow('viewer')
-  @Doc(oneDoc('A migration with its moves, and of each move every step with its state'))
+  @Doc(oneDoc('A migration with its moves, and of each move every step with its state', views.MigrationInFull))
   async migration(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const migration = await this.reads.one(models.migrations, id, request.caller);
     const moves = await movesOf(this.reads, id);
@@ -66,7 +67,7 @@ export class MigrationsController {
   @Get('/v1/moves')
   @Allow('viewer')
   @Doc(
-    listDoc('Moves: each VM’s part in a migration', {
+    listDoc('Moves: each VM’s part in a migration', views.Move, {
       migration: 'Only of this migration',
       vm: 'Only of this VM',
       state: oneOf(['running', 'succeeded', 'undone', 'failed'], 'Only in this state'),

@@ -1,5 +1,16 @@
 import { Controller, Get, Headers, Inject, Param, Post, Query as QueryParams, Req, Res } from '@nestjs/common';
-import { Allow, badQuery, Doc, dryRunQuery, SERVICE, type Answer, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { views } from '@chrysalis/contracts';
+import {
+  Allow,
+  badQuery,
+  Doc,
+  dryRunQuery,
+  eventStream,
+  SERVICE,
+  type Answer,
+  type ApiRequest,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
 import { findOperation, isFinal, OperationEvents, operationView, type OperationView } from '../operations.ts';
 import { Owners } from '../owners.ts';
@@ -10,7 +21,7 @@ import { models } from '../reads/tables.ts';
 import { standingIn } from '../reads/standing.ts';
 import { Wake } from '../reads/wake.ts';
 import { streamed } from '../sse.ts';
-import { listDoc, oneOf, Operation } from './docs.ts';
+import { listDoc, oneOf } from './docs.ts';
 
 const MAX_WAIT_MS = 60_000;
 
@@ -26,8 +37,8 @@ export class OperationsController {
   @Get('/v1/operations')
   @Allow('viewer')
   @Doc(
-    listDoc('Operations', {
-      state: oneOf(['queued', 'running', 'succeeded', 'undone', 'failed', 'stopped'], 'Only in this state'),
+    listDoc('Operations', views.Operation, {
+      state: oneOf(views.operationStates, 'Only in this state'),
       subject: 'Only about this',
       kind: oneOf(['workflow', 'migration'], 'Only of this kind'),
     }),
@@ -45,7 +56,7 @@ export class OperationsController {
       wait: 'Answer when it has ended, or after this time: `30s`, at most `60s`',
       atLeast: 'An end before this version is none: the `version` that a command answered, such as the undo of what has ended',
     },
-    answers: { 200: Operation, 304: 'Unchanged since the version in `If-None-Match`' },
+    answers: { 200: views.Operation, 304: 'Unchanged since the version in `If-None-Match`' },
   })
   async one(
     @Param('id') id: string,
@@ -74,7 +85,7 @@ export class OperationsController {
   @Doc({
     query: { atLeast: 'As for the operation itself' },
     summary: 'What happens in an operation, as Server-Sent Events: each event with its id, `operation` at each change, `end` at the end',
-    answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`' },
+    answers: { 200: eventStream('Resumes after `Last-Event-ID`') },
   })
   async events(
     @Param('id') id: string,
@@ -104,7 +115,7 @@ export class OperationsController {
   @Doc({
     summary: 'Cancel: what is done is undone where it still can be',
     query: dryRunQuery,
-    answers: { 202: 'The owner took the request' },
+    answers: { 202: views.Accepted.describe('The owner took the request') },
   })
   async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const { kind } = await this.#view(id, request);

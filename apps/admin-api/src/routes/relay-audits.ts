@@ -1,6 +1,6 @@
 import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
-import { contexts, type Context } from '@chrysalis/contracts';
-import { Allow, Doc, ProblemError, type Answer, type ApiRequest, type RelayAudit } from '@chrysalis/service-kit';
+import { contexts, type Context, views } from '@chrysalis/contracts';
+import { Allow, Doc, ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 import { unknown } from '../reads/read-models.ts';
 
@@ -13,7 +13,7 @@ export class RelayAuditsController {
   @Allow('admin')
   @Doc({
     summary: 'Of each service, the last comparison of its log with the bus',
-    answers: { 200: '{items, unavailable}: `unavailable` names the services that did not answer' },
+    answers: { 200: views.ofServices(views.RelayAudit).describe('`unavailable` names the services that did not answer') },
   })
   async list(@Req() request: ApiRequest): Promise<object> {
     const audits = await Promise.all(contexts.map((context) => this.#of(context, request)));
@@ -25,7 +25,7 @@ export class RelayAuditsController {
   @Doc({
     summary: "Compare a service's log with the bus; with `fill`, publish again what the bus lacks",
     noDryRun: 'Without `fill` it only compares, and changes nothing',
-    answers: { 202: 'It runs: the list shows how it ends' },
+    answers: { 202: views.RelayAudit.describe('It runs: the list shows how it ends') },
   })
   begin(@Param('context') context: string, @Req() request: ApiRequest): Promise<Answer> {
     if (!(contexts as readonly string[]).includes(context)) throw unknown('service.unknown', context);
@@ -33,11 +33,11 @@ export class RelayAuditsController {
   }
 
   /** The service's name where it does not answer. */
-  async #of(context: Context, request: ApiRequest): Promise<RelayAudit | string> {
+  async #of(context: Context, request: ApiRequest): Promise<views.RelayAudit | string> {
     const headers = { authorization: request.headers.authorization! };
     try {
       const { status, body } = await this.owners.call(context, { method: 'GET', path: '/v1/relay-audit', headers, patienceMs: 0 });
-      return status === 200 ? (body as RelayAudit) : context;
+      return status === 200 ? (body as views.RelayAudit) : context;
     } catch (error) {
       if (error instanceof ProblemError) return context;
       throw error;

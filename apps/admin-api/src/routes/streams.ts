@@ -1,5 +1,5 @@
 import { Controller, Get, Headers, Inject, Query as QueryParams, Req, Res } from '@nestjs/common';
-import { Allow, Doc, reaches, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Allow, Doc, eventStream, reaches, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ProgressHub } from '../progress.ts';
@@ -29,7 +29,7 @@ export class StreamsController {
         .regex(/^(start|\d{1,18})$/, '`start`, or a position')
         .describe('`start` for everything there is, or a position; without it and `Last-Event-ID`, from now on'),
     },
-    answers: { 200: 'text/event-stream; resumes after `Last-Event-ID`; begins with `position` where none was given' },
+    answers: { 200: eventStream('Resumes after `Last-Event-ID`; begins with `position` where none was given') },
   })
   async events(
     @QueryParams() query: Query,
@@ -62,7 +62,7 @@ export class StreamsController {
   @Doc({
     summary: 'Samples of running moves (phase, bytes, dirty pages), as Server-Sent Events; telemetry, may have gaps',
     query: { vm: 'Only of this VM', move: 'Only of this move' },
-    answers: { 200: 'text/event-stream' },
+    answers: { 200: eventStream('`progress`: a sample') },
   })
   progress(@QueryParams() query: Query, @Req() request: ApiRequest, @Res() reply: FastifyReply): Promise<void> {
     const { caller } = request;

@@ -1,13 +1,12 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
-import { workflowStates } from '@chrysalis/contracts';
+import { workflowStates, views } from '@chrysalis/contracts';
 import { Allow, Answer, Doc, type ApiRequest } from '@chrysalis/service-kit';
-import { z } from 'zod';
 import { Owners } from '../owners.ts';
 import { oneAnswer } from '../reads/answer.ts';
 import { readFeed, positionOf } from '../reads/feed.ts';
 import { ReadModels, type Document, type Found, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
-import { FeedEntry, listDoc, oneDoc, oneOf, WorkflowGraph } from './docs.ts';
+import { listDoc, oneDoc, oneOf, passedDoc } from './docs.ts';
 
 @Controller()
 export class WorkflowsController {
@@ -19,7 +18,7 @@ export class WorkflowsController {
   @Get('/v1/workflows')
   @Allow('viewer')
   @Doc(
-    listDoc('Workflow instances', {
+    listDoc('Workflow instances', views.Workflow, {
       state: oneOf(workflowStates, 'Only in this state'),
       subject: 'Only about this',
       name: 'Only of this template',
@@ -34,8 +33,8 @@ export class WorkflowsController {
   @Doc({
     ...oneDoc(
       'The whole graph of a workflow with the state of each task; `source` says whether from its owner or, while that is away, the read models',
+      views.Graph,
     ),
-    answers: { 200: WorkflowGraph, 304: 'Unchanged since the version in `If-None-Match`' },
     query: { asOf: 'As it was at this moment (ISO 8601) or version', items: '`some` of a forEach, `all` or `none`' },
   })
   async one(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('asOf') asOf?: string): Promise<Answer> {
@@ -47,36 +46,36 @@ export class WorkflowsController {
 
   @Get('/v1/workflows/:id/tasks/:name/items')
   @Allow('viewer')
-  @Doc({
-    ...listDoc('The items of a forEach, page by page', { state: 'Only in this state', asOf: 'As it was' }),
-    answers: { 200: '{task, count, states, items, next?}', 404: '`workflow.unknown`, `workflow.items_unknown`' },
-  })
+  @Doc(passedDoc('The items of a forEach, page by page'))
   items(@Req() request: ApiRequest): Promise<Answer> {
     return this.owners.pass('workflow', request);
   }
 
   @Get('/v1/workflows/:id/analysis')
   @Allow('viewer')
-  @Doc({ summary: 'What can run in parallel, the critical path and the slack of each task', answers: { 200: 'The analysis' } })
+  @Doc(passedDoc('What can run in parallel, the critical path and the slack of each task'))
   analysis(@Req() request: ApiRequest): Promise<Answer> {
     return this.owners.pass('workflow', request);
   }
 
   @Get('/v1/workflow-templates/:name/:version/analysis')
   @Allow('viewer')
-  @Doc({ summary: 'The same of a template, from earlier runs', answers: { 200: 'The analysis', 404: '`workflow.template_unknown`' } })
+  @Doc(passedDoc('The same of a template, from earlier runs'))
   templateAnalysis(@Req() request: ApiRequest): Promise<Answer> {
     return this.owners.pass('workflow', request);
   }
 
   @Get('/v1/workflows/:id/history')
   @Allow('viewer')
-  @Doc({
-    ...listDoc('Every event of a workflow, in order; with `Accept: application/x-ndjson` the raw log, one JSON document a line', {
-      after: 'Only after this position',
-    }),
-    answers: { 200: z.object({ items: z.array(FeedEntry), next: z.string().optional() }) },
-  })
+  @Doc(
+    listDoc(
+      'Every event of a workflow, in order; with `Accept: application/x-ndjson` the raw log, one JSON document a line',
+      views.FeedEntry,
+      {
+        after: 'Only after this position',
+      },
+    ),
+  )
   async history(@Param('id') id: string, @Req() request: ApiRequest, @QueryParams('after') after?: string): Promise<object> {
     if ([request.headers.accept].flat().join().includes('application/x-ndjson')) return this.owners.stream('workflow', request);
     await this.reads.one(models.workflows, id, request.caller);

@@ -45,6 +45,7 @@ export class Documents {
     const content = responses[name]?.content;
     if (!content) return [];
     if (!content[type]?.schema) return [`${at}: ${type}, and not ${Object.keys(content).join()}`];
+    if (!/[/+]json$/.test(type)) return []; // streams and texts
     const pointer = ['paths', path, method, 'responses', name, 'content', type, 'schema'].map(escaped).join('/');
     const fits = this.#ajv.getSchema(`${service}#/${pointer}`)!;
     return fits(JSON.parse(text)) ? [] : [`${at}: ${this.#ajv.errorsText(fits.errors)} in ${text.slice(0, 300)}`];

@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Id, Positive, type Plan } from '@chrysalis/contracts';
+import { Cause, Id, MoveFigures, Positive, RefText, views, type Plan } from '@chrysalis/contracts';
 import { migrationDecider, blockersNow, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -30,6 +30,31 @@ import { makeStarts, noteStarts } from '../start-move.ts';
 import { foldOf, historyOf, movesUnderWay } from './parts.ts';
 
 const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
+const End = z.enum(['running', 'succeeded', 'undone', 'failed']);
+const MoveOf = z.object({ vmId: Id, moveId: Id, state: End, cause: Cause.optional(), figures: MoveFigures.optional() });
+const StepOf = z.object({
+  section: z.string(),
+  name: z.string(),
+  kind: z.string(),
+  state: z.string(),
+  ms: z.number(),
+  startedAt: z.string().optional(),
+  endedAt: z.string().optional(),
+  cause: Cause.optional(),
+});
+const Summary = z.object({
+  migrationId: Id,
+  operation: Id,
+  state: End,
+  template: RefText,
+  planId: Id,
+  concurrency: Positive,
+  moves: z.array(MoveOf),
+  waiting: z.array(Id),
+  cancelled: z.string().optional(),
+  cause: Cause.optional(),
+});
+const InFull = Summary.extend({ moves: z.array(MoveOf.extend({ workflowId: Id, steps: z.array(StepOf) })) });
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
 
 @Controller()
@@ -46,7 +71,7 @@ export class MigrationsController {
     summary: 'Run a plan, if all that it was made from still holds',
     body: Run,
     query: dryRunQuery,
-    answers: { 202: '{migrationId, operation}', 422: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
+    answers: { 202: views.MigrationAccepted, 422: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
   })
   run(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, Run, async ({ planId, concurrency }, ctx) => {
@@ -84,7 +109,7 @@ export class MigrationsController {
     summary: 'Begin no further move, and undo those that run while they can be',
     body: Cancel,
     query: dryRunQuery,
-    answers: { 202: '{migrationId, operation}', 404: '`migration.unknown`', 409: '`migration.ended`' },
+    answers: { 202: views.MigrationAccepted, 404: '`migration.unknown`', 409: '`migration.ended`' },
   })
   cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.commands.run(request, Cancel, async ({ reason }, ctx) => {
@@ -110,7 +135,7 @@ export class MigrationsController {
   @Doc({
     summary: 'Migrations, the latest first',
     query: pageQuery,
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(Summary) },
   })
   async list(@Req() request: ApiRequest, @Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
@@ -123,7 +148,7 @@ export class MigrationsController {
 
   @Get('/v1/migrations/:id')
   @Allow('viewer')
-  @Doc({ summary: 'A migration with its moves and each of their steps', answers: { 200: 'The migration', 404: '`migration.unknown`' } })
+  @Doc({ summary: 'A migration with its moves and each of their steps', answers: { 200: InFull, 404: '`migration.unknown`' } })
   async one(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     const { store, pool, schema } = this.service;
     const history = await historyOf(store, `migration-${migrationId}`, request, () =>

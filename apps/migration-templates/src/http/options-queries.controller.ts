@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id } from '@chrysalis/contracts';
+import { Cause, Id, MigrationOption, RefusedOption } from '@chrysalis/contracts';
 import { compileQuery, optionsQueryDecider, type KnownVm } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -20,6 +20,19 @@ import { z } from 'zod';
 import { workOut } from '../tasks.ts';
 import { everyVm, foldOf, grantTold, historyOf, movesUnderWay, usableGrant, vmsTold } from './parts.ts';
 
+/** `operation` where agents have to look first. */
+const Asked = z.object({ queryId: Id, state: z.enum(['answered', 'asked']), operation: Id.optional() });
+const Query = z.object({
+  queryId: Id,
+  state: z.string(),
+  operation: Id.optional(),
+  vmIds: z.array(Id),
+  grantId: Id.optional(),
+  source: z.string().optional(),
+  options: z.array(MigrationOption).optional(),
+  refused: z.array(RefusedOption).optional(),
+  cause: Cause.optional(),
+});
 const Ask = z.strictObject({ vmIds: z.array(Id).min(1).max(100), grantId: Id.optional() });
 
 @Controller()
@@ -37,7 +50,7 @@ export class OptionsQueriesController {
     body: Ask,
     query: dryRunQuery,
     answers: {
-      202: '{queryId, state}, and `operation` where agents have to look first',
+      202: Asked,
       403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`',
       404: '`vm.unknown`, `grant.unknown`',
       409: '`vm.in_move`',
@@ -89,7 +102,7 @@ export class OptionsQueriesController {
   @Allow('viewer')
   @Doc({
     summary: 'The answer: every option, and a reason for each that is missing',
-    answers: { 200: 'The query', 404: '`options_query.unknown`' },
+    answers: { 200: Query, 404: '`options_query.unknown`' },
   })
   async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
     const history = await historyOf(this.service.store, `options-query-${queryId}`, request, () =>

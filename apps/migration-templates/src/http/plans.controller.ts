@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan } from '@chrysalis/contracts';
+import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan, views } from '@chrysalis/contracts';
 import { plan } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -47,7 +47,7 @@ export class PlansController {
     summary: 'A migration in full, with every blocker at once, by a template or the first option that leads `to` a type; touches nothing',
     body: MakePlan,
     query: dryRunQuery,
-    answers: { 201: 'The plan', 422: '`template.unknown`, `vm.unknown`', 409: '`option.refused`: with the options that were refused' },
+    answers: { 201: views.PlanMade, 422: '`template.unknown`, `vm.unknown`', 409: '`option.refused`: with the options that were refused' },
   })
   make(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(
@@ -81,7 +81,7 @@ export class PlansController {
 
   @Get('/v1/migration-plans/:id')
   @Allow('viewer')
-  @Doc({ summary: 'A plan as it was made', answers: { 200: 'The plan', 404: '`plan.unknown`' } })
+  @Doc({ summary: 'A plan as it was made', answers: { 200: views.PlanMade, 404: '`plan.unknown`' } })
   async one(@Req() request: ApiRequest, @Param('id') planId: string): Promise<object> {
     const [made] = await historyOf(this.service.store, `plan-${planId}`, request, () => ProblemError.of({ code: 'plan.unknown', planId }));
     return planView((made!.data as { plan: Plan }).plan);

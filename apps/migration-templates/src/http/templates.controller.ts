@@ -1,5 +1,16 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { FLEET_TENANT, Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
+import {
+  FLEET_TENANT,
+  Id,
+  Name,
+  RefText,
+  refText,
+  TemplateSpec,
+  TemplateStep,
+  Version,
+  type VmTypeSpec,
+  views,
+} from '@chrysalis/contracts';
 import { isMadeName, optionsQueryDecider, templateDecider, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -40,6 +51,16 @@ const Publish = z.union([
     postMigration: Script.optional(),
   }),
 ]);
+const Shown = z.object({
+  name: Name,
+  version: Version,
+  ref: RefText,
+  spec: TemplateSpec,
+  at: z.string(),
+  retired: z.boolean(),
+  morphing: z.boolean(),
+  versions: z.array(Version).optional(),
+});
 const None = z.object({});
 const view = ({ name, version, spec, at, retired }: TemplateRow) => ({
   name,
@@ -66,7 +87,7 @@ export class TemplatesController {
     body: Publish,
     query: dryRunQuery,
     answers: {
-      201: '{name, version, ref, spec}',
+      201: views.TemplatePublished,
       409: '`option.refused`, `template.retired`, `template.name_taken`',
       422: '`template.invalid`, with every fault',
     },
@@ -107,7 +128,7 @@ export class TemplatesController {
   @Doc({
     summary: 'The newest version of each template, by name',
     query: pageQuery,
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(Shown) },
   })
   async list(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
     const { limit, cursor } = parse(Page, query);
@@ -117,7 +138,7 @@ export class TemplatesController {
 
   @Get('/v1/migration-templates/:name')
   @Allow('viewer')
-  @Doc({ summary: 'The newest version, and all there are', answers: { 200: 'The template', 404: '`template.unknown`' } })
+  @Doc({ summary: 'The newest version, and all there are', answers: { 200: Shown, 404: '`template.unknown`' } })
   async newest(@Param('name') name: string, @Req() { caller }: ApiRequest): Promise<object> {
     const rows = await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller));
     if (!rows[0]) throw await this.#unknown(this.service.pool, caller, name);
@@ -126,7 +147,7 @@ export class TemplatesController {
 
   @Get('/v1/migration-templates/:name/:version')
   @Allow('viewer')
-  @Doc({ summary: 'One version; it never changes', answers: { 200: 'The template', 404: '`template.unknown`' } })
+  @Doc({ summary: 'One version; it never changes', answers: { 200: Shown, 404: '`template.unknown`' } })
   async one(@Param('name') name: string, @Param('version') version: string, @Req() { caller }: ApiRequest): Promise<object> {
     const row = (await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller))).find(
       (r) => String(r.version) === version,
@@ -141,7 +162,7 @@ export class TemplatesController {
   @Doc({
     summary: 'Retire a template: it takes no new migrations; what runs goes on',
     query: dryRunQuery,
-    answers: { 200: '{name, retired}', 404: '`template.unknown`' },
+    answers: { 200: views.Retired, 404: '`template.unknown`' },
   })
   retire(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {

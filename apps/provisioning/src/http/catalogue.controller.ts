@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, VmTypeSpec } from '@chrysalis/contracts';
+import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, Version, VmTypeSpec, views } from '@chrysalis/contracts';
 import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -18,6 +18,7 @@ import { images, vmTypes, vmTypesThere, vmTypeVersions, writeDeprecation, writeI
 
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
 const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
+const TypeVersion = z.object({ name: Name, version: Version, spec: VmTypeSpec, deprecated: views.Deprecated.optional() });
 const Deprecate = z.strictObject({ reason: z.string().min(1).max(255), replacement: RefText.optional() });
 const RegisterImage = z.strictObject({
   image: Image.extend({ cmdline: Image.shape.cmdline.refine(isOneLine, 'one line, without control characters') }),
@@ -37,7 +38,7 @@ export class CatalogueController {
     body: z.strictObject({ name: Name, spec: VmTypeSpec }),
     query: dryRunQuery,
     answers: {
-      201: '{name, version, spec}',
+      201: TypeVersion,
       422: '`vm-type.invalid` with every fault',
     },
   })
@@ -55,14 +56,17 @@ export class CatalogueController {
 
   @Get('/v1/vm-types')
   @Allow('viewer')
-  @Doc({ summary: 'The newest version of each VM type', answers: { 200: '{items}' } })
+  @Doc({ summary: 'The newest version of each VM type', answers: { 200: z.object({ items: z.array(TypeVersion) }) } })
   async types(): Promise<object> {
     return { items: await vmTypes(this.service.pool, this.service.schema) };
   }
 
   @Get('/v1/vm-types/:name')
   @Allow('viewer')
-  @Doc({ summary: 'The newest version of a VM type, and which there are', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
+  @Doc({
+    summary: 'The newest version of a VM type, and which there are',
+    answers: { 200: TypeVersion.extend({ versions: z.array(Version).optional() }), 404: '`vm-type.unknown`' },
+  })
   async newest(@Param('name') name: string): Promise<object> {
     const versions = await vmTypeVersions(this.service.pool, this.service.schema, name);
     if (!versions[0]) throw await this.#unknown(this.service.pool, name, name);
@@ -71,7 +75,10 @@ export class CatalogueController {
 
   @Get('/v1/vm-types/:name/:version')
   @Allow('viewer')
-  @Doc({ summary: 'One version of a VM type', answers: { 200: 'The type', 404: '`vm-type.unknown`' } })
+  @Doc({
+    summary: 'One version of a VM type',
+    answers: { 200: TypeVersion.extend({ versions: z.array(Version).optional() }), 404: '`vm-type.unknown`' },
+  })
   async version(@Param('name') name: string, @Param('version') version: string): Promise<object> {
     const found = (await vmTypeVersions(this.service.pool, this.service.schema, name)).find((v) => String(v.version) === version);
     if (!found) throw await this.#unknown(this.service.pool, name, `${name}@${version}`);
@@ -85,7 +92,7 @@ export class CatalogueController {
     summary: 'A version takes no new VMs any more; policies may move those there are',
     body: Deprecate,
     query: dryRunQuery,
-    answers: { 200: 'The type', 404: '`vm-type.unknown`', 422: '`vm-type.replacement_unknown`' },
+    answers: { 200: TypeVersion.omit({ spec: true }), 404: '`vm-type.unknown`', 422: '`vm-type.replacement_unknown`' },
   })
   deprecate(@Req() request: ApiRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
     return this.commands.run(request, Deprecate, async ({ reason, replacement: wanted }, ctx) => {
@@ -110,7 +117,7 @@ export class CatalogueController {
     summary: 'Register a version of an image',
     body: RegisterImage,
     query: dryRunQuery,
-    answers: { 201: '{image}', 409: '`image.conflict`' },
+    answers: { 201: z.object({ image: Image }), 409: '`image.conflict`' },
   })
   register(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, RegisterImage, async ({ image }, ctx) => {
@@ -123,7 +130,7 @@ export class CatalogueController {
 
   @Get('/v1/images')
   @Allow('viewer')
-  @Doc({ summary: 'Every version of every image', answers: { 200: '{items}' } })
+  @Doc({ summary: 'Every version of every image', answers: { 200: z.object({ items: z.array(Image) }) } })
   async images(): Promise<object> {
     return { items: await images(this.service.pool, this.service.schema) };
   }

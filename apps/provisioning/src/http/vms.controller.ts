@@ -1,5 +1,5 @@
 import { Controller, Delete, Get, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Id } from '@chrysalis/contracts';
+import { Cause, Count, Id, Name, Nic, Observed, RefText, Sha256, Topology, Uuid, VmTypeSpec, views } from '@chrysalis/contracts';
 import { deleteVm } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -28,6 +28,27 @@ import { vmOf, vmsAfter } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
 const Accepted = z.object({ operation: Id, vmId: Id });
+const Shown = z.object({
+  id: Id,
+  name: Name,
+  tenant: z.string(),
+  status: z.string(),
+  version: Count,
+  type: RefText,
+  spec: VmTypeSpec,
+  image: RefText,
+  uuid: Uuid,
+  epoch: Count,
+  nics: z.array(Nic.omit({ port: true })),
+  host: Name.optional(),
+  topology: Topology.optional(),
+  topologyHash: Sha256.optional(),
+  bootedAt: z.string().optional(),
+  move: z.record(z.string(), z.unknown()).optional(),
+  cause: Cause.optional(),
+  observed: Observed.optional(),
+  operation: Id,
+});
 
 @Controller()
 export class VmsController {
@@ -88,7 +109,7 @@ export class VmsController {
   @Doc({
     summary: "The tenant's VMs, oldest first",
     query: pageQuery,
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(Shown) },
   })
   async list(@Req() { caller }: ApiRequest, @Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
@@ -98,7 +119,7 @@ export class VmsController {
 
   @Get('/v1/vms/:id')
   @Allow('viewer')
-  @Doc({ summary: "One VM; the ETag is its stream's version", answers: { 200: 'The VM', 404: '`vm.unknown`' } })
+  @Doc({ summary: "One VM; the ETag is its stream's version", answers: { 200: Shown, 404: '`vm.unknown`' } })
   async one(@Req() { caller }: ApiRequest, @Param('id') id: string): Promise<Answer> {
     const vm = await vmOf(this.service.pool, this.service.schema, reachOf(caller), id);
     if (!vm) throw ProblemError.of({ code: 'vm.unknown', vmId: id });

@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { HostState } from '@chrysalis/contracts';
+import { HostState, views } from '@chrysalis/contracts';
 import {
   Allow,
   Answer,
@@ -37,7 +37,7 @@ export class HostsController {
   @Doc({
     summary: 'Hosts by name',
     query: pageQuery,
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(views.HostDecided) },
   })
   async list(@Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
@@ -47,7 +47,7 @@ export class HostsController {
 
   @Get('/v1/hosts/:id')
   @Allow('viewer')
-  @Doc({ summary: 'One host; the ETag is its allocation generation', answers: { 200: 'The host', 404: '`host.unknown`' } })
+  @Doc({ summary: 'One host; the ETag is its allocation generation', answers: { 200: views.HostDecided, 404: '`host.unknown`' } })
   async one(@Param('id') id: string): Promise<Answer> {
     const row = await hostNamed(this.service.pool, this.service.schema, id);
     if (!row) throw await this.#unknown(this.service.pool, { code: 'host.unknown', hostId: id });
@@ -61,7 +61,7 @@ export class HostsController {
     summary: 'Enable, cordon, drain or retire a host',
     body: StateChange,
     query: dryRunQuery,
-    answers: { 200: 'The host', 404: '`host.unknown`' },
+    answers: { 200: views.HostDecided, 404: '`host.unknown`' },
   })
   changeState(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
     return this.commands.run(request, StateChange, async ({ state, reason }, ctx) => {

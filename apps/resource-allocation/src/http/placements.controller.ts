@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Post, Query, Req } from '@nestjs/common';
-import { Id, Name, resourceAllocationTasks } from '@chrysalis/contracts';
+import { Amounts, Id, Name, resourceAllocationTasks, views } from '@chrysalis/contracts';
 import { place } from '@chrysalis/placement';
 import { Allow, type ApiRequest, Doc, parse, parseBody, reachOf, SERVICE, type ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
@@ -11,6 +11,7 @@ const DryRun = resourceAllocationTasks.place.input.omit({ consumer: true }).exte
   vmId: Id.default('vm-new'),
   consumer: z.enum(['vm', 'move']).default('vm'),
 });
+const Held = z.object({ host: Name, consumer: z.string(), vm: Id, ...Amounts.shape });
 const Filter = z.object({ host: Name.optional(), vm: Id.optional() });
 
 @Controller()
@@ -24,7 +25,7 @@ export class PlacementsController {
     summary: 'Where could this go? Holds nothing; every refused host comes with all its reasons',
     body: DryRun,
     noDryRun: 'Nothing is kept of it anyhow: it is a trial by itself',
-    answers: { 200: '{candidates, refused}' },
+    answers: { 200: views.Placement },
   })
   async dryRun(@Req() request: ApiRequest): Promise<object> {
     const asked = parseBody(DryRun, request.body ?? {});
@@ -33,7 +34,11 @@ export class PlacementsController {
 
   @Get('/v1/allocations')
   @Allow('viewer')
-  @Doc({ summary: 'The ledger: who holds what where', query: { host: 'of this host', vm: 'of this VM' }, answers: { 200: '{items}' } })
+  @Doc({
+    summary: 'The ledger: who holds what where',
+    query: { host: 'of this host', vm: 'of this VM' },
+    answers: { 200: z.object({ items: z.array(Held) }) },
+  })
   async ledger(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
     const { host, vm } = parse(Filter, query);
     const of = { ...(host ? { host } : {}), ...(vm ? { vm } : {}), tenant: reachOf(caller) };

@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Req } from '@nestjs/common';
-import { Name, type WorkflowDefinition } from '@chrysalis/contracts';
+import { Name, type WorkflowDefinition, views } from '@chrysalis/contracts';
 import { Allow, Doc, ProblemError, SERVICE, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
 import { analyse, compile, isInstance } from '@chrysalis/workflow-core';
 import { Engine } from '../engine.ts';
@@ -7,7 +7,7 @@ import { definitionOf } from '../queue/resolve.ts';
 import { loadVisible } from '../visible.ts';
 import { Durations } from './durations.ts';
 
-const answer = '{tasks, levels, width, criticalPath, mostExpensive, expectedMs, p95Ms, workMs, unmeasured}; times in milliseconds';
+const answer = views.Analysis.describe('Times in milliseconds');
 
 @Controller()
 export class AnalysisController {

@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Query } from '@nestjs/common';
-import { taskGroups } from '@chrysalis/contracts';
+import { taskGroups, views } from '@chrysalis/contracts';
 import { Allow, Doc, parse, SERVICE, shortPageQuery, type ServiceContext } from '@chrysalis/service-kit';
 import { executorRank } from '@chrysalis/workflow-core';
 import { z } from 'zod';
@@ -27,7 +27,7 @@ export class ExecutorsController {
       group: z.enum(taskGroups).describe('Only of this group'),
       ...shortPageQuery,
     },
-    answers: { 200: 'A page: `items`, and `next` if there are more' },
+    answers: { 200: views.pageOf(views.Executor) },
   })
   async list(@Query() query: Record<string, string>): Promise<object> {
     const { cursor, limit, ...wanted } = parse(ListQuery, query);

@@ -1,5 +1,5 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Name, PolicySpec, Timestamp } from '@chrysalis/contracts';
+import { Name, PolicySpec, Timestamp, views } from '@chrysalis/contracts';
 import {
   Allow,
   allows,
@@ -60,7 +60,7 @@ export class PoliciesController {
     body: PolicySpec,
     query: dryRunQuery,
     answers: {
-      201: '{name, revision, status}',
+      201: views.PolicyChanged,
       403: '`workflow-policy.foreign_tenant`',
       409: '`workflow-policy.name_taken`',
       422: '`workflow-policy.invalid`, with every fault and its place',
@@ -84,7 +84,7 @@ export class PoliciesController {
   @Doc({
     summary: 'The policies by name',
     query: shortPageQuery,
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(views.Policy) },
   })
   async list(@Query() query: unknown, @Req() request: ApiRequest): Promise<object> {
     const { limit, cursor } = parse(Page, query);
@@ -96,7 +96,7 @@ export class PoliciesController {
   @Allow('viewer')
   @Doc({
     summary: 'A policy, with what it started last and what last kept it from starting',
-    answers: { 200: 'The policy; `ETag` is the version of its stream', 404: '`workflow-policy.unknown`' },
+    answers: { 200: views.Policy.describe('`ETag` is the version of its stream'), 404: '`workflow-policy.unknown`' },
   })
   async one(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     const row = await this.#row(name, request);
@@ -111,7 +111,7 @@ export class PoliciesController {
     summary: 'Let it fire, from the answer on',
     body: Why,
     query: dryRunQuery,
-    answers: { 200: 'The policy', 404: '`workflow-policy.unknown`' },
+    answers: { 200: views.PolicyChanged, 404: '`workflow-policy.unknown`' },
   })
   enable(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#switch('enable', name, request);
@@ -124,7 +124,7 @@ export class PoliciesController {
     summary: 'Let it fire no more, from the answer on; what it started goes on, what waited for its limits is let go',
     body: Why,
     query: dryRunQuery,
-    answers: { 200: 'The policy', 404: '`workflow-policy.unknown`' },
+    answers: { 200: views.PolicyChanged, 404: '`workflow-policy.unknown`' },
   })
   disable(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#switch('disable', name, request);
@@ -136,7 +136,7 @@ export class PoliciesController {
   @Doc({
     summary: 'Remove it; its history stays',
     query: dryRunQuery,
-    answers: { 200: '{name, status}', 404: '`workflow-policy.unknown`' },
+    answers: { 200: views.PolicyChanged, 404: '`workflow-policy.unknown`' },
   })
   remove(@Param('name') name: string, @Req() request: ApiRequest): Promise<Answer> {
     return this.#switch('remove', name, request);
@@ -149,7 +149,7 @@ export class PoliciesController {
     summary: 'Would it fire for this event, or at this moment, and with what? Nothing is started',
     body: TryBody,
     noDryRun: 'Nothing is kept of it anyhow: it is a trial by itself',
-    answers: { 200: '{fires, why?, workflowId?, params?, subject?, next?}', 404: '`workflow-policy.unknown`' },
+    answers: { 200: views.PolicyTried, 404: '`workflow-policy.unknown`' },
   })
   async test(@Param('name') name: string, @Req() request: ApiRequest): Promise<object> {
     const given = parseBody(TryBody, request.body ?? {}) as Tried;

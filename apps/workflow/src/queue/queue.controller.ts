@@ -1,5 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Put, Query, Req } from '@nestjs/common';
-import { limitsSet, WorkflowLimits } from '@chrysalis/contracts';
+import { limitsSet, WorkflowLimits, views } from '@chrysalis/contracts';
 import {
   Allow,
   Commands,
@@ -41,7 +41,7 @@ export class QueueController {
   @Doc({
     summary: 'What waits for its start, who goes first before others; `position` is among its tenant’s',
     query: { ...shortPageQuery, tenant: 'only of this tenant; for the fleet’s administration' },
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(views.Queued) },
   })
   async queue(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
     const { limit, cursor, tenant } = parse(Page, query);
@@ -55,7 +55,7 @@ export class QueueController {
   @Allow('viewer')
   @Doc({
     summary: 'How many workflows may run, and how many do; of other tenants only for the fleet’s administration',
-    answers: { 200: '{limits, running: [{tenant, kind, count}]}' },
+    answers: { 200: views.Limits },
   })
   async limits(@Req() { caller }: ApiRequest): Promise<object> {
     const { pool, schema } = this.service;
@@ -73,7 +73,7 @@ export class QueueController {
     summary: 'Set how many workflows may run: overall, per tenant, per kind. The whole document; in force everywhere within a second',
     body: WorkflowLimits,
     query: dryRunQuery,
-    answers: { 200: '{limits}', 422: '`request.invalid`, with every fault' },
+    answers: { 200: views.Limits.pick({ limits: true }), 422: '`request.invalid`, with every fault' },
   })
   async setLimits(@Req() request: ApiRequest): Promise<Answer> {
     const answer = await this.commands.run(request, WorkflowLimits, async (limits, ctx) => {

@@ -1,5 +1,5 @@
 import { Controller, HttpCode, Inject, Post, Req } from '@nestjs/common';
-import { Id, QueuePriority, WorkflowTemplate, type WorkflowDefinition } from '@chrysalis/contracts';
+import { Id, QueuePriority, WorkflowTemplate, type WorkflowDefinition, views } from '@chrysalis/contracts';
 import {
   Allow,
   allows,
@@ -51,7 +51,7 @@ export class StartController {
     body: Documented,
     query: dryRunQuery,
     answers: {
-      202: '{workflowId, operation, queued}: `queued` if it waits for others, by the limits',
+      202: views.WorkflowStarted.describe('`queued` if it waits for others, by the limits'),
       409: '`workflow.template_retired`',
       422: '`workflow.template_unknown`; `workflow.request_invalid`, with every fault and its place',
       429: '`workflow.queue_full`: `Retry-After` says when a place may be expected',

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Name, workflowTemplateSchema, WorkflowTemplate, type ProblemCode, type Refusal } from '@chrysalis/contracts';
+import { Name, views, workflowTemplateSchema, WorkflowTemplate, type ProblemCode, type Refusal } from '@chrysalis/contracts';
 import {
   Allow,
   Answer,
   Commands,
   Doc,
+  Media,
   dryRunQuery,
   parse,
   ProblemError,
@@ -55,7 +56,9 @@ export class TemplatesController {
     body: Documented,
     query: dryRunQuery,
     answers: {
-      201: '{name, version, ref, warnings?}: tasks of a kind that nobody takes, each with its place and with the kinds there are',
+      201: views.WorkflowTemplatePublished.describe(
+        '`warnings`: tasks of a kind that nobody takes, each with its place and with the kinds there are',
+      ),
       409: '`workflow.template_retired`',
       422: invalid,
     },
@@ -73,7 +76,7 @@ export class TemplatesController {
     summary: 'Try a workflow template: what publishing it would find wrong. Nothing is kept',
     body: Documented,
     noDryRun: 'Nothing is kept of it anyhow: it is a trial by itself',
-    answers: { 200: '{valid: true, name, tasks, warnings?}', 422: invalid },
+    answers: { 200: views.WorkflowTemplateValid, 422: invalid },
   })
   async validate(@Req() request: ApiRequest): Promise<object> {
     const { template } = orRefuse(judgeTemplate(parse(Given, request.body ?? {}).definition));
@@ -82,7 +85,10 @@ export class TemplatesController {
 
   @Get('/v1/workflow-templates/schema')
   @Allow('viewer')
-  @Doc({ summary: 'The JSON Schema (2020-12) of a workflow template', answers: { 200: 'A JSON Schema' } })
+  @Doc({
+    summary: 'The JSON Schema (2020-12) of a workflow template',
+    answers: { 200: new Media('application/schema+json', 'A JSON Schema') },
+  })
   schema(): Answer {
     return new Answer(200, JSON.stringify(schema), { 'content-type': 'application/schema+json' });
   }
@@ -92,7 +98,7 @@ export class TemplatesController {
   @Doc({
     summary: 'The newest version of each workflow template, by name, without its tasks',
     query: shortPageQuery,
-    answers: { 200: '{items, next?}' },
+    answers: { 200: views.pageOf(views.WorkflowTemplateHead) },
   })
   async list(@Query() query: unknown): Promise<object> {
     const { limit, cursor } = parse(Page, query);
@@ -103,7 +109,10 @@ export class TemplatesController {
 
   @Get('/v1/workflow-templates/:name')
   @Allow('viewer')
-  @Doc({ summary: 'The newest version, and which there are', answers: { 200: 'The template', 404: '`workflow.template_unknown`' } })
+  @Doc({
+    summary: 'The newest version, and which there are',
+    answers: { 200: views.WorkflowTemplateVersion, 404: '`workflow.template_unknown`' },
+  })
   async newest(@Param('name') name: string): Promise<object> {
     const row = await this.#row(name);
     return { ...view(row), versions: await versionsOf(this.service.pool, this.service.schema, name) };
@@ -111,7 +120,7 @@ export class TemplatesController {
 
   @Get('/v1/workflow-templates/:name/:version')
   @Allow('viewer')
-  @Doc({ summary: 'One version; it never changes', answers: { 200: 'The template', 404: '`workflow.template_unknown`' } })
+  @Doc({ summary: 'One version; it never changes', answers: { 200: views.WorkflowTemplateVersion, 404: '`workflow.template_unknown`' } })
   async one(@Param('name') name: string, @Param('version') version: string): Promise<object> {
     return view(await this.#row(name, version));
   }
@@ -122,7 +131,7 @@ export class TemplatesController {
   @Doc({
     summary: 'Retire a workflow template: no new starts by its name; what runs or is queued goes on',
     query: dryRunQuery,
-    answers: { 200: '{name, retired}', 404: '`workflow.template_unknown`' },
+    answers: { 200: views.Retired, 404: '`workflow.template_unknown`' },
   })
   retire(@Req() request: ApiRequest, @Param('name') given: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {

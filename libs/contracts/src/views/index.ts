@@ -1,0 +1,7 @@
+/** What the API answers, each shape once: routes declare them, tests check answers by them, and the client's types are made from them. */
+export * from './fleet.ts';
+export * from './migrations.ts';
+export * from './operations.ts';
+export * from './rows.ts';
+export * from './services.ts';
+export * from './workflows.ts';

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { MigrationOption, MoveFigures, Plan as PlanShape, RefusedOption, TemplateSpec } from '../migration-templates.ts';
+import { Cause, Count } from '../shapes.ts';
+import { Named } from './fleet.ts';
+import { Standing } from './operations.ts';
+import { Row } from './rows.ts';
+
+export const Template = Named.extend({ spec: TemplateSpec, publishedAt: z.string(), retired: z.boolean().optional() }).meta({
+  id: 'MigrationTemplate',
+});
+export type Template = z.infer<typeof Template>;
+export const TemplatePublished = z.object({ name: z.string(), version: Count, ref: z.string(), spec: TemplateSpec });
+
+export const Option = MigrationOption.meta({ id: 'MigrationOption' });
+export const OptionsQuery = Row.extend({
+  queryId: z.string(),
+  state: z.enum(['open', 'answered', 'failed']),
+  vmIds: z.array(z.string()),
+  grantId: z.string().optional(),
+  operation: z.string().optional(),
+  source: z.enum(['agent', 'failsafe', 'mixed']).optional(),
+  options: z.array(Option).optional(),
+  refused: z.array(RefusedOption).optional(),
+  cause: Cause.optional(),
+}).meta({ id: 'OptionsQuery' });
+export type OptionsQuery = z.infer<typeof OptionsQuery>;
+
+/** As it was made: `ready` where no move has a blocker. */
+export const PlanMade = PlanShape.extend({ ready: z.boolean() }).meta({ id: 'PlanMade' });
+export type PlanMade = z.infer<typeof PlanMade>;
+export const Plan = Row.extend({ ...PlanMade.shape, template: z.string() }).meta({ id: 'Plan' });
+export type Plan = z.infer<typeof Plan>;
+
+/** `ms` where it has ended. */
+export const Step = z
+  .object({
+    section: z.string(),
+    name: z.string(),
+    kind: z.string(),
+    summary: z.string(),
+    state: z.string(),
+    ms: z.number().optional(),
+    cause: Cause.optional(),
+  })
+  .meta({ id: 'Step' });
+export type Step = z.infer<typeof Step>;
+
+const runStates = ['running', 'succeeded', 'undone', 'failed'] as const;
+const moveShape = {
+  moveId: z.string(),
+  migrationId: z.string(),
+  vmId: z.string(),
+  state: z.enum(runStates),
+  workflowId: z.string(),
+  startedAt: z.string(),
+  endedAt: z.string().optional(),
+  cause: Cause.optional(),
+  figures: MoveFigures.optional(),
+  lastRepair: z.object({ reason: z.string(), by: z.string().optional(), at: z.string() }).optional(),
+};
+export const Move = Row.extend(moveShape).meta({ id: 'Move' });
+export type Move = z.infer<typeof Move>;
+export const MoveInFull = z
+  .object({ ...moveShape, workflowState: z.string().optional(), standing: Standing.optional(), steps: z.array(Step) })
+  .meta({ id: 'MoveInFull' });
+export type MoveInFull = z.infer<typeof MoveInFull>;
+
+const Migration = Row.extend({
+  migrationId: z.string(),
+  state: z.enum(runStates),
+  planId: z.string(),
+  template: z.string(),
+  vmIds: z.array(z.string()),
+  planned: z.array(z.object({ vmId: z.string(), fromHost: z.string(), toHost: z.string(), fromType: z.string(), toType: z.string() })),
+  concurrency: Count,
+  startedAt: z.string(),
+  endedAt: z.string().optional(),
+  cause: Cause.optional(),
+  cancelRequested: z.string().optional(),
+});
+/** As a list has it. */
+export const MigrationSummary = Migration.meta({ id: 'MigrationSummary' });
+export const MigrationInFull = Migration.extend({ moves: z.array(MoveInFull) }).meta({ id: 'Migration' });
+export type MigrationInFull = z.infer<typeof MigrationInFull>;
+export const MigrationAccepted = z.object({ migrationId: z.string(), operation: z.string() });
