@@ -1,7 +1,15 @@
 import path from 'node:path';
 import { eventsTopic, progressTopic, provisioningEvents, tasksTopic, workflowEvents } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
-import { onEvent, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  every,
+  onEvent,
+  runAsProcess,
+  startService,
+  type RunningService,
+  type ServiceConfig,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
 import { Exchange, isBidFrame } from './bids/exchange.ts';
 import { acceptOffer, forgetClosed } from './bids/open-offers.ts';
 import { withdraw } from './bids/withdraw.ts';
@@ -133,21 +141,6 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
     await deaf();
   };
   return { url, stop };
-};
-
-/** One run at a time; a failure is logged, and the next run tries again. Its stop waits for the run under way. */
-const every = (ms: number, log: ServiceContext['log'], work: () => Promise<void>): (() => Promise<void>) => {
-  let running: Promise<void> | undefined;
-  const timer = setInterval(() => {
-    running ??= work()
-      .catch((err: unknown) => log.error({ err }, 'a periodic task failed'))
-      .finally(() => (running = undefined));
-  }, ms);
-  timer.unref();
-  return async () => {
-    clearInterval(timer);
-    await running;
-  };
 };
 
 if (import.meta.main) await runAsProcess(start);

@@ -10,6 +10,7 @@ import { knownGrantsConsumer } from './known/grants.ts';
 import { knownHostsConsumer } from './known/hosts.ts';
 import { knownObservedConsumer } from './known/observed.ts';
 import { knownVmsConsumer } from './known/vms.ts';
+import { startRounds } from './runs/rounds.ts';
 import { movesConsumer } from './moves-consumer.ts';
 import { taskHandlers } from './tasks.ts';
 
@@ -21,6 +22,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
     tasks: taskHandlers,
     consumers: [knownVmsConsumer, knownObservedConsumer, knownHostsConsumer, knownAgentsConsumer, knownGrantsConsumer, movesConsumer],
+    background: [async (service) => startRounds(service)],
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -1,4 +1,4 @@
-import { eventsTopic, migrationTemplatesEvents, workflowEvents as events } from '@chrysalis/contracts';
+import { eventsTopic, migrationTemplatesEvents, migrationTemplatesTasks, workflowEvents as events } from '@chrysalis/contracts';
 import {
   controlPlaneMs,
   figuresOf,
@@ -12,7 +12,9 @@ import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-ki
 import { fold } from '@chrysalis/kernel';
 import type { z } from 'zod';
 import { beginMove, endMove, moveOf, tasksOf, updateTask, type MoveRow, type TaskState } from './sql/moves.ts';
-import { migrationEnded } from './runs/advance.ts';
+import { runGivenOut } from './runs/run-task.ts';
+import { migrationEnded, runsCancelled } from './runs/step.ts';
+import { CANCELLED, OVER } from './runs/stops.ts';
 import { goesOn, moveChanged } from './move-changes.ts';
 import { makeStarts, noteStarts } from './start-move.ts';
 
@@ -25,7 +27,10 @@ export const movesConsumer: Consumer = {
   topics: [eventsTopic('workflow')],
   on: [
     onEvent(events.instanceStarted, async ({ workflowId, at }, { tx, store }) => void (await beginMove(tx, store.schema, workflowId, at))),
-    onEvent(events.taskDispatched, async ({ workflowId, task, action, at }, { tx, store }) => {
+    onEvent(events.taskDispatched, async (data, ctx) => {
+      const { workflowId, task, kind, action, at } = data;
+      const { tx, store } = ctx;
+      if (action === 'run' && kind === migrationTemplatesTasks.run.kind) await runGivenOut(data, ctx);
       if (action === 'run')
         await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'running', startedAt: at, from: ['pending', 'failed'] });
     }),
@@ -47,7 +52,9 @@ export const movesConsumer: Consumer = {
     ),
     onEvent(events.instanceChanged, moveChanged),
     onEvent(events.compensationStarted, ({ workflowId, cause }, ctx) => goesOn(workflowId, { reason: cause.message }, ctx)),
+    onEvent(events.cancelRequested, ({ workflowId, reason }, ctx) => runsCancelled(workflowId, { code: CANCELLED, message: reason }, ctx)),
     onEvent(events.instanceEnded, async (data, ctx) => {
+      await runsCancelled(data.workflowId, { code: OVER, message: `its workflow has ended: ${data.state}` }, ctx);
       const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
       if (move) await moveEnded(data, move, ctx);
       else if (data.name === 'options-query' && data.state !== 'succeeded') await queryFailed(data, ctx);

@@ -4,6 +4,7 @@ export * from './commands.ts';
 export * from './config.ts';
 export * from './context.ts';
 export * from './documentation.ts';
+export { every } from './every.ts';
 export * from './failpoint.ts';
 export * from './handlers.ts';
 export * from './idempotency-key.ts';

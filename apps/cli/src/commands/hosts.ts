@@ -39,7 +39,7 @@ export const hostCommands = (program: Command): void => {
     enable: ['enabled', 'takes new VMs again'],
     cordon: ['cordoned', 'takes no new VMs; what runs there stays'],
     drain: ['draining', 'takes no new VMs, and what runs there is to leave'],
-    retire: ['retiring', 'as drain, and for good: a policy may move its VMs away'],
+    retire: ['retiring', 'as drain, and for good: the policy drain-retiring-hosts moves its VMs away; again, each time it is said'],
   } as const;
   for (const [verb, [state, what]] of Object.entries(states))
     examples(

@@ -64,3 +64,14 @@ export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Pr
     return [{ hostId, facts, state, generation: version, free: free(facts, heldInAll(host)), ...(away === null ? {} : { away }) }];
   });
 };
+
+/** Of one host: what it may be used for, and who holds on it, VMs and moves, however many. `version` is that of its stream. */
+export type HostStanding = Readonly<{ version: number; state: HostState; consumers: readonly string[] }>;
+export const hostStanding = async (q: pg.PoolClient, schema: string, hostId: string): Promise<HostStanding | undefined> =>
+  (
+    await q.query<HostStanding>(
+      `select version, host ->> 'state' as state, array(select jsonb_object_keys(host -> 'holds') order by 1) as consumers
+       from ${schema}.known_hosts where host_id = $1`,
+      [hostId],
+    )
+  ).rows[0];

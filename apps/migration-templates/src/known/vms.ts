@@ -1,4 +1,4 @@
-import { eventsTopic, provisioningEvents as events, speaksOf, type ProvisioningEvent } from '@chrysalis/contracts';
+import { eventsTopic, provisioningEvents as events, speaksOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -11,7 +11,8 @@ type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${s
 
 /** The next state of what is known; `undefined` when the VM is no more. Pure. */
 export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
-  if (e.type === events.vmRequested.type) return { vmId: e.data.vmId, type: e.data.type, spec: e.data.spec, epoch: 1, state: 'requested' };
+  if (e.type === events.vmRequested.type)
+    return { vmId: e.data.vmId, name: e.data.name, type: e.data.type, spec: e.data.spec, epoch: 1, state: 'requested' };
   if (!vm) return undefined;
   switch (e.type) {
     case events.vmPlaced.type:
@@ -95,6 +96,26 @@ export const knownVmsConsumer: Consumer = {
     ),
   ],
 };
+
+export type HeardOf = VmDoc & { readonly tenant: string };
+const heard = (rows: readonly { vm: VmDoc; tenant: string }[]): HeardOf[] => rows.map(({ vm, tenant }) => ({ ...vm, tenant }));
+
+/** Those that are on the host, or are among these: booted or not, of every tenant. As many as there are. */
+export const vmsOnHost = async (q: pg.PoolClient, schema: string, hostId: string, vmIds: readonly string[]): Promise<HeardOf[]> => {
+  const sql = `select vm, tenant from ${schema}.known_vms where vm ->> 'hostId' = $1 or vm_id = any($2) order by vm_id`;
+  return heard((await q.query<{ vm: VmDoc; tenant: string }>(sql, [hostId, vmIds])).rows);
+};
+export const vmsNamed = async (q: pg.PoolClient, schema: string, vmIds: readonly string[]): Promise<HeardOf[]> =>
+  heard((await q.query<{ vm: VmDoc; tenant: string }>(`select vm, tenant from ${schema}.known_vms where vm_id = any($1)`, [vmIds])).rows);
+export const vmsOfType = async (q: pg.PoolClient, schema: string, type: Ref): Promise<HeardOf[]> =>
+  heard(
+    (
+      await q.query<{ vm: VmDoc; tenant: string }>(
+        `select vm, tenant from ${schema}.known_vms where vm #>> '{type,name}' = $1 and (vm #>> '{type,version}')::int = $2 order by vm_id`,
+        [type.name, type.version],
+      )
+    ).rows,
+  );
 
 /** Those that have booted, of this tenant, in the order asked for; what is not there is left out. */
 export const knownVms = async (

@@ -1,4 +1,4 @@
-import { migrationTemplatesEvents as events } from '@chrysalis/contracts';
+import { migrationTemplatesEvents as events, type Plan } from '@chrysalis/contracts';
 import { migrationDecider, parted, plan, type RunResults } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { guestsOf } from '../known/guests.ts';
@@ -9,12 +9,14 @@ import type { Run } from '../sql/runs.ts';
 import { makeStarts, noteStarts } from '../start-move.ts';
 import type { Chosen } from './choose.ts';
 
-export type Begun = Readonly<{ migrationId?: string; blocked: RunResults }>;
+/** `late`: another move has taken one of them at this moment. Nothing has begun, and it is looked at again. */
+export type Begun = Readonly<{ migrationId?: string; late?: true; blocked: RunResults }>;
 
 /** Plans these VMs, and begins the migration of those that nothing blocks; plan and migration are as if somebody had asked for them. */
 export const begin = async (run: Run, { template, target, vms }: Extract<Chosen, { ok: true }>, ctx: MessageContext): Promise<Begun> => {
   const { schema } = ctx.store;
   const ids = vms.map((vm) => vm.vmId);
+  const { input } = run;
   const busy = new Map((await inMove(ctx.tx, schema, ids)).map((m) => [m.vmId, m.moveId]));
   const made = plan({
     planId: ctx.newId('plan'),
@@ -24,21 +26,28 @@ export const begin = async (run: Run, { template, target, vms }: Extract<Chosen,
     vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
     hosts: await knownHosts(ctx.tx, schema),
     guests: await guestsOf(ctx.tx, schema, ids),
-    notHost: run.input.notHost,
+    notHost: input.notHost ?? input.hostId,
   });
   const { ready, blocked } = parted(made);
   if (!ready) return { blocked };
+  await ctx.tx.query('savepoint begin');
+  const begun = await request(run, ready, vms[0]!.tenant, ctx);
+  if (begun !== undefined) return { migrationId: begun, blocked };
+  await ctx.tx.query('rollback to savepoint begin');
+  return { late: true, blocked };
+};
+
+const request = async (run: Run, ready: Plan, tenant: string, ctx: MessageContext): Promise<string | undefined> => {
   await ctx.append(`plan-${ready.planId}`, 'noStream', { type: events.planMade.type, data: { plan: ready } });
   const migrationId = ctx.newId('mig');
   const { concurrency } = run.input;
   const first = ready.moves.slice(0, concurrency).map((m) => m.vmId);
-  const tenant = vms[0]!.tenant;
   const starts = await makeStarts(ctx, migrationId, ready, first, tenant);
   const late = await noteStarts(ctx, migrationId, starts);
-  if (late.length > 0 || starts.length < first.length) throw new Error('a VM of the run went into another move meanwhile'); // all of it again
-  await insertMigration(ctx.tx, schema, migrationId, tenant, ctx.now);
-  const request = { kind: 'request' as const, migrationId, plan: ready, concurrency, starts };
-  const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, request);
+  if (late.length > 0 || starts.length < first.length) return undefined;
+  await insertMigration(ctx.tx, ctx.store.schema, migrationId, tenant, ctx.now);
+  const command = { kind: 'request' as const, migrationId, plan: ready, concurrency, starts };
+  const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, command);
   if (!decided.ok) throw new Error(`a new migration was refused: ${decided.rejection.code}`);
-  return { migrationId, blocked };
+  return migrationId;
 };

@@ -60,6 +60,34 @@ export const inMove = async (q: Queryable, schema: string, vmIds: readonly strin
     )
   ).rows;
 
+export type MoveOfVm = Readonly<{ moveId: string; vmId: string; state: MoveRow['state'] }>;
+/** Moves by their ids, and those of these VMs that have not ended. */
+export const movesAround = async (
+  q: Queryable,
+  schema: string,
+  moveIds: readonly string[],
+  vmIds: readonly string[],
+): Promise<MoveOfVm[]> =>
+  (
+    await q.query<MoveOfVm>(
+      `select move_id as "moveId", vm_id as "vmId", case when ended_at is not null then coalesce(state, 'failed') end as state
+       from ${schema}.moves where move_id = any($1) or (vm_id = any($2) and ended_at is null)`,
+      [moveIds, vmIds],
+    )
+  ).rows;
+
+/** How many moves of each of these VMs, of migrations begun since, were undone. By this service's own clock. */
+export const undoneSince = async (q: Queryable, schema: string, vmIds: readonly string[], since: string): Promise<Map<string, number>> =>
+  new Map(
+    (
+      await q.query<{ vmId: string; n: string }>(
+        `select vm_id as "vmId", count(*) as n from ${schema}.moves join ${schema}.migrations using (migration_id)
+         where vm_id = any($1) and state = 'undone' and at >= $2 group by vm_id`,
+        [vmIds, since],
+      )
+    ).rows.map((r) => [r.vmId, Number(r.n)]),
+  );
+
 export const tasksOf = async (q: Queryable, schema: string, moveIds: readonly string[]): Promise<TaskRow[]> =>
   (
     await q.query<TaskRow>(

@@ -78,8 +78,9 @@ export const openWorld = async () => {
 
     type: (t: KnownType) =>
       world.tell('provisioning', `vm-type-${t.ref.name}`, provisioningEvents.vmTypePublished, { ...t.ref, spec: t.spec }),
-    vm: async (vm: KnownVm) => {
-      const { vmId, type, spec, hostId, epoch, topology, topologyHash, tenant } = vm;
+    /** Requested and placed; `boot` lets it run. */
+    newVm: async (vm: KnownVm) => {
+      const { vmId, type, spec, hostId, epoch, topology, tenant, name = 'v' } = vm;
       const request = {
         workflowId: `op-${vmId}`,
         definition: {
@@ -106,17 +107,18 @@ export const openWorld = async () => {
         'provisioning',
         vmId,
         provisioningEvents.vmRequested,
-        { vmId, name: 'v', tenant, uuid: topology.uuid, type, spec, image: topology.image, nics: [], request },
+        { vmId, name, tenant, uuid: topology.uuid, type, spec, image: topology.image, nics: [], request },
         tenant,
       );
       await world.tell('provisioning', vmId, provisioningEvents.vmPlaced, { vmId, hostId, epoch }, tenant);
-      await world.tell(
-        'provisioning',
-        vmId,
-        provisioningEvents.vmBooted,
-        { vmId, hostId, epoch, topology, topologyHash, at: new Date().toISOString() },
-        tenant,
-      );
+    },
+    boot: ({ vmId, hostId, epoch, topology, topologyHash, tenant }: KnownVm) => {
+      const at = new Date().toISOString();
+      return world.tell('provisioning', vmId, provisioningEvents.vmBooted, { vmId, hostId, epoch, topology, topologyHash, at }, tenant);
+    },
+    vm: async (vm: KnownVm) => {
+      await world.newVm(vm);
+      await world.boot(vm);
     },
     host: (facts: HostFacts) =>
       world.tell('resource-allocation', `host-${facts.hostId}`, resourceAllocationEvents.hostRegistered, { facts }),
@@ -151,7 +153,11 @@ export const openWorld = async () => {
       task: string,
       kind: string,
       input: Record<string, unknown>,
-      { tenant = 'acme', attempt = 1 }: { tenant?: string; attempt?: number } = {},
+      {
+        tenant = 'acme',
+        attempt = 1,
+        deadlineAt = '2030-01-01T00:00:00.000Z',
+      }: { tenant?: string; attempt?: number; deadlineAt?: string } = {},
     ) => {
       const data = {
         workflowId,
@@ -163,7 +169,7 @@ export const openWorld = async () => {
         group: 'migration-templates',
         input,
         token: attempt,
-        deadlineAt: '2030-01-01T00:00:00Z',
+        deadlineAt,
         tenant,
         at: new Date().toISOString(),
       };

@@ -77,11 +77,11 @@ export const vmsOn = async (db: Queryable, schema: string, host: string, limit: 
     ])
   ).rows.map((r) => r.vm);
 
-/** Who holds on a host, VMs and moves: the first ten by name. */
+/** Who holds on a host, VMs and moves, by name. */
 export const consumersOn = async (db: Queryable, schema: string, host: string): Promise<string[]> =>
-  (
-    await db.query<{ consumer: string }>(`select consumer from ${schema}.ledger where host = $1 order by consumer limit 10`, [host])
-  ).rows.map((r) => r.consumer);
+  (await db.query<{ consumer: string }>(`select consumer from ${schema}.ledger where host = $1 order by consumer`, [host])).rows.map(
+    (r) => r.consumer,
+  );
 
 /** The highest token with which a workflow released a consumer. */
 export const noteRelease = async (tx: Queryable, schema: string, consumer: string, workflow: string, token: number): Promise<void> => {

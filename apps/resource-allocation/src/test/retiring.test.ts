@@ -42,7 +42,11 @@ describe('a host that retires, and holds that nobody owns', () => {
   test('takes no new VMs and no moves, and says who is still there', async () => {
     expect(await ask('allocation.list-on-host', { hostId: 'a', expectEmpty: true })).toEqual({
       ok: true,
-      output: { vmIds: [], more: false },
+      output: { vmIds: [], more: false, generation: 1 },
+    });
+    expect(await ask('allocation.list-on-host', { hostId: 'a', expectClosed: true })).toMatchObject({
+      ok: false,
+      cause: { code: 'host.enabled', retriable: false, message: expect.stringContaining('first: chrysalis host retire a') },
     });
     for (const id of ['vm-1', 'vm-2', 'vm-3'])
       expect(await ask('allocation.place', place('vm', id, id, 'a').input)).toMatchObject({ ok: true });
@@ -58,12 +62,23 @@ describe('a host that retires, and holds that nobody owns', () => {
     });
     expect(await ask('allocation.list-on-host', { hostId: 'a', limit: 2 })).toEqual({
       ok: true,
-      output: { vmIds: ['vm-1', 'vm-2'], more: true },
+      output: { vmIds: ['vm-1', 'vm-2'], more: true, generation: 5 },
     });
     expect(await ask('allocation.list-on-host', { hostId: 'a', expectEmpty: true })).toMatchObject({
       ok: false,
       cause: { code: 'host.not_empty', retriable: true, detail: { left: ['vm:vm-1', 'vm:vm-2', 'vm:vm-3'] } },
     });
+    const known = [{ consumer: 'vm:vm-2', who: 'web-1 (vm-2)', why: 'no other host can take it' }];
+    expect(await ask('allocation.list-on-host', { hostId: 'a', expectClosed: true, expectEmpty: true, left: known })).toMatchObject({
+      cause: { message: 'a is not empty, 3 hold there: vm:vm-1; web-1 (vm-2): no other host can take it; vm:vm-3' },
+    });
+    const again = await h.http('POST', '/v1/hosts/a/state', { state: 'retiring', reason: 'once more' });
+    expect([again.status, again.body.state]).toEqual([200, 'retiring']);
+    const events = await h.running.service.store.read('host-a');
+    expect(events.filter((e) => e.type.endsWith('state-changed.v1')).map((e) => e.data)).toMatchObject([
+      { from: 'enabled', to: 'retiring' },
+      { from: 'retiring', to: 'retiring', reason: 'once more' },
+    ]);
     expect(await ask('allocation.list-on-host', { hostId: 'zz' })).toMatchObject({
       ok: false,
       cause: { code: 'host.unknown', message: expect.stringMatching(/^there is no host zz; there (is|are) a/) },

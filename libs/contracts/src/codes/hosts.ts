@@ -46,7 +46,11 @@ export const hostsCodes = {
   'host.driver_differs': { title: 'The host runs another driver than the VM’s', next: 'choose a host of the same driver' },
   'host.not_empty': {
     title: 'The host still holds something',
-    next: 'wait for what leaves it; chrysalis allocation list shows what is left',
+    next: 'mend what holds each one there, and retire the host again; chrysalis allocation list shows what is left',
+  },
+  'host.enabled': {
+    title: 'The host takes new VMs: it never is empty for good',
+    next: 'to empty it: chrysalis host retire, or drain or cordon it',
   },
   'host.disk_full': { title: 'The disk of the host is full', next: 'make room on the host, and try again' },
   'host.disk_short': { title: 'The host has not enough disk', next: 'make room on the host, or choose another' },
@@ -137,6 +141,10 @@ export const hostsCodes = {
     status: 409,
     title: 'The consumer holds something else there',
     next: 'release that first; chrysalis allocation list shows it',
+  },
+  'allocation.left_over': {
+    title: 'What a VM held is still held after it has left',
+    next: 'wait a moment; where it stays: the workflow audit-holds',
   },
   'allocation.superseded': { title: 'It was released after this placement was sent', next: 'nothing: the release counts' },
   'placement.no_host': { title: 'No host fits', next: 'free room or add a host; each host’s reasons are in `detail`' },

@@ -94,6 +94,7 @@ export const movesCodes = {
   'migration.ended': { status: 409, title: 'The migration has ended', next: 'nothing is left to do' },
   'migration.cancelled': { title: 'The migration was cancelled', next: 'nothing is left to do' },
   'migration.incomplete': { title: 'Not every VM was moved', next: 'chrysalis migration get shows which, and why' },
+  'migration.time_is_up': { title: 'The time for it was over before every VM had gone', next: 'begin it again for those that are left' },
   'migration.too_many_failures': {
     title: 'Too many moves did not succeed; the rest was not begun',
     next: 'see why they failed, and run it again over those that are left',

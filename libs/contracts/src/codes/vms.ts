@@ -39,6 +39,7 @@ export const vmsCodes = {
   'vm.foreign_tenant': { title: 'The VM is of another tenant', next: 'ask as the tenant whose VM it is' },
   'vm.tenant_invalid': { status: 422, title: 'A VM is a tenant’s', next: 'ask with a token of the tenant' },
   'vm.no_headroom': { title: 'The VM was not made for so much', next: 'restart it with more headroom' },
+  'vm.deleting': { title: 'The VM is being deleted', next: 'wait until it is gone' },
   'vm.not_running': { title: 'The VM does not run', next: 'wait until it runs' },
   'vm.provisioning_undone': { title: 'The VM was taken back before it was there', next: 'create it again' },
   'vm.reset': { title: 'The guest was restarted', next: 'nothing: it runs' },

@@ -10,6 +10,8 @@ import { none } from './common.ts';
  */
 export const RunResult = z.object({
   vmId: Id,
+  /** Its label, where it is known. */
+  name: z.string().max(255).optional(),
   state: z.enum(['succeeded', 'undone', 'failed', 'blocked', 'unneeded', 'not-begun']),
   migrationId: Id.optional(),
   toHost: Name.optional(),
@@ -17,6 +19,10 @@ export const RunResult = z.object({
   blockers: z.array(Blocker).optional(),
 });
 export type RunResult = z.infer<typeof RunResult>;
+
+/** Who is still there, in words, and why: `consumer` is as in the ledger. */
+export const LeftThere = z.object({ consumer: z.string().max(255), who: z.string().max(512), why: z.string().max(1024) });
+export type LeftThere = z.infer<typeof LeftThere>;
 
 export const migrationTemplatesTasks = {
   recordCharacterisation: task(
@@ -41,22 +47,36 @@ export const migrationTemplatesTasks = {
     none,
   ),
   /**
+   * What it is about: the VMs named in `vmIds`, or whoever there is as long as it goes on: all that hold on the host `hostId` (its drain),
+   * or all of a version of a type (`ofType`). It waits for who is being created or deleted, or is in another move; it reports when each VM
+   * has gone or cannot go, and before its deadline in any case. `since`: the generation of the host from which on what is known of it counts.
+   *
    * By `template`; else made for each VM: to `toType` (in place, or with `move` on another host), or without one its own type on another
-   * host. Reports when every move has ended. After `maxFailures` moves that did not succeed (5 unless told) no further one begins.
+   * host. After `maxFailures` moves that did not succeed (5 unless told, and one more for each ten that did) no further one begins.
    */
   run: task(
     'migration-templates',
     'migration.run',
-    'Plan a migration over a set of VMs and run it: who is blocked is named, the others go',
+    'Plan a migration over a set of VMs and run it until each has gone: who is blocked is named, the others go',
     z.object({
       template: RefText.optional(),
       toType: RefText.optional(),
       move: z.boolean().optional(),
-      vmIds: z.array(Id).max(1000),
+      vmIds: z.array(Id).max(1000).optional(),
+      hostId: Name.optional(),
+      since: Count.optional(),
+      ofType: RefText.optional(),
       concurrency: Positive.max(100),
       notHost: Name.optional(),
       maxFailures: Positive.max(1000).optional(),
     }),
-    z.object({ total: Count, succeeded: Count, results: z.array(RunResult) }),
+    /** `more`: results beyond what an output may hold; those that did not succeed come first then. */
+    z.object({
+      total: Count,
+      succeeded: Count,
+      results: z.array(RunResult),
+      more: Positive.optional(),
+      left: z.array(LeftThere).optional(),
+    }),
   ),
 } as const;

@@ -3,6 +3,7 @@ import { task } from '../define.ts';
 import { Consumer } from '../resource-allocation.ts';
 import { Amounts, Count, Id, Name, Positive, Timestamp } from '../shapes.ts';
 import { none } from './common.ts';
+import { LeftThere } from './migration-templates.ts';
 
 export const resourceAllocationTasks = {
   place: task(
@@ -37,12 +38,22 @@ export const resourceAllocationTasks = {
     z.object({ moveId: Id, vmId: Id, fromHost: Name, toHost: Name, amounts: Amounts }),
     none,
   ),
+  /**
+   * With `expectEmpty` it fails while anything, also a move, holds there; with `expectClosed` while the host takes new VMs, for then it
+   * never is empty for good. `left` is what is known of who holds, for the words of the failure.
+   */
   listOnHost: task(
     'resource-allocation',
     'allocation.list-on-host',
-    'The VMs that hold on a host, by id; with `expectEmpty` it fails while anything, also a move, holds there',
-    z.object({ hostId: Name, limit: Positive.max(1000).optional(), expectEmpty: z.boolean().optional() }),
-    z.object({ vmIds: z.array(Id), more: z.boolean() }),
+    'The VMs that hold on a host, by id; where that is expected, fails while anything holds there, or while it takes new VMs',
+    z.object({
+      hostId: Name,
+      limit: Positive.max(1000).optional(),
+      expectEmpty: z.boolean().optional(),
+      expectClosed: z.boolean().optional(),
+      left: z.array(LeftThere).optional(),
+    }),
+    z.object({ vmIds: z.array(Id), more: z.boolean(), generation: Count.optional() }),
   ),
   auditHolds: task(
     'resource-allocation',

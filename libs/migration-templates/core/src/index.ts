@@ -16,5 +16,6 @@ export { supportedMethods } from './option-verdict.ts';
 export * from './options.ts';
 export * from './options-query.ts';
 export * from './plan.ts';
+export * from './standing.ts';
 export * from './template.ts';
 export * from './template-faults.ts';

@@ -14,6 +14,8 @@ import {
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
 export type KnownVm = Readonly<{
   vmId: string;
+  /** Its label; not known of VMs that were there before it was kept. */
+  name?: string;
   tenant: string;
   type: Ref;
   spec: VmTypeSpec;

@@ -1,21 +1,36 @@
 import { describe, expect, test } from '@jest/globals';
 import { Name, type RunResult } from '@chrysalis/contracts';
-import { leftOf, madeTemplate, mayGoOn, parted, plan, stopped, templateFaults, unneeded } from './index.ts';
+import { madeTemplate, mayGoOn, outputOf, parted, plan, templateFaults, unneeded, type RunResults } from './index.ts';
 import { AT, guest, host, large, largeType, small, smallType, vm } from './test/fixtures.ts';
 
 const input = { vmIds: ['vm-1', 'vm-2', 'vm-1'], concurrency: 1 };
 const undone = (vmId: string): RunResult => ({ vmId, state: 'undone' });
 
 describe('a run', () => {
-  test('has left what nothing became of, each VM once', () => {
-    expect(leftOf(input, {})).toEqual(['vm-1', 'vm-2']);
-    expect(leftOf(input, { 'vm-1': undone('vm-1') })).toEqual(['vm-2']);
+  test('stops after some moves that did not succeed, and one more for each ten that did; or as it was told', () => {
     expect(mayGoOn({ ...input, maxFailures: 2 }, { 'vm-1': undone('vm-1') })).toBe(true);
     expect(mayGoOn({ ...input, maxFailures: 1 }, { 'vm-1': undone('vm-1') })).toBe(false);
-    expect(stopped(input, { 'vm-1': undone('vm-1') }, 'migration.cancelled', 'why')).toEqual({
-      'vm-1': undone('vm-1'),
-      'vm-2': { vmId: 'vm-2', state: 'not-begun', cause: { code: 'migration.cancelled', message: 'why' } },
-    });
+    const of = (n: number, state: RunResult['state']): RunResults =>
+      Object.fromEntries(Array.from({ length: n }, (_, i) => [`${state}-${i}`, { vmId: `${state}-${i}`, state }]));
+    expect([4, 5].map((n) => mayGoOn(input, of(n, 'undone')))).toEqual([true, false]);
+    expect([9, 10].map((n) => mayGoOn(input, { ...of(5, 'failed'), ...of(n, 'succeeded') }))).toEqual([false, true]);
+  });
+
+  test('tells each VM once, in order; what is too much for an output is counted, those that did not go first', () => {
+    const both = { 'vm-2': undone('vm-2'), 'vm-1': undone('vm-1') };
+    expect(outputOf(input, both)).toEqual({ total: 2, succeeded: 0, results: [undone('vm-1'), undone('vm-2')] });
+    const blockers = Array.from({ length: 20 }, () => ({ code: 'plan.no_host', subject: 'h1', message: 'x'.repeat(200) }));
+    const ids = Array.from({ length: 3_000 }, (_, i) => `vm-${String(i).padStart(5, '0')}`);
+    const results: RunResults = Object.fromEntries(
+      ids.map((vmId, i) => [
+        vmId,
+        i % 10 === 0 ? { vmId, state: 'blocked', blockers } : { vmId, state: 'succeeded', migrationId: 'mig-'.padEnd(40, 'x') },
+      ]),
+    );
+    const told = outputOf({ hostId: 'h1', concurrency: 1 }, results, []);
+    expect([told.total, told.succeeded, told.results.length + told.more!]).toEqual([3_000, 2_700, 3_000]);
+    expect(told.results.slice(0, 300).map((r) => [r.state, r.blockers?.length])).toEqual(Array(300).fill(['blocked', 1]));
+    expect(JSON.stringify(told).length).toBeLessThan(200_000);
   });
 
   test('makes templates that have no faults, under names that are names', () => {

@@ -1,10 +1,10 @@
 import {
-  type Code,
+  refText,
   type InputOf,
+  type LeftThere,
   type migrationTemplatesTasks,
   type OutputOf,
   type Plan,
-  refText,
   type RunResult,
   type TemplateSpec,
 } from '@chrysalis/contracts';
@@ -19,27 +19,48 @@ export type RunInput = InputOf<(typeof migrationTemplatesTasks)['run']>;
 export type RunOutput = OutputOf<(typeof migrationTemplatesTasks)['run']>;
 export type RunResults = Readonly<Record<string, RunResult>>;
 
-/** After so many moves that did not succeed something is wrong with more than a VM. */
+/** After so many moves that did not succeed, and one more for each ten that did, something is wrong with more than a VM. */
 const MAX_FAILURES = 5;
-
-/** VMs that nothing has become of yet, in the order they were named in. */
-export const leftOf = (input: RunInput, results: RunResults): readonly string[] =>
-  [...new Set(input.vmIds)].filter((id) => !Object.hasOwn(results, id));
 
 export const failuresIn = (results: RunResults): number =>
   Object.values(results).filter((r) => r.state === 'undone' || r.state === 'failed').length;
+const successesIn = (results: RunResults): number => Object.values(results).filter((r) => r.state === 'succeeded').length;
 
-export const mayGoOn = (input: RunInput, results: RunResults): boolean => failuresIn(results) < (input.maxFailures ?? MAX_FAILURES);
+export const mayGoOn = ({ maxFailures }: RunInput, results: RunResults): boolean =>
+  failuresIn(results) < (maxFailures ?? MAX_FAILURES + Math.floor(successesIn(results) / 10));
 
-/** Every VM that is left is not begun, for this reason. */
-export const stopped = (input: RunInput, results: RunResults, code: Code, message: string): RunResults => ({
-  ...results,
-  ...Object.fromEntries(leftOf(input, results).map((vmId) => [vmId, { vmId, state: 'not-begun' as const, cause: { code, message } }])),
-});
+/** Of a run whose VMs are not named but found, for as long as it goes on: it has a goal, and may be begun again for what is left. */
+export const isFound = ({ vmIds }: Pick<RunInput, 'vmIds'>): boolean => vmIds === undefined;
 
-export const outputOf = (input: RunInput, results: RunResults): RunOutput => {
-  const list = [...new Set(input.vmIds)].map((id) => results[id]!);
-  return { total: list.length, succeeded: list.filter((r) => r.state === 'succeeded').length, results: list };
+/** Characters of JSON: half of what a workflow takes for the output of one task. */
+const MOST_CHARACTERS = 131_072;
+
+/** Each VM once, in the order that they were named in. What is too much to tell is counted, and those that did not go are told first. */
+export const outputOf = (input: RunInput, results: RunResults, left?: readonly LeftThere[]): RunOutput => {
+  const list = (input.vmIds ? [...new Set(input.vmIds)] : Object.keys(results).sort()).flatMap((id) => results[id] ?? []);
+  const told = within(list);
+  const more = list.length - told.length;
+  return {
+    total: list.length,
+    succeeded: successesIn(results),
+    results: told,
+    ...(more > 0 ? { more } : {}),
+    ...(left ? { left: left.slice(0, 100) } : {}),
+  };
+};
+
+const within = (list: readonly RunResult[]): RunResult[] => {
+  if (JSON.stringify(list).length <= MOST_CHARACTERS) return [...list];
+  const gone = (r: RunResult): boolean => r.state === 'succeeded' || r.state === 'unneeded';
+  const told: RunResult[] = [];
+  let room = MOST_CHARACTERS;
+  for (const r of [...list.filter((x) => !gone(x)), ...list.filter(gone)]) {
+    const short = r.blockers ? { ...r, blockers: r.blockers.slice(0, 1) } : r;
+    room -= JSON.stringify(short).length;
+    if (room < 0) break;
+    told.push(short);
+  }
+  return told;
 };
 
 /** Is there nothing to be done for this VM? It has the type that the template leads to; or, where that is no other, it left the host that is drained. */

@@ -77,6 +77,12 @@ describe('state', () => {
       .thenNothing();
     given(hostDecider).when({ type: 'change-state', hostId: 'h1', to: 'lost', reason: '' }).thenRejected('host.unknown');
   });
+  test.each(['draining', 'retiring'] as const)('%s is told each time it is asked for, so that what acts on it goes again', (to) => {
+    const state = (from: HostState): HostEvent => ({ type: 'chrysalis.resource-allocation.host.state-changed.v1', data: { hostId: 'h1', from, to, reason: 'test' } }); // prettier-ignore
+    given(hostDecider, [registered, state('enabled')])
+      .when({ type: 'change-state', hostId: 'h1', to, reason: 'test' })
+      .then([state(to)]);
+  });
   test.each(['cordoned', 'draining', 'lost'] as const)('%s takes no new hold, but keeps those it has', (state) => {
     const there = [registered, held(vmConsumer('a'), 'a', small), inState(state)];
     given(hostDecider, there).when(holdVm('b')).thenRejected(`host.${state}`);
@@ -199,7 +205,10 @@ describe('for any run of commands', () => {
           if (!decision.ok) continue;
           state = fold(hostDecider.evolve, state, decision.events);
           log.push(...decision.events);
-          expect(hostDecider.decide(command, state)).toEqual({ ok: true, events: [] });
+          const again = hostDecider.decide(command, state);
+          const told = command.type === 'change-state' && command.to === 'draining';
+          expect(again).toMatchObject({ ok: true, events: told ? [{ data: { from: 'draining', to: 'draining' } }] : [] });
+          expect(fold(hostDecider.evolve, state, again.ok ? again.events : [])).toEqual(state);
           if (state.status === 'unknown') throw new Error('a registered host became unknown');
           const [sum, total] = [heldInAll(state), capacityOf(state.facts)];
           for (const r of resources) expect(sum[r] >= 0 && sum[r] <= total[r]).toBe(true);

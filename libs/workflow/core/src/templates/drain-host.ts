@@ -2,19 +2,19 @@ import type { WorkflowTemplate } from '@chrysalis/contracts';
 import { LONG_MS, passing, patient, STEP_MS } from './parts.ts';
 
 /**
- * Ends when nothing holds on the host any more. What cannot go is named in the outcome of `move`, and `check` then stops the workflow: VMs
- * that have moved stay where they are.
+ * Ends when nothing holds on the host any more, and goes on until then: who is being created there or is in another move is waited for.
+ * Who cannot go is named with the reason, and `check` then stops the workflow: VMs that have moved stay where they are.
  */
 export const drainHost: WorkflowTemplate = {
   name: 'drain-host',
-  summary: 'Move every VM off a host, as it is, to wherever it fits',
+  summary: 'Move every VM off a host that takes no new ones, as it is, to wherever it fits',
   params: { hostId: { type: 'string' }, concurrency: { type: 'number' } },
   tasks: [
     {
-      name: 'list',
+      name: 'closed',
       kind: 'allocation.list-on-host',
-      summary: 'Which VMs hold on the host',
-      input: { hostId: '${params.hostId}' },
+      summary: 'The host takes nothing new',
+      input: { hostId: '${params.hostId}', expectClosed: true },
       route: { mode: 'group', group: 'resource-allocation' },
       deadlineMs: STEP_MS,
       retry: passing,
@@ -22,9 +22,8 @@ export const drainHost: WorkflowTemplate = {
     {
       name: 'move',
       kind: 'migration.run',
-      summary: 'Move them live, some at a time',
-      input: { vmIds: '${tasks.list.output.vmIds}', concurrency: '${params.concurrency}', notHost: '${params.hostId}' },
-      when: 'size(tasks.list.output.vmIds) > 0',
+      summary: 'Move whoever holds there live, some at a time, until nobody does',
+      input: { hostId: '${params.hostId}', since: '${tasks.closed.output.generation}', concurrency: '${params.concurrency}' },
       route: { mode: 'group', group: 'migration-templates' },
       deadlineMs: LONG_MS,
       retry: passing,
@@ -34,7 +33,7 @@ export const drainHost: WorkflowTemplate = {
       name: 'check',
       kind: 'allocation.list-on-host',
       summary: 'Nothing holds on the host any more',
-      input: { hostId: '${params.hostId}', expectEmpty: true },
+      input: { hostId: '${params.hostId}', expectClosed: true, expectEmpty: true, left: '${tasks.move.output.left}' },
       after: ['move'],
       route: { mode: 'group', group: 'resource-allocation' },
       deadlineMs: STEP_MS,

@@ -10,14 +10,15 @@ export const shippedTemplates: readonly WorkflowTemplate[] = [drainHost, retireV
 export const shippedPolicies = (version: (template: string) => number): readonly PolicySpec[] => [
   {
     name: 'drain-retiring-hosts',
-    summary: 'Move every VM off a host that is marked retiring',
+    summary: 'Move every VM off a host that is marked retiring, each time it is',
     on: { event: 'chrysalis.resource-allocation.host.state-changed.v1', when: 'event.data.to == "retiring"' },
     start: {
       template: `${drainHost.name}@${version(drainHost.name)}`,
       params: { hostId: '${event.data.hostId}', concurrency: 2 },
       subject: '${event.data.hostId}',
     },
-    limits: { maxRunning: 1 },
+    // Hosts do not wait for each other's; each moves two VMs at a time.
+    limits: { maxRunning: 8 },
     tenant: FLEET_TENANT,
   },
   {

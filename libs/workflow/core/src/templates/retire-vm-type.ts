@@ -1,7 +1,7 @@
 import type { WorkflowTemplate } from '@chrysalis/contracts';
 import { LONG_MS, passing, patient, STEP_MS } from './parts.ts';
 
-/** Ends when no VM is of the version any more: each becomes one of `replacement`, where it runs, or with `move` on another host. */
+/** Ends when no VM is of the version any more, one that is being created is waited for: each becomes one of `replacement`, where it runs, or with `move` on another host. */
 export const retireVmType: WorkflowTemplate = {
   name: 'retire-vm-type',
   summary: 'Make every VM of a version of a type one of its replacement, while it runs',
@@ -13,25 +13,15 @@ export const retireVmType: WorkflowTemplate = {
   },
   tasks: [
     {
-      name: 'list',
-      kind: 'vm.list-of-type',
-      summary: 'Which VMs are of the type',
-      input: { type: '${params.type}' },
-      route: { mode: 'group', group: 'provisioning' },
-      deadlineMs: STEP_MS,
-      retry: passing,
-    },
-    {
       name: 'change',
       kind: 'migration.run',
-      summary: 'Change them, some at a time',
+      summary: 'Change whoever is of the type, some at a time, until nobody is',
       input: {
-        vmIds: '${tasks.list.output.vmIds}',
+        ofType: '${params.type}',
         concurrency: '${params.concurrency}',
         toType: '${params.replacement}',
         move: '${params.move}',
       },
-      when: 'size(tasks.list.output.vmIds) > 0',
       route: { mode: 'group', group: 'migration-templates' },
       deadlineMs: LONG_MS,
       retry: passing,
