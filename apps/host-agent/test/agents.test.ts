@@ -188,7 +188,7 @@ describe('host agents, as processes, on the simulated driver', () => {
       targetSpec: { ...spec, vcpus: { now: 16, max: 16 } },
     });
     expect(blockers.map((b: { code: string }) => b.code).sort()).toEqual([
-      'host.cpu_model', 'host.machine_type', 'host.storage_pool', 'host.topology_mismatch', 'vm.no_headroom',
+      'host.cpu_model_missing', 'host.machine_type_missing', 'host.pools_missing', 'host.topology_mismatch', 'vm.no_headroom',
     ]); // prettier-ignore
   });
 

@@ -29,14 +29,14 @@ export class FleetView {
   async hosts(db: pg.Pool | pg.PoolClient): Promise<HostView[]> {
     await this.#oneAtATime(() => this.#catchUp(db));
     const rows = await hostVersions(db, this.store.schema);
-    const connected = new Set(rows.filter((r) => r.connected).map((r) => r.host));
+    const away = new Map(rows.map((r) => [r.host, r.away ?? undefined]));
     const ahead = new Map<string, readonly Versioned[]>();
     for (const { host, version } of rows) {
       const from = this.fleet.versionOf(host) + 1;
       if (version >= from)
         ahead.set(host, (await this.store.read(`host-${host}`, { from }, db as pg.PoolClient)) as unknown as Versioned[]);
     }
-    return this.fleet.views((host) => connected.has(host), ahead);
+    return this.fleet.views((host) => away.get(host), ahead);
   }
 
   #oneAtATime(work: () => Promise<void>): Promise<void> {

@@ -1,4 +1,6 @@
+export * from './blockers.ts';
 export * from './capacity.ts';
 export * from './place.ts';
-export { needOn, policies, stateRefuses, staysOn } from './policies.ts';
+export { connected, hardwarePolicies, ledgerPolicies, needOn, policies } from './policies.ts';
+export * from './request.ts';
 export type * from './types.ts';

@@ -14,7 +14,6 @@ const inventory = (total: number, more: Partial<HostFacts['inventory']['vcpu']> 
 });
 const host = (hostId: string, over: Partial<Omit<HostView, 'facts'>> & { facts?: Partial<HostFacts> } = {}): HostView => ({
   state: 'enabled',
-  connected: true,
   held: nothing,
   vms: new Map(),
   ...over,
@@ -64,14 +63,14 @@ describe('what is free', () => {
 
 describe('every refused host has all its reasons', () => {
   test('one host, many faults', () => {
-    const bad = host('bad', { state: 'draining', connected: false, held: { vcpu: 8, memoryMiB: 8000, diskMiB: 0 } });
+    const bad = host('bad', { state: 'draining', away: 'it went', held: { vcpu: 8, memoryMiB: 8000, diskMiB: 0 } });
     const asked = request({ cpuModel: 'Skylake', machine: 'pc-q35-9.0', traits: ['gpu', 'ssd'], networks: ['storage'], pools: ['fast'] });
     expect(codes([bad], asked)).toEqual({
       bad: [
         'host.draining',
-        'host.disconnected',
-        'host.cpu_model_unsupported',
-        'host.machine_type_unsupported',
+        'host.agent_away',
+        'host.cpu_model_missing',
+        'host.machine_type_missing',
         'host.traits_missing',
         'host.networks_missing',
         'host.pools_missing',
@@ -143,7 +142,7 @@ const views = fc.uniqueArray(
     id: fc.integer({ min: 1, max: 60 }),
     held: amounts,
     state: fc.constantFrom('enabled', 'cordoned', 'draining', 'lost'),
-    connected: fc.boolean(),
+    away: fc.option(fc.constant('it went'), { nil: undefined }),
     ratio: fc.integer({ min: 500, max: 3000 }),
     step: fc.integer({ min: 1, max: 3 }),
     hasVm: fc.option(amounts, { nil: undefined }),
@@ -154,14 +153,14 @@ const toView = (h: {
   id: number;
   held: Amounts;
   state: string;
-  connected: boolean;
+  away: string | undefined;
   ratio: number;
   step: number;
   hasVm: Amounts | undefined;
 }): HostView =>
   host(`h${h.id}`, {
     state: h.state as HostView['state'],
-    connected: h.connected,
+    away: h.away,
     held: h.hasVm ? plus(h.held, h.hasVm) : h.held,
     vms: h.hasVm ? new Map([['vm-1', h.hasVm]]) : new Map(),
     facts: {

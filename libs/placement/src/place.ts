@@ -1,5 +1,5 @@
-import { resources } from '@chrysalis/contracts';
-import { capacityOf, free, minus, plus } from './capacity.ts';
+import { resources, type Code } from '@chrysalis/contracts';
+import { capacity, free, minus } from './capacity.ts';
 import { needOn, policies as allPolicies } from './policies.ts';
 import type { Candidate, HostView, Placement, PlacementRequest, Policy, Reason, Refused, Verdict } from './types.ts';
 
@@ -10,8 +10,9 @@ export const verdicts = (host: HostView, request: PlacementRequest, policies: re
     return refused ? { ok: false, policy: p.name, ...refused } : { ok: true, policy: p.name };
   });
 
-const reasonsOf = (host: HostView, request: PlacementRequest, policies: readonly Policy[]): Reason[] => {
-  const reasons: Reason[] = [];
+/** Every reason why this host does not fit, in the order of the policies; none where it does. */
+export const reasonsAgainst = <H, R, C extends Code>(host: H, request: R, policies: readonly Policy<H, R, C>[]): readonly Reason<C>[] => {
+  const reasons: Reason<C>[] = [];
   for (const p of policies) {
     const refused = p.refuses(host, request);
     if (refused) reasons.push({ policy: p.name, ...refused });
@@ -20,13 +21,17 @@ const reasonsOf = (host: HostView, request: PlacementRequest, policies: readonly
 };
 
 /** How full the fullest resource would be, in millionths; integers, so that equal hosts tie on every machine. */
-const dominantShare = (host: HostView, request: PlacementRequest): number => {
-  const total = capacityOf(host.facts);
-  const after = plus(host.held, needOn(host, request));
-  return Math.max(...resources.map((r) => (total[r] === 0 ? 0 : Math.floor((after[r] * 1_000_000) / total[r]))));
+const dominantShare = ({ facts, held, vms }: HostView, request: PlacementRequest): number => {
+  const need = needOn({ vms }, request);
+  let share = 0;
+  for (const r of resources) {
+    const total = capacity(facts.inventory[r]);
+    if (total > 0) share = Math.max(share, Math.floor(((held[r] + need[r]) * 1_000_000) / total));
+  }
+  return share;
 };
 
-/** Best fit: the host that will be fullest first, so that whole hosts stay free; equal ones by id. */
+/** The ranking, for whoever asks (ADR 43): the host that will be fullest first, so that whole hosts stay free; equal ones by id. */
 const tightestFirst = (a: Candidate, b: Candidate): number => b.share - a.share || (a.hostId < b.hostId ? -1 : 1);
 
 /**
@@ -40,7 +45,7 @@ export const place = (hosts: Iterable<HostView>, request: PlacementRequest, poli
   for (const host of hosts) {
     const { hostId } = host.facts;
     if (hostId === request.host) pinKnown = true;
-    const [first, ...more] = reasonsOf(host, request, policies);
+    const [first, ...more] = reasonsAgainst(host, request, policies);
     if (first) refused.push({ hostId, reasons: [first, ...more] });
     else candidates.push({ hostId, share: dominantShare(host, request), free: minus(free(host.facts, host.held), needOn(host, request)) });
   }
@@ -54,6 +59,7 @@ const unknownPin = (hostId: string, hosts: readonly { readonly hostId: string }[
   const there =
     known.length > 0 ? `there is ${known.slice(0, MOST_NAMES).join(', ')}${known.length > MOST_NAMES ? ', …' : ''}` : 'there is none';
   const message = `no host is known as ${hostId}: ${there}`;
-  return { hostId, reasons: [{ policy: 'pin', code: 'host.unknown', message, evidence: { requested: hostId } }] };
+  const remedy = 'name a host that is there, or wait for it to register';
+  return { hostId, reasons: [{ policy: 'pin', code: 'host.unknown', message, remedy, evidence: { requested: hostId } }] };
 };
 const MOST_NAMES = 10;

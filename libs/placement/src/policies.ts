@@ -1,29 +1,31 @@
-import type { Amounts, Code } from '@chrysalis/contracts';
+import type { Amounts, Code, HostState } from '@chrysalis/contracts';
 import { beyond, misfits, shortages } from './capacity.ts';
-import type { HostView, PlacementRequest, Policy, Reason } from './types.ts';
+import type { HardwareRequest, HostView, LedgerRequest, Objection, Policy, StateCode } from './types.ts';
 
+type Here = Pick<HostView, 'vms'>;
 /** What a request needs on this host: all of it, or for a move of a VM that is here already, what the VM does not hold yet. */
-export const needOn = (host: Pick<HostView, 'vms'>, r: Pick<PlacementRequest, 'vmId' | 'consumer' | 'amounts'>): Amounts => {
+export const needOn = (host: Here, r: LedgerRequest): Amounts => {
   const already = r.consumer === 'move' ? host.vms.get(r.vmId) : undefined;
   return already ? beyond(r.amounts, already) : r.amounts;
 };
 
-/** A VM may change its type on a cordoned host it is on: cordoned means no new guests. */
-export const staysOn = (host: Pick<HostView, 'vms'>, r: Pick<PlacementRequest, 'vmId' | 'consumer'>): boolean =>
-  r.consumer === 'move' && host.vms.has(r.vmId);
+/** A VM may change its type on a cordoned host it is on: cordoned means no new guests. From a draining one it is to leave instead. */
+const staysOn = (host: Here, r: LedgerRequest): boolean => r.consumer === 'move' && host.vms.has(r.vmId);
 
-const policy = (name: string, refuses: Policy['refuses']): Policy => ({ name, refuses });
-const refusal = (code: Code, message: string, evidence: Reason['evidence']): Omit<Reason, 'policy'> => ({ code, message, evidence });
-const missing = (wanted: readonly string[], present: readonly string[]): string[] =>
-  [...new Set(wanted)].filter((w) => !present.includes(w));
+const policy = <H, R, C extends Code>(name: string, refuses: Policy<H, R, C>['refuses']): Policy<H, R, C> => ({ name, refuses });
+const refusal = <C extends Code>(code: C, message: string, remedy: string, evidence: Objection['evidence']): Objection<C> => ({
+  code,
+  message,
+  remedy,
+  evidence,
+});
 
-/** The state alone: shared by the engine and by the host's stream, so that both say the same. */
-export const stateRefuses = (state: HostView['state'], stays: boolean): Code | undefined => {
+const stateCode = (state: HostState, stays: () => boolean): StateCode | undefined => {
   switch (state) {
     case 'enabled':
       return undefined;
     case 'cordoned':
-      return stays ? undefined : 'host.cordoned';
+      return stays() ? undefined : 'host.cordoned';
     case 'draining':
       return 'host.draining';
     case 'retiring':
@@ -33,83 +35,102 @@ export const stateRefuses = (state: HostView['state'], stays: boolean): Code | u
   }
 };
 
-export const pinned = policy('pin', ({ facts }, { host }) =>
-  host === undefined || host === facts.hostId ? undefined : refusal('host.not_requested', `the request names ${host}`, { requested: host }),
+type Facts = Pick<HostView, 'facts'>;
+
+const pinned: Policy = policy('pin', ({ facts: { hostId } }, { host }) =>
+  host === undefined || host === hostId
+    ? undefined
+    : refusal('host.not_requested', `the request names ${host}`, `ask for ${hostId}, or for no host`, { requested: host }),
 );
 
-export const excluded = policy('exclusion', ({ facts }, { notHost }) =>
-  notHost === facts.hostId ? refusal('host.excluded', 'the request excludes this host', { excluded: notHost }) : undefined,
+const excluded: Policy = policy('exclusion', ({ facts: { hostId } }, { notHost }) =>
+  notHost === hostId ? refusal('host.excluded', `the request excludes ${hostId}`, 'choose another host', { excluded: notHost }) : undefined,
 );
 
-export const state = policy('state', (host, request) => {
-  const code = stateRefuses(host.state, staysOn(host, request));
-  return code === undefined ? undefined : refusal(code, `the host is ${host.state}`, { state: host.state });
+const state = policy('state', (host: Pick<HostView, 'facts' | 'state' | 'vms'>, request: LedgerRequest) => {
+  const code = stateCode(host.state, () => staysOn(host, request));
+  if (code === undefined) return undefined;
+  const { hostId } = host.facts;
+  const remedy = `${code === 'host.lost' ? `bring ${hostId} back` : `enable ${hostId}`}, or choose another host`;
+  return refusal(code, `${hostId} is ${host.state}`, remedy, { state: host.state });
 });
 
-export const connected = policy('connected', (host) =>
-  host.connected ? undefined : refusal('host.disconnected', 'its agent is not connected', {}),
+export const connected = policy('connected', ({ facts: { hostId }, away }: Pick<HostView, 'facts' | 'away'>, _: unknown) =>
+  away === undefined
+    ? undefined
+    : refusal('host.agent_away', `the agent of ${hostId} is not connected: ${away}`, `bring ${hostId} back, or choose another host`, {
+        away,
+      }),
 );
 
-export const cpuModel = policy('cpu-model', ({ facts }, { cpuModel: wanted }) =>
+const cpuModel = policy('cpu-model', ({ facts }: Facts, { cpuModel: wanted }: HardwareRequest) =>
   facts.cpuModels.includes(wanted)
     ? undefined
-    : refusal('host.cpu_model_unsupported', `the host cannot run CPU model ${wanted}`, { requested: wanted }),
+    : refusal('host.cpu_model_missing', `${facts.hostId} cannot give the CPU model ${wanted}`, `choose a host that offers ${wanted}`, {
+        requested: wanted,
+      }),
 );
 
-export const machineType = policy('machine-type', ({ facts }, { machine }) =>
+const machineType = policy('machine-type', ({ facts }: Facts, { machine }: HardwareRequest) =>
   machine === undefined || facts.machineTypes.includes(machine)
     ? undefined
-    : refusal('host.machine_type_unsupported', `the host has no machine type ${machine}`, { requested: machine }),
+    : refusal('host.machine_type_missing', `${facts.hostId} has no machine type ${machine}`, `choose a host that has ${machine}`, {
+        requested: machine,
+      }),
 );
 
-const has = (name: string, code: Code, of: (r: PlacementRequest) => readonly string[], on: (h: HostView) => readonly string[]): Policy =>
-  policy(name, (host, request) => {
-    const lacking = missing(of(request), on(host));
-    return lacking.length === 0 ? undefined : refusal(code, `the host lacks ${lacking.join(', ')}`, { missing: lacking });
+const missing = (wanted: readonly string[], present: readonly string[]): readonly string[] =>
+  wanted.every((w) => present.includes(w)) ? [] : [...new Set(wanted.filter((w) => !present.includes(w)))];
+
+const traits = policy('traits', ({ facts }: Facts, r: HardwareRequest) => {
+  const lacking = missing(r.traits, facts.traits);
+  if (lacking.length === 0) return undefined;
+  const names = lacking.join(', ');
+  return refusal('host.traits_missing', `${facts.hostId} lacks the traits ${names}`, `choose a host with ${names}`, { missing: lacking });
+});
+
+const networks = policy('networks', ({ facts }: Facts, r: HardwareRequest) => {
+  const lacking = missing(r.networks, facts.networks);
+  if (lacking.length === 0) return undefined;
+  const { hostId } = facts;
+  const names = lacking.join(', ');
+  return refusal('host.networks_missing', `${hostId} is not on the networks ${names}`, `connect ${hostId} to ${names}`, {
+    missing: lacking,
   });
+});
 
-export const traits = has(
-  'traits',
-  'host.traits_missing',
-  (r) => r.traits,
-  (h) => h.facts.traits,
-);
-export const networks = has(
-  'networks',
-  'host.networks_missing',
-  (r) => r.networks,
-  (h) => h.facts.networks,
-);
-export const pools = has(
-  'pools',
-  'host.pools_missing',
-  (r) => r.pools,
-  (h) => h.facts.storagePools,
-);
+const pools = policy('pools', ({ facts }: Facts, r: HardwareRequest) => {
+  const lacking = missing(r.pools, facts.storagePools);
+  if (lacking.length === 0) return undefined;
+  const { hostId } = facts;
+  const names = lacking.join(', ');
+  return refusal('host.pools_missing', `${hostId} does not reach the storage pools ${names}`, `attach ${names} to ${hostId}`, {
+    missing: lacking,
+  });
+});
 
-export const units = policy('units', ({ facts }, { amounts }) => {
+const units = policy('units', ({ facts }: Facts, { amounts }: LedgerRequest) => {
   const wrong = misfits(facts, amounts);
+  if (wrong.length === 0) return undefined;
   const text = wrong.map((m) => `${m.resource} ${m.requested} (${m.min} to ${m.max} in steps of ${m.step})`).join(', ');
-  return wrong.length === 0 ? undefined : refusal('host.amount_unsupported', `the host does not give ${text}`, { misfits: wrong });
+  const remedy = 'choose a type whose amounts the host gives, or another host';
+  return refusal('host.amount_unsupported', `${facts.hostId} does not give ${text}`, remedy, { misfits: wrong });
 });
 
-export const enough = policy('capacity', (host, request) => {
+const enough = policy('capacity', (host: Pick<HostView, 'facts' | 'held' | 'vms'>, request: LedgerRequest) => {
   const short = shortages(host.facts, host.held, needOn(host, request));
-  const text = short.map((s) => `${s.resource}: ${s.requested} asked, ${Math.max(0, s.free)} free of ${s.capacity}`).join('; ');
-  return short.length === 0 ? undefined : refusal('host.capacity_exceeded', text, { shortages: short });
+  if (short.length === 0) return undefined;
+  const { hostId } = host.facts;
+  const text = short.map((s) => `${s.resource} ${s.requested} wanted, ${Math.max(0, s.free)} free of ${s.capacity}`).join('; ');
+  const lacks = short.map((s) => `${s.requested - s.free} of ${s.resource}`).join(', ');
+  return refusal('host.capacity_exceeded', `${hostId} has too little room: ${text}`, `free ${lacks} on ${hostId}`, { shortages: short });
 });
 
-/** In the order in which an operator would ask. */
-export const policies: readonly Policy[] = [
-  pinned,
-  excluded,
-  state,
-  connected,
-  cpuModel,
-  machineType,
-  traits,
-  networks,
-  pools,
-  units,
-  enough,
-];
+/** What a host can judge of itself, whatever the ledger says: its preflight. */
+export const hardwarePolicies = [cpuModel, machineType, traits, networks, pools] as const;
+
+/** What a host's own stream decides on when something is to be held there. */
+export const ledgerPolicies = [state, units, enough] as const;
+
+/** All of them, in the order in which an operator would ask. */
+export const policies: readonly Policy[] = [pinned, excluded, state, connected, ...hardwarePolicies, units, enough];

@@ -1,40 +1,62 @@
 import type { Amounts, Code, HostFacts, HostState } from '@chrysalis/contracts';
 
-/** A host as the engine sees it. It may be stale: the host's own stream decides. */
+/** A host as known: the facts on which "does it fit" is decided, whoever asks. It may be stale: the host's own stream decides. */
 export type HostView = Readonly<{
   facts: HostFacts;
   state: HostState;
-  /** Is its agent in a session now? Lost is not dead, but nothing can be started there. */
-  connected: boolean;
+  /** Why its agent is in no session now; absent while it is. Lost is not dead, but nothing can be started there. */
+  away?: string | undefined;
   /** Sum of all holds, of VMs and of moves. */
   held: Amounts;
   /** What each VM itself holds here (without its moves). */
   vms: ReadonlyMap<string, Amounts>;
 }>;
 
-/** What is looked for. `amounts` are what the VM shall have in the end. */
-export type PlacementRequest = Readonly<{
-  vmId: string;
-  /** A move to the host that the VM is on needs only what the VM does not hold there yet. */
-  consumer: 'vm' | 'move';
-  amounts: Amounts;
+/** What a VM's hardware asks of the host that carries it. */
+export type HardwareRequest = Readonly<{
   cpuModel: string;
   traits: readonly string[];
   networks: readonly string[];
   pools: readonly string[];
   /** A machine type with its version, where the VM has one already. */
   machine?: string | undefined;
-  /** Only this host. */
-  host?: string | undefined;
-  notHost?: string | undefined;
 }>;
 
-/** Why not this host: a stable code, words, and what was compared. */
-export type Reason = Readonly<{ policy: string; code: Code; message: string; evidence: Readonly<Record<string, unknown>> }>;
+/** What a consumer asks of a host's ledger. `amounts` are what the VM shall have in the end. */
+export type LedgerRequest = Readonly<{
+  vmId: string;
+  /** A move to the host that the VM is on needs only what the VM does not hold there yet. */
+  consumer: 'vm' | 'move';
+  amounts: Amounts;
+}>;
+
+export type PlacementRequest = HardwareRequest &
+  LedgerRequest &
+  Readonly<{
+    /** Only this host. */
+    host?: string | undefined;
+    notHost?: string | undefined;
+  }>;
+
+/** Those that a host's own stream refuses with. */
+export type LedgerCode = StateCode | 'host.amount_unsupported' | 'host.capacity_exceeded';
+export type StateCode = 'host.cordoned' | 'host.draining' | 'host.retiring' | 'host.lost';
+
+/** Why a policy refuses: a stable code, words that name the host, what to do, and what was compared. */
+export type Objection<C extends Code = Code> = Readonly<{
+  code: C;
+  message: string;
+  remedy: string;
+  evidence: Readonly<Record<string, unknown>>;
+}>;
+export type Reason<C extends Code = Code> = Objection<C> & Readonly<{ policy: string }>;
 export type Verdict = Readonly<{ policy: string; ok: true }> | (Reason & Readonly<{ ok: false }>);
 
-/** A policy is data: a name, and its verdict on one host. */
-export type Policy = Readonly<{ name: string; refuses: (host: HostView, request: PlacementRequest) => Omit<Reason, 'policy'> | undefined }>;
+/** A policy is data: a name, and its verdict on one host. It says by its type which facts it reads: a host judges itself by fewer. */
+export type Policy<H = HostView, R = PlacementRequest, C extends Code = Code> = Readonly<{
+  name: string;
+  refuses: (host: H, request: R) => Objection<C> | undefined;
+}>;
 
 /** `share` is how full the host's fullest resource would be, in millionths. */
 export type Candidate = Readonly<{ hostId: string; share: number; free: Amounts }>;

@@ -32,8 +32,8 @@ describe('a refusal says', () => {
     expect(wordsOf({ code: 'vm.in_move', vmId: 'vm-1', moveId: 'mov-2' })).toBe('vm-1 is in the move mov-2');
     expect(wordsOf({ code: 'vm.not_on_host', vmId: 'vm-1', host: 'h1', actual: undefined })).toBe('vm-1 is not on h1 but on nothing');
     expect(
-      wordsOf({ code: 'host.capacity_exceeded', hostId: 'h1', shortages: [{ resource: 'vcpu', requested: 8, free: 2, capacity: 4 }] }),
-    ).toBe('h1 has not enough room: resource vcpu requested 8 free 2 capacity 4');
+      wordsOf({ code: 'allocation.conflict', consumer: 'vm:a', hostId: 'h1', held: { vcpu: 1, memoryMiB: 512 }, asked: { vcpu: 2 } }),
+    ).toBe('vm:a holds something else on h1: vcpu 1 memoryMiB 512; asked for was vcpu 2');
     expect(wordsOf({ code: 'option.refused', optionId: 'o', blockers: [{ code: 'x', message: 'no room' }] })).toBe(
       'the option o was refused: no room',
     );

@@ -6,12 +6,6 @@ import type { Rejection } from '@chrysalis/kernel';
  * what the refusal knows; what a sentence does not use is said after it, so that nothing the decider named is lost.
  */
 const sentences: Readonly<Partial<Record<Code, string>>> = {
-  'host.cordoned': '{hostId} is cordoned: it takes nothing new',
-  'host.draining': '{hostId} is draining: it takes nothing new',
-  'host.retiring': '{hostId} is retiring: it takes nothing new',
-  'host.lost': '{hostId} is lost: it takes nothing until its agent is back',
-  'host.capacity_exceeded': '{hostId} has not enough room: {shortages}',
-  'host.amount_unsupported': '{hostId} does not give such amounts: {misfits}',
   'allocation.conflict': '{consumer} holds something else on {hostId}: {held}; asked for was {asked}',
   'allocation.unknown': '{consumer} holds nothing on {hostId}',
   'vm.not_ready': '{vmId} is {status}',

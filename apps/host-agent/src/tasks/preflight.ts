@@ -10,6 +10,7 @@ import {
   type Topology,
   topologyHash as hashOf,
 } from '@chrysalis/contracts';
+import { blockerOf, hardwarePolicies, hardwareRequest, reasonsAgainst } from '@chrysalis/placement';
 import type { Handler } from '../handler.ts';
 import { look } from '../move/look.ts';
 import { agentThere } from './agent-there.ts';
@@ -85,32 +86,12 @@ const atSource = async ({ driver, states, now }: Parts, { vmId, topologyHash, ep
   return found;
 };
 
-const atTarget = async (parts: Parts, { vmId, topology }: Input, facts: HostFacts): Promise<Blocker[]> => {
+const atTarget = async (parts: Parts, { vmId, topology, targetSpec }: Input, facts: HostFacts): Promise<Blocker[]> => {
   const state = parts.states.get(vmId);
   const here = state && state.role !== 'none' ? [blocker('host.vm_present', vmId, `is on this host already, as ${state.role}`)] : [];
-  return [...here, ...unlike(topology, facts), ...(parts.config.driver === 'qemu' ? await short(parts, topology) : [])];
-};
-
-const unlike = (t: Topology, facts: HostFacts): Blocker[] => {
-  const { hostId } = facts;
-  const lacks = (code: Code, what: string, names: readonly string[], has: readonly string[]): Blocker[] =>
-    [...new Set(names)].filter((n) => !has.includes(n)).map((n) => blocker(code, hostId, `this host has no ${what} ${n}`));
-  return [
-    ...lacks('host.cpu_model', 'CPU model', [t.cpuModel], facts.cpuModels),
-    ...lacks('host.machine_type', 'machine type', [t.machine], facts.machineTypes),
-    ...lacks(
-      'host.storage_pool',
-      'storage pool',
-      t.disks.map((d) => d.pool),
-      facts.storagePools,
-    ),
-    ...lacks(
-      'host.network',
-      'network',
-      t.nics.map((n) => n.network),
-      facts.networks,
-    ),
-  ];
+  // The engine's own policies, on what this host reports now: a plan may have been made before its last report.
+  const unfit = reasonsAgainst({ facts }, hardwareRequest(topology, targetSpec), hardwarePolicies).map((r) => blockerOf(facts.hostId, r));
+  return [...here, ...unfit, ...(parts.config.driver === 'qemu' ? await short(parts, topology) : [])];
 };
 
 /** Room as the machine itself has it now, whatever the ledger says. */

@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Cause, Id, MoveFigures, Positive, RefText, views, type Plan } from '@chrysalis/contracts';
-import { migrationDecider, blockersNow, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
+import { byId, migrationDecider, blockersNow, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Answer,
@@ -22,6 +22,7 @@ import {
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { knownHosts } from '../known/hosts.ts';
+import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
 import { insertMigration, migrationsOf } from '../sql/migrations.ts';
@@ -177,7 +178,12 @@ export class MigrationsController {
     const busy = await movesUnderWay(ctx.tx, schema, vmIds, vms.values());
     if (busy.length > 0)
       throw ProblemError.of({ code: 'vm.in_move', ...busy[0]!, moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
-    const blockers = blockersNow(plan, vms, await knownHosts(ctx.tx, schema));
+    const { name, version } = plan.basis.template;
+    const rows = await versionsOf(ctx.tx, schema, name, undefined);
+    const template = rows.find((r) => r.version === version)?.spec;
+    const target = template && (await knownType(ctx.tx, schema, template.options.targetType));
+    if (!template || !target) throw new Error(`${name}@${version}, from which ${plan.planId} was made, or its type is not known`);
+    const blockers = blockersNow({ moves: plan.moves, template, target }, vms, byId(await knownHosts(ctx.tx, schema)));
     if (blockers.length > 0)
       throw ProblemError.of({
         code: 'plan.blocked',
@@ -187,7 +193,6 @@ export class MigrationsController {
           .join('; ')
           .slice(0, 2000),
       });
-    const rows = await versionsOf(ctx.tx, schema, plan.basis.template.name, undefined);
     const changed = outdated(plan, vms, { latest: rows[0]?.version ?? 0, retired: rows[0]?.retired ?? true });
     if (changed.length > 0)
       throw ProblemError.of({

@@ -1,7 +1,6 @@
 import { eventsTopic, type Amounts, type Consumer as Holder, type HostFacts, type HostState } from '@chrysalis/contracts';
 import type { KnownHost } from '@chrysalis/migration-templates-core';
-import { free } from '@chrysalis/placement';
-import { evolveHost, heldInAll, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
+import { evolveHost, hostView, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
 import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 
@@ -52,16 +51,15 @@ export const knownHostsConsumer: Consumer = {
   ],
 };
 
-/** Every host by name, with what is free on it by the one function that says so. */
+/** Every host by name, as the engine sees it. */
 export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Promise<KnownHost[]> => {
-  const { rows } = await q.query<{ host_id: string; version: number; host: HostDoc; away: string | null }>(
-    `select host_id, h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
+  const { rows } = await q.query<{ version: number; host: HostDoc; away: string | null }>(
+    `select h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
   );
-  return rows.flatMap(({ host_id: hostId, version, away, host: doc }) => {
+  return rows.flatMap(({ version, away, host: doc }) => {
     const host = hostOf(doc);
     if (host.status === 'unknown') return [];
-    const { facts, state } = host;
-    return [{ hostId, facts, state, generation: version, free: free(facts, heldInAll(host)), ...(away === null ? {} : { away }) }];
+    return [{ ...hostView(host), generation: version, ...(away === null ? {} : { away }) }];
   });
 };
 

@@ -57,10 +57,12 @@ export const hostsAfter = async (db: Queryable, schema: string, after: string, l
 export const hostNames = async (db: Queryable, schema: string): Promise<string[]> =>
   (await db.query<{ host: string }>(`select host from ${schema}.hosts order by host limit 100`)).rows.map((r) => r.host);
 
-export type HostVersion = { readonly host: string; readonly version: number; readonly connected: boolean };
+/** `away`: why its agent is in no session; null while it is in one. */
+export type HostVersion = { readonly host: string; readonly version: number; readonly away: string | null };
 export const hostVersions = async (db: Queryable, schema: string): Promise<HostVersion[]> =>
   (
     await db.query<HostVersion>(
-      `select host, version, coalesce(connected, false) as connected from ${schema}.hosts left join ${schema}.host_connections using (host)`,
+      `select host, version, case when connected then null else coalesce(reason, 'it has not enrolled') end as away
+       from ${schema}.hosts left join ${schema}.host_connections using (host)`,
     )
   ).rows;

@@ -1,5 +1,5 @@
 import { consumerText, resourceAllocationTasks, type InputOf, type Refusal } from '@chrysalis/contracts';
-import { place as rank, type PlacementRequest, type Refused } from '@chrysalis/placement';
+import { place as rank, requestOf, type Refused } from '@chrysalis/placement';
 import { done, failed, handleTask, refused, type MessageContext, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { decideHost, type HostDecided } from '../decide-host.ts';
 import { FleetView } from '../fleet-view.ts';
@@ -11,8 +11,6 @@ type Placed = { hostId: string; address: string; generation: number };
 
 /** How many hosts are asked after ranking: more refusals than this in a row mean that the ranking is far behind. */
 const MAX_CANDIDATES = 32;
-
-export const requestOf = ({ consumer, ...rest }: PlaceInput): PlacementRequest => ({ ...rest, consumer: consumer.kind });
 
 export const placeTask = handleTask(resourceAllocationTasks.place, async (input, ctx: TaskContext) => {
   const consumer = consumerText(input.consumer);
@@ -65,7 +63,7 @@ const answer = (hostId: string, { state, version }: Extract<HostDecided, { ok: t
 
 const lateRefusal = (hostId: string, { code, ...evidence }: Refusal): Refused => ({
   hostId,
-  reasons: [{ policy: 'stream', code, message: 'the host was taken meanwhile', evidence }],
+  reasons: [{ policy: 'stream', code, message: 'the host was taken meanwhile', remedy: 'ask again', evidence }],
 });
 
 /** The whole answer to "why not": for a pinned host its own first reason is the cause, else that there is none. */

@@ -41,6 +41,13 @@ export const difference = (topology: Topology, source: VmTypeSpec, target: VmTyp
   };
 };
 
+/** The hardware that gets to the target: without what the target type has not. */
+export const withoutRemoved = (t: Topology, d: Difference): Topology => ({
+  ...t,
+  disks: t.disks.filter((x) => !d.disksRemoved.includes(x.id)),
+  nics: t.nics.filter((x) => !d.nicsRemoved.includes(x.id)),
+});
+
 /** Something of the target type is not there yet: what `hide` would keep from the guest. */
 export const grows = (d: Difference): boolean =>
   d.cpus.to > d.cpus.from || d.memoryMiB.to > d.memoryMiB.from || d.disksGrown.length > 0 || d.cpuModel.from !== d.cpuModel.to;

@@ -3,7 +3,7 @@ export { compileMove, type CompiledMove } from './compile/compile-move.ts';
 export type { MoveInput } from './compile/making.ts';
 export { compileQuery, type QueryInput } from './compile/compile-query.ts';
 export * from './difference.ts';
-export * from './feasibility.ts';
+export { byId } from './fit.ts';
 export * from './figures.ts';
 export { guestAccess, needsAgent, unknownGuest, type GuestAccess, type KnownGuest, type StandingGrant } from './guest-access.ts';
 export * from './from-option.ts';

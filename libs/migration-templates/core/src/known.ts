@@ -1,15 +1,5 @@
-import {
-  memoryMiBOf,
-  namedDisksOf,
-  vcpusOf,
-  type Amounts,
-  type HostFacts,
-  type HostState,
-  type Observed,
-  type Ref,
-  type Topology,
-  type VmTypeSpec,
-} from '@chrysalis/contracts';
+import { memoryMiBOf, namedDisksOf, vcpusOf, type Observed, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import type { HostView } from '@chrysalis/placement';
 
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
 export type KnownVm = Readonly<{
@@ -33,8 +23,8 @@ export type KnownVm = Readonly<{
 
 export type KnownType = Readonly<{ ref: Ref; spec: VmTypeSpec }>;
 
-/** A host as its events told it. `free` may be stale: the host's own stream decides in the end. `generation` is that stream's version. `away`: why its agent is not connected. */
-export type KnownHost = Readonly<{ hostId: string; facts: HostFacts; state: HostState; generation: number; free: Amounts; away?: string }>;
+/** A host as its events told it, in the engine's own shape. `generation` is its stream's version. */
+export type KnownHost = HostView & Readonly<{ generation: number }>;
 
 /** The newest version of each name, in the order of names. */
 export const newest = (types: readonly KnownType[]): readonly KnownType[] => {

@@ -2,35 +2,34 @@ import { type Blocker, type Characterisation, type Code, type MigrationOption, r
 import { blocker } from './blockers.ts';
 import { capabilityOf, failsafe, type CapabilityName } from './characterisation.ts';
 import { difference, grows, MEMORY_STEP_MIB, removes, type Difference } from './difference.ts';
-import { awayBlocker, capacityBlockers, hostBlockers, increase } from './feasibility.ts';
-import type { KnownHost, KnownType, KnownVm } from './known.ts';
+import { type Fit } from './fit.ts';
+import type { KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
 
-export type Verdict = Readonly<{ blockers: Blocker[]; hosts: string[]; needs: CapabilityName[] }>;
+export type Verdict = Readonly<{ blockers: Blocker[]; needs: CapabilityName[] }>;
 type Choice = Pick<MigrationOption, 'move' | 'method' | 'newResources'>;
 
 /** What the host agents can carry out today; the others are refused by name, not left out. */
 export const supportedMethods: readonly MigrationOption['method'][] = ['pre-copy'];
 
-/** One VM, one option: every reason against it, the hosts it could go to, what it needs of the guest. */
+/** One VM, one option: every reason against it, and what it needs of the guest. `fit` is what the engine says of the hosts. */
 export const optionVerdict = (
   vm: KnownVm,
   target: KnownType,
   choice: Choice,
-  hosts: readonly KnownHost[],
+  fit: Fit,
   characterisation: Characterisation = failsafe(vm.vmId, ''),
 ): Verdict => {
   const d = difference(vm.topology, vm.spec, target.spec);
   const needs = needsOf(d, choice);
-  const where = choice.move ? elsewhere(vm, target, hosts) : atHome(vm, target, hosts);
   const blockers = [
     ...stateBlockers(vm),
     ...choiceBlockers(vm, target, choice, d),
     ...shapeBlockers(vm, d, choice),
     ...guestBlockers(vm.vmId, needs, characterisation),
-    ...(where.hosts.length > 0 ? [] : where.blockers),
+    ...fit.blockers,
   ];
-  return { blockers, hosts: where.hosts, needs };
+  return { blockers, needs };
 };
 
 export const stateBlockers = (vm: KnownVm): Blocker[] => [
@@ -137,29 +136,3 @@ export const guestBlockers = (vmId: string, needs: readonly CapabilityName[], ch
         ];
     }
   });
-
-const elsewhere = (vm: KnownVm, target: KnownType, hosts: readonly KnownHost[]): { hosts: string[]; blockers: Blocker[] } => {
-  const source = hosts.find((h) => h.hostId === vm.hostId);
-  const others = hosts
-    .filter((h) => h.hostId !== vm.hostId)
-    .map((h) => ({ id: h.hostId, blockers: hostBlockers(vm, target.spec, h, source) }));
-  if (others.length === 0)
-    return { hosts: [], blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };
-  return { hosts: others.filter((h) => h.blockers.length === 0).map((h) => h.id), blockers: others.flatMap((h) => h.blockers) };
-};
-
-const atHome = (vm: KnownVm, target: KnownType, hosts: readonly KnownHost[]): { hosts: string[]; blockers: Blocker[] } => {
-  const host = hosts.find((h) => h.hostId === vm.hostId);
-  if (!host)
-    return {
-      hosts: [],
-      blockers: [blocker('host.unknown', vm.hostId, `the host ${vm.hostId} is not known`, 'wait for the host to register')],
-    };
-  const traits = target.spec.requiredTraits
-    .filter((t) => !host.facts.traits.includes(t))
-    .map((t) => blocker('host.trait_missing', host.hostId, `${host.hostId} lacks the trait ${t}`, 'choose a move'));
-  const lost = host.state === 'lost' ? [blocker('host.not_enabled', host.hostId, `${host.hostId} is lost`, 'wait until it is back')] : [];
-  const away = host.away === undefined ? [] : [awayBlocker(host.hostId, host.away)];
-  const blockers = [...lost, ...away, ...traits, ...capacityBlockers(host, increase(vm.spec, target.spec))];
-  return { hosts: blockers.length === 0 ? [host.hostId] : [], blockers };
-};

@@ -70,12 +70,12 @@ describe('with what an agent found', () => {
       free: { vcpu: 0, memoryMiB: 0, diskMiB: 0 },
     });
     expect(codes(options([vm()], types, [host('h1'), strange], known), 'small@1/move/pre-copy/expose')).toEqual([
-      'host.not_enabled',
+      'host.draining',
       'host.cpu_model_missing',
       'host.machine_type_missing',
-      'host.network_missing',
-      'host.pool_missing',
-      ...Array(3).fill('host.capacity_exceeded'),
+      'host.networks_missing',
+      'host.pools_missing',
+      'host.capacity_exceeded',
     ]);
   });
   test('a set: one VM that cannot go keeps the option back, and says so', () => {

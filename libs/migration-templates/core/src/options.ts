@@ -1,6 +1,8 @@
 import { refText, type Blocker, type Characterisation, type MigrationOption, type Ref } from '@chrysalis/contracts';
-import { distinct } from './blockers.ts';
+import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
+import { difference, withoutRemoved } from './difference.ts';
+import { byId, fitOf, type Fit, type KnownHosts } from './fit.ts';
 import { newest, type KnownHost, type KnownType, type KnownVm } from './known.ts';
 import { optionVerdict } from './option-verdict.ts';
 
@@ -54,20 +56,32 @@ export const options = (
     options: [],
     refused: [],
   };
-  for (const target of targets(vms, types))
+  const known = byId(hosts);
+  for (const target of targets(vms, types)) {
+    const [moved, atHome] = [true, false].map((move) => vms.map((vm) => optionFit(vm, target, move, known))) as [Fit[], Fit[]];
     for (const choice of choicesFor(target.ref)) {
-      const verdicts = vms.map((vm) => optionVerdict(vm, target, choice, hosts, characterisations.get(vm.vmId)));
+      const fits = choice.move ? moved : atHome;
+      const verdicts = vms.map((vm, i) => optionVerdict(vm, target, choice, fits[i]!, characterisations.get(vm.vmId)));
       const blockers = distinct(verdicts.flatMap((v) => v.blockers));
       const id = optionId(choice);
       if (blockers.length > 0) answer.refused.push({ id, blockers });
       else
         answer.options.push({
           ...toOption(choice, id),
-          hosts: union(verdicts.map((v) => v.hosts)),
+          hosts: union(fits.map((f) => f.hosts)),
           needsAgent: verdicts.some((v) => v.needs.length > 0),
         });
     }
+  }
   return answer;
+};
+
+/** The hosts do not depend on how a move goes, nor on what its guest is shown. */
+const optionFit = (vm: KnownVm, { spec }: KnownType, moves: boolean, hosts: KnownHosts): Fit => {
+  const moved = withoutRemoved(vm.topology, difference(vm.topology, vm.spec, spec));
+  const fit = fitOf({ vm, target: spec, moved, moves }, hosts);
+  if (fit.hosts.length > 0 || fit.blockers.length > 0) return fit;
+  return { ...fit, blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };
 };
 
 const union = (lists: readonly (readonly string[])[]): string[] => [...new Set(lists.flat())].sort();

@@ -1,13 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { migrationTemplatesEvents as events, topologyHash } from '@chrysalis/contracts';
+import { migrationTemplatesEvents as events, topologyHash, type HostState } from '@chrysalis/contracts';
 import { given } from '@chrysalis/testing/decider';
 import { characterisationDecider, failsafe, fromAgent, fromQemuGa } from './characterisation.ts';
 import { templateFromOption } from './from-option.ts';
 import { options } from './options.ts';
 import { optionsQueryDecider, type OptionsQueryEvent } from './options-query.ts';
-import { outdated, plan, type PlanInput } from './plan.ts';
+import { byId } from './fit.ts';
+import { blockersNow, outdated, plan, type PlanInput } from './plan.ts';
 import { presented } from './known.ts';
-import { AT, facts, found, guest, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
+import { AT, facts, found, guest, home, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
 
 const option = { targetType: largeType.ref, move: true, method: 'pre-copy' as const, newResources: 'expose' as const, augmentation: [] };
 const script = { kind: 'guest-script' as const, name: 'quiesce', script: 'true', timeoutMs: 1000 };
@@ -44,7 +45,7 @@ describe('a plan', () => {
       'vm.in_move',
       ...Array(6).fill('option.capability_unknown'),
       'plan.no_host',
-      'host.not_enabled',
+      'host.draining',
       'host.cpu_model_missing',
     ]);
   });
@@ -71,15 +72,16 @@ describe('a plan', () => {
         guests: known,
       }),
     );
-    expect(roomy.moves.map((m) => m.toHost)).toEqual(['h2', 'h3']);
+    expect(roomy.moves.map((m) => m.toHost)).toEqual(['h3', 'h2']); // what will be fullest first
   });
   test('a morph stays, on a cordoned host too, and holds the difference', () => {
     const template = { ...input().template, spec: { ...input().template.spec, migration: [] } };
-    const home = host('h1', { state: 'cordoned', free: { vcpu: 1, memoryMiB: 512, diskMiB: 256 } });
-    expect(plan(input({ template, hosts: [home] })).moves[0]).toMatchObject({ toHost: 'h1', blockers: [] });
-    expect(codes(input({ template, hosts: [{ ...home, free: { vcpu: 0, memoryMiB: 512, diskMiB: 256 } }] }))).toEqual([
-      'host.capacity_exceeded',
-    ]);
+    const there = (free: { vcpu: number }, state: HostState = 'cordoned') =>
+      home('h1', vm(), { state, free: { memoryMiB: 512, diskMiB: 256, ...free } });
+    expect(plan(input({ template, hosts: [there({ vcpu: 1 })] })).moves[0]).toMatchObject({ toHost: 'h1', blockers: [] });
+    expect(codes(input({ template, hosts: [there({ vcpu: 0 })] }))).toEqual(['host.capacity_exceeded']);
+    for (const state of ['draining', 'retiring', 'lost'] as const)
+      expect(codes(input({ template, hosts: [there({ vcpu: 1 }, state)] }))).toEqual([`host.${state}`]);
   });
   test('a host whose agent is away, at either end, is a blocker with its remedy, for a move, a morph and an option', () => {
     const away = 'no heartbeat for 10000 ms';
@@ -88,7 +90,7 @@ describe('a plan', () => {
       { code: 'plan.no_host' },
       blocker,
     ]);
-    expect(codes(input({ hosts: [host('h1', { away }), host('h2')] }))).toEqual(['plan.no_host', 'host.agent_away']);
+    expect(codes(input({ hosts: [host('h1', { away }), host('h2')] }))).toEqual(['host.agent_away']); // h2 would take it
     const template = { ...input().template, spec: { ...input().template.spec, migration: [] } };
     expect(codes(input({ template, hosts: [host('h1', { away })] }))).toEqual(['host.agent_away']);
     const offered = (hosts: Parameters<typeof options>[2]): string[] =>
@@ -96,6 +98,23 @@ describe('a plan', () => {
     expect(offered([host('h1'), host('h2', { away })])).not.toContain('large@1/move/pre-copy/expose');
     expect(offered([host('h1', { away }), host('h2')])).toEqual([]);
     expect(plan(input({ hosts: [host('h1'), host('h2', { away }), host('h3')] })).moves[0]).toMatchObject({ toHost: 'h3', blockers: [] });
+  });
+  test('at its start the engine is asked again, of the hosts that were chosen, for all its moves together', () => {
+    const both = [vm(), vm({ vmId: 'vm-2' })];
+    const asked = input({
+      vms: both,
+      hosts: [host('h1'), host('h2'), host('h3')],
+      guests: new Map(both.map((v) => [v.vmId, guest(v.vmId)])),
+    });
+    const { moves } = plan(asked);
+    expect(moves.map((m) => [m.toHost, m.blockers])).toEqual([['h2', []], ['h2', []]]); // prettier-ignore
+    const now = (h2: Parameters<typeof host>[1]): string[] =>
+      blockersNow({ moves, template: asked.template.spec, target: largeType }, new Map(both.map((v) => [v.vmId, v])), byId([host('h1'), host('h2', h2), host('h3')]))
+        .map((b) => `${b.vmId} ${b.code} ${b.subject}`); // prettier-ignore
+    expect(now({})).toEqual([]);
+    expect(now({ state: 'draining' })).toEqual(['vm-1 host.draining h2', 'vm-2 host.draining h2']);
+    expect(now({ free: { vcpu: 3, memoryMiB: 4096, diskMiB: 4096 } })).toEqual(['vm-2 host.capacity_exceeded h2']);
+    expect(now({ facts: facts('h2', { driver: 'simulated' }) })).toEqual(['vm-1 host.driver_differs h2', 'vm-2 host.driver_differs h2']);
   });
   test('what changed since', () => {
     const made = plan(input());

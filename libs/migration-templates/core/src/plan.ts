@@ -1,7 +1,5 @@
 import {
-  amountsOf,
   refText,
-  type Amounts,
   type Blocker,
   type Characterisation,
   type Plan,
@@ -9,12 +7,14 @@ import {
   type Ref,
   type TemplateSpec,
 } from '@chrysalis/contracts';
+import { needOn, plus, type PlacementRequest } from '@chrysalis/placement';
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
 import { compileMove, type CompiledMove } from './compile/compile-move.ts';
 import type { MoveInput } from './compile/making.ts';
+import { shapeOf } from './compile/shape.ts';
 import { difference } from './difference.ts';
-import { awayBlocker, hostBlockers } from './feasibility.ts';
+import { byId, fitOf, type KnownHosts, type Wish } from './fit.ts';
 import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
@@ -34,12 +34,12 @@ export type PlanInput = Readonly<{
 }>;
 
 /**
- * A migration in full, before anything is touched: per VM every step and every blocker at once. VMs are given hosts in turn, the
- * emptiest first, and what one takes the next no longer finds free. `basis` is what must still hold when the plan is applied.
+ * A migration in full, before anything is touched: per VM every step and every blocker at once. VMs are given hosts in turn, by the
+ * engine's ranking, and what one takes the next no longer finds free. `basis` is what must still hold when the plan is applied.
  */
 export const plan = (input: PlanInput): Plan => {
-  const free = new Map(input.hosts.map((h) => [h.hostId, h.free]));
-  const moves = input.vms.map((vm) => planMove(input, vm, free));
+  const hosts = byId(input.hosts);
+  const moves = input.vms.map((vm) => planMove(input, vm, hosts));
   const touched = new Set(moves.flatMap((m) => [m.fromHost, m.toHost]));
   return {
     planId: input.planId,
@@ -47,16 +47,21 @@ export const plan = (input: PlanInput): Plan => {
     basis: {
       template: input.template.ref,
       vmVersions: Object.fromEntries(input.vms.map((vm) => [vm.vmId, vm.version])),
-      hostGenerations: Object.fromEntries(input.hosts.filter((h) => touched.has(h.hostId)).map((h) => [h.hostId, h.generation])),
+      hostGenerations: Object.fromEntries(
+        [...touched].flatMap((id) => {
+          const h = hosts.get(id);
+          return h ? [[id, h.generation]] : [];
+        }),
+      ),
     },
     moves,
   };
 };
 
-const planMove = (input: PlanInput, vm: KnownVm, free: Map<string, Amounts>): PlannedMove => {
+/** `hosts` are as the moves before this one leave them. */
+const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): PlannedMove => {
   const { template, target } = input;
-  const chosen = template.spec.migration.length > 0 ? chooseHost(input, vm, free) : stay(input, vm, free);
-  if (chosen.blockers.length === 0) take(vm, target, chosen.hostId, free);
+  const chosen = chooseHost(input, vm, hosts);
   const guest = input.guests.get(vm.vmId) ?? unknownGuest;
   const { compiled, access } = compileFor(
     { migrationId: input.planId, moveId: input.planId, template, vm, target: { hostId: chosen.hostId, spec: target.spec } },
@@ -117,64 +122,58 @@ const vmBlockers = (
 
 type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[] }>;
 
-/** The feasible host with the most memory free; by name where that is the same. */
-const chooseHost = ({ hosts, target, notHost }: PlanInput, vm: KnownVm, free: ReadonlyMap<string, Amounts>): Chosen => {
-  const source = hosts.find((h) => h.hostId === vm.hostId);
-  const others = hosts
-    .filter((h) => h.hostId !== vm.hostId && h.hostId !== notHost)
-    .map((h) => ({ hostId: h.hostId, blockers: hostBlockers(vm, target.spec, h, source, free.get(h.hostId)) }));
-  const memory = (id: string): number => free.get(id)!.memoryMiB;
-  const [best] = others
-    .filter((h) => h.blockers.length === 0)
-    .sort((a, b) => memory(b.hostId) - memory(a.hostId) || (a.hostId < b.hostId ? -1 : 1));
-  if (best) return best;
+const wishOf = (vm: KnownVm, { spec: template }: Pick<PlanInput['template'], 'spec'>, { spec: target }: KnownType): Wish => ({
+  vm,
+  target,
+  moved: shapeOf(vm.topology, template).moved,
+  moves: template.migration.length > 0,
+});
+
+/** The best host by the engine's ranking, and what the VM will hold there taken from what is free. */
+const chooseHost = ({ template, target, notHost }: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): Chosen => {
+  const wish = { ...wishOf(vm, template, target), notHost };
+  const fit = fitOf(wish, hosts);
+  const [best] = fit.hosts;
+  if (best !== undefined && fit.blockers.length === 0) take(best, fit.request, hosts);
+  if (best !== undefined || !wish.moves) return { hostId: best ?? vm.hostId, blockers: fit.blockers };
   const none = blocker(
     'plan.no_host',
     vm.vmId,
     `no other host can take ${vm.vmId} as ${refText(target.ref)}`,
     'see the reason of each host',
   );
-  return { hostId: others[0]?.hostId ?? vm.hostId, blockers: [none, ...others.flatMap((h) => h.blockers)] };
+  const other = [...hosts.keys()].find((id) => id !== vm.hostId && id !== notHost);
+  return { hostId: other ?? vm.hostId, blockers: [none, ...fit.blockers] };
 };
 
-const stay = ({ hosts, target }: PlanInput, vm: KnownVm, free: ReadonlyMap<string, Amounts>): Chosen => {
-  const host = hosts.find((h) => h.hostId === vm.hostId);
-  if (!host)
-    return {
-      hostId: vm.hostId,
-      blockers: [blocker('host.unknown', vm.hostId, `the host ${vm.hostId} is not known`, 'wait for the host to register')],
-    };
-  // Cordoned or draining: the VM is there already, and stays.
-  const settled = host.state === 'lost' ? host : { ...host, state: 'enabled' as const };
-  return { hostId: host.hostId, blockers: hostBlockers(vm, target.spec, settled, undefined, free.get(host.hostId)) };
-};
-
-const take = (vm: KnownVm, target: KnownType, hostId: string, free: Map<string, Amounts>): void => {
-  const [now, was, before] = [amountsOf(target.spec), amountsOf(vm.spec), free.get(hostId)!];
-  const home = hostId === vm.hostId;
-  const left = (r: keyof Amounts): number => before[r] - (home ? Math.max(0, now[r] - was[r]) : now[r]);
-  free.set(hostId, { vcpu: left('vcpu'), memoryMiB: left('memoryMiB'), diskMiB: left('diskMiB') });
+const take = (hostId: string, request: PlacementRequest, hosts: Map<string, KnownHost>): void => {
+  const host = hosts.get(hostId)!;
+  hosts.set(hostId, { ...host, held: plus(host.held, needOn(host, request)) });
 };
 
 /**
- * What blocks a plan now: what did when it was made, and what has come since and changes no version. A guest may be off, and an agent
- * of a host at either end away.
+ * What blocks a plan now: what did when it was made, and what has come since and changes no version. A guest may be off, an agent of a
+ * host at either end away, a chosen host draining, or full: the engine is asked again, for the hosts that the plan has chosen.
  */
 export const blockersNow = (
-  { moves }: Pick<Plan, 'moves'>,
-  vms: ReadonlyMap<string, Pick<KnownVm, 'vmId' | 'hostId' | 'observed'>>,
-  hosts: readonly Pick<KnownHost, 'hostId' | 'away'>[],
-): (Blocker & { vmId: string })[] =>
-  moves.flatMap(({ vmId, fromHost, toHost, blockers }) => {
+  { moves, template, target }: Readonly<{ moves: readonly PlannedMove[]; template: TemplateSpec; target: KnownType }>,
+  vms: ReadonlyMap<string, KnownVm>,
+  known: KnownHosts,
+): (Blocker & { vmId: string })[] => {
+  const hosts = new Map(known);
+  return moves.flatMap(({ vmId, toHost, blockers }) => {
     const vm = vms.get(vmId);
-    const ends = hosts.filter((h) => h.hostId === fromHost || h.hostId === toHost);
-    const since = [
-      ...(vm ? observedBlockers(vm) : []),
-      ...ends.flatMap((h) => (h.away === undefined ? [] : [awayBlocker(h.hostId, h.away)])),
-    ];
-    const known = (b: Blocker): boolean => blockers.some((x) => x.code === b.code && x.subject === b.subject);
-    return [...blockers, ...since.filter((b) => !known(b))].map((b) => ({ vmId, ...b }));
+    const since = vm ? [...observedBlockers(vm), ...hostNow({ ...wishOf(vm, { spec: template }, target), toHost }, hosts)] : [];
+    const isKnown = (b: Blocker): boolean => blockers.some((x) => x.code === b.code && x.subject === b.subject);
+    return [...blockers, ...since.filter((b) => !isKnown(b))].map((b) => ({ vmId, ...b }));
   });
+};
+
+const hostNow = (wish: Wish, hosts: Map<string, KnownHost>): readonly Blocker[] => {
+  const { hosts: [there], blockers, request } = fitOf(wish, hosts); // prettier-ignore
+  if (there !== undefined) take(there, request, hosts);
+  return blockers;
+};
 
 export type Outdated = Readonly<{ what: string; planned: number | string; now: number | string }>;
 

@@ -73,7 +73,7 @@ describe('a run', () => {
       template,
       target: smallType,
       vms: [vm(), vm({ vmId: 'vm-2', moveId: 'mov-9' })],
-      hosts: [host('h1'), host('h2', { free: { vcpu: 99, memoryMiB: 99_999, diskMiB: 999_999 } }), host('h3')],
+      hosts: [host('h1'), host('h2', { free: { vcpu: 2, memoryMiB: 1024, diskMiB: 1024 } }), host('h3')],
       guests: new Map([['vm-1', guest('vm-1')]]),
       notHost: 'h2',
     });

@@ -1,7 +1,6 @@
-import type { Amounts } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import type { HostView } from '@chrysalis/placement';
-import { evolveHost, heldInAll, initialHost, type Host, type HostEvent } from './host.ts';
+import { evolveHost, hostView, initialHost, type Host, type HostEvent } from './host.ts';
 
 /** All hosts folded from their events, for ranking. Mutable on purpose: one per process, kept up as events come. */
 export class Fleet {
@@ -20,13 +19,13 @@ export class Fleet {
     return this.#hosts.get(hostId)?.version ?? 0;
   }
 
-  /** Every known host. `ahead` holds events that are not (yet) to be kept: of transactions still open, the caller's own for one. */
-  views(isConnected: (hostId: string) => boolean, ahead: ReadonlyMap<string, readonly Versioned[]> = new Map()): HostView[] {
+  /** Every known host; `awayOf` says why its agent is not connected. `ahead` holds events that are not (yet) to be kept: of transactions still open, the caller's own for one. */
+  views(awayOf: (hostId: string) => string | undefined, ahead: ReadonlyMap<string, readonly Versioned[]> = new Map()): HostView[] {
     const all: HostView[] = [];
     for (const hostId of new Set([...this.#hosts.keys(), ...ahead.keys()])) {
       const events = ahead.get(hostId)?.filter((e) => e.version > this.versionOf(hostId));
       const view = events ? viewOf(fold(evolveHost, this.#hostOf(hostId), events)) : this.#keptView(hostId);
-      if (view) all.push({ ...view, connected: isConnected(hostId) });
+      if (view) all.push({ ...view, away: awayOf(hostId) });
     }
     return all;
   }
@@ -45,10 +44,5 @@ export class Fleet {
 }
 
 export type Versioned = HostEvent & { readonly version: number };
-type View = Omit<HostView, 'connected'>;
-const viewOf = (host: Host): View | undefined => {
-  if (host.status === 'unknown') return undefined;
-  const vms = new Map<string, Amounts>();
-  for (const { consumer, vmId, amounts } of host.holds.values()) if (consumer.kind === 'vm') vms.set(vmId, amounts);
-  return { facts: host.facts, state: host.state, held: heldInAll(host), vms };
-};
+type View = Omit<HostView, 'away'>;
+const viewOf = (host: Host): View | undefined => (host.status === 'unknown' ? undefined : hostView(host));

@@ -8,7 +8,7 @@ import {
   type ResourceAllocationEvent,
 } from '@chrysalis/contracts';
 import { unreachable } from '@chrysalis/kernel';
-import { nothing, plus, type Misfit, type Shortage } from '@chrysalis/placement';
+import { nothing, plus, type HostView, type LedgerCode, type Misfit, type Shortage } from '@chrysalis/placement';
 
 /** What a consumer holds on this host. `amounts` is what it holds here, which for a move in place is only the difference. */
 export type Hold = Readonly<{ consumer: Consumer; vmId: string; amounts: Amounts }>;
@@ -27,9 +27,14 @@ export type HostEvent = Exclude<
 
 export type HostRejection = Coded<
   | { readonly code: 'host.unknown'; readonly hostId: string }
-  | { readonly code: 'host.cordoned' | 'host.draining' | 'host.retiring' | 'host.lost'; readonly hostId: string }
-  | { readonly code: 'host.capacity_exceeded'; readonly hostId: string; readonly shortages: readonly Shortage[] }
-  | { readonly code: 'host.amount_unsupported'; readonly hostId: string; readonly misfits: readonly Misfit[] }
+  /** The engine's own refusal, in its words and with what it compared. */
+  | {
+      readonly code: LedgerCode;
+      readonly hostId: string;
+      readonly message: string;
+      readonly shortages?: readonly Shortage[];
+      readonly misfits?: readonly Misfit[];
+    }
   /** The consumer holds something else here than what this command says. */
   | {
       readonly code: 'allocation.conflict';
@@ -46,6 +51,13 @@ export const heldInAll = (host: KnownHost): Amounts => {
   let sum = nothing;
   for (const hold of host.holds.values()) sum = plus(sum, hold.amounts);
   return sum;
+};
+
+/** The host as the engine sees it. Whether its agent is connected is on another stream. */
+export const hostView = (host: KnownHost): Omit<HostView, 'away'> => {
+  const vms = new Map<string, Amounts>();
+  for (const { consumer, vmId, amounts } of host.holds.values()) if (consumer.kind === 'vm') vms.set(vmId, amounts);
+  return { facts: host.facts, state: host.state, held: heldInAll(host), vms };
 };
 export const vmConsumer = (id: string): Consumer => ({ kind: 'vm', id });
 export const moveConsumer = (id: string): Consumer => ({ kind: 'move', id });

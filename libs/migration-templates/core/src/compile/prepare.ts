@@ -1,12 +1,5 @@
-import {
-  amountsOf,
-  guestTasks,
-  hostTasks,
-  literal,
-  migrationTemplatesTasks,
-  provisioningTasks,
-  resourceAllocationTasks,
-} from '@chrysalis/contracts';
+import { guestTasks, hostTasks, literal, migrationTemplatesTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
+import { moveRequest } from '@chrysalis/placement';
 import { shaped, type Making } from './making.ts';
 import { onHost, onService, output, param, undoing } from './draft.ts';
 import { deadlines, patience, retries } from './timings.ts';
@@ -74,7 +67,7 @@ export const prepare = (m: Making): Gates => {
 const holdTarget = ({ input, draft, shape }: Making): string => {
   const { vm, target, moveId, template } = input;
   const consumer = { kind: 'move' as const, id: moveId };
-  const own = new Set(target.spec.disks.map((d) => d.id));
+  const asked = moveRequest(vm.vmId, shape.moved, target.spec); // the plan's own question: what fitted there is what is held
   return draft.add(resourceAllocationTasks.place, {
     name: 'hold-target',
     summary: `Hold what ${template.spec.options.targetType.name} takes on ${target.hostId}`,
@@ -83,11 +76,11 @@ const holdTarget = ({ input, draft, shape }: Making): string => {
     input: {
       consumer,
       vmId: vm.vmId,
-      amounts: amountsOf(target.spec),
-      cpuModel: literal(shape.moved.cpuModel),
-      traits: target.spec.requiredTraits.map(literal),
-      networks: [...new Set(shape.moved.nics.map((n) => n.network))],
-      pools: [...new Set(shape.moved.disks.filter((d) => own.has(d.id)).map((d) => d.pool))],
+      amounts: asked.amounts,
+      cpuModel: literal(asked.cpuModel),
+      traits: asked.traits.map(literal),
+      networks: [...asked.networks],
+      pools: [...asked.pools],
       machine: literal(shape.moved.machine),
       host: target.hostId,
     },

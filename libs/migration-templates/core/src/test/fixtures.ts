@@ -1,6 +1,8 @@
 import {
+  amountsOf,
   capabilityNames,
   topologyHash,
+  type Amounts,
   type Capability,
   type Characterisation,
   type GrantClaims,
@@ -8,6 +10,7 @@ import {
   type Topology,
   type VmTypeSpec,
 } from '@chrysalis/contracts';
+import { capacityOf, minus, nothing } from '@chrysalis/placement';
 import type { KnownGuest, StandingGrant } from '../guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from '../known.ts';
 
@@ -90,14 +93,17 @@ export const facts = (hostId: string, change: Partial<HostFacts> = {}): HostFact
   inventory: { vcpu: inventory(8), memoryMiB: inventory(8192), diskMiB: inventory(100_000) },
   ...change,
 });
-export const host = (hostId: string, change: Partial<KnownHost> = {}): KnownHost => ({
-  hostId,
-  facts: facts(hostId),
-  state: 'enabled',
-  generation: 1,
-  free: { vcpu: 8, memoryMiB: 8192, diskMiB: 100_000 },
-  ...change,
-});
+type HostChange = Partial<KnownHost> & { free?: Amounts };
+/** `free` is what is left on it: all else is held. */
+export const host = (hostId: string, { free, ...change }: HostChange = {}): KnownHost => {
+  const its = change.facts ?? facts(hostId);
+  return { facts: its, state: 'enabled', generation: 1, held: free ? minus(capacityOf(its), free) : nothing, vms: new Map(), ...change };
+};
+/** The same with a VM on it, which holds what its type takes. */
+export const home = (hostId: string, { vmId, spec }: Pick<KnownVm, 'vmId' | 'spec'>, change: HostChange = {}): KnownHost => {
+  const amounts = amountsOf(spec);
+  return host(hostId, { ...(change.free ? {} : { held: amounts }), vms: new Map([[vmId, amounts]]), ...change });
+};
 
 export const found = (vmId: string, states: Partial<Record<Capability['name'], Capability['state']>> = {}): Characterisation => ({
   vmId,

@@ -1,0 +1,78 @@
+import type { Blocker, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import {
+  blockerOf,
+  connected,
+  moveRequest,
+  place,
+  policies,
+  reasonsAgainst,
+  type PlacementRequest,
+  type Policy,
+} from '@chrysalis/placement';
+import { blocker } from './blockers.ts';
+import type { KnownHost, KnownVm } from './known.ts';
+
+/** A VM that is to be of this type, with the hardware it has when it gets there: on another host, or where it is. */
+export type Wish = Readonly<{
+  vm: Pick<KnownVm, 'vmId' | 'hostId'>;
+  target: VmTypeSpec;
+  moved: Topology;
+  moves: boolean;
+  /** No VM goes there: a host that is being drained. */
+  notHost?: string | undefined;
+  /** Only there: the host that a plan has chosen. */
+  toHost?: string | undefined;
+}>;
+
+/**
+ * `hosts` are those that the engine finds fit, best first. `blockers` are why the wish cannot be met now: every reason of every host where
+ * none fits, and what is amiss at the source.
+ */
+export type Fit = Readonly<{ hosts: readonly string[]; blockers: readonly Blocker[]; request: PlacementRequest }>;
+export type KnownHosts = ReadonlyMap<string, KnownHost>;
+
+/** What one hypervisor sends of a running VM another kind does not read. */
+const sameDriver = (source: KnownHost): Policy => ({
+  name: 'driver',
+  refuses: ({ facts: { hostId, driver } }) =>
+    driver === source.facts.driver
+      ? undefined
+      : {
+          code: 'host.driver_differs',
+          message: `${hostId} runs ${driver}, the VM's host ${source.facts.driver}`,
+          remedy: 'choose a host with the same hypervisor',
+          evidence: { driver, source: source.facts.driver },
+        },
+});
+
+/**
+ * The engine, asked for a move: by the same policies as for a new VM and as for the hold that the move takes (compile/prepare.ts), and by
+ * the move's own beside them. A morph is a move that is pinned to the host the VM is on.
+ */
+export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
+  const { vm, moves } = wish;
+  const only = moves ? wish.toHost : vm.hostId;
+  const request: PlacementRequest = { ...moveRequest(vm.vmId, wish.moved, wish.target), ...(only === undefined ? {} : { host: only }) };
+  const source = hosts.get(vm.hostId);
+  const { candidates, refused } = place(
+    only === undefined ? others(wish, hosts) : [hosts.get(only) ?? []].flat(),
+    request,
+    moves && source ? [...policies, sameDriver(source)] : policies,
+  );
+  const blockers: readonly Blocker[] = [
+    ...(moves ? atSource(vm.hostId, source) : []),
+    ...(candidates.length > 0 ? [] : refused.flatMap((r) => r.reasons.map((reason) => blockerOf(r.hostId, reason)))),
+  ];
+  return { hosts: candidates.map((c) => c.hostId), blockers, request };
+};
+
+const others = ({ vm, notHost }: Wish, hosts: KnownHosts): KnownHost[] =>
+  [...hosts.values()].filter(({ facts: { hostId } }) => hostId !== vm.hostId && hostId !== notHost);
+
+/** The source has to send: whatever state it is in, its agent must be there. */
+const atSource = (hostId: string, source: KnownHost | undefined): Blocker[] =>
+  source
+    ? reasonsAgainst(source, undefined, [connected]).map((reason) => blockerOf(hostId, reason))
+    : [blocker('host.unknown', hostId, `the host ${hostId} is not known`, 'wait for the host to register')];
+
+export const byId = (hosts: readonly KnownHost[]): Map<string, KnownHost> => new Map(hosts.map((h) => [h.facts.hostId, h]));
