@@ -78,7 +78,7 @@ onQemu('a real guest', () => {
   test('a grant for another VM: refused by the agent, and everything is taken out again', async () => {
     const grant = await sign({ vms: ['vm-2'], packages: [agentPackage.digest] });
     const adding = addAgent({ qga: vm.qga, hardware, vmId: 'vm-1', grant, packageDigest: agentPackage.digest });
-    await expect(adding).rejects.toMatchObject({ code: 'grant.foreign_vm' });
+    await expect(adding).rejects.toMatchObject({ code: 'grant.vm_not_named' });
     expect(await traces(vm.qga)).toEqual([]);
     expect(await vm.qga.shell('ls /sys/block')).not.toContain('vdb');
   }, 60_000);

@@ -1,7 +1,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { CODES } from '@chrysalis/contracts';
+import { CODES, formerCodes, GuestError, nextOf } from '@chrysalis/contracts';
 import ts from 'typescript';
 import { reference, written } from './codes.ts';
 
@@ -53,6 +53,13 @@ describe('the catalogue of codes', () => {
 
   test('lists every one that is raised', () => {
     expect([...looks].filter(([code]) => !Object.hasOwn(CODES, code))).toEqual([]);
+  });
+
+  test('knows what some were called before, and gives none of these names anew', () => {
+    expect(Object.keys(formerCodes).filter((code) => Object.hasOwn(CODES, code) || raised.has(code))).toEqual([]);
+    expect(nextOf('type.unknown')).toBe(nextOf('vm-type.unknown'));
+    expect(GuestError.from({ code: 'grant.foreign_vm', message: 'of an older agent' }).code).toBe('grant.vm_not_named');
+    expect(GuestError.from({ code: 'made.up', message: 'by nobody of ours' }).code).toBe('guest.failed');
   });
 
   test('is what the reference says: `node tools/reference/codes.ts` writes it anew', async () => {

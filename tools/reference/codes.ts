@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { codeAreas, type CodeEntry } from '@chrysalis/contracts';
+import { codeAreas, formerCodes, type CodeEntry } from '@chrysalis/contracts';
 import { format, resolveConfig } from 'prettier';
 
 // Writes docs/reference/codes.md from the catalogue: `node tools/reference/codes.ts`. A test compares the two.
@@ -23,13 +23,22 @@ the catalogue in \`libs/contracts/src/codes\` by \`node tools/reference/codes.ts
 
 export const reference = async (): Promise<string> => {
   const parts = Object.entries(codeAreas).map(([area, codes]) => `## ${area}\n\n${table(codes)}`);
-  return format([head, ...parts].join('\n\n'), { ...(await resolveConfig(file)), parser: 'markdown' });
+  return format([head, ...parts, former()].join('\n\n'), { ...(await resolveConfig(file)), parser: 'markdown' });
 };
 
 const table = (codes: Readonly<Record<string, CodeEntry>>): string =>
   ['| code | status | what it says | next |', '| --- | --- | --- | --- |', ...Object.entries(codes).map(([code, e]) => row(code, e))].join(
     '\n',
   );
+
+const former = (): string =>
+  [
+    '## Former names',
+    '',
+    'They stand in older events, and agents of older versions say them.',
+    '',
+    ...Object.entries(formerCodes).map(([old, code]) => `- \`${old}\`: \`${code}\``),
+  ].join('\n');
 
 const row = (code: string, { status, title, next }: CodeEntry): string =>
   `| \`${code}\` | ${status ?? ''} | ${cell(title)} | ${[next].flat().map(cell).join('; or ')} |`;

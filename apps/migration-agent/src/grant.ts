@@ -14,14 +14,14 @@ export const verifyGrant = async ({ jws, vmId, packageDigest, trustDir, nowSecon
   const key = await trustedKey(jws, trustDir);
   const payload = await compactVerify(jws, key, { algorithms: ['EdDSA'] }).then(
     (v) => v.payload,
-    () => refuse('grant.invalid', 'the signature does not hold'),
+    () => refuse('grant.signature_invalid', 'the signature does not hold'),
   );
   const parsed = GrantClaims.safeParse(parse(payload));
-  if (!parsed.success) return refuse('grant.invalid', 'the claims are not those of a grant');
+  if (!parsed.success) return refuse('grant.malformed', 'the claims are not those of a grant');
   const claims = parsed.data;
-  if (!claims.vms.includes(vmId)) return refuse('grant.foreign_vm', `the grant does not name ${vmId}`);
-  if (!claims.packages.includes(packageDigest)) return refuse('grant.package_not_allowed', `the grant does not name ${packageDigest}`);
-  if (!claims.actions.includes('add-agent')) return refuse('grant.action_not_allowed', 'the grant does not allow add-agent');
+  if (!claims.vms.includes(vmId)) return refuse('grant.vm_not_named', `the grant does not name ${vmId}`);
+  if (!claims.packages.includes(packageDigest)) return refuse('grant.package_not_named', `the grant does not name ${packageDigest}`);
+  if (!claims.actions.includes('add-agent')) return refuse('grant.action_not_named', 'the grant does not allow add-agent');
   assertNotExpired(claims, nowSeconds);
   return { claims };
 };
@@ -39,7 +39,7 @@ export const assertAllowed = ({ claims }: Grant, name: GuestCommandName, nowSeco
   const { action } = guestCommands[name];
   if (action === undefined) return;
   if (!claims.actions.includes(action))
-    refuse('grant.action_not_allowed', `${name} needs ${action}; the grant allows ${claims.actions.join(', ')}`);
+    refuse('grant.action_not_named', `${name} needs ${action}; the grant allows ${claims.actions.join(', ')}`);
   assertNotExpired(claims, nowSeconds);
 };
 
@@ -49,16 +49,17 @@ const trustedKey = async (jws: string, trustDir: string): Promise<Awaited<Return
   try {
     kid = decodeProtectedHeader(jws).kid;
   } catch {
-    return refuse('grant.invalid', 'not a JWS');
+    return refuse('grant.malformed', 'not a JWS');
   }
-  if (typeof kid !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$/.test(kid)) return refuse('grant.invalid', 'the header names no key');
+  if (typeof kid !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$/.test(kid))
+    return refuse('grant.malformed', 'the header names no key');
   const text = await readFile(join(trustDir, `${kid}.jwk`), 'utf8').catch(() =>
-    refuse('grant.unknown_key', `this guest does not trust the key ${kid}`),
+    refuse('grant.key_unknown', `this guest does not trust the key ${kid}`),
   );
   const jwk = JSON.parse(text) as JWK;
-  if (jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519') return refuse('grant.unknown_key', `${kid} is not an Ed25519 key`);
+  if (jwk.kty !== 'OKP' || jwk.crv !== 'Ed25519') return refuse('grant.key_unknown', `${kid} is not an Ed25519 key`);
   return importJWK({ kty: jwk.kty, crv: jwk.crv, x: jwk.x ?? '' }, 'EdDSA').catch(() =>
-    refuse('grant.unknown_key', `${kid} cannot be read`),
+    refuse('grant.key_unknown', `${kid} cannot be read`),
   );
 };
 

@@ -90,7 +90,7 @@ describe('options', () => {
   test.each([
     ['unknown', 'grant-none', 422, 'grant.unknown', undefined],
     ['expired', 'grant-old', 403, 'grant.expired', { exp: 1_000 }],
-    ['for another VM', 'grant-foreign', 403, 'grant.foreign_vm', {}],
+    ['for another VM', 'grant-foreign', 403, 'grant.vm_not_named', {}],
     ["another tenant's", 'grant-theirs', 422, 'grant.unknown', { tenant: 'other' }],
   ])('a grant that is %s is refused and changes nothing', async (_, grantId, status, code, grant) => {
     if (grant) await world.grant(grantId, grantId === 'grant-foreign' ? ['vm-b'] : ['vm-a'], grant);

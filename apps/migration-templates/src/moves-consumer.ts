@@ -107,7 +107,7 @@ const figures = async (data: Ended, move: MoveRow, ctx: EventContext) => {
 };
 
 const queryFailed = async (data: Ended, ctx: EventContext): Promise<void> => {
-  const cause = data.cause ?? { code: `workflow.${data.state}`, message: `the query's workflow ended ${data.state}` };
+  const cause = data.cause ?? { code: 'workflow.ended', message: `the query's workflow ended ${data.state}` };
   const decided = await ctx.decide(`options-query-${data.subject}`, optionsQueryDecider, { kind: 'fail', queryId: data.subject, cause });
   if (!decided.ok) ctx.log.warn({ queryId: data.subject, code: decided.rejection.code }, 'a query that is not ours failed');
 };

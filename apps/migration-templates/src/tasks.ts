@@ -21,7 +21,7 @@ const answerOptions = handleTask(tasks.answerOptions, async ({ queryId }, ctx) =
     optionsQueryDecider.initial,
     (await ctx.store.read(stream, {}, ctx.tx)) as unknown as OptionsQueryEvent[],
   );
-  if (query.status === 'none') return refused({ code: 'options_query.unknown', queryId });
+  if (query.status === 'none') return refused({ code: 'options-query.unknown', queryId });
   const answer = await workOut(ctx, query.vmIds, ctx.dispatch.tenant, query.grantId !== undefined);
   const decided = await ctx.decide(stream, optionsQueryDecider, { kind: 'answer', queryId, answer });
   return decided.ok ? done({}) : refused(decided.rejection);

@@ -10,7 +10,7 @@ export const workflowEnds: Consumer = {
   on: [
     onEvent(workflowEvents.instanceEnded, async ({ workflowId, subject: vmId, name, state, cause }, ctx) => {
       if (state === 'succeeded') return;
-      const command = commandFor(name, vmId, workflowId, cause ?? { code: `workflow.${state}`, message: `The workflow ended: ${state}` });
+      const command = commandFor(name, vmId, workflowId, cause ?? { code: 'workflow.ended', message: `The workflow ended: ${state}` });
       if (!command) return;
       const decided = await decideVm(ctx, vmId, command);
       if (!decided.ok) ctx.log.warn({ vmId, workflowId, rejection: decided.rejection }, 'the end of a workflow does not fit its VM');

@@ -7,7 +7,8 @@ import { canonicalJson } from '@chrysalis/kernel';
 // causation, so that whoever decides next knows it, in the same append or not at all.
 
 export type AskRejection = Coded<
-  { readonly code: 'workflow.version_moved'; readonly version: number } | { readonly code: 'idempotency.key_reused' }
+  | { readonly code: 'stream.version_mismatch'; readonly expected: number; readonly actual: number }
+  | { readonly code: 'idempotency.key_reused' }
 >;
 
 const ASKED = /^ask:[0-9a-f]{32}:[0-9a-f]{16}$/;
@@ -35,5 +36,7 @@ export const refusedBefore = (
     const same = key.slice(0, key.lastIndexOf(':') + 1);
     if (asked.some((k) => k.startsWith(same))) return { code: 'idempotency.key_reused' };
   }
-  return ifVersion !== undefined && ifVersion !== version ? { code: 'workflow.version_moved', version } : undefined;
+  return ifVersion !== undefined && ifVersion !== version
+    ? { code: 'stream.version_mismatch', expected: ifVersion, actual: version }
+    : undefined;
 };

@@ -27,7 +27,7 @@ const Reason = z.string().min(1).max(255);
 const ChangeBody = z.strictObject({ change: Change, reason: Reason });
 const CancelBody = z.strictObject({ reason: Reason, compensate: z.boolean().default(true) });
 const UndoBody = z.strictObject({ reason: Reason });
-const also = { 404: '`workflow.unknown`', 412: '`workflow.version_moved`: it is not at the version in `If-Match` any more' };
+const also = { 404: '`workflow.unknown`', 412: '`stream.version_mismatch`: it is not at the version in `If-Match` any more' };
 
 /** What an operator does to a workflow that there is. With an `Idempotency-Key` it is done once, whoever is killed meanwhile. */
 @Controller()

@@ -83,7 +83,7 @@ describe('tasks of the group workflow', () => {
     const id = await world.ask(
       workflow([local('a', 'test.add', { compensation: undo, input: { n: 0 } }), local('b', 'test.unheard', { after: ['a'] })]),
     );
-    expect(await world.until(id, ended)).toMatchObject({ state: 'undone', cause: { code: 'workflow.kind_unknown' } });
+    expect(await world.until(id, ended)).toMatchObject({ state: 'undone', cause: { code: 'executor.kind_unknown' } });
     expect(ran).toEqual(['run a 1', 'compensate a 1']);
   });
 

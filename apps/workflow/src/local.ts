@@ -97,7 +97,7 @@ export class LocalExecutor {
     const { kind, input, workflowId, token } = execution.dispatch;
     const handler = this.#handlers.get(kind);
     if (!handler)
-      return { ok: false, cause: { code: 'workflow.kind_unknown', message: `nothing here executes ${kind}`, retriable: false } };
+      return { ok: false, cause: { code: 'executor.kind_unknown', message: `nothing here executes ${kind}`, retriable: false } };
     try {
       await failpoint('workflow:local', { kind });
       return await handler(input, execution);

@@ -81,7 +81,7 @@ describe('what an operator does with running workflows', () => {
     const at = (version: number) => ({ 'if-match': `"${version}"` });
     expect(await change(id, { type: 'pause' }, undefined, at(streamVersion - 1))).toMatchObject({
       status: 412,
-      body: { code: 'workflow.version_moved', version: streamVersion },
+      body: { code: 'stream.version_mismatch', actual: streamVersion },
     });
     const paused = await change(id, { type: 'pause' }, undefined, at(streamVersion));
     expect(paused).toMatchObject({ status: 200, body: { version: streamVersion + 1 } });

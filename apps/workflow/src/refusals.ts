@@ -46,8 +46,8 @@ const adviceOn = (r: Refused): string => {
       return `The workflow would have ${r.message}. Correct the change and ask again.`;
     case 'workflow.change_refused':
       return `${r.task === '' ? 'Refused' : r.task}: ${r.reason}.`;
-    case 'workflow.version_moved':
-      return `It is at version ${r.version} now; look at what happened, and ask again with that version.`;
+    case 'stream.version_mismatch':
+      return `It is at version ${r.actual} now; look at what happened, and ask again with that version.`;
     case 'idempotency.key_reused':
       return 'This Idempotency-Key was used for another request; use a new one.';
     default:

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isGuestCode, type GuestCode } from './codes/index.ts';
+import { guestCode, type GuestCode } from './codes/index.ts';
 import { Cause, Characterisation, Count, GuestFacts, Id, Positive, Sha256, Uuid } from './shapes.ts';
 
 /** What a host and the migration agent in its guest say to each other over a virtio-serial port; see guest-protocol.md. */
@@ -22,7 +22,7 @@ export class GuestError extends Error {
   }
   /** A guest does not invent codes: one that is not of the list becomes `guest.failed`. */
   static from(cause: Cause): GuestError {
-    return new GuestError(isGuestCode(cause.code) ? cause.code : 'guest.failed', cause.message, cause.detail);
+    return new GuestError(guestCode(cause.code) ?? 'guest.failed', cause.message, cause.detail);
   }
   toCause(): Cause {
     return { code: this.code, message: this.message.slice(0, 2048), ...(this.detail === undefined ? {} : { detail: this.detail }) };

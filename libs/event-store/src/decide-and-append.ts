@@ -9,7 +9,7 @@ export type Decided<S, E, R extends Rejection> =
   | { readonly ok: false; readonly rejection: R | Contended | VersionMismatch };
 
 /** Others appended to the stream each time we had decided. Nothing was written; trying again later is safe. */
-export type Contended = { readonly code: 'stream.contended'; readonly stream: string; readonly attempts: number };
+export type Contended = { readonly code: 'service.contended'; readonly stream: string; readonly attempts: number };
 
 /** The stream is not at the version the caller had seen (If-Match). */
 export type VersionMismatch = {
@@ -53,7 +53,7 @@ export const decideAndAppend = async <C, S, E, R extends Rejection>(o: DecideAnd
   }
   // In a transaction nobody but its owner can do more than we have done: all of it again, as after any lost race.
   if (tx) throw new ConcurrentAppend([stream]);
-  return { ok: false, rejection: { code: 'stream.contended', stream, attempts } };
+  return { ok: false, rejection: { code: 'service.contended', stream, attempts } };
 };
 
 const plain = <E>(event: StoredEvent): E => ({ type: event.type, data: event.data }) as E;

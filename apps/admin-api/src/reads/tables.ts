@@ -38,7 +38,7 @@ export const models = {
   vmTypes: { table: 'vm_types', unknown: 'vm-type.unknown', owner: belongings['vm-types'] },
   images: { table: 'images', unknown: 'image.unknown', owner: belongings.images },
   templates: { table: 'templates', unknown: 'template.unknown', owner: belongings['migration-templates'] },
-  optionsQueries: { table: 'options_queries', unknown: 'options_query.unknown', owner: belongings['migration-options-queries'] },
+  optionsQueries: { table: 'options_queries', unknown: 'options-query.unknown', owner: belongings['migration-options-queries'] },
   characterisations: { table: 'characterisations', unknown: 'characterisation.unknown', owner: belongings.vms },
   plans: { table: 'plans', unknown: 'plan.unknown', owner: belongings['migration-plans'] },
   migrations: { table: 'migrations', unknown: 'migration.unknown', owner: belongings.migrations, filters: { state: 'state' } },

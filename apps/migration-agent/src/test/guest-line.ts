@@ -70,7 +70,7 @@ export class Guest {
       identity: { version: '1', instance: randomUUID(), package: `sha256:${'0'.repeat(64)}` },
       handlers,
       verify: async (jws) => {
-        if (jws !== 'good') throw new GuestError('grant.invalid', 'the signature does not hold');
+        if (jws !== 'good') throw new GuestError('grant.signature_invalid', 'the signature does not hold');
         return grant(this.allowed);
       },
       write: (frame) => void this.toHost(frame),

@@ -51,7 +51,7 @@ export class OptionsQueriesController {
     query: dryRunQuery,
     answers: {
       202: Asked,
-      403: '`grant.expired`, `grant.foreign_vm`, `grant.revoked`',
+      403: '`grant.expired`, `grant.vm_not_named`, `grant.revoked`',
       404: '`vm.unknown`, `grant.unknown`',
       409: '`vm.in_move`',
     },
@@ -102,11 +102,11 @@ export class OptionsQueriesController {
   @Allow('viewer')
   @Doc({
     summary: 'The answer: every option, and a reason for each that is missing',
-    answers: { 200: Query, 404: '`options_query.unknown`' },
+    answers: { 200: Query, 404: '`options-query.unknown`' },
   })
   async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
     const history = await historyOf(this.service.store, `options-query-${queryId}`, request, () =>
-      ProblemError.of({ code: 'options_query.unknown', queryId }),
+      ProblemError.of({ code: 'options-query.unknown', queryId }),
     );
     const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
     const { answer, ...rest } = query;

@@ -213,11 +213,11 @@ export class TemplatesController {
       store,
       `options-query-${queryId}`,
       request,
-      () => ProblemError.ofMember({ code: 'options_query.unknown', queryId }),
+      () => ProblemError.ofMember({ code: 'options-query.unknown', queryId }),
       ctx.tx,
     );
     const query = foldOf(optionsQueryDecider, history);
-    if (query.status === 'none' || !query.answer) throw ProblemError.of({ code: 'options_query.unanswered', queryId });
+    if (query.status === 'none' || !query.answer) throw ProblemError.of({ code: 'options-query.unanswered', queryId });
     const option = query.answer.options.find((o) => o.id === optionId);
     if (!option) {
       const blockers = query.answer.refused.find((r) => r.id === optionId)?.blockers;

@@ -42,8 +42,8 @@ export const grantRefusal = (grant: KnownGrant, vmIds: readonly string[], now: s
   if (grant.revoked !== null) return { code: 'grant.revoked', grantId, reason: grant.revoked };
   if (claims.exp * 1000 <= Date.parse(now)) return { code: 'grant.expired', grantId, expiredAt: new Date(claims.exp * 1000).toISOString() };
   const foreign = vmIds.filter((id) => !claims.vms.includes(id));
-  if (foreign.length > 0) return { code: 'grant.foreign_vm', grantId, vmIds: foreign };
+  if (foreign.length > 0) return { code: 'grant.vm_not_named', grantId, vmIds: foreign };
   const lacks = (['add-agent', 'characterise'] as const).filter((a) => !claims.actions.includes(a));
-  if (lacks.length > 0) return { code: 'grant.action_not_allowed', grantId, actions: lacks };
+  if (lacks.length > 0) return { code: 'grant.action_not_named', grantId, actions: lacks };
   return claims.packages.length === 0 ? { code: 'grant.no_package', grantId } : undefined;
 };

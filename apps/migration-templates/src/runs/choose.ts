@@ -17,7 +17,7 @@ export const choose = async (run: Run, vms: readonly KnownVm[], ctx: MessageCont
   if (named !== undefined) return byName(named, reach(run), group, ctx);
   const wanted = toType === undefined ? first.type : parseRef(toType)!;
   const target = await knownType(ctx.tx, ctx.store.schema, wanted);
-  if (!target) return blocked(group, 'type.unknown', refText(wanted), `there is no type ${refText(wanted)}`);
+  if (!target) return blocked(group, 'vm-type.unknown', refText(wanted), `there is no type ${refText(wanted)}`);
   const made = madeTemplate({ ref: first.type, spec: first.spec }, target, move);
   const template = await publishMade(made, [{ ref: first.type, spec: first.spec }, target], ctx);
   if ('fault' in template) return blocked(group, template.fault.code, made.name, JSON.stringify(template.fault).slice(0, 1000));
@@ -29,7 +29,7 @@ const byName = async (text: string, tenant: string | undefined, group: readonly 
   const row = (await versionsOf(ctx.tx, ctx.store.schema, ref.name, tenant)).find((t) => t.version === ref.version);
   if (!row) return blocked(group, 'template.unknown', text, `there is no migration template ${text}`);
   const target = await knownType(ctx.tx, ctx.store.schema, row.spec.options.targetType);
-  if (!target) return blocked(group, 'type.unknown', text, `the type that ${text} leads to is not known`);
+  if (!target) return blocked(group, 'vm-type.unknown', text, `the type that ${text} leads to is not known`);
   return { ok: true, template: { ref, spec: row.spec, retired: row.retired }, target, vms: group };
 };
 

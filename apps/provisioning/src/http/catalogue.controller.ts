@@ -1,6 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, Version, VmTypeSpec, views } from '@chrysalis/contracts';
-import { imageDecider, versionOf, vmTypeDecider } from '@chrysalis/provisioning-core';
+import { imageDecider, versionOf, vmTypeDecider, type VmTypeRejection } from '@chrysalis/provisioning-core';
 import {
   Allow,
   Commands,
@@ -10,6 +10,7 @@ import {
   SERVICE,
   type Answer,
   type ApiRequest,
+  type StreamRefusal,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -92,7 +93,7 @@ export class CatalogueController {
     summary: 'A version takes no new VMs any more; policies may move those there are',
     body: Deprecate,
     query: dryRunQuery,
-    answers: { 200: TypeVersion.omit({ spec: true }), 404: '`vm-type.unknown`', 422: '`vm-type.replacement_unknown`' },
+    answers: { 200: TypeVersion.omit({ spec: true }), 404: '`vm-type.unknown`', 422: '`vm-type.unknown`, of the replacement' },
   })
   deprecate(@Req() request: ApiRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
     return this.commands.run(request, Deprecate, async ({ reason, replacement: wanted }, ctx) => {
@@ -103,8 +104,7 @@ export class CatalogueController {
       const replacementKnown = known.some((v) => v.version === replacement?.version);
       const command = { type: 'deprecate' as const, name, version, reason, replacement, replacementKnown };
       const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, command);
-      if (!decided.ok && decided.rejection.code === 'vm-type.unknown') throw await this.#unknown(ctx.tx, name, `${name}@${text}`);
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      if (!decided.ok) throw await this.#refused(ctx.tx, decided.rejection);
       const why = decided.state.deprecated.get(version)!;
       await writeDeprecation(ctx.tx, schema, { name, version }, why);
       return { status: 200, body: { name, version, deprecated: why } };
@@ -133,6 +133,13 @@ export class CatalogueController {
   @Doc({ summary: 'Every version of every image', answers: { 200: z.object({ items: z.array(Image) }) } })
   async images(): Promise<object> {
     return { items: await images(this.service.pool, this.service.schema) };
+  }
+
+  /** Of the type that the path names, or of the one that is to replace it. */
+  async #refused(db: pg.PoolClient, rejection: VmTypeRejection | StreamRefusal): Promise<ProblemError> {
+    if (rejection.code !== 'vm-type.unknown') return ProblemError.of(rejection);
+    const known = await vmTypesThere(db, this.service.schema, rejection.type.split('@')[0]!);
+    return rejection.member === undefined ? ProblemError.of({ ...rejection, known }) : ProblemError.ofMember({ ...rejection, known });
   }
 
   /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */

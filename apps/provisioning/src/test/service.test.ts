@@ -83,7 +83,7 @@ describe('provisioning', () => {
     expect((await deprecate(9, { reason: 'x' })).body.code).toBe('vm-type.unknown');
     expect(await deprecate(1, { reason: 'x', replacement: 'dated@9' })).toMatchObject({
       status: 422,
-      body: { code: 'vm-type.replacement_unknown' },
+      body: { code: 'vm-type.unknown', type: 'dated@9' },
     });
     expect((await deprecate(1, { reason: 'old', replacement: 'dated@2' })).status).toBe(200);
     expect((await h.http('GET', '/v1/vm-types/dated/1')).body).toMatchObject({ deprecated: { reason: 'old' } });

@@ -30,11 +30,11 @@ export const agentsCodes = {
   'agent.identity_missing': { title: 'The agent does not say who it is', next: 'start an agent of this version, with its data directory' },
   'agent.identity_conflict': {
     title: 'Another agent is the one of this host',
-    next: 'start the right one; if it is lost for good: chrysalis host release-agent HOST',
+    next: 'start the right one; if it is lost for good: chrysalis host release-agent',
   },
   'agent.identity_copied': {
     title: 'This data directory is a copy, and the original has gone on',
-    next: 'end the copy; if the original is lost for good: chrysalis host release-agent HOST',
+    next: 'end the copy; if the original is lost for good: chrysalis host release-agent',
   },
   'agent.identity_released': { title: 'The host was taken from this agent', next: 'start an agent with a new data directory' },
   'agent.identity_invalid': {

@@ -1,5 +1,6 @@
 import { agentsCodes } from './agents.ts';
 import type { CodeEntry } from './entry.ts';
+import { formerNames } from './former.ts';
 import { grantsCodes } from './grants.ts';
 import { guestsCodes } from './guests.ts';
 import { hostsCodes } from './hosts.ts';
@@ -55,10 +56,24 @@ export type Refusal<C extends Code = Code> = { readonly code: C; readonly [evide
 /** A union of refusals, each with a listed code: another one does not compile. */
 export type Coded<R extends { readonly code: Code }> = R;
 
-/** Agents' codes come over the wire, and those in stored events may be old: of one that is not listed nothing is known. */
-export const entryOf = (code: string): CodeEntry | undefined => (Object.hasOwn(CODES, code) ? CODES[code as Code] : undefined);
+export const formerCodes: Readonly<Record<string, Code>> = formerNames;
 
-export const isGuestCode = (code: string): code is GuestCode => Object.hasOwn(guestsCodes, code) || Object.hasOwn(grantsCodes, code);
+/** Agents' codes come over the wire, and those in stored events may be old: `undefined` where nothing is known of one. */
+export const listedCode = (code: string): Code | undefined => {
+  if (Object.hasOwn(CODES, code)) return code as Code;
+  return Object.hasOwn(formerCodes, code) ? formerCodes[code] : undefined;
+};
+
+export const entryOf = (code: string): CodeEntry | undefined => {
+  const listed = listedCode(code);
+  return listed && CODES[listed];
+};
+
+/** What the agent in a guest may say: what was called otherwise before has the name of today. */
+export const guestCode = (code: string): GuestCode | undefined => {
+  const listed = listedCode(code);
+  return listed && (Object.hasOwn(guestsCodes, listed) || Object.hasOwn(grantsCodes, listed)) ? (listed as GuestCode) : undefined;
+};
 
 /** What to do next, said with what came with the code. */
 export const nextOf = (code: string, evidence: Readonly<Record<string, unknown>> = {}): string | undefined =>

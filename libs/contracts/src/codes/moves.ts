@@ -2,13 +2,13 @@ import type { CodeEntries } from './entry.ts';
 
 /** Options, templates, plans and migrations: refusals, blockers of a plan, faults of a template. */
 export const movesCodes = {
-  'options_query.unknown': {
+  'options-query.unknown': {
     status: 404,
     title: 'There is no such options query',
     next: 'ask for the options of the VMs: chrysalis options query',
   },
-  'options_query.failed': { status: 409, title: 'The options query failed', next: 'ask again: chrysalis options query' },
-  'options_query.unanswered': { status: 409, title: 'The options query has no answer yet', next: 'wait for its operation' },
+  'options-query.failed': { status: 409, title: 'The options query failed', next: 'ask again: chrysalis options query' },
+  'options-query.unanswered': { status: 409, title: 'The options query has no answer yet', next: 'wait for its operation' },
   'option.unknown': {
     status: 404,
     title: 'There is no such option in the answer',
@@ -61,7 +61,6 @@ export const movesCodes = {
   'template.name_reserved': { status: 409, title: 'The name is reserved', next: 'take another name' },
   'template.name_taken': { status: 409, title: 'The name is taken', next: 'take another name' },
   'template.mixed_types': { status: 409, title: 'The VMs are not of one type', next: 'make a template for each type' },
-  'template.type_unknown': { title: 'There is no such VM type', next: 'chrysalis type list' },
   'template.augmentation_unsupported': { title: 'A template deploys no packages yet', next: 'leave `options.augmentation` empty' },
   'template.emulation_unsupported': {
     title: 'Hosts emulate no incompatible resources yet',
@@ -79,7 +78,7 @@ export const movesCodes = {
   'plan.unknown': {
     status: 404,
     title: 'There is no such plan',
-    next: 'chrysalis plan create --template NAME@VERSION --vm VM-ID makes one',
+    next: 'chrysalis plan create makes one',
   },
   'plan.blocked': {
     status: 409,

@@ -57,12 +57,7 @@ export const requestsCodes = {
   'stream.version_mismatch': {
     status: 412,
     title: 'It has changed since you saw it',
-    next: 'read it again, and send the ETag that it has now',
-  },
-  'stream.contended': {
-    status: 503,
-    title: 'Too many change the same thing at this moment',
-    next: 'nothing was done: send it again in a moment, with the same Idempotency-Key',
+    next: 'read it again, and send the version that it has now (its ETag)',
   },
   'service.contended': {
     status: 503,

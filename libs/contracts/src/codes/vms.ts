@@ -64,10 +64,8 @@ export const vmsCodes = {
   'vm.unseen': { title: 'The guest is not seen', next: 'see why its hypervisor does not answer on that host' },
   'vm-type.unknown': { status: 404, title: 'There is no such VM type', next: 'chrysalis type list' },
   'vm-type.invalid': { status: 422, title: 'The VM type has faults', next: 'mend what `detail` names, and publish it again' },
-  'vm-type.replacement_unknown': { status: 422, title: 'There is no such VM type to replace it', next: 'chrysalis type list' },
   'vm-type.deprecated': { status: 409, title: 'The VM type is deprecated', next: 'take the type that replaces it' },
   'vm-type.in_use': { title: 'VMs still have this type', next: 'move them to another type first' },
-  'type.unknown': { status: 404, title: 'There is no such VM type', next: 'chrysalis type list' },
   'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list' },
   'image.conflict': { status: 409, title: 'The image is registered with another content', next: 'give the new one a new version' },
   'guest-address.exhausted': {

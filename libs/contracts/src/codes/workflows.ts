@@ -35,16 +35,18 @@ export const workflowsCodes = {
   },
   'workflow.items_unknown': { status: 404, title: 'The task has no items', next: 'chrysalis workflow get shows which tasks have' },
   'workflow.change_invalid': { status: 422, title: 'The workflow would have faults', next: 'correct the change, and ask again' },
-  'workflow.change_refused': { status: 409, title: 'The change cannot be made now', next: 'read why in `reason`' },
-  'workflow.version_moved': {
-    status: 412,
-    title: 'It has changed since you saw it',
-    next: 'read it again, and send the ETag that it has now',
+  'workflow.change_refused': {
+    status: 409,
+    title: 'The change cannot be made now',
+    next: 'choose another change, or wait: `reason` says what stands in the way',
   },
   'workflow.request_invalid': {
     status: 422,
     title: 'The request has faults',
-    next: ['chrysalis workflow template get {name} shows the params it takes', 'chrysalis workflow template get shows the params it takes'],
+    next: [
+      'chrysalis workflow template get {template} shows the params it takes',
+      'chrysalis workflow template get shows the params it takes',
+    ],
   },
   'workflow.queue_full': {
     status: 429,
@@ -87,7 +89,6 @@ export const workflowsCodes = {
   'workflow.items_too_many': { title: 'The task has more items than may be', next: 'split them over several workflows' },
   'workflow.output_too_large': { title: 'The output is larger than may be', next: 'let the task answer with less' },
   'workflow.nested_too_deep': { title: 'Workflows are nested as deep as may be', next: 'start it by itself' },
-  'workflow.kind_unknown': { title: 'Nothing here executes this kind of task', next: 'correct the kind' },
   'workflow.kind_untaken': { title: 'No executor takes this kind of task now', next: 'start one that does, or correct the kind' },
   'workflow.shape_invalid': { title: 'Not the shape of a definition', next: 'mend it where `place` says' },
   'workflow.name_duplicate': { title: 'Two tasks have one name', next: 'give one another name' },

@@ -59,7 +59,7 @@ describe('load, decide, append', () => {
       ),
     );
     const codes = results.flatMap((r) => (r.ok ? [] : [r.rejection.code]));
-    expect(new Set(codes)).toEqual(new Set(codes.length ? ['stream.contended'] : []));
+    expect(new Set(codes)).toEqual(new Set(codes.length ? ['service.contended'] : []));
     expect((await store.read('hot')).length).toBe(8 - codes.length);
   });
 

@@ -25,7 +25,7 @@ export type OptionsQueryState =
       cause?: Cause;
     }>;
 export type OptionsQueryRejection = Coded<
-  { readonly code: 'options_query.unknown'; readonly queryId: string } | { readonly code: 'options_query.failed'; readonly queryId: string }
+  { readonly code: 'options-query.unknown'; readonly queryId: string } | { readonly code: 'options-query.failed'; readonly queryId: string }
 >;
 
 export const optionsQueryDecider: Decider<
@@ -44,12 +44,12 @@ export const optionsQueryDecider: Decider<
         data: { queryId, vmIds: [...vmIds], ...(grantId ? { grantId } : {}), ...(request ? { request } : {}) },
       });
     }
-    if (state.status === 'none') return reject({ code: 'options_query.unknown', queryId: c.queryId });
+    if (state.status === 'none') return reject({ code: 'options-query.unknown', queryId: c.queryId });
     if (c.kind === 'fail')
       return state.status === 'asked'
         ? accept({ type: events.optionsFailed.type, data: { queryId: c.queryId, cause: c.cause } })
         : accept();
-    if (state.status === 'failed') return reject({ code: 'options_query.failed', queryId: c.queryId });
+    if (state.status === 'failed') return reject({ code: 'options-query.failed', queryId: c.queryId });
     return state.status === 'answered'
       ? accept()
       : accept({ type: events.optionsAnswered.type, data: { queryId: c.queryId, ...c.answer } });

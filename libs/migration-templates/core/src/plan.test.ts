@@ -175,7 +175,7 @@ test('an options query: asked, answered once; a failure after the answer changes
   given(optionsQueryDecider, [asked, answered])
     .when({ kind: 'fail', queryId, cause: { code: 'x.y', message: 'z' } })
     .thenNothing();
-  given(optionsQueryDecider).when({ kind: 'answer', queryId, answer }).thenRejected('options_query.unknown');
+  given(optionsQueryDecider).when({ kind: 'answer', queryId, answer }).thenRejected('options-query.unknown');
 });
 
 test('what was hidden comes out of the same option as a template of plugs', () => {

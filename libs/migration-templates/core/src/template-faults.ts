@@ -35,8 +35,8 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   const steps = stepsOf(spec);
   const source = types(refText(spec.sourceType));
   const target = types(refText(spec.options.targetType));
-  if (!source) add('sourceType', 'template.type_unknown', `there is no type ${refText(spec.sourceType)}`);
-  if (!target) add('options.targetType', 'template.type_unknown', `there is no type ${refText(spec.options.targetType)}`);
+  if (!source) add('sourceType', 'vm-type.unknown', `there is no type ${refText(spec.sourceType)}`);
+  if (!target) add('options.targetType', 'vm-type.unknown', `there is no type ${refText(spec.options.targetType)}`);
   if (spec.migration.length > 0 && !supportedMethods.includes(spec.options.method))
     add('options.method', 'option.method_unsupported', `hosts cannot carry out ${spec.options.method} yet`);
   if (spec.options.emulateIncompatible)

@@ -92,7 +92,7 @@ describe('faults', () => {
       augmentation: ['x'],
     };
     expect(codesOf({ options })).toEqual([
-      'options.targetType template.type_unknown',
+      'options.targetType vm-type.unknown',
       'options.method option.method_unsupported',
       'options.emulateIncompatible template.emulation_unsupported',
       'options.augmentation template.augmentation_unsupported',

@@ -53,10 +53,10 @@ describe('VM types', () => {
       .thenRejected('vm-type.unknown');
     given(vmTypeDecider, both)
       .when({ ...command, replacement, replacementKnown: false })
-      .thenRejected('vm-type.replacement_unknown');
+      .thenRejected('vm-type.unknown');
     given(vmTypeDecider, both)
       .when({ ...command, replacement: { name: 'small', version: 2 } })
-      .thenRejected('vm-type.replacement_unknown');
+      .thenRejected('vm-type.invalid');
   });
 
   test('another spec is another version, the same spec is the same one', () => {

@@ -23,8 +23,8 @@ export type VmTypeEvent = Extract<
 >;
 export type VmTypeRejection = Coded<
   | { readonly code: 'vm-type.invalid'; readonly message: string; readonly faults: readonly Fault[] }
-  | { readonly code: 'vm-type.unknown'; readonly type: string }
-  | { readonly code: 'vm-type.replacement_unknown'; readonly message: string }
+  /** `member`: it is not the type itself that is unknown, but one that this member names. */
+  | { readonly code: 'vm-type.unknown'; readonly type: string; readonly member?: 'replacement' }
 >;
 
 /** Every fault at once: of the shape, or if that is sound, of what it would mean. */
@@ -90,16 +90,15 @@ export const specAt = (type: VmType, version?: number): { ref: Ref; spec: VmType
 const decide = (cmd: VmTypeCommand, state: VmType): Decision<VmTypeEvent, VmTypeRejection> =>
   cmd.type === 'publish' ? publish(cmd, state) : deprecate(cmd, state);
 
+const message = 'a version cannot replace itself';
+const replacesItself = { code: 'vm-type.invalid', message, faults: [{ path: 'replacement', message }] } as const;
+
 /** The same again says nothing; another reason or replacement is told. */
 const deprecate = (cmd: DeprecateVmType, state: VmType): Decision<VmTypeEvent, VmTypeRejection> => {
   const { name, version, reason, replacement } = cmd;
   if (!state.versions[version - 1]) return reject({ code: 'vm-type.unknown', type: `${name}@${version}` });
-  const own = replacement && refText(replacement) === `${name}@${version}`;
-  if (replacement && (own || !cmd.replacementKnown))
-    return reject({
-      code: 'vm-type.replacement_unknown',
-      message: own ? 'a version cannot replace itself' : `no VM type ${refText(replacement)} was published`,
-    });
+  if (replacement && refText(replacement) === `${name}@${version}`) return reject(replacesItself);
+  if (replacement && !cmd.replacementKnown) return reject({ code: 'vm-type.unknown', type: refText(replacement), member: 'replacement' });
   const data = { name, version, reason, ...(replacement ? { replacement } : {}) };
   const { name: _, version: __, ...next } = data;
   if (canonicalJson(state.deprecated.get(version) ?? null) === canonicalJson(next)) return accept();
