@@ -1,3 +1,4 @@
+import { entryOf, nextOf } from '@chrysalis/contracts/codes';
 import { onwardLines } from './show/standing.ts';
 import { ApiError, OperationTimeout, RefusedError, UsageError } from './errors.ts';
 
@@ -21,18 +22,12 @@ export const exitCodeOf = (error: unknown): number => {
   const { status, code } = error;
   if (status === 0 || status === 502 || status === 503 || status === 504) return exits.unavailable;
   if (status === 401 || status === 403) return exits.denied;
-  if (status === 404) return exits.notFound;
-  if (
-    status === 400 ||
-    status === 413 ||
-    status === 415 ||
-    code.startsWith('request.') ||
-    /^(vm-type|template)\.invalid$/.test(code) ||
-    /^workflow\.(template|request)_invalid$/.test(code)
-  )
-    return exits.usage;
+  // Named by a member of the body it comes with 422, and is not there all the same.
+  if (status === 404 || entryOf(code)?.status === 404) return exits.notFound;
+  if (requestHadFaults.has(status)) return exits.usage;
   return status < 500 ? exits.refused : exits.failed;
 };
+const requestHadFaults: ReadonlySet<number> = new Set([400, 408, 413, 414, 415, 422, 431]);
 
 /** Code, what happened, and what to do next; for people, on stderr. */
 export const explain = (error: unknown): string => {
@@ -40,7 +35,7 @@ export const explain = (error: unknown): string => {
     const { code, title, detail, errors } = error.problem;
     const faults = faultLines(errors ?? error.problem['faults']);
     const lines = [`error ${code}: ${detail && faults.length === 0 ? detail : title}`, ...faults];
-    const next = adviceOf(error);
+    const next = error.problem.next ?? nextOf(code, error.problem);
     return [...lines, ...evidence(error), ...(next ? [`next: ${next}`] : [])].join('\n');
   }
   if (error instanceof OperationTimeout)
@@ -62,28 +57,3 @@ const evidence = (error: ApiError): string[] =>
   Object.entries(error.problem)
     .filter(([k, v]) => !told.has(k) && v !== undefined)
     .map(([k, v]) => `  ${k}: ${typeof v === 'object' ? JSON.stringify(v) : String(v)}`);
-
-const advice: Readonly<Record<string, string>> = {
-  'client.unreachable': 'is it running? start it with `npm run up`, or name another with --server',
-  'service.unavailable': 'try again in a moment; nothing is done twice',
-  'auth.required': 'give a token with --token or CHRYSALIS_TOKEN',
-  'auth.denied': 'ask for a token with the role that `needs` names',
-  'vm.unknown': 'chrysalis vm list',
-  'host.unknown': 'chrysalis host list',
-  'vm-type.unknown': 'chrysalis type list',
-  'image.unknown': 'chrysalis image list',
-  'template.unknown': 'chrysalis template list',
-  'plan.unknown': 'chrysalis plan create --template NAME@VERSION --vm VM',
-  'plan.outdated': 'something changed since the plan was made; make a new one with chrysalis plan create',
-  'plan.blocked': 'chrysalis plan get PLAN shows every blocker and its remedy',
-  'migration.unknown': 'chrysalis migration list',
-  'workflow.unknown': 'chrysalis workflow list',
-  'workflow.template_unknown': 'chrysalis workflow template list',
-  'workflow.template_retired': 'chrysalis workflow template list shows which are active',
-  'workflow.request_invalid': 'chrysalis workflow template get NAME shows the params it takes',
-  'workflow.queue_full': 'run it again when the time is over; --key keeps it from being started twice',
-  'operation.unknown': 'chrysalis operation list',
-  'vm.in_move': 'chrysalis vm get VM shows the move that has it, how it stands, and what takes it on',
-};
-const adviceOf = (error: ApiError): string | undefined =>
-  advice[error.code] ?? error.problem.next ?? (error.status === 404 ? 'check the name; `list` shows what there is' : undefined);

@@ -48,7 +48,7 @@ describe('an operator at the command line, through the door', () => {
       code: 4,
       stderr: expect.stringMatching(/workflow\.ended: It has ended/),
     });
-    expect(await cli('retry-from', id, 'ghost', '--reason', 'x')).toMatchObject({ code: 4, stderr: expect.stringMatching(/task_unknown/) });
+    expect(await cli('retry-from', id, 'ghost', '--reason', 'x')).toMatchObject({ code: 3, stderr: expect.stringMatching(/task_unknown/) });
     expect(await cli('retry-from', id, 'each')).toMatchObject({ code: 2, stderr: expect.stringMatching(/--reason/) });
 
     broken = false;

@@ -89,7 +89,8 @@ export class MigrationsController {
       const first = plan.moves.slice(0, concurrency).map((m) => m.vmId);
       const starts = await makeStarts(ctx, migrationId, plan, first, ctx.caller.tenant);
       const late = await noteStarts(ctx, migrationId, starts);
-      if (late.length > 0 || starts.length < first.length) throw ProblemError.of({ code: 'vm.in_move', vmIds: late.map((s) => s.vmId) });
+      if (late.length > 0 || starts.length < first.length)
+        throw ProblemError.of({ code: 'vm.in_move', ...(late[0] && { vmId: late[0].vmId }), vmIds: late.map((s) => s.vmId) });
       await insertMigration(ctx.tx, this.service.schema, migrationId, ctx.caller.tenant, ctx.now);
       const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, {
         kind: 'request',
@@ -187,6 +188,7 @@ export class MigrationsController {
     if (blockers.length > 0)
       throw ProblemError.of({
         code: 'plan.blocked',
+        planId: plan.planId,
         blockers,
         message: blockers
           .map((b) => b.message)

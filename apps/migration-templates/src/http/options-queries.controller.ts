@@ -52,7 +52,7 @@ export class OptionsQueriesController {
     answers: {
       202: Asked,
       403: '`grant.expired`, `grant.vm_not_named`, `grant.revoked`',
-      404: '`vm.unknown`, `grant.unknown`',
+      422: '`vm.unknown`, `grant.unknown`',
       409: '`vm.in_move`',
     },
   })

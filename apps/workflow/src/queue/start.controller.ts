@@ -90,7 +90,7 @@ export class StartController {
       });
     const definition = inline ? inlineDefinition(body.definition) : await this.#template(body.template!, ctx);
     const rejection = refusalOf(definition, body.params, inline);
-    if (rejection) throw refused(rejection);
+    if (rejection) throw refused(rejection, inline ? {} : { template: body.template });
     const workflowId = ctx.newId('op');
     const { subject = workflowId, params, priority } = body;
     const { tenant } = caller;
@@ -133,5 +133,5 @@ const inlineDefinition = (given: unknown): WorkflowDefinition => {
   throw refused(invalid(judged.faults.map((f) => ({ ...f, place: f.place === '' ? 'definition' : `definition.${f.place}` }))));
 };
 
-const refused = (rejection: RequestRejection): ProblemError =>
-  rejection.code === 'workflow.template_unknown' ? ProblemError.ofMember(rejection) : ProblemError.of(rejection);
+const refused = (rejection: RequestRejection, evidence: { template?: string | undefined } = {}): ProblemError =>
+  rejection.code === 'workflow.template_unknown' ? ProblemError.ofMember(rejection) : ProblemError.of({ ...evidence, ...rejection });
