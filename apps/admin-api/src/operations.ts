@@ -20,10 +20,7 @@ export const isFinal = ({ state, version }: OperationView, atLeast = 0): boolean
 
 /** What happened in an operation: its own stream, and of a migration also the workflows of its moves. */
 const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {
-  const { rows } = await reads.query<{ workflow: string }>(
-    `select data ->> 'workflowId' as workflow from read.moves where data ->> 'migrationId' = $1`,
-    [id],
-  );
+  const { rows } = await reads.query<{ workflow: string }>(`select workflow_id as workflow from read.moves where migration_id = $1`, [id]);
   return [`workflow-${id}`, `migration-${id}`, ...rows.map((r) => `workflow-${r.workflow}`)].sort();
 };
 

@@ -90,10 +90,13 @@ const applyAll = async (tx: pg.ClientBase, schema: string, events: readonly Reco
   await appendFeed(tx, schema, events);
 };
 
+/** What is written of a row; the columns to filter by follow from `data`. */
+const ROW = 'id, version, tenant, created_at, updated_at, data';
+
 const putInPlace = async (tx: pg.ClientBase, schema: string): Promise<void> => {
   for (const table of tables) {
     await tx.query(`delete from ${schema}.${table}`);
-    await tx.query(`insert into ${schema}.${table} select * from ${SCRATCH}.${table}`);
+    await tx.query(`insert into ${schema}.${table} (${ROW}) select ${ROW} from ${SCRATCH}.${table}`);
   }
   const columns = 'event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data';
   await tx.query(`select pg_advisory_xact_lock(hashtextextended('chrysalis.projector.feed', 0))`);

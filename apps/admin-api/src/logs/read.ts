@@ -19,7 +19,7 @@ export const askedFor = async (reads: ReadModels, id: string, vm: string | undef
 const vmIn = async (reads: ReadModels, migration: Document, text: string): Promise<string> => {
   const ids = migration['vmIds'] as readonly string[];
   if (ids.includes(text)) return text;
-  const { rows } = await reads.query<{ id: string }>(`select id from read.vms where id = any($1) and data ->> 'name' = $2`, [ids, text]);
+  const { rows } = await reads.query<{ id: string }>(`select id from read.vms where id = any($1) and name = $2`, [ids, text]);
   if (rows.length !== 1) throw unknown('vm.unknown', `${text} of ${String(migration['migrationId'])}`);
   return rows[0]!.id;
 };
@@ -61,13 +61,13 @@ export class MoveLog {
   async #look(): Promise<string[]> {
     const { migrationId, moveId, vmId } = this.asked;
     const { rows } = await this.reads.query<Move>(
-      `select id as "moveId", data ->> 'vmId' as "vmId", data ->> 'workflowId' as "workflowId" from read.moves where data ->> 'migrationId' = $1
-         and ($2::text is null or id = $2) and ($3::text is null or data ->> 'vmId' = $3) order by id`,
+      `select id as "moveId", vm_id as "vmId", workflow_id as "workflowId" from read.moves where migration_id = $1
+         and ($2::text is null or id = $2) and ($3::text is null or vm_id = $3) order by id`,
       [migrationId, moveId ?? null, vmId ?? null],
     );
     this.#moves = rows;
     const { rows: tasks } = await this.reads.query<{ id: string; data: StepInfo }>(
-      `select id, data from read.tasks where data ->> 'workflowId' = any($1)`,
+      `select id, data from read.tasks where workflow_id = any($1)`,
       [rows.map((m) => m.workflowId)],
     );
     this.#steps = new Map(tasks.map((t) => [t.id, t.data]));

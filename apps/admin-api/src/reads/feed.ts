@@ -1,5 +1,6 @@
 import { badQuery, reachOf, type Caller } from '@chrysalis/service-kit';
 import type { ReadModels } from './read-models.ts';
+import { selectFeed } from './select.ts';
 
 export type FeedEntry = {
   readonly position: string;
@@ -24,19 +25,17 @@ export type FeedQuery = {
   readonly caller: Caller;
 };
 
+const shown = ['position', 'type', 'stream', 'version', 'at', 'tenant', 'actor', 'correlationId', 'causationId', 'data'] as const;
+
 export const readFeed = async (reads: ReadModels, { after, limit = 500, streams, type, caller }: FeedQuery): Promise<FeedEntry[]> => {
-  const values: unknown[] = [after, limit];
-  const where = ['position > $1'];
-  if (streams) where.push(`stream = any($${values.push(streams)}::text[])`);
-  if (type) where.push(`starts_with(type, $${values.push(type)})`);
+  const entries = selectFeed().where('row.position > :after', { after }).orderBy('row.position').limit(limit);
+  entries.select('row.eventId', 'id');
+  for (const column of shown) entries.addSelect(`row.${column}`, column);
+  if (streams) entries.andWhere('row.stream = any(:streams)', { streams });
+  if (type) entries.andWhere('starts_with(row.type, :type)', { type });
   const tenant = reachOf(caller);
-  if (tenant !== undefined) where.push(`tenant = $${values.push(tenant)}`);
-  const { rows } = await reads.query<Omit<FeedEntry, 'at'> & { at: Date }>(
-    `select position::text, event_id as id, type, stream, version, at, tenant, actor, correlation_id as "correlationId",
-       causation_id as "causationId", data
-     from read.feed where ${where.join(' and ')} order by read.feed.position limit $2`,
-    values,
-  );
+  if (tenant !== undefined) entries.andWhere('row.tenant = :tenant', { tenant });
+  const rows = await reads.rows<Omit<FeedEntry, 'at'> & { at: Date }>(entries);
   return rows.map((r) => ({ ...r, at: r.at.toISOString() }));
 };
 

@@ -16,9 +16,9 @@ export type Move = Document & { readonly version: number; readonly steps: readon
 export const movesOf = async (reads: ReadModels, migrationId: string): Promise<readonly Move[]> => {
   const { rows } = await reads.query<MoveRow>(
     `select m.data, w.data as workflow, m.version + coalesce(w.version, 0) as version,
-       (select jsonb_agg(t.data order by (t.data ->> 'index')::int) from read.tasks t where t.data ->> 'workflowId' = m.data ->> 'workflowId') as tasks
-     from read.moves m left join read.workflows w on w.id = m.data ->> 'workflowId'
-     where m.data ->> 'migrationId' = $1 order by m.created_at, m.id`,
+       (select jsonb_agg(t.data order by (t.data ->> 'index')::int) from read.tasks t where t.workflow_id = m.workflow_id) as tasks
+     from read.moves m left join read.workflows w on w.id = m.workflow_id
+     where m.migration_id = $1 order by m.created_at, m.id`,
     [migrationId],
   );
   return rows.map(({ data, workflow, version, tasks }) => ({
@@ -39,7 +39,7 @@ const standingMember = (workflow: Document | null): { standing?: Standing } => {
 export const moveOf = async (reads: ReadModels, moveId: string): Promise<Document & { readonly version: number }> => {
   const { rows } = await reads.query<Pick<MoveRow, 'data' | 'workflow' | 'version'>>(
     `select m.data, w.data as workflow, m.version + coalesce(w.version, 0) as version
-     from read.moves m left join read.workflows w on w.id = m.data ->> 'workflowId' where m.id = $1`,
+     from read.moves m left join read.workflows w on w.id = m.workflow_id where m.id = $1`,
     [moveId],
   );
   const [row] = rows;
@@ -66,7 +66,7 @@ export const taskProgress = async (
   const { rows } = await reads.query<{ done: number; total: number }>(
     `select coalesce(sum((w.data #>> '{counts,succeeded}')::int + (w.data #>> '{counts,skipped}')::int), 0)::int as done,
        coalesce(sum((w.data #>> '{counts,total}')::int), 0)::int as total
-     from read.moves m join read.workflows w on w.id = m.data ->> 'workflowId' where m.data ->> 'migrationId' = $1`,
+     from read.moves m join read.workflows w on w.id = m.workflow_id where m.migration_id = $1`,
     [migrationId],
   );
   const { done, total } = rows[0]!;

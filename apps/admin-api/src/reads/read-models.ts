@@ -1,7 +1,10 @@
 import { FLEET_TENANT, type UnknownCode } from '@chrysalis/contracts';
 import { cursorOf, namesOf, ProblemError, reachOf, type Caller } from '@chrysalis/service-kit';
+import type { ReadModel } from '@chrysalis/service-kit/read-models';
 import type pg from 'pg';
+import type { ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import { z } from 'zod';
+import { selectFrom } from './select.ts';
 import type { Model } from './tables.ts';
 import type { Wake } from './wake.ts';
 
@@ -10,7 +13,6 @@ export type Found = Document & { readonly version: number; readonly createdAt: s
 export type Page = { readonly items: readonly Found[]; readonly next?: string };
 export type Query = Readonly<Record<string, string | undefined>>;
 
-const SCHEMA = 'read';
 /** A thing just asked for may not be projected yet: so long a read of it waits before it says no. */
 const FRESH_MS = 60_000;
 const WAIT_MS = 3_000;
@@ -41,39 +43,28 @@ export class ReadModels {
 
   /** Of what is no tenant's own, as far as the caller sees it: for a refusal that says what there is. */
   async #names(model: Model, caller: Caller): Promise<string[]> {
-    const values: unknown[] = [];
-    const { rows } = await this.query<{ id: string }>(
-      `select id from ${SCHEMA}.${model.table} where true ${ownedBy(model, caller, values)} order by id limit 100`,
-      values,
-    );
-    return rows.map((r) => r.id);
+    const names = seenBy(model, caller).select('row.id', 'id').orderBy('row.id').limit(100);
+    return (await this.rows<{ id: string }>(names)).map((r) => r.id);
   }
 
   async find(model: Model, id: string, caller: Caller): Promise<Found | undefined> {
-    const values: unknown[] = [id];
-    const { rows } = await this.query(
-      `select ${columns} from ${SCHEMA}.${model.table} where id = $1 ${ownedBy(model, caller, values)}`,
-      values,
-    );
-    return rows[0] && toFound(rows[0]);
+    const [row] = await this.rows<Raw>(whole(seenBy(model, caller)).andWhere('row.id = :id', { id }));
+    return row && toFound(row);
   }
 
   /** Newest first. `?limit=`, `?cursor=` from the page before, and the model's filters. */
   async list(model: Model, query: Query, caller: Caller): Promise<Page> {
     const limit = Number(query['limit'] ?? 100); // the route's document says what it may be
-    const values: unknown[] = [limit + 1];
-    const where = [
-      'true',
-      ...Object.entries(model.filters ?? {}).flatMap(([name, member]) =>
-        query[name] && query[name] !== 'all' ? [`data ->> '${member}' = $${values.push(query[name])}`] : [],
-      ),
-      ...Object.entries(model.unless ?? {}).flatMap(([name, condition]) => (query[name] ? [] : [condition])),
-      ...after(query['cursor'], values),
-    ];
-    const data = (model.heavy ?? []).reduce((d, member) => `${d} - '${member}'`, 'data');
-    const sql = `select id, version, created_at, updated_at, ${data} as data from ${SCHEMA}.${model.table}
-      where ${where.join(' and ')} ${ownedBy(model, caller, values)} order by created_at desc, id desc limit $1`;
-    const { rows } = await this.query(sql, values);
+    const listed = whole(seenBy(model, caller), model.heavy).limit(limit + 1);
+    listed.orderBy('row.createdAt', 'DESC').addOrderBy('row.id', 'DESC');
+    for (const [name, column] of Object.entries(model.filters ?? {}))
+      if (query[name] && query[name] !== 'all') listed.andWhere(`row.${column} = :${name}`, { [name]: query[name] });
+    for (const [name, condition] of Object.entries(model.unless ?? {})) if (!query[name]) listed.andWhere(condition);
+    if (query['cursor'] !== undefined) {
+      const [at, id] = Cursor.read(query['cursor']);
+      listed.andWhere('(row.createdAt, row.id) < (:at, :id)', { at, id });
+    }
+    const rows = await this.rows<Raw>(listed);
     const page = rows.slice(0, limit);
     const last = page.at(-1);
     return {
@@ -82,7 +73,13 @@ export class ReadModels {
     };
   }
 
-  async query<T = Raw>(text: string, values: readonly unknown[]): Promise<{ rows: T[] }> {
+  /** What a query of the builder finds, as it was selected. */
+  async rows<T>(select: SelectQueryBuilder<ObjectLiteral>): Promise<T[]> {
+    const [text, values] = select.getQueryAndParameters();
+    return (await this.query<T>(text, values)).rows;
+  }
+
+  async query<T>(text: string, values: readonly unknown[]): Promise<{ rows: T[] }> {
     try {
       return (await this.pool.query({ text, values: [...values], query_timeout: READ_MS } as pg.QueryConfig)) as unknown as { rows: T[] };
     } catch (error) {
@@ -107,7 +104,6 @@ export const unknown = (code: UnknownCode, id: string, known?: readonly string[]
   });
 
 type Raw = { id: string; version: number; created_at: Date; updated_at: Date; data: Document };
-const columns = 'id, version, created_at, updated_at, data';
 const toFound = (r: Raw): Found => ({
   ...r.data,
   version: r.version,
@@ -115,19 +111,25 @@ const toFound = (r: Raw): Found => ({
   updatedAt: r.updated_at.toISOString(),
 });
 
-const ownedBy = (model: Model, caller: Caller, values: unknown[]): string => {
+/** Those that the caller may see. */
+const seenBy = (model: Model, caller: Caller): SelectQueryBuilder<ReadModel> => {
+  const rows = selectFrom(model.table);
   const tenant = reachOf(caller);
-  if (model.owner !== 'tenant' || tenant === undefined) return '';
-  return `and tenant = any($${values.push(model.andFleets ? [tenant, FLEET_TENANT] : [tenant])}::text[])`;
+  if (model.owner !== 'tenant' || tenant === undefined) return rows;
+  return rows.where('row.tenant = any(:tenants)', { tenants: model.andFleets ? [tenant, FLEET_TENANT] : [tenant] });
 };
+
+/** With everything that a reader is shown; `without`: members of the document that it does without. */
+const whole = (rows: SelectQueryBuilder<ReadModel>, without: readonly string[] = []): SelectQueryBuilder<ReadModel> =>
+  rows
+    .select('row.id', 'id')
+    .addSelect('row.version', 'version')
+    .addSelect('row.createdAt', 'created_at')
+    .addSelect('row.updatedAt', 'updated_at')
+    .addSelect(['row.data', ...without.map((member) => `'${member}'`)].join(' - '), 'data');
 
 /** A moment of PostgreSQL's and an id: those of the last row. */
 const Cursor = cursorOf(z.tuple([z.iso.datetime().refine((at) => !at.startsWith('0000')), z.string().max(255)]));
-const after = (cursor: string | undefined, values: unknown[]): string[] => {
-  if (cursor === undefined) return [];
-  const [at, id] = Cursor.read(cursor);
-  return [`(created_at, id) < ($${values.push(at)}::timestamptz, $${values.push(id)})`];
-};
 
 /** Milliseconds in the UUIDv7 of an id such as `op-0199…`; undefined where there is none. */
 const timeOfId = (id: string): number | undefined => {

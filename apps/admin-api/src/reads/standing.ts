@@ -37,8 +37,8 @@ const listed = (names: readonly string[]): string =>
 /** Of a workflow by its id, or of all moves of a migration together. The caller has checked who may see it. */
 export const standingIn = async (reads: ReadModels, id: string): Promise<Standing | undefined> => {
   const { rows } = await reads.query<{ data: Document; vm: string | null }>(
-    `select w.data, m.data ->> 'vmId' as vm from read.workflows w left join read.moves m on m.data ->> 'workflowId' = w.id
-     where (w.id = $1 or m.data ->> 'migrationId' = $1) and w.data ->> 'state' in ('stopped', 'failed', 'cancelled') order by w.id limit 100`,
+    `select w.data, m.vm_id as vm from read.workflows w left join read.moves m on m.workflow_id = w.id
+     where (w.id = $1 or m.migration_id = $1) and w.state in ('stopped', 'failed', 'cancelled') order by w.id limit 100`,
     [id],
   );
   const all = rows.flatMap(({ data, vm }) => {

@@ -1,17 +1,18 @@
 import type { UnknownCode } from '@chrysalis/contracts';
 import { belongings, type Owner } from '@chrysalis/service-kit';
+import type { ReadTable } from '@chrysalis/service-kit/read-models';
 
 /** The projector's read models, as this door shows them. */
 export type Model = {
-  readonly table: string;
+  readonly table: ReadTable;
   /** The code of one that is not there. */
   readonly unknown: UnknownCode;
   readonly owner: Owner;
   /** Beside a tenant's own also those of the fleet, which are everybody's to use. */
   readonly andFleets?: true;
-  /** Query parameter -> member of the document. */
+  /** Query parameter -> column. */
   readonly filters?: Readonly<Record<string, string>>;
-  /** A condition that holds unless the filter of that name is given. */
+  /** What holds of a `row` unless the filter of that name is given. */
   readonly unless?: Readonly<Record<string, string>>;
   /** Members that a list leaves out. */
   readonly heavy?: readonly string[];
@@ -23,7 +24,7 @@ export const models = {
     unknown: 'vm.unknown',
     owner: belongings.vms,
     filters: { state: 'state', host: 'hostId', type: 'type', name: 'name' },
-    unless: { state: `data ->> 'state' <> 'deleted'` },
+    unless: { state: `row.state <> 'deleted'` },
     heavy: ['topology'],
   },
   hosts: { table: 'hosts', unknown: 'host.unknown', owner: belongings.hosts, filters: { state: 'state' } },
@@ -33,7 +34,7 @@ export const models = {
     owner: belongings.allocations,
 
     filters: { host: 'hostId', vm: 'vmId', state: 'state' },
-    unless: { state: `data ->> 'state' = 'held'` },
+    unless: { state: `row.state = 'held'` },
   },
   vmTypes: { table: 'vm_types', unknown: 'vm-type.unknown', owner: belongings['vm-types'] },
   images: { table: 'images', unknown: 'image.unknown', owner: belongings.images },

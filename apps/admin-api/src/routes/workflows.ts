@@ -93,7 +93,7 @@ export class WorkflowsController {
     const id = workflow['workflowId'] as string;
     const graph = await this.reads.find(models.graphs, id, request.caller);
     const { rows } = await this.reads.query<{ data: Document }>(
-      `select data from read.tasks where data ->> 'workflowId' = $1 order by (data ->> 'index')::int`,
+      `select data from read.tasks where workflow_id = $1 order by (data ->> 'index')::int`,
       [id],
     );
     const definition = graph?.['definition'] as { tasks: readonly TaskShape[] } | undefined;
