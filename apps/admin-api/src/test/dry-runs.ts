@@ -13,10 +13,10 @@ export const cannotBeTried: Readonly<Record<string, string>> = {
 /** What moves by itself in a fleet that stands still: heartbeats, how far somebody has read, looks at timers, word of who is there. */
 const moves = /^(bus\.members|agent_gateway\.agent_(sessions|clocks)|\w+\.checkpoints|workflow\.timers)$/;
 
-/** Every table of every service, each as a sum over its rows; the log is one of them. */
+/** Every table that services write, each as a sum over its rows; the log is one of them. */
 export const stateOf = async (pool: pg.Pool): Promise<ReadonlyMap<string, string>> => {
   const { rows } = await pool.query<{ name: string }>(
-    `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname !~ '^(pg_|information_schema)' order by 1`,
+    `select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname !~ '^(pg_|information_schema)' and tablename <> 'schema_migrations' order by 1`,
   );
   const sums = await Promise.all(
     rows
