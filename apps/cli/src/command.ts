@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import type { Client } from './client.ts';
+import type { Client, RequestOptions } from './client.ts';
 import type { Operation } from './operation.ts';
 import { connect, type GlobalOptions } from './context.ts';
 import { UsageError } from './errors.ts';
 import { exits } from './exit.ts';
+import { onInterrupt } from './interrupt.ts';
 import { onwardLines, standingFields } from './show/standing.ts';
 import { fields, print, took, table, type Columns, type Format, type Row } from './show/output.ts';
 
@@ -33,6 +34,48 @@ export const action = (command: Command, work: (run: Run) => Promise<number | vo
         args: self.processedArgs as string[],
       })) ?? exits.ok;
   });
+
+/** What a dry run was answered: nothing is asked of the server after it. */
+class Tried extends Error {
+  constructor(readonly answer: Row) {
+    super('a dry run ends here');
+  }
+}
+
+/**
+ * An action that changes something. With --dry-run it goes as it would, up to its first request that is no read: that one is tried, and
+ * what it would answer is shown.
+ */
+export const changing = (
+  command: Command,
+  work: (run: Run) => Promise<number | void>,
+  text: (answer: Row) => string = triedText,
+): Command =>
+  action(command.option('--dry-run', 'all checks, the same refusals, and nothing is done'), async (run) => {
+    if (!run.options['dryRun']) return work(run);
+    try {
+      return await work({ ...run, client: trying(run.client) });
+    } catch (error) {
+      if (!(error instanceof Tried)) throw error;
+      await print(run.format, error.answer, () => text(error.answer));
+      if (!run.quiet) process.stderr.write('dry run: nothing was done\n');
+      return exits.ok;
+    }
+  });
+
+export const dryRunOf = (path: string): string => `${path}${path.includes('?') ? '&' : '?'}dryRun=true`;
+
+const trying = (client: Client): Client => ({
+  ...client,
+  request: async <T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T> => {
+    if (method === 'GET') return client.request<T>(method, path, body, options);
+    throw new Tried(await client.request<Row>(method, dryRunOf(path), body, options));
+  },
+});
+
+/** Ids in it are those of the trial: the real one makes its own. */
+const triedText = ({ dryRun: _, ...answer }: Row): string =>
+  fields(Object.fromEntries(Object.entries(answer).map(([k, v]) => [k, typeof v === 'object' && v !== null ? JSON.stringify(v) : v])));
 
 export const examples = (command: Command, ...lines: string[]): Command =>
   command.addHelpText('after', `\nExamples:\n${lines.map((l) => `  $ chrysalis ${l}`).join('\n')}`);
@@ -67,6 +110,7 @@ export const finish = async (run: Run, answer: Row, what: string, atLeast = 0): 
     return exits.ok;
   }
   const { waitShown } = await import('./show/live.ts');
+  onInterrupt(`${answer['operation']} goes on`, `chrysalis operation watch ${answer['operation']}`);
   const operation = await waitShown(run.client, answer['operation'], { timeoutMs: run.options['timeout'], quiet: run.quiet, atLeast });
   await print(run.format, { ...answer, ...operation }, () => operationText(operation));
   if (operation.state === 'succeeded') return exits.ok;
@@ -127,7 +171,9 @@ export const vmOf = async (client: Client, text: string): Promise<Row> => {
   if (/^vm-[0-9a-f]{8}-/.test(text)) return client.request<Row>('GET', `/v1/vms/${text}`);
   const found = await client.all<Row>(`/v1/vms?name=${encodeURIComponent(text)}`);
   if (found.length > 1)
-    throw new UsageError(`${found.length} VMs are named ${text}: use an id\n${found.map((v) => `  ${v['vmId']}`).join('\n')}`);
+    throw new UsageError(
+      `${found.length} VMs are named ${text}\n${found.map((v) => `  ${v['vmId']}  ${v['state']}${v['hostId'] ? ` on ${v['hostId']}` : ''}`).join('\n')}\nnext: name the one you mean by its id`,
+    );
   return client.request<Row>('GET', `/v1/vms/${found[0]?.['vmId'] ?? encodeURIComponent(text)}`);
 };
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 import { CommanderError } from 'commander';
 import { exitCodeOf, explain } from './exit.ts';
+import { interrupted } from './interrupt.ts';
 import { buildProgram } from './program.ts';
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1)); // `| head` has seen enough
-process.on('SIGINT', () => process.exit(130));
+process.on('SIGINT', interrupted);
 
 try {
   await buildProgram().parseAsync();

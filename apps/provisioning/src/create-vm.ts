@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
 import { takeMac } from './sql/addresses.ts';
 import { imagesThere, vmTypesThere } from './sql/catalogue.ts';
+import { vmsNamed } from './sql/vms.ts';
 
 /** `small@1`, or `small` for its newest version. */
 const RefOrName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/);
@@ -19,10 +20,13 @@ export const CreateVm = z.strictObject({
 });
 export type CreateVm = z.infer<typeof CreateVm>;
 
+export type VmWarning = { readonly place: string; readonly message: string };
+export type CreatedVm = { readonly vmId: string; readonly operation: string; readonly warnings?: readonly VmWarning[] };
+
 const split = (text: string): { name: string; version?: number } => parseRef(text) ?? { name: text };
 
 /** Pins the type's version, makes ids and MACs, and asks for the VM's workflow, all in the caller's transaction. */
-export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<{ vmId: string; operation: string }> => {
+export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
   const image = await imageOf(body.image, ctx);
   const vmId = ctx.newId('vm');
@@ -49,10 +53,17 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<{ v
   };
   const request = { workflowId: operation, definition: provisionVm({ pinned: body.host !== undefined }), params, subject: vmId };
   const vm: Requested = { vmId, name: body.name, tenant, uuid, type: ref, spec, image, nics, request };
+  const alike = await vmsNamed(ctx.tx, ctx.store.schema, tenant, body.name);
   const decided = await decideVm(ctx, vmId, { type: 'request', vm });
   if (!decided.ok) throw ProblemError.of(decided.rejection);
-  return { vmId, operation };
+  return { vmId, operation, ...(alike.length > 0 ? { warnings: [nameTaken(body.name, alike)] } : {}) };
 };
+
+/** A name is a label, and two may have one, as with servers of OpenStack; who then says the name alone is asked which is meant. */
+const nameTaken = (name: string, alike: readonly string[]): VmWarning => ({
+  place: 'name',
+  message: `${alike.slice(0, 5).join(', ')}${alike.length > 5 ? ` and ${alike.length - 5} more` : ''} ${alike.length === 1 ? 'is' : 'are'} called ${name} too: name them by id`,
+});
 
 const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; spec: Requested['spec'] }> => {
   const { name, version } = split(text);

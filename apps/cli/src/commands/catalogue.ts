@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Client } from '../client.ts';
-import { action, examples, listCommand, readDocument } from '../command.ts';
+import { action, changing, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref, type Row } from '../show/output.ts';
 
@@ -49,7 +49,7 @@ export const catalogueCommands = (program: Command): void => {
     await print(format === 'table' ? 'yaml' : format, found, () => '');
   });
   examples(
-    action(
+    changing(
       type
         .command('publish')
         .argument('<name>')
@@ -68,7 +68,7 @@ export const catalogueCommands = (program: Command): void => {
     'type get small -o json | jq .spec | chrysalis type publish small2 -f -',
   );
   examples(
-    action(
+    changing(
       type
         .command('deprecate')
         .argument('<type>', '`small@1`')
@@ -93,7 +93,7 @@ export const catalogueCommands = (program: Command): void => {
     columns: { image: (i) => ref(i as never), digest: (i) => i['digest'], age: (i) => age(i['registeredAt']) },
   });
   examples(
-    action(
+    changing(
       image
         .command('register')
         .argument('<image>', '`linux`, or `linux@2` to say the version')

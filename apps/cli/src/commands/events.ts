@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, positive } from '../command.ts';
+import { action, dryRunOf, examples, positive } from '../command.ts';
 import { exits } from '../exit.ts';
 import { age, print, printOne, table, type Row } from '../show/output.ts';
 
@@ -71,14 +71,16 @@ const deadLetterCommands = (program: Command): void => {
         .option('--dry-run', 'only show which would go'),
       async ({ client, format, args, options }) => {
         const [service, id] = args as [string, string];
+        const path = `${list}/${encodeURIComponent(service)}/${encodeURIComponent(id)}/redrive`;
         if (options['dryRun']) {
+          await client.request('POST', dryRunOf(path)); // refuses what the real one would
           const { items } = await client.request<{ items: Row[] }>('GET', list);
           const first = items.find((i) => i['context'] === service && i['eventId'] === id);
           const going = items.filter((i) => first && i['context'] === service && i['key'] === first['key']);
-          await print(format, going, () => (going.length ? table(letterColumns, going) : 'Nothing of this is parked.'));
-          return going.length ? exits.ok : exits.notFound;
+          await print(format, going, () => table(letterColumns, going));
+          return exits.ok;
         }
-        const answer = await client.request<Row>('POST', `${list}/${encodeURIComponent(service)}/${encodeURIComponent(id)}/redrive`);
+        const answer = await client.request<Row>('POST', path);
         await print(format, answer, () => `asked for ${answer['requested']} to go again; chrysalis dead-letter list shows what stays`);
         return exits.ok;
       },

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
+import { action, dryRunOf, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
 import { standingFields } from '../show/standing.ts';
@@ -67,7 +67,7 @@ export const vmCommands = (program: Command): void => {
       async (run) => {
         const found = await vmOf(run.client, run.args[0]!);
         if (run.options['dryRun']) {
-          await run.client.request('DELETE', `/v1/vms/${found['vmId']}?dryRun=true`);
+          await run.client.request('DELETE', dryRunOf(`/v1/vms/${found['vmId']}`));
           const held = await run.client.all<Row>(`/v1/allocations?vm=${found['vmId']}`);
           await print(
             run.format,
@@ -90,8 +90,9 @@ export const vmCommands = (program: Command): void => {
 const create = async (run: Run): Promise<number> => {
   const { type, image, host, dryRun } = run.options;
   const body = { name: run.args[0], type, image: await versioned(run, image), ...(host ? { host } : {}) };
-  if (!dryRun) return finish(run, await run.client.request<Row>('POST', '/v1/vms', body), `creating ${run.args[0]}`);
-  await run.client.request<Row>('POST', '/v1/vms?dryRun=true', body); // refuses what the real one would
+  const answer = await run.client.request<Row>('POST', dryRun ? dryRunOf('/v1/vms') : '/v1/vms', body); // refuses what the real one would
+  for (const w of (answer['warnings'] ?? []) as Row[]) process.stderr.write(`warning ${w['place']}: ${w['message']}\n`);
+  if (!dryRun) return finish(run, answer, `creating ${run.args[0]}`);
   const { spec } = await run.client.request<Row>('GET', `/v1/vm-types/${String(type).replace('@', '/')}`);
   const asked = {
     amounts: {
@@ -105,9 +106,9 @@ const create = async (run: Run): Promise<number> => {
     pools: [],
     ...(host ? { host } : {}),
   };
-  const answer = await run.client.request<Row>('POST', '/v1/placements', asked);
-  await print(run.format, answer, () => placementText(answer));
-  return answer['candidates'].length > 0 ? exits.ok : exits.refused;
+  const where = await run.client.request<Row>('POST', '/v1/placements', asked);
+  await print(run.format, where, () => placementText(where));
+  return where['candidates'].length > 0 ? exits.ok : exits.refused;
 };
 
 /** The owner wants an image's version; people mostly mean the newest. */

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { GrantClaims } from '@chrysalis/contracts';
 import type { Command } from 'commander';
-import { action, collect, duration, examples, listCommand, number, readText, vmOf, type Run } from '../command.ts';
+import { changing, collect, duration, examples, listCommand, number, readText, vmOf, type Run } from '../command.ts';
 import { runningHere, type Current } from '../context.ts';
 import { UsageError } from '../errors.ts';
 import { print, type Row } from '../show/output.ts';
@@ -22,7 +22,7 @@ export const grantCommands = (program: Command): void => {
     },
   });
   examples(
-    action(
+    changing(
       grant
         .command('create')
         .description('sign a grant with a tenant administrator’s key, and register it')
@@ -43,7 +43,7 @@ export const grantCommands = (program: Command): void => {
     'grant create look-in --vm web,db --action characterise --for 10m --key admin.jwk --package sha256:…',
   );
   examples(
-    action(
+    changing(
       grant
         .command('register')
         .description('register a grant signed by a tenant administrator')

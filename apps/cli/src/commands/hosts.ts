@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, listCommand } from '../command.ts';
+import { action, changing, examples, listCommand } from '../command.ts';
 import { fields, print, table, type Row } from '../show/output.ts';
 import { ledgerColumns } from './fleet.ts';
 
@@ -43,7 +43,7 @@ export const hostCommands = (program: Command): void => {
   } as const;
   for (const [verb, [state, what]] of Object.entries(states))
     examples(
-      action(
+      changing(
         host
           .command(verb)
           .argument('<host>')
@@ -60,7 +60,7 @@ export const hostCommands = (program: Command): void => {
       `host ${verb} h1 --reason "retiring in May"`,
     );
   examples(
-    action(
+    changing(
       host
         .command('release-agent')
         .argument('<host>')

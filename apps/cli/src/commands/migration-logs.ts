@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { action, examples, type Run } from '../command.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { exits } from '../exit.ts';
 import { migrationText } from '../show/migration.ts';
 import { print, printOne, type Row } from '../show/output.ts';
@@ -66,6 +67,7 @@ export const watchMigration = async ({ client, format, args }: Run): Promise<num
     for await (const p of client.progress({ signal: stop.signal })) await sampled(p);
   })().catch(() => undefined); // telemetry may be lost
   let end: Row | undefined;
+  onInterrupt(`${id} goes on`, `chrysalis migration get ${id} --watch`);
   try {
     for await (const e of client.events(`/v1/operations/${encodeURIComponent(id)}/events`)) {
       transfers.heard(e);

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
-import { action, collect, examples, positive, vmOf, waits, type Run } from '../command.ts';
-import { RefusedError, UsageError } from '../errors.ts';
+import { action, changing, collect, dryRunOf, examples, positive, vmOf, waits, type Run } from '../command.ts';
+import { ApiError, RefusedError, UsageError } from '../errors.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { exits } from '../exit.ts';
 import { optionsText, planText, refusedLines } from '../show/plan.ts';
-import { print, ref, type Row } from '../show/output.ts';
+import { print, type Row } from '../show/output.ts';
 import { runCommands, startPlan } from './runs.ts';
 import { templateCommands } from './templates.ts';
 
@@ -13,24 +14,30 @@ const vmIds = async (run: Run): Promise<string[]> => {
   return Promise.all(named.map(async (v) => (await vmOf(run.client, v))['vmId'] as string));
 };
 
+const queries = '/v1/migration-options-queries';
 /** Asks, waits for the answer, gives it. */
 const queryOptions = async (run: Run, ids: readonly string[]): Promise<Row> => {
   const { grant } = run.options;
-  const asked = await run.client.request<Row>('POST', '/v1/migration-options-queries', {
+  const asked = await run.client.request<Row>('POST', queries, {
     vmIds: ids,
     ...(grant ? { grantId: grant } : {}),
   });
+  onInterrupt(`${asked['queryId']} goes on`, `chrysalis operation watch ${asked['operation'] ?? asked['queryId']}`);
   for (const end = Date.now() + run.options['timeout']; ; await new Promise((r) => setTimeout(r, 200))) {
-    const query = await run.client.request<Row>('GET', `/v1/migration-options-queries/${asked['queryId']}`);
+    const query = await run.client.request<Row>('GET', `${queries}/${asked['queryId']}`);
     if (query['state'] !== 'open') return query;
     if (Date.now() > end && asked['operation']) await run.client.waitOperation(asked['operation'], { timeoutMs: 1 });
     if (Date.now() > end) throw new Error(`query ${asked['queryId']} has no answer yet`);
   }
 };
 
-const makePlan = async (run: Run, template: string, ids: readonly string[]): Promise<Row> => {
-  const made = await run.client.request<Row>('POST', '/v1/migration-plans', { template, vmIds: ids });
-  return made['plan'] ?? made;
+/** `by` is `{template}`, or an option: `{to}`, `{option}`, with a grant or without. */
+const makePlan = async (run: Run, by: Row, ids: readonly string[]): Promise<Row> => {
+  const path = '/v1/migration-plans';
+  return run.client.request<Row>('POST', run.options['dryRun'] ? dryRunOf(path) : path, { ...by, vmIds: ids }).catch((error: unknown) => {
+    if (!(error instanceof ApiError) || error.code !== 'option.refused') throw error;
+    throw new RefusedError([error.problem.detail, ...refusedLines((error.problem['refused'] ?? []) as Row[])].join('\n'));
+  });
 };
 const blocked = (plan: Row): boolean => plan['moves'].some((m: Row) => m['blockers'].length > 0);
 
@@ -39,7 +46,7 @@ export const migrationCommands = (program: Command): void => {
   const timed = (c: Command): Command => waits(c);
 
   examples(
-    action(
+    changing(
       timed(
         vmOption(
           program
@@ -67,10 +74,11 @@ export const migrationCommands = (program: Command): void => {
         plan
           .command('create')
           .description('make a plan; exit code 4 if something blocks it')
-          .requiredOption('--template <template>', '`name@version`'),
+          .requiredOption('--template <template>', '`name@version`')
+          .option('--dry-run', 'keep no plan'),
       ),
       async (run) => {
-        const made = await makePlan(run, run.options['template'], await vmIds(run));
+        const made = await makePlan(run, { template: run.options['template'] }, await vmIds(run));
         await print(run.format, made, () => planText(made));
         return blocked(made) ? exits.refused : exits.ok;
       },
@@ -91,7 +99,7 @@ export const migrationCommands = (program: Command): void => {
           .option('--template <template>', 'by this template, `name@version`')
           .option('--grant <grant>', 'look into the guests under this grant')
           .option('--concurrency <n>', 'so many at a time', positive)
-          .option('--dry-run', 'stop at the plan (with --to or --option a template is published for it)'),
+          .option('--dry-run', 'stop at the plan, and keep nothing of it'),
       ),
       migrate,
     ),
@@ -104,36 +112,28 @@ export const migrationCommands = (program: Command): void => {
 
 const migrate = async (run: Run): Promise<number> => {
   const ids = await vmIds(run);
-  const template = run.options['template'] ?? (await templateByOption(run, ids));
-  const plan = await makePlan(run, template, ids);
-  if (run.options['dryRun'] || blocked(plan)) {
+  const { template, dryRun } = run.options;
+  const plan = await makePlan(run, template ? { template } : await byOption(run, ids), ids);
+  if (dryRun || blocked(plan)) {
     await print(run.format, plan, () => planText(plan));
+    if (dryRun && !run.quiet) process.stderr.write('dry run: nothing was kept, not even this plan\n');
     return blocked(plan) ? exits.refused : exits.ok;
   }
   if (!run.quiet) process.stderr.write(`${planText(plan)}\n\n`);
   return startPlan(run, plan['planId']);
 };
 
-const templateByOption = async (run: Run, ids: readonly string[]): Promise<string> => {
-  const { to, option } = run.options;
+/** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
+const byOption = async (run: Run, ids: readonly string[]): Promise<Row> => {
+  const { to, option, grant: grantId, dryRun } = run.options;
   if (!to && !option) throw new UsageError('say where to: --to TYPE, --option OPTION or --template NAME@VERSION');
-  const query = await queryOptions(run, ids);
-  const chosen = ((query['options'] ?? []) as Row[]).find((o) =>
-    option ? o['id'] === option : [o['targetType'].name, ref(o['targetType'])].includes(to),
-  );
-  if (!chosen) {
-    const wanted = (r: Row): boolean => (option ? r['id'] === option : r['id'].startsWith(to.includes('@') ? `${to}/` : `${to}@`));
-    const why = refusedLines(((query['refused'] ?? []) as Row[]).filter(wanted)).join('\n');
-    const hint = run.options['grant'] ? '' : '; with --grant there may be more';
-    throw new RefusedError(`no option ${option ?? `to ${to}`} is offered for these VMs${hint}${why}`);
+  if (grantId && dryRun) {
+    await run.client.request('POST', dryRunOf(queries), { vmIds: ids, grantId });
+    if (!run.quiet)
+      process.stderr.write('dry run: no agent looks into the guests; what is known of them already is what the plan goes by\n');
+  } else if (grantId) {
+    const query = await queryOptions(run, ids);
+    if (query['state'] !== 'answered') throw new RefusedError(optionsText(query));
   }
-  const name = `to-${chosen['targetType'].name}-${query['queryId']
-    .slice(-8)
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9-]/g, '')}`;
-  const made = await run.client.request<Row>('POST', '/v1/migration-templates', {
-    name,
-    fromOption: { queryId: query['queryId'], optionId: chosen['id'] },
-  });
-  return ref(made as never)!;
+  return { ...(option ? { option } : { to }), ...(grantId ? { grantId } : {}) };
 };

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, listCommand, readDocument } from '../command.ts';
+import { action, changing, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, fields, print, table, type Row } from '../show/output.ts';
 
@@ -33,7 +33,7 @@ export const policyCommands = (workflow: Command): void => {
 
 const applyCommand = (policy: Command): void => {
   examples(
-    action(
+    changing(
       policy
         .command('apply')
         .argument('<file>', 'the policy as YAML or JSON, - for stdin')
@@ -58,7 +58,7 @@ const switchCommands = (policy: Command): void => {
   } as const;
   for (const [verb, [method, what]] of Object.entries(verbs))
     examples(
-      action(
+      changing(
         policy
           .command(verb)
           .argument('<policy>')

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { exits } from '../exit.ts';
-import { action, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
+import { action, changing, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
 import { migrationText } from '../show/migration.ts';
 import { age, print, took, type Row } from '../show/output.ts';
 import { migrationLogCommand, watchMigration } from './migration-logs.ts';
@@ -44,7 +44,7 @@ export const runCommands = (program: Command): void => {
   );
   migrationLogCommand(migration);
   examples(
-    action(
+    changing(
       waits(
         migration.command('start').argument('<plan>').description('run a plan').option('--concurrency <n>', 'so many at a time', positive),
       ),
@@ -56,7 +56,7 @@ export const runCommands = (program: Command): void => {
     waits(migration.command('watch').argument('<migration>').description('show what happens until its end; exit code 0 if it succeeded')),
     (run) => finish({ ...run, options: { ...run.options, wait: true } }, { migrationId: run.args[0], operation: run.args[0] }, ''),
   );
-  action(
+  changing(
     waits(
       migration
         .command('cancel')

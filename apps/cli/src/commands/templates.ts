@@ -1,7 +1,43 @@
 import type { Command } from 'commander';
-import { action, examples, listCommand, readDocument, type Run } from '../command.ts';
+import { action, changing, examples, listCommand, readDocument, type Run } from '../command.ts';
+import { UsageError } from '../errors.ts';
 import { age, print, ref, type Row } from '../show/output.ts';
 import { refPath } from './catalogue.ts';
+
+/** The spec itself, or what `get` printed: its name is the one given. */
+const specIn = (document: unknown): unknown => {
+  const inner = (document as Row | null)?.['spec'] as Row | undefined;
+  return typeof inner === 'object' && inner !== null ? inner : document;
+};
+
+/** A template with every section. */
+const exampleTemplate = `# from what VMs are to what they become: chrysalis type list
+sourceType: { name: small, version: 1 }
+options:
+  targetType: { name: large, version: 1 }
+  method: pre-copy
+  # expose: the guest is to use what is new; hide: it gets it later
+  newResources: expose
+  # packages that its agent may add: none here
+  augmentation: []
+  emulateIncompatible: false
+  downtimeLimitMs: 100
+  maxBandwidthMiBps: 1024
+# scripts in the guest, by its agent; undo takes back what one did
+preMigration:
+  - { kind: guest-script, name: quiesce, script: 'sync', undo: 'true', timeoutMs: 10000 }
+# what the target does not have: { kind: unplug-nic, name: unplug-front, nic: front }, { kind: unplug-disk, name: unplug-data, disk: data }
+hotUnplug: []
+# without it the VM changes where it is
+migration:
+  - { kind: live-migration, name: live-migration }
+hotPlug:
+  - { kind: plug-cpus, name: plug-cpus, vcpus: 2 }
+  - { kind: plug-memory, name: plug-memory, memoryMiB: 1024 }
+postMigration:
+  - { kind: online-cpus, name: online-cpus, vcpus: 2 }
+  - { kind: online-memory, name: online-memory, memoryMiB: 1024 }
+`;
 
 export const templateCommands = (program: Command): void => {
   const template = program.command('template').description('migration templates: five sections and options, in immutable versions');
@@ -25,23 +61,53 @@ export const templateCommands = (program: Command): void => {
       await print(format === 'table' ? 'yaml' : format, found, () => '');
     },
   );
+  examples(
+    action(template.command('schema').description('the JSON Schema of a spec, for editors and linters'), async ({ format }) => {
+      const { TemplateSpec } = await import('@chrysalis/contracts');
+      const { z } = await import('zod');
+      const schema = {
+        title: 'The spec of a migration template of Chrysalis',
+        ...z.toJSONSchema(TemplateSpec, { target: 'draft-2020-12', io: 'input' }),
+      };
+      await print(format === 'table' ? 'json' : format, schema, () => '');
+    }),
+    'template schema > template.schema.json',
+  );
+  examples(
+    changing(
+      template.command('retire').argument('<name>').description('it takes no new migrations; what runs goes on'),
+      async ({ client, format, args }) => {
+        if (args[0]!.includes('@')) throw new UsageError('a template is retired with all its versions: give its name alone');
+        const answer = await client.request<Row>('DELETE', `/v1/migration-templates/${encodeURIComponent(args[0]!)}`);
+        await print(format, answer, () => `retired ${answer['name']}`);
+      },
+    ),
+    'template retire small-to-large',
+  );
   const published = async (run: Run, body: object): Promise<void> => {
     const answer = await run.client.request<Row>('POST', '/v1/migration-templates', body);
     await print(run.format, answer, () => `published ${ref(answer as never)}`);
   };
   examples(
-    action(
+    changing(
       template
         .command('create')
         .argument('<name>')
         .description('publish a version')
-        .requiredOption('-f, --file <file>', 'the spec as YAML or JSON, - for stdin'),
-      async (run) => published(run, { name: run.args[0], spec: await readDocument(run.options['file']) }),
+        .option('-f, --file <file>', 'the spec, or what `template get` printed, as YAML or JSON, - for stdin')
+        .option('--example', 'write a spec to begin with, and publish nothing'),
+      async (run) => {
+        if (run.options['example']) return void process.stdout.write(exampleTemplate);
+        if (!run.options['file']) throw new UsageError('give the spec with --file FILE; --example writes one to begin with');
+        await published(run, { name: run.args[0], spec: specIn(await readDocument(run.options['file'])) });
+      },
     ),
+    'template create small-to-large --example > template.yaml',
     'template create small-to-large --file template.yaml',
+    'template get small-to-large -o json | jq ".spec.options.downtimeLimitMs = 200" | chrysalis template create small-to-large -f -',
   );
   examples(
-    action(
+    changing(
       template
         .command('from-option')
         .argument('<name>')

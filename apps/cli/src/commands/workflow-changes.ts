@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import { action, collect, duration, examples, finish, number, positive, readDocument, waits, type Run } from '../command.ts';
+import { changing, collect, duration, examples, finish, number, positive, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { print, type Row } from '../show/output.ts';
 
@@ -32,7 +32,7 @@ const verb = (workflow: Command, v: Verb): void => {
   const command = workflow.command(v.name).argument('<workflow>').description(v.does);
   if (v.task) command.argument('<task>', v.task);
   examples(
-    action(asked(v.options?.(command) ?? command), async (run) => ask(run, await v.change(run), v.done(run))),
+    changing(asked(v.options?.(command) ?? command), async (run) => ask(run, await v.change(run), v.done(run))),
     ...v.examples.map((e) => `workflow ${v.name} ${id} ${e}`),
   );
 };
@@ -182,7 +182,7 @@ const verbs: readonly Verb[] = [
 export const workflowChangeCommands = (workflow: Command): void => {
   for (const v of verbs) verb(workflow, v);
   examples(
-    action(
+    changing(
       waits(
         asked(
           workflow

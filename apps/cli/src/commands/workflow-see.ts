@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { action, duration, examples, readText, type Run } from '../command.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { print, table, type Row } from '../show/output.ts';
@@ -65,6 +66,7 @@ export const workflowSeeCommands = (workflow: Command, textOf: (view: Row) => Pr
 const watch = async (run: Run, path: string, textOf: (view: Row) => Promise<string>): Promise<number> => {
   const live = process.stdout.isTTY && run.format === 'table';
   const end = Date.now() + run.options['timeout'];
+  onInterrupt(`${run.args[0]} goes on`, `chrysalis workflow watch ${run.args[0]}`);
   const seen = new Map<string, string>();
   for (let version = -1; ; await pause(REDRAW_MS)) {
     const view = await run.client.request<Row>('GET', path);

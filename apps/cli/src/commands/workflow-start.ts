@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, collect, examples, finish, listCommand, number, readDocument, waits, type Run } from '../command.ts';
+import { action, changing, collect, examples, finish, listCommand, number, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, fields, print, table, type Row } from '../show/output.ts';
 
@@ -25,7 +25,7 @@ const one = (value: string, before: readonly string[] = []): string[] => [...bef
 
 export const workflowStartCommands = (workflow: Command): void => {
   examples(
-    action(
+    changing(
       waits(
         workflow
           .command('start')
@@ -99,7 +99,7 @@ const limitCommands = (workflow: Command): void => {
     'workflow limits set --overall 200 --per-tenant 20',
   );
   examples(
-    action(
+    changing(
       limits
         .command('set')
         .description('change limits; what is not named stays. In force everywhere within a second; what runs goes on')

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { action, examples, listCommand, readDocument } from '../command.ts';
+import { action, changing, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, type Row } from '../show/output.ts';
 import { refPath } from './catalogue.ts';
@@ -65,7 +65,7 @@ export const workflowTemplateCommands = (workflow: Command): void => {
     'workflow template get check-host > check-host.yaml   # edit it, then publish it again',
   );
   examples(
-    action(
+    changing(
       template
         .command('publish')
         .argument('<file>', 'YAML or JSON, - for stdin')
@@ -94,7 +94,7 @@ export const workflowTemplateCommands = (workflow: Command): void => {
     'workflow template validate check-host.yaml',
   );
   examples(
-    action(
+    changing(
       template.command('retire').argument('<name>').description('no new starts by this name; what runs or is queued goes on'),
       async ({ client, format, args }) => {
         if (args[0]!.includes('@')) throw new UsageError('a template is retired with all its versions: give its name alone');

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
-import { action, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
+import { action, changing, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
 import { exits } from '../exit.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { executorCommands } from './executors.ts';
 import { policyCommands } from './policies.ts';
 import { workflowChangeCommands } from './workflow-changes.ts';
@@ -67,7 +68,7 @@ const cancelCommand = (parent: Command, noun: string, path: string): void => {
   command.option('--reason <text>', 'why', `by chrysalis ${noun} cancel`);
   if (noun === 'workflow') command.option('--no-compensate', 'end at once and undo nothing: what is left is named');
   examples(
-    action(waits(command), async (run) => {
+    changing(waits(command), async (run) => {
       const answer = await run.client.request<Row>('POST', `${path}/${encodeURIComponent(run.args[0]!)}/cancel`, {
         reason: run.options['reason'],
         ...(run.options['compensate'] === false ? { compensate: false } : {}),
@@ -120,6 +121,7 @@ export const operationCommands = (program: Command): void => {
         .description('wait for the end; exit code 0 if it succeeded')
         .option('--timeout <time>', 'wait at most so long', duration, 600_000),
       async ({ client, format, args, options }) => {
+        onInterrupt(`${args[0]} goes on`, `chrysalis operation watch ${args[0]}`);
         const ended = await client.waitOperation(args[0]!, { timeoutMs: options['timeout'] });
         return ended_(format, ended);
       },
@@ -134,6 +136,7 @@ export const operationCommands = (program: Command): void => {
       .option('--timeout <time>', 'at most so long', duration, 600_000),
     async ({ client, format, args, options, quiet }) => {
       const { waitShown } = await import('../show/live.ts');
+      onInterrupt(`${args[0]} goes on`, `chrysalis operation watch ${args[0]}`);
       return ended_(format, await waitShown(client, args[0]!, { timeoutMs: options['timeout'], quiet }));
     },
   );

@@ -48,8 +48,12 @@ export const optionsText = (query: Row): string => {
   return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(query['refused'])].join('\n');
 };
 
+/** No choice of anybody's: what hosts cannot carry out at all, and options that would be no other than one that is offered. */
+const idle = new Set(['option.method_unsupported', 'option.nothing_to_hide', 'option.no_change']);
+
 /** By reason, as many options have the same: each reason once, with its remedy and the options it rules out. */
-export const refusedLines = (refused: readonly Row[]): string[] => {
+export const refusedLines = (all: readonly Row[]): string[] => {
+  const refused = all.filter((r) => !(r['blockers'] as Row[]).some((b) => idle.has(b['code'])));
   if (refused.length === 0) return [];
   const reasons = new Map<string, { blocker: Row; options: string[] }>();
   for (const r of refused)

@@ -22,7 +22,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { CreateVm, createVm } from '../create-vm.ts';
+import { CreateVm, createVm, type CreatedVm } from '../create-vm.ts';
 import { decideVm } from '../decide-vm.ts';
 import { vmOf, vmsAfter } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
@@ -49,6 +49,12 @@ const Shown = z.object({
   observed: Observed.optional(),
   operation: Id,
 });
+const Created = Accepted.extend({
+  warnings: z
+    .array(z.object({ place: z.string(), message: z.string() }))
+    .optional()
+    .describe('What is no fault, and yet perhaps not meant: another VM of this name'),
+});
 
 @Controller()
 export class VmsController {
@@ -64,7 +70,7 @@ export class VmsController {
     body: CreateVm,
     query: dryRunQuery,
     answers: {
-      202: Accepted,
+      202: Created,
       422: '`request.invalid`, `vm-type.unknown`, `image.unknown`',
     },
   })
@@ -127,7 +133,7 @@ export class VmsController {
   }
 }
 
-const accepted = (body: z.infer<typeof Accepted>) => ({ status: 202, body, headers: { location: `/v1/operations/${body.operation}` } });
+const accepted = (body: CreatedVm) => ({ status: 202, body, headers: { location: `/v1/operations/${body.operation}` } });
 
 const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
   workflowId,

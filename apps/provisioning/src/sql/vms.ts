@@ -26,6 +26,15 @@ export const vmOf = async (db: Queryable, schema: string, tenant: string | undef
   return found.rows[0] && shown(found.rows[0]);
 };
 
+/** A tenant's VMs of a name, without those that are gone. */
+export const vmsNamed = async (db: Queryable, schema: string, tenant: string, name: string): Promise<string[]> => {
+  const { rows: found } = await db.query<{ vm: string }>(
+    `select vm from ${schema}.vms where tenant = $1 and view ->> 'name' = $2 and status not in ('deleted', 'failed') order by vm limit 20`,
+    [tenant, name],
+  );
+  return found.map((r) => r.vm);
+};
+
 /** Those there are of a type's version, of one tenant or of all. */
 export const vmsOfType = async (
   db: Queryable,

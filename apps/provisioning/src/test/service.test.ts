@@ -132,6 +132,14 @@ describe('provisioning', () => {
     expect((await h.http('POST', '/v1/vms', body, { headers })).status).toBe(202);
   });
 
+  test('a second VM of one name is made, with a word that the name alone is no more enough', async () => {
+    const body = { name: 'twin', type: 'small@1', image: 'linux', host: 'a' };
+    const first = await h.http('POST', '/v1/vms', body);
+    expect(first.body).not.toHaveProperty('warnings');
+    const second = await h.http('POST', '/v1/vms', body);
+    expect(second).toMatchObject({ status: 202, body: { warnings: [{ place: 'name', message: `${first.body.vmId} is called twin too: name them by id` }] } });
+  }); // prettier-ignore
+
   test('a VM is asked for once per Idempotency-Key, and its workflow is one that can run', async () => {
     const body = { name: 'web', type: 'small@1', image: 'linux', host: 'a' };
     const headers = { 'idempotency-key': 'k1' };

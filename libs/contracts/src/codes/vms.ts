@@ -7,7 +7,10 @@ export const vmsCodes = {
   'vm.not_ready': {
     status: 409,
     title: 'The VM is not in a state in which this can be done',
-    next: ['chrysalis vm get {vmId} shows how it stands', 'chrysalis vm list shows how each stands'],
+    next: [
+      'wait until its operation has ended, or cancel it: chrysalis operation list --subject {vmId}',
+      'chrysalis vm list shows how each stands',
+    ],
   },
   'vm.in_move': {
     status: 409,

@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { TemplateSpec } from '@chrysalis/contracts';
+import type { Command } from 'commander';
+import { parse } from 'yaml';
+import { buildProgram } from './program.ts';
+import { inProcess, type InProcess } from './test/in-process.ts';
+import { entry, environmentOf } from './test/run.ts';
+
+type Asked = { readonly method: string; readonly url: string; readonly body: Record<string, unknown> | undefined };
+type Reply = { readonly status?: number; readonly body: unknown } | 'never';
+
+/** A server that notes what it is asked: what a command sends is what is looked at here. */
+let server: Server;
+let url: string;
+let asked: Asked[] = [];
+let answer: (asked: Asked) => Reply;
+const folder = mkdtempSync(path.join(tmpdir(), 'chrysalis-verbs-'));
+const file = (name: string, text: string): string => {
+  writeFileSync(path.join(folder, name), text);
+  return path.join(folder, name);
+};
+
+const vmId = 'vm-0199c0de-0000-7000-8000-000000000001';
+const vm = { vmId, name: 'web', state: 'running', hostId: 'h1', tenant: 'acme' };
+const ref = { name: 'small', version: 1 };
+const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
+const usual = ({ method, url: at }: Asked): Reply => {
+  if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', requested: 1, candidates: [] } };
+  if (at.startsWith('/v1/vms?')) return { body: { items: [vm] } };
+  if (at.startsWith('/v1/vms/')) return { body: vm };
+  if (at.startsWith('/v1/workflow-limits')) return { body: { limits: {}, running: [] } };
+  if (at.startsWith('/v1/vm-types/')) return { body: { spec: { vcpus: { now: 1 }, memoryMiB: { now: 1 }, disks: [], nics: [], requiredTraits: [] } } };
+  return { body: { items: [], unavailable: [] } };
+}; // prettier-ignore
+
+beforeAll(async () => {
+  server = createServer((request, response) => {
+    let text = '';
+    request.on('data', (chunk) => (text += String(chunk)));
+    request.on('end', () => {
+      const one = { method: request.method!, url: request.url!, body: text ? (JSON.parse(text) as Record<string, unknown>) : undefined };
+      asked.push(one);
+      const reply = answer(one);
+      if (reply === 'never') return;
+      response.writeHead(reply.status ?? 200, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body));
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+});
+beforeEach(() => {
+  asked = [];
+  answer = usual;
+});
+
+const run = (line: string): Promise<InProcess> => inProcess(url, 't', line);
+
+const leaves = (command: Command, at: readonly string[] = []): { name: string; command: Command }[] =>
+  command.commands.flatMap((c) => {
+    const name = [...at, c.name()];
+    const own = c.commands.length === 0 || name.join(' ') === 'workflow limits' ? [{ name: name.join(' '), command: c }] : [];
+    return [...own, ...leaves(c, name)];
+  });
+
+const reads = new Set(
+  ['vm', 'host', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
+    .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors'].map((verb) => `${noun} ${verb}`))
+    .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
+); // prettier-ignore
+
+const spec = file('spec.yaml', 'a: 1');
+/** How each command that changes something is called. */
+const lines: Readonly<Record<string, string>> = {
+  'vm create': 'web --type small --image linux@1',
+  'vm delete': 'web',
+  ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),
+  'type publish': `large --file ${spec}`,
+  'type deprecate': 'small@1 --reason x',
+  'image register': 'linux --digest sha256:x',
+  'grant register': 'a.b.c',
+  'options query': '--vm web',
+  'template create': `grow --file ${spec}`,
+  'template from-option': 'grow --query q --option o',
+  'template retire': 'grow',
+  'plan create': '--template grow@1 --vm web',
+  migrate: '--vm web --to large --grant g',
+  'migration start': 'plan-1',
+  'migration cancel': 'mig-1',
+  ...Object.fromEntries(['pause', 'resume', 'undo'].map((v) => [`workflow ${v}`, 'op-1 --reason x'])),
+  ...Object.fromEntries(['retry-from', 'skip', 'mark-done'].map((v) => [`workflow ${v}`, 'op-1 t --reason x'])),
+  'workflow reassign': 'op-1 t --group g --reason x',
+  'workflow add-task': `op-1 --file ${spec} --reason x`,
+  'workflow duplicate': 'op-1 t --as u --reason x',
+  'workflow replace': `op-1 t --file ${spec} --reason x`,
+  'workflow rewire': 'op-1 t --after u --reason x',
+  'workflow set-limits': 'op-1 --deadline 1m --reason x',
+  'workflow cancel': 'op-1',
+  'workflow start': 'check',
+  'workflow limits set': '--overall 1',
+  'workflow template publish': spec,
+  'workflow template retire': 'check',
+  'workflow policy apply': `${spec} --enable`,
+  ...Object.fromEntries(['enable', 'disable', 'remove'].map((v) => [`workflow policy ${v}`, 'p'])),
+  'operation cancel': 'op-1',
+  'dead-letter redrive': 'workflow e',
+};
+/** Signs with a key that is at hand only where something runs; it sends what `grant register` sends. */
+const apart = ['grant create'];
+
+describe('every command', () => {
+  test('reads, or can be tried', () => {
+    const changing = leaves(buildProgram()).filter((l) => l.command.options.some((o) => o.long === '--dry-run'));
+    const others = leaves(buildProgram()).filter((l) => !changing.includes(l) && !changing.some((c) => c.name === l.name));
+    expect(others.map((l) => l.name).filter((name) => !reads.has(name))).toEqual([]);
+    expect(changing.map((l) => l.name).sort()).toEqual([...Object.keys(lines), ...apart].sort());
+  });
+
+  test.each(Object.entries(lines))('%s %s --dry-run asks for nothing but a dry run', async (name, line) => {
+    const { error } = await run(`${name} ${line} --dry-run`);
+    expect(error).toBeUndefined();
+    const sent = asked.filter((a) => a.method !== 'GET' && a.url !== '/v1/placements'); // which is a trial by itself
+    expect(sent.length).toBeGreaterThan(0);
+    expect(sent.filter((a) => !a.url.endsWith('?dryRun=true'))).toEqual([]);
+  });
+
+  test.each(Object.entries(lines).filter(([name]) => name !== 'migrate'))('%s %s means it otherwise', async (name, line) => {
+    await run(`${name} ${line}`);
+    const [first] = asked.filter((a) => a.method !== 'GET');
+    expect(first!.url).not.toContain('dryRun');
+  });
+});
+
+describe('a name that two VMs have', () => {
+  test('is not guessed: both are named with how they stand, and nothing is sent', async () => {
+    const other = { ...vm, vmId: vmId.replace('1', '2'), state: 'placed', hostId: undefined };
+    answer = (a) => (a.url.startsWith('/v1/vms?') ? { body: { items: [vm, other] } } : usual(a));
+    const { error } = await run('vm delete web');
+    expect(error!.message.split('\n')).toEqual(['2 VMs are named web', `  ${vmId}  running on h1`, `  ${other.vmId}  placed`, 'next: name the one you mean by its id']);
+    expect(asked.filter((a) => a.method !== 'GET')).toEqual([]);
+  }); // prettier-ignore
+});
+
+describe('migration templates by hand', () => {
+  test('the example is a spec, and has each section', async () => {
+    const { out } = await run('template create x --example');
+    const { preMigration, migration, hotPlug, postMigration } = TemplateSpec.parse(parse(out));
+    for (const section of [preMigration, migration, hotPlug, postMigration]) expect(section.length).toBeGreaterThan(0);
+    expect(JSON.parse((await run('template schema')).out)).toMatchObject({ type: 'object', properties: { hotPlug: {} } });
+    expect(asked).toEqual([]);
+  });
+
+  test.each(['yaml', 'json'])('what get prints as %s is what create takes', async (format) => {
+    const shown = { name: 'grow', version: 3, ref: 'grow@3', spec: { a: [1] }, at: '2026-01-01T00:00:00Z', retired: false };
+    answer = (a) => (a.method === 'GET' ? { body: shown } : usual(a));
+    const { out } = await run(`template get grow -o ${format}`);
+    await run(`template create grow2 --file ${file('got', out)}`);
+    expect(asked.at(-1)).toMatchObject({ method: 'POST', body: { name: 'grow2', spec: { a: [1] } } });
+  });
+});
+
+describe('migrate --to', () => {
+  test('an option that is not offered is said with what rules it out', async () => {
+    const blocker = { code: 'x.y', message: 'why', remedy: 'do' };
+    const refused = [{ id: 'large@1/move/pre-copy/expose', blockers: [blocker] }];
+    answer = (a) => (a.method === 'POST' ? { status: 409, body: { code: 'option.refused', title: 't', detail: 'no option to large', refused } } : usual(a));
+    expect((await run('migrate --vm web --to large')).error!.message).toMatch(/^no option to large\n[^]*x\.y: why\n {4}remedy: do/);
+  }); // prettier-ignore
+});
+
+test.each([
+  ['vm create web --type small --image linux@1 --wait', 'operation watch op-1'],
+  ['operation watch op-1', 'operation watch op-1'],
+  ['operation wait op-1', 'operation watch op-1'],
+])('Ctrl-C in %s ends it with 130 and says how to watch on', async (line, next) => {
+  const waiting = Promise.withResolvers<void>();
+  answer = (a) => {
+    if (a.method !== 'GET') return { status: 202, body: { operation: 'op-1', vmId } };
+    waiting.resolve();
+    return 'never';
+  };
+  const child = spawn(process.execPath, [...entry, ...line.split(' ')], { env: environmentOf(url, 't'), stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (chunk) => (said += String(chunk)));
+  await waiting.promise;
+  child.kill('SIGINT');
+  const [code] = (await once(child, 'close')) as [number];
+  expect([code, said]).toEqual([130, `op-1 goes on\nnext: chrysalis ${next}\n`]);
+}, 30_000); // prettier-ignore
