@@ -1,29 +1,21 @@
 import path from 'node:path';
-import { eventsTopic, progressTopic, provisioningEvents, tasksTopic, workflowEvents } from '@chrysalis/contracts';
+import { progressTopic } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
-import {
-  every,
-  onEvent,
-  runAsProcess,
-  startService,
-  type RunningService,
-  type ServiceConfig,
-  type ServiceContext,
-} from '@chrysalis/service-kit';
+import { every, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
 import { Exchange, isBidFrame } from './bids/exchange.ts';
-import { acceptOffer, forgetClosed } from './bids/open-offers.ts';
-import { withdraw } from './bids/withdraw.ts';
-import { acceptTask } from './delivery/accept-task.ts';
+import { forgetClosed } from './bids/open-offers.ts';
 import { expire, forgetEnded } from './delivery/pending.ts';
+import { HostWork } from './delivery/host-work.ts';
 import { hear } from './delivery/wire.ts';
 import { GrantsController } from './http/grants.controller.ts';
 import { HostsController } from './http/hosts.controller.ts';
 import { TenantKeysController } from './http/tenant-keys.controller.ts';
 import { Observations } from './observed/observations.ts';
-import { vmPlaces } from './observed/places.ts';
+import { VmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
 import { agentListener } from './sessions/listen.ts';
 import { sweepLost } from './sessions/liveness.ts';
+import { KnownVms } from './vm-tenants.ts';
 
 /** A host without a heartbeat for `lostAfterMs` is lost; agents are told to send one every `heartbeatMs`. */
 export type GatewayTimes = {
@@ -44,27 +36,7 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
     schema: 'agent_gateway',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [TenantKeysController, GrantsController, HostsController],
-    consumers: [
-      {
-        name: 'known-vms',
-        topics: [eventsTopic('provisioning')],
-        on: [
-          onEvent(provisioningEvents.vmRequested, async ({ vmId, tenant }, { tx }) => {
-            await tx.query(`insert into agent_gateway.vm_tenants (vm_id, tenant) values ($1, $2) on conflict do nothing`, [vmId, tenant]);
-          }),
-        ],
-      },
-      vmPlaces,
-      {
-        name: 'deliver',
-        topics: [tasksTopic('agent-gateway')],
-        on: [
-          onEvent(workflowEvents.taskDispatched, acceptTask),
-          onEvent(workflowEvents.taskOffered, acceptOffer),
-          onEvent(workflowEvents.taskFailed, withdraw),
-        ],
-      },
-    ],
+    handlers: [KnownVms, VmPlaces, HostWork],
     background: [
       async (service) => {
         const { url, stop } = await startSessions(service, t);

@@ -1,7 +1,19 @@
-import { FLEET_TENANT, type Cause, type TaskDispatch } from '@chrysalis/contracts';
+import { FLEET_TENANT, provisioningEvents, type Cause, type DataOf, type TaskDispatch } from '@chrysalis/contracts';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 
 type Queryable = Pick<pg.Pool | pg.PoolClient, 'query'>;
+
+const { vmRequested } = provisioningEvents;
+
+/** Whose VMs are, from their requests on. */
+@Consumer('known-vms')
+export class KnownVms {
+  @OnEvent(vmRequested)
+  async vmRequested({ vmId, tenant }: DataOf<typeof vmRequested>, { tx }: EventContext): Promise<void> {
+    await tx.query(`insert into agent_gateway.vm_tenants (vm_id, tenant) values ($1, $2) on conflict do nothing`, [vmId, tenant]);
+  }
+}
 
 /** Whose a VM is, as provisioning told; undefined where it has not been told yet. It never changes. */
 export const tenantOfVm = async (db: Queryable, vmId: string): Promise<string | undefined> =>

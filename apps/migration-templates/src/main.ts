@@ -5,14 +5,15 @@ import { MigrationsController } from './http/migrations.controller.ts';
 import { OptionsQueriesController } from './http/options-queries.controller.ts';
 import { PlansController } from './http/plans.controller.ts';
 import { TemplatesController } from './http/templates.controller.ts';
-import { knownAgentsConsumer } from './known/agents.ts';
-import { knownGrantsConsumer } from './known/grants.ts';
-import { knownHostsConsumer } from './known/hosts.ts';
-import { knownObservedConsumer } from './known/observed.ts';
-import { knownVmsConsumer } from './known/vms.ts';
+import { KnownAgents } from './known/agents.ts';
+import { KnownGrants } from './known/grants.ts';
+import { KnownHosts } from './known/hosts.ts';
+import { KnownObserved } from './known/observed.ts';
+import { KnownVms } from './known/vms.ts';
+import { Moves } from './moves-consumer.ts';
 import { startRounds } from './runs/rounds.ts';
-import { movesConsumer } from './moves-consumer.ts';
-import { taskHandlers } from './tasks.ts';
+import { RunTask } from './runs/run-task.ts';
+import { PlanningTasks } from './tasks.ts';
 
 export const start = (config: ServiceConfig): Promise<RunningService> =>
   startService(config, {
@@ -20,8 +21,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'migration_templates',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
-    tasks: taskHandlers,
-    consumers: [knownVmsConsumer, knownObservedConsumer, knownHostsConsumer, knownAgentsConsumer, knownGrantsConsumer, movesConsumer],
+    handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownAgents, KnownGrants, Moves],
     background: [async (service) => startRounds(service)],
   });
 

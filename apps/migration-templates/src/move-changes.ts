@@ -1,11 +1,10 @@
-import { type workflowEvents, type Change } from '@chrysalis/contracts';
+import type { Change, DataOf, workflowEvents } from '@chrysalis/contracts';
 import { unreachable } from '@chrysalis/kernel';
 import { migrationDecider } from '@chrysalis/migration-templates-core';
 import type { EventContext } from '@chrysalis/service-kit';
-import type { z } from 'zod';
 import { addTask, moveOf, resumeMove, setTasks } from './sql/moves.ts';
 
-type Changed = z.infer<(typeof workflowEvents)['instanceChanged']['schema']>;
+type Changed = DataOf<typeof workflowEvents.instanceChanged>;
 type Why = Readonly<{ reason: string; by?: string }>;
 
 /** An operator changed a move's workflow: its steps are what they are now, and where it had ended it goes on. */

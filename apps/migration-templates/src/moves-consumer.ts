@@ -1,4 +1,4 @@
-import { eventsTopic, migrationTemplatesEvents, migrationTemplatesTasks, workflowEvents as events } from '@chrysalis/contracts';
+import { migrationTemplatesEvents, migrationTemplatesTasks, workflowEvents as events, type DataOf } from '@chrysalis/contracts';
 import {
   controlPlaneMs,
   figuresOf,
@@ -8,9 +8,8 @@ import {
   waiting,
   type MigrationEvent,
 } from '@chrysalis/migration-templates-core';
-import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-kit';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { fold } from '@chrysalis/kernel';
-import type { z } from 'zod';
 import { beginMove, endMove, moveOf, tasksOf, updateTask, type MoveRow, type TaskState } from './sql/moves.ts';
 import { runGivenOut } from './runs/run-task.ts';
 import { migrationEnded, runsCancelled } from './runs/step.ts';
@@ -18,51 +17,71 @@ import { CANCELLED, OVER } from './runs/stops.ts';
 import { goesOn, moveChanged } from './move-changes.ts';
 import { makeStarts, noteStarts } from './start-move.ts';
 
-type Ended = z.infer<(typeof events)['instanceEnded']['schema']>;
+type Told<K extends keyof typeof events> = DataOf<(typeof events)[K]>;
 const open: readonly TaskState[] = ['pending', 'running', 'failed'];
 
 /** The workflows of moves, as they go; the events of one workflow come in order. Others pass by: their id is no move's. */
-export const movesConsumer: Consumer = {
-  name: 'moves',
-  topics: [eventsTopic('workflow')],
-  on: [
-    onEvent(events.instanceStarted, async ({ workflowId, at }, { tx, store }) => void (await beginMove(tx, store.schema, workflowId, at))),
-    onEvent(events.taskDispatched, async (data, ctx) => {
-      const { workflowId, task, kind, action, at } = data;
-      const { tx, store } = ctx;
-      if (action === 'run' && kind === migrationTemplatesTasks.run.kind) await runGivenOut(data, ctx);
-      if (action === 'run')
-        await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'running', startedAt: at, from: ['pending', 'failed'] });
-    }),
-    onEvent(events.taskSucceeded, async ({ workflowId, task, startedAt, endedAt }, { tx, store }) => {
-      await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'done', startedAt, endedAt, from: open });
-    }),
-    onEvent(events.taskFailed, async ({ workflowId, task, cause, at }, { tx, store, event }) => {
-      await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'failed', endedAt: at ?? event.time, cause, from: open });
-    }),
-    onEvent(
-      events.taskSkipped,
-      async ({ workflowId, task }, { tx, store }) =>
-        void (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'skipped', from: ['pending'] })),
-    ),
-    onEvent(
-      events.taskCompensated,
-      async ({ workflowId, task, left }, { tx, store }) =>
-        void (left || (await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] }))),
-    ),
-    onEvent(events.instanceChanged, moveChanged),
-    onEvent(events.compensationStarted, ({ workflowId, cause }, ctx) => goesOn(workflowId, { reason: cause.message }, ctx)),
-    onEvent(events.cancelRequested, ({ workflowId, reason }, ctx) => runsCancelled(workflowId, { code: CANCELLED, message: reason }, ctx)),
-    onEvent(events.instanceEnded, async (data, ctx) => {
-      await runsCancelled(data.workflowId, { code: OVER, message: `its workflow has ended: ${data.state}` }, ctx);
-      const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
-      if (move) await moveEnded(data, move, ctx);
-      else if (data.name === 'options-query' && data.state !== 'succeeded') await queryFailed(data, ctx);
-    }),
-  ],
-};
+@Consumer('moves')
+export class Moves {
+  @OnEvent(events.instanceStarted)
+  async started({ workflowId, at }: Told<'instanceStarted'>, { tx, store }: EventContext): Promise<void> {
+    await beginMove(tx, store.schema, workflowId, at);
+  }
 
-const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise<void> => {
+  @OnEvent(events.taskDispatched)
+  async dispatched(data: Told<'taskDispatched'>, ctx: EventContext): Promise<void> {
+    const { workflowId, task, kind, action, at } = data;
+    const { tx, store } = ctx;
+    if (action === 'run' && kind === migrationTemplatesTasks.run.kind) await runGivenOut(data, ctx);
+    if (action === 'run')
+      await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'running', startedAt: at, from: ['pending', 'failed'] });
+  }
+
+  @OnEvent(events.taskSucceeded)
+  async succeeded({ workflowId, task, startedAt, endedAt }: Told<'taskSucceeded'>, { tx, store }: EventContext): Promise<void> {
+    await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'done', startedAt, endedAt, from: open });
+  }
+
+  @OnEvent(events.taskFailed)
+  async failed({ workflowId, task, cause, at }: Told<'taskFailed'>, { tx, store, event }: EventContext): Promise<void> {
+    await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'failed', endedAt: at ?? event.time, cause, from: open });
+  }
+
+  @OnEvent(events.taskSkipped)
+  async skipped({ workflowId, task }: Told<'taskSkipped'>, { tx, store }: EventContext): Promise<void> {
+    await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'skipped', from: ['pending'] });
+  }
+
+  @OnEvent(events.taskCompensated)
+  async compensated({ workflowId, task, left }: Told<'taskCompensated'>, { tx, store }: EventContext): Promise<void> {
+    if (!left) await updateTask(tx, store.schema, { moveId: workflowId, task, state: 'undone', from: ['done'] });
+  }
+
+  @OnEvent(events.instanceChanged)
+  changed(data: Told<'instanceChanged'>, ctx: EventContext): Promise<void> {
+    return moveChanged(data, ctx);
+  }
+
+  @OnEvent(events.compensationStarted)
+  undone({ workflowId, cause }: Told<'compensationStarted'>, ctx: EventContext): Promise<void> {
+    return goesOn(workflowId, { reason: cause.message }, ctx);
+  }
+
+  @OnEvent(events.cancelRequested)
+  cancelled({ workflowId, reason }: Told<'cancelRequested'>, ctx: EventContext): Promise<void> {
+    return runsCancelled(workflowId, { code: CANCELLED, message: reason }, ctx);
+  }
+
+  @OnEvent(events.instanceEnded)
+  async ended(data: Told<'instanceEnded'>, ctx: EventContext): Promise<void> {
+    await runsCancelled(data.workflowId, { code: OVER, message: `its workflow has ended: ${data.state}` }, ctx);
+    const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
+    if (move) await moveEnded(data, move, ctx);
+    else if (data.name === 'options-query' && data.state !== 'succeeded') await queryFailed(data, ctx);
+  }
+}
+
+const moveEnded = async (data: Told<'instanceEnded'>, move: MoveRow, ctx: EventContext): Promise<void> => {
   const { tx, store } = ctx;
   const state = moveState(data.state, data.missing);
   await endMove(tx, store.schema, { moveId: move.move_id, state, at: data.at });
@@ -95,7 +114,7 @@ const moveEnded = async (data: Ended, move: MoveRow, ctx: EventContext): Promise
   if (late.length > 0) throw new Error(`another move of ${late.map((s) => s.vmId).join(', ')} began meanwhile`); // rolled back, and decided anew
 };
 
-const figures = async (data: Ended, move: MoveRow, ctx: EventContext) => {
+const figures = async (data: Told<'instanceEnded'>, move: MoveRow, ctx: EventContext) => {
   const tasks = await tasksOf(ctx.tx, ctx.store.schema, [move.move_id]);
   const busy = tasks.flatMap((t) =>
     /^(host|guest)\./.test(t.kind) && t.started_at && t.ended_at
@@ -106,7 +125,7 @@ const figures = async (data: Ended, move: MoveRow, ctx: EventContext) => {
   return figuresOf(data.output, controlPlaneMs(startedAt, data.at, busy), Date.parse(data.at) - Date.parse(startedAt));
 };
 
-const queryFailed = async (data: Ended, ctx: EventContext): Promise<void> => {
+const queryFailed = async (data: Told<'instanceEnded'>, ctx: EventContext): Promise<void> => {
   const cause = data.cause ?? { code: 'workflow.ended', message: `the query's workflow ended ${data.state}` };
   const decided = await ctx.decide(`options-query-${data.subject}`, optionsQueryDecider, { kind: 'fail', queryId: data.subject, cause });
   if (!decided.ok) ctx.log.warn({ queryId: data.subject, code: decided.rejection.code }, 'a query that is not ours failed');

@@ -3,9 +3,9 @@ import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { CatalogueController } from './http/catalogue.controller.ts';
 import { VmsController } from './http/vms.controller.ts';
-import { observations } from './observed.ts';
-import { vmTasks } from './tasks/vm-tasks.ts';
-import { workflowEnds } from './workflow-ends.ts';
+import { Observations } from './observed.ts';
+import { VmTasks } from './tasks/vm-tasks.ts';
+import { WorkflowEnds } from './workflow-ends.ts';
 
 export const start = (config: ServiceConfig): Promise<RunningService> =>
   startService(config, {
@@ -13,8 +13,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'provisioning',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [CatalogueController, VmsController],
-    tasks: vmTasks,
-    consumers: [workflowEnds, observations],
+    handlers: [VmTasks, WorkflowEnds, Observations],
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -1,22 +1,21 @@
-import { eventsTopic, workflowEvents, type Cause } from '@chrysalis/contracts';
+import { workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
 import type { VmCommand } from '@chrysalis/provisioning-core';
-import { onEvent, type Consumer } from '@chrysalis/service-kit';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { decideVm } from './decide-vm.ts';
 
 /** Our workflows that end without success leave their VM in a final state, with the first cause. */
-export const workflowEnds: Consumer = {
-  name: 'workflow-ends',
-  topics: [eventsTopic('workflow')],
-  on: [
-    onEvent(workflowEvents.instanceEnded, async ({ workflowId, subject: vmId, name, state, cause }, ctx) => {
-      if (state === 'succeeded') return;
-      const command = commandFor(name, vmId, workflowId, cause ?? { code: 'workflow.ended', message: `The workflow ended: ${state}` });
-      if (!command) return;
-      const decided = await decideVm(ctx, vmId, command);
-      if (!decided.ok) ctx.log.warn({ vmId, workflowId, rejection: decided.rejection }, 'the end of a workflow does not fit its VM');
-    }),
-  ],
-};
+@Consumer('workflow-ends')
+export class WorkflowEnds {
+  @OnEvent(events.instanceEnded)
+  async instanceEnded(data: DataOf<typeof events.instanceEnded>, ctx: EventContext): Promise<void> {
+    const { workflowId, subject: vmId, name, state, cause } = data;
+    if (state === 'succeeded') return;
+    const command = commandFor(name, vmId, workflowId, cause ?? { code: 'workflow.ended', message: `The workflow ended: ${state}` });
+    if (!command) return;
+    const decided = await decideVm(ctx, vmId, command);
+    if (!decided.ok) ctx.log.warn({ vmId, workflowId, rejection: decided.rejection }, 'the end of a workflow does not fit its VM');
+  }
+}
 
 const commandFor = (name: string, vmId: string, workflowId: string, cause: Cause): VmCommand | undefined => {
   switch (name) {

@@ -1,17 +1,17 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, sweep, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { hostAgents } from './agents.ts';
+import { HostAgents } from './agents.ts';
 import { FleetView } from './fleet-view.ts';
 import { HostsController } from './http/hosts.controller.ts';
 import { PlacementsController } from './http/placements.controller.ts';
 import { forgetReleases } from './sql/ledger.ts';
-import { owners } from './owners.ts';
-import { auditHoldsTask } from './tasks/audit-holds.ts';
-import { listOnHostTask } from './tasks/list-on-host.ts';
-import { placeTask } from './tasks/place.ts';
-import { releaseTask } from './tasks/release.ts';
-import { swapTask } from './tasks/swap.ts';
+import { Owners } from './owners.ts';
+import { AuditHolds } from './tasks/audit-holds.ts';
+import { ListOnHost } from './tasks/list-on-host.ts';
+import { Place } from './tasks/place.ts';
+import { Release } from './tasks/release.ts';
+import { Swap } from './tasks/swap.ts';
 
 export const start = (config: ServiceConfig): Promise<RunningService> =>
   startService(config, {
@@ -19,8 +19,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'resource_allocation',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers: [HostsController, PlacementsController],
-    tasks: [placeTask, releaseTask, swapTask, listOnHostTask, auditHoldsTask],
-    consumers: [hostAgents, owners],
+    handlers: [Place, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
     background: [
       async (service) => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),
       async ({ store, pool }) => {

@@ -1,25 +1,36 @@
-import { consumerText, eventsTopic, migrationTemplatesEvents, provisioningEvents } from '@chrysalis/contracts';
+import { consumerText, migrationTemplatesEvents, provisioningEvents, type DataOf } from '@chrysalis/contracts';
 import { moveConsumer, vmConsumer } from '@chrysalis/resource-allocation-core';
-import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-kit';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { noteOwner, ownerAgain } from './sql/owners.ts';
 
-const vm = (id: string, ended: boolean, { tx, store, event }: EventContext) =>
-  noteOwner(tx, store.schema, consumerText(vmConsumer(id)), ended, event.tenant);
-const move = (id: string, ended: boolean, { tx, store }: EventContext) =>
-  noteOwner(tx, store.schema, consumerText(moveConsumer(id)), ended);
+const { vmRequested, vmProvisioningFailed, vmDeleted } = provisioningEvents;
+const { moveStarted, moveEnded, moveResumed } = migrationTemplatesEvents;
 
 /** Whose holds may be in the ledger: VMs from their request to their end, moves from their start to theirs. For the audit; nothing is released by it. */
-export const owners: Consumer = {
-  name: 'owners',
-  topics: [eventsTopic('provisioning'), eventsTopic('migration-templates')],
-  on: [
-    onEvent(provisioningEvents.vmRequested, ({ vmId }, ctx) => vm(vmId, false, ctx)),
-    onEvent(provisioningEvents.vmProvisioningFailed, ({ vmId }, ctx) => vm(vmId, true, ctx)),
-    onEvent(provisioningEvents.vmDeleted, ({ vmId }, ctx) => vm(vmId, true, ctx)),
-    onEvent(migrationTemplatesEvents.moveStarted, ({ moveId }, ctx) => move(moveId, false, ctx)),
-    onEvent(migrationTemplatesEvents.moveEnded, ({ moveId }, ctx) => move(moveId, true, ctx)),
-    onEvent(migrationTemplatesEvents.moveResumed, ({ moveId }, { tx, store }) =>
-      ownerAgain(tx, store.schema, consumerText(moveConsumer(moveId))),
-    ),
-  ],
-};
+@Consumer('owners')
+export class Owners {
+  @OnEvent(vmRequested)
+  async vmBegins({ vmId }: DataOf<typeof vmRequested>, { tx, store, event }: EventContext): Promise<void> {
+    await noteOwner(tx, store.schema, consumerText(vmConsumer(vmId)), false, event.tenant);
+  }
+
+  @OnEvent(vmProvisioningFailed, vmDeleted)
+  async vmEnds({ vmId }: DataOf<typeof vmProvisioningFailed | typeof vmDeleted>, { tx, store, event }: EventContext): Promise<void> {
+    await noteOwner(tx, store.schema, consumerText(vmConsumer(vmId)), true, event.tenant);
+  }
+
+  @OnEvent(moveStarted)
+  async moveBegins({ moveId }: DataOf<typeof moveStarted>, { tx, store }: EventContext): Promise<void> {
+    await noteOwner(tx, store.schema, consumerText(moveConsumer(moveId)), false);
+  }
+
+  @OnEvent(moveEnded)
+  async moveEnds({ moveId }: DataOf<typeof moveEnded>, { tx, store }: EventContext): Promise<void> {
+    await noteOwner(tx, store.schema, consumerText(moveConsumer(moveId)), true);
+  }
+
+  @OnEvent(moveResumed)
+  async moveGoesOn({ moveId }: DataOf<typeof moveResumed>, { tx, store }: EventContext): Promise<void> {
+    await ownerAgain(tx, store.schema, consumerText(moveConsumer(moveId)));
+  }
+}

@@ -13,6 +13,8 @@ export const event = <T extends `chrysalis.${string}`, S extends z.ZodType>(type
   summary,
 });
 
+/** The data of a contract, or of one of several. */
+export type DataOf<C extends EventContract> = C extends EventContract<string, infer S> ? z.infer<S> : never;
 /** `{ type, data }` of a contract, or of a record of contracts as a union: what `evolve` switches over. */
 export type EventOf<C extends EventContract> =
   C extends EventContract<infer T, infer S> ? { readonly type: T; readonly data: z.infer<S> } : never;

@@ -20,3 +20,9 @@ export const eventsByContext: Readonly<Record<Context, Readonly<Record<string, E
 export const contractOf: ReadonlyMap<string, EventContract> = new Map(
   Object.values(eventsByContext).flatMap((r) => Object.values(r).map((c) => [c.type, c] as const)),
 );
+/** The context whose streams, and so whose topic, an event's type is of. */
+export const contextOf: ReadonlyMap<string, Context> = new Map(
+  (Object.entries(eventsByContext) as [Context, Readonly<Record<string, EventContract>>][]).flatMap(([context, r]) =>
+    Object.values(r).map((c) => [c.type, context] as const),
+  ),
+);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connect } from 'node:net';
 import { Controller, Get, Inject, Param, Post, Put, Req } from '@nestjs/common';
-import { resourceAllocationTasks, tasksTopic } from '@chrysalis/contracts';
+import { resourceAllocationTasks, tasksTopic, type InputOf } from '@chrysalis/contracts';
 import { ConcurrentAppend } from '@chrysalis/event-store';
 import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
@@ -11,7 +11,8 @@ import { Commands } from './commands.ts';
 import { SERVICE, type ServiceContext } from './context.ts';
 import type { ServiceConfig } from './config.ts';
 import { Doc } from './documentation.ts';
-import { done, failed, handleTask } from './handlers.ts';
+import { Executor, OnTask, type ResultOf, type TaskContext } from './handlers.ts';
+import { done, failed } from './task-results.ts';
 import { parse, type ProblemError } from './problems.ts';
 import { startService, type RunningService } from './service.ts';
 import { issueToken, newSigningKey, type SigningKey } from './tokens.ts';
@@ -26,6 +27,7 @@ const rawAnswer = (url: string, bytes: string): Promise<string> =>
     socket.on('error', reject);
   });
 
+const { release } = resourceAllocationTasks;
 const Thing = z.object({
   name: z.string().min(1),
   size: z.int().positive(),
@@ -71,6 +73,17 @@ class ThingController {
   one(@Param('id') id: string): object {
     if (id === 'too-much') return { id, of: { parts: [{ id, colour: 'red' }] } };
     return id === 'too-little' ? {} : { id };
+  }
+}
+
+@Executor()
+class Releases {
+  @OnTask(release)
+  async release({ vmId }: InputOf<typeof release>, { tx }: TaskContext): ResultOf<typeof release> {
+    await tx.query('insert into resource_allocation.effects values ($1)', [vmId]);
+    if (vmId === 'vm-2') return failed({ code: 'allocation.unknown', message: 'no hold', retriable: false });
+    if (vmId === 'vm-3') throw new Error('a bug');
+    return done({});
   }
 }
 
@@ -129,14 +142,7 @@ describe('a service', () => {
       schema: 'resource_allocation',
       migrations: [{ number: 1001, name: 'effects', sql: 'create table effects (vm text primary key)' }],
       controllers: [ThingsController, ThingController],
-      tasks: [
-        handleTask(resourceAllocationTasks.release, async ({ vmId }, ctx) => {
-          await ctx.tx.query('insert into resource_allocation.effects values ($1)', [vmId]);
-          if (vmId === 'vm-2') return failed({ code: 'allocation.unknown', message: 'no hold', retriable: false });
-          if (vmId === 'vm-3') throw new Error('a bug');
-          return done({});
-        }),
-      ],
+      handlers: [Releases],
     });
   });
   afterAll(async () => {

@@ -11,15 +11,14 @@ import {
 } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { contexts, deadTopic, eventsTopic, tasksTopic, views, type Context, type TaskGroup } from '@chrysalis/contracts';
+import { contexts, deadTopic, eventsTopic, tasksTopic, views, type Context } from '@chrysalis/contracts';
 import { afterLog, appRole, EventStore, migrate, type Migration, type StoredEvent, type Upcast } from '@chrysalis/event-store';
-import { consume, createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
+import { createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
 import type { FastifyReply } from 'fastify';
 import pg from 'pg';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { map, type Observable } from 'rxjs';
 import { z } from 'zod';
-import { announce } from './announce.ts';
 import { Allow, guard } from './auth.ts';
 import { BoundsGuard } from './bounds.ts';
 import { Answer, Commands } from './commands.ts';
@@ -27,7 +26,7 @@ import type { ServiceConfig } from './config.ts';
 import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
 import { CheckedAnswers, checksAnswers } from './checked-answers.ts';
 import { Doc, documentedRoutes, guardedRoutes, Media } from './documentation.ts';
-import { eventEffect, taskEffect, type Consumer, type TaskHandler } from './handlers.ts';
+import { EventBusStrategy } from './event-bus-strategy.ts';
 import { createLog } from './log.ts';
 import { openApi } from './openapi.ts';
 import { DeadLettersController } from './dead-letters.ts';
@@ -46,8 +45,8 @@ export type ServiceDefinition = {
   readonly migrations?: readonly Migration[];
   readonly controllers?: readonly Type[];
   readonly providers?: readonly Provider[];
-  readonly tasks?: readonly TaskHandler[];
-  readonly consumers?: readonly Consumer[];
+  /** Classes whose methods take events and tasks: `@Consumer` and `@Executor`. Nest's controllers as well, so they have what is injected. */
+  readonly handlers?: readonly Type[];
   /** How events of older versions are read; as the contracts say unless told. */
   readonly upcast?: Upcast;
   /** Topics beside the context's own `…events`. */
@@ -63,6 +62,7 @@ export type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason
 export const startService = async (config: ServiceConfig, definition: ServiceDefinition): Promise<RunningService> => {
   const controllers = [
     ...(definition.controllers ?? []),
+    ...(definition.handlers ?? []),
     HealthController,
     ...(isContext(definition.context) || definition.context === 'projector' ? [DeadLettersController] : []),
     ...(isContext(definition.context) ? [RelayAuditController] : []),
@@ -75,8 +75,9 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
   };
   try {
     const service = await openContext(config, definition, parts);
-    const { app, health } = await startHttp(service, definition, controllers, parts);
-    await startMessaging(service, definition, parts);
+    const { app, health, strategy } = await startHttp(service, definition, controllers, parts);
+    await startMessaging(service, definition, parts, strategy);
+    await app.startAllMicroservices();
     parts.push({ stop: sweep(service, 'idempotency', () => service.store.forgetAnswers(ANSWERS_KEPT)) });
     for (const start of definition.background ?? []) {
       const part = await start(service);
@@ -231,6 +232,8 @@ const startHttp = async (
   });
   const app = await NestFactory.create<NestFastifyApplication>(ServiceModule, adapter, { logger: false, abortOnError: false });
   service.app = app;
+  const strategy = new EventBusStrategy(service);
+  app.connectMicroservice({ strategy }); // what is wrong with a handler is thrown here, before anything is served or read
   app
     .getHttpAdapter()
     .getInstance()
@@ -240,7 +243,7 @@ const startHttp = async (
   app.useGlobalInterceptors(new AnswerInterceptor(), ...(checksAnswers() ? [new CheckedAnswers()] : []));
   await app.listen(service.config.port, service.config.listen);
   parts.push({ stop: () => app.close() });
-  return { app, health };
+  return { app, health, strategy };
 };
 
 const isContext = (name: string): name is Context => (contexts as readonly string[]).includes(name);
@@ -254,35 +257,19 @@ const routeOf =
     return [{ topic: eventsTopic(context as Context), event }, ...(route?.(stored, event) ?? [])];
   };
 
-const startMessaging = async (service: ServiceContext, definition: ServiceDefinition, parts: Part[]): Promise<void> => {
+/** The topics and the relay, and a place among the parts for what reads: it starts last and stops first. */
+const startMessaging = async (
+  service: ServiceContext,
+  definition: ServiceDefinition,
+  parts: Part[],
+  strategy: EventBusStrategy,
+): Promise<void> => {
   const { bus, store, schema } = service;
-  const { context, consumers = [], tasks = [] } = definition;
-  const topics = [
-    ...consumers.flatMap((c) => c.topics),
-    ...(isContext(context) ? [eventsTopic(context), deadTopic(context), tasksTopic(context as TaskGroup)] : []),
-  ];
-  await bus.ensureTopics([...new Set(topics)].map((name) => ({ name, partitions: 6 })));
+  const { context } = definition;
+  const own = isContext(context) ? [eventsTopic(context), deadTopic(context), tasksTopic(context)] : [];
+  await bus.ensureTopics([...new Set([...strategy.topics, ...own])].map((name) => ({ name, partitions: 6 })));
   if (isContext(context)) {
     parts.push(await startRelay({ store, schema, bus, route: routeOf(service, definition), mode: 'auto' }));
   }
-  if (tasks.length > 0) {
-    await announce(service, context as TaskGroup, tasks);
-    const consumer = `${context}.tasks`;
-    parts.push(
-      await consume({
-        bus,
-        store,
-        consumer,
-        group: consumer,
-        topics: [tasksTopic(context as TaskGroup)],
-        handle: taskEffect(service, tasks),
-      }),
-    );
-  }
-  for (const consumer of consumers) {
-    const name = `${context}.${consumer.name}`;
-    const wants = (event: CloudEvent): boolean => consumer.on.some((handler) => handler.matches(event.type));
-    const handle = eventEffect(service, consumer);
-    parts.push(await consume({ bus, store, consumer: name, group: name, topics: consumer.topics, wants, handle }));
-  }
+  parts.push({ stop: () => strategy.close(), health: () => strategy.health() });
 };

@@ -1,24 +1,34 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { eventsTopic } from '@chrysalis/contracts';
+import { provisioningEvents, type DataOf } from '@chrysalis/contracts';
 import { upcasters } from '@chrysalis/event-store';
 import { Poison, requestRedrive } from '@chrysalis/messaging';
 import { serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
-import { onMatching } from './handlers.ts';
+import { Consumer, OnEvent, type EventContext } from './handlers.ts';
 import { startService, type RunningService } from './service.ts';
 import { newSigningKey } from './tokens.ts';
 
-const OLD = 'chrysalis.test.thing.made.v1';
-const NEW = 'chrysalis.test.thing.made.v2';
-const { upcast } = upcasters().add('chrysalis.test.thing.made', 1, ({ data }) => ({
+const { vmDeleted } = provisioningEvents;
+const OLD = 'chrysalis.provisioning.vm.deleted.v0';
+const NEW = vmDeleted.type;
+const { upcast } = upcasters().add('chrysalis.provisioning.vm.deleted', 0, ({ data }) => ({
   type: NEW,
-  data: { sizes: [(data as { size: number }).size] },
+  data: { vmId: `vm-${(data as { size: number }).size}` },
 }));
+const heard: unknown[] = [];
+const refuse = { on: false };
+
+@Consumer('things')
+class Things {
+  @OnEvent(vmDeleted)
+  async gone(data: DataOf<typeof vmDeleted>, { event: { type } }: EventContext): Promise<void> {
+    if (refuse.on) throw new Poison('not now');
+    heard.push({ type, data });
+  }
+}
 
 describe('an event of an older version', () => {
   let database: TemporaryDatabase;
   let running: RunningService;
-  const heard: unknown[] = [];
-  let refuse = false;
   const make = (name: string, size: number): Promise<unknown> =>
     running.service.store.append({
       stream: `thing-${name}`,
@@ -39,21 +49,7 @@ describe('an event of an older version', () => {
       context: 'provisioning',
       schema: 'provisioning',
       upcast,
-      consumers: [
-        {
-          name: 'things',
-          topics: [eventsTopic('provisioning')],
-          on: [
-            onMatching(
-              (type) => type === NEW,
-              async ({ type, data }) => {
-                if (refuse) throw new Poison('not now');
-                heard.push({ type, data });
-              },
-            ),
-          ],
-        },
-      ],
+      handlers: [Things],
     });
   });
   afterAll(async () => {
@@ -64,21 +60,21 @@ describe('an event of an older version', () => {
   test('is the newest one to whoever reads or hears it; what is stored stays', async () => {
     await make('one', 1);
     expect((await running.service.store.read('thing-one')).map((e) => e.type)).toEqual([NEW]);
-    expect(await until(async () => heard.length > 0 && heard)).toEqual([{ type: NEW, data: { sizes: [1] } }]);
+    expect(await until(async () => heard.length > 0 && heard)).toEqual([{ type: NEW, data: { vmId: 'vm-1' } }]);
     const stored = await running.service.pool.query<{ type: string }>(`select type from provisioning.events`);
     expect(stored.rows).toEqual([{ type: OLD }]);
   });
 
   test('also where it was parked by a release that did not know the new one', async () => {
-    refuse = true;
+    refuse.on = true;
     await make('two', 2);
     const parked = `select event_id from provisioning.parked`;
     await until(async () => (await running.service.pool.query(parked)).rowCount === 1);
     const old = JSON.stringify({ type: OLD, data: { size: 2 } });
     await running.service.pool.query('update provisioning.parked set event = (event::jsonb || $1::jsonb)::json', [old]);
-    refuse = false;
+    refuse.on = false;
     await requestRedrive(running.service.store, { consumer: 'provisioning.things' });
-    expect(await until(async () => heard[1])).toEqual({ type: NEW, data: { sizes: [2] } });
+    expect(await until(async () => heard[1])).toEqual({ type: NEW, data: { vmId: 'vm-2' } });
   });
 });
 

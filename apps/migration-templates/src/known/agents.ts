@@ -1,15 +1,19 @@
-import { agentGatewayEvents as events, eventsTopic } from '@chrysalis/contracts';
-import { onEvent, type Consumer, type EventContext } from '@chrysalis/service-kit';
+import { agentGatewayEvents as events, type DataOf } from '@chrysalis/contracts';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 
 /** Whether hosts' agents are connected. Lost is not dead, but what has to be done there would wait. */
-export const knownAgentsConsumer: Consumer = {
-  name: 'known-agents',
-  topics: [eventsTopic('agent-gateway')],
-  on: [
-    onEvent(events.hostAgentEnrolled, ({ hostId }, ctx) => note(ctx, hostId, null)),
-    onEvent(events.hostAgentLost, ({ hostId, reason }, ctx) => note(ctx, hostId, reason)),
-  ],
-};
+@Consumer('known-agents')
+export class KnownAgents {
+  @OnEvent(events.hostAgentEnrolled)
+  enrolled({ hostId }: DataOf<typeof events.hostAgentEnrolled>, ctx: EventContext): Promise<void> {
+    return note(ctx, hostId, null);
+  }
+
+  @OnEvent(events.hostAgentLost)
+  lost({ hostId, reason }: DataOf<typeof events.hostAgentLost>, ctx: EventContext): Promise<void> {
+    return note(ctx, hostId, reason);
+  }
+}
 
 const note = async ({ event, tx, store }: EventContext, hostId: string, away: string | null): Promise<void> => {
   await tx.query(

@@ -1,27 +1,29 @@
-import { agentGatewayEvents as events, eventsTopic, type GrantClaims, type ProblemCode, type Refusal } from '@chrysalis/contracts';
-import { onEvent, type Consumer } from '@chrysalis/service-kit';
+import { agentGatewayEvents as events, type DataOf, type GrantClaims, type ProblemCode, type Refusal } from '@chrysalis/contracts';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 
 export type KnownGrant = Readonly<{ grantId: string; tenant: string; claims: GrantClaims; jws: string; revoked: string | null }>;
 
-export const knownGrantsConsumer: Consumer = {
-  name: 'known-grants',
-  topics: [eventsTopic('agent-gateway')],
-  on: [
-    onEvent(events.grantRegistered, async ({ grantId, tenant, claims, jws }, { tx, store }) => {
-      await tx.query(
-        `insert into ${store.schema}.known_grants (grant_id, tenant, claims, jws) values ($1, $2, $3, $4) on conflict do nothing`,
-        [grantId, tenant, JSON.stringify(claims), jws],
-      );
-    }),
-    onEvent(events.grantUsed, async ({ grantId, use }, { tx, store }) => {
-      await tx.query(`update ${store.schema}.known_grants set used = greatest(used, $2) where grant_id = $1`, [grantId, use]);
-    }),
-    onEvent(events.grantRevoked, async ({ grantId, reason }, { tx, store }) => {
-      await tx.query(`update ${store.schema}.known_grants set revoked = $2 where grant_id = $1`, [grantId, reason]);
-    }),
-  ],
-};
+@Consumer('known-grants')
+export class KnownGrants {
+  @OnEvent(events.grantRegistered)
+  async registered({ grantId, tenant, claims, jws }: DataOf<typeof events.grantRegistered>, { tx, store }: EventContext): Promise<void> {
+    await tx.query(
+      `insert into ${store.schema}.known_grants (grant_id, tenant, claims, jws) values ($1, $2, $3, $4) on conflict do nothing`,
+      [grantId, tenant, JSON.stringify(claims), jws],
+    );
+  }
+
+  @OnEvent(events.grantUsed)
+  async used({ grantId, use }: DataOf<typeof events.grantUsed>, { tx, store }: EventContext): Promise<void> {
+    await tx.query(`update ${store.schema}.known_grants set used = greatest(used, $2) where grant_id = $1`, [grantId, use]);
+  }
+
+  @OnEvent(events.grantRevoked)
+  async revoked({ grantId, reason }: DataOf<typeof events.grantRevoked>, { tx, store }: EventContext): Promise<void> {
+    await tx.query(`update ${store.schema}.known_grants set revoked = $2 where grant_id = $1`, [grantId, reason]);
+  }
+}
 
 export const knownGrant = async (
   q: pg.Pool | pg.PoolClient,

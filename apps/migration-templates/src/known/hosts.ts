@@ -1,8 +1,16 @@
-import { eventsTopic, type Amounts, type Consumer as Holder, type HostFacts, type HostState } from '@chrysalis/contracts';
+import {
+  resourceAllocationEvents as events,
+  type Amounts,
+  type Consumer as Holder,
+  type HostFacts,
+  type HostState,
+} from '@chrysalis/contracts';
 import type { KnownHost } from '@chrysalis/migration-templates-core';
 import { evolveHost, hostView, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
-import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
+
+const { hostRegistered, hostFactsChanged, hostStateChanged, allocationHeld, allocationReleased, allocationSwapped } = events;
 
 /** A host's state as its row keeps it. Rows of before have the amounts alone of each hold, by the text of its consumer. */
 export type HostDoc = Readonly<{ facts?: HostFacts; state: HostState; holds: Readonly<Record<string, Hold | Amounts>> }>;
@@ -24,7 +32,7 @@ const holdOf = (text: string, hold: Hold | Amounts): Hold => {
   return { consumer: { kind, id }, vmId: kind === 'vm' ? id : '', amounts: hold };
 };
 
-const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
+const apply = async (told: HostEvent, { event, tx, store }: EventContext): Promise<void> => {
   const version = Number(event.streamversion);
   const hostId = event.subject.slice('host-'.length);
   const { rows } = await tx.query<{ host: HostDoc; version: number }>(
@@ -32,7 +40,7 @@ const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
     [hostId],
   );
   if (rows[0] && rows[0].version >= version) return;
-  const next = evolveHost(rows[0] ? hostOf(rows[0].host) : initialHost, { type: event.type, data: event.data } as HostEvent);
+  const next = evolveHost(rows[0] ? hostOf(rows[0].host) : initialHost, told);
   await tx.query(
     `insert into ${store.schema}.known_hosts (host_id, version, host) values ($1, $2, $3)
      on conflict (host_id) do update set version = excluded.version, host = excluded.host`,
@@ -40,16 +48,14 @@ const apply = async ({ event, tx, store }: EventContext): Promise<void> => {
   );
 };
 
-export const knownHostsConsumer: Consumer = {
-  name: 'known-hosts',
-  topics: [eventsTopic('resource-allocation')],
-  on: [
-    onMatching(
-      (type) => /^chrysalis\.resource-allocation\.(host|allocation)\./.test(type),
-      (_, ctx) => apply(ctx),
-    ),
-  ],
-};
+@Consumer('known-hosts')
+export class KnownHosts {
+  /** A host's stream: what it is, and its allocations. */
+  @OnEvent(hostRegistered, hostFactsChanged, hostStateChanged, allocationHeld, allocationReleased, allocationSwapped)
+  async changed(data: HostEvent['data'], ctx: EventContext): Promise<void> {
+    await apply({ type: ctx.event.type, data } as HostEvent, ctx);
+  }
+}
 
 /** Every host by name, as the engine sees it. */
 export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Promise<KnownHost[]> => {

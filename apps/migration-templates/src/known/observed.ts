@@ -1,26 +1,25 @@
-import { agentGatewayEvents, eventsTopic, type Observed } from '@chrysalis/contracts';
-import { onEvent, type Consumer } from '@chrysalis/service-kit';
+import { agentGatewayEvents as events, type DataOf, type Observed } from '@chrysalis/contracts';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 
 /** What hosts see their VMs do. Kept as it comes: whether it speaks of a VM as it is now is known when it is read. */
-export const knownObservedConsumer: Consumer = {
-  name: 'known-observed',
-  topics: [eventsTopic('agent-gateway')],
-  on: [
-    onEvent(agentGatewayEvents.vmObserved, async ({ vmId, hostId, epoch, observed }, { tx, store, event }) => {
-      await tx.query(
-        `insert into ${store.schema}.known_observed as o (vm_id, version, host_id, epoch, observed, reset_at)
-         values ($1, $2, $3, $4, $5, case when $6 > 0 then $7::timestamptz end)
-         on conflict (vm_id) do update
-           set version = excluded.version, host_id = excluded.host_id, epoch = excluded.epoch, observed = excluded.observed,
-               reset_at = case when $6 > (case when o.host_id = excluded.host_id then (o.observed->>'resets')::int else 0 end)
-                               then $7::timestamptz else o.reset_at end
-         where o.version < excluded.version`,
-        [vmId, event.streamversion, hostId, epoch, JSON.stringify(observed), observed.resets, event.time],
-      );
-    }),
-  ],
-};
+@Consumer('known-observed')
+export class KnownObserved {
+  @OnEvent(events.vmObserved)
+  async vmObserved(data: DataOf<typeof events.vmObserved>, { tx, store, event }: EventContext): Promise<void> {
+    const { vmId, hostId, epoch, observed } = data;
+    await tx.query(
+      `insert into ${store.schema}.known_observed as o (vm_id, version, host_id, epoch, observed, reset_at)
+       values ($1, $2, $3, $4, $5, case when $6 > 0 then $7::timestamptz end)
+       on conflict (vm_id) do update
+         set version = excluded.version, host_id = excluded.host_id, epoch = excluded.epoch, observed = excluded.observed,
+             reset_at = case when $6 > (case when o.host_id = excluded.host_id then (o.observed->>'resets')::int else 0 end)
+                             then $7::timestamptz else o.reset_at end
+       where o.version < excluded.version`,
+      [vmId, event.streamversion, hostId, epoch, JSON.stringify(observed), observed.resets, event.time],
+    );
+  }
+}
 
 export type Seen = { readonly hostId: string; readonly epoch: number; readonly observed: Observed };
 

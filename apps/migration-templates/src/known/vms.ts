@@ -1,6 +1,6 @@
-import { eventsTopic, provisioningEvents as events, speaksOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { provisioningEvents as events, speaksOf, type DataOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
-import { onMatching, type Consumer, type EventContext } from '@chrysalis/service-kit';
+import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { observedOf } from './observed.ts';
 
@@ -50,15 +50,14 @@ export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => 
   }
 };
 
-const apply = async (ctx: EventContext): Promise<void> => {
-  const { event, tx, store } = ctx;
+const apply = async (told: VmEvent, { event, tx, store }: EventContext): Promise<void> => {
   const version = Number(event.streamversion);
   const { rows } = await tx.query<{ vm: VmDoc; version: number }>(
     `select vm, version from ${store.schema}.known_vms where vm_id = $1 for update`,
     [event.subject],
   );
   if (rows[0] && rows[0].version >= version) return; // told before
-  const next = foldVm(rows[0]?.vm, { type: event.type, data: event.data } as VmEvent);
+  const next = foldVm(rows[0]?.vm, told);
   if (next)
     await tx.query(
       `insert into ${store.schema}.known_vms (vm_id, tenant, version, vm) values ($1, $2, $3, $4)
@@ -72,30 +71,26 @@ const apply = async (ctx: EventContext): Promise<void> => {
   }
 };
 
-const learnType = async ({ event, tx, store }: EventContext): Promise<void> => {
-  const { name, version, spec } = events.vmTypePublished.schema.parse(event.data);
-  await tx.query(`insert into ${store.schema}.known_types (ref, name, version, spec) values ($1, $2, $3, $4) on conflict do nothing`, [
-    `${name}@${version}`,
-    name,
-    version,
-    JSON.stringify(spec),
-  ]);
-};
+type VmContract = Extract<(typeof events)[keyof typeof events], { type: VmEvent['type'] }>;
+const ofVms = Object.values(events).filter((c): c is VmContract => c.type.startsWith('chrysalis.provisioning.vm.'));
 
-export const knownVmsConsumer: Consumer = {
-  name: 'known-vms',
-  topics: [eventsTopic('provisioning')],
-  on: [
-    onMatching(
-      (type) => type.startsWith('chrysalis.provisioning.vm.'),
-      (_, ctx) => apply(ctx),
-    ),
-    onMatching(
-      (type) => type === events.vmTypePublished.type,
-      (_, ctx) => learnType(ctx),
-    ),
-  ],
-};
+@Consumer('known-vms')
+export class KnownVms {
+  @OnEvent(...ofVms)
+  async changed(data: VmEvent['data'], ctx: EventContext): Promise<void> {
+    await apply({ type: ctx.event.type, data } as VmEvent, ctx);
+  }
+
+  @OnEvent(events.vmTypePublished)
+  async typePublished({ name, version, spec }: DataOf<typeof events.vmTypePublished>, { tx, store }: EventContext): Promise<void> {
+    await tx.query(`insert into ${store.schema}.known_types (ref, name, version, spec) values ($1, $2, $3, $4) on conflict do nothing`, [
+      `${name}@${version}`,
+      name,
+      version,
+      JSON.stringify(spec),
+    ]);
+  }
+}
 
 export type HeardOf = VmDoc & { readonly tenant: string };
 const heard = (rows: readonly { vm: VmDoc; tenant: string }[]): HeardOf[] => rows.map(({ vm, tenant }) => ({ ...vm, tenant }));

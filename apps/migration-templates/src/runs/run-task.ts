@@ -1,25 +1,39 @@
-import { migrationTemplatesTasks as tasks, TaskDispatch, type Cause } from '@chrysalis/contracts';
+import { migrationTemplatesTasks as tasks, TaskDispatch, type Cause, type InputOf } from '@chrysalis/contracts';
 import { isFound } from '@chrysalis/migration-templates-core';
-import { done, failed, failpoint, handleTask, later, type MessageContext } from '@chrysalis/service-kit';
+import {
+  done,
+  Executor,
+  failed,
+  failpoint,
+  later,
+  OnTask,
+  type MessageContext,
+  type ResultOf,
+  type TaskContext,
+} from '@chrysalis/service-kit';
 import { noteRun, runOf, writeRun, type Run } from '../sql/runs.ts';
 import { step } from './step.ts';
 
-/**
- * One run for a task of a workflow, whichever attempt: a later one takes over what the earlier one began, and what it did is told again.
- * Where the VMs are not named an attempt after the end goes for what is there now: so a drain that was stopped is gone on with.
- */
-export const runTask = handleTask(tasks.run, async (input, ctx) => {
-  const { dispatch, tx, store } = ctx;
-  const fault = faultOf(input);
-  if (fault) return failed(fault);
-  const fresh = newRun(input, dispatch, ctx);
-  const known = await runOf(tx, store.schema, fresh.runId);
-  const run = await next(known, fresh, ctx);
-  await writeRun(tx, store.schema, run);
-  await failpoint('migration-run:written', { run: run.runId });
-  if (!run.outcome) return later;
-  return run.outcome.ok ? done(run.outcome.output as never) : run.outcome;
-});
+@Executor()
+export class RunTask {
+  /**
+   * One run for a task of a workflow, whichever attempt: a later one takes over what the earlier one began, and what it did is told again.
+   * Where the VMs are not named an attempt after the end goes for what is there now: so a drain that was stopped is gone on with.
+   */
+  @OnTask(tasks.run)
+  async run(input: InputOf<typeof tasks.run>, ctx: TaskContext): ResultOf<typeof tasks.run> {
+    const { dispatch, tx, store } = ctx;
+    const fault = faultOf(input);
+    if (fault) return failed(fault);
+    const fresh = newRun(input, dispatch, ctx);
+    const known = await runOf(tx, store.schema, fresh.runId);
+    const run = await next(known, fresh, ctx);
+    await writeRun(tx, store.schema, run);
+    await failpoint('migration-run:written', { run: run.runId });
+    if (!run.outcome) return later;
+    return run.outcome.ok ? done(run.outcome.output as never) : run.outcome;
+  }
+}
 
 const next = (known: Run | undefined, fresh: Run, ctx: MessageContext): Promise<Run> | Run => {
   if (!known) return step(fresh, ctx);

@@ -1,6 +1,6 @@
-import { FLEET_TENANT, provisioningTasks, type Cause } from '@chrysalis/contracts';
+import { FLEET_TENANT, provisioningTasks as tasks, type Cause, type InputOf } from '@chrysalis/contracts';
 import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
-import { done, failed, handleTask, refused, type TaskContext, type TaskHandler, type TaskResult } from '@chrysalis/service-kit';
+import { done, Executor, failed, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { decideVm } from '../decide-vm.ts';
 import { vmsOfType } from '../sql/vms.ts';
 
@@ -19,19 +19,59 @@ const nothing = (): Record<string, never> => ({});
 
 const undone: Cause = { code: PROVISIONING_UNDONE, message: 'A later step failed; what was done for the VM was undone' };
 
+type Input<K extends keyof typeof tasks> = InputOf<(typeof tasks)[K]>;
+type Result<K extends keyof typeof tasks> = ResultOf<(typeof tasks)[K]>;
+
 /** Each is a command to the VM's stream, which is idempotent by itself; the inbox takes out exact repetitions before. */
-export const vmTasks: readonly TaskHandler[] = [
-  handleTask(provisioningTasks.recordPlacement, (input, ctx) =>
-    decided(ctx, { type: 'record-placement', ...input }, ({ epoch }) => ({ epoch })),
-  ),
-  handleTask(provisioningTasks.recordBoot, (input, ctx) => decided(ctx, { type: 'record-boot', ...input }, nothing)),
-  handleTask(provisioningTasks.beginMove, (input, ctx) => decided(ctx, { type: 'begin-move', ...input }, lockedVm)),
-  handleTask(provisioningTasks.endMove, (input, ctx) => decided(ctx, { type: 'end-move', ...input }, nothing)),
-  handleTask(provisioningTasks.recordTopology, (input, ctx) => decided(ctx, { type: 'change-topology', ...input }, nothing)),
-  handleTask(provisioningTasks.switchOver, (input, ctx) => decided(ctx, { type: 'switch-over', ...input }, nothing)),
-  handleTask(provisioningTasks.changeType, (input, ctx) => decided(ctx, { type: 'change-type', ...input }, nothing)),
-  handleTask(provisioningTasks.recordDeleted, (input, ctx) => decided(ctx, { type: 'record-deleted', ...input }, nothing)),
-  handleTask(provisioningTasks.listOfType, async ({ type, limit = MOST, expectNone }, { tx, store, dispatch }) => {
+@Executor()
+export class VmTasks {
+  @OnTask(tasks.recordPlacement)
+  recordPlacement(input: Input<'recordPlacement'>, ctx: TaskContext): Result<'recordPlacement'> {
+    return decided(ctx, { type: 'record-placement', ...input }, ({ epoch }) => ({ epoch }));
+  }
+
+  @OnTask(tasks.recordBoot)
+  recordBoot(input: Input<'recordBoot'>, ctx: TaskContext): Result<'recordBoot'> {
+    return decided(ctx, { type: 'record-boot', ...input }, nothing);
+  }
+
+  @OnTask(tasks.beginMove)
+  beginMove(input: Input<'beginMove'>, ctx: TaskContext): Result<'beginMove'> {
+    return decided(ctx, { type: 'begin-move', ...input }, lockedVm);
+  }
+
+  @OnTask(tasks.endMove)
+  endMove(input: Input<'endMove'>, ctx: TaskContext): Result<'endMove'> {
+    return decided(ctx, { type: 'end-move', ...input }, nothing);
+  }
+
+  @OnTask(tasks.recordTopology)
+  recordTopology(input: Input<'recordTopology'>, ctx: TaskContext): Result<'recordTopology'> {
+    return decided(ctx, { type: 'change-topology', ...input }, nothing);
+  }
+
+  @OnTask(tasks.switchOver)
+  switchOver(input: Input<'switchOver'>, ctx: TaskContext): Result<'switchOver'> {
+    return decided(ctx, { type: 'switch-over', ...input }, nothing);
+  }
+
+  @OnTask(tasks.changeType)
+  changeType(input: Input<'changeType'>, ctx: TaskContext): Result<'changeType'> {
+    return decided(ctx, { type: 'change-type', ...input }, nothing);
+  }
+
+  @OnTask(tasks.recordDeleted)
+  recordDeleted(input: Input<'recordDeleted'>, ctx: TaskContext): Result<'recordDeleted'> {
+    return decided(ctx, { type: 'record-deleted', ...input }, nothing);
+  }
+
+  @OnTask(tasks.failProvisioning)
+  failProvisioning({ vmId }: Input<'failProvisioning'>, ctx: TaskContext): Result<'failProvisioning'> {
+    return decided(ctx, { type: 'fail-provisioning', vmId, cause: undone }, nothing);
+  }
+
+  @OnTask(tasks.listOfType)
+  async listOfType({ type, limit = MOST, expectNone }: Input<'listOfType'>, { tx, store, dispatch }: TaskContext): Result<'listOfType'> {
     const tenant = dispatch.tenant === FLEET_TENANT ? undefined : dispatch.tenant;
     const vms = await vmsOfType(tx, store.schema, { type, tenant, limit: limit + 1 });
     if (expectNone && vms.length > 0)
@@ -42,11 +82,8 @@ export const vmTasks: readonly TaskHandler[] = [
         detail: { vmIds: vms.slice(0, 10) },
       });
     return done({ vmIds: vms.slice(0, limit), more: vms.length > limit });
-  }),
-  handleTask(provisioningTasks.failProvisioning, ({ vmId }, ctx) =>
-    decided(ctx, { type: 'fail-provisioning', vmId, cause: undone }, nothing),
-  ),
-];
+  }
+}
 
 const lockedVm = (vm: KnownVm) => {
   const { vmId, epoch, topology, topologyHash } = vm;

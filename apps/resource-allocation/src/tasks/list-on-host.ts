@@ -1,5 +1,5 @@
-import { resourceAllocationTasks, type LeftThere } from '@chrysalis/contracts';
-import { done, failed, handleTask, refused } from '@chrysalis/service-kit';
+import { resourceAllocationTasks as tasks, type InputOf, type LeftThere } from '@chrysalis/contracts';
+import { done, Executor, failed, OnTask, refused, type ResultOf, type TaskContext } from '@chrysalis/service-kit';
 import { hostNamed, hostNames } from '../sql/hosts.ts';
 import { consumersOn, vmsOn } from '../sql/ledger.ts';
 
@@ -8,9 +8,13 @@ const MOST = 1_000;
 /** So many are named in a message. */
 const NAMED = 10;
 
-export const listOnHostTask = handleTask(
-  resourceAllocationTasks.listOnHost,
-  async ({ hostId, limit = MOST, expectEmpty, expectClosed, left: known = [] }, { tx, store }) => {
+@Executor()
+export class ListOnHost {
+  @OnTask(tasks.listOnHost)
+  async listOnHost(
+    { hostId, limit = MOST, expectEmpty, expectClosed, left: known = [] }: InputOf<typeof tasks.listOnHost>,
+    { tx, store }: TaskContext,
+  ): ResultOf<typeof tasks.listOnHost> {
     const host = await hostNamed(tx, store.schema, hostId);
     if (!host) return refused({ code: 'host.unknown', hostId, known: await hostNames(tx, store.schema) });
     if (expectClosed && host.state === 'enabled')
@@ -31,8 +35,8 @@ export const listOnHostTask = handleTask(
     }
     const vms = await vmsOn(tx, store.schema, hostId, limit + 1);
     return done({ vmIds: vms.slice(0, limit), more: vms.length > limit, generation: host.version });
-  },
-);
+  }
+}
 
 const notEmpty = (hostId: string, left: readonly string[], known: readonly LeftThere[]): string => {
   const words = new Map(known.map((k) => [k.consumer, `${k.who}: ${k.why}`]));

@@ -1,29 +1,43 @@
-import { consumerText, resourceAllocationTasks, type InputOf, type Refusal } from '@chrysalis/contracts';
+import { consumerText, resourceAllocationTasks as tasks, type InputOf, type Refusal } from '@chrysalis/contracts';
 import { place as rank, requestOf, type Refused } from '@chrysalis/placement';
-import { done, failed, handleTask, refused, type MessageContext, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
+import {
+  done,
+  Executor,
+  failed,
+  OnTask,
+  refused,
+  type MessageContext,
+  type ResultOf,
+  type TaskContext,
+  type TaskResult,
+} from '@chrysalis/service-kit';
 import { decideHost, type HostDecided } from '../decide-host.ts';
 import { FleetView } from '../fleet-view.ts';
 import { lockHosts } from '../sql/hosts.ts';
 import { hostOf, lockConsumers, releasedSince } from '../sql/ledger.ts';
 
-type PlaceInput = InputOf<typeof resourceAllocationTasks.place>;
+type PlaceInput = InputOf<typeof tasks.place>;
 type Placed = { hostId: string; address: string; generation: number };
 
 /** How many hosts are asked after ranking: more refusals than this in a row mean that the ranking is far behind. */
 const MAX_CANDIDATES = 32;
 
-export const placeTask = handleTask(resourceAllocationTasks.place, async (input, ctx: TaskContext) => {
-  const consumer = consumerText(input.consumer);
-  await lockConsumers(ctx.tx, ctx.store.schema, [consumer]);
-  const { workflowId, token } = ctx.dispatch;
-  if (await releasedSince(ctx.tx, ctx.store.schema, consumer, workflowId, token))
-    return failed({
-      code: 'allocation.superseded',
-      message: `${consumer} was released by this workflow after this placement was sent`,
-      retriable: false,
-    });
-  return placeConsumer(input, ctx);
-});
+@Executor()
+export class Place {
+  @OnTask(tasks.place)
+  async place(input: PlaceInput, ctx: TaskContext): ResultOf<typeof tasks.place> {
+    const consumer = consumerText(input.consumer);
+    await lockConsumers(ctx.tx, ctx.store.schema, [consumer]);
+    const { workflowId, token } = ctx.dispatch;
+    if (await releasedSince(ctx.tx, ctx.store.schema, consumer, workflowId, token))
+      return failed({
+        code: 'allocation.superseded',
+        message: `${consumer} was released by this workflow after this placement was sent`,
+        retriable: false,
+      });
+    return placeConsumer(input, ctx);
+  }
+}
 
 /** The engine ranks, the host's stream decides; where it refuses, the next candidate. A consumer that holds already gets the same answer. */
 export const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<TaskResult<Placed>> => {

@@ -1,25 +1,29 @@
-import { consumerText, resourceAllocationTasks } from '@chrysalis/contracts';
+import { consumerText, resourceAllocationTasks as tasks, type InputOf } from '@chrysalis/contracts';
 import { moveConsumer, vmConsumer } from '@chrysalis/resource-allocation-core';
-import { done, failpoint, handleTask, refused } from '@chrysalis/service-kit';
+import { done, Executor, failpoint, OnTask, refused, type ResultOf, type TaskContext } from '@chrysalis/service-kit';
 import { decideHost } from '../decide-host.ts';
 import { lockHosts } from '../sql/hosts.ts';
 import { lockConsumers } from '../sql/ledger.ts';
 
-/**
- * Two hosts, one commit. The source goes first, because the VM's one row in the ledger moves; where the target then refuses, the task
- * fails, and the kit rolls its whole effect back: the source's hold stays.
- */
-export const swapTask = handleTask(resourceAllocationTasks.swap, async ({ moveId, vmId, fromHost, toHost, amounts }, ctx) => {
-  const { schema } = ctx.store;
-  const vm = vmConsumer(vmId);
-  await lockConsumers(ctx.tx, schema, [consumerText(vm), consumerText(moveConsumer(moveId))]);
-  await lockHosts(ctx.tx, schema, [fromHost, toHost]);
-  if (fromHost !== toHost) {
-    const reason = `moved to ${toHost} by ${moveId}`;
-    const released = await decideHost(ctx, fromHost, { type: 'release', hostId: fromHost, consumer: vm, reason });
-    if (!released.ok) return refused(released.rejection);
-    await failpoint('allocation.swap:between', { moveId });
+@Executor()
+export class Swap {
+  /**
+   * Two hosts, one commit. The source goes first, because the VM's one row in the ledger moves; where the target then refuses, the task
+   * fails, and the kit rolls its whole effect back: the source's hold stays.
+   */
+  @OnTask(tasks.swap)
+  async swap({ moveId, vmId, fromHost, toHost, amounts }: InputOf<typeof tasks.swap>, ctx: TaskContext): ResultOf<typeof tasks.swap> {
+    const { schema } = ctx.store;
+    const vm = vmConsumer(vmId);
+    await lockConsumers(ctx.tx, schema, [consumerText(vm), consumerText(moveConsumer(moveId))]);
+    await lockHosts(ctx.tx, schema, [fromHost, toHost]);
+    if (fromHost !== toHost) {
+      const reason = `moved to ${toHost} by ${moveId}`;
+      const released = await decideHost(ctx, fromHost, { type: 'release', hostId: fromHost, consumer: vm, reason });
+      if (!released.ok) return refused(released.rejection);
+      await failpoint('allocation.swap:between', { moveId });
+    }
+    const swapped = await decideHost(ctx, toHost, { type: 'swap', hostId: toHost, moveId, vmId, amounts });
+    return swapped.ok ? done({}) : refused(swapped.rejection);
   }
-  const swapped = await decideHost(ctx, toHost, { type: 'swap', hostId: toHost, moveId, vmId, amounts });
-  return swapped.ok ? done({}) : refused(swapped.rejection);
-});
+}

@@ -2,17 +2,23 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { workflowEvents, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
-import { metaOfEvent, taskEffect } from '@chrysalis/service-kit';
+import { resourceAllocationTasks as tasks, workflowEvents, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
+import { metaOfEvent, taskEffect, type TaskHandler } from '@chrysalis/service-kit';
 import { random } from '@chrysalis/testing';
-import { placeTask } from '../tasks/place.ts';
-import { releaseTask } from '../tasks/release.ts';
-import { swapTask } from '../tasks/swap.ts';
+import { Place } from '../tasks/place.ts';
+import { Release } from '../tasks/release.ts';
+import { Swap } from '../tasks/swap.ts';
 import { Harness, hostFacts, type Listed } from './harness.ts';
 import { allocationsAreConserved } from './invariant.ts';
 
 const slot = { vcpu: 1, memoryMiB: 512, diskMiB: 100 };
 const double = { vcpu: 2, memoryMiB: 1024, diskMiB: 200 };
+
+const handlers = new Map<string, TaskHandler>([
+  [tasks.place.kind, { contract: tasks.place, handle: (input, ctx) => new Place().place(input as never, ctx) }],
+  [tasks.release.kind, { contract: tasks.release, handle: (input, ctx) => new Release().release(input as never, ctx) }],
+  [tasks.swap.kind, { contract: tasks.swap, handle: (input, ctx) => new Swap().swap(input as never, ctx) }],
+]);
 
 describe('allocations are conserved', () => {
   let h: Harness;
@@ -57,7 +63,7 @@ describe('allocations are conserved', () => {
       type: workflowEvents.taskDispatched.type,
     };
     expect(metaOfEvent(service, event as never).tenant).toBe('main');
-    const effect = taskEffect(service, [placeTask, releaseTask, swapTask]);
+    const effect = taskEffect(service, handlers);
     await service.store.transaction((tx) => effect(event as never, tx), { attempts: 100 });
     const reports = (await service.store.read(`task-${workflowId}`)).map((e) => e.data as TaskDispatch & { outcome: Outcome });
     return reports.find((r) => r.attempt === dispatch.attempt)!.outcome;

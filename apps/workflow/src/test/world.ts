@@ -1,9 +1,10 @@
-import { task, type WorkflowDefinition, type WorkflowRequest } from '@chrysalis/contracts';
+import { task, type TaskGroup, type WorkflowDefinition, type WorkflowRequest } from '@chrysalis/contracts';
 import type { EventMeta } from '@chrysalis/event-store';
 import {
-  handleTask,
+  Executor,
   issueToken,
   newSigningKey,
+  OnTask,
   startService,
   type RunningService,
   type ServiceConfig,
@@ -21,6 +22,25 @@ export type Behaviour = (
   input: Record<string, unknown>,
   context: TaskContext,
 ) => Promise<TaskResult<Record<string, unknown>>> | TaskResult<Record<string, unknown>>;
+
+type Answer = Promise<TaskResult<Record<string, unknown>>>;
+type Execute = (input: Record<string, unknown>, context: TaskContext) => Answer;
+const executorOf = (group: TaskGroup, prefix: string, execute: Execute) => {
+  const kind = (name: string) => task(group, `${prefix}.${name}`, name, anything, anything);
+  @Executor()
+  class Executes {
+    @OnTask(kind('do'))
+    do(input: Record<string, unknown>, context: TaskContext): Answer {
+      return execute(input, context);
+    }
+
+    @OnTask(kind('undo'))
+    undo(input: Record<string, unknown>, context: TaskContext): Answer {
+      return execute(input, context);
+    }
+  }
+  return Executes;
+};
 
 /** A database, the workflow service, and two services that execute `alpha.*` and `beta.*` tasks as they are told to. */
 export class World {
@@ -44,12 +64,11 @@ export class World {
   }
 
   async startExecutors(): Promise<void> {
-    const execute = async (input: unknown, context: TaskContext) => {
+    const execute: Execute = async (input, context) => {
       const { task: name, action, attempt } = context.dispatch;
       this.executed.push(`${action} ${name} ${attempt}`);
-      return this.behaviour(input as Record<string, unknown>, context);
+      return this.behaviour(input, context);
     };
-    const kinds = ['do', 'undo'] as const;
     for (const [context, schema, prefix] of [
       ['provisioning', 'provisioning', 'alpha'],
       ['resource-allocation', 'resource_allocation', 'beta'],
@@ -58,7 +77,7 @@ export class World {
         await startService(this.config, {
           context,
           schema,
-          tasks: kinds.map((k) => handleTask(task(context, `${prefix}.${k}`, k, anything, anything), execute)),
+          handlers: [executorOf(context, prefix, execute)],
         }),
       );
   }
