@@ -1,4 +1,4 @@
-import { amountsOf, FLEET_TENANT, Name, parseRef, refText, type Ref } from '@chrysalis/contracts';
+import { amountsOf, DEFAULT_POOL, FLEET_TENANT, Name, parseRef, refText, type Ref } from '@chrysalis/contracts';
 import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
@@ -16,7 +16,7 @@ export const CreateVm = z.strictObject({
   image: RefOrName,
   host: Name.optional(),
   /** The storage pool its disks are made in. */
-  pool: Name.default('shared'),
+  pool: Name.default(DEFAULT_POOL),
 });
 export type CreateVm = z.infer<typeof CreateVm>;
 

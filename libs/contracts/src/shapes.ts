@@ -39,6 +39,9 @@ export const resources = ['vcpu', 'memoryMiB', 'diskMiB'] as const;
 export type Resource = (typeof resources)[number];
 export const Amounts = z.object({ vcpu: Count, memoryMiB: Count, diskMiB: Count });
 export type Amounts = z.infer<typeof Amounts>;
+/** The storage pool of a new VM's disks where none is named. */
+export const DEFAULT_POOL = 'shared';
+
 /** What a VM of this shape holds on a host. The one place where a type becomes amounts. */
 export const amountsOf = (spec: VmTypeSpec): Amounts => ({
   vcpu: spec.vcpus.now,

@@ -1,3 +1,4 @@
+import type { VmTypeSpec } from '@chrysalis/contracts';
 import type { Command } from 'commander';
 import { action, dryRunOf, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
 import { exits } from '../exit.ts';
@@ -94,16 +95,13 @@ const create = async (run: Run): Promise<number> => {
   for (const w of (answer['warnings'] ?? []) as Row[]) process.stderr.write(`warning ${w['place']}: ${w['message']}\n`);
   if (!dryRun) return finish(run, answer, `creating ${run.args[0]}`);
   const { spec } = await run.client.request<Row>('GET', `/v1/vm-types/${String(type).replace('@', '/')}`);
+  const { amountsOf, DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
   const asked = {
-    amounts: {
-      vcpu: spec.vcpus.now,
-      memoryMiB: spec.memoryMiB.now,
-      diskMiB: spec.disks.reduce((sum: number, d: Row) => sum + d['sizeMiB'], 0),
-    },
+    amounts: amountsOf(spec as VmTypeSpec),
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
     networks: spec.nics.map((n: Row) => n['network']),
-    pools: [],
+    pools: [DEFAULT_POOL],
     ...(host ? { host } : {}),
   };
   const where = await run.client.request<Row>('POST', '/v1/placements', asked);

@@ -124,6 +124,7 @@ const Reason = z.object({
   policy: z.string(),
   code: z.string(),
   message: z.string(),
+  remedy: z.string(),
   evidence: z.record(z.string(), z.unknown()),
 });
 export const Placement = z
