@@ -137,6 +137,20 @@ describe('every route x role x own or other tenant', () => {
     expect(answered.map((a) => [a.status, a.body.code])).toEqual(not.map(() => [422, 'request.no_dry_run']));
   }); // prettier-ignore
 
+  test('a dozen at once that are refused are all answered: none waits for a second connection while it holds one', async () => {
+    expect(plane.services.get('workflow')!.service.pool.options.max).toBeLessThan(12);
+    for (const r of changing().filter((x) => x.key.includes('{}'))) {
+      const path = r.key.split(' ')[1]!.replaceAll('{}', '1nothing');
+      const body = r.line.body?.(things);
+      const refused = await Promise.all(
+        Array.from({ length: 12 }, () =>
+          plane.call(r.service, r.method, path, { as: leastOf(r), ...(body === undefined ? {} : { body }) }),
+        ),
+      );
+      expect([r.service, r.key, [...new Set(refused.map((a) => Math.floor(a.status / 100)))]]).toEqual([r.service, r.key, [4]]);
+    }
+  }, 40_000);
+
   test('a dry run leaves nothing behind', async () => {
     const { pool } = plane.services.get('provisioning')!.service;
     const before = await until(async () => {
