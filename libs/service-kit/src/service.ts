@@ -101,7 +101,9 @@ const openContext = async (
   const { context, schema } = definition;
   const log = createLog(context);
   const newest = definition.upcast ?? upcast;
-  await migrate(config.databaseUrl, schema, afterLog(definition.migrations));
+  const { applied, unknown } = await migrate(config.databaseUrl, schema, afterLog(definition.migrations));
+  if (applied.length > 0) log.info({ applied }, 'tables changed');
+  if (unknown.length > 0) log.warn({ unknown }, 'a newer release has changed the tables');
   // From here on by the role that may change and delete no event.
   const pool = new pg.Pool({
     connectionString: config.databaseUrl,

@@ -7,6 +7,8 @@ export type Migration = { readonly number: number; readonly name: string; readon
 /** Where TypeORM notes what it has run. */
 export const MIGRATIONS_TABLE = 'schema_migrations';
 
+export const fileName = ({ number, name }: Migration): string => `${String(number).padStart(4, '0')}-${name}.sql`;
+
 /** What TypeORM takes a name for: it reads the number from the last thirteen characters. */
 export const recordedName = ({ number, name }: Migration): string => `${name}-${String(number).padStart(13, '0')}`;
 

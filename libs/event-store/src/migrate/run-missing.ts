@@ -1,5 +1,5 @@
 import { AbstractLogger, DataSource, MigrationExecutor, type MigrationInterface, type QueryRunner } from 'typeorm';
-import { MIGRATIONS_TABLE, recordedName, type Migration } from './migration.ts';
+import { fileName, MIGRATIONS_TABLE, recordedName, type Migration } from './migration.ts';
 
 /**
  * TypeORM runs what it has not noted yet, each migration with its note in one transaction: whoever is killed between two leaves the first
@@ -25,7 +25,8 @@ export const runMissing = async (databaseUrl: string, schema: string, migrations
     await runner.query(`create schema if not exists ${schema}`);
     const executor = new MigrationExecutor(source, runner);
     executor.transaction = 'each';
-    return (await executor.executePendingMigrations()).map(({ name }) => name);
+    const ran = new Set((await executor.executePendingMigrations()).map(({ name }) => name));
+    return migrations.filter((migration) => ran.has(recordedName(migration))).map(fileName);
   } finally {
     await runner.release();
     await source.destroy(); // and with the connection the lock
@@ -45,7 +46,7 @@ const asTypeOrm = (schema: string, migration: Migration): new () => MigrationInt
       try {
         await runner.query(`set local search_path to ${schema};\n${migration.sql}`);
       } catch (cause) {
-        throw new Error(`migration ${migration.number} (${migration.name}) of schema ${schema}: ${(cause as Error).message}`, { cause });
+        throw new Error(`migration ${fileName(migration)} of schema ${schema}: ${(cause as Error).message}`, { cause });
       }
     }
 

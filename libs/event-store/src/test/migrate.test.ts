@@ -29,24 +29,25 @@ describe('migrations', () => {
   };
 
   test('run in the order of their numbers, each once; a later start runs the new ones', async () => {
-    expect((await run(two, one)).applied).toEqual(['step-1-0000000000001', 'step-2-0000000000002']);
+    expect((await run(two, one)).applied).toEqual(['0001-step-1.sql', '0002-step-2.sql']);
     expect((await run(two, one)).applied).toEqual([]);
     const three = migration(3, 'alter table two add column m int');
-    expect((await run(one, two, three)).applied).toEqual(['step-3-0000000000003']);
+    expect((await run(one, two, three)).applied).toEqual(['0003-step-3.sql']);
     expect(await tables()).toEqual(['one', 'two']);
+    expect(await run(one, two)).toEqual({ applied: [], unknown: ['step-3-0000000000003'] });
   });
 
   test('one that fails leaves nothing of itself, says which it was, and is run by the next start; what came before it stays', async () => {
     const faulty = migration(2, 'create table two (n int); select 1 / 0');
-    await expect(run(one, faulty)).rejects.toThrow('migration 2 (step-2) of schema shop: division by zero');
+    await expect(run(one, faulty)).rejects.toThrow('migration 0002-step-2.sql of schema shop: division by zero');
     expect(await tables()).toEqual(['one']);
-    expect((await run(one, two)).applied).toEqual(['step-2-0000000000002']);
+    expect((await run(one, two)).applied).toEqual(['0002-step-2.sql']);
     expect(await tables()).toEqual(['one', 'two']);
   });
 
   test('whoever waits goes on where one that was killed in the middle had got to', async () => {
     const slow = migration(2, 'create table half (n int); select pg_sleep(60)');
-    const killed = expect(run(one, slow)).rejects.toThrow('migration 2');
+    const killed = expect(run(one, slow)).rejects.toThrow('migration 0002');
     const sleeping = `select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'`;
     const waiting = `select from pg_locks where locktype = 'advisory' and not granted and database = (select oid from pg_database where datname = current_database())`;
     const { pid } = await until(async () => (await pool.query<{ pid: number }>(sleeping)).rows[0]);
@@ -54,7 +55,7 @@ describe('migrations', () => {
     await until(async () => (await pool.query(waiting)).rowCount === 1);
     await pool.query('select pg_terminate_backend($1)', [pid]);
     await killed;
-    expect((await next).applied).toEqual(['step-2-0000000000002']);
+    expect((await next).applied).toEqual(['0002-step-2.sql']);
     expect(await tables()).toEqual(['one', 'two']);
   });
 
