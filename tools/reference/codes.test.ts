@@ -55,6 +55,11 @@ describe('the catalogue of codes', () => {
     expect([...looks].filter(([code]) => !Object.hasOwn(CODES, code))).toEqual([]);
   });
 
+  test('has no two entries that say the same: one meaning, one code', () => {
+    const titles = Object.values(CODES).map(({ title }) => title);
+    expect(titles.filter((title, i) => titles.indexOf(title) !== i)).toEqual([]);
+  });
+
   test('knows what some were called before, and gives none of these names anew', () => {
     expect(Object.keys(formerCodes).filter((code) => Object.hasOwn(CODES, code) || raised.has(code))).toEqual([]);
     expect(nextOf('type.unknown')).toBe(nextOf('vm-type.unknown'));

@@ -50,7 +50,7 @@ export class PolicyIntake {
     if (!eventFits(event))
       return this.#failed(policy.name, { code: 'policy.event_too_large', message: tooLarge.message, eventId: event.id });
     const verdict = policy.condition ? policy.condition.evaluate(event) : ({ ok: true, value: true } as const);
-    if (!verdict.ok) return this.#failed(policy.name, { code: 'policy.condition_failed', message: verdict.message, eventId: event.id });
+    if (!verdict.ok) return this.#failed(policy.name, { code: 'workflow.condition_failed', message: verdict.message, eventId: event.id });
     if (!verdict.value) return;
     const cause = causeOf(event);
     const firing = { workflowId: policyWorkflowId(policy.name, cause), policy: policy.name, cause, scope: { event } };

@@ -149,7 +149,7 @@ describe('policies, with two instances of the service', () => {
     const eventId = await changed(world, 'h3');
     await world.until(`by-policy-whole-${eventId}`, ended);
     const told = await until(async () => ((await get('broken'))['failures'] as number) > 0 && (await get('broken')));
-    expect(told).toMatchObject({ failures: 1, lastFailure: { code: 'policy.condition_failed', eventId }, firings: [] });
+    expect(told).toMatchObject({ failures: 1, lastFailure: { code: 'workflow.condition_failed', eventId }, firings: [] });
     expect(
       (await world.get<{ items: object[] }>('/v1/dead-letters', world.workflow, await world.tokenFor('fleet', 'acme'))).body.items,
     ).toEqual([]);
@@ -208,7 +208,7 @@ describe('policies, with two instances of the service', () => {
       fires: false,
       why: { code: 'policy.condition_false' },
     });
-    expect(await attempt({ event: { ...event, data: {} } })).toMatchObject({ why: { code: 'policy.condition_failed' } });
+    expect(await attempt({ event: { ...event, data: {} } })).toMatchObject({ why: { code: 'workflow.condition_failed' } });
     expect(await attempt({ event: { ...event, tenant: 'other' } })).toMatchObject({ why: { code: 'policy.foreign_event' } });
     expect(await attempt({ event: { ...event, data: { to: 'retiring' } } })).toMatchObject({
       why: { code: 'workflow-policy.params_invalid', faults: [{ place: 'params.host' }, {}] },

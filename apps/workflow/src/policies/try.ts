@@ -39,7 +39,7 @@ export const tryPolicy = (
   if (policy.tenant !== FLEET_TENANT && event.tenant !== policy.tenant)
     return not('policy.foreign_event', `it sees the events of ${policy.tenant} alone`);
   const verdict = on.when === undefined ? undefined : parseEventCondition(on.when, () => undefined)?.evaluate(event);
-  if (verdict && !verdict.ok) return not('policy.condition_failed', verdict.message);
+  if (verdict && !verdict.ok) return not('workflow.condition_failed', verdict.message);
   if (verdict && !verdict.value) return not('policy.condition_false', on.when!);
   return fired(policy, causeOf(event), { event }, template, now);
 };

@@ -38,7 +38,7 @@ export const agentsCodes = {
   },
   'agent.identity_released': { title: 'The host was taken from this agent', next: 'start an agent with a new data directory' },
   'agent.identity_invalid': {
-    title: 'The signature is not by the key that it names',
+    title: 'The agent’s signature is not by the key that it names',
     next: 'see who else answers under this name; start the agent again with its own data directory',
   },
   'agent.protocol_unsupported': {
@@ -77,7 +77,7 @@ export const agentsCodes = {
   'task.award_lapsed': { title: 'The task came after it was to begin', next: 'nothing: it is awarded again' },
   'task.cancelled': { title: 'The task was cancelled', next: 'nothing is left to do' },
   'task.deadline_passed': {
-    title: 'The deadline of the task has passed',
+    title: 'The task came to its executor after its deadline',
     next: 'see what held it up; start it again with a later deadline',
   },
 } as const satisfies CodeEntries;

@@ -57,7 +57,7 @@ export const hostsCodes = {
     title: 'What the host answered is not what this task answers',
     next: 'bring host agent and control plane to versions that fit',
   },
-  'host.vm_unknown': { title: 'The VM is not on this host', next: 'chrysalis vm list shows where each is' },
+  'host.vm_unknown': { title: 'The host’s agent does not have the VM', next: 'chrysalis vm list shows where each is' },
   'host.vm_present': { title: 'The VM is on this host already', next: 'see what the host says of it: its log, its data directory' },
   'host.vm_incoming': { title: 'The VM is not switched over to this host yet', next: 'wait for the end of the move' },
   'host.vm_in_move': { title: 'The VM is in a move on this host', next: 'wait for the end of the move, or cancel it' },

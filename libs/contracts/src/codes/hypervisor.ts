@@ -48,12 +48,15 @@ export const hypervisorCodes = {
   'hypervisor.migrating': { title: 'The VM is in a migration', next: 'wait for its end' },
   'hypervisor.migration_failed': { title: 'The migration failed', next: 'read QEMU’s words, and try again' },
   'hypervisor.migration_stalled': { title: 'The migration did not go on', next: 'see the network between the hosts, and try again' },
-  'hypervisor.migration_cancelled': { title: 'The migration was cancelled', next: 'nothing is left to do' },
+  'hypervisor.migration_cancelled': { title: 'The transfer was cancelled', next: 'nothing is left to do' },
   'hypervisor.save_failed': {
     title: 'The state could not be written to its file; the VM runs on',
     next: 'make room on the host, and try again',
   },
   'hypervisor.save_timeout': { title: 'The save, or the guest’s pause, took too long; the VM runs on', next: 'give it more time' },
-  'hypervisor.not_ready': { title: 'The VM is not in a state in which this can be done', next: 'chrysalis vm list shows how each stands' },
+  'hypervisor.not_ready': {
+    title: 'The hypervisor cannot do this in the state that the VM is in',
+    next: 'chrysalis vm list shows how each stands',
+  },
   'hypervisor.injected': { title: 'A fault of the simulated driver', next: 'nothing: a test asked for it' },
 } as const satisfies CodeEntries;

@@ -86,7 +86,6 @@ export const movesCodes = {
     next: ['chrysalis plan get {planId} shows every blocker and its remedy', 'chrysalis plan get shows every blocker and its remedy'],
   },
   'plan.outdated': { status: 409, title: 'Something changed since the plan was made', next: 'make a new one with chrysalis plan create' },
-  'plan.no_host': { title: 'No host fits', next: 'free room or add a host' },
   'plan.type_differs': { title: 'The VM is not of the template’s source type', next: 'choose a template of the VM’s type' },
   'migration.unknown': { status: 404, title: 'There is no such migration', next: 'chrysalis migration list' },
   'migration.conflict': { status: 409, title: 'The migration runs another plan', next: 'start another migration for this plan' },

@@ -42,7 +42,7 @@ export const workflowsCodes = {
   },
   'workflow.request_invalid': {
     status: 422,
-    title: 'The request has faults',
+    title: 'The request for a workflow has faults',
     next: [
       'chrysalis workflow template get {template} shows the params it takes',
       'chrysalis workflow template get shows the params it takes',
@@ -80,7 +80,7 @@ export const workflowsCodes = {
     title: 'Nobody bid for the task',
     next: 'chrysalis workflow executors shows who could; ask for other labels, or add an executor',
   },
-  'workflow.condition_failed': { title: 'The condition could not be evaluated', next: 'correct the condition in the definition' },
+  'workflow.condition_failed': { title: 'The condition could not be evaluated', next: 'correct the condition' },
   'workflow.executor_unresolved': {
     title: 'The executor refers to something that is not there',
     next: 'correct the route in the definition',
@@ -92,13 +92,16 @@ export const workflowsCodes = {
   'workflow.kind_untaken': { title: 'No executor takes this kind of task now', next: 'start one that does, or correct the kind' },
   'workflow.shape_invalid': { title: 'Not the shape of a definition', next: 'mend it where `place` says' },
   'workflow.name_duplicate': { title: 'Two tasks have one name', next: 'give one another name' },
-  'workflow.reference_malformed': { title: 'Not a reference', next: 'write it like ${params.name} or ${tasks.name.output}' },
+  'workflow.reference_malformed': {
+    title: 'Not a reference',
+    next: 'write it like ${params.name} or ${tasks.name.output}; in a policy like ${event.data.hostId}',
+  },
   'workflow.param_unknown': { title: 'A reference to a param that is not declared', next: 'declare it, or correct the reference' },
   'workflow.param_missing': { title: 'A param is not given', next: 'give it' },
   'workflow.param_type': { title: 'A param is of another type', next: 'give one of its type' },
   'workflow.param_undeclared': { title: 'A param is given that is not declared', next: 'leave it out' },
   'workflow.input_too_deep': { title: 'The input is nested too deep', next: 'make it flatter' },
-  'workflow.condition_malformed': { title: 'Not a condition', next: 'correct it' },
+  'workflow.condition_malformed': { title: 'Not a condition', next: 'correct it where `place` says' },
   'workflow.condition_refused': { title: 'The condition uses what conditions may not', next: 'write it without' },
   'workflow.cycle': { title: 'Tasks wait for each other', next: 'take one of the dependencies out' },
   'workflow.type_mismatch': { title: 'A reference gives another type than is taken here', next: 'refer to something of this type' },

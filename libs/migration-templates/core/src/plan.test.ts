@@ -44,7 +44,7 @@ describe('a plan', () => {
       'plan.type_differs',
       'vm.in_move',
       ...Array(6).fill('option.capability_unknown'),
-      'plan.no_host',
+      'placement.no_host',
       'host.draining',
       'host.cpu_model_missing',
     ]);
@@ -64,7 +64,7 @@ describe('a plan', () => {
     const known = new Map(both.map((v) => [v.vmId, guest(v.vmId)]));
     const tight = host('h2', { free: { vcpu: 3, memoryMiB: 4096, diskMiB: 4096 } });
     const made = plan(input({ vms: both, hosts: [host('h1'), tight], guests: known }));
-    expect(made.moves.map((m) => m.blockers.map((b) => b.code))).toEqual([[], ['plan.no_host', 'host.capacity_exceeded']]);
+    expect(made.moves.map((m) => m.blockers.map((b) => b.code))).toEqual([[], ['placement.no_host', 'host.capacity_exceeded']]);
     const roomy = plan(
       input({
         vms: both,
@@ -87,7 +87,7 @@ describe('a plan', () => {
     const away = 'no heartbeat for 10000 ms';
     const blocker = { code: 'host.agent_away', subject: 'h2', remedy: 'bring h2 back, or choose another host' };
     expect(plan(input({ hosts: [host('h1'), host('h2', { away })] })).moves[0]!.blockers).toMatchObject([
-      { code: 'plan.no_host' },
+      { code: 'placement.no_host' },
       blocker,
     ]);
     expect(codes(input({ hosts: [host('h1', { away }), host('h2')] }))).toEqual(['host.agent_away']); // h2 would take it

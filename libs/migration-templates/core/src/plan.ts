@@ -137,7 +137,7 @@ const chooseHost = ({ template, target, notHost }: PlanInput, vm: KnownVm, hosts
   if (best !== undefined && fit.blockers.length === 0) take(best, fit.request, hosts);
   if (best !== undefined || !wish.moves) return { hostId: best ?? vm.hostId, blockers: fit.blockers };
   const none = blocker(
-    'plan.no_host',
+    'placement.no_host',
     vm.vmId,
     `no other host can take ${vm.vmId} as ${refText(target.ref)}`,
     'see the reason of each host',

@@ -19,7 +19,7 @@ describe('a run', () => {
   test('tells each VM once, in order; what is too much for an output is counted, those that did not go first', () => {
     const both = { 'vm-2': undone('vm-2'), 'vm-1': undone('vm-1') };
     expect(outputOf(input, both)).toEqual({ total: 2, succeeded: 0, results: [undone('vm-1'), undone('vm-2')] });
-    const blockers = Array.from({ length: 20 }, () => ({ code: 'plan.no_host', subject: 'h1', message: 'x'.repeat(200) }));
+    const blockers = Array.from({ length: 20 }, () => ({ code: 'placement.no_host', subject: 'h1', message: 'x'.repeat(200) }));
     const ids = Array.from({ length: 3_000 }, (_, i) => `vm-${String(i).padStart(5, '0')}`);
     const results: RunResults = Object.fromEntries(
       ids.map((vmId, i) => [

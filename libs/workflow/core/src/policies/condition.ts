@@ -12,7 +12,7 @@ export type PolicyEvent = {
   readonly data: unknown;
 };
 export type EventCondition = { readonly source: string; readonly evaluate: (event: PolicyEvent) => Verdict };
-type Say = (code: 'policy.condition_malformed' | 'policy.condition_refused', message: string) => void;
+type Say = (code: 'workflow.condition_malformed' | 'workflow.condition_refused', message: string) => void;
 
 const environment = new Environment(celOptions).registerVariable('event', 'map');
 
@@ -25,18 +25,18 @@ const MAX_TEXT = 65_536;
 
 /** CEL over `event`, parsed and checked; `undefined` where a fault was said. */
 export const parseEventCondition = (source: string, say: Say): EventCondition | undefined => {
-  if (source.length > MAX_LENGTH) return void say('policy.condition_malformed', `longer than ${MAX_LENGTH} characters`);
+  if (source.length > MAX_LENGTH) return void say('workflow.condition_malformed', `longer than ${MAX_LENGTH} characters`);
   try {
     const program = environment.parse(source);
     const checked = program.check();
     if (!checked.valid) throw checked.error ?? new Error('does not type-check');
     if (checked.type !== 'bool' && checked.type !== 'dyn') throw new Error(`gives ${checked.type}, not a bool`);
     const refusals = refusalsIn(program.ast);
-    refusals.forEach((r) => say('policy.condition_refused', r));
+    refusals.forEach((r) => say('workflow.condition_refused', r));
     if (refusals.length > 0) return undefined;
     return { source, evaluate: (event) => (eventFits(event) ? evaluate(program, { event }) : tooLarge) };
   } catch (error) {
-    return void say('policy.condition_malformed', firstLine(error));
+    return void say('workflow.condition_malformed', firstLine(error));
   }
 };
 

@@ -8,16 +8,16 @@ import { eventPathType, type JsonType } from './types.ts';
 export type PolicyFault = Coded<{ readonly code: PolicyFaultCode; readonly place: string; readonly message: string }>;
 export type PolicyFaultCode =
   | 'policy.event_unknown'
-  | 'policy.condition_malformed'
-  | 'policy.condition_refused'
+  | 'workflow.condition_malformed'
+  | 'workflow.condition_refused'
   | 'policy.schedule_malformed'
-  | 'policy.template_unknown'
-  | 'policy.reference_malformed'
+  | 'workflow.template_unknown'
+  | 'workflow.reference_malformed'
   | 'policy.reference_unknown'
   | 'policy.too_large'
-  | 'policy.param_missing'
-  | 'policy.param_type'
-  | 'policy.param_undeclared';
+  | 'workflow.param_missing'
+  | 'workflow.param_type'
+  | 'workflow.param_undeclared';
 type Say = (code: PolicyFaultCode, place: string, message: string) => void;
 
 /** Every fault at once. `template` is the definition that `start.template` names, `undefined` where there is none. */
@@ -27,7 +27,7 @@ export const policyFaults = (spec: PolicySpec, template: Pick<WorkflowDefinition
   triggerFaults(spec, say);
   referenceFaults(spec, say);
   if (template) paramFaults(spec, template, say);
-  else say('policy.template_unknown', 'start.template', `there is no template ${spec.start.template}`);
+  else say('workflow.template_unknown', 'start.template', `there is no template ${spec.start.template}`);
   return faults;
 };
 
@@ -54,7 +54,7 @@ const referenceFaults = (spec: PolicySpec, say: Say): void => {
   for (const [value, place] of [[params, 'start.params'] as const, [subject, 'start.subject'] as const]) {
     const { references, malformed } = referencesOf(value, place);
     for (const m of malformed)
-      say('policy.reference_malformed', m.place, `${m.text}: a reference is ${form}; write $\${ for a literal \${`);
+      say('workflow.reference_malformed', m.place, `${m.text}: a reference is ${form}; write $\${ for a literal \${`);
     count += references.length;
     for (const r of references)
       if (typeOf(spec, r) === 'absent')
@@ -73,15 +73,15 @@ const paramFaults = (spec: PolicySpec, template: Pick<WorkflowDefinition, 'param
   for (const [param, { type, required = true }] of Object.entries(template.params)) {
     const place = `start.params.${param}`;
     if (!Object.hasOwn(params, param)) {
-      if (required) say('policy.param_missing', place, `${name} needs ${param} (${type})`);
+      if (required) say('workflow.param_missing', place, `${name} needs ${param} (${type})`);
       continue;
     }
     const given = typeOfParam(spec, params[param]);
-    if (given !== type && given !== 'unknown' && given !== 'absent') say('policy.param_type', place, `${param} is ${given}, not ${type}`);
+    if (given !== type && given !== 'unknown' && given !== 'absent') say('workflow.param_type', place, `${param} is ${given}, not ${type}`);
   }
   for (const param of Object.keys(params))
     if (!Object.hasOwn(template.params, param))
-      say('policy.param_undeclared', `start.params.${param}`, `${param} is not a param of ${name}`);
+      say('workflow.param_undeclared', `start.params.${param}`, `${param} is not a param of ${name}`);
 };
 
 const typeOfParam = (spec: PolicySpec, value: unknown): string => {

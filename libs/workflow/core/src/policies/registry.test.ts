@@ -112,11 +112,11 @@ describe('the faults of a policy', () => {
     };
     expect(codes(spec({ on: { event: 'chrysalis.workflow.nothing.happened.v1', when: '1 +' }, start }), false)).toEqual([
       'on.event policy.event_unknown',
-      'on.when policy.condition_malformed',
-      'start.params.concurrency policy.reference_malformed',
-      'start.params.list.0.x policy.reference_malformed',
+      'on.when workflow.condition_malformed',
+      'start.params.concurrency workflow.reference_malformed',
+      'start.params.list.0.x workflow.reference_malformed',
       'start.subject policy.reference_unknown',
-      'start.template policy.template_unknown',
+      'start.template workflow.template_unknown',
     ]);
   });
 
@@ -129,13 +129,13 @@ describe('the faults of a policy', () => {
   test('params against the types of the template and of the event', () => {
     const start = (params: Record<string, unknown>) => spec({ start: { template: 'drain@1', params, subject: 'x' } });
     expect(codes(start({ hostId: 7, extra: 1 }))).toEqual([
-      'start.params.hostId policy.param_type',
-      'start.params.concurrency policy.param_missing',
-      'start.params.extra policy.param_undeclared',
+      'start.params.hostId workflow.param_type',
+      'start.params.concurrency workflow.param_missing',
+      'start.params.extra workflow.param_undeclared',
     ]);
     expect(codes(start({ hostId: '${event.data}', concurrency: '${event.data.hostId}' }))).toEqual([
-      'start.params.hostId policy.param_type',
-      'start.params.concurrency policy.param_type',
+      'start.params.hostId workflow.param_type',
+      'start.params.concurrency workflow.param_type',
     ]);
     expect(codes(start({ hostId: 'host ${event.data.hostId.deep}', concurrency: 1 }))).toEqual([
       'start.params.hostId policy.reference_unknown',
@@ -168,9 +168,9 @@ describe('a condition on an event', () => {
     expect(holds('event.data.to')).toMatchObject({ ok: false });
   });
   test('cannot take long', () => {
-    expect(holds('event.data.to.matches("(a+)+b")')).toEqual(['policy.condition_refused']);
-    expect(holds('[1].all(x, [2].all(y, x == y))')).toEqual(['policy.condition_refused']);
-    expect(holds('params.x == 1')).toEqual(['policy.condition_malformed']);
+    expect(holds('event.data.to.matches("(a+)+b")')).toEqual(['workflow.condition_refused']);
+    expect(holds('[1].all(x, [2].all(y, x == y))')).toEqual(['workflow.condition_refused']);
+    expect(holds('params.x == 1')).toEqual(['workflow.condition_malformed']);
     const many = event({ list: Array.from({ length: 1_900 }, (_, i) => i) });
     const before = performance.now();
     expect(holds('event.data.list.all(x, x in event.data.list)', many)).toMatchObject({ ok: true });
