@@ -85,7 +85,8 @@ const steps: Record<string, () => Promise<Counts>> = {
     // Suites run two at a time on few cores, with emulated CPUs among them. What fails is run again alone: that tells what is broken
     // from what was short of time, which is a fault of its own and named as one.
     console.log(`\n== again, alone: ${failed.map((f) => path.relative(root, f)).join(', ')}`);
-    const again = await jest(['--runInBand', ...failed]);
+    // A suite that fails in its own end may leave connections open: the run must end all the same.
+    const again = await jest(['--runInBand', '--forceExit', ...failed]);
     for (const t of passedOnlyAlone(first.report, again.report)) onlyAlone.push({ ...t, file: path.relative(root, t.file) });
     return together(first.report, again.report, again.code);
   },
