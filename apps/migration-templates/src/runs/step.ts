@@ -76,6 +76,10 @@ const goOn = async (run: Run, { subjects }: Scene, ctx: MessageContext): Promise
   const tried = await moveOn(run, first, ctx);
   if (tried.run.stop) return ended(tried.run, subjects);
   if (tried.begun || subjects.some((s) => waits(tried.run, s, ctx.now))) return tried.run;
+  // A host that was enabled just before, and would take them, may still be on its way to here; and so may a VM of the type.
+  const early = isFound(run.input) && Date.parse(ctx.now) - Date.parse(run.startedAt) < SETTLE_MS.named;
+  const blocked = free.some((vm) => tried.run.results[vm.vmId]?.state === 'blocked');
+  if (early && (blocked || run.input.ofType !== undefined)) return tried.run;
   const rest = free.filter((vm) => !first.includes(vm));
   const last = await moveOn(tried.run, await onceMore(tried.run, rest, ctx), ctx);
   return last.begun ? last.run : ended(last.run, subjects);
