@@ -8,8 +8,6 @@ import { freePort } from '../process/free-port.ts';
 import { supervise, type Supervised } from '../process/supervise.ts';
 import { jars, java, KafkaUnavailable, pinnedVersion } from './jars.ts';
 
-export { KafkaUnavailable } from './jars.ts';
-
 export type KafkaOptions = {
   /** Its data, kept between runs. Nobody else may use it at the same time. */
   readonly dir: string;

@@ -10,7 +10,7 @@ import { readdirSync, readFileSync } from 'node:fs';
  * which services and databases end in order by themselves, what else is on the leash. Should the shell be killed as well, `sweepLeashes` of
  * the next run does it.
  */
-export const LEASH = 'CHRYSALIS_LEASH';
+const LEASH = 'CHRYSALIS_LEASH';
 
 const script = `
 read -r _
@@ -68,7 +68,7 @@ const isLeft = (pid: number): boolean => {
 };
 
 /** The process that has this one on its leash. */
-export const holderOf = (pid: number): { readonly pid: number; readonly at: string } | undefined => {
+const holderOf = (pid: number): { readonly pid: number; readonly at: string } | undefined => {
   try {
     const named = readFileSync(`/proc/${pid}/environ`, 'latin1')
       .split('\0')

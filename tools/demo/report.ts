@@ -74,7 +74,7 @@ export type DemoReport = z.infer<typeof DemoReport>;
 export const version = (JSON.parse(readFileSync(path.resolve(import.meta.dirname, '../../package.json'), 'utf8')) as { version: string })
   .version;
 
-export const MAX_GAP_MS = 1000;
+const MAX_GAP_MS = 1000;
 type Observed = Pick<DemoReport, 'vm' | 'service' | 'options' | 'migration' | 'ledger'> & {
   driver: DemoReport['hypervisor']['driver'];
   /** Every host that has the VM in any state, as seen past the product. */

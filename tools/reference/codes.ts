@@ -6,7 +6,7 @@ import { format, resolveConfig } from 'prettier';
 // Writes docs/reference/codes.md from the catalogue: `node tools/reference/codes.ts`. A test compares the two.
 
 const root = path.resolve(import.meta.dirname, '../..');
-export const file = path.join(root, 'docs/reference/codes.md');
+const file = path.join(root, 'docs/reference/codes.md');
 
 const head = `# Codes
 

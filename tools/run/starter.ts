@@ -4,7 +4,7 @@ import type { createClient } from '@chrysalis/cli-app';
 import type { TenantKey } from '../demo/grant.ts';
 
 /** What the demo's VM is of, and what it becomes; on the two networks that every host of a run is on. */
-export const types: Record<'small' | 'large', VmTypeSpec> = {
+const types: Record<'small' | 'large', VmTypeSpec> = {
   small: {
     vcpus: { now: 1, max: 4 },
     memoryMiB: { now: 512, max: 2048 },

@@ -23,9 +23,9 @@ import {
 } from './jest-report.ts';
 import { verdict } from './verdict.ts';
 
-const usage = `npm test [-- PATTERN ...] [--only prepare,lint,types,jest]
+const usage = `npm test [-- PATTERN ...] [--only prepare,lint,knip,types,jest]
 
-Lint, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
+Lint, dead code, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
 drivers, and a move on real QEMU. A suite whose part is missing on this machine fails and says how to get it;
 CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.
 What fails is run again alone; a test that passes only then is named before the closing line, and fails the run where CI=true.`;
@@ -33,7 +33,7 @@ What fails is run again alone; a test that passes only then is named before the 
 const root = path.resolve(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: 'string', default: 'prepare,lint,types,jest' }, help: { type: 'boolean', short: 'h' } },
+  options: { only: { type: 'string', default: 'prepare,lint,knip,types,jest' }, help: { type: 'boolean', short: 'h' } },
 });
 if (values.help) {
   console.log(usage);
@@ -75,6 +75,8 @@ const steps: Record<string, () => Promise<Counts>> = {
     await prepareGraph(root);
     return asOne(await run(['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0']));
   },
+  // What is exported and used nowhere else, files that nobody imports, dependencies that nobody needs.
+  knip: async () => asOne(await run(['node_modules/knip/bin/knip.js', '--no-progress', '--no-config-hints'])),
   types: async () => asOne(await run(['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'])),
   jest: async () => {
     const first = await jest(['--maxWorkers=2', ...positionals]);

@@ -176,7 +176,7 @@ const singleRunner = async (monitors: readonly string[]): Promise<string[]> => {
 };
 
 /** `query-status` over a monitor of its own; `gone` where nobody answers. */
-export const statusOf = (socketPath: string): Promise<string> =>
+const statusOf = (socketPath: string): Promise<string> =>
   new Promise((resolve) => {
     const socket = createConnection(socketPath);
     let text = '';

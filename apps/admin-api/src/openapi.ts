@@ -20,7 +20,7 @@ export type OpenApi = {
 const anonymous = (path: string): string => path.replaceAll(/\{\w+\}/g, '{}');
 
 /** This door's own document, with bodies, queries and answers of commands as their owners declare them. */
-export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
+const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
   const owners = new Map<string, Operation>();
   for (const part of parts)
     for (const [path, methods] of Object.entries(part.paths))

@@ -113,5 +113,5 @@ const reasonOf = (error: unknown): string => {
   return name === 'TimeoutError' ? `no answer within ${ATTEMPT_MS / 1000} s` : (cause?.code ?? cause?.message ?? message);
 };
 
-export const unavailable = (context: string, why: string): ProblemError =>
+const unavailable = (context: string, why: string): ProblemError =>
   ProblemError.of({ code: 'service.unavailable', message: `The service ${context} does not answer: ${why}`, service: context });

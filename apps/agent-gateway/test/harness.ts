@@ -68,7 +68,7 @@ export const world = async (): Promise<World> => {
 };
 
 const inventory = { total: 8, reserved: 0, ratioPerMille: 1000, min: 1, max: 8, step: 1 };
-export const facts = (hostId: string) => ({
+const facts = (hostId: string) => ({
   hostId,
   address: '198.18.0.1',
   place: { site: 's', room: 'r', rack: 'k' },

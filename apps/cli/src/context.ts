@@ -7,7 +7,7 @@ import type { Format } from './show/output.ts';
 export type GlobalOptions = { readonly server?: string; readonly token?: string; readonly output?: Format; readonly quiet?: boolean };
 
 /** Where the runner says what runs here: in `CHRYSALIS_STATE_DIR` where that is set, as for the runner itself; else the nearest `.chrysalis/current.json` upwards from the working directory, then the repository's. */
-export const stateFile = (from = process.cwd()): string | undefined => {
+const stateFile = (from = process.cwd()): string | undefined => {
   const told = process.env['CHRYSALIS_STATE_DIR'];
   if (told) return existsSync(path.join(told, 'current.json')) ? path.join(told, 'current.json') : undefined;
   for (let dir = from; ; dir = path.dirname(dir)) {

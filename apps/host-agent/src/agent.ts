@@ -29,7 +29,7 @@ import { ObservedStore } from './observed/store.ts';
 import { handlers } from './tasks/index.ts';
 
 const FORGET_EVERY_MS = 3_600_000;
-export const AGENT_VERSION = '0.1.0';
+const AGENT_VERSION = '0.1.0';
 export type HostAgent = {
   readonly states: VmStates;
   readonly peerAddress: string;

@@ -25,7 +25,7 @@ export const readFacts = async (guest: Guest): Promise<GuestFacts> => {
   };
 };
 
-export const readOs = async (guest: Guest): Promise<GuestFacts['os']> => {
+const readOs = async (guest: Guest): Promise<GuestFacts['os']> => {
   const release = Object.fromEntries(
     ((await guest.read('etc/os-release')) ?? '').split('\n').map((l) => [l.split('=')[0], l.slice(l.indexOf('=') + 1).replaceAll('"', '')]),
   ) as Record<string, string | undefined>;

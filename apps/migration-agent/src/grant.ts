@@ -26,7 +26,7 @@ export const verifyGrant = async ({ jws, vmId, packageDigest, trustDir, nowSecon
   return { claims };
 };
 
-export const assertNotExpired = (claims: GrantClaims, nowSeconds: number): void => {
+const assertNotExpired = (claims: GrantClaims, nowSeconds: number): void => {
   if (nowSeconds > claims.exp + SKEW_SECONDS)
     refuse('grant.expired', `the grant ended ${nowSeconds - claims.exp} s ago by this guest's clock`, {
       exp: claims.exp,

@@ -7,7 +7,7 @@ const AWAY_MS = 5;
 const MAX_QUEUED_BYTES = 4 << 20;
 
 /** A virtio-serial port by its name; udev's links are not needed. */
-export const findPort = async (name: string, sys = '/sys/class/virtio-ports'): Promise<string | undefined> => {
+const findPort = async (name: string, sys = '/sys/class/virtio-ports'): Promise<string | undefined> => {
   for (const device of await readdir(sys).catch(() => [])) {
     const text = await readFile(`${sys}/${device}/name`, 'utf8').catch(() => '');
     if (text.trim() === name) return `/dev/${device}`;

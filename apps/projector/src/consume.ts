@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { applyBatch } from './apply.ts';
 import type { Recorded } from './recorded.ts';
 
-export const CONSUMER = 'projector';
+const CONSUMER = 'projector';
 export const sources = contexts.map(eventsTopic);
 
 type Projecting = {
@@ -55,7 +55,7 @@ const batchesFirst = (bus: EventBus, whole: (events: readonly CloudEvent[]) => P
       bus.subscribe({ ...o, handle: async (events, delivery) => void ((await whole(events)) || (await o.handle(events, delivery))) }),
   });
 
-export const fromCloudEvent = (e: CloudEvent): Recorded => {
+const fromCloudEvent = (e: CloudEvent): Recorded => {
   if (e.streamversion === undefined) throw new Poison(`event ${e.id} has no stream version`);
   return {
     id: e.id,

@@ -16,7 +16,7 @@ import type { Job } from './plan.ts';
 import type { PolicyIntake } from './policies/intake.ts';
 import type { Pump } from './queue/pump.ts';
 
-export const CONSUMER = 'workflow.engine';
+const CONSUMER = 'workflow.engine';
 const REPORTED = /^chrysalis\.[a-z-]+\.task\.reported\.v1$/;
 const HEARTBEAT = /^chrysalis\.[a-z-]+\.task\.heartbeat\.v1$/;
 /** `workflow-template-…` are other streams. */
@@ -24,7 +24,7 @@ const Request = WorkflowRequest.refine((r) => !isReservedWorkflowId(r.workflowId
 const Carrier = z.object({ request: Request.optional(), cancel: WorkflowCancel.optional() });
 
 /** What an event asks of workflows: a report, a request, a wish to cancel, or nothing. Throws where it asks in a wrong shape. */
-export const jobsOf = (event: CloudEvent): Job[] => {
+const jobsOf = (event: CloudEvent): Job[] => {
   const about = aboutOf(event);
   if (HEARTBEAT.test(event.type)) {
     const heartbeat = TaskHeartbeat.parse(event.data);

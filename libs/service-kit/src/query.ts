@@ -4,8 +4,7 @@ import { docOf, type QueryParameter } from './documentation.ts';
 import { badQuery, ProblemError } from './problems.ts';
 
 const anything = z.string().max(255);
-export const schemaOf = (parameter: QueryParameter): z.ZodType =>
-  typeof parameter === 'string' ? anything.describe(parameter) : parameter;
+const schemaOf = (parameter: QueryParameter): z.ZodType => (typeof parameter === 'string' ? anything.describe(parameter) : parameter);
 
 /**
  * What a query may have is what the route's document says, and nothing else: a parameter that nobody knows, or a value that there is not,

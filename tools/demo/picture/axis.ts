@@ -22,7 +22,7 @@ export const axisOf = (from: number, to: number, left: number, right: number): A
 
 const steps = [1, 2, 5].flatMap((n) => [1, 10, 100, 1000, 10_000, 100_000].map((m) => n * m)).sort((a, b) => a - b);
 /** Round ms after `zero`, of which at most about ten are in the picture. */
-export const ticksOf = (axis: Axis, zero: number): number[] => {
+const ticksOf = (axis: Axis, zero: number): number[] => {
   const step = steps.find((s) => (axis.to - axis.from) / s <= 10) ?? 1_000_000;
   const ticks: number[] = [];
   for (let t = Math.ceil((axis.from - zero) / step) * step; t <= axis.to - zero; t += step) ticks.push(t || 0);

@@ -6,7 +6,7 @@ import { el, FAINT, MUTED, RED, widthOf, words } from './svg.ts';
 type Step = DemoReport['steps'][number];
 type Section = Step['section'];
 
-export const ROW = 17;
+const ROW = 17;
 const BAR = 11;
 const SIZE = 11;
 const colours: Readonly<Record<Section, string>> = {

@@ -9,7 +9,7 @@ export const GREEN = '#1a7f37';
 
 const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 /** Safe in text and in attributes; what no XML may hold is left out. */
-export const escaped = (text: string): string =>
+const escaped = (text: string): string =>
   text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '').replace(/[&<>"']/g, (c) => entities[c]!);
 
 type Attributes = Readonly<Record<string, string | number | undefined>>;

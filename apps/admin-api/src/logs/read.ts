@@ -92,7 +92,7 @@ export class MoveLog {
  * By time across streams, which reach us beside each other; within a stream as it was written, which is how it reaches us, whoever's clock
  * it was: an event is never before the one that it follows.
  */
-export const ordered = (entries: readonly FeedEntry[]): readonly FeedEntry[] => {
+const ordered = (entries: readonly FeedEntry[]): readonly FeedEntry[] => {
   const latest = new Map<string, number>();
   const placed = entries.map((entry) => {
     const at = Math.max(latest.get(entry.stream) ?? 0, Date.parse(entry.at));

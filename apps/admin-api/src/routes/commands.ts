@@ -19,7 +19,7 @@ const route = (name: string, verb: string, owner: Context, role: Needed, summary
 };
 
 /** Commands are decided by their owners, and what has no read model is read there; what they take and answer is in the owner's part of the OpenAPI document. */
-export const passed: readonly Passed[] = [
+const passed: readonly Passed[] = [
   route(
     'publishType',
     'post /v1/vm-types',

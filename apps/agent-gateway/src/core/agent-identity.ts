@@ -37,7 +37,7 @@ export const judgeAgent = (hostId: string, { current, released }: HostAgents, sa
 };
 
 /** A key as people compare it. */
-export const short = (key: string): string => key.slice(0, 8);
+const short = (key: string): string => key.slice(0, 8);
 
 const advice =
   'give a second agent a hostId of its own; where the host was replaced, stop its old agent and release it (chrysalis host release-agent)';

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { connectionOf, type GlobalOptions } from '../context.ts';
 import { print } from '../show/output.ts';
 
-export const ownVersion = (): string =>
+const ownVersion = (): string =>
   (JSON.parse(readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 
 /** Says also what the server is, if there is one; that there is none is no fault. */

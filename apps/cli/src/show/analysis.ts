@@ -1,7 +1,7 @@
 import { bar } from './transfer.ts';
 import { fields, table, type Row } from './output.ts';
 
-export const span = (ms: number): string =>
+const span = (ms: number): string =>
   ms < 10_000 ? `${Math.round(ms)} ms` : ms < 600_000 ? `${(ms / 1000).toFixed(1)} s` : `${(ms / 60_000).toFixed(1)} min`;
 const sources: Readonly<Record<string, string>> = {
   run: 'this run',

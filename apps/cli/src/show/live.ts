@@ -6,7 +6,7 @@ import type { Row } from './output.ts';
 import { bar, Transfers } from './transfer.ts';
 
 /** What goes on, on stderr: one line that changes on a terminal, else a line for each change. */
-export class Live {
+class Live {
   readonly #out = process.stderr;
   readonly #quiet: boolean;
   #open = false;
@@ -61,7 +61,7 @@ const verbs: Readonly<Record<string, string>> = {
 };
 
 /** A line for a step of an operation, or nothing where it says nothing new. */
-export const stepLine = ({ event, data }: SseEvent): string | undefined => {
+const stepLine = ({ event, data }: SseEvent): string | undefined => {
   const verb = Object.entries(verbs).find(([k]) => event.includes(`.${k}.`))?.[1];
   if (!verb) return undefined;
   const { at, data: d } = data as { at: string; data: Row };
@@ -72,7 +72,7 @@ export const stepLine = ({ event, data }: SseEvent): string | undefined => {
   return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(12)} ${what}${start}${why}${again}`;
 };
 
-export const operationLine = (o: Operation): string =>
+const operationLine = (o: Operation): string =>
   `${bar(o.progress.done, o.progress.total)} ${o.progress.done}/${o.progress.total} ${o.progress.unit}  ${o.phase ?? ''}`;
 /** Waits for an operation and shows what it does: its steps as they come, and the bytes of moves. */
 export const waitShown = async (

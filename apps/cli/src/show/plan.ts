@@ -22,7 +22,7 @@ const moveText = (move: Row): string => {
   return lines.join('\n');
 };
 
-export const blockerLines = (b: Row): string[] => [
+const blockerLines = (b: Row): string[] => [
   `    ${b['code']}: ${b['message']}${b['subject'] ? ` (${b['subject']})` : ''}`,
   ...(b['remedy'] ? [`      remedy: ${b['remedy']}`] : []),
 ];

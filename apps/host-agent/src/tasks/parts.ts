@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream';
 import type { FromHostAgent, HostFacts, InputOf, OutputOf, TaskContract } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from '../config.ts';
@@ -26,7 +25,6 @@ export type Parts = {
   readonly now: () => number;
   readonly log: Log;
 };
-export type { Duplex };
 export type Admit = (state: VmState | undefined, input: OnVm) => void;
 
 export const handler = <C extends TaskContract>(

@@ -31,7 +31,7 @@ const MakePlan = z.union([
   z.strictObject({ ...ByOption.shape, vmIds }).refine(...oneWay),
 ]);
 
-export const planView = (p: Plan) => ({ ...p, ready: p.moves.every((m) => m.blockers.length === 0) });
+const planView = (p: Plan) => ({ ...p, ready: p.moves.every((m) => m.blockers.length === 0) });
 
 @Controller()
 export class PlansController {

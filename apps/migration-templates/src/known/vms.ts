@@ -10,7 +10,7 @@ export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'vers
 type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${string}` }>;
 
 /** The next state of what is known; `undefined` when the VM is no more. Pure. */
-export const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
+const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
   if (e.type === events.vmRequested.type)
     return { vmId: e.data.vmId, name: e.data.name, type: e.data.type, spec: e.data.spec, epoch: 1, state: 'requested' };
   if (!vm) return undefined;

@@ -5,7 +5,7 @@ import { migrations, optionsAndPlans } from './migrations.ts';
 import { observations, vms } from './vms.ts';
 import { workflows } from './workflows.ts';
 
-export const projections: readonly Handler[] = [
+const projections: readonly Handler[] = [
   ...vms,
   ...observations,
   ...hosts,

@@ -93,7 +93,7 @@ export const noteRelease = async (tx: Queryable, schema: string, consumer: strin
 };
 
 /** A placement that was sent before the release and comes later than this is one that no bus and no workflow keeps for so long. */
-export const RELEASES_KEPT = '7 days';
+const RELEASES_KEPT = '7 days';
 
 export const forgetReleases = async (db: Queryable, schema: string): Promise<number> =>
   (await db.query(`delete from ${schema}.released where at < now() - $1::interval`, [RELEASES_KEPT])).rowCount ?? 0;

@@ -40,7 +40,7 @@ export class Place {
 }
 
 /** The engine ranks, the host's stream decides; where it refuses, the next candidate. A consumer that holds already gets the same answer. */
-export const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<TaskResult<Placed>> => {
+const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<TaskResult<Placed>> => {
   const already = await hostOf(ctx.tx, ctx.store.schema, consumerText(input.consumer));
   if (already) return holdAgain(input, already, ctx);
   const { candidates, refused: reasons } = rank(await FleetView.of(ctx.store).hosts(ctx.tx), requestOf(input));

@@ -8,7 +8,7 @@ type Wait = {
 };
 
 /** Why a held execution goes on without what it waited for. */
-export class Interrupted extends Error {
+class Interrupted extends Error {
   readonly code = 'workflow.cancelled';
 }
 

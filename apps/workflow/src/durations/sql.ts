@@ -6,7 +6,7 @@ const PER_DOUBLING = 8;
 const LONGEST_MS = 86_400_000;
 const bucketOf = (ms: string): string => `round(${PER_DOUBLING} * log(2, 1 + least(greatest(${ms}, 0), ${LONGEST_MS})::numeric))::smallint`;
 /** The middle of a bucket, in milliseconds. */
-export const middle = (bucket: number): number => Math.round(2 ** (bucket / PER_DOUBLING) - 1);
+const middle = (bucket: number): number => Math.round(2 ** (bucket / PER_DOUBLING) - 1);
 
 const CHECKPOINT = 'workflow.durations';
 

@@ -9,7 +9,7 @@ import { PolicyView, type EventPolicy } from './view.ts';
 const MOST_WAITING = 1_000;
 const FAILURES_EVERY_MS = 1_000;
 
-export const eventOf = ({ id, type, subject, time, tenant, actor, data }: CloudEvent): PolicyEvent => ({
+const eventOf = ({ id, type, subject, time, tenant, actor, data }: CloudEvent): PolicyEvent => ({
   id,
   type,
   subject,

@@ -5,7 +5,7 @@ import type pg from 'pg';
 import { v7 as uuidv7 } from 'uuid';
 import * as sql from './sql.ts';
 
-export const MOST = 100;
+const MOST = 100;
 /** `admitted` are the caller's to start once the transaction is committed. `more`: others wait, or could be looked at at once. */
 export type Round = { readonly admitted: readonly sql.QueueRow[]; readonly waiting: boolean; readonly full: boolean };
 

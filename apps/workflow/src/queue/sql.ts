@@ -22,9 +22,9 @@ export type QueueEntry = {
 export type QueueRow = QueueEntry & { readonly queuedAt: Date; readonly expiresAt: Date; readonly announced: boolean };
 
 /** Not started by then, a request ends. */
-export const PATIENCE = '24 hours';
+const PATIENCE = '24 hours';
 /** Let in for longer and still here: whoever did it is gone, or its start failed. */
-export const LEASE = '5 seconds';
+const LEASE = '5 seconds';
 
 const columns = `workflow_id as "workflowId", tenant, name, version, summary, tasks, subject, priority, key, definition, params, meta,
   queued_at as "queuedAt", expires_at as "expiresAt", announced`;

@@ -21,7 +21,7 @@ const GiB = 1024 * MiB;
 const ADDRESSABLE_MIB = 1024 * 1024;
 
 export const cpuTypeName = (model: string): string => `${model}-x86_64-cpu`;
-export const cpuProperties = (coreId: number): Record<string, number> => ({
+const cpuProperties = (coreId: number): Record<string, number> => ({
   'socket-id': 0,
   'die-id': 0,
   'core-id': coreId,

@@ -28,7 +28,7 @@ export const continueVm = async (qmp: QmpClient): Promise<number> => {
 };
 
 /** The stream is in: `inmigrate` turns to `paused`. A `cont` before that would run the VM at the stream's end, fence or no fence. */
-export const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise<void> => {
+const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise<void> => {
   const arrived = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), deadlineMs);
   try {
     const { status: state } = await qmp.execute<{ status: string }>('query-status');

@@ -9,8 +9,7 @@ export type Network = { readonly kind: 'bridge'; readonly bridge: string } | { r
 
 const run = promisify(execFile);
 /** Interface names have at most 15 characters. The same NIC has the same name always: making it twice makes one. */
-export const tapName = (vmId: string, nic: string): string =>
-  `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
+const tapName = (vmId: string, nic: string): string => `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
 
 /**
  * A bridge takes the lowest address of its ports. A tap with a low one would change the host's own address as VMs come and go,

@@ -112,7 +112,7 @@ class Signs {
   }
 }
 
-export const isGone = async (vm: Vm, qdev: string): Promise<boolean> => {
+const isGone = async (vm: Vm, qdev: string): Promise<boolean> => {
   const list = await vm.qmp.execute<{ name: string }[]>('qom-list', { path: '/machine/peripheral' });
   return !list.some((entry) => entry.name === qdev);
 };

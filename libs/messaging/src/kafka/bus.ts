@@ -151,7 +151,7 @@ export class KafkaBus implements EventBus {
  * kafkajs leaves Nagle's algorithm on: a commit or heartbeat behind another one then waits 40 ms for the broker's delayed
  * acknowledgement, and with it every event. With six partitions the median from publishing to the handler was 41 ms, and is 3.
  */
-export const withoutDelay: NonNullable<ConstructorParameters<typeof Kafka>[0]['socketFactory']> = ({ host, port, onConnect }) =>
+const withoutDelay: NonNullable<ConstructorParameters<typeof Kafka>[0]['socketFactory']> = ({ host, port, onConnect }) =>
   net.connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, onConnect);
 
 const connected = async <T extends { connect(): Promise<void> }>(client: T, forget: () => void): Promise<T> => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Serial } from '../serial.ts';
 
 /** Slots belong to the whole server, so the name carries the database; 63 characters at most. */
-export const slotName = (database: string, schema: string): string => {
+const slotName = (database: string, schema: string): string => {
   const hash = createHash('sha256').update(`${database} ${schema}`).digest('hex').slice(0, 10);
   return `chrysalis_${schema.slice(0, 40)}_${hash}`;
 };

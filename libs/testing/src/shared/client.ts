@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../../../', import.meta.url));
 /** The test run: its worker processes have the same parent. */
-export const run = `${typeof process.send === 'function' ? process.ppid : process.pid}`;
+const run = `${typeof process.send === 'function' ? process.ppid : process.pid}`;
 
 /**
  * PostgreSQL is shared within a run: a transaction left open by another run would hold back our readers and slots, which look at the

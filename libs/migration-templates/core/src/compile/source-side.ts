@@ -4,7 +4,7 @@ import { onHost, onService, undoing } from './draft.ts';
 import { deadlines, retries, type Retry } from './timings.ts';
 
 export type Script = Extract<TemplateStep, { kind: 'guest-script' }>;
-export const MAX_OUTPUT_BYTES = 16_384;
+const MAX_OUTPUT_BYTES = 16_384;
 
 /** A step's script as an input: what its author wrote arrives as it is, whatever it looks like to the workflow. */
 export const scriptInput = ({ timeoutMs, okExitCodes }: Script, script: string) => ({

@@ -78,7 +78,7 @@ export const undoSettled = (draft: Draft, index: number): void => {
 /** Only what was given to an executor, or done by an operator, can have had an effect; skipping it afterwards takes nothing back. */
 export const mayHaveEffect = ({ attempts, byHand }: TaskState): boolean => attempts.length > 0 || byHand === true;
 const undoable: ReadonlySet<TaskState['phase']> = new Set<TaskState['phase']>(['succeeded', 'failed', 'skipped', 'waiting']);
-export const needsUndo = (node: GraphNode, task: TaskState): boolean =>
+const needsUndo = (node: GraphNode, task: TaskState): boolean =>
   node.compensation !== undefined && mayHaveEffect(task) && undoable.has(task.phase);
 
 const lessOne = (draft: Draft, index: number): number => {

@@ -31,7 +31,7 @@ const shape = (index: number) =>
   });
 
 /** Any task that depends on earlier ones, by `after`, by a reference, or as the items that an earlier one gave. */
-export const anyTask = (index: number): fc.Arbitrary<TaskDefinition> =>
+const anyTask = (index: number): fc.Arbitrary<TaskDefinition> =>
   shape(index).map((t): TaskDefinition => {
     const names = t.before.map((n) => `t${n}`);
     const items = t.each?.from === 'task' && names[0] ? `\${tasks.${names[0]}.output.list}` : '${params.list}';

@@ -12,9 +12,9 @@ import {
   type WorkflowInstance,
 } from '../index.ts';
 
-export const t0 = Date.parse('2026-01-01T00:00:00.000Z');
+const t0 = Date.parse('2026-01-01T00:00:00.000Z');
 export const iso = (ms: number): string => new Date(t0 + ms).toISOString();
-export const group: Route = { mode: 'group', group: 'provisioning' };
+const group: Route = { mode: 'group', group: 'provisioning' };
 export const bidRoute = {
   mode: 'bid',
   group: 'agent-gateway',
