@@ -27,7 +27,7 @@ const pure = {
 const tests = ['**/*.test.ts', '**/*.contract.ts', '**/test/**/*.ts'];
 
 export default tseslint.config(
-  { ignores: ['**/node_modules', '**/dist', '.nx', '.cache', '.chrysalis', '**/*.js', 'tools/lint/breaches'] },
+  { ignores: ['**/node_modules', '**/dist', '.nx', '.cache', '.chrysalis', '**/*.js', 'tools/lint/breaches', '**/*.gen.ts'] },
   { files: ['**/*.ts'], extends: [tseslint.configs.recommended], plugins: { '@nx': nx, 'import-x': importX } },
   {
     files: ['**/*.ts'],

@@ -4,14 +4,13 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Plan } from '@chrysalis/contracts';
-import { createClient } from '@chrysalis/cli-app';
+import { createClient } from '@chrysalis/api-client';
 import { ensureGuestImage } from '../../infra/guest/image.ts';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { tenantKey } from '../demo/grant.ts';
 import { openRun } from '../demo/run.ts';
 import { createScreen } from '../demo/screen.ts';
-import { journey, Story, type MigrationView } from '../demo/story.ts';
+import { journey, Story } from '../demo/story.ts';
 import { cacheDir } from '../run/platform.ts';
 import { needNamespaces } from '../run/privileges.ts';
 import { atEnd } from '../run/tool.ts';
@@ -47,9 +46,9 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
       const chrysalis = async (): Promise<void> => {
         const granted = await story.options(vm.vmId, await story.grant(vm.vmId));
         template ??= await makeTemplate(api, granted.queryId, story.optionToLarge(granted).id);
-        const made = await api.request<Plan | { plan: Plan }>('POST', '/v1/migration-plans', { template, vmIds: [vm.vmId] });
-        ours.push(await moved(api, 'plan' in made ? made.plan.planId : made.planId));
-        await story.finished((await api.request<{ operation: string }>('DELETE', `/v1/vms/${vm.vmId}`)).operation, 30_000);
+        const made = await api.post('/v1/migration-plans', { body: { template, vmIds: [vm.vmId] } });
+        ours.push(await moved(api, made.planId));
+        await story.finished((await api.delete('/v1/vms/{id}', { path: { id: vm.vmId } })).operation, 30_000);
       };
       const script = async (): Promise<void> =>
         void bare.push(await bareMove({ fabric: run.fabric, dir, topology, image, agentPackage, tenant }, i));
@@ -67,10 +66,12 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
 };
 
 const makeTemplate = async (api: ReturnType<typeof createClient>, queryId: string, optionId: string): Promise<string> => {
-  const made = await api.request<{ name: string; version: number }>('POST', '/v1/migration-templates', {
-    name: 'bench',
-    fromOption: { queryId, optionId },
-    ...journey,
+  const made = await api.post('/v1/migration-templates', {
+    body: {
+      name: 'bench',
+      fromOption: { queryId, optionId },
+      ...journey,
+    },
   });
   return `${made.name}@${made.version}`;
 };
@@ -78,12 +79,12 @@ const makeTemplate = async (api: ReturnType<typeof createClient>, queryId: strin
 /** From the command to the final state, as the event log has it; downtime from STOP at the source to RESUME at the target. */
 const moved = async (api: ReturnType<typeof createClient>, planId: string): Promise<Figures> => {
   const startedAt = performance.now();
-  const { migrationId } = await api.request<{ migrationId: string }>('POST', '/v1/migrations', { planId });
+  const { migrationId } = await api.post('/v1/migrations', { body: { planId } });
   const end = await api.waitOperation(migrationId, { timeoutMs: 120_000 });
   const totalMs = performance.now() - startedAt;
   if (end.state !== 'succeeded') throw new Error(`the move ended ${end.state}: ${JSON.stringify(end.cause)}`);
   for (; ; await sleep(20)) {
-    const view = await api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
+    const view = await api.get('/v1/migrations/{id}', { path: { id: migrationId } });
     const figures = view.moves[0]?.figures;
     if (figures) return { totalMs, downtimeMs: figures.downtimeMs };
   }

@@ -1,5 +1,5 @@
-import { contexts, refText, type Plan } from '@chrysalis/contracts';
-import type { Client } from '@chrysalis/cli-app';
+import { contexts, refText } from '@chrysalis/contracts';
+import type { Client } from '@chrysalis/api-client';
 import pg from 'pg';
 import { startServiceClient } from './client.ts';
 import type { ServiceName } from '../run/platform.ts';
@@ -11,7 +11,7 @@ import type { Screen } from './screen.ts';
 import { showHosts, showPlan, showReport } from './show.ts';
 import { journey, Story } from './story.ts';
 import type { ServiceSeen } from './service-client.ts';
-import { timesOf, type HistoryEvent, type Timeline } from './timeline.ts';
+import { timesOf, type Timeline } from './timeline.ts';
 import { watch, type Watched } from './watch.ts';
 
 type Demo = {
@@ -58,21 +58,19 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   const option = story.optionToLarge(granted);
 
   screen.title('Template and plan');
-  const template = await api.request<{ name: string; version: number }>('POST', '/v1/migration-templates', {
-    name: 'small-to-large',
-    fromOption: { queryId: granted.queryId, optionId: option.id },
-    ...journey,
+  const template = await api.post('/v1/migration-templates', {
+    body: {
+      name: 'small-to-large',
+      fromOption: { queryId: granted.queryId, optionId: option.id },
+      ...journey,
+    },
   });
-  const made = await api.request<Plan | { plan: Plan }>('POST', '/v1/migration-plans', {
-    template: `${template.name}@${template.version}`,
-    vmIds: [vm.vmId],
-  });
-  const plan = 'plan' in made ? made.plan : made;
+  const plan = await api.post('/v1/migration-plans', { body: { template: refText(template), vmIds: [vm.vmId] } });
   showPlan(screen, plan);
 
   screen.title('The move');
   const requestedAt = Date.now();
-  const { migrationId } = await api.request<{ migrationId: string }>('POST', '/v1/migrations', { planId: plan.planId });
+  const { migrationId } = await api.post('/v1/migrations', { body: { planId: plan.planId } });
   const watched = await watch(demo, migrationId);
   const { migration } = watched;
   const move = migration.moves[0]!;
@@ -140,7 +138,7 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
 
 const timelineOf = async (api: Client, requestedAt: number, w: Watched, service: ServiceSeen): Promise<Timeline> => {
   const { endedAt, moves } = w.migration;
-  const { items } = await api.request<{ items: HistoryEvent[] }>('GET', `/v1/workflows/${moves[0]!.workflowId}/history`);
+  const { items } = await api.get('/v1/workflows/{id}/history', { path: { id: moves[0]!.workflowId } });
   const gapTo = Date.parse(service.longestGapAt); // none where it had but one answer
   return {
     requestedAt,

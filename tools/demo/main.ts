@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { createClient } from '@chrysalis/cli-app';
+import { createClient } from '@chrysalis/api-client';
 import { MissingTool } from '../../infra/guest/debian.ts';
 import { KafkaUnavailable } from '../../infra/kafka/jars.ts';
 import { isSecondLife, NamespacesUnavailable } from '../../infra/network/user-namespace.ts';

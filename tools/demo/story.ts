@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { consumerText } from '@chrysalis/contracts';
-import type { Characterisation, Consumer, MigrationOption, Topology } from '@chrysalis/contracts';
-import type { Client } from '@chrysalis/cli-app';
+import type { Client, Migration, MigrationOption, MigrationTemplate, OptionsQuery, Vm } from '@chrysalis/api-client';
+import type { Topology } from '@chrysalis/contracts';
 import type { TenantKey } from './grant.ts';
 import { signGrant } from './grant.ts';
 import type { DemoReport, Guest } from './report.ts';
@@ -12,8 +12,9 @@ import { hostsUp, publishStarter, type HostView } from '../run/starter.ts';
 export { addressOf, startServiceClient } from './client.ts';
 export type { HostView } from '../run/starter.ts';
 
+type Script = Extract<MigrationTemplate['spec']['preMigration'][number], { kind: 'guest-script' }>;
 /** What the template's author adds: a task in the guest before the move, and one after it. */
-export const journey = {
+export const journey: Readonly<Record<'preMigration' | 'postMigration', [Script]>> = {
   preMigration: [
     {
       kind: 'guest-script',
@@ -31,38 +32,16 @@ export const journey = {
       timeoutMs: 10_000,
     },
   ],
-} as const;
+};
 
-/** What the API shows of a VM; only what is used here. */
-export type VmView = {
-  vmId: string;
-  state: string;
-  hostId: string;
-  type: { name: string; version: number };
-  epoch: number;
-  topology: Topology;
-  characterisation?: Characterisation;
-};
-export type OptionsView = {
-  queryId: string;
-  options: MigrationOption[];
-  refused: { id: string; blockers: { code: string; message: string }[] }[];
-};
-type StepView = { section: DemoReport['steps'][number]['section']; name: string; state: string; ms?: number };
-export type MigrationView = {
-  migrationId: string;
-  state: string;
-  endedAt: string;
-  cause?: { code: string; message: string };
-  moves: {
-    moveId: string;
-    workflowId: string;
-    vmId: string;
-    state: string;
-    figures?: { downtimeMs: number; totalMs: number; transferredBytes: number; controlPlaneMs: number };
-    steps: StepView[];
-  }[];
-};
+/** A VM that has hardware, on a host. */
+export type VmView = Vm & { readonly hostId: string; readonly topology: Topology };
+const isPlaced = (vm: Vm): vm is VmView => vm.hostId !== undefined && vm.topology !== undefined;
+export type OptionsView = Required<Pick<OptionsQuery, 'queryId' | 'options' | 'refused'>>;
+/** A migration that is in a final state. */
+export type MigrationView = Migration & { readonly endedAt: string };
+export const hasEnded = (migration: Migration): migration is MigrationView =>
+  migration.state !== 'running' && migration.endedAt !== undefined;
 
 export class Story {
   constructor(
@@ -79,45 +58,38 @@ export class Story {
   /** Types, image, and a VM of type small on the old host, booted. */
   async provision(name: string, onHost: string): Promise<VmView> {
     await publishStarter(this.api, this.run.image, this.tenant);
-    const { operation, vmId } = await this.api.request<{ operation: string; vmId: string }>('POST', '/v1/vms', {
-      name,
-      type: 'small@1',
-      image: 'linux@1',
-      host: onHost,
-    });
+    const { operation, vmId } = await this.api.post('/v1/vms', { body: { name, type: 'small@1', image: 'linux@1', host: onHost } });
     await this.finished(operation, 60_000);
     return this.#until('the VM to be shown as running', 20_000, async () => {
       const view = await this.vm(vmId);
-      return view.state === 'running' && view.topology ? view : undefined;
+      return view.state === 'running' && isPlaced(view) ? view : undefined;
     });
   }
 
   /** Every allocation that is held. */
   async ledger(): Promise<DemoReport['ledger']> {
-    const { items } = await this.api.request<{
-      items: { hostId: string; consumer: Consumer | string; vcpu: number; memoryMiB: number }[];
-    }>('GET', '/v1/allocations');
+    const { items } = await this.api.get('/v1/allocations');
     return items.map(({ hostId, consumer, vcpu, memoryMiB }) => ({
       host: hostId,
-      consumer: typeof consumer === 'string' ? consumer : consumerText(consumer),
+      consumer: consumerText(consumer),
       vcpu,
       memoryMiB,
     }));
   }
 
-  vm(vmId: string): Promise<VmView> {
-    return this.api.request<VmView>('GET', `/v1/vms/${vmId}`);
+  vm(vmId: string): Promise<Vm> {
+    return this.api.get('/v1/vms/{id}', { path: { id: vmId } });
   }
 
   async options(vmId: string, grantId?: string): Promise<OptionsView> {
-    const { queryId, operation } = await this.api.request<{ queryId: string; operation: string }>('POST', '/v1/migration-options-queries', {
-      vmIds: [vmId],
-      ...(grantId ? { grantId } : {}),
+    const { queryId, operation } = await this.api.post('/v1/migration-options-queries', {
+      body: { vmIds: [vmId], ...(grantId ? { grantId } : {}) },
     });
-    if (grantId) await this.finished(operation, 60_000);
+    if (operation) await this.finished(operation, 60_000);
     return this.#until('the options', 10_000, async () => {
-      const answer = await this.api.request<Partial<OptionsView>>('GET', `/v1/migration-options-queries/${queryId}`);
-      return answer.options ? ({ ...answer, queryId } as OptionsView) : undefined;
+      const answer = await this.api.get('/v1/migration-options-queries/{id}', { path: { id: queryId } });
+      const { options, refused = [] } = answer;
+      return options && { queryId, options, refused };
     });
   }
 
@@ -131,7 +103,7 @@ export class Story {
       uses: 1000,
       actions: ['add-agent', 'characterise', 'reconfigure', 'run-script'],
     });
-    await this.api.request('POST', '/v1/grants', { jws });
+    await this.api.post('/v1/grants', { body: { jws } });
     return jti;
   }
 
@@ -146,7 +118,7 @@ export class Story {
     await this.options(vmId, grantId);
     const vm = await this.#until('fresh facts from the guest', 10_000, async () => {
       const view = await this.vm(vmId);
-      return view.characterisation?.facts && view.characterisation.at !== known ? view : undefined;
+      return isPlaced(view) && view.characterisation?.facts && view.characterisation.at !== known ? view : undefined;
     });
     const facts = vm.characterisation!.facts!;
     return {

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Client } from '@chrysalis/cli-app';
+import type { Client } from '@chrysalis/api-client';
 import type { ServiceName } from '../run/platform.ts';
 import type { Run } from './run.ts';
 import { bar, mib, type Screen } from './screen.ts';
-import type { MigrationView } from './story.ts';
+import { hasEnded, type MigrationView } from './story.ts';
 
 const MOVE_DEADLINE_MS = 180_000;
 /** Steps and migration come by different streams: after the end the read models get so long to show the last step. */
@@ -29,7 +29,7 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
   let endedAt: number | undefined;
   try {
     for (const end = Date.now() + MOVE_DEADLINE_MS; Date.now() < end; await sleep(50)) {
-      const view = await api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
+      const view = await api.get('/v1/migrations/{id}', { path: { id: migrationId } });
       const steps = view.moves[0]?.steps ?? [];
       const done = steps.filter((s) => s.state === 'done' || s.state === 'succeeded');
       const now = steps.filter((s) => UNDER_WAY.includes(s.state)).map((s) => s.name);
@@ -40,7 +40,7 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
         screen.line(`SIGKILL to ${kill}`);
         await run.platform.kill!(kill);
       }
-      if (view.state === 'running' || view.state === 'requested') continue;
+      if (!hasEnded(view)) continue;
       endedAt ??= Date.now();
       if (isSettled(view) || Date.now() > endedAt + SETTLE_MS) return { migration: view, ...(killedAt ? { killedAt } : {}) };
     }

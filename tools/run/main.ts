@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { createClient } from '@chrysalis/cli-app';
+import { createClient } from '@chrysalis/api-client';
 import { freePort } from '../../infra/process/free-port.ts';
 import { tenantKey } from '../demo/grant.ts';
 import { openRun } from '../demo/run.ts';

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostFacts, VmTypeSpec } from '@chrysalis/contracts';
-import type { createClient } from '@chrysalis/cli-app';
+import type { BodyOf, Client, Host } from '@chrysalis/api-client';
 import type { TenantKey } from '../demo/grant.ts';
 
 /** What the demo's VM is of, and what it becomes; on the two networks that every host of a run is on. */
@@ -26,14 +26,16 @@ const types: Record<'small' | 'large', VmTypeSpec> = {
   },
 };
 
-type Api = Pick<ReturnType<typeof createClient>, 'request'>;
-export type HostView = { readonly hostId: string; readonly connected: boolean; readonly facts: HostFacts };
+type Api = Pick<Client, 'get' | 'post'>;
+/** A host whose agent has told its facts. */
+export type HostView = Host & { readonly facts: HostFacts };
 
 /** Once every host of a run has enrolled. */
 export const hostsUp = async (api: Api, hosts: number, timeoutMs = 30_000): Promise<HostView[]> => {
   for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(50)) {
-    const { items } = await api.request<{ items: HostView[] }>('GET', '/v1/hosts');
-    if (items.length >= hosts && items.every((h) => h.connected && h.facts)) return items;
+    const { items } = await api.get('/v1/hosts');
+    const up = items.filter((h): h is HostView => h.connected && h.facts !== undefined);
+    if (up.length >= hosts && up.length === items.length) return up;
   }
   throw new Error(`waited ${timeoutMs / 1000} s for ${hosts} hosts to enrol`);
 };
@@ -44,7 +46,9 @@ export const publishStarter = async (
   image: { readonly digest: string; readonly cmdline: string },
   tenant: TenantKey,
 ): Promise<void> => {
-  for (const [name, spec] of Object.entries(types)) await api.request('POST', '/v1/vm-types', { name, spec });
-  await api.request('POST', '/v1/images', { image: { name: 'linux', version: 1, digest: image.digest, cmdline: image.cmdline } });
-  await api.request('POST', '/v1/tenant-keys', { tenant: 'main', kid: tenant.kid, publicKeyJwk: tenant.publicJwk });
+  for (const [name, spec] of Object.entries(types)) await api.post('/v1/vm-types', { body: { name, spec } });
+  await api.post('/v1/images', { body: { image: { name: 'linux', version: 1, digest: image.digest, cmdline: image.cmdline } } });
+  await api.post('/v1/tenant-keys', {
+    body: { tenant: 'main', kid: tenant.kid, publicKeyJwk: tenant.publicJwk as BodyOf<'post', '/v1/tenant-keys'>['publicKeyJwk'] },
+  });
 };

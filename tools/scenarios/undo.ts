@@ -1,13 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { consumerText, type Consumer, type Plan, type PlannedMove } from '@chrysalis/contracts';
-import { createClient } from '@chrysalis/cli-app';
+import { consumerText, type Plan, type PlannedMove } from '@chrysalis/contracts';
+import { createClient } from '@chrysalis/api-client';
 import { tenantKey } from '../demo/grant.ts';
 import { qemuProcessesOf, spareMonitorOf } from '../demo/processes.ts';
 import { openRun, type Run } from '../demo/run.ts';
 import { createScreen } from '../demo/screen.ts';
-import { addressOf, journey, startServiceClient, Story, type MigrationView, type VmView } from '../demo/story.ts';
+import { addressOf, hasEnded, journey, startServiceClient, Story, type MigrationView, type VmView } from '../demo/story.ts';
 import { verify } from '../verifier/verify.ts';
 import type { Recorder, Scenario } from './scenario.ts';
 
@@ -42,10 +42,12 @@ export const undo = async ({ signal, say, record }: Recorder): Promise<void> => 
     const vm = await story.provision('butterfly', hosts.find((h) => h.hostId.includes('old'))!.hostId);
     const grantId = await story.grant(vm.vmId);
     const granted = await story.options(vm.vmId, grantId);
-    const made = await api.request<{ name: string; version: number }>('POST', '/v1/migration-templates', {
-      name: 'small-to-large',
-      fromOption: { queryId: granted.queryId, optionId: story.optionToLarge(granted).id },
-      ...journey,
+    const made = await api.post('/v1/migration-templates', {
+      body: {
+        name: 'small-to-large',
+        fromOption: { queryId: granted.queryId, optionId: story.optionToLarge(granted).id },
+        ...journey,
+      },
     });
     const bench: Bench = { run, story, vm, grantId, template: `${made.name}@${made.version}`, failpoints };
     const steps = beforeSwitchOver(await planFor(bench));
@@ -56,10 +58,8 @@ export const undo = async ({ signal, say, record }: Recorder): Promise<void> => 
   }
 };
 
-const planFor = async ({ story, vm, template }: Bench): Promise<Plan> => {
-  const made = await story.api.request<Plan | { plan: Plan }>('POST', '/v1/migration-plans', { template, vmIds: [vm.vmId] });
-  return 'plan' in made ? made.plan : made;
-};
+const planFor = ({ story, vm, template }: Bench): Promise<Plan> =>
+  story.api.post('/v1/migration-plans', { body: { template, vmIds: [vm.vmId] } });
 
 /** The transfer itself counts: until its fence is written it can be undone. After its effect it can't, by design. */
 const beforeSwitchOver = (plan: Plan): Step[] => {
@@ -80,12 +80,12 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
     bench.failpoints,
     JSON.stringify({ [point]: { action: 'fail', code, where: crossed ? {} : { task: step.name, action: 'run' } } }),
   );
-  const { migrationId } = await story.api.request<{ migrationId: string }>('POST', '/v1/migrations', { planId: plan.planId });
+  const { migrationId } = await story.api.post('/v1/migrations', { body: { planId: plan.planId } });
   const ended = await finalState(bench, migrationId);
   writeFileSync(bench.failpoints, '{}');
   const after = await story.guest(vm.vmId, grantId);
   const service = await client.stop();
-  const { items } = await story.api.request<{ items: { hostId: string; consumer: Consumer | string }[] }>('GET', '/v1/allocations');
+  const { items } = await story.api.get('/v1/allocations');
   const qemus = qemuProcessesOf(vm.topology.uuid);
   const findings = await verify({
     databaseUrl: run.platform.database.url,
@@ -114,7 +114,7 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
     cause: ended.cause?.code,
     reached: ended.moves[0]?.steps.some((s) => s.name === step.name && !['waiting', 'skipped', 'ready'].includes(s.state)) ?? false,
     guest: shape(after),
-    holds: items.map((a) => `${typeof a.consumer === 'string' ? a.consumer : consumerText(a.consumer)}@${a.hostId}`),
+    holds: items.map((a) => `${consumerText(a.consumer)}@${a.hostId}`),
     qemus: qemus.length,
     serviceErrors: service.errors,
     gapUnder1s: service.longestGapMs < 1000,
@@ -136,8 +136,8 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
 
 const finalState = async ({ story }: Bench, migrationId: string): Promise<MigrationView> => {
   for (const end = Date.now() + 180_000; Date.now() < end; await sleep(50)) {
-    const view = await story.api.request<MigrationView>('GET', `/v1/migrations/${migrationId}`);
-    if (['succeeded', 'undone', 'failed', 'cancelled'].includes(view.state)) return view;
+    const view = await story.api.get('/v1/migrations/{id}', { path: { id: migrationId } });
+    if (hasEnded(view)) return view;
   }
   throw new Error(`migration ${migrationId} has no final state after 180 s`);
 };

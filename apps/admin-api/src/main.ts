@@ -1,22 +1,12 @@
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { controllers } from './controllers.ts';
 import { ApiDocument } from './openapi.ts';
 import { Owners } from './owners.ts';
 import { ProgressHub } from './progress.ts';
 import { ReadModels } from './reads/read-models.ts';
 import { Wake } from './reads/wake.ts';
-import { CommandsController } from './routes/commands.ts';
-import { DeadLettersController } from './routes/dead-letters.ts';
-import { DocumentsController, WholeDocument } from './routes/documents.ts';
-import { ExecutorsController } from './routes/executors.ts';
-import { FleetController } from './routes/fleet.ts';
-import { LogsController } from './routes/logs.ts';
-import { MigrationsController } from './routes/migrations.ts';
-import { OperationsController } from './routes/operations.ts';
-import { RelayAuditsController } from './routes/relay-audits.ts';
-import { StreamsController } from './routes/streams.ts';
-import { WorkflowFrontController } from './routes/workflow-front.ts';
-import { WorkflowsController } from './routes/workflows.ts';
+import { WholeDocument } from './routes/documents.ts';
 
 /** The one door: reads from the read models, commands to their owners, streams of what happens. Any number may run. */
 export const start = (config: ServiceConfig): Promise<RunningService> => {
@@ -25,20 +15,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> => {
   return startService(config, {
     context: 'admin-api',
     schema: 'admin_api',
-    controllers: [
-      FleetController,
-      MigrationsController,
-      LogsController,
-      WorkflowsController,
-      WorkflowFrontController,
-      ExecutorsController,
-      OperationsController,
-      StreamsController,
-      CommandsController,
-      DeadLettersController,
-      RelayAuditsController,
-      DocumentsController,
-    ],
+    controllers,
     providers: [
       { provide: Wake, useValue: wake },
       { provide: ProgressHub, useValue: progress },

@@ -2,6 +2,7 @@ import { contexts, type Context } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 
 type Operation = {
+  operationId: string;
   requestBody?: unknown;
   responses: Record<string, unknown>;
   parameters?: readonly { in: string; name: string }[];
@@ -20,7 +21,7 @@ export type OpenApi = {
 const anonymous = (path: string): string => path.replaceAll(/\{\w+\}/g, '{}');
 
 /** This door's own document, with bodies, queries and answers of commands as their owners declare them. */
-const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
+export const merge = (own: OpenApi, parts: readonly OpenApi[]): OpenApi => {
   const owners = new Map<string, Operation>();
   for (const part of parts)
     for (const [path, methods] of Object.entries(part.paths))

@@ -2,14 +2,12 @@ import path from 'node:path';
 import { progressTopic } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
 import { every, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { controllers } from './controllers.ts';
 import { Exchange, isBidFrame } from './bids/exchange.ts';
 import { forgetClosed } from './bids/open-offers.ts';
 import { expire, forgetEnded } from './delivery/pending.ts';
 import { HostWork } from './delivery/host-work.ts';
 import { hear } from './delivery/wire.ts';
-import { GrantsController } from './http/grants.controller.ts';
-import { HostsController } from './http/hosts.controller.ts';
-import { TenantKeysController } from './http/tenant-keys.controller.ts';
 import { Observations } from './observed/observations.ts';
 import { VmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
@@ -35,7 +33,7 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
     context: 'agent-gateway',
     schema: 'agent_gateway',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
-    controllers: [TenantKeysController, GrantsController, HostsController],
+    controllers,
     handlers: [KnownVms, VmPlaces, HostWork],
     background: [
       async (service) => {

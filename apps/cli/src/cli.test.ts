@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { example, projected, startPlane, type Plane } from '../../admin-api/src/test/plane.ts';
-import { createClient } from './client.ts';
+import { createClient } from '@chrysalis/api-client';
 import { inProcess } from './test/in-process.ts';
 import { entry, environmentOf, run, type Ran } from './test/run.ts';
 
@@ -144,7 +144,7 @@ describe('how it ends', () => {
       code: 7,
       stderr: expect.stringMatching(/needs: operator/),
     });
-    const { ApiError } = await import('./errors.ts');
+    const { ApiError } = await import('@chrysalis/api-client');
     const { exitCodeOf } = await import('./exit.ts');
     expect(exitCodeOf(ApiError.of(409, { code: 'vm.in_move', title: 'x' }))).toBe(4);
     expect(exitCodeOf(ApiError.of(422, { code: 'vm-type.invalid', title: 'x' }))).toBe(2);
@@ -306,7 +306,7 @@ describe('the client', () => {
     await new Promise((r) => setTimeout(r, 300));
     const { vmId } = await client.request<{ vmId: string }>('POST', '/v1/vms', { name: 'once' });
     await restarting;
-    await until(async () => (await client.all('/v1/vms?name=once')).length > 0);
-    expect(await client.all('/v1/vms?name=once')).toMatchObject([{ vmId }]);
+    await until(async () => (await client.all('/v1/vms', { name: 'once' })).length > 0);
+    expect(await client.all('/v1/vms', { name: 'once' })).toMatchObject([{ vmId }]);
   }, 40_000);
 });

@@ -1,8 +1,16 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import type { Client, RequestOptions } from './client.ts';
-import type { Operation } from './operation.ts';
+import {
+  withRequest,
+  type Client,
+  type ItemOf,
+  type ListPath,
+  type Operation,
+  type QueryOf,
+  type RequestOptions,
+  type Vm,
+} from '@chrysalis/api-client';
 import { connect, type GlobalOptions } from './context.ts';
 import { UsageError } from './errors.ts';
 import { exits } from './exit.ts';
@@ -63,15 +71,14 @@ export const changing = (
     }
   });
 
-export const dryRunOf = (path: string): string => `${path}${path.includes('?') ? '&' : '?'}dryRun=true`;
+/** Of a verb that shows more of a trial than what it would answer. */
+export const dryRun = { dryRun: 'true' } as const;
 
-const trying = (client: Client): Client => ({
-  ...client,
-  request: async <T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T> => {
+const trying = (client: Client): Client =>
+  withRequest(client, async <T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T> => {
     if (method === 'GET') return client.request<T>(method, path, body, options);
-    throw new Tried(await client.request<Row>(method, dryRunOf(path), body, options));
-  },
-});
+    throw new Tried(await client.request<Row>(method, `${path}${path.includes('?') ? '&' : '?'}dryRun=true`, body, options));
+  });
 
 /** Ids in it are those of the trial: the real one makes its own. */
 const triedText = ({ dryRun: _, ...answer }: Row): string =>
@@ -131,23 +138,25 @@ export const operationText = (o: Operation): string =>
     ...standingFields(o),
   });
 
-type List = {
-  readonly path: string;
-  readonly columns: Columns;
+type List<P extends ListPath> = {
+  readonly path: P;
+  readonly columns: Columns<ItemOf<P>>;
   readonly empty: string;
-  readonly filters?: Readonly<Record<string, string>>;
+  /** Of the query, each with its help. */
+  readonly filters?: Readonly<Partial<Record<keyof QueryOf<P> & string, string>>>;
 };
 
 /** A list command: filters as options, `--watch` shows it again after each change. */
-export const listCommand = (command: Command, { path, columns, empty, filters = {} }: List): Command => {
-  for (const [name, help] of Object.entries(filters)) command.option(`--${name} <${name}>`, help);
+export const listCommand = <P extends ListPath>(
+  command: Command,
+  { path, columns, empty, filters = {} as NonNullable<List<P>['filters']> }: List<P>,
+): Command => {
+  for (const [name, help] of Object.entries<string | undefined>(filters)) command.option(`--${name} <${name}>`, help);
   command.option('--watch', 'show it again after each change, until Ctrl-C');
   return action(command, async (run) => {
-    const query = new URLSearchParams(
-      Object.fromEntries(Object.keys(filters).flatMap((f) => (run.options[f] ? [[f, String(run.options[f])]] : []))),
-    );
+    const query = Object.fromEntries(Object.keys(filters).map((f) => [f, run.options[f] || undefined])) as QueryOf<P>;
     const show = async (): Promise<void> => {
-      const items = await run.client.all<Row>(`${path}?${query}`);
+      const items = await run.client.all(path, query);
       await print(run.format, items, () => (items.length === 0 ? empty : table(columns, items)));
     };
     await show();
@@ -167,14 +176,14 @@ const again = async (client: Client, show: () => Promise<void>): Promise<void> =
 };
 
 /** A VM by its id or by its name. */
-export const vmOf = async (client: Client, text: string): Promise<Row> => {
-  if (/^vm-[0-9a-f]{8}-/.test(text)) return client.request<Row>('GET', `/v1/vms/${text}`);
-  const found = await client.all<Row>(`/v1/vms?name=${encodeURIComponent(text)}`);
+export const vmOf = async (client: Client, text: string): Promise<Vm> => {
+  if (/^vm-[0-9a-f]{8}-/.test(text)) return client.get('/v1/vms/{id}', { path: { id: text } });
+  const found = await client.all('/v1/vms', { name: text });
   if (found.length > 1)
     throw new UsageError(
       `${found.length} VMs are named ${text}\n${found.map((v) => `  ${v['vmId']}  ${v['state']}${v['hostId'] ? ` on ${v['hostId']}` : ''}`).join('\n')}\nnext: name the one you mean by its id`,
     );
-  return client.request<Row>('GET', `/v1/vms/${found[0]?.['vmId'] ?? encodeURIComponent(text)}`);
+  return client.get('/v1/vms/{id}', { path: { id: found[0]?.vmId ?? text } });
 };
 
 /** A file as its user means it: npm runs a script in the project's root, wherever it was typed. */

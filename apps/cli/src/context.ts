@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Client } from './client.ts';
+import type { Client } from '@chrysalis/api-client';
 import { UsageError } from './errors.ts';
 import type { Format } from './show/output.ts';
 
@@ -47,6 +47,6 @@ export const connectionOf = (options: GlobalOptions): { server: string; token: s
 };
 
 export const connect = async (options: GlobalOptions): Promise<Client> => {
-  const { createClient } = await import('./client.ts');
+  const { createClient } = await import('@chrysalis/api-client');
   return createClient({ ...connectionOf(options), patienceMs: 3_000 });
 };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { CODES } from '@chrysalis/contracts/codes';
 import type { Command } from 'commander';
-import { ApiError } from './errors.ts';
+import { ApiError } from '@chrysalis/api-client';
 import { exitCodeOf, explain } from './exit.ts';
 import { buildProgram } from './program.ts';
 

@@ -1,6 +1,7 @@
 import { entryOf, nextOf } from '@chrysalis/contracts/codes';
 import { onwardLines } from './show/standing.ts';
-import { ApiError, OperationTimeout, RefusedError, UsageError } from './errors.ts';
+import { ApiError, OperationTimeout } from '@chrysalis/api-client';
+import { RefusedError, UsageError } from './errors.ts';
 
 /** What a script can rely on. */
 export const exits = { ok: 0, failed: 1, usage: 2, notFound: 3, refused: 4, unavailable: 5, timeout: 6, denied: 7 } as const;

@@ -32,7 +32,7 @@ const vm = { vmId, name: 'web', state: 'running', hostId: 'h1', tenant: 'acme' }
 const ref = { name: 'small', version: 1 };
 const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
 const usual = ({ method, url: at }: Asked): Reply => {
-  if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', requested: 1, candidates: [] } };
+  if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', requested: 1, candidates: [], refused: [] } };
   if (at.startsWith('/v1/vms?')) return { body: { items: [vm] } };
   if (at.startsWith('/v1/vms/')) return { body: vm };
   if (at.startsWith('/v1/workflow-limits')) return { body: { limits: {}, running: [] } };

@@ -1,1 +1,2 @@
+export { controllers } from './controllers.ts';
 export { start } from './main.ts';

@@ -1,10 +1,7 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { MigrationsController } from './http/migrations.controller.ts';
-import { OptionsQueriesController } from './http/options-queries.controller.ts';
-import { PlansController } from './http/plans.controller.ts';
-import { TemplatesController } from './http/templates.controller.ts';
+import { controllers } from './controllers.ts';
 import { KnownAgents } from './known/agents.ts';
 import { KnownGrants } from './known/grants.ts';
 import { KnownHosts } from './known/hosts.ts';
@@ -20,7 +17,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     context: 'migration-templates',
     schema: 'migration_templates',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
-    controllers: [OptionsQueriesController, TemplatesController, PlansController, MigrationsController],
+    controllers,
     handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownAgents, KnownGrants, Moves],
     background: [async (service) => startRounds(service)],
   });

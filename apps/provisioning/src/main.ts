@@ -1,8 +1,7 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { CatalogueController } from './http/catalogue.controller.ts';
-import { VmsController } from './http/vms.controller.ts';
+import { controllers } from './controllers.ts';
 import { Observations } from './observed.ts';
 import { VmTasks } from './tasks/vm-tasks.ts';
 import { WorkflowEnds } from './workflow-ends.ts';
@@ -12,7 +11,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     context: 'provisioning',
     schema: 'provisioning',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
-    controllers: [CatalogueController, VmsController],
+    controllers,
     handlers: [VmTasks, WorkflowEnds, Observations],
   });
 

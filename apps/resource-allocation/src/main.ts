@@ -1,10 +1,9 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, sweep, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { controllers } from './controllers.ts';
 import { HostAgents } from './agents.ts';
 import { FleetView } from './fleet-view.ts';
-import { HostsController } from './http/hosts.controller.ts';
-import { PlacementsController } from './http/placements.controller.ts';
 import { forgetReleases } from './sql/ledger.ts';
 import { Owners } from './owners.ts';
 import { AuditHolds } from './tasks/audit-holds.ts';
@@ -18,7 +17,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     context: 'resource-allocation',
     schema: 'resource_allocation',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
-    controllers: [HostsController, PlacementsController],
+    controllers,
     handlers: [Place, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
     background: [
       async (service) => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),

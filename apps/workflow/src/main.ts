@@ -1,27 +1,20 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import { controllers } from './controllers.ts';
 import { Children } from './children/children.ts';
 import { DatabaseClock } from './clock.ts';
-import { ChangeController } from './change.controller.ts';
-import { WorkflowsController } from './controller.ts';
-import { AnalysisController } from './durations/analysis.controller.ts';
 import { Durations } from './durations/durations.ts';
 import { DueLoop } from './due.ts';
 import { Engine } from './engine.ts';
-import { ExecutorsController } from './executors/controller.ts';
 import { besideTheFirst, topicsOf } from './executors/topics.ts';
 import { Inlet } from './inlet.ts';
 import type { LocalKinds } from './local.ts';
 import { localKinds } from './local-kinds.ts';
-import { PoliciesController } from './policies/controller.ts';
 import { PolicyIntake } from './policies/intake.ts';
 import { PolicyLoop } from './policies/loop.ts';
 import { ship } from './policies/shipped.ts';
 import { Pump } from './queue/pump.ts';
-import { QueueController } from './queue/queue.controller.ts';
-import { StartController } from './queue/start.controller.ts';
-import { TemplatesController } from './templates/controller.ts';
 
 /** `more`: kinds of local tasks beside the service's own. */
 export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<RunningService> => {
@@ -53,16 +46,7 @@ export const start = (config: ServiceConfig, more: LocalKinds = {}): Promise<Run
     context: 'workflow',
     schema: 'workflow',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
-    controllers: [
-      WorkflowsController,
-      ChangeController,
-      StartController,
-      QueueController,
-      TemplatesController,
-      PoliciesController,
-      ExecutorsController,
-      AnalysisController,
-    ],
+    controllers,
     providers: [
       { provide: Engine, useFactory: engineOf, inject: [SERVICE] },
       { provide: Durations, useFactory: durationsOf, inject: [SERVICE] },

@@ -9,7 +9,6 @@ export * from './failpoint.ts';
 export { Consumer, Executor, OnEvent, OnTask, type EventContext, type ResultOf, type TaskContext } from './handlers.ts';
 export * from './idempotency-key.ts';
 export * from './log.ts';
-export { openApi } from './openapi.ts';
 export * from './paging.ts';
 export * from './problems.ts';
 export * from './process.ts';

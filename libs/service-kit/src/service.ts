@@ -58,15 +58,20 @@ export type RunningService = { readonly context: string; readonly url: string; r
 
 export type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason?: string } };
 
+/** A service's own routes, and those that each has. */
+const routed = (context: ServiceDefinition['context'], controllers: readonly Type[] = []): Type[] => [
+  ...controllers,
+  HealthController,
+  ...(isContext(context) || context === 'projector' ? [DeadLettersController] : []),
+  ...(isContext(context) ? [RelayAuditController] : []),
+];
+/** What a service of these routes says of itself, without starting it. */
+export const documentOf = (context: ServiceDefinition['context'], controllers: readonly Type[]): Record<string, unknown> =>
+  openApi(`Chrysalis ${context}`, routed(context, controllers));
+
 /** Starts in the order that is safe: tables, HTTP (not ready yet), relay, consumers, background. Stops in reverse. */
 export const startService = async (config: ServiceConfig, definition: ServiceDefinition): Promise<RunningService> => {
-  const controllers = [
-    ...(definition.controllers ?? []),
-    ...(definition.handlers ?? []),
-    HealthController,
-    ...(isContext(definition.context) || definition.context === 'projector' ? [DeadLettersController] : []),
-    ...(isContext(definition.context) ? [RelayAuditController] : []),
-  ];
+  const controllers = [...routed(definition.context, definition.controllers), ...(definition.handlers ?? [])];
   guardedRoutes(controllers);
   documentedRoutes(controllers);
   const parts: Part[] = [];

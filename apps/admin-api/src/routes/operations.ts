@@ -12,6 +12,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
 import { findOperation, isFinal, OperationEvents, operationView, type OperationView } from '../operations.ts';
 import { Owners } from '../owners.ts';
 import { duration, oneAnswer } from '../reads/answer.ts';
@@ -114,8 +115,12 @@ export class OperationsController {
   @Allow('operator')
   @Doc({
     summary: 'Cancel: what is done is undone where it still can be',
+    body: z.object({
+      reason: z.string().min(1).max(255),
+      compensate: z.boolean().optional().describe('of a workflow: false ends it at once'),
+    }),
     query: dryRunQuery,
-    answers: { 202: views.Accepted.describe('The owner took the request') },
+    answers: { 202: views.CancelTaken.describe('The owner took the request') },
   })
   async cancel(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const { kind } = await this.#view(id, request);

@@ -1,6 +1,7 @@
 import { Controller, Get, Inject, Param, Post, Req } from '@nestjs/common';
 import { contexts, type Context, views } from '@chrysalis/contracts';
 import { Allow, Doc, ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
+import { z } from 'zod';
 import { Owners } from '../owners.ts';
 import { unknown } from '../reads/read-models.ts';
 
@@ -24,6 +25,7 @@ export class RelayAuditsController {
   @Allow('admin')
   @Doc({
     summary: "Compare a service's log with the bus; with `fill`, publish again what the bus lacks",
+    body: z.object({ fill: z.boolean().optional().describe('Publish again what is missing; only compared unless told') }),
     noDryRun: 'Without `fill` it only compares, and changes nothing',
     answers: { 202: views.RelayAudit.describe('It runs: the list shows how it ends') },
   })

@@ -1,11 +1,14 @@
 import type { Command } from 'commander';
-import type { Client } from '../client.ts';
+import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref, type Row } from '../show/output.ts';
 
-/** `small` or `small@2` as the path of one version. */
-export const refPath = (text: string): string => text.split('@').map(encodeURIComponent).join('/');
+/** `small` or `small@2` as its name and version. */
+export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
+  const [name = '', version] = text.split('@');
+  return { name, ...(version === undefined ? {} : { version }) };
+};
 
 /** A type with all that one can say. */
 const exampleSpec = `# now: what a VM starts with. max: the room made for plugging more while it runs
@@ -25,27 +28,20 @@ requiredTraits: []
 
 export const catalogueCommands = (program: Command): void => {
   const type = program.command('type').description('VM types: named, versioned shapes');
-  const shape = (t: Row): Row => t['spec'];
   listCommand(type.command('list').alias('ls').description('the types, each with its newest version'), {
     path: '/v1/vm-types',
     empty: 'No VM types. A spec to begin with: chrysalis type publish NAME --example; then chrysalis type publish NAME --file SPEC',
     columns: {
       type: (t) => ref(t as never),
-      vcpus: (t) => `${shape(t)['vcpus'].now} (max ${shape(t)['vcpus'].max})`,
-      'memory MiB': (t) => `${shape(t)['memoryMiB'].now} (max ${shape(t)['memoryMiB'].max})`,
-      disks: (t) =>
-        shape(t)
-          ['disks'].map((d: Row) => `${d['id']}:${d['sizeMiB']}`)
-          .join(','),
-      nics: (t) =>
-        shape(t)
-          ['nics'].map((n: Row) => `${n['id']}:${n['network']}`)
-          .join(','),
-      cpu: (t) => shape(t)['cpuModel'],
+      vcpus: ({ spec }) => `${spec.vcpus.now} (max ${spec.vcpus.max})`,
+      'memory MiB': ({ spec }) => `${spec.memoryMiB.now} (max ${spec.memoryMiB.max})`,
+      disks: ({ spec }) => spec.disks.map((d) => `${d.id}:${d.sizeMiB}`).join(','),
+      nics: ({ spec }) => spec.nics.map((n) => `${n.id}:${n.network}`).join(','),
+      cpu: ({ spec }) => spec.cpuModel,
     },
   });
   action(type.command('get').argument('<type>', '`small` or `small@1`').description('a type'), async ({ client, format, args }) => {
-    const found = await client.request<Row>('GET', `/v1/vm-types/${refPath(args[0]!)}`);
+    const found = await typeOf(client, args[0]!);
     await print(format === 'table' ? 'yaml' : format, found, () => '');
   });
   examples(
@@ -59,7 +55,9 @@ export const catalogueCommands = (program: Command): void => {
       async ({ client, format, args, options }) => {
         if (options['example']) return void process.stdout.write(exampleSpec);
         if (!options['file']) throw new UsageError('give the spec with --file FILE; --example writes one to begin with');
-        const answer = await client.request<Row>('POST', '/v1/vm-types', { name: args[0], spec: await readDocument(options['file']) });
+        const answer = await client.post('/v1/vm-types', {
+          body: { name: args[0]!, spec: (await readDocument(options['file'])) as VmType['spec'] },
+        });
         await print(format, answer, () => `published ${ref(answer as never)}`);
       },
     ),
@@ -77,9 +75,9 @@ export const catalogueCommands = (program: Command): void => {
         .requiredOption('--reason <text>', 'why'),
       async ({ client, format, args, options }) => {
         const { reason, replacement } = options;
-        const answer = await client.request<Row>('POST', `/v1/vm-types/${refPath(args[0]!)}/deprecate`, {
-          reason,
-          ...(replacement ? { replacement } : {}),
+        const answer = await client.post('/v1/vm-types/{name}/{version}/deprecate', {
+          path: { version: '', ...nameAndVersion(args[0]!) },
+          body: { reason, ...(replacement ? { replacement } : {}) },
         });
         await print(format, answer, () => `${args[0]} is deprecated`);
       },
@@ -102,7 +100,7 @@ export const catalogueCommands = (program: Command): void => {
         .option('--cmdline <words>', 'what its kernel is started with', ''),
       async ({ client, format, args, options }) => {
         const image = { ...(await versionFor(client, args[0]!, options)), digest: options['digest'], cmdline: options['cmdline'] };
-        const answer = await client.request<Row>('POST', '/v1/images', { image });
+        const answer = await client.post('/v1/images', { body: { image } });
         await print(format, answer, () => `registered ${ref(answer['image'])}`);
       },
     ),
@@ -110,11 +108,18 @@ export const catalogueCommands = (program: Command): void => {
   );
 };
 
+export const typeOf = (client: Client, text: string): Promise<VmType> => {
+  const { name, version } = nameAndVersion(text);
+  return version === undefined
+    ? client.get('/v1/vm-types/{name}', { path: { name } })
+    : client.get('/v1/vm-types/{name}/{version}', { path: { name, version } });
+};
+
 /** That of the same content, or the next one. */
 const versionFor = async (client: Client, text: string, { digest, cmdline }: Row): Promise<{ name: string; version: number }> => {
   const [name = '', version] = text.split('@');
   if (version !== undefined) return { name, version: Number(version) };
-  const there = (await client.all<Row>('/v1/images')).filter((i) => i['name'] === name);
+  const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
   const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
   return { name, version: same?.['version'] ?? 1 + Math.max(0, ...there.map((i) => i['version'] as number)) };
 };

@@ -1,25 +1,26 @@
+import type { DeadLetter, FeedEntry } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, dryRunOf, examples, positive } from '../command.ts';
+import { action, dryRun, examples, positive } from '../command.ts';
 import { exits } from '../exit.ts';
-import { age, print, printOne, table, type Row } from '../show/output.ts';
+import { age, print, printOne, table, type Columns } from '../show/output.ts';
 
 const short = (type: string): string => type.replace(/^chrysalis\./, '').replace(/\.v\d+$/, '');
 /** In the columns beside it, or of no use to a person. */
 const told = new Set(['at', 'workflowId', 'tenant', 'deadlineAt', 'group', 'token', 'topologyHash', 'jws', 'startedAt', 'endedAt']);
-const gist = (d: Row): string =>
+const gist = (d: unknown): string =>
   Object.entries(d ?? {})
     .filter(([k, v]) => ['string', 'number', 'boolean'].includes(typeof v) && !told.has(k))
     .map(([k, v]) => `${k}=${String(v)}`)
     .join(' ')
     .slice(0, 120);
-export const eventColumns = {
-  position: (e: Row) => e['position'],
-  at: (e: Row) => e['at'],
-  event: (e: Row) => short(e['type']),
-  actor: (e: Row) => e['actor'],
-  data: (e: Row) => gist(e['data']),
+export const eventColumns: Columns<FeedEntry> = {
+  position: (e) => e.position,
+  at: (e) => e.at,
+  event: (e) => short(e.type),
+  actor: (e) => e.actor,
+  data: (e) => gist(e.data),
 };
-const eventLine = (e: Row): string => `${e['at']}  ${short(e['type'])}  ${e['stream']}  ${gist(e['data'])}`;
+const eventLine = (e: FeedEntry): string => `${e['at']}  ${short(e['type'])}  ${e['stream']}  ${gist(e['data'])}`;
 
 export const eventCommands = (program: Command): void => {
   const events = program.command('events').description('everything that happens');
@@ -40,7 +41,7 @@ export const eventCommands = (program: Command): void => {
         if (options['stream']) query.set('stream', options['stream']);
         let left = options['count'] ?? Infinity;
         for await (const e of client.events(`/v1/events?${query}`)) {
-          await printOne(format, e.data, () => eventLine(e.data as Row));
+          await printOne(format, e.data, () => eventLine(e.data as FeedEntry));
           if (--left <= 0) return exits.ok;
         }
         return exits.ok;
@@ -54,9 +55,8 @@ export const eventCommands = (program: Command): void => {
 
 const deadLetterCommands = (program: Command): void => {
   const dead = program.command('dead-letter').description('events that a service could not handle');
-  const list = '/v1/dead-letters';
   action(dead.command('list').alias('ls').description('what is parked, with the reason'), async ({ client, format, quiet }) => {
-    const { items, unavailable } = await client.request<{ items: Row[]; unavailable: string[] }>('GET', list);
+    const { items, unavailable } = await client.get('/v1/dead-letters');
     await print(format, items, () => (items.length === 0 ? 'Nothing is parked.' : table(letterColumns, items)));
     if (unavailable.length > 0 && !quiet) process.stderr.write(`did not answer: ${unavailable.join(', ')}\n`);
     return unavailable.length > 0 ? exits.unavailable : exits.ok;
@@ -71,16 +71,16 @@ const deadLetterCommands = (program: Command): void => {
         .option('--dry-run', 'only show which would go'),
       async ({ client, format, args, options }) => {
         const [service, id] = args as [string, string];
-        const path = `${list}/${encodeURIComponent(service)}/${encodeURIComponent(id)}/redrive`;
+        const path = { context: service, id };
         if (options['dryRun']) {
-          await client.request('POST', dryRunOf(path)); // refuses what the real one would
-          const { items } = await client.request<{ items: Row[] }>('GET', list);
+          await client.post('/v1/dead-letters/{context}/{id}/redrive', { path, query: dryRun }); // refuses what the real one would
+          const { items } = await client.get('/v1/dead-letters');
           const first = items.find((i) => i['context'] === service && i['eventId'] === id);
           const going = items.filter((i) => first && i['context'] === service && i['key'] === first['key']);
           await print(format, going, () => table(letterColumns, going));
           return exits.ok;
         }
-        const answer = await client.request<Row>('POST', path);
+        const answer = await client.post('/v1/dead-letters/{context}/{id}/redrive', { path });
         await print(format, answer, () => `asked for ${answer['requested']} to go again; chrysalis dead-letter list shows what stays`);
         return exits.ok;
       },
@@ -88,12 +88,12 @@ const deadLetterCommands = (program: Command): void => {
     'dead-letter redrive projector 0199c0de-1000-7000-8000-000000000004',
   );
 };
-const letterColumns = {
-  service: (d: Row) => d['context'],
-  event: (d: Row) => d['eventId'],
-  type: (d: Row) => short(d['event']?.type ?? ''),
-  key: (d: Row) => d['key'],
-  reason: (d: Row) => String(d['reason']).split('\n')[0]!.slice(0, 100),
-  tries: (d: Row) => d['attempts'],
-  age: (d: Row) => age(d['at']),
+const letterColumns: Columns<DeadLetter> = {
+  service: (d) => d.context,
+  event: (d) => d.eventId,
+  type: (d) => short(d.event.type),
+  key: (d) => d.key,
+  reason: (d) => d.reason.split('\n')[0]!.slice(0, 100),
+  tries: (d) => d.attempts,
+  age: (d) => age(d.at),
 };

@@ -1,10 +1,11 @@
-import type { VmTypeSpec } from '@chrysalis/contracts';
+import type { Allocation, Placement, Vm } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, dryRunOf, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
+import { action, dryRun, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
+import { typeOf } from './catalogue.ts';
 import { standingFields } from '../show/standing.ts';
-import { age, fields, print, ref, table, type Row } from '../show/output.ts';
+import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
 
 export const vmCommands = (program: Command): void => {
   const vm = program.command('vm').description('virtual machines');
@@ -68,8 +69,8 @@ export const vmCommands = (program: Command): void => {
       async (run) => {
         const found = await vmOf(run.client, run.args[0]!);
         if (run.options['dryRun']) {
-          await run.client.request('DELETE', dryRunOf(`/v1/vms/${found['vmId']}`));
-          const held = await run.client.all<Row>(`/v1/allocations?vm=${found['vmId']}`);
+          await run.client.delete('/v1/vms/{id}', { path: { id: found.vmId }, query: dryRun });
+          const held = await run.client.all('/v1/allocations', { vm: found.vmId });
           await print(
             run.format,
             { vm: found['vmId'], held },
@@ -79,7 +80,7 @@ export const vmCommands = (program: Command): void => {
         }
         return finish(
           run,
-          { vmId: found['vmId'], ...(await run.client.request<Row>('DELETE', `/v1/vms/${found['vmId']}`)) },
+          { ...(await run.client.delete('/v1/vms/{id}', { path: { id: found.vmId } })), vmId: found.vmId },
           `deleting ${found['name']}`,
         );
       },
@@ -89,44 +90,37 @@ export const vmCommands = (program: Command): void => {
 };
 
 const create = async (run: Run): Promise<number> => {
-  const { type, image, host, dryRun } = run.options;
-  const body = { name: run.args[0], type, image: await versioned(run, image), ...(host ? { host } : {}) };
-  const answer = await run.client.request<Row>('POST', dryRun ? dryRunOf('/v1/vms') : '/v1/vms', body); // refuses what the real one would
-  for (const w of (answer['warnings'] ?? []) as Row[]) process.stderr.write(`warning ${w['place']}: ${w['message']}\n`);
-  if (!dryRun) return finish(run, answer, `creating ${run.args[0]}`);
-  const { spec } = await run.client.request<Row>('GET', `/v1/vm-types/${String(type).replace('@', '/')}`);
+  const { type, image, host, dryRun: trial } = run.options;
+  const body = { name: run.args[0]!, type, image: await versioned(run, image), ...(host ? { host } : {}) };
+  const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
+  for (const w of answer.warnings ?? []) process.stderr.write(`warning ${w.place}: ${w.message}\n`);
+  if (!trial) return finish(run, answer, `creating ${run.args[0]}`);
+  const { spec } = await typeOf(run.client, String(type));
   const { amountsOf, DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
   const asked = {
-    amounts: amountsOf(spec as VmTypeSpec),
+    amounts: amountsOf(spec),
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
-    networks: spec.nics.map((n: Row) => n['network']),
+    networks: spec.nics.map((n) => n.network),
     pools: [DEFAULT_POOL],
     ...(host ? { host } : {}),
   };
-  const where = await run.client.request<Row>('POST', '/v1/placements', asked);
+  const where = await run.client.post('/v1/placements', { body: asked });
   await print(run.format, where, () => placementText(where));
-  return where['candidates'].length > 0 ? exits.ok : exits.refused;
+  return where.candidates.length > 0 ? exits.ok : exits.refused;
 };
 
 /** The owner wants an image's version; people mostly mean the newest. */
 const versioned = async (run: Run, image: string): Promise<string> =>
-  image.includes('@') ? image : `${image}@${(await run.client.all<Row>('/v1/images')).find((i) => i['name'] === image)?.['version'] ?? 1}`;
+  image.includes('@') ? image : `${image}@${(await run.client.all('/v1/images')).find((i) => i['name'] === image)?.['version'] ?? 1}`;
 
-const placementText = ({ candidates, refused }: Row): string => {
-  const name = (h: unknown): string =>
-    typeof h === 'string' ? h : String((h as Row)['hostId'] ?? (h as Row)['host'] ?? JSON.stringify(h));
-  const why = (r: Row): string =>
-    (r['reasons'] ?? r['verdicts'] ?? r['blockers'] ?? [])
-      .map((x: Row | string) => (typeof x === 'string' ? x : `${x['code']}${x['message'] ? `: ${x['message']}` : ''}`))
-      .join('; ');
-  return [
-    candidates.length ? `Could go to, best first: ${candidates.map(name).join(', ')}` : 'Could go nowhere.',
-    ...(refused ?? []).map((r: Row) => `  not ${name(r)}: ${why(r)}`),
+const placementText = ({ candidates, refused }: Placement): string =>
+  [
+    candidates.length ? `Could go to, best first: ${candidates.map((c) => c.hostId).join(', ')}` : 'Could go nowhere.',
+    ...refused.map((r) => `  not ${r.hostId}: ${r.reasons.map((x) => `${x.code}: ${x.message}`).join('; ')}`),
   ].join('\n');
-};
 
-const vmText = (v: Row): string => {
+const vmText = (v: Vm): string => {
   const t = v['topology'];
   const guest = v['characterisation'];
   return [
@@ -147,9 +141,9 @@ const vmText = (v: Row): string => {
       ...standingFields(v['move']),
       'move log': v['move'] && `chrysalis migration logs ${v['move'].moveId}`,
       vcpus: t && t.vcpus.boot + t.vcpus.plugged.length,
-      memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s: number, d: Row) => s + d['sizeMiB'], 0)} MiB`,
-      disks: t?.disks.map((d: Row) => `${d['id']} ${d['sizeMiB']} MiB`).join(', '),
-      nics: t?.nics.map((n: Row) => `${n['id']} ${n['mac']} on ${n['network']}`).join(', '),
+      memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s, d) => s + d.sizeMiB, 0)} MiB`,
+      disks: t?.disks.map((d) => `${d.id} ${d.sizeMiB} MiB`).join(', '),
+      nics: t?.nics.map((n) => `${n.id} ${n.mac} on ${n.network}`).join(', '),
       hardware: v['topologyHash'],
       cause: v['cause'] && `${v['cause'].code}: ${v['cause'].message}`,
       created: v['createdAt'],
@@ -157,7 +151,7 @@ const vmText = (v: Row): string => {
     ...(guest ? ['', `Guest (by ${guest.source}, ${guest.at}):`, guestText(guest)] : []),
   ].join('\n');
 };
-const guestText = (g: Row): string => {
+const guestText = (g: NonNullable<Vm['characterisation']>): string => {
   const f = g['facts'];
   const about =
     f &&
@@ -175,12 +169,12 @@ const guestText = (g: Row): string => {
   return [about, can].filter(Boolean).join('\n\n');
 };
 
-export const ledgerColumns = {
-  host: (a: Row) => a['hostId'],
-  consumer: (a: Row) => `${a['consumer'].kind}:${a['consumer'].id}`,
-  vcpu: (a: Row) => a['vcpu'],
-  'memory MiB': (a: Row) => a['memoryMiB'],
-  'disk MiB': (a: Row) => a['diskMiB'],
-  state: (a: Row) => a['state'],
-  since: (a: Row) => age(a['since']),
+export const ledgerColumns: Columns<Allocation> = {
+  host: (a) => a.hostId,
+  consumer: (a) => `${a.consumer.kind}:${a.consumer.id}`,
+  vcpu: (a) => a.vcpu,
+  'memory MiB': (a) => a.memoryMiB,
+  'disk MiB': (a) => a.diskMiB,
+  state: (a) => a.state,
+  since: (a) => age(a.since),
 };

@@ -35,8 +35,8 @@ export const grantCommands = (program: Command): void => {
         .option('--key <file>', 'the private key, an Ed25519 JWK with its `kid`; unless told, that of what runs here'),
       async (run) => {
         const jws = await signed(run);
-        const answer = await run.client.request<Row>('POST', '/v1/grants', { jws });
-        await print(run.format, answer, () => `registered ${answer['grantId'] ?? ''}`);
+        const answer = await run.client.post('/v1/grants', { body: { jws } });
+        await print(run.format, answer, () => `registered ${answer.grantId}`);
       },
     ),
     'grant create look-in --vm web',
@@ -52,8 +52,8 @@ export const grantCommands = (program: Command): void => {
       async ({ client, format, args, options }) => {
         const jws = args[0] ?? (options['file'] ? readText(options['file']).trim() : undefined);
         if (!jws) throw new UsageError('give the grant, or --file');
-        const answer = await client.request<Row>('POST', '/v1/grants', { jws });
-        await print(format, answer, () => `registered ${answer['grantId'] ?? ''}`);
+        const answer = await client.post('/v1/grants', { body: { jws } });
+        await print(format, answer, () => `registered ${answer.grantId}`);
       },
     ),
     'grant register --file grant.jws',

@@ -29,7 +29,7 @@ export const hostCommands = (program: Command): void => {
     action(
       host.command('get').argument('<host>').description('a host: facts, inventory, and who holds what on it'),
       async ({ client, format, args }) => {
-        const found = await client.request<Row>('GET', `/v1/hosts/${encodeURIComponent(args[0]!)}`);
+        const found = await client.get('/v1/hosts/{id}', { path: { id: args[0]! } });
         await print(format, found, () => hostText(found));
       },
     ),
@@ -50,10 +50,7 @@ export const hostCommands = (program: Command): void => {
           .description(what)
           .option('--reason <text>', 'why; kept in the host’s history', `by chrysalis host ${verb}`),
         async ({ client, format, args, options }) => {
-          const answer = await client.request<Row>('POST', `/v1/hosts/${encodeURIComponent(args[0]!)}/state`, {
-            state,
-            reason: options['reason'],
-          });
+          const answer = await client.post('/v1/hosts/{id}/state', { path: { id: args[0]! }, body: { state, reason: options['reason'] } });
           await print(format, answer, () => `${args[0]} is ${state}`);
         },
       ),
@@ -67,8 +64,9 @@ export const hostCommands = (program: Command): void => {
         .description('for a host that was replaced: its old agent, which must be away, never has it again; the next one that comes does')
         .requiredOption('--reason <text>', 'why; kept in the host’s history'),
       async ({ client, format, args, options }) => {
-        const answer = await client.request<Row>('POST', `/v1/hosts/${encodeURIComponent(args[0]!)}/release-agent`, {
-          reason: options['reason'],
+        const answer = await client.post('/v1/hosts/{id}/release-agent', {
+          path: { id: args[0]! },
+          body: { reason: options['reason'] },
         });
         await print(format, answer, () => `${args[0]} is released: the next agent that connects for it has it`);
       },

@@ -3,10 +3,10 @@ import { action, examples, type Run } from '../command.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { exits } from '../exit.ts';
 import { migrationText } from '../show/migration.ts';
-import { print, printOne, type Row } from '../show/output.ts';
+import { print, printOne } from '../show/output.ts';
 import { logLine } from '../show/log-line.ts';
 import { Transfers } from '../show/transfer.ts';
-import type { Progress } from '../client.ts';
+import type { LogLine, Operation, Progress } from '@chrysalis/api-client';
 
 export const migrationLogCommand = (migration: Command): void => {
   examples(
@@ -26,17 +26,15 @@ export const migrationLogCommand = (migration: Command): void => {
 };
 
 const logs = async ({ client, format, args, options }: Run): Promise<number> => {
-  const query = new URLSearchParams({ ...(options['vm'] ? { vm: options['vm'] } : {}) });
-  const path = `/v1/migrations/${encodeURIComponent(args[0]!)}/logs`;
   if (!options['follow']) {
-    const story = await client.request<{ items: Row[] }>('GET', `${path}?${query}`);
+    const story = await client.get('/v1/migrations/{id}/logs', { path: { id: args[0]! }, query: { vm: options['vm'] } });
     await print(format, story, () => (story.items.length ? story.items.map(logLine).join('\n') : 'Nothing happened yet.'));
     return exits.ok;
   }
-  query.set('follow', 'true');
+  const query = new URLSearchParams({ ...(options['vm'] ? { vm: options['vm'] } : {}), follow: 'true' });
   const shown = new Set<string>(); // a connection that was cut begins a burst of lines anew
-  for await (const { event, data } of client.events(`${path}?${query}`)) {
-    const line = data as Row;
+  for await (const { event, data } of client.events(`/v1/migrations/${encodeURIComponent(args[0]!)}/logs?${query}`)) {
+    const line = data as LogLine;
     if (event !== 'log' || shown.has(line['position'])) continue;
     shown.add(line['position']);
     await printOne(format, line, () => logLine(line));
@@ -47,12 +45,11 @@ const logs = async ({ client, format, args, options }: Run): Promise<number> => 
 /** A migration as it goes: shown again after each change, with the bytes of its transfers, until it ends. */
 export const watchMigration = async ({ client, format, args }: Run): Promise<number> => {
   const id = args[0]!;
-  const path = `/v1/migrations/${encodeURIComponent(id)}`;
   const transfers = new Transfers();
   const lines = new Map<string, string>();
   const show = async (): Promise<void> => {
-    const found = await client.request<Row>('GET', path);
-    const running = (found['moves'] as Row[]).filter((m) => m['state'] === 'running').flatMap((m) => lines.get(m['moveId']) ?? []);
+    const found = await client.get('/v1/migrations/{id}', { path: { id } });
+    const running = found.moves.filter((m) => m['state'] === 'running').flatMap((m) => lines.get(m['moveId']) ?? []);
     if (format === 'table') process.stdout.write(process.stdout.isTTY ? '\x1b[2J\x1b[H' : '');
     await printOne(format, found, () => [migrationText(found), ...running, ''].join('\n'));
   };
@@ -66,18 +63,18 @@ export const watchMigration = async ({ client, format, args }: Run): Promise<num
   const bytes = (async () => {
     for await (const p of client.progress({ signal: stop.signal })) await sampled(p);
   })().catch(() => undefined); // telemetry may be lost
-  let end: Row | undefined;
+  let end: Operation | undefined;
   onInterrupt(`${id} goes on`, `chrysalis migration get ${id} --watch`);
   try {
     for await (const e of client.events(`/v1/operations/${encodeURIComponent(id)}/events`)) {
       transfers.heard(e);
       if (e.event === 'operation') await show();
-      if (e.event === 'end') end = e.data as Row;
+      if (e.event === 'end') end = e.data as Operation;
     }
   } finally {
     stop.abort();
     await bytes;
   }
   if (end) await show();
-  return end?.['state'] === 'succeeded' ? exits.ok : exits.failed;
+  return end?.state === 'succeeded' ? exits.ok : exits.failed;
 };

@@ -1,45 +1,48 @@
+import { ApiError, type BodyOf, type OptionsQuery, type PlanMade } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, changing, collect, dryRunOf, examples, positive, vmOf, waits, type Run } from '../command.ts';
-import { ApiError, RefusedError, UsageError } from '../errors.ts';
+import { action, changing, collect, dryRun, examples, positive, vmOf, waits, type Run } from '../command.ts';
+import { RefusedError, UsageError } from '../errors.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { exits } from '../exit.ts';
 import { optionsText, planText, refusedLines } from '../show/plan.ts';
-import { print, type Row } from '../show/output.ts';
+import { print } from '../show/output.ts';
 import { runCommands, startPlan } from './runs.ts';
 import { templateCommands } from './templates.ts';
 
 const vmIds = async (run: Run): Promise<string[]> => {
   const named: string[] = run.options['vm'] ?? [];
   if (named.length === 0) throw new UsageError('name at least one VM with --vm');
-  return Promise.all(named.map(async (v) => (await vmOf(run.client, v))['vmId'] as string));
+  return Promise.all(named.map(async (v) => (await vmOf(run.client, v)).vmId));
 };
 
-const queries = '/v1/migration-options-queries';
 /** Asks, waits for the answer, gives it. */
-const queryOptions = async (run: Run, ids: readonly string[]): Promise<Row> => {
+const queryOptions = async (run: Run, ids: readonly string[]): Promise<OptionsQuery> => {
   const { grant } = run.options;
-  const asked = await run.client.request<Row>('POST', queries, {
-    vmIds: ids,
-    ...(grant ? { grantId: grant } : {}),
+  const asked = await run.client.post('/v1/migration-options-queries', {
+    body: { vmIds: [...ids], ...(grant ? { grantId: grant } : {}) },
   });
   onInterrupt(`${asked['queryId']} goes on`, `chrysalis operation watch ${asked['operation'] ?? asked['queryId']}`);
   for (const end = Date.now() + run.options['timeout']; ; await new Promise((r) => setTimeout(r, 200))) {
-    const query = await run.client.request<Row>('GET', `${queries}/${asked['queryId']}`);
+    const query = await run.client.get('/v1/migration-options-queries/{id}', { path: { id: asked.queryId } });
     if (query['state'] !== 'open') return query;
     if (Date.now() > end && asked['operation']) await run.client.waitOperation(asked['operation'], { timeoutMs: 1 });
     if (Date.now() > end) throw new Error(`query ${asked['queryId']} has no answer yet`);
   }
 };
 
-/** `by` is `{template}`, or an option: `{to}`, `{option}`, with a grant or without. */
-const makePlan = async (run: Run, by: Row, ids: readonly string[]): Promise<Row> => {
-  const path = '/v1/migration-plans';
-  return run.client.request<Row>('POST', run.options['dryRun'] ? dryRunOf(path) : path, { ...by, vmIds: ids }).catch((error: unknown) => {
-    if (!(error instanceof ApiError) || error.code !== 'option.refused') throw error;
-    throw new RefusedError([error.problem.detail, ...refusedLines((error.problem['refused'] ?? []) as Row[])].join('\n'));
-  });
+/** By a template, or by the first option that leads there, with a grant or without. */
+type By = { readonly template: string } | { readonly to?: string; readonly option?: string; readonly grantId?: string };
+const makePlan = (run: Run, by: By, ids: readonly string[]): Promise<PlanMade> => {
+  const body = { ...by, vmIds: [...ids] } as BodyOf<'post', '/v1/migration-plans'>;
+  return run.client
+    .post('/v1/migration-plans', { body, query: { dryRun: run.options['dryRun'] ? 'true' : undefined } })
+    .catch((error: unknown) => {
+      if (!(error instanceof ApiError) || error.code !== 'option.refused') throw error;
+      const refused = (error.problem['refused'] ?? []) as NonNullable<OptionsQuery['refused']>;
+      throw new RefusedError([error.problem.detail, ...refusedLines(refused)].join('\n'));
+    });
 };
-const blocked = (plan: Row): boolean => plan['moves'].some((m: Row) => m['blockers'].length > 0);
+const blocked = (plan: PlanMade): boolean => plan.moves.some((m) => m.blockers.length > 0);
 
 export const migrationCommands = (program: Command): void => {
   const vmOption = (c: Command): Command => c.option('--vm <vm>', 'id or name; more than once, or separated by commas', collect);
@@ -86,7 +89,7 @@ export const migrationCommands = (program: Command): void => {
     'plan create --template small-to-large@1 --vm web',
   );
   action(plan.command('get').argument('<plan>').description('a plan: sections, steps, blockers'), async ({ client, format, args }) => {
-    const found = await client.request<Row>('GET', `/v1/migration-plans/${encodeURIComponent(args[0]!)}`);
+    const found = await client.get('/v1/migration-plans/{id}', { path: { id: args[0]! } });
     await print(format, found, () => planText(found));
   });
 
@@ -124,16 +127,16 @@ const migrate = async (run: Run): Promise<number> => {
 };
 
 /** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
-const byOption = async (run: Run, ids: readonly string[]): Promise<Row> => {
-  const { to, option, grant: grantId, dryRun } = run.options;
+const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
+  const { to, option, grant: grantId, dryRun: trial } = run.options;
   if (!to && !option) throw new UsageError('say where to: --to TYPE, --option OPTION or --template NAME@VERSION');
-  if (grantId && dryRun) {
-    await run.client.request('POST', dryRunOf(queries), { vmIds: ids, grantId });
+  if (grantId && trial) {
+    await run.client.post('/v1/migration-options-queries', { body: { vmIds: [...ids], grantId }, query: dryRun });
     if (!run.quiet)
       process.stderr.write('dry run: no agent looks into the guests; what is known of them already is what the plan goes by\n');
   } else if (grantId) {
     const query = await queryOptions(run, ids);
-    if (query['state'] !== 'answered') throw new RefusedError(optionsText(query));
+    if (query.state !== 'answered') throw new RefusedError(optionsText(query));
   }
   return { ...(option ? { option } : { to }), ...(grantId ? { grantId } : {}) };
 };

@@ -1,10 +1,10 @@
+import type { AnswerOf, BodyOf, Policy } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, changing, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { age, fields, print, table, type Row } from '../show/output.ts';
+import { age, fields, print, table, type Columns } from '../show/output.ts';
 
-const pathOf = (name: string | undefined, verb = ''): string => `/v1/workflow-policies/${encodeURIComponent(name!)}${verb}`;
-const firesOn = (on: Row): string => (on['event'] ? String(on['event']) : `${on['schedule']}${on['timezone'] ? ` ${on['timezone']}` : ''}`);
+const firesOn = (on: Policy['spec']['on']): string => ('event' in on ? on.event : `${on.schedule}${on.timezone ? ` ${on.timezone}` : ''}`);
 
 /** `workflow policy …`: what starts workflows by itself. */
 export const policyCommands = (workflow: Command): void => {
@@ -23,7 +23,7 @@ export const policyCommands = (workflow: Command): void => {
     },
   });
   action(policy.command('get').argument('<policy>').description('a policy, and what it started last'), async ({ client, format, args }) => {
-    const found = await client.request<Row>('GET', pathOf(args[0]));
+    const found = await client.get('/v1/workflow-policies/{name}', { path: { name: args[0]! } });
     await print(format, found, () => policyText(found));
   });
   applyCommand(policy);
@@ -40,8 +40,10 @@ const applyCommand = (policy: Command): void => {
         .description('write a policy down, or anew; the same again is the same')
         .option('--enable', 'and let it fire'),
       async ({ client, format, args, options }) => {
-        const made = await client.request<Row>('POST', '/v1/workflow-policies', await readDocument(args[0]!));
-        const answer = options['enable'] ? await client.request<Row>('POST', pathOf(made['name'], '/enable'), {}) : made;
+        const made = await client.post('/v1/workflow-policies', { body: (await readDocument(args[0]!)) as Policy['spec'] });
+        const answer = options['enable']
+          ? await client.post('/v1/workflow-policies/{name}/enable', { path: { name: made.name }, body: {} })
+          : made;
         await print(format, { ...made, ...answer }, () => `${made['name']} is ${answer['status']}, revision ${made['revision']}`);
       },
     ),
@@ -52,21 +54,24 @@ const applyCommand = (policy: Command): void => {
 
 const switchCommands = (policy: Command): void => {
   const verbs = {
-    enable: ['POST', 'let it fire, from now on'],
-    disable: ['POST', 'let it fire no more; what it started goes on'],
-    remove: ['DELETE', 'remove it; its history stays'],
+    enable: 'let it fire, from now on',
+    disable: 'let it fire no more; what it started goes on',
+    remove: 'remove it; its history stays',
   } as const;
-  for (const [verb, [method, what]] of Object.entries(verbs))
+  for (const verb of ['enable', 'disable', 'remove'] as const)
     examples(
       changing(
         policy
           .command(verb)
           .argument('<policy>')
-          .description(what)
+          .description(verbs[verb])
           .option('--reason <text>', 'why; kept in its history', `by chrysalis workflow policy ${verb}`),
         async ({ client, format, args, options }) => {
-          const path = pathOf(args[0], verb === 'remove' ? '' : `/${verb}`);
-          const answer = await client.request<Row>(method, path, { reason: options['reason'] });
+          const given = { path: { name: args[0]! }, body: { reason: options['reason'] } };
+          const answer =
+            verb === 'remove'
+              ? await client.delete('/v1/workflow-policies/{name}', given)
+              : await client.post(`/v1/workflow-policies/{name}/${verb}`, given);
           await print(format, answer, () => `${args[0]} is ${answer['status']}`);
         },
       ),
@@ -86,7 +91,10 @@ const testCommand = (policy: Command): void => {
       async ({ client, format, args, options }) => {
         if (!options['event'] === !options['at']) throw new UsageError('give either --event or --at');
         const body = options['at'] ? { at: options['at'] } : { event: await readDocument(options['event']) };
-        const answer = await client.request<Row>('POST', pathOf(args[0], '/test'), body);
+        const answer = await client.post('/v1/workflow-policies/{name}/test', {
+          path: { name: args[0]! },
+          body: body as BodyOf<'post', '/v1/workflow-policies/{name}/test'>,
+        });
         await print(format, answer, () => triedText(answer));
       },
     ),
@@ -95,7 +103,7 @@ const testCommand = (policy: Command): void => {
   );
 };
 
-const triedText = (t: Row): string =>
+const triedText = (t: AnswerOf<'post', '/v1/workflow-policies/{name}/test'>): string =>
   fields({
     fires: t['fires'] ? 'yes' : 'no',
     why: t['why'] && `${t['why'].code}: ${t['why'].message}`,
@@ -105,29 +113,29 @@ const triedText = (t: Row): string =>
     next: t['next'],
   });
 
-const policyText = (p: Row): string => {
-  const { on, start, limits } = p['spec'] as Row;
-  const last = p['lastFailure'] as Row | undefined;
+const policyText = ({ firings = [], ...p }: Policy): string => {
+  const { on, start, limits } = p.spec;
+  const last = p.lastFailure;
   const head = fields({
     policy: p['name'],
     summary: p['summary'],
     state: `${p['status']}, revision ${p['revision']}`,
     tenant: p['tenant'] === '*' ? 'the fleet' : p['tenant'],
     on: firesOn(on),
-    when: on['when'],
+    when: 'when' in on ? on.when : undefined,
     next: p['next'],
     starts: start.template,
     params: JSON.stringify(start.params),
     limits: limits && JSON.stringify(limits),
-    failures: p['failures'] ? `${p['failures']}; the last: ${last?.['code']}: ${last?.['message']}` : undefined,
+    failures: p['failures'] ? `${p['failures']}; the last: ${last?.code}: ${last?.message}` : undefined,
   });
-  return p['firings'].length === 0 ? head : `${head}\n\n${table(firingColumns, p['firings'])}`;
+  return firings.length === 0 ? head : `${head}\n\n${table(firingColumns, firings)}`;
 };
 
-const firingColumns = {
-  workflow: (f: Row) => f['workflowId'],
-  by: (f: Row) => (f['cause'].kind === 'event' ? f['cause'].subject : f['cause'].at),
-  state: (f: Row) => f['state'],
-  age: (f: Row) => age(f['notedAt']),
-  reason: (f: Row) => f['reason']?.code,
+const firingColumns: Columns<NonNullable<Policy['firings']>[number]> = {
+  workflow: (f) => f.workflowId,
+  by: (f) => (f.cause.kind === 'event' ? f.cause.subject : f.cause.at),
+  state: (f) => f.state,
+  age: (f) => age(f.notedAt),
+  reason: (f) => f.reason?.code,
 };

@@ -1,13 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Command } from 'commander';
-import type { Client } from '../client.ts';
+import type { Client, RelayAudit } from '@chrysalis/api-client';
 import { action, collect, duration, examples } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
-import { print, table, type Row } from '../show/output.ts';
+import { print, table, type Columns } from '../show/output.ts';
 
-type Audits = { readonly items: readonly Row[]; readonly unavailable: readonly string[] };
-const path = '/v1/relay-audits';
+type Audits = { readonly items: readonly RelayAudit[]; readonly unavailable: readonly string[] };
 
 export const relayCommands = (program: Command): void => {
   const relay = program.command('relay').description('what carries events from the logs to the bus');
@@ -22,13 +21,13 @@ export const relayCommands = (program: Command): void => {
       async ({ client, format, options, quiet }) => {
         const wanted = await servicesOf(client, options['service'] as string[] | undefined);
         const fill = options['fill'] === true;
-        for (const service of wanted) await client.request('POST', `${path}/${service}`, { fill });
+        for (const service of wanted) await client.post('/v1/relay-audits/{context}', { path: { context: service }, body: { fill } });
         const { items, unavailable } = await ended(client, wanted, Date.now() + (options['timeout'] as number));
         await print(format, items, () => [table(columns, items), ...holes(items)].join('\n'));
         if (!quiet) advise(items, unavailable, fill);
         if (unavailable.length > 0) return exits.unavailable;
         if (items.some((i) => i['state'] === 'running')) return exits.timeout;
-        return items.every((i) => i['state'] === 'ended' && i['result'].missing === i['result'].filled) ? exits.ok : exits.failed;
+        return items.every((i) => i['state'] === 'ended' && i.result?.missing === i.result?.filled) ? exits.ok : exits.failed;
       },
     ),
     'relay audit',
@@ -37,8 +36,8 @@ export const relayCommands = (program: Command): void => {
 };
 
 const servicesOf = async (client: Client, named: string[] | undefined): Promise<readonly string[]> => {
-  const { items, unavailable } = await client.request<Audits>('GET', path);
-  const all = [...items.map((i) => String(i['context'])), ...unavailable];
+  const { items, unavailable } = await client.get('/v1/relay-audits');
+  const all = [...items.map((i) => i.context), ...unavailable];
   const strange = named?.filter((name) => !all.includes(name)) ?? [];
   if (strange.length > 0) throw new UsageError(`no such service: ${strange.join(', ')}; there are ${all.sort().join(', ')}`);
   return named ?? all;
@@ -46,30 +45,28 @@ const servicesOf = async (client: Client, named: string[] | undefined): Promise<
 
 const ended = async (client: Client, wanted: readonly string[], deadline: number): Promise<Audits> => {
   for (;;) {
-    const { items, unavailable } = await client.request<Audits>('GET', path);
-    const ours = items.filter((i) => wanted.includes(String(i['context'])));
+    const { items, unavailable } = await client.get('/v1/relay-audits');
+    const ours = items.filter((i) => wanted.includes(i.context));
     if (Date.now() > deadline || ours.every((i) => i['state'] !== 'running'))
       return { items: ours, unavailable: unavailable.filter((name) => wanted.includes(name)) };
     await pause(250);
   }
 };
 
-const columns = {
-  service: (i: Row) => i['context'],
-  state: (i: Row) => i['state'],
-  events: (i: Row) => i['result']?.judged,
-  missing: (i: Row) => i['result']?.missing,
-  filled: (i: Row) => i['result']?.filled,
-  expired: (i: Row) => i['result']?.expired,
-  reason: (i: Row) => i['reason'],
+const columns: Columns<RelayAudit> = {
+  service: (i) => i.context,
+  state: (i) => i.state,
+  events: (i) => i.result?.judged,
+  missing: (i) => i.result?.missing,
+  filled: (i) => i.result?.filled,
+  expired: (i) => i.result?.expired,
+  reason: (i) => i.reason,
 };
-const holes = (items: readonly Row[]): string[] =>
-  items.flatMap((i) =>
-    ((i['result']?.first ?? []) as Row[]).map((m) => `  ${i['context']}: ${m['stream']}@${m['version']} ${m['type']} not on ${m['topic']}`),
-  );
+const holes = (items: readonly RelayAudit[]): string[] =>
+  items.flatMap((i) => (i.result?.first ?? []).map((m) => `  ${i.context}: ${m.stream}@${m.version} ${m.type} not on ${m.topic}`));
 
-const advise = (items: readonly Row[], unavailable: readonly string[], fill: boolean): void => {
-  const missing = items.some((i) => i['result']?.missing > 0);
+const advise = (items: readonly RelayAudit[], unavailable: readonly string[], fill: boolean): void => {
+  const missing = items.some((i) => (i.result?.missing ?? 0) > 0);
   if (unavailable.length > 0) process.stderr.write(`did not answer: ${unavailable.join(', ')}\n`);
   if (missing && !fill) process.stderr.write('next: chrysalis relay audit --fill\n');
   if (missing && fill)

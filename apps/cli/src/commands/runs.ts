@@ -2,14 +2,14 @@ import type { Command } from 'commander';
 import { exits } from '../exit.ts';
 import { action, changing, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
 import { migrationText } from '../show/migration.ts';
-import { age, print, took, type Row } from '../show/output.ts';
+import { age, print, took } from '../show/output.ts';
 import { migrationLogCommand, watchMigration } from './migration-logs.ts';
 
 /** Runs a plan; with --wait, to its end. */
 export const startPlan = async (run: Run, planId: string): Promise<number> => {
   const { concurrency } = run.options;
-  const answer = await run.client.request<Row>('POST', '/v1/migrations', { planId, ...(concurrency ? { concurrency } : {}) });
-  return finish(run, { ...answer, operation: answer['operation'] ?? answer['migrationId'] }, `migration ${answer['migrationId']} started`);
+  const answer = await run.client.post('/v1/migrations', { body: { planId, ...(concurrency ? { concurrency } : {}) } });
+  return finish(run, answer, `migration ${answer.migrationId} started`);
 };
 
 export const runCommands = (program: Command): void => {
@@ -37,7 +37,7 @@ export const runCommands = (program: Command): void => {
     async (run) => {
       if (run.options['watch']) return watchMigration(run);
       const { client, format, args } = run;
-      const found = await client.request<Row>('GET', `/v1/migrations/${encodeURIComponent(args[0]!)}`);
+      const found = await client.get('/v1/migrations/{id}', { path: { id: args[0]! } });
       await print(format, found, () => migrationText(found));
       return exits.ok;
     },
@@ -65,8 +65,9 @@ export const runCommands = (program: Command): void => {
         .option('--reason <text>', 'why', 'by chrysalis migration cancel'),
     ),
     async (run) => {
-      const answer = await run.client.request<Row>('POST', `/v1/migrations/${encodeURIComponent(run.args[0]!)}/cancel`, {
-        reason: run.options['reason'],
+      const answer = await run.client.post('/v1/migrations/{id}/cancel', {
+        path: { id: run.args[0]! },
+        body: { reason: run.options['reason'] },
       });
       return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
     },

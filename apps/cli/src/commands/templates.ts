@@ -1,13 +1,21 @@
+import type { BodyOf, Client, MigrationTemplate } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, changing, examples, listCommand, readDocument, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { age, print, ref, type Row } from '../show/output.ts';
-import { refPath } from './catalogue.ts';
+import { age, print, ref } from '../show/output.ts';
+import { nameAndVersion } from './catalogue.ts';
+
+const templateOf = (client: Client, text: string): Promise<MigrationTemplate> => {
+  const { name, version } = nameAndVersion(text);
+  return version === undefined
+    ? client.get('/v1/migration-templates/{name}', { path: { name } })
+    : client.get('/v1/migration-templates/{name}/{version}', { path: { name, version } });
+};
 
 /** The spec itself, or what `get` printed: its name is the one given. */
-const specIn = (document: unknown): unknown => {
-  const inner = (document as Row | null)?.['spec'] as Row | undefined;
-  return typeof inner === 'object' && inner !== null ? inner : document;
+const specIn = (document: unknown): MigrationTemplate['spec'] => {
+  const inner = (document as Partial<MigrationTemplate> | null)?.spec;
+  return typeof inner === 'object' && inner !== null ? inner : (document as MigrationTemplate['spec']); // its faults are for the server to tell
 };
 
 /** A template with every section. */
@@ -49,7 +57,8 @@ export const templateCommands = (program: Command): void => {
       from: (t) => ref(t['spec'].sourceType),
       to: (t) => ref(t['spec'].options.targetType),
       method: (t) => (t['spec'].migration.length ? t['spec'].options.method : 'in place'),
-      steps: (t) => ['preMigration', 'hotUnplug', 'migration', 'hotPlug', 'postMigration'].map((s) => t['spec'][s].length).join('/'),
+      steps: (t) =>
+        (['preMigration', 'hotUnplug', 'migration', 'hotPlug', 'postMigration'] as const).map((s) => t['spec'][s].length).join('/'),
       state: (t) => (t['retired'] ? 'retired' : 'active'),
       age: (t) => age(t['publishedAt']),
     },
@@ -57,7 +66,7 @@ export const templateCommands = (program: Command): void => {
   action(
     template.command('get').argument('<template>', '`name` or `name@version`').description('a template'),
     async ({ client, format, args }) => {
-      const found = await client.request<Row>('GET', `/v1/migration-templates/${refPath(args[0]!)}`);
+      const found = await templateOf(client, args[0]!);
       await print(format === 'table' ? 'yaml' : format, found, () => '');
     },
   );
@@ -78,14 +87,14 @@ export const templateCommands = (program: Command): void => {
       template.command('retire').argument('<name>').description('it takes no new migrations; what runs goes on'),
       async ({ client, format, args }) => {
         if (args[0]!.includes('@')) throw new UsageError('a template is retired with all its versions: give its name alone');
-        const answer = await client.request<Row>('DELETE', `/v1/migration-templates/${encodeURIComponent(args[0]!)}`);
+        const answer = await client.delete('/v1/migration-templates/{name}', { path: { name: args[0]! } });
         await print(format, answer, () => `retired ${answer['name']}`);
       },
     ),
     'template retire small-to-large',
   );
-  const published = async (run: Run, body: object): Promise<void> => {
-    const answer = await run.client.request<Row>('POST', '/v1/migration-templates', body);
+  const published = async (run: Run, body: BodyOf<'post', '/v1/migration-templates'>): Promise<void> => {
+    const answer = await run.client.post('/v1/migration-templates', { body });
     await print(run.format, answer, () => `published ${ref(answer as never)}`);
   };
   examples(
@@ -99,7 +108,7 @@ export const templateCommands = (program: Command): void => {
       async (run) => {
         if (run.options['example']) return void process.stdout.write(exampleTemplate);
         if (!run.options['file']) throw new UsageError('give the spec with --file FILE; --example writes one to begin with');
-        await published(run, { name: run.args[0], spec: specIn(await readDocument(run.options['file'])) });
+        await published(run, { name: run.args[0]!, spec: specIn(await readDocument(run.options['file'])) });
       },
     ),
     'template create small-to-large --example > template.yaml',
@@ -118,7 +127,7 @@ export const templateCommands = (program: Command): void => {
       async (run) => {
         const steps = run.options['file'] ? ((await readDocument(run.options['file'])) as object) : {};
         await published(run, {
-          name: run.args[0],
+          name: run.args[0]!,
           fromOption: { queryId: run.options['query'], optionId: run.options['option'] },
           ...steps,
         });

@@ -1,15 +1,15 @@
+import type { BodyOf } from '@chrysalis/api-client';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { changing, collect, duration, examples, finish, number, positive, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { print, type Row } from '../show/output.ts';
 
-const pathOf = (run: Run, what: string): string => `/v1/workflows/${encodeURIComponent(run.args[0]!)}/${what}`;
 const guards = (run: Run) => (run.options['ifVersion'] !== undefined ? { headers: { 'if-match': `"${run.options['ifVersion']}"` } } : {});
 
 const ask = async (run: Run, change: Row, done: string): Promise<void> => {
-  const body = { change, reason: run.options['reason'] };
-  const answer = await run.client.request<Row>('POST', pathOf(run, 'changes'), body, guards(run));
-  await print(run.format, answer, () => `${done}; ${answer['workflowId']} is at version ${answer['version']}`);
+  const body = { change, reason: run.options['reason'] } as BodyOf<'post', '/v1/workflows/{id}/changes'>;
+  const answer = await run.client.post('/v1/workflows/{id}/changes', { path: { id: run.args[0]! }, body, ...guards(run) });
+  await print(run.format, answer, () => `${done}; ${answer.workflowId} is at version ${answer.version}`);
 };
 
 const asked = (command: Command): Command =>
@@ -192,8 +192,12 @@ export const workflowChangeCommands = (workflow: Command): void => {
         ),
       ),
       async (run) => {
-        const answer = await run.client.request<Row>('POST', pathOf(run, 'undo'), { reason: run.options['reason'] }, guards(run));
-        return finish(run, answer, 'asked to undo', answer['version']);
+        const answer = await run.client.post('/v1/workflows/{id}/undo', {
+          path: { id: run.args[0]! },
+          body: { reason: run.options['reason'] },
+          ...guards(run),
+        });
+        return finish(run, answer, 'asked to undo', answer.version);
       },
     ),
     `workflow undo ${id} --reason "not wanted after all" --wait`,

@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import type { WorkflowGraph } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, duration, examples, readText, type Run } from '../command.ts';
 import { onInterrupt } from '../interrupt.ts';
@@ -10,8 +11,7 @@ import { eventColumns } from './events.ts';
 const final = (state: string): boolean => !['queued', 'running', 'compensating'].includes(state);
 const REDRAW_MS = 400;
 
-export const workflowSeeCommands = (workflow: Command, textOf: (view: Row) => Promise<string>): void => {
-  const path = (run: Run): string => `/v1/workflows/${encodeURIComponent(run.args[0]!)}`;
+export const workflowSeeCommands = (workflow: Command, textOf: (view: WorkflowGraph) => Promise<string>): void => {
   examples(
     action(
       workflow
@@ -19,7 +19,7 @@ export const workflowSeeCommands = (workflow: Command, textOf: (view: Row) => Pr
         .argument('<workflow>')
         .description('the graph as it changes, until the end; exit code 0 if it succeeded')
         .option('--timeout <time>', 'at most so long', duration, 3_600_000),
-      (run) => watch(run, path(run), textOf),
+      (run) => watch(run, textOf),
     ),
     'workflow watch op-0199c0de-…',
   );
@@ -33,10 +33,10 @@ export const workflowSeeCommands = (workflow: Command, textOf: (view: Row) => Pr
       async (run) => {
         if (run.options['raw']) {
           const headers = { accept: 'application/x-ndjson' };
-          const text = await run.client.request<string>('GET', `${path(run)}/history`, undefined, { headers });
-          return void process.stdout.write(text);
+          const text: unknown = await run.client.get('/v1/workflows/{id}/history', { path: { id: run.args[0]! }, headers });
+          return void process.stdout.write(String(text));
         }
-        const { items } = await run.client.request<{ items: Row[] }>('GET', `${path(run)}/history`);
+        const { items } = await run.client.get('/v1/workflows/{id}/history', { path: { id: run.args[0]! } });
         await print(run.format, items, () => table(eventColumns, items));
       },
     ),
@@ -50,9 +50,10 @@ export const workflowSeeCommands = (workflow: Command, textOf: (view: Row) => Pr
         .argument('<workflow>', 'a workflow, or a template as name@version')
         .description('what can run in parallel, the critical path, and which task has time to spare'),
       async (run) => {
-        const [name, version] = run.args[0]!.split('@');
-        const of = version ? `/v1/workflow-templates/${encodeURIComponent(name!)}/${encodeURIComponent(version)}` : path(run);
-        const found = await run.client.request<Row>('GET', `${of}/analysis`);
+        const [name = '', version] = run.args[0]!.split('@');
+        const found = version
+          ? await run.client.get('/v1/workflow-templates/{name}/{version}/analysis', { path: { name, version } })
+          : await run.client.get('/v1/workflows/{id}/analysis', { path: { id: name } });
         const { analysisText } = await import('../show/analysis.ts');
         await print(run.format, found, () => analysisText(found));
       },
@@ -63,13 +64,13 @@ export const workflowSeeCommands = (workflow: Command, textOf: (view: Row) => Pr
   replayCommand(workflow, textOf);
 };
 
-const watch = async (run: Run, path: string, textOf: (view: Row) => Promise<string>): Promise<number> => {
+const watch = async (run: Run, textOf: (view: WorkflowGraph) => Promise<string>): Promise<number> => {
   const live = process.stdout.isTTY && run.format === 'table';
   const end = Date.now() + run.options['timeout'];
   onInterrupt(`${run.args[0]} goes on`, `chrysalis workflow watch ${run.args[0]}`);
   const seen = new Map<string, string>();
   for (let version = -1; ; await pause(REDRAW_MS)) {
-    const view = await run.client.request<Row>('GET', path);
+    const view = await run.client.get('/v1/workflows/{id}', { path: { id: run.args[0]! } });
     if (view['version'] !== version) {
       version = view['version'];
       if (live) process.stdout.write(`\x1b[2J\x1b[H${await textOf(view)}\n`);
@@ -85,9 +86,9 @@ const watch = async (run: Run, path: string, textOf: (view: Row) => Promise<stri
 };
 
 /** A line for each task whose state is another one than was seen last. */
-const changesIn = (view: Row, seen: Map<string, string>): string[] => {
+const changesIn = (view: WorkflowGraph, seen: Map<string, string>): string[] => {
   const lines: string[] = [];
-  for (const t of view['tasks'] as Row[]) {
+  for (const t of view.tasks) {
     const now = t['items'] ? `${t['state']} ${JSON.stringify(t['items'].states)}` : t['state'];
     const before = seen.get(t['name']);
     seen.set(t['name'], now);
@@ -96,7 +97,7 @@ const changesIn = (view: Row, seen: Map<string, string>): string[] => {
   return lines;
 };
 
-const replayCommand = (workflow: Command, textOf: (view: Row) => Promise<string>): void => {
+const replayCommand = (workflow: Command, textOf: (view: WorkflowGraph) => Promise<string>): void => {
   const command = workflow
     .command('replay')
     .argument('<file>', 'from `workflow history --raw`, - for stdin')
@@ -111,7 +112,7 @@ const replayCommand = (workflow: Command, textOf: (view: Row) => Promise<string>
   examples(command, 'workflow replay history.jsonl', 'workflow replay history.jsonl --to 12 -o json');
 };
 
-const replayed = async (file: string, options: Row): Promise<Row> => {
+const replayed = async (file: string, options: Row): Promise<WorkflowGraph> => {
   const { evolve, initial, viewOf } = await import('@chrysalis/workflow-core');
   const { contractOf } = await import('@chrysalis/contracts');
   let state: Parameters<typeof evolve>[0] = initial;
@@ -127,8 +128,8 @@ const replayed = async (file: string, options: Row): Promise<Row> => {
   }
   const view = viewOf(state, { items: options['allItems'] ? 'all' : 'some' });
   if (!view) throw new RefusedError(`${file} has no events`);
-  const { version: definitionVersion, ...rest } = JSON.parse(JSON.stringify(view)) as Row;
-  return { ...rest, definitionVersion, version };
+  const { version: definitionVersion, ...rest } = JSON.parse(JSON.stringify(view)) as Omit<WorkflowGraph, 'version'> & { version?: number };
+  return { ...rest, ...(definitionVersion === undefined ? {} : { definitionVersion }), version };
 };
 
 const linesOf = (file: string): string[] =>

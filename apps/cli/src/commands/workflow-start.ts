@@ -1,3 +1,4 @@
+import type { AnswerOf } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, changing, collect, examples, finish, listCommand, number, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
@@ -45,8 +46,8 @@ export const workflowStartCommands = (workflow: Command): void => {
       async (run) => {
         const { options, client } = run;
         const { subject, priority, key } = options;
-        const body = { template: run.args[0], params: await paramsOf(run), priority, ...(subject ? { subject } : {}) };
-        const answer = await client.request<Row>('POST', '/v1/workflows', body, key ? { idempotencyKey: key } : {});
+        const body = { template: run.args[0]!, params: await paramsOf(run), priority, ...(subject ? { subject } : {}) };
+        const answer = await client.post('/v1/workflows', { body, ...(key ? { idempotencyKey: key } : {}) });
         const wait = options['wait'] ?? options['watch'];
         return finish({ ...run, options: { ...options, wait } }, answer, answer['queued'] ? 'queued: a limit is reached' : 'started');
       },
@@ -88,11 +89,12 @@ const bound = (text: string): [string, number] => {
   return [m[1]!, Number(m[2])];
 };
 
+type Limits = AnswerOf<'get', '/v1/workflow-limits'>['limits'];
 const limitCommands = (workflow: Command): void => {
   const limits = workflow.command('limits').description('how many workflows may run, and how many do');
   examples(
     action(limits, async ({ client, format }) => {
-      const found = await client.request<{ limits: Row; running: Row[] }>('GET', '/v1/workflow-limits');
+      const found = await client.get('/v1/workflow-limits');
       await print(format, found, () => limitsText(found));
     }),
     'workflow limits',
@@ -112,9 +114,9 @@ const limitCommands = (workflow: Command): void => {
         .option('--clear', 'first take all limits away')
         .option('-f, --file <file>', 'the whole of them as YAML or JSON, - for stdin'),
       async ({ client, format, options }) => {
-        const now = options['clear'] ? {} : (await client.request<{ limits: Row }>('GET', '/v1/workflow-limits')).limits;
-        const wanted = options['file'] ? await readDocument(options['file']) : changed(now, options);
-        const answer = await client.request<{ limits: Row }>('PUT', '/v1/workflow-limits', wanted);
+        const now = options['clear'] ? {} : (await client.get('/v1/workflow-limits')).limits;
+        const wanted = options['file'] ? ((await readDocument(options['file'])) as Limits) : changed(now, options);
+        const answer = await client.put('/v1/workflow-limits', { body: wanted });
         await print(format, answer, () => limitsText({ ...answer, running: [] }));
       },
     ),
@@ -125,16 +127,16 @@ const limitCommands = (workflow: Command): void => {
   );
 };
 
-const changed = (now: Row, o: Row): Row => {
-  const tenants: Record<string, Row> = { ...now['tenants'] };
+const changed = (now: Limits, o: Row): Limits => {
+  const tenants: NonNullable<Limits['tenants']> = { ...now.tenants };
   for (const [name, running] of ((o['tenant'] as string[] | undefined) ?? []).map(bound)) tenants[name] = { ...tenants[name], running };
   for (const [name, weight] of ((o['weight'] as string[] | undefined) ?? []).map(bound)) tenants[name] = { ...tenants[name], weight };
   const kinds = {
-    ...now['kinds'],
+    ...now.kinds,
     ...Object.fromEntries(((o['kind'] as string[] | undefined) ?? []).map(bound).map(([k, running]) => [k, { running }])),
   };
   const perTenant = {
-    ...now['perTenant'],
+    ...now.perTenant,
     ...(o['perTenant'] === undefined ? {} : { running: o['perTenant'] }),
     ...(o['queued'] === undefined ? {} : { queued: o['queued'] }),
   };
@@ -147,8 +149,8 @@ const changed = (now: Row, o: Row): Row => {
   };
 };
 
-const limitsText = ({ limits, running }: { limits: Row; running: readonly Row[] }): string => {
-  const tenant = (t: Row): string =>
+const limitsText = ({ limits, running }: AnswerOf<'get', '/v1/workflow-limits'>): string => {
+  const tenant = (t: NonNullable<Limits['perTenant']>): string =>
     [
       t['running'] === undefined ? undefined : `${t['running']} at a time`,
       t['queued'] === undefined ? undefined : `${t['queued']} may wait`,
@@ -157,12 +159,10 @@ const limitsText = ({ limits, running }: { limits: Row; running: readonly Row[] 
       .filter(Boolean)
       .join(', ');
   const rows = {
-    overall: limits['overall']?.running === undefined ? 'no limit' : `${limits['overall'].running} at a time`,
-    'each tenant': limits['perTenant'] ? tenant(limits['perTenant']) : 'no limit',
-    ...Object.fromEntries(Object.entries((limits['tenants'] ?? {}) as Record<string, Row>).map(([n, t]) => [`tenant ${n}`, tenant(t)])),
-    ...Object.fromEntries(
-      Object.entries((limits['kinds'] ?? {}) as Record<string, Row>).map(([n, k]) => [`kind ${n}`, `${k['running']} at a time`]),
-    ),
+    overall: limits.overall?.running === undefined ? 'no limit' : `${limits.overall.running} at a time`,
+    'each tenant': limits.perTenant ? tenant(limits.perTenant) : 'no limit',
+    ...Object.fromEntries(Object.entries(limits.tenants ?? {}).map(([n, t]) => [`tenant ${n}`, tenant(t)])),
+    ...Object.fromEntries(Object.entries(limits.kinds ?? {}).map(([n, k]) => [`kind ${n}`, `${k['running']} at a time`])),
   };
   const now = table({ tenant: (r) => r['tenant'], kind: (r) => r['kind'], running: (r) => r['count'] }, running);
   return running.length > 0 ? `${fields(rows)}\n\n${now}` : fields(rows);

@@ -8,8 +8,8 @@ import { workflowChangeCommands } from './workflow-changes.ts';
 import { workflowSeeCommands } from './workflow-see.ts';
 import { workflowStartCommands } from './workflow-start.ts';
 import { workflowTemplateCommands } from './workflow-templates.ts';
-import type { Operation } from '../operation.ts';
-import { age, fields, print, took, type Row } from '../show/output.ts';
+import type { Operation, WorkflowGraph } from '@chrysalis/api-client';
+import { age, fields, print, took } from '../show/output.ts';
 
 export const workflowCommands = (program: Command): void => {
   const workflow = program
@@ -40,8 +40,7 @@ export const workflowCommands = (program: Command): void => {
         .description('the whole graph, with the state of each task')
         .option('--as-of <moment>', 'as it was then (ISO 8601)'),
       async ({ client, format, args, options }) => {
-        const query = options['asOf'] ? `?asOf=${encodeURIComponent(options['asOf'])}` : '';
-        const found = await client.request<Row>('GET', `/v1/workflows/${encodeURIComponent(args[0]!)}${query}`);
+        const found = await client.get('/v1/workflows/{id}', { path: { id: args[0]! }, query: { asOf: options['asOf'] } });
         const text = await textOf(found);
         await print(format, found, () => text);
       },
@@ -52,34 +51,36 @@ export const workflowCommands = (program: Command): void => {
   workflowSeeCommands(workflow, textOf);
   workflowChangeCommands(workflow);
   executorCommands(workflow);
-  cancelCommand(workflow, 'workflow', '/v1/workflows');
+  cancelCommand(workflow, 'workflow');
   policyCommands(workflow);
   workflowStartCommands(workflow);
   workflowTemplateCommands(workflow);
 };
 
-const textOf = async (view: Row): Promise<string> => {
+const textOf = async (view: WorkflowGraph): Promise<string> => {
   const { graphText } = await import('../show/graph.ts');
   return `${workflowHead(view)}\n\n${graphText(view)}`;
 };
 
-const cancelCommand = (parent: Command, noun: string, path: string): void => {
+const cancelCommand = (parent: Command, noun: 'workflow' | 'operation'): void => {
   const command = parent.command('cancel').argument(`<${noun}>`).description('finished tasks are undone where they still can be');
   command.option('--reason <text>', 'why', `by chrysalis ${noun} cancel`);
   if (noun === 'workflow') command.option('--no-compensate', 'end at once and undo nothing: what is left is named');
   examples(
     changing(waits(command), async (run) => {
-      const answer = await run.client.request<Row>('POST', `${path}/${encodeURIComponent(run.args[0]!)}/cancel`, {
-        reason: run.options['reason'],
-        ...(run.options['compensate'] === false ? { compensate: false } : {}),
-      });
+      const path = { id: run.args[0]! };
+      const { reason, compensate } = run.options;
+      const answer =
+        noun === 'workflow'
+          ? await run.client.post('/v1/workflows/{id}/cancel', { path, body: { reason, ...(compensate === false ? { compensate } : {}) } })
+          : await run.client.post('/v1/operations/{id}/cancel', { path, body: { reason } });
       return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
     }),
     `${noun} cancel op-0199c0de-… --reason "not needed" --wait`,
   );
 };
 
-const workflowHead = (w: Row): string =>
+const workflowHead = (w: WorkflowGraph): string =>
   fields({
     workflow: w['workflowId'],
     name: w['name'] && `${w['name']}@${w['definitionVersion'] ?? ''}`,
@@ -140,7 +141,7 @@ export const operationCommands = (program: Command): void => {
       return ended_(format, await waitShown(client, args[0]!, { timeoutMs: options['timeout'], quiet }));
     },
   );
-  cancelCommand(operation, 'operation', '/v1/operations');
+  cancelCommand(operation, 'operation');
 };
 
 const ended_ = async (format: Parameters<typeof print>[0], operation: Operation): Promise<number> => {

@@ -1,7 +1,7 @@
 import { clearLine, cursorTo } from 'node:readline';
-import type { Client } from '../client.ts';
-import type { Operation } from '../operation.ts';
-import type { SseEvent } from '../sse.ts';
+import type { Client } from '@chrysalis/api-client';
+import type { Operation } from '@chrysalis/api-client';
+import type { SseEvent } from '@chrysalis/api-client';
 import type { Row } from './output.ts';
 import { bar, Transfers } from './transfer.ts';
 

@@ -1,6 +1,7 @@
-import { fields, mib, table, took, type Row } from './output.ts';
+import type { Migration, MoveInFull } from '@chrysalis/api-client';
+import { fields, mib, table, took } from './output.ts';
 
-export const migrationText = (m: Row): string => {
+export const migrationText = (m: Migration): string => {
   const head = fields({
     migration: m['migrationId'],
     template: m['template'],
@@ -10,13 +11,13 @@ export const migrationText = (m: Row): string => {
     cause: m['cause'] && `${m['cause'].code}: ${m['cause'].message}`,
     log: `chrysalis migration logs ${m['migrationId']}`,
   });
-  return [head, ...(m['moves'] as Row[]).map(moveText)].join('\n\n');
+  return [head, ...m.moves.map(moveText)].join('\n\n');
 };
-const moveText = (move: Row): string => {
+const moveText = (move: MoveInFull): string => {
   const f = move['figures'];
   return [
     `${move['vmId']}: ${move['state']}${move['cause'] ? `, ${move['cause'].code}: ${move['cause'].message}` : ''}  (workflow ${move['workflowId']})`,
-    ...(move['standing'] ? [`  ${move['standing'].summary}`, ...move['standing'].next.map((command: string) => `  next: ${command}`)] : []),
+    ...(move['standing'] ? [`  ${move['standing'].summary}`, ...move['standing'].next.map((command) => `  next: ${command}`)] : []),
     ...(f
       ? [
           `  downtime ${f.downtimeMs.toFixed(1)} ms, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,

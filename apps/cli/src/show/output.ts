@@ -4,12 +4,12 @@ export const formats: readonly Format[] = ['table', 'json', 'yaml'];
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Row = Record<string, any>;
 /** A heading and how a cell is made. */
-export type Columns = Readonly<Record<string, (row: Row) => unknown>>;
+export type Columns<T = Row> = Readonly<Record<string, (row: T) => unknown>>;
 
 const cell = (value: unknown): string => (value === undefined || value === null || value === '' ? '-' : String(value));
 
 /** Columns two blanks apart, nothing drawn: good for eyes and for `awk`. */
-export const table = (columns: Columns, rows: readonly Row[]): string => {
+export const table = <T>(columns: Columns<T>, rows: readonly T[]): string => {
   const heads = Object.keys(columns);
   const lines = [heads.map((h) => h.toUpperCase()), ...rows.map((r) => heads.map((h) => cell(columns[h]!(r))))];
   const widths = heads.map((_, i) => Math.max(...lines.map((l) => l[i]!.length)));

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { optionsText, planText } from './plan.ts';
 
+const row = { version: 1, createdAt: '2026-11-23T09:00:00.000Z', updatedAt: '2026-11-23T09:00:00.000Z' };
 const blocker = (code: string) => ({ code, message: `why ${code}`, subject: 'vm-1', remedy: `do ${code}` });
 
 describe('options and plans for people', () => {
@@ -9,7 +10,7 @@ describe('options and plans for people', () => {
       id,
       blockers: [blocker('x.same'), ...(id === 'e' ? [blocker('y.other')] : [])],
     }));
-    const text = optionsText({ queryId: 'q-1', state: 'answered', source: 'failsafe', options: [], refused });
+    const text = optionsText({ ...row, queryId: 'q-1', vmIds: ['vm-1'], state: 'answered', source: 'failsafe', options: [], refused });
     expect(text.split('\n').slice(2)).toEqual([
       'No option.',
       '',
@@ -34,7 +35,13 @@ describe('options and plans for people', () => {
       steps: [],
       blockers: [blocker('x.one'), blocker('x.two')],
     };
-    const text = planText({ planId: 'plan-1', basis: { template: ref }, moves: [move] });
+    const text = planText({
+      planId: 'plan-1',
+      basis: { template: ref, vmVersions: {}, hostGenerations: {} },
+      moves: [move],
+      at: row.createdAt,
+      ready: false,
+    });
     expect(text).toContain('1 move, 1 blocked');
     expect(text).toContain('x.one: why x.one (vm-1)\n      remedy: do x.one\n    x.two');
   });

@@ -1,36 +1,40 @@
-import { ref, table, type Row } from './output.ts';
+import type { OptionsQuery, PlanMade } from '@chrysalis/api-client';
+import { ref, table } from './output.ts';
+
+type Move = PlanMade['moves'][number];
+type Blocker = Move['blockers'][number];
 
 /** A plan as a person reads it: each move, its steps by section, and everything in its way. */
-export const planText = (plan: Row): string => {
-  const blocked = plan['moves'].filter((m: Row) => m['blockers'].length > 0).length;
+export const planText = (plan: PlanMade): string => {
+  const blocked = plan['moves'].filter((m) => m['blockers'].length > 0).length;
   const head = `Plan ${plan['planId']} by template ${ref(plan['basis'].template)}: ${plan['moves'].length} move${plan['moves'].length === 1 ? '' : 's'}, ${
     blocked === 0 ? 'ready to run' : `${blocked} blocked`
   }`;
   return [head, ...plan['moves'].map(moveText)].join('\n\n');
 };
 
-const moveText = (move: Row): string => {
+const moveText = (move: Move): string => {
   const lines = [`${move['vmId']}\n  ${ref(move['fromType'])} on ${move['fromHost']}  ->  ${ref(move['toType'])} on ${move['toHost']}`];
   let section = '';
   let nr = 0;
-  for (const s of move['steps'] as Row[]) {
+  for (const s of move.steps) {
     if (s['section'] !== section) lines.push(`  ${(section = s['section'])}`);
     lines.push(`    ${String(++nr).padStart(2)}. ${s['name'].padEnd(24)} ${s['summary']}`);
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
-  if (move['without']?.length > 0) lines.push('', '  Goes without:', ...move['without'].flatMap(blockerLines));
+  if (move.without?.length) lines.push('', '  Goes without:', ...move.without.flatMap(blockerLines));
   return lines.join('\n');
 };
 
-const blockerLines = (b: Row): string[] => [
+const blockerLines = (b: Blocker): string[] => [
   `    ${b['code']}: ${b['message']}${b['subject'] ? ` (${b['subject']})` : ''}`,
   ...(b['remedy'] ? [`      remedy: ${b['remedy']}`] : []),
 ];
 
-export const optionsText = (query: Row): string => {
+export const optionsText = (query: OptionsQuery): string => {
   if (query['state'] !== 'answered')
     return `Query ${query['queryId']}: ${query['state']}${query['cause'] ? `, ${query['cause'].code}: ${query['cause'].message}` : ''}`;
-  const found = query['options'] as Row[];
+  const found = query.options ?? [];
   const list =
     found.length === 0
       ? 'No option.'
@@ -45,19 +49,19 @@ export const optionsText = (query: Row): string => {
           },
           found,
         );
-  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(query['refused'])].join('\n');
+  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(query.refused ?? [])].join('\n');
 };
 
 /** No choice of anybody's: what hosts cannot carry out at all, and options that would be no other than one that is offered. */
 const idle = new Set(['option.method_unsupported', 'option.nothing_to_hide', 'option.no_change']);
 
 /** By reason, as many options have the same: each reason once, with its remedy and the options it rules out. */
-export const refusedLines = (all: readonly Row[]): string[] => {
-  const refused = all.filter((r) => !(r['blockers'] as Row[]).some((b) => idle.has(b['code'])));
+export const refusedLines = (all: NonNullable<OptionsQuery['refused']>): string[] => {
+  const refused = all.filter((r) => !r.blockers.some((b) => idle.has(b.code)));
   if (refused.length === 0) return [];
-  const reasons = new Map<string, { blocker: Row; options: string[] }>();
+  const reasons = new Map<string, { blocker: Blocker; options: string[] }>();
   for (const r of refused)
-    for (const blocker of r['blockers'] as Row[]) {
+    for (const blocker of r.blockers) {
       const key = `${blocker['code']} ${blocker['message']}`;
       if (!reasons.has(key)) reasons.set(key, { blocker, options: [] });
       reasons.get(key)!.options.push(r['id']);

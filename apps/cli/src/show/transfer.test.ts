@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Progress } from '../client.ts';
+import type { Progress } from '@chrysalis/api-client';
 import { logLine } from './log-line.ts';
 import { Transfers } from './transfer.ts';
 

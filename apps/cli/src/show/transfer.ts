@@ -1,5 +1,5 @@
-import type { Progress } from '../client.ts';
-import type { SseEvent } from '../sse.ts';
+import type { Progress } from '@chrysalis/api-client';
+import type { SseEvent } from '@chrysalis/api-client';
 import { mib, type Row } from './output.ts';
 
 type Seen = Progress & { readonly done: number; readonly shownAt: number };

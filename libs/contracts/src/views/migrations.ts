@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MigrationOption, MoveFigures, Plan as PlanShape, RefusedOption, TemplateSpec } from '../migration-templates.ts';
 import { Cause, Count } from '../shapes.ts';
+import { Section } from '../workflow-definition.ts';
 import { Named } from './fleet.ts';
 import { Standing } from './operations.ts';
 import { Row } from './rows.ts';
@@ -34,7 +35,7 @@ export type Plan = z.infer<typeof Plan>;
 /** `ms` where it has ended. */
 export const Step = z
   .object({
-    section: z.string(),
+    section: Section,
     name: z.string(),
     kind: z.string(),
     summary: z.string(),

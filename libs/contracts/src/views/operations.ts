@@ -41,6 +41,14 @@ export const Operation = Row.extend({
 }).meta({ id: 'Operation' });
 export type Operation = z.infer<typeof Operation>;
 
+/** As the owner of the operation answers: of a workflow with the version of its stream, of a migration with its id. */
+export const CancelTaken = z.object({
+  operation: z.string(),
+  workflowId: z.string().optional(),
+  migrationId: z.string().optional(),
+  version: Count.optional(),
+});
+
 /** An event as the feed has it. */
 export const FeedEntry = z
   .object({

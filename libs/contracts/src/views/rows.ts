@@ -10,6 +10,3 @@ export const Row = z.object({
 
 export const pageOf = <S extends z.ZodType>(item: S) =>
   z.object({ items: z.array(item), next: z.string().optional().describe('the `cursor` of the next page; absent on the last one') });
-
-/** Long work: `operation` is what to wait for. */
-export const Accepted = z.object({ operation: z.string() }).meta({ id: 'Accepted' });

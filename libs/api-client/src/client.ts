@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ApiError, OperationTimeout, unreachable } from './errors.ts';
-import type { Operation } from './operation.ts';
+import type { views } from '@chrysalis/contracts';
+import type { Operation } from './generated/types.gen.ts';
+import { urlOf, type AnswerOf, type ItemOf, type ListPath, type Method, type PathOf, type QueryOf, type Sent } from './routes.ts';
 import { eventStream, type SseEvent } from './sse.ts';
 
 export type ClientOptions = {
@@ -19,18 +21,6 @@ export type RequestOptions = {
   /** Of one attempt; 70 s unless told, as a long-poll takes up to 60. */
   readonly timeoutMs?: number;
 };
-/** A sample of a running move; bytes, Mbit/s, dirty pages a second. */
-export type Progress = {
-  readonly vmId: string;
-  readonly moveId: string;
-  readonly phase: string;
-  readonly bytesTotal: number;
-  readonly bytesRemaining: number;
-  readonly bytesTransferred: number;
-  readonly dirtyPagesPerSecond: number;
-  readonly mbps: number;
-  readonly at: string;
-};
 export type WaitOptions = {
   /** An end before this version of the operation is none. */
   readonly atLeast?: number;
@@ -40,6 +30,8 @@ export type WaitOptions = {
   readonly onEvent?: (event: SseEvent) => void;
   readonly signal?: AbortSignal;
 };
+/** A sample of a running move; bytes, Mbit/s, dirty pages a second. */
+export type Progress = views.MoveSample;
 export type Client = ReturnType<typeof createClient>;
 
 /** The admin API, with retries that are safe. Every refusal is an `ApiError` with the server's stable code. */
@@ -127,20 +119,26 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
   };
 
   /** Every item of a list, page after page. */
-  const all = async <T = Record<string, unknown>>(path: string): Promise<T[]> => {
-    const items: T[] = [];
+  const all = async <P extends ListPath>(at: P, query: QueryOf<P> = {} as QueryOf<P>): Promise<ItemOf<P>[]> => {
+    const items: ItemOf<P>[] = [];
     for (let cursor: string | undefined, first = true; first || cursor; first = false) {
-      const page: { items: T[]; next?: string } = await request(
-        'GET',
-        `${path}${cursor ? `${path.includes('?') ? '&' : '?'}cursor=${cursor}` : ''}`,
-      );
+      const page: { items: ItemOf<P>[]; next?: string } = await request('GET', urlOf(at, {}, { ...query, cursor }));
       items.push(...page.items);
       cursor = page.next;
     }
     return items;
   };
 
-  return { server: base, request, all, events, operation, waitOperation, progress };
+  return {
+    server: base,
+    ...calls(request),
+    request,
+    all,
+    events,
+    operation,
+    waitOperation,
+    progress,
+  };
 };
 
 const follow = async (stream: AsyncGenerator<SseEvent>, onEvent: (e: SseEvent) => void): Promise<void> => {
@@ -150,3 +148,19 @@ const follow = async (stream: AsyncGenerator<SseEvent>, onEvent: (e: SseEvent) =
     // what is shown may stop; the state is asked for apart from it
   }
 };
+
+type Request = <T = unknown>(method: string, path: string, body?: unknown, options?: RequestOptions) => Promise<T>;
+
+/** The routes of the document, each with what it takes and what it answers. */
+const calls = (request: Request) => {
+  const call =
+    <M extends Method>(method: M) =>
+    <P extends PathOf<M>>(at: P, ...[given]: Sent<M, P, RequestOptions>): Promise<AnswerOf<M, P>> => {
+      const { path, query, body, ...options } = (given ?? {}) as RequestOptions & { path?: object; query?: object; body?: unknown };
+      return request(method.toUpperCase(), urlOf(at, path as never, query as never), body, options);
+    };
+  return { get: call('get'), post: call('post'), put: call('put'), delete: call('delete') };
+};
+
+/** The same client, whose every call goes another way. */
+export const withRequest = (client: Client, request: Request): Client => ({ ...client, request, ...calls(request) });
