@@ -55,7 +55,7 @@ describe('npm run up, for one who has never seen it', () => {
     await start('--bare');
     expect((await must('type list')).stdout).toContain('chrysalis type publish NAME --example');
     expect(await chrysalis('vm create web --type mine --image linux -w')).toMatchObject({
-      code: 4,
+      code: 3,
       stderr: expect.stringContaining('mine'),
     });
     writeFileSync(path.join(dir, 'mine.yaml'), (await must('type publish mine --example')).stdout);

@@ -28,7 +28,7 @@ const usage = `npm test [-- PATTERN ...] [--only prepare,lint,knip,types,jest]
 Lint, dead code, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
 drivers, and a move on real QEMU. A suite whose part is missing on this machine fails and says how to get it;
 CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.
-What fails is run again alone; a test that passes only then is named before the closing line, and fails the run where CI=true.`;
+What fails is run again alone; a test that passes only then is named before the closing line, and fails the run where CHRYSALIS_STRICT=true.`;
 
 const root = path.resolve(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
@@ -133,7 +133,7 @@ const main = async (): Promise<number> => {
     console.log(`== ${name}: ${counts.failed === 0 ? 'ok' : 'FAILED'} in ${((Date.now() - startedAt) / 1000).toFixed(0)} s`);
   }
   const leftOut = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').filter(Boolean);
-  const { lines, exitCode } = verdict(total, onlyAlone, { ci: process.env['CI'] === 'true', leftOut });
+  const { lines, exitCode } = verdict(total, onlyAlone, { strict: process.env['CHRYSALIS_STRICT'] === 'true', leftOut });
   for (const line of lines) console.log(`\n${line}`);
   return exitCode;
 };

@@ -20,7 +20,7 @@ const report = (...testResults: SuiteResult[]): JestReport => {
     testResults,
   };
 };
-const here = { ci: false, leftOut: [] };
+const here = { strict: false, leftOut: [] };
 
 describe('what passed only alone', () => {
   const first = report(
@@ -56,14 +56,14 @@ describe('the closing lines', () => {
   });
 
   test('under CI they fail the run', () => {
-    const { lines, exitCode } = verdict({ passed: 10, failed: 0, skipped: 1 }, alone, { ...here, ci: true });
+    const { lines, exitCode } = verdict({ passed: 10, failed: 0, skipped: 1 }, alone, { ...here, strict: true });
     expect(lines.at(-1)).toBe('8 passed, 2 failed, 1 skipped');
     expect(exitCode).toBe(1);
   });
 
   test('say nothing of it when there is none, and fail with what failed', () => {
     expect(verdict({ passed: 3, failed: 0, skipped: 0 }, [], here)).toEqual({ lines: ['3 passed, 0 failed'], exitCode: 0 });
-    expect(verdict({ passed: 3, failed: 1, skipped: 0 }, [], { ci: true, leftOut: ['qemu'] })).toEqual({
+    expect(verdict({ passed: 3, failed: 1, skipped: 0 }, [], { strict: true, leftOut: ['qemu'] })).toEqual({
       lines: ['Left out by CHRYSALIS_SKIP: qemu', '3 passed, 1 failed'],
       exitCode: 1,
     });

@@ -4,21 +4,23 @@ export type Verdict = Readonly<{ lines: readonly string[]; exitCode: 0 | 1 }>;
 
 /**
  * The last lines of `npm test`. A test that passes only by itself is a fault, though not one of the code it tries: named before the
- * closing line, and under CI counted as failed. Elsewhere another program may have had the machine, and the run stands.
+ * closing line, and with CHRYSALIS_STRICT=true counted as failed. Elsewhere another program may have had the machine, and the run stands.
  */
 export const verdict = (
   total: Counts,
   onlyAlone: readonly PassedOnlyAlone[],
-  env: { ci: boolean; leftOut: readonly string[] },
+  env: { strict: boolean; leftOut: readonly string[] },
 ): Verdict => {
-  const strict = env.ci ? onlyAlone.length : 0;
+  const strict = env.strict ? onlyAlone.length : 0;
   const { passed, failed, skipped } = { ...total, passed: total.passed - strict, failed: total.failed + strict };
   const names = onlyAlone.map((t) => (t.test === '' ? t.file : `${t.file}: ${t.test}`)).join('; ');
   return {
     lines: [
       ...(env.leftOut.length > 0 ? [`Left out by CHRYSALIS_SKIP: ${env.leftOut.join(', ')}`] : []),
       ...(onlyAlone.length > 0
-        ? [`${onlyAlone.length} passed only when run again alone${env.ci ? ', which CI=true counts as failed' : ''}: ${names}`]
+        ? [
+            `${onlyAlone.length} passed only when run again alone${env.strict ? ', which CHRYSALIS_STRICT=true counts as failed' : ''}: ${names}`,
+          ]
         : []),
       `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`,
     ],

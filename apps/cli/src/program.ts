@@ -16,8 +16,8 @@ const guide = `
 A first walk:
   $ chrysalis host list                                             # what there is to run on
   $ chrysalis vm create web --type small --image linux -w           # a VM, and wait until it runs
-  $ chrysalis options query --vm web                                # where could it go, and why not elsewhere
   $ chrysalis grant create look-in --vm web                         # let an agent look into it, and change it
+  $ chrysalis options query --vm web --grant look-in                # where can it go, and why not elsewhere
   $ chrysalis migrate --vm web --to large --grant look-in --dry-run # every step, before anything is touched
   $ chrysalis migrate --vm web --to large --grant look-in --wait    # morph and move it while it runs
   $ chrysalis migration list                                        # what was done

@@ -12,7 +12,7 @@ const event = (kind: LifecycleEvent['kind'], state: LifecycleEvent['state'], ms:
   kind,
   state,
   by: 'guest',
-  code: 'vm.reset',
+  code: kind === 'shut-down' ? 'vm.shut_down' : 'vm.reset',
   message: 'why',
   atUs: (t0 + ms) * 1000,
   migrating: false,
@@ -25,7 +25,7 @@ describe('what is known of a VM', () => {
     expect(off.observed).toEqual({
       state: 'shut-down',
       since: iso(10),
-      cause: { code: 'vm.shut-down', message: 'why' },
+      cause: { code: 'vm.shut_down', message: 'why' },
       resets: 0,
       changes: 1,
     });

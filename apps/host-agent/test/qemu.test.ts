@@ -181,7 +181,8 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
     expect(await fleet.reported(reboot)).toMatchObject({ ok: false }); // the agent comes to a guest that nothing else is done to
     // A guest that starts answers late on a busy machine: what is retriable is tried again, as a workflow does.
     await until(async () => {
-      const added = await fleet.run(hostTasks.addAgent, 'h2', { vmId, epoch: 5, grant: jws, package: digest });
+      const deadlineAt = new Date(Date.now() + 15_000).toISOString();
+      const added = await fleet.run(hostTasks.addAgent, 'h2', { vmId, epoch: 5, grant: jws, package: digest }, { deadlineAt });
       expect(added).toMatchObject(added.ok ? { ok: true } : { cause: { retriable: true } });
       return added.ok;
     }, 90_000);

@@ -61,5 +61,10 @@ export interface EventBus {
   /** Makes what is missing. The partitions of a topic that exists stay as they are: keys would move otherwise. */
   ensureTopics(topics: readonly Topic[]): Promise<void>;
   describe(): Promise<BusDescription>;
+  /**
+   * The number of the connection that publications go over, or that the next one will make. Where it has changed, what is at its other
+   * end may be another bus. A bus that has no connections of its own does without.
+   */
+  line?(): number;
   close(): Promise<void>;
 }

@@ -30,6 +30,7 @@ export const startRelay = async (options: RelayOptions): Promise<Relay> => {
     lagBytes: undefined,
     faults: new Map(),
     replay: false,
+    line: undefined,
   };
   const control: Control = { cut: () => undefined, abandon: () => undefined };
   const pause = new Pause();

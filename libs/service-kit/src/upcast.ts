@@ -14,5 +14,6 @@ export const upcastingBus = (bus: EventBus, to: Upcast): EventBus => ({
   scan: (topic, handle) => bus.scan(topic, handle),
   ensureTopics: (topics) => bus.ensureTopics(topics),
   describe: () => bus.describe(),
+  ...(bus.line ? { line: () => bus.line!() } : {}),
   close: () => bus.close(),
 });

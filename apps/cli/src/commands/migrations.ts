@@ -132,8 +132,12 @@ const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
   if (!to && !option) throw new UsageError('say where to: --to TYPE, --option OPTION or --template NAME@VERSION');
   if (grantId && trial) {
     await run.client.post('/v1/migration-options-queries', { body: { vmIds: [...ids], grantId }, query: dryRun });
-    if (!run.quiet)
-      process.stderr.write('dry run: no agent looks into the guests; what is known of them already is what the plan goes by\n');
+    if (!run.quiet) {
+      const look = `chrysalis options query ${ids.map((id) => `--vm ${id}`).join(' ')} --grant ${String(grantId)}`;
+      process.stderr.write(
+        `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look: ${look}\n`,
+      );
+    }
   } else if (grantId) {
     const query = await queryOptions(run, ids);
     if (query.state !== 'answered') throw new RefusedError(optionsText(query));

@@ -1,7 +1,7 @@
 // Only this folder knows kafkajs. Everything else sees the port in bus.ts.
 import { setTimeout as sleep } from 'node:timers/promises';
 import net from 'node:net';
-import { CompressionTypes, Kafka, logLevel, type Admin, type Producer } from 'kafkajs';
+import { CompressionTypes, Kafka, logLevel, type Admin, type KafkaConfig as KafkaJsConfig, type Producer } from 'kafkajs';
 import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
 import { portionsOf, type KafkaRecord } from './records.ts';
 import { scanTopic } from './scan.ts';
@@ -20,14 +20,16 @@ const MAX_MESSAGE_BYTES = 4 << 20;
 
 export class KafkaBus implements EventBus {
   readonly kind = 'kafka' as const;
+  readonly #settings: KafkaJsConfig;
   readonly #kafka: Kafka;
   readonly #wanted = new Map<string, Topic>();
   readonly #subscriptions = new Set<KafkaSubscription>();
-  #producer: Promise<Producer> | undefined;
+  #line: Line | undefined;
+  #lines = 0;
   #admin: Promise<Admin> | undefined;
 
   constructor(private readonly config: KafkaConfig) {
-    this.#kafka = new Kafka({
+    this.#settings = {
       clientId: config.clientId,
       brokers: [...config.brokers],
       socketFactory: withoutDelay,
@@ -36,7 +38,8 @@ export class KafkaBus implements EventBus {
       retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 5 },
       logLevel: logLevel.WARN,
       logCreator: () => (entry) => this.#log(entry.level, entry.log as { message: string; error?: string }),
-    });
+    };
+    this.#kafka = new Kafka(this.#settings);
   }
 
   async publish(messages: readonly Message[]): Promise<void> {
@@ -44,7 +47,8 @@ export class KafkaBus implements EventBus {
   }
 
   async #send(portion: ReadonlyMap<string, readonly KafkaRecord[]>): Promise<void> {
-    const producer = await this.#connectedProducer();
+    const line = this.#openLine();
+    const producer = await line.producer;
     try {
       await producer.sendBatch({
         acks: -1,
@@ -52,9 +56,7 @@ export class KafkaBus implements EventBus {
         topicMessages: [...portion].map(([topic, records]) => ({ topic, messages: [...records] })),
       });
     } catch (error) {
-      // A producer whose numbering a broker does not accept any more stays so: the next publication gets a new one.
-      this.#producer = undefined;
-      void producer.disconnect().catch(() => undefined);
+      line.end();
       if (this.#wanted.size > 0) await this.#createTopics([...this.#wanted.values()]).catch(() => undefined);
       throw error;
     }
@@ -121,17 +123,21 @@ export class KafkaBus implements EventBus {
   async close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.stop()));
     await Promise.all(
-      [this.#producer, this.#admin].map(async (client) => (await client?.catch(() => undefined))?.disconnect().catch(() => undefined)),
+      [this.#line?.producer, this.#admin].map(async (client) =>
+        (await client?.catch(() => undefined))?.disconnect().catch(() => undefined),
+      ),
     );
   }
 
-  /** Hardly any retries of its own (it insists on one): who publishes must know of each failure, as the bus may have been made anew. */
-  #connectedProducer(): Promise<Producer> {
-    this.#producer ??= connected(
-      this.#kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 1 } }),
-      () => (this.#producer = undefined),
-    );
-    return this.#producer;
+  line(): number {
+    return this.#line && !this.#line.cut ? this.#lines : this.#lines + 1;
+  }
+
+  #openLine(): Line {
+    if (this.#line && !this.#line.cut) return this.#line;
+    this.#line?.end();
+    this.#lines++;
+    return (this.#line = new Line((socketFactory) => new Kafka({ ...this.#settings, socketFactory })));
   }
 
   #connectedAdmin(): Promise<Admin> {
@@ -147,11 +153,44 @@ export class KafkaBus implements EventBus {
   }
 }
 
+type SocketFactory = NonNullable<KafkaJsConfig['socketFactory']>;
+
+/**
+ * A producer and its connections. Once one of them has ended no other is made: who publishes must know of it, as the bus may have been
+ * made anew meanwhile, and kafkajs would go on over a new one without a word. For the same reason it has hardly any retries of its own
+ * (it insists on one).
+ */
+class Line {
+  readonly producer: Promise<Producer>;
+  #cut = false;
+
+  constructor(client: (sockets: SocketFactory) => Kafka) {
+    const kafka = client((to) => {
+      const socket = withoutDelay(to);
+      if (this.#cut) return socket.destroy(new Error('the connection to the bus was cut'));
+      return socket.once('close', () => (this.#cut = true));
+    });
+    const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1, allowAutoTopicCreation: false, retry: { retries: 1 } });
+    this.producer = connected(producer, () => (this.#cut = true));
+    this.producer.catch(() => undefined); // whoever publishes hears of it
+  }
+
+  get cut(): boolean {
+    return this.#cut;
+  }
+
+  /** A producer whose numbering a broker does not accept any more stays so: the next publication gets a new one. */
+  end(): void {
+    this.#cut = true;
+    void this.producer.then((producer) => producer.disconnect()).catch(() => undefined);
+  }
+}
+
 /**
  * kafkajs leaves Nagle's algorithm on: a commit or heartbeat behind another one then waits 40 ms for the broker's delayed
  * acknowledgement, and with it every event. With six partitions the median from publishing to the handler was 41 ms, and is 3.
  */
-const withoutDelay: NonNullable<ConstructorParameters<typeof Kafka>[0]['socketFactory']> = ({ host, port, onConnect }) =>
+const withoutDelay: SocketFactory = ({ host, port, onConnect }) =>
   net.connect({ host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, onConnect);
 
 const connected = async <T extends { connect(): Promise<void> }>(client: T, forget: () => void): Promise<T> => {

@@ -17,8 +17,11 @@ export const publish = async (state: RelayState, events: readonly StoredEvent[],
   const pause = new Pause();
   for (let attempt = 0; !lead.lost(); attempt++) {
     try {
-      // After any failure first this: a bus made anew may take the next event, and it must not come before those that are gone.
-      if (attempt > 0) await busIsNew(state);
+      // After any failure and on any new connection first this: a bus made anew may take the next event, and it must not come before
+      // those that are gone.
+      const line = bus.line?.();
+      if (attempt > 0 || line !== state.line) await busIsNew(state);
+      state.line = line;
       if (state.replay) return 'replay';
       if (messages.length > 0) await bus.publish(messages);
       state.published += events.length;

@@ -50,4 +50,6 @@ export type RelayState = {
   readonly faults: Map<'lead' | 'publish' | 'watch', string>;
   /** The bus was made anew: nothing more goes there before the log's beginning. Set by busIsNew, cleared by who replays. */
   replay: boolean;
+  /** The connection over which the bus was last seen to be the one we know. */
+  line: number | undefined;
 };
