@@ -43,11 +43,12 @@ export class KafkaBus implements EventBus {
   }
 
   async publish(messages: readonly Message[]): Promise<void> {
-    for (const portion of portionsOf(messages)) await this.#send(portion);
+    // All over one line: were it cut in between, the rest could reach a bus made anew.
+    const line = this.#openLine();
+    for (const portion of portionsOf(messages)) await this.#send(line, portion);
   }
 
-  async #send(portion: ReadonlyMap<string, readonly KafkaRecord[]>): Promise<void> {
-    const line = this.#openLine();
+  async #send(line: Line, portion: ReadonlyMap<string, readonly KafkaRecord[]>): Promise<void> {
     const producer = await line.producer;
     try {
       await producer.sendBatch({
