@@ -1,4 +1,5 @@
 import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
+import { grantDecider } from '@chrysalis/agent-gateway-core';
 import { Id, Name } from '@chrysalis/contracts';
 import {
   Allow,
@@ -14,7 +15,6 @@ import {
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { revokes, withdrawRevoked } from '../delivery/revoked.ts';
-import { grantDecider } from '../core/grant.ts';
 import { verifyGrant } from '../verify-grant.ts';
 
 const RegisterGrant = z.object({ jws: z.string().min(1).max(16_384) });

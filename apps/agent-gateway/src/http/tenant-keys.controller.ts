@@ -1,8 +1,8 @@
 import { Controller, Inject, Post, Req } from '@nestjs/common';
+import { tenantKeyDecider } from '@chrysalis/agent-gateway-core';
 import { Id, Name } from '@chrysalis/contracts';
 import { Allow, Commands, Doc, dryRunQuery, ProblemError, reaches, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { tenantKeyDecider } from '../core/tenant-key.ts';
 
 /** A public key and nothing but a public key: a private part that came along would be in the log for ever. */
 const PublicKey = z.strictObject({

@@ -1,8 +1,8 @@
 import { createPublicKey, verify } from 'node:crypto';
+import { judgeAgent, type HostAgents, type IdentityRefusal, type Verdict } from '@chrysalis/agent-gateway-core';
 import { agentGatewayEvents, agentProof, type HostAgentIdentity } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
-import { judgeAgent, type HostAgents, type IdentityRefusal, type Verdict } from '../core/agent-identity.ts';
 import { appendOf } from './append.ts';
 import type { Hello } from './connection.ts';
 
