@@ -1,4 +1,13 @@
-import { agentGatewayEvents, allTasks, type Code, type Outcome, type TaskContract, taskKey, type TaskReport } from '@chrysalis/contracts';
+import {
+  agentGatewayEvents,
+  allTasks,
+  type Code,
+  faultText,
+  type Outcome,
+  type TaskContract,
+  taskKey,
+  type TaskReport,
+} from '@chrysalis/contracts';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import { find, markReported } from './delivery/pending.ts';
 
@@ -43,6 +52,6 @@ const believable = (kind: string, outcome: Outcome): Outcome => {
   if (!outcome.ok) return outcome;
   const output = contracts.get(kind)?.output.safeParse(outcome.output);
   if (output?.success) return { ok: true, output: output.data as Record<string, unknown> };
-  const faults = output?.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ') ?? 'no such task';
-  return { ok: false, cause: { code: 'host.output_invalid', message: faults.slice(0, 2000), retriable: false } };
+  const message = output ? faultText(output.error) : 'no such task';
+  return { ok: false, cause: { code: 'host.output_invalid', message, retriable: false } };
 };

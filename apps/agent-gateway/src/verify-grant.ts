@@ -1,4 +1,4 @@
-import { type Coded, GrantClaims } from '@chrysalis/contracts';
+import { type Coded, faultText, GrantClaims } from '@chrysalis/contracts';
 import { compactVerify, decodeProtectedHeader, importJWK, type JWK } from 'jose';
 
 export type GrantFault = Coded<{
@@ -19,14 +19,7 @@ export const verifyGrant = async (jws: string, keysOf: KeysOf, at: string): Prom
   const kid = keyIdOf(jws);
   if (kid === undefined) return fault('grant.malformed', 'not a compact JWS with alg EdDSA and a kid');
   const said = claimsOf(jws);
-  if (!said.success)
-    return fault(
-      'grant.malformed',
-      said.error.issues
-        .map((i) => `${i.path.join('.')}: ${i.message}`)
-        .join('; ')
-        .slice(0, 1000),
-    );
+  if (!said.success) return fault('grant.malformed', faultText(said.error, 1000));
   const keys = await keysOf(kid);
   const key = keys.find((k) => k.tenant === said.data.iss);
   if (!key) {

@@ -1,4 +1,5 @@
 import {
+  faultText,
   guestTasks,
   hostTasks,
   taskKey,
@@ -110,7 +111,7 @@ export class Executor {
     if (dispatch.executor !== `host:${this.deps.hostId}`)
       return failure({ code: 'host.wrong_host', message: `this is ${this.deps.hostId}, not ${dispatch.executor}` });
     const input = contract.input.safeParse(dispatch.input);
-    if (!input.success) return failure({ code: 'executor.input_invalid', message: issuesOf(input.error.issues) });
+    if (!input.success) return failure({ code: 'executor.input_invalid', message: faultText(input.error) });
     const lane = handler.lane?.(input.data as never);
     const onVm = input.data as OnVm;
     // Both at once, so that tokens and turns have the order of the tasks' coming.
@@ -176,11 +177,6 @@ export class Executor {
 }
 
 const failure = (cause: Cause): Outcome => ({ ok: false, cause: { ...cause, retriable: false } });
-const issuesOf = (issues: readonly { path: PropertyKey[]; message: string }[]): string =>
-  issues
-    .map((i) => `${i.path.join('.')}: ${i.message}`)
-    .join('; ')
-    .slice(0, 2000);
 
 const reportOf = (d: TaskDispatch, outcome: Outcome, startedAt: string, endedAt: string): TaskReport => ({
   workflowId: d.workflowId,

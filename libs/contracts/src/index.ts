@@ -5,6 +5,7 @@ export * from './codes/index.ts';
 export * from './define.ts';
 export * from './device-names.ts';
 export * from './executors.ts';
+export * from './faults.ts';
 export * from './guest-link.ts';
 export * from './guest-protocol.ts';
 export * from './migration-templates.ts';

@@ -1,4 +1,5 @@
 import { StreamableFile, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { faultText } from '@chrysalis/contracts';
 import type { FastifyReply } from 'fastify';
 import { tap, type Observable } from 'rxjs';
 import type { z } from 'zod';
@@ -45,7 +46,7 @@ const withoutDryRun = (body: unknown): unknown => {
 export const differences = (schema: z.ZodType, value: unknown): readonly string[] => {
   const sent: unknown = value === undefined ? undefined : JSON.parse(JSON.stringify(value));
   const parsed = schema.safeParse(sent);
-  return parsed.success ? beyond(sent, parsed.data, '') : parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`);
+  return parsed.success ? beyond(sent, parsed.data, '') : [faultText(parsed.error)];
 };
 
 /** A schema leaves out what it does not know: that is too much. */

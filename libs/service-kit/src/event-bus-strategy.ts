@@ -1,9 +1,17 @@
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
-import { contextOf, contractOf, eventsTopic, tasksTopic, type EventContract, type Outcome, type TaskGroup } from '@chrysalis/contracts';
+import {
+  contextOf,
+  contractOf,
+  eventsTopic,
+  faultText,
+  tasksTopic,
+  type EventContract,
+  type Outcome,
+  type TaskGroup,
+} from '@chrysalis/contracts';
 import { consume, Poison, type CloudEvent, type Consumption, type Health } from '@chrysalis/messaging';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type pg from 'pg';
-import { z } from 'zod';
 import { announce } from './announce.ts';
 import { messageContext, metaOfEvent, type ServiceContext } from './context.ts';
 import { failpoint } from './failpoint.ts';
@@ -114,7 +122,7 @@ const eventEffect =
     if (!handler) return; // parked by a release that took it
     await failpoint(`consumer:${name}:before`, { type: event.type });
     const data = handler.contract.schema.safeParse(event.data);
-    if (!data.success) throw new Poison(z.prettifyError(data.error));
+    if (!data.success) throw new Poison(faultText(data.error));
     await handler.handle(data.data, { ...messageContext(service, tx, metaOfEvent(service, event)), event });
   };
 

@@ -1,5 +1,5 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { CODES, nextOf, type ProblemCode, type Refusal, type UnknownCode } from '@chrysalis/contracts';
+import { CODES, faultsIn, nextOf, type ProblemCode, type Refusal, type UnknownCode } from '@chrysalis/contracts';
 import { droppedMembers } from '@chrysalis/kernel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -44,13 +44,7 @@ export const problemDocument = (problem: Problem, instance?: string): object => 
 export const parse = <S extends z.ZodType>(schema: S, value: unknown, code: ProblemCode = 'request.invalid'): z.infer<S> => {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw invalid(
-    code,
-    result.error.issues
-      .flatMap((issue) => faultsIn(issue))
-      .slice(0, 100)
-      .map((i) => ({ path: i.path.join('.') || '(body)', message: i.message })),
-  );
+  throw invalid(code, faultsIn(result.error, '(body)'));
 };
 
 /** A body: as `parse`, and with no member, at any depth, that the schema does not know. A slip in an optional one would else go unseen. */
@@ -64,16 +58,6 @@ export const parseBody = <S extends z.ZodType>(schema: S, value: unknown): z.inf
     );
   return body;
 };
-
-type Issue = { readonly path: readonly PropertyKey[]; readonly message: string; readonly errors?: readonly (readonly Issue[])[] };
-/** Of a choice of shapes `Invalid input` is all that zod says: the faults of the shape that comes nearest say what to mend. */
-const faultsIn = (issue: Issue): readonly Issue[] => {
-  const [nearest] = [...(issue.errors ?? [])].sort((a, b) => strangeness(a) - strangeness(b));
-  if (nearest === undefined) return [issue];
-  return nearest.flatMap((inner) => faultsIn({ ...inner, path: [...issue.path, ...inner.path] }));
-};
-/** Faults deep inside tell that the outline was meant; a missing or unknown member at the top that it was not. */
-const strangeness = (faults: readonly Issue[]): number => faults.filter((f) => f.path.length < 2).length * 1_000 + faults.length;
 
 type Fault = { path: string; message: string };
 const invalid = (code: ProblemCode, errors: Fault[], where = ''): ProblemError =>

@@ -1,3 +1,4 @@
+import { faultText } from '@chrysalis/contracts';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import { z } from 'zod';
 import { docOf, type QueryParameter } from './documentation.ts';
@@ -25,7 +26,7 @@ export const judgeQuery = (known: Readonly<Record<string, QueryParameter>>, give
     if (!Object.hasOwn(known, name)) return [{ path: name, message: unknown(known) }];
     if (Array.isArray(value)) return [{ path: name, message: 'is there more than once' }];
     const read = schemaOf(known[name]!).safeParse(value);
-    return read.success ? [] : [{ path: name, message: read.error.issues.map((i) => i.message).join('; ') }];
+    return read.success ? [] : [{ path: name, message: faultText(read.error) }];
   });
   if (faults.length > 0) throw badQuery(...faults);
 };

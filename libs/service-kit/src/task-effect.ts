@@ -1,4 +1,4 @@
-import { taskReported, TaskDispatch, type Cause, type Outcome, type TaskContract } from '@chrysalis/contracts';
+import { faultText, taskReported, TaskDispatch, type Cause, type Outcome, type TaskContract } from '@chrysalis/contracts';
 import { isContention } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
 import type pg from 'pg';
@@ -39,15 +39,7 @@ export const taskEffect = (service: ServiceContext, handlers: ReadonlyMap<string
 const perform = async (handler: TaskHandler | undefined, dispatch: TaskDispatch, context: TaskContext): Promise<Outcome | Later> => {
   if (!handler) return failed({ code: 'executor.kind_unknown', message: `no executor here for ${dispatch.kind}`, retriable: false });
   const input = handler.contract.input.safeParse(dispatch.input);
-  if (!input.success)
-    return failed({
-      code: 'executor.input_invalid',
-      message: input.error.issues
-        .map((i) => `${i.path.join('.')}: ${i.message}`)
-        .join('; ')
-        .slice(0, 2000),
-      retriable: false,
-    });
+  if (!input.success) return failed({ code: 'executor.input_invalid', message: faultText(input.error), retriable: false });
   return handler.handle(input.data, context);
 };
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { BIDS_SINCE, type Code, FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
+import { BIDS_SINCE, type Code, faultText, FromHostAgent, MAX_AGENT_FRAME_BYTES, type ToHostAgent } from '@chrysalis/contracts';
 import { isDeeperThan, storable } from '@chrysalis/kernel';
 import type { Logger } from 'pino';
 import { WebSocket, type RawData } from 'ws';
@@ -126,11 +126,5 @@ const readFrame = (bytes: Buffer): { ok: true; frame: FromHostAgent } | { ok: fa
   // A report that no event can hold would never be acknowledged, and its host never heard again: any guest's script could do that.
   const read = FromHostAgent.safeParse(storable(value));
   if (read.success) return { ok: true, frame: read.data };
-  return {
-    ok: false,
-    fault: read.error.issues
-      .slice(0, 10)
-      .map((i) => `${i.path.join('.')}: ${i.message}`)
-      .join('; '),
-  };
+  return { ok: false, fault: faultText(read.error) };
 };

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { GrantClaims } from '@chrysalis/contracts';
+import { faultText, GrantClaims } from '@chrysalis/contracts';
 import type { Command } from 'commander';
 import { changing, collect, duration, examples, listCommand, number, readText, vmOf, type Run } from '../command.ts';
 import { runningHere, type Current } from '../context.ts';
@@ -78,7 +78,7 @@ const signed = async ({ client, args, options }: Run): Promise<string> => {
     uses: options['uses'],
     actions: options['action'] ?? GrantClaims.shape.actions.element.options,
   });
-  if (!claims.success) throw new UsageError(claims.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('\n'));
+  if (!claims.success) throw new UsageError(faultText(claims.error));
   const { importJWK, SignJWT } = await import('jose');
   const key = await importJWK(jwk, 'EdDSA').catch((error: Error) => {
     throw new UsageError(`no Ed25519 private key: ${error.message}`);

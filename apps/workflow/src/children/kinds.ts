@@ -1,4 +1,4 @@
-import { WorkflowDefinition, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
+import { faultText, WorkflowDefinition, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import { isInstance, isOver, type WorkflowInstance } from '@chrysalis/workflow-core';
 import { z } from 'zod';
@@ -37,7 +37,7 @@ const shaped =
   (input, context) => {
     const parsed = shape.safeParse(input);
     if (parsed.success) return handle(parsed.data, context);
-    return fail('executor.input_invalid', parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; '));
+    return fail('executor.input_invalid', faultText(parsed.error));
   };
 
 /** Sub-workflows, and a durable timer. Each may run again for the same attempt, anywhere: nothing but the log is relied on. */
@@ -91,8 +91,7 @@ const definitionOf = async (
   }
   const parsed = WorkflowDefinition.safeParse({ version: 1, ...definition });
   if (parsed.success) return { ok: true, definition: parsed.data };
-  const message = parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ');
-  return fail('workflow.request_invalid', message);
+  return fail('workflow.request_invalid', faultText(parsed.error));
 };
 
 /** The end of an instance, now or when it comes. */

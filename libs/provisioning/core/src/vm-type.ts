@@ -1,4 +1,4 @@
-import { type Coded, diskSerial, isWord, type ProvisioningEvent, type Ref, refText, VmTypeSpec } from '@chrysalis/contracts';
+import { type Coded, diskSerial, faultsIn, isWord, type ProvisioningEvent, type Ref, refText, VmTypeSpec } from '@chrysalis/contracts';
 import { accept, canonicalJson, droppedMembers, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 
 /** One fault of a spec; `path` is where, as `memoryMiB.now`. */
@@ -30,7 +30,7 @@ export type VmTypeRejection = Coded<
 /** Every fault at once: of the shape, or if that is sound, of what it would mean. */
 export const faultsOf = (spec: unknown): readonly Fault[] => {
   const parsed = VmTypeSpec.safeParse(spec);
-  if (!parsed.success) return parsed.error.issues.slice(0, 100).map((i) => ({ path: i.path.join('.') || '(spec)', message: i.message }));
+  if (!parsed.success) return faultsIn(parsed.error, '(spec)');
   const unknown = droppedMembers(spec, parsed.data).map((path) => fault(path, 'no VM type has such a member'));
   return [...unknown, ...sizeFaults(parsed.data), ...idFaults(parsed.data), ...cpuFaults(parsed.data)];
 };

@@ -1,0 +1,26 @@
+import type { z } from 'zod';
+
+type Issue = { readonly path: readonly PropertyKey[]; readonly message: string; readonly errors?: readonly (readonly Issue[])[] };
+
+/** What does not fit a schema, each fault with its place: `disks.0.id`. `whole` is the place of the value itself. 100 at most. */
+export const faultsIn = (error: z.ZodError, whole = ''): { path: string; message: string }[] =>
+  error.issues
+    .flatMap((issue) => nearestOf(issue))
+    .slice(0, 100)
+    .map((i) => ({ path: i.path.join('.') || whole, message: i.message }));
+
+/** The same in one line, for a log or a cause, of `most` characters at most: `disks.0.id: Invalid string; vcpus: Too small`. */
+export const faultText = (error: z.ZodError, most = 2000): string =>
+  faultsIn(error)
+    .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`))
+    .join('; ')
+    .slice(0, most);
+
+/** Of a choice of shapes `Invalid input` is all that zod says: the faults of the shape that comes nearest say what to mend. */
+const nearestOf = (issue: Issue): readonly Issue[] => {
+  const [nearest] = [...(issue.errors ?? [])].sort((a, b) => strangeness(a) - strangeness(b));
+  if (nearest === undefined) return [issue];
+  return nearest.flatMap((inner) => nearestOf({ ...inner, path: [...issue.path, ...inner.path] }));
+};
+/** Faults deep inside tell that the outline was meant; a missing or unknown member at the top that it was not. */
+const strangeness = (faults: readonly Issue[]): number => faults.filter((f) => f.path.length < 2).length * 1_000 + faults.length;
