@@ -1,8 +1,6 @@
 import { FLEET_TENANT, provisioningEvents, type Cause, type DataOf, type TaskDispatch } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
-import type pg from 'pg';
-
-type Queryable = Pick<pg.Pool | pg.PoolClient, 'query'>;
 
 const { vmRequested } = provisioningEvents;
 

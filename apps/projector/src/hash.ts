@@ -1,11 +1,11 @@
-import type pg from 'pg';
+import type { Queryable } from '@chrysalis/event-store';
 import { tables } from './projection.ts';
 
 /**
  * One hash for each read model, over everything in it. Two sets of models are the same if these are. The feed's positions are not in
  * it: they say in which order this instance heard of things, which is no part of the truth.
  */
-export const hashes = async (db: pg.Pool | pg.ClientBase, schema: string): Promise<Record<string, string>> => {
+export const hashes = async (db: Queryable, schema: string): Promise<Record<string, string>> => {
   const of = async (sql: string): Promise<string> => (await db.query<{ hash: string }>(sql)).rows[0]!.hash;
   const digest = (row: string, order: string, from: string): string =>
     `select encode(sha256(convert_to(coalesce(string_agg(md5(${row}), '' order by ${order}), ''), 'UTF8')), 'hex') as hash from ${from} t`;

@@ -1,4 +1,4 @@
-import type { EventStore, Position } from '@chrysalis/event-store';
+import type { EventStore, Position, Queryable } from '@chrysalis/event-store';
 import { origin } from '@chrysalis/event-store';
 import type { HostView } from '@chrysalis/placement';
 import { Fleet, type HostEvent, type Versioned } from '@chrysalis/resource-allocation-core';
@@ -26,7 +26,7 @@ export class FleetView {
   private constructor(private readonly store: EventStore) {}
 
   /** Reads through the caller's own connection: two that wait for a second one each could wait for ever. */
-  async hosts(db: pg.Pool | pg.PoolClient): Promise<HostView[]> {
+  async hosts(db: Queryable): Promise<HostView[]> {
     await this.#oneAtATime(() => this.#catchUp(db));
     const rows = await hostVersions(db, this.store.schema);
     const away = new Map(rows.map((r) => [r.host, r.away ?? undefined]));
@@ -45,7 +45,7 @@ export class FleetView {
     return mine;
   }
 
-  async #catchUp(db: pg.Pool | pg.PoolClient): Promise<void> {
+  async #catchUp(db: Queryable): Promise<void> {
     for (;;) {
       const events = await this.store.readAll(this.#position, 1000, db as pg.PoolClient);
       for (const e of events) {

@@ -1,7 +1,8 @@
 import { consumerText } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { unreachable } from '@chrysalis/kernel';
 import { moveConsumer, vmConsumer, type HostEvent } from '@chrysalis/resource-allocation-core';
-import { writeFacts, writeState, writeVersion, type Queryable } from './sql/hosts.ts';
+import { writeFacts, writeState, writeVersion } from './sql/hosts.ts';
 import * as ledger from './sql/ledger.ts';
 
 /** Writes what a host's new events mean into `hosts` and the ledger, in the transaction that appended them. */

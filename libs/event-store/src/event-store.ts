@@ -1,3 +1,4 @@
+import type { Queryable } from './queryable.ts';
 import type pg from 'pg';
 import { isContention, Turns } from './contention.ts';
 import { ConcurrentAppend, isTransient, isUndone, isVersionRace } from './errors.ts';
@@ -118,7 +119,7 @@ export class EventStore {
     }
   }
 
-  async #appendOnce(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
+  async #appendOnce(queryable: Queryable, list: readonly Append[]): Promise<Appended> {
     const [only] = list;
     if (list.length > 1 || !only || only.events.length === 0) return this.#appendMany(queryable, list);
     const [kind, values] = forOne(only);
@@ -130,12 +131,12 @@ export class EventStore {
     return { ok: false, conflict: { stream: only.stream, expected: only.expected, actual } };
   }
 
-  async #appendMany(queryable: pg.Pool | pg.PoolClient, list: readonly Append[]): Promise<Appended> {
+  async #appendMany(queryable: Queryable, list: readonly Append[]): Promise<Appended> {
     const { rows } = await queryable.query<{ stream_id: string; version: number }>(this.#sql.append, appendSql.appendValues(list));
     return outcome(list, new Map(rows.map((row) => [row.stream_id, row.version])));
   }
 
-  async #versions(queryable: pg.Pool | pg.PoolClient, streams: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  async #versions(queryable: Queryable, streams: readonly string[]): Promise<ReadonlyMap<string, number>> {
     const { rows } = await queryable.query<{ stream_id: string; version: number }>(this.#sql.versions, [streams]);
     return new Map(rows.map((row) => [row.stream_id, row.version]));
   }
@@ -219,7 +220,7 @@ export class EventStore {
   }
 
   /** `mismatch`: the key was used for another request. */
-  async recallAnswer(tx: pg.Pool | pg.PoolClient, key: string, tenant: string, route: string, requestHash: string): Promise<Remembered> {
+  async recallAnswer(tx: Queryable, key: string, tenant: string, route: string, requestHash: string): Promise<Remembered> {
     const { rows } = await tx.query<{ route: string; request_hash: string; answer: unknown }>(this.#sql.recall, [tenant, key]);
     const [row] = rows;
     if (!row) return { kind: 'none' };

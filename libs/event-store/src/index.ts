@@ -5,6 +5,7 @@ export * from './event-store.ts';
 export * from './in-transaction.ts';
 export { appRole, migrate } from './migrate/migrate.ts';
 export { afterLog, migrationsIn, type Migration } from './migrate/migration.ts';
+export type { Queryable } from './queryable.ts';
 export { toEvent, type Row as EventRow } from './sql/columns.ts';
 export * from './types.ts';
 export * from './upcast.ts';

@@ -1,4 +1,4 @@
-import type { EventStore } from '@chrysalis/event-store';
+import type { EventStore, Queryable } from '@chrysalis/event-store';
 import type pg from 'pg';
 import type { CloudEvent } from './bus.ts';
 import { isNoFault, patient } from './faults.ts';
@@ -21,7 +21,7 @@ export type Parked = {
 export const listParked = async (
   store: EventStore,
   { consumer, limit = 100 }: { consumer?: string; limit?: number } = {},
-  db: pg.Pool | pg.PoolClient = store.pool,
+  db: Queryable = store.pool,
 ): Promise<Parked[]> => {
   type Row = Omit<Parked, 'eventId'> & { event_id: string };
   const { rows } = await db.query<Row>(sql.listParked(store.schema), [consumer ?? null, limit]);
@@ -32,14 +32,14 @@ export const listParked = async (
 export const requestRedrive = async (
   store: EventStore,
   { consumer, key }: { consumer: string; key?: string },
-  db: pg.Pool | pg.PoolClient = store.pool,
+  db: Queryable = store.pool,
 ): Promise<number> => (await db.query(sql.requestRedrive(store.schema), [consumer, key ?? null])).rowCount ?? 0;
 
 /** Gives up on one parked event: those behind it become free to redrive. */
 export const discardParked = async (
   store: EventStore,
   { consumer, eventId }: { consumer: string; eventId: string },
-  db: pg.Pool | pg.PoolClient = store.pool,
+  db: Queryable = store.pool,
 ): Promise<boolean> => (await db.query(sql.unpark(store.schema), [consumer, eventId])).rowCount === 1;
 
 /** The parking of one consumer. */

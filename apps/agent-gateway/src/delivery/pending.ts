@@ -1,8 +1,7 @@
 import type { TaskDispatch } from '@chrysalis/contracts';
-import type { EventMeta } from '@chrysalis/event-store';
+import type { EventMeta, Queryable } from '@chrysalis/event-store';
 import type pg from 'pg';
 
-type Queryable = pg.Pool | pg.PoolClient;
 /** What a report is appended with, kept from the dispatch so that a workflow's events share their correlation. */
 export type KeptMeta = Pick<EventMeta, 'correlationId' | 'tenant'> & { readonly causationId?: string; readonly traceparent?: string };
 export type Pending = {

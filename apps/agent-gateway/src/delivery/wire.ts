@@ -1,4 +1,5 @@
 import { TaskOffer, ToHostAgent } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import pg from 'pg';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -22,7 +23,7 @@ const CHANNEL = 'agent_gateway';
 const MAX_BYTES = 7_900;
 
 /** In a transaction: heard when it commits. False: too large, not sent. */
-export const signal = async (db: pg.Pool | pg.PoolClient, message: Signal): Promise<boolean> => {
+export const signal = async (db: Queryable, message: Signal): Promise<boolean> => {
   const text = JSON.stringify(message);
   if (Buffer.byteLength(text) > MAX_BYTES) return false;
   await db.query({ name: 'agent_gateway_signal', text: `select pg_notify('${CHANNEL}', $1)`, values: [text] });

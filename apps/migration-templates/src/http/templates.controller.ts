@@ -11,6 +11,7 @@ import {
   type VmTypeSpec,
   views,
 } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { isMadeName, optionsQueryDecider, templateDecider, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -33,7 +34,6 @@ import {
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
-import type pg from 'pg';
 import { z } from 'zod';
 import { soon } from '../known/soon.ts';
 import { knownType } from '../known/types.ts';
@@ -191,12 +191,12 @@ export class TemplatesController {
   }
 
   /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
-  async #unknown(db: pg.Pool | pg.PoolClient, caller: Caller, name: string, version?: string): Promise<ProblemError> {
+  async #unknown(db: Queryable, caller: Caller, name: string, version?: string): Promise<ProblemError> {
     const known = await templatesThere(db, this.service.schema, name, reachOf(caller));
     return ProblemError.of({ code: 'template.unknown', template: version === undefined ? name : `${name}@${version}`, known });
   }
 
-  async #types(db: pg.Pool | pg.PoolClient, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
+  async #types(db: Queryable, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
     const { schema } = this.service;
     const found = [await knownType(db, schema, spec.sourceType), await knownType(db, schema, spec.options.targetType)];
     return new Map(found.flatMap((t) => (t ? [[refText(t.ref), t.spec] as const] : [])));

@@ -1,6 +1,6 @@
 import { agentGatewayEvents as events, type DataOf, type GrantClaims, type ProblemCode, type Refusal } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
-import type pg from 'pg';
 
 export type KnownGrant = Readonly<{ grantId: string; tenant: string; claims: GrantClaims; jws: string; revoked: string | null }>;
 
@@ -25,12 +25,7 @@ export class KnownGrants {
   }
 }
 
-export const knownGrant = async (
-  q: pg.Pool | pg.PoolClient,
-  schema: string,
-  grantId: string,
-  tenant: string,
-): Promise<KnownGrant | undefined> => {
+export const knownGrant = async (q: Queryable, schema: string, grantId: string, tenant: string): Promise<KnownGrant | undefined> => {
   const { rows } = await q.query<KnownGrant>(
     `select grant_id as "grantId", tenant, claims, jws, revoked from ${schema}.known_grants where grant_id = $1 and tenant = $2`,
     [grantId, tenant],

@@ -1,8 +1,6 @@
 import type { Characterisation, GrantClaims } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { KnownGuest, StandingGrant } from '@chrysalis/migration-templates-core';
-import type pg from 'pg';
-
-type Queryable = pg.Pool | pg.PoolClient;
 
 /** What is known of the way into each guest: what was found in it, whether it started anew since, and the grants that name it. */
 export const guestsOf = async (q: Queryable, schema: string, vmIds: readonly string[]): Promise<Map<string, KnownGuest>> => {

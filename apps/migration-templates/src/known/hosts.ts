@@ -5,6 +5,7 @@ import {
   type HostFacts,
   type HostState,
 } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { KnownHost } from '@chrysalis/migration-templates-core';
 import { evolveHost, hostView, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
@@ -58,7 +59,7 @@ export class KnownHosts {
 }
 
 /** Every host by name, as the engine sees it. */
-export const knownHosts = async (q: pg.Pool | pg.PoolClient, schema: string): Promise<KnownHost[]> => {
+export const knownHosts = async (q: Queryable, schema: string): Promise<KnownHost[]> => {
   const { rows } = await q.query<{ version: number; host: HostDoc; away: string | null }>(
     `select h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
   );

@@ -1,6 +1,6 @@
 import { agentGatewayEvents as events, type DataOf, type Observed } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
-import type pg from 'pg';
 
 /** What hosts see their VMs do. Kept as it comes: whether it speaks of a VM as it is now is known when it is read. */
 @Consumer('known-observed')
@@ -23,11 +23,7 @@ export class KnownObserved {
 
 export type Seen = { readonly hostId: string; readonly epoch: number; readonly observed: Observed };
 
-export const observedOf = async (
-  q: pg.Pool | pg.PoolClient,
-  schema: string,
-  vmIds: readonly string[],
-): Promise<ReadonlyMap<string, Seen>> => {
+export const observedOf = async (q: Queryable, schema: string, vmIds: readonly string[]): Promise<ReadonlyMap<string, Seen>> => {
   const { rows } = await q.query<{ vm_id: string; host_id: string; epoch: number; observed: Observed }>(
     `select vm_id, host_id, epoch, observed from ${schema}.known_observed where vm_id = any($1)`,
     [vmIds],

@@ -1,8 +1,7 @@
 import { refText, type Characterisation, type Ref, type VmTypeSpec } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { KnownType } from '@chrysalis/migration-templates-core';
 import type pg from 'pg';
-
-type Queryable = pg.Pool | pg.PoolClient;
 
 export const knownTypes = async (q: Queryable, schema: string): Promise<KnownType[]> => {
   const { rows } = await q.query<{ name: string; version: number; spec: VmTypeSpec }>(

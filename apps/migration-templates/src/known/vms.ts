@@ -1,4 +1,5 @@
 import { provisioningEvents as events, speaksOf, type DataOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -114,7 +115,7 @@ export const vmsOfType = async (q: pg.PoolClient, schema: string, type: Ref): Pr
 
 /** Those that have booted, of this tenant, in the order asked for; what is not there is left out. */
 export const knownVms = async (
-  q: pg.Pool | pg.PoolClient,
+  q: Queryable,
   schema: string,
   vmIds: readonly string[],
   /** Absent: of every tenant, for the fleet's own work. */

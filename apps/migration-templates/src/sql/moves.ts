@@ -1,7 +1,7 @@
 import type { Cause, WorkflowDefinition } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type pg from 'pg';
 
-type Queryable = pg.Pool | pg.PoolClient;
 export type MoveRow = Readonly<{
   move_id: string;
   migration_id: string;

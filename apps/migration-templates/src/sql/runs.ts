@@ -1,4 +1,5 @@
 import { FLEET_TENANT, type Cause, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { RunInput, RunResults } from '@chrysalis/migration-templates-core';
 import type pg from 'pg';
 
@@ -55,7 +56,7 @@ export const dueRun = async (tx: pg.PoolClient, schema: string): Promise<Run | u
 /** While it has not ended somebody looks at it each second: not all that it waits for is told to it. */
 const EVERY_MS = 1_000;
 
-export const postpone = (q: pg.Pool | pg.PoolClient, schema: string, runId: string, afterMs = EVERY_MS) =>
+export const postpone = (q: Queryable, schema: string, runId: string, afterMs = EVERY_MS) =>
   q.query(`update ${schema}.runs set look_at = clock_timestamp() + $2 * interval '1 ms' where run_id = $1`, [runId, afterMs]);
 
 /** A run of the same host that began earlier and goes on. */

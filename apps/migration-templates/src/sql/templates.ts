@@ -1,9 +1,9 @@
 import { FLEET_TENANT, type TemplateSpec } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type pg from 'pg';
 
 /** `tenant`: whose the name is, the one that published it first. */
 export type TemplateRow = Readonly<{ name: string; version: number; spec: TemplateSpec; at: Date; retired: boolean; tenant: string }>;
-type Queryable = pg.Pool | pg.PoolClient;
 const columns = 'name, version, spec, at, retired, tenant';
 /** A tenant's own and the fleet's; for whom there is no tenant, all. */
 const seenBy = (parameter: string): string => `(${parameter}::text is null or tenant in (${parameter}, '${FLEET_TENANT}'))`;

@@ -1,5 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, Version, VmTypeSpec, views } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { imageDecider, versionOf, vmTypeDecider, type VmTypeRejection } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -143,7 +144,7 @@ export class CatalogueController {
   }
 
   /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
-  async #unknown(db: pg.Pool | pg.PoolClient, name: string, type: string): Promise<ProblemError> {
+  async #unknown(db: Queryable, name: string, type: string): Promise<ProblemError> {
     return ProblemError.of({ code: 'vm-type.unknown', type, known: await vmTypesThere(db, this.service.schema, name) });
   }
 }

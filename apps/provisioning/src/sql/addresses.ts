@@ -1,5 +1,5 @@
+import type { Queryable } from '@chrysalis/event-store';
 import { MAC_TAILS, macOf, macTail } from '@chrysalis/provisioning-core';
-import type { Queryable } from './vms.ts';
 
 /** How many taken addresses are passed over before it counts as full. */
 const ATTEMPTS = 1000;

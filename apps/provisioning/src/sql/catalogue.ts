@@ -1,6 +1,6 @@
 import type { Image, VmTypeSpec } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { Deprecation } from '@chrysalis/provisioning-core';
-import type { Queryable } from './vms.ts';
 
 export type VmTypeRow = {
   readonly name: string;

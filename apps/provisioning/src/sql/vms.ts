@@ -1,8 +1,6 @@
 import { speaksOf, type Observed } from '@chrysalis/contracts';
-import type pg from 'pg';
+import type { Queryable } from '@chrysalis/event-store';
 import type { VmView } from '../vm-view.ts';
-
-export type Queryable = Pick<pg.PoolClient, 'query'>;
 
 type Row = { view: VmView; seen: { hostId: string; epoch: number; observed: Observed } | null };
 export type ShownVm = VmView & { readonly observed?: Observed };

@@ -1,5 +1,6 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { HostState, views } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import {
   Allow,
   Answer,
@@ -19,7 +20,7 @@ import {
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { decideHost } from '../decide-host.ts';
-import { hostNamed, hostNames, hostsAfter, lockHosts, type Queryable } from '../sql/hosts.ts';
+import { hostNamed, hostNames, hostsAfter, lockHosts } from '../sql/hosts.ts';
 import { hostView } from './views.ts';
 
 /** `lost` is no wish: that its agent is gone is seen, and a host whose agent is there is not lost because somebody says so. */

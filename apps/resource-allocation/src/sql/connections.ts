@@ -1,4 +1,4 @@
-import type { Queryable } from './hosts.ts';
+import type { Queryable } from '@chrysalis/event-store';
 
 /** A session opened: it is the one that counts from now on. */
 export const sessionOpened = async (tx: Queryable, schema: string, host: string, session: string, at: string): Promise<void> => {

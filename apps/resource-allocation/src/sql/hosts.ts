@@ -1,8 +1,6 @@
 import type { HostFacts, HostState } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { capacityOf } from '@chrysalis/placement';
-import type pg from 'pg';
-
-export type Queryable = Pick<pg.PoolClient, 'query'>;
 
 export type HostRow = {
   readonly host: string;

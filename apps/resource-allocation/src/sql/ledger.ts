@@ -1,5 +1,5 @@
 import type { Amounts } from '@chrysalis/contracts';
-import type { Queryable } from './hosts.ts';
+import type { Queryable } from '@chrysalis/event-store';
 
 export type LedgerRow = {
   readonly consumer: string;

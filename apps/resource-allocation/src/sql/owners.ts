@@ -1,4 +1,4 @@
-import type { Queryable } from './hosts.ts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { LedgerRow } from './ledger.ts';
 
 /** An end once told stays, whatever comes late. */

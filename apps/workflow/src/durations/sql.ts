@@ -1,5 +1,5 @@
+import type { Queryable } from '@chrysalis/event-store';
 import { type Measured, type Stats } from '@chrysalis/workflow-core';
-import type { Queryable } from '../templates/sql.ts';
 
 const PER_DOUBLING = 8;
 /** Longer is not told apart: a day. */

@@ -1,5 +1,5 @@
+import type { Queryable } from '@chrysalis/event-store';
 import { RANK_MEMORY_MS, type KnownExecutor } from '@chrysalis/workflow-core';
-import type pg from 'pg';
 
 export type Told = Omit<KnownExecutor, 'health'> & { readonly capacity?: number; readonly sessionId?: string; readonly at: string };
 export type ExecutorRow = KnownExecutor & {
@@ -12,7 +12,7 @@ export type ExecutorRow = KnownExecutor & {
 };
 
 /** What is told of one executor comes in its order; a repetition from the middle ends as it ended. */
-export const tell = (db: pg.Pool, schema: string, t: Told): Promise<unknown> =>
+export const tell = (db: Queryable, schema: string, t: Told): Promise<unknown> =>
   db.query({
     name: `${schema}.executor_tell`,
     text: `
@@ -24,7 +24,7 @@ export const tell = (db: pg.Pool, schema: string, t: Told): Promise<unknown> =>
     values: [t.executor, t.group, t.kinds, JSON.stringify(t.labels), t.capacity ?? null, t.sessionId ?? null, t.at],
   });
 
-export const lose = (db: pg.Pool, schema: string, executor: string, sessionId: string): Promise<unknown> =>
+export const lose = (db: Queryable, schema: string, executor: string, sessionId: string): Promise<unknown> =>
   db.query({
     name: `${schema}.executor_lose`,
     text: `update ${schema}.executors set health = 'lost' where executor = $1 and session_id = $2`,
@@ -34,7 +34,7 @@ export const lose = (db: pg.Pool, schema: string, executor: string, sessionId: s
 export type Loss = { executor: string; eventId: string; at: string; code: string; workflowId: string; task: string };
 
 /** Once an event; what weighs nothing any more goes. */
-export const addLoss = (db: pg.Pool, schema: string, l: Loss): Promise<unknown> =>
+export const addLoss = (db: Queryable, schema: string, l: Loss): Promise<unknown> =>
   db.query({
     name: `${schema}.executor_loss`,
     text: `
@@ -53,7 +53,7 @@ const columns = (schema: string): string => `
   (extract(epoch from clock_timestamp()) * 1000)::float8 as now`;
 
 /** All that are asked for in one statement. That they bid is their last word; written at most every 5 s. */
-export const heard = async (db: pg.Pool, schema: string, executors: readonly string[]): Promise<ReadonlyMap<string, ExecutorRow>> => {
+export const heard = async (db: Queryable, schema: string, executors: readonly string[]): Promise<ReadonlyMap<string, ExecutorRow>> => {
   const { rows } = await db.query<ExecutorRow>({
     name: `${schema}.executors_heard`,
     text: `
@@ -66,7 +66,7 @@ export const heard = async (db: pg.Pool, schema: string, executors: readonly str
 };
 
 /** Every kind that an executor of a group has told, whether it is there now or not. */
-export const kindsTold = async (db: Pick<pg.Pool, 'query'>, schema: string): Promise<{ group: string; kind: string }[]> =>
+export const kindsTold = async (db: Queryable, schema: string): Promise<{ group: string; kind: string }[]> =>
   (await db.query<{ group: string; kind: string }>(`select distinct task_group as "group", unnest(kinds) as kind from ${schema}.executors`))
     .rows;
 
@@ -78,7 +78,7 @@ export type ListExecutors = {
 
 /** By name, after `after`. */
 export const list = async (
-  db: pg.Pool,
+  db: Queryable,
   schema: string,
   { kind, health, group, after, limit }: ListExecutors & { after: string; limit: number },
 ): Promise<ExecutorRow[]> => {

@@ -1,9 +1,9 @@
 import { type Code, parseRef, type WorkflowDefinition } from '@chrysalis/contracts';
-import { ConcurrentAppend } from '@chrysalis/event-store';
+import { ConcurrentAppend, type Queryable } from '@chrysalis/event-store';
 import { fold } from '@chrysalis/kernel';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { nextSlot, policyDecider, policyStream, type Policy, type PolicyCommand, type PolicyRejection } from '@chrysalis/workflow-core';
-import { templateOf, type Queryable } from '../templates/sql.ts';
+import { templateOf } from '../templates/sql.ts';
 import { databaseNow, dropWaiting, lockPolicy, writePolicy } from './sql.ts';
 
 export type Decided =

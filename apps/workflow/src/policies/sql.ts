@@ -1,7 +1,7 @@
 import type { PolicyCause } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type { Policy, PolicyScope } from '@chrysalis/workflow-core';
 import type pg from 'pg';
-import type { Queryable } from '../templates/sql.ts';
 
 export type PolicyRow = {
   readonly name: string;

@@ -1,8 +1,9 @@
 import { type Coded, parseTemplateRef, type WorkflowDefinition } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import { canonicalJson, isDeeperThan } from '@chrysalis/kernel';
 import { MAX_DEPTH, validateParams, validateRequest, type TemplateFault } from '@chrysalis/workflow-core';
 import { namesOf } from '@chrysalis/service-kit';
-import { templateOf, templatesThere, type Queryable } from '../templates/sql.ts';
+import { templateOf, templatesThere } from '../templates/sql.ts';
 
 /** Of the canonical JSON, in characters. */
 const MAX_PARAMS = 131_072;

@@ -1,8 +1,7 @@
 import type { WorkflowDefinition, WorkflowLimits } from '@chrysalis/contracts';
-import type { EventMeta } from '@chrysalis/event-store';
+import type { EventMeta, Queryable } from '@chrysalis/event-store';
 import { AGE_MS, type Pace, type Running, type Waiting } from '@chrysalis/workflow-core';
 import type pg from 'pg';
-import type { Queryable } from '../templates/sql.ts';
 
 /** A request as it waits. `definition` is left out where it is a template's. */
 export type QueueEntry = {

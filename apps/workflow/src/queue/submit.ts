@@ -1,8 +1,6 @@
 import { DEFAULT_PRIORITY, isReservedWorkflowId, type WorkflowDefinition } from '@chrysalis/contracts';
-import type { EventMeta } from '@chrysalis/event-store';
+import type { EventMeta, Queryable } from '@chrysalis/event-store';
 import type { ServiceContext } from '@chrysalis/service-kit';
-import type pg from 'pg';
-import type { Queryable } from '../templates/sql.ts';
 import { invalid, refusalOf, resolveTemplate, type RequestRejection, type Resolved } from './resolve.ts';
 import { enqueue, notify, type QueueEntry } from './sql.ts';
 
@@ -27,7 +25,7 @@ export type Submitted = { readonly ok: true; readonly workflowId: string } | { r
  * Then some instance starts it, as soon as the limits allow. Idempotent by the workflow's id: what was taken before is taken, whatever
  * has become of its template.
  */
-export const submitRequest = async (service: ServiceContext, db: pg.Pool | pg.PoolClient, submission: Submission): Promise<Submitted> => {
+export const submitRequest = async (service: ServiceContext, db: Queryable, submission: Submission): Promise<Submitted> => {
   const { schema } = service;
   const { workflowId, params } = submission;
   if (await isTaken(db, schema, workflowId)) return { ok: true, workflowId };

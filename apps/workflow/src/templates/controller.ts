@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { Name, views, workflowTemplateSchema, WorkflowTemplate, type ProblemCode, type Refusal } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import {
   Allow,
   Answer,
@@ -26,7 +27,6 @@ import {
   type TemplateFault,
   type TemplateWarning,
 } from '@chrysalis/workflow-core';
-import type pg from 'pg';
 import { z } from 'zod';
 import { Engine } from '../engine.ts';
 import { kindsTold } from '../executors/sql.ts';
@@ -163,7 +163,7 @@ export class TemplatesController {
   }
 
   /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
-  async #unknown(db: pg.Pool | pg.PoolClient, name: string, version?: string): Promise<never> {
+  async #unknown(db: Queryable, name: string, version?: string): Promise<never> {
     const template = version === undefined ? name : `${name}@${version}`;
     const known = await templatesThere(db, this.service.schema, name);
     throw ProblemError.of({ code: 'workflow.template_unknown', template: template.slice(0, 100), known });

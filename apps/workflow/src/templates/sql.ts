@@ -1,4 +1,5 @@
 import type { WorkflowDefinition } from '@chrysalis/contracts';
+import type { Queryable } from '@chrysalis/event-store';
 import type pg from 'pg';
 
 export type TemplateRow = {
@@ -13,7 +14,6 @@ export type TemplateHead = Omit<TemplateRow, 'definition'> & {
   readonly params: WorkflowDefinition['params'];
   readonly tasks: number;
 };
-export type Queryable = pg.Pool | pg.PoolClient;
 
 export const insertTemplate = async (tx: pg.PoolClient, schema: string, definition: WorkflowDefinition, at: string): Promise<void> => {
   await tx.query(`insert into ${schema}.templates (name, version, definition, at) values ($1, $2, $3, $4)`, [
