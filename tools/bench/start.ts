@@ -50,7 +50,7 @@ const startOnce = async (): Promise<{ ms: number; mib: number }> => {
       '--disable-warning=ExperimentalWarning',
       '--import',
       path.join(root, 'tools/node/register.mjs'),
-      path.join(root, 'tools/run/main.ts'),
+      path.join(root, 'tools/up/main.ts'),
       '--no-hosts',
     ],
     { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, CHRYSALIS_LOG: 'error' } },

@@ -22,7 +22,7 @@ const commands = {
   bench: { entry: 'tools/bench/main.ts', needs: (args) => (args.includes('move') ? ['qemu'] : args.includes('relay') ? ['kafka'] : []) },
   harness: { entry: 'tools/harness/main.ts', needs: () => [] },
   scenarios: { entry: 'tools/scenarios/main.ts', needs: () => ['qemu'] },
-  up: { entry: 'tools/run/main.ts', needs: withHosts },
+  up: { entry: 'tools/up/main.ts', needs: withHosts },
   cli: { entry: 'apps/cli/src/main.ts', needs: () => [] },
 };
 

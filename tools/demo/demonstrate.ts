@@ -1,16 +1,16 @@
 import { contexts, refText } from '@chrysalis/contracts';
 import type { Client } from '@chrysalis/api-client';
 import pg from 'pg';
-import { startServiceClient } from './client.ts';
+import { startServiceClient } from '../fleet/client.ts';
 import type { ServiceName } from '../run/platform.ts';
-import type { TenantKey } from './grant.ts';
-import { groundOf } from './ground.ts';
+import type { TenantKey } from '../run/grant.ts';
+import { groundOf } from '../fleet/ground.ts';
 import { DemoReport, judge, version } from './report.ts';
-import type { Run } from './run.ts';
-import type { Screen } from './screen.ts';
+import type { Run } from '../fleet/run.ts';
+import type { Screen } from '../fleet/screen.ts';
 import { showHosts, showPlan, showReport } from './show.ts';
-import { journey, Story } from './story.ts';
-import type { ServiceSeen } from './service-client.ts';
+import { journey, Story } from '../fleet/story.ts';
+import type { ServiceSeen } from '../fleet/service-client.ts';
 import { timesOf, type Timeline } from './timeline.ts';
 import { watch, type Watched } from './watch.ts';
 

@@ -10,11 +10,11 @@ import { unlessInUserNamespace } from '../run/privileges.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
 import { asTool, interrupted, INTERRUPTED } from '../run/tool.ts';
 import { demonstrate } from './demonstrate.ts';
-import { tenantKey } from './grant.ts';
+import { tenantKey } from '../run/grant.ts';
 import { mayWrite } from './may-write.ts';
 import { pictureOf } from './picture.ts';
-import { openRun } from './run.ts';
-import { createScreen } from './screen.ts';
+import { openRun } from '../fleet/run.ts';
+import { createScreen } from '../fleet/screen.ts';
 
 const usage = `npm run demo [-- OPTIONS]
 

@@ -1,5 +1,5 @@
 import type { DemoReport } from './report.ts';
-import { mib } from './screen.ts';
+import { mib } from '../fleet/screen.ts';
 import type { Timeline } from './timeline.ts';
 import { ANSWERS_HEIGHT, answers, answersHead } from './picture/answers.ts';
 import { axisOf, grid, msText, type Axis } from './picture/axis.ts';

@@ -2,23 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { sections } from '@chrysalis/contracts';
+import { Guest, Held } from '../fleet/views.ts';
 
-/** What `npm run demo -- --json` prints. Everything in a guest's facts was read inside the guest; a simulated guest's from its model. */
-const Guest = z.object({
-  type: z.string(),
-  host: z.string(),
-  bootId: z.string().regex(/^[0-9a-f-]{36}$/),
-  uptimeSeconds: z.number(),
-  vcpus: z.int(),
-  memoryMiB: z.int(),
-  disks: z.array(z.object({ name: z.string(), bytes: z.int() })),
-  fileSystemBytes: z.int(),
-  nics: z.array(z.string()),
-});
-export type Guest = z.infer<typeof Guest>;
 const Check = z.object({ name: z.string(), ok: z.boolean(), expected: z.unknown(), observed: z.unknown() });
 export type Check = { name: string; ok: boolean; expected: unknown; observed: unknown };
 
+/** What `npm run demo -- --json` prints. */
 export const DemoReport = z.object({
   chrysalis: z.string(),
   ok: z.boolean(),
@@ -65,7 +54,7 @@ export const DemoReport = z.object({
     }),
   ),
   events: z.object({ total: z.int(), byContext: z.record(z.string(), z.int()) }),
-  ledger: z.array(z.object({ host: z.string(), consumer: z.string(), vcpu: z.int(), memoryMiB: z.int() })),
+  ledger: z.array(Held),
   killed: z.string().optional(),
   checks: z.array(Check).min(9),
 });

@@ -1,8 +1,8 @@
 import type { Plan } from '@chrysalis/contracts';
 import { refText } from '@chrysalis/contracts';
 import type { DemoReport } from './report.ts';
-import { mib, table, type Screen } from './screen.ts';
-import type { HostView } from './story.ts';
+import { mib, table, type Screen } from '../fleet/screen.ts';
+import type { HostView } from '../fleet/story.ts';
 
 export const showHosts = (screen: Screen, hosts: readonly HostView[]): void => {
   screen.title('Two unlike hosts');

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { workflowEvents as e } from '@chrysalis/contracts';
-import { Samples } from './samples.ts';
+import { Samples } from '../fleet/samples.ts';
 import { timesOf, type HistoryEvent } from './timeline.ts';
 
 const at = (ms: number): string => new Date(1_800_000_000_000 + ms).toISOString();

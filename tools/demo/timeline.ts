@@ -1,5 +1,5 @@
 import { hostTasks, workflowEvents as e, type EventsOf } from '@chrysalis/contracts';
-import type { Sample } from './samples.ts';
+import type { Sample } from '../fleet/samples.ts';
 
 /** Both ends in ms since 1970. */
 export type Span = { readonly from: number; readonly to: number };

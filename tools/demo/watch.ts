@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@chrysalis/api-client';
 import type { ServiceName } from '../run/platform.ts';
-import type { Run } from './run.ts';
-import { bar, mib, type Screen } from './screen.ts';
-import { hasEnded, type MigrationView } from './story.ts';
+import type { Run } from '../fleet/run.ts';
+import { bar, mib, type Screen } from '../fleet/screen.ts';
+import { hasEnded, type MigrationView } from '../fleet/story.ts';
 
 const MOVE_DEADLINE_MS = 180_000;
 /** Steps and migration come by different streams: after the end the read models get so long to show the last step. */

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostFacts, VmTypeSpec } from '@chrysalis/contracts';
 import type { BodyOf, Client, Host } from '@chrysalis/api-client';
-import type { TenantKey } from '../demo/grant.ts';
+import type { TenantKey } from './grant.ts';
 
 /** What the demo's VM is of, and what it becomes; on the two networks that every host of a run is on. */
 const types: Record<'small' | 'large', VmTypeSpec> = {

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
-import { tenantKey } from '../demo/grant.ts';
-import { createScreen } from '../demo/screen.ts';
+import { tenantKey } from '../run/grant.ts';
+import { createScreen } from '../fleet/screen.ts';
 import { needNamespaces } from '../run/privileges.ts';
 import { asTool, interrupted } from '../run/tool.ts';
 import { groups } from './groups.ts';

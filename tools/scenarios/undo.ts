@@ -3,11 +3,11 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { consumerText, type Plan, type PlannedMove } from '@chrysalis/contracts';
 import { createClient } from '@chrysalis/api-client';
-import { tenantKey } from '../demo/grant.ts';
-import { qemuProcessesOf, spareMonitorOf } from '../demo/processes.ts';
-import { openRun, type Run } from '../demo/run.ts';
-import { createScreen } from '../demo/screen.ts';
-import { addressOf, hasEnded, journey, startServiceClient, Story, type MigrationView, type VmView } from '../demo/story.ts';
+import { tenantKey } from '../run/grant.ts';
+import { qemuProcessesOf, spareMonitorOf } from '../fleet/processes.ts';
+import { openRun, type Run } from '../fleet/run.ts';
+import { createScreen } from '../fleet/screen.ts';
+import { addressOf, hasEnded, journey, startServiceClient, Story, type MigrationView, type VmView } from '../fleet/story.ts';
 import { verify } from '../verifier/verify.ts';
 import type { Recorder, Scenario } from './scenario.ts';
 

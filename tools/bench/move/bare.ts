@@ -10,8 +10,8 @@ import type { Topology } from '@chrysalis/contracts';
 import { defaultTuning } from '@chrysalis/migration-templates-core';
 import { addAgent, commandLine, QgaClient, QmpClient, type AgentChannel } from '@chrysalis/hypervisor';
 import type { Fabric, FabricHost } from '../../../infra/network/fabric.ts';
-import { signGrant, type TenantKey } from '../../demo/grant.ts';
-import { journey } from '../../demo/story.ts';
+import { signGrant, type TenantKey } from '../../run/grant.ts';
+import { journey } from '../../fleet/story.ts';
 
 const exec = promisify(execFile);
 const MiB = 1_048_576;

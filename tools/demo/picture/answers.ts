@@ -1,5 +1,5 @@
 import type { DemoReport } from '../report.ts';
-import type { Sample } from '../samples.ts';
+import type { Sample } from '../../fleet/samples.ts';
 import type { Timeline } from '../timeline.ts';
 import { msText, type Axis } from './axis.ts';
 import { el, FAINT, fit, INK, MUTED, RED, widthOf, words } from './svg.ts';

@@ -1,5 +1,5 @@
 import type { DemoReport } from '../report.ts';
-import { mib } from '../screen.ts';
+import { mib } from '../../fleet/screen.ts';
 import { msText } from './axis.ts';
 import { AMBER, el, FAINT, fit, GREEN, MUTED, RED, widthOf, words } from './svg.ts';
 

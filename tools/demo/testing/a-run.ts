@@ -1,5 +1,6 @@
-import type { DemoReport, Guest } from '../report.ts';
-import type { Sample } from '../samples.ts';
+import type { Guest } from '../../fleet/views.ts';
+import type { DemoReport } from '../report.ts';
+import type { Sample } from '../../fleet/samples.ts';
 import type { Timeline } from '../timeline.ts';
 
 /** The moment of the request in `timeline`, in ms since 1970. */

@@ -3,14 +3,14 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { createClient } from '@chrysalis/api-client';
 import { freePort } from '../../infra/process/free-port.ts';
-import { tenantKey } from '../demo/grant.ts';
-import { openRun } from '../demo/run.ts';
-import { chooseDriver, drivers, type Driver } from './driver.ts';
-import { chooseNetwork, networks, type Network } from './network.ts';
-import { unlessInUserNamespace } from './privileges.ts';
-import { removeCurrent, stateDir, writeCurrent, type Platform } from './platform.ts';
-import { hostsUp, publishStarter } from './starter.ts';
-import { asTool, atEnd } from './tool.ts';
+import { tenantKey } from '../run/grant.ts';
+import { openRun } from '../fleet/run.ts';
+import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
+import { chooseNetwork, networks, type Network } from '../run/network.ts';
+import { unlessInUserNamespace } from '../run/privileges.ts';
+import { removeCurrent, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
+import { hostsUp, publishStarter } from '../run/starter.ts';
+import { asTool, atEnd } from '../run/tool.ts';
 
 const usage = `npm run up [-- OPTIONS]
 
@@ -61,8 +61,8 @@ const alone = async (): Promise<Platform> => {
   mkdirSync(runDir, { recursive: true });
   atEnd(async () => rmSync(runDir, { recursive: true, force: true }));
   const agentListen = `127.0.0.1:${await freePort()}`;
-  const { startEmbedded } = await import('./embedded.ts');
-  const { startDistributed } = await import('./distributed.ts');
+  const { startEmbedded } = await import('../run/embedded.ts');
+  const { startDistributed } = await import('../run/distributed.ts');
   const starting = (parsed.distributed ? startDistributed : startEmbedded)({
     agentListen,
     runDir,

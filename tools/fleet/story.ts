@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { consumerText } from '@chrysalis/contracts';
 import type { Client, Migration, MigrationOption, MigrationTemplate, OptionsQuery, Vm } from '@chrysalis/api-client';
 import type { Topology } from '@chrysalis/contracts';
-import type { TenantKey } from './grant.ts';
-import { signGrant } from './grant.ts';
-import type { DemoReport, Guest } from './report.ts';
+import type { TenantKey } from '../run/grant.ts';
+import { signGrant } from '../run/grant.ts';
 import type { Run } from './run.ts';
 import type { Screen } from './screen.ts';
+import type { Guest, Held } from './views.ts';
 import { hostsUp, publishStarter, type HostView } from '../run/starter.ts';
 
 export { addressOf, startServiceClient } from './client.ts';
@@ -67,7 +67,7 @@ export class Story {
   }
 
   /** Every allocation that is held. */
-  async ledger(): Promise<DemoReport['ledger']> {
+  async ledger(): Promise<Held[]> {
     const { items } = await this.api.get('/v1/allocations');
     return items.map(({ hostId, consumer, vcpu, memoryMiB }) => ({
       host: hostId,

@@ -13,7 +13,7 @@ export const startServiceClient = async (run: Run, service: string | readonly st
     process.execPath,
     '--import',
     path.join(root, 'tools/node/register.mjs'),
-    path.join(root, 'tools/demo/service-client.ts'),
+    path.join(root, 'tools/fleet/service-client.ts'),
     ...(typeof service === 'string' ? [`http://${service}/`] : service),
   ]);
   const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -10,7 +10,7 @@ import type { Driver } from '../run/driver.ts';
 import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
 import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
-import { tenantKeyFile } from './grant.ts';
+import { tenantKeyFile } from '../run/grant.ts';
 import { cacheDir, removeCurrent, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
 import { atEnd, interrupted } from '../run/tool.ts';
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from '@chrysalis/testing';
 import { entry, run, type Ran } from '../../apps/cli/src/test/run.ts';
-import { root } from './platform.ts';
+import { root } from '../run/platform.ts';
 
 /** On simulated hosts, which are started in no time; services, host agents and command line are the real ones. */
 describe('npm run up, for one who has never seen it', () => {
@@ -23,7 +23,7 @@ describe('npm run up, for one who has never seen it', () => {
 
   const start = async (...args: string[]): Promise<void> => {
     said = '';
-    const argv = [...entry.slice(0, 3), path.join(root, 'tools/run/main.ts'), '--driver', 'simulated', ...args];
+    const argv = [...entry.slice(0, 3), path.join(root, 'tools/up/main.ts'), '--driver', 'simulated', ...args];
     up = spawn(process.execPath, argv, { cwd: dir, env: { ...process.env, CHRYSALIS_STATE_DIR: path.join(dir, '.chrysalis') } });
     for (const stream of [up.stdout!, up.stderr!]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
     await until(async () => said.includes('Ready.'), 60_000);
