@@ -89,6 +89,7 @@ const lines: Readonly<Record<string, string>> = {
   'type deprecate': 'small@1 --reason x',
   'image register': 'linux --digest sha256:x',
   'grant register': 'a.b.c',
+  'grant revoke': 'g --reason x',
   'options query': '--vm web',
   'template create': `grow --file ${spec}`,
   'template from-option': 'grow --query q --option o',
@@ -114,6 +115,7 @@ const lines: Readonly<Record<string, string>> = {
   ...Object.fromEntries(['enable', 'disable', 'remove'].map((v) => [`workflow policy ${v}`, 'p'])),
   'operation cancel': 'op-1',
   'dead-letter redrive': 'workflow e',
+  'dead-letter discard': 'workflow e',
 };
 /** Signs with a key that is at hand only where something runs; it sends what `grant register` sends. */
 const apart = ['grant create'];
@@ -131,7 +133,7 @@ describe('every command', () => {
     expect(error).toBeUndefined();
     const sent = asked.filter((a) => a.method !== 'GET' && a.url !== '/v1/placements'); // which is a trial by itself
     expect(sent.length).toBeGreaterThan(0);
-    expect(sent.filter((a) => !a.url.endsWith('?dryRun=true'))).toEqual([]);
+    expect(sent.filter((a) => !/[?&]dryRun=true$/.test(a.url))).toEqual([]);
   });
 
   test.each(Object.entries(lines).filter(([name]) => name !== 'migrate'))('%s %s means it otherwise', async (name, line) => {
@@ -139,6 +141,11 @@ describe('every command', () => {
     const [first] = asked.filter((a) => a.method !== 'GET');
     expect(first!.url).not.toContain('dryRun');
   });
+});
+
+test('workflow policy apply --enable is one request, so that its dry run tries both', async () => {
+  await run(`workflow policy apply ${spec} --enable --dry-run`);
+  expect(asked.map((a) => `${a.method} ${a.url}`)).toEqual(['POST /v1/workflow-policies?enable=true&dryRun=true']);
 });
 
 describe('a name that two VMs have', () => {

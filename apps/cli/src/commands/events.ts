@@ -1,6 +1,6 @@
 import type { DeadLetter, FeedEntry } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, dryRun, examples, positive } from '../command.ts';
+import { action, changing, dryRun, examples, positive } from '../command.ts';
 import { exits } from '../exit.ts';
 import { age, print, printOne, table, type Columns } from '../show/output.ts';
 
@@ -86,6 +86,21 @@ const deadLetterCommands = (program: Command): void => {
       },
     ),
     'dead-letter redrive projector 0199c0de-1000-7000-8000-000000000004',
+  );
+  examples(
+    changing(
+      dead
+        .command('discard')
+        .argument('<service>', 'whose it is, as `dead-letter list` shows')
+        .argument('<event>', 'the id of the event')
+        .description('give an event up for good, as if it had been handled; those parked behind it become free'),
+      async ({ client, format, args }) => {
+        const [service, id] = args as [string, string];
+        const answer = await client.post('/v1/dead-letters/{context}/{id}/discard', { path: { context: service, id } });
+        await print(format, answer, () => `gave up ${answer['discarded']}; chrysalis dead-letter list shows what stays`);
+      },
+    ),
+    'dead-letter discard projector 0199c0de-1000-7000-8000-000000000004 --dry-run',
   );
 };
 const letterColumns: Columns<DeadLetter> = {

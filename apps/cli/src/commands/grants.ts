@@ -58,6 +58,20 @@ export const grantCommands = (program: Command): void => {
     ),
     'grant register --file grant.jws',
   );
+  examples(
+    changing(
+      grant
+        .command('revoke')
+        .argument('<grant>')
+        .description('take it back: what it allowed and has not begun is refused, what may have begun is told to stop')
+        .requiredOption('--reason <text>', 'why; kept in its history'),
+      async ({ client, format, args, options }) => {
+        const answer = await client.delete('/v1/grants/{id}', { path: { id: args[0]! }, body: { reason: options['reason'] } });
+        await print(format, answer, () => `revoked ${answer.grantId}`);
+      },
+    ),
+    'grant revoke look-in --reason "the job is done"',
+  );
 };
 
 const signed = async ({ client, args, options }: Run): Promise<string> => {

@@ -40,11 +40,9 @@ const applyCommand = (policy: Command): void => {
         .description('write a policy down, or anew; the same again is the same')
         .option('--enable', 'and let it fire'),
       async ({ client, format, args, options }) => {
-        const made = await client.post('/v1/workflow-policies', { body: (await readDocument(args[0]!)) as Policy['spec'] });
-        const answer = options['enable']
-          ? await client.post('/v1/workflow-policies/{name}/enable', { path: { name: made.name }, body: {} })
-          : made;
-        await print(format, { ...made, ...answer }, () => `${made['name']} is ${answer['status']}, revision ${made['revision']}`);
+        const body = (await readDocument(args[0]!)) as Policy['spec'];
+        const made = await client.post('/v1/workflow-policies', { body, ...(options['enable'] ? { query: { enable: 'true' } } : {}) });
+        await print(format, made, () => `${made.name} is ${made.status}, revision ${made.revision}`);
       },
     ),
     'workflow policy apply drain.yaml --enable',

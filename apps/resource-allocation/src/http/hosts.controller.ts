@@ -1,26 +1,22 @@
-import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { HostState, views } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 import {
   Allow,
-  Answer,
   Commands,
   Doc,
   dryRunQuery,
   etag,
   ifMatch,
-  nextOf,
-  Page,
-  pageQuery,
-  parse,
   ProblemError,
   SERVICE,
+  type Answer,
   type ApiRequest,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
 import { decideHost } from '../decide-host.ts';
-import { hostNamed, hostNames, hostsAfter, lockHosts } from '../sql/hosts.ts';
+import { hostNamed, hostNames, lockHosts } from '../sql/hosts.ts';
 import { hostView } from './views.ts';
 
 /** `lost` is no wish: that its agent is gone is seen, and a host whose agent is there is not lost because somebody says so. */
@@ -32,28 +28,6 @@ export class HostsController {
     @Inject(SERVICE) private readonly service: ServiceContext,
     @Inject(Commands) private readonly commands: Commands,
   ) {}
-
-  @Get('/v1/hosts')
-  @Allow('viewer')
-  @Doc({
-    summary: 'Hosts by name',
-    query: pageQuery,
-    answers: { 200: views.pageOf(views.HostDecided) },
-  })
-  async list(@Query() query: unknown): Promise<object> {
-    const { limit, cursor } = parse(Page, query);
-    const rows = await hostsAfter(this.service.pool, this.service.schema, cursor, limit);
-    return { items: rows.map(hostView), ...nextOf(rows, limit, (r) => r.host) };
-  }
-
-  @Get('/v1/hosts/:id')
-  @Allow('viewer')
-  @Doc({ summary: 'One host; the ETag is its allocation generation', answers: { 200: views.HostDecided, 404: '`host.unknown`' } })
-  async one(@Param('id') id: string): Promise<Answer> {
-    const row = await hostNamed(this.service.pool, this.service.schema, id);
-    if (!row) throw await this.#unknown(this.service.pool, { code: 'host.unknown', hostId: id });
-    return new Answer(200, hostView(row), etag(row.version));
-  }
 
   @Post('/v1/hosts/:id/state')
   @HttpCode(200)

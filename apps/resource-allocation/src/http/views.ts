@@ -1,7 +1,6 @@
 import type { Amounts } from '@chrysalis/contracts';
 import { capacityOf, free } from '@chrysalis/placement';
 import type { HostRow } from '../sql/hosts.ts';
-import type { LedgerRow } from '../sql/ledger.ts';
 
 /** A host as the API shows it: its facts, and what is held and free by the one function that says so. */
 export const hostView = (row: HostRow) => {
@@ -18,12 +17,3 @@ export const hostView = (row: HostRow) => {
     free: free(row.facts, held),
   };
 };
-
-export const allocationView = (row: LedgerRow) => ({
-  host: row.host,
-  consumer: row.consumer,
-  vm: row.vm,
-  vcpu: Number(row.vcpu),
-  memoryMiB: Number(row.memory_mib),
-  diskMiB: Number(row.disk_mib),
-});

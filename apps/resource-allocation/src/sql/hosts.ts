@@ -48,9 +48,6 @@ const select = (schema: string): string => `
 export const hostNamed = async (db: Queryable, schema: string, host: string): Promise<HostRow | undefined> =>
   (await db.query<HostRow>(`${select(schema)} where h.host = $1`, [host])).rows[0];
 
-export const hostsAfter = async (db: Queryable, schema: string, after: string, limit: number): Promise<HostRow[]> =>
-  (await db.query<HostRow>(`${select(schema)} where h.host > $1 order by h.host limit $2`, [after, limit])).rows;
-
 /** By name, for a refusal that says what there is. */
 export const hostNames = async (db: Queryable, schema: string): Promise<string[]> =>
   (await db.query<{ host: string }>(`select host from ${schema}.hosts order by host limit 100`)).rows.map((r) => r.host);

@@ -1,15 +1,6 @@
 import type { Amounts } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 
-export type LedgerRow = {
-  readonly consumer: string;
-  readonly host: string;
-  readonly vm: string;
-  readonly vcpu: string;
-  readonly memory_mib: string;
-  readonly disk_mib: string;
-};
-
 /** One at a time decides for a consumer, whichever hosts it looks at. Ends with the transaction. */
 export const lockConsumers = async (tx: Queryable, schema: string, consumers: readonly string[]): Promise<void> => {
   for (const c of [...consumers].sort()) await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema} ${c}`]);
@@ -51,22 +42,6 @@ export const swap = async (tx: Queryable, schema: string, host: string, { move, 
   if (rowCount) return release(tx, schema, host, move);
   await tx.query(`update ${schema}.ledger set consumer = $2 where consumer = $3 and host = $1`, [host, vm, move]);
 };
-
-/** `tenant`: of its VMs alone, and of their moves. */
-export const allocations = async (
-  db: Queryable,
-  schema: string,
-  of: { host?: string; vm?: string; tenant: string | undefined },
-): Promise<LedgerRow[]> =>
-  (
-    await db.query<LedgerRow>(
-      `select consumer, host, vm, vcpu, memory_mib, disk_mib from ${schema}.ledger
-       where ($1::text is null or host = $1) and ($2::text is null or vm = $2)
-         and ($3::text is null or exists (select from ${schema}.owners o where o.consumer = 'vm:' || vm and o.tenant = $3))
-       order by host, consumer`,
-      [of.host ?? null, of.vm ?? null, of.tenant ?? null],
-    )
-  ).rows;
 
 /** The VMs that hold on a host, by id: `limit` of them at most. */
 export const vmsOn = async (db: Queryable, schema: string, host: string, limit: number): Promise<string[]> =>

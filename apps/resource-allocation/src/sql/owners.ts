@@ -1,5 +1,4 @@
 import type { Queryable } from '@chrysalis/event-store';
-import type { LedgerRow } from './ledger.ts';
 
 /** An end once told stays, whatever comes late. */
 export const noteOwner = async (tx: Queryable, schema: string, consumer: string, ended: boolean, tenant?: string): Promise<void> => {
@@ -15,7 +14,17 @@ export const ownerAgain = async (tx: Queryable, schema: string, consumer: string
   await tx.query(`update ${schema}.owners set ended = false where consumer = $1`, [consumer]);
 };
 
-export type Orphan = LedgerRow & { readonly unknown: boolean; readonly since: Date; readonly age_ms: string };
+export type Orphan = {
+  readonly consumer: string;
+  readonly host: string;
+  readonly vm: string;
+  readonly vcpu: string;
+  readonly memory_mib: string;
+  readonly disk_mib: string;
+  readonly unknown: boolean;
+  readonly since: Date;
+  readonly age_ms: string;
+};
 
 /** Holds older than `minAgeMs` whose owner has ended or is unknown, the oldest first. */
 export const orphans = async (db: Queryable, schema: string, minAgeMs: number, limit: number): Promise<Orphan[]> =>

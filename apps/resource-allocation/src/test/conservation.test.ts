@@ -8,7 +8,7 @@ import { random } from '@chrysalis/testing';
 import { Place } from '../tasks/place.ts';
 import { Release } from '../tasks/release.ts';
 import { Swap } from '../tasks/swap.ts';
-import { Harness, hostFacts, type Listed } from './harness.ts';
+import { Harness, hostFacts } from './harness.ts';
 import { allocationsAreConserved } from './invariant.ts';
 
 const slot = { vcpu: 1, memoryMiB: 512, diskMiB: 100 };
@@ -30,7 +30,7 @@ describe('allocations are conserved', () => {
     process.env['CHRYSALIS_FAILPOINTS'] = failpoints;
     h = await Harness.start(20);
     for (const f of [hostFacts('a', 4), hostFacts('b', 4), hostFacts('c', 6)]) await h.enrolled(f);
-    await h.eventually(async () => (await h.http<Listed<unknown>>('GET', '/v1/hosts')).body.items.length === 3);
+    await h.registered(3);
   });
   afterEach(() => allocationsAreConserved(h.running.service));
   afterAll(async () => {
@@ -83,8 +83,7 @@ describe('allocations are conserved', () => {
     perform(workflow, 'allocation.release', { consumer, vmId: consumer.id, reason: 'test' });
   const swap = (moveId: string, vmId: string, fromHost: string, toHost: string, amounts = slot) =>
     perform(`w-${moveId}`, 'allocation.swap', { moveId, vmId, fromHost, toHost, amounts });
-  const ledger = async (): Promise<{ host: string; consumer: string }[]> =>
-    (await h.http<Listed<{ host: string; consumer: string }>>('GET', '/v1/allocations')).body.items;
+  const ledger = () => h.ledger();
   const log = async (): Promise<number> =>
     Number(
       (await h.running.service.pool.query(`select count(*) from resource_allocation.events where stream_id like 'host-%'`)).rows[0].count,

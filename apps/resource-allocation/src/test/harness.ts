@@ -3,7 +3,9 @@ import { agentGatewayEvents, eventsTopic, tasksTopic, workflowEvents } from '@ch
 import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
+import { hostView } from '../http/views.ts';
 import { start } from '../main.ts';
+import { hostNamed } from '../sql/hosts.ts';
 
 const whole = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: 1_000_000, step: 1 });
 export const hostFacts = (hostId: string, vcpu = 4, over: Partial<HostFacts> = {}): HostFacts => ({
@@ -26,8 +28,6 @@ type Host = { id: string; state: string; connected: boolean; version: number; ca
 type Allocation = { host: string; consumer: string; vm: string } & Amounts;
 /** The union of what the routes answer, each member there or not. */
 type Body = Host & { code: string; refused: { hostId: string; reasons: { code: string }[] }[] };
-export type Listed<T> = { items: T[] };
-export type { Allocation, Host };
 
 /** The service alone, on a database of its own; what other services would say comes over the bus. */
 export class Harness {
@@ -66,6 +66,26 @@ export class Harness {
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     return { status: answer.status, etag: answer.headers.get('etag'), body: (await answer.json()) as T };
+  }
+
+  /** A host as the service decides about it, once it is registered. */
+  async host(id: string): Promise<Host | undefined> {
+    const { pool, schema } = this.running.service;
+    const row = await hostNamed(pool, schema, id);
+    return row && hostView(row);
+  }
+
+  async registered(hosts: number): Promise<void> {
+    await this.eventually(async () => (await this.running.service.pool.query('select from resource_allocation.hosts')).rowCount === hosts);
+  }
+
+  /** Who holds what where, by host and consumer. */
+  async ledger(): Promise<Allocation[]> {
+    const { rows } = await this.running.service.pool.query<Allocation>(
+      `select host, consumer, vm, vcpu::int, memory_mib::int as "memoryMiB", disk_mib::int as "diskMiB"
+       from resource_allocation.ledger order by host, consumer`,
+    );
+    return rows;
   }
 
   say(topic: string, key: string, type: string, data: unknown): Promise<void> {

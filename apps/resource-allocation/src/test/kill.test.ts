@@ -3,7 +3,7 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Harness, hostFacts, type Listed } from './harness.ts';
+import { Harness, hostFacts } from './harness.ts';
 import { allocationsAreConserved } from './invariant.ts';
 
 const root = resolve(import.meta.dirname, '../../../..');
@@ -30,7 +30,7 @@ let h: Harness;
 beforeAll(async () => {
   h = await Harness.start();
   for (const f of [hostFacts('a'), hostFacts('b')]) await h.enrolled(f);
-  await h.eventually(async () => (await h.http<Listed<unknown>>('GET', '/v1/hosts')).body.items.length === 2);
+  await h.registered(2);
 });
 afterAll(async () => {
   await h?.stop();

@@ -35,7 +35,7 @@ describe('a host that retires, and holds that nobody owns', () => {
   beforeAll(async () => {
     h = await Harness.start();
     for (const name of ['a', 'b']) await h.enrolled(hostFacts(name, 8));
-    await h.eventually(async () => (await h.http<{ items: object[] }>('GET', '/v1/hosts')).body.items.length === 2);
+    await h.registered(2);
   });
   afterAll(() => h?.stop());
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { Harness, hostFacts, type Allocation, type Host, type Listed } from './harness.ts';
+import { Harness, hostFacts } from './harness.ts';
 import { forgetReleases } from '../sql/ledger.ts';
 import { allocationsAreConserved } from './invariant.ts';
 
@@ -21,7 +21,7 @@ describe('resource allocation', () => {
   let h: Harness;
   const hostEvents = async (host: string): Promise<string[]> =>
     (await h.running.service.store.read(`host-${host}`)).map((e) => e.type.split('.').slice(2, 4).join('.'));
-  const ledger = async () => (await h.http<Listed<Allocation>>('GET', '/v1/allocations')).body.items;
+  const ledger = () => h.ledger();
 
   beforeAll(async () => {
     h = await Harness.start();
@@ -35,8 +35,8 @@ describe('resource allocation', () => {
     await h.lost('a', 's1'); // that of the older session, told late
     await h.lost('b', 's1');
     const hosts = await h.eventually(async () => {
-      const { items } = (await h.http<Listed<Host>>('GET', '/v1/hosts')).body;
-      return items.length === 2 && items[1]!.connected === false && items;
+      const [a, b] = [await h.host('a'), await h.host('b')];
+      return a?.connected === true && b?.connected === false && [a, b];
     });
     expect(hosts.map((x) => [x.id, x.state, x.connected, x.free.vcpu])).toEqual([
       ['a', 'enabled', true, 4],
@@ -44,13 +44,9 @@ describe('resource allocation', () => {
     ]);
     expect(await hostEvents('a')).toEqual(['host.registered']);
     await h.enrolled(hostFacts('b', 6), 's2');
-    await h.eventually(async () => (await h.http('GET', '/v1/hosts/b')).body.connected);
+    await h.eventually(async () => (await h.host('b'))!.connected);
     expect(await hostEvents('b')).toEqual(['host.registered', 'host.facts-changed']);
-    expect(await h.http('GET', '/v1/hosts/b')).toMatchObject({ status: 200, etag: '"2"', body: { capacity: { vcpu: 6 }, version: 2 } });
-    expect((await h.http('GET', '/v1/hosts/zz')).body).toMatchObject({
-      code: 'host.unknown',
-      detail: expect.stringMatching(/^there is no host zz; there (is|are) a/),
-    });
+    expect(await h.host('b')).toMatchObject({ capacity: { vcpu: 6 }, version: 2 });
   });
 
   test('a placement says where, and the same consumer again gets the same answer', async () => {
@@ -151,15 +147,18 @@ describe('resource allocation', () => {
   });
 
   test('a change of state can be bound to what was seen, and bad ones change nothing', async () => {
-    const { etag } = await h.http('GET', '/v1/hosts/a');
+    const { version } = (await h.host('a'))!;
     const path = '/v1/hosts/a/state';
     expect((await h.http('POST', path, { state: 'asleep', reason: 'x' })).body.code).toBe('request.invalid');
     expect((await h.http('POST', path, { state: 'cordoned', reason: 'x' }, { 'if-match': '"1"' })).body.code).toBe(
       'stream.version_mismatch',
     );
-    expect((await h.http('POST', '/v1/hosts/zz/state', { state: 'cordoned', reason: 'x' })).body.code).toBe('host.unknown');
-    expect((await h.http('GET', '/v1/hosts/a')).etag).toBe(etag);
-    expect((await h.http('POST', path, { state: 'draining', reason: 'x' }, { 'if-match': etag! })).body.state).toBe('draining');
+    expect((await h.http('POST', '/v1/hosts/zz/state', { state: 'cordoned', reason: 'x' })).body).toMatchObject({
+      code: 'host.unknown',
+      detail: expect.stringMatching(/^there is no host zz; there (is|are) a/),
+    });
+    expect((await h.host('a'))!.version).toBe(version);
+    expect((await h.http('POST', path, { state: 'draining', reason: 'x' }, { 'if-match': `"${version}"` })).body.state).toBe('draining');
     await h.http('POST', path, { state: 'enabled', reason: 'x' });
   });
 
@@ -169,7 +168,7 @@ describe('resource allocation', () => {
     await expect(pool.query(insert, [5])).rejects.toThrow('hosts_not_over_capacity');
     await pool.query(insert, [4]);
     await h.enrolled(hostFacts('a', 2), 's3'); // reports less than is held: what is held stays, and may shrink but not grow
-    await h.eventually(async () => (await h.http('GET', '/v1/hosts/a')).body.free.vcpu === -2);
+    await h.eventually(async () => (await h.host('a'))!.free.vcpu === -2);
     await expect(pool.query(`update resource_allocation.ledger set vcpu = 5 where consumer = 'vm:x'`)).rejects.toThrow('over_capacity');
     await pool.query(`update resource_allocation.ledger set vcpu = 3 where consumer = 'vm:x'`);
     await expect(pool.query(`update resource_allocation.ledger set vcpu = 4 where consumer = 'vm:x'`)).rejects.toThrow('over_capacity');

@@ -58,7 +58,7 @@ export class PoliciesController {
     summary:
       'Write a policy down: a schedule or an event that starts a workflow. It fires only once it is enabled; the same again is the same',
     body: PolicySpec,
-    query: dryRunQuery,
+    query: { ...dryRunQuery, enable: z.enum(['true', 'false']).describe('true: and let it fire, both or neither') },
     answers: {
       201: views.PolicyChanged,
       403: '`workflow-policy.foreign_tenant`',
@@ -66,15 +66,18 @@ export class PoliciesController {
       422: '`workflow-policy.invalid`, with every fault and its place',
     },
   })
-  establish(@Req() request: ApiRequest): Promise<Answer> {
+  establish(@Req() request: ApiRequest, @Query('enable') enable?: string): Promise<Answer> {
     return this.#changed(
       this.commands.run(request, PolicySpec, async (spec, ctx) => {
+        const { name } = spec;
         const tenant = allowedTenant(spec, ctx);
         const template = await startable(ctx.tx, this.service.schema, spec.start.template);
-        const decided = await decidePolicy(spec.name, { type: 'establish', spec, tenant, template, at: ctx.now }, ctx);
+        let decided = await decidePolicy(name, { type: 'establish', spec, tenant, template, at: ctx.now }, ctx);
+        if (decided.ok && enable === 'true')
+          decided = await decidePolicy(name, { type: 'enable', name, reason: 'written down to fire', at: ctx.now }, ctx);
         if (!decided.ok) throw ProblemError.of(decided.rejection);
         const { status, revision } = decided.state;
-        return { status: 201, body: { name: spec.name, revision, status }, headers: { location: `/v1/workflow-policies/${spec.name}` } };
+        return { status: 201, body: { name, revision, status }, headers: { location: `/v1/workflow-policies/${name}` } };
       }),
     );
   }

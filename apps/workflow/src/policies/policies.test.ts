@@ -87,6 +87,18 @@ describe('policies, with two instances of the service', () => {
     expect((await world.get('/v1/workflow-policies/mine')).status).toBe(404);
   });
 
+  it('are written down and enabled in one, which can be tried whole', async () => {
+    const both = '/v1/workflow-policies?enable=true';
+    expect(await world.post(`${both}&dryRun=true`, policy('both'))).toMatchObject({
+      status: 200,
+      body: { status: 'enabled', dryRun: true },
+    });
+    expect((await world.get('/v1/workflow-policies/both')).status).toBe(404);
+    expect(await world.post(both, policy('both'))).toMatchObject({ status: 201, body: { status: 'enabled', revision: 1 } });
+    expect(await get('both')).toMatchObject({ status: 'enabled' });
+    await world.send('DELETE', '/v1/workflow-policies/both', {});
+  });
+
   it('start a workflow by an event of their tenant of which the condition holds', async () => {
     await establish(world, policy('one'));
     await changed(world, 'h0', 'cordoned');

@@ -17,6 +17,8 @@ import {
 } from '@chrysalis/service-kit';
 import { judgeTemplate, mayQueue, retryAfterSeconds } from '@chrysalis/workflow-core';
 import { z } from 'zod';
+import { Engine } from '../engine.ts';
+import { warnedOf } from '../templates/warned.ts';
 import { Pump } from './pump.ts';
 import { invalid, refusalOf, resolveTemplate, type RequestRejection } from './resolve.ts';
 import * as sql from './sql.ts';
@@ -40,6 +42,7 @@ export class StartController {
     @Inject(SERVICE) private readonly service: ServiceContext,
     @Inject(Commands) private readonly commands: Commands,
     @Inject(Pump) private readonly pump: Pump,
+    @Inject(Engine) private readonly engine: Engine,
   ) {}
 
   @Post('/v1/workflows')
@@ -51,7 +54,7 @@ export class StartController {
     body: Documented,
     query: dryRunQuery,
     answers: {
-      202: views.WorkflowStarted.describe('`queued` if it waits for others, by the limits'),
+      202: views.WorkflowStarted.describe('`queued` if it waits for others, by the limits; `warnings` as for a template, of a definition'),
       409: '`workflow.template_retired`',
       422: '`workflow.template_unknown`; `workflow.request_invalid`, with every fault and its place',
       429: '`workflow.queue_full`: `Retry-After` says when a place may be expected',
@@ -70,7 +73,12 @@ export class StartController {
       const queued = !rows.some((r) => r.workflowId === entry.workflowId);
       if (queued) await this.#mayWait(ctx, entry.tenant);
       const { workflowId } = entry;
-      return { status: 202, body: { workflowId, operation: workflowId, queued }, headers: { location: `/v1/workflows/${workflowId}` } };
+      const warned = inline ? await warnedOf(definition, this.engine, ctx.tx, this.service.schema) : {};
+      return {
+        status: 202,
+        body: { workflowId, operation: workflowId, queued, ...warned },
+        headers: { location: `/v1/workflows/${workflowId}` },
+      };
     });
     if (!isDryRun(request)) await this.pump.run(rows);
     return answer;

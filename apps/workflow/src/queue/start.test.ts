@@ -59,6 +59,19 @@ const startsOf = async (workflowId: string): Promise<number> =>
   ).rows[0]!.n;
 
 describe('starting a workflow', () => {
+  it('by a definition of a kind that nobody takes: it starts, with the warning that a template has', async () => {
+    const given = definition('lost');
+    const [first, ...rest] = given.tasks;
+    const lost = { ...given, tasks: [{ ...first!, kind: 'no.such-kind' }, ...rest] };
+    expect(await start({ definition: lost }, { token: admin })).toMatchObject({
+      status: 202,
+      body: {
+        warnings: [{ code: 'workflow.kind_untaken', place: 'tasks[0].kind', message: expect.stringContaining('no.such-kind; it takes') }],
+      },
+    });
+    expect((await start({ definition: given }, { token: admin })).body).not.toHaveProperty('warnings');
+  });
+
   it('by name, by name and version, and as an administrator by a definition', async () => {
     await publish('versions', { summary: 'first' });
     await publish('versions', { summary: 'second' });

@@ -17,20 +17,11 @@ import {
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
-import {
-  judgeTemplate,
-  kindWarnings,
-  takersOf,
-  templateRegistry,
-  templateVersion,
-  type Judged,
-  type TemplateFault,
-  type TemplateWarning,
-} from '@chrysalis/workflow-core';
+import { judgeTemplate, templateRegistry, templateVersion, type Judged, type TemplateFault } from '@chrysalis/workflow-core';
 import { z } from 'zod';
 import { Engine } from '../engine.ts';
-import { kindsTold } from '../executors/sql.ts';
 import { insertTemplate, markRetired, templateOf, templatesAfter, templatesThere, versionsOf, type TemplateRow } from './sql.ts';
+import { warnedOf, type Warned } from './warned.ts';
 
 const Page = z.object({ limit: z.coerce.number().int().min(1).max(500).default(100), cursor: z.string().max(255).default('') });
 /** The definition is judged by the registry's own rules, so that all its faults come with one code. */
@@ -65,7 +56,7 @@ export class TemplatesController {
   })
   async publish(@Req() request: ApiRequest): Promise<Answer> {
     const judged = orRefuse(judgeTemplate(parse(Given, request.body ?? {}).definition));
-    const warned = await this.#warnings(judged.template);
+    const warned = await this.#warned(judged.template);
     return this.commands.run(request, Given, (_, ctx) => this.#publish(judged, warned, ctx));
   }
 
@@ -80,7 +71,7 @@ export class TemplatesController {
   })
   async validate(@Req() request: ApiRequest): Promise<object> {
     const { template } = orRefuse(judgeTemplate(parse(Given, request.body ?? {}).definition));
-    return { valid: true, name: template.name, tasks: template.tasks.length, ...(await this.#warnings(template)) };
+    return { valid: true, name: template.name, tasks: template.tasks.length, ...(await this.#warned(template)) };
   }
 
   @Get('/v1/workflow-templates/schema')
@@ -144,13 +135,11 @@ export class TemplatesController {
     });
   }
 
-  async #warnings(template: WorkflowTemplate): Promise<{ warnings?: TemplateWarning[] }> {
-    const own = this.engine.local.kinds.map((kind) => ({ group: 'workflow', kind }));
-    const warnings = kindWarnings(template, takersOf([...own, ...(await kindsTold(this.service.pool, this.service.schema))]));
-    return warnings.length > 0 ? { warnings } : {};
+  #warned(template: WorkflowTemplate): Promise<Warned> {
+    return warnedOf(template, this.engine, this.service.pool, this.service.schema);
   }
 
-  async #publish({ template, text }: Extract<Judged, { ok: true }>, warned: { warnings?: TemplateWarning[] }, ctx: CommandContext) {
+  async #publish({ template, text }: Extract<Judged, { ok: true }>, warned: Warned, ctx: CommandContext) {
     const { name } = template;
     const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
     const decided = await ctx.decide(`workflow-template-${name}`, templateRegistry, { type: 'publish', template, digest });

@@ -3894,16 +3894,26 @@ export type PostV1WorkflowsResponses = {
         workflowId: string;
         operation: string;
         queued: boolean;
+        warnings?: Array<{
+            code: string;
+            place: string;
+            message: string;
+        }>;
     } & {
         dryRun: true;
     };
     /**
-     * `queued` if it waits for others, by the limits
+     * `queued` if it waits for others, by the limits; `warnings` as for a template, of a definition
      */
     202: {
         workflowId: string;
         operation: string;
         queued: boolean;
+        warnings?: Array<{
+            code: string;
+            place: string;
+            message: string;
+        }>;
     };
 };
 
@@ -5393,6 +5403,10 @@ export type PostV1WorkflowPoliciesData = {
          * true: all checks, the same refusals, and nothing is done
          */
         dryRun?: 'true' | 'false';
+        /**
+         * true: and let it fire, both or neither
+         */
+        enable?: 'true' | 'false';
     };
     url: '/v1/workflow-policies';
 };

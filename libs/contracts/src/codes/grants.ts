@@ -2,7 +2,7 @@ import type { CodeEntries } from './entry.ts';
 
 /** Why a grant does not cover what was to be done in a guest, at the API, the gateway or in the guest itself. */
 export const grantsCodes = {
-  'grant.unknown': { status: 404, title: 'There is no such grant', next: 'register one over the VM: chrysalis grant register FILE' },
+  'grant.unknown': { status: 404, title: 'There is no such grant', next: 'register one over the VM: chrysalis grant register --file FILE' },
   'grant.conflict': { status: 409, title: 'The id belongs to another grant', next: 'give the new grant an id of its own' },
   'grant.malformed': { status: 400, title: 'Not a grant', next: 'send a compact JWS, signed with EdDSA, with the claims of a grant' },
   'grant.signature_invalid': {

@@ -12,7 +12,7 @@ export const movesCodes = {
   'option.unknown': {
     status: 404,
     title: 'There is no such option in the answer',
-    next: ['GET /v1/options-queries/{queryId} lists those there are', 'ask for the options again: chrysalis options query'],
+    next: ['GET /v1/migration-options-queries/{queryId} lists those there are', 'ask for the options again: chrysalis options query'],
   },
   'option.refused': { status: 409, title: 'The option was refused', next: 'take one without blockers, or remove what `blockers` names' },
   'option.no_change': { title: 'The VM is of this type already', next: 'choose another type, or a move' },

@@ -174,7 +174,7 @@ export const WorkflowTemplateVersion = z
 /** Of a template that was retired: it takes no new starts. */
 export const Retired = z.object({ name: z.string(), retired: z.literal(true) });
 
-export const WorkflowStarted = z.object({ workflowId: z.string(), operation: z.string(), queued: z.boolean() });
+export const WorkflowStarted = z.object({ workflowId: z.string(), operation: z.string(), queued: z.boolean(), warnings });
 export const WorkflowChanged = z.object({ workflowId: z.string(), operation: z.string(), version: Count });
 
 export const Queued = z
