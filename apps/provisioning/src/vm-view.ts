@@ -7,6 +7,7 @@ export const vmView = (vm: KnownVm) => ({
   name: vm.name,
   tenant: vm.tenant,
   status: vm.status,
+  desired: vm.desired,
   version: vm.version,
   type: refText(vm.type),
   spec: vm.spec,
@@ -18,7 +19,8 @@ export const vmView = (vm: KnownVm) => ({
   ...(vm.topology ? { topology: vm.topology, topologyHash: vm.topologyHash } : {}),
   ...(vm.bootedAt ? { bootedAt: vm.bootedAt } : {}),
   ...(vm.move ? { move: vm.move } : {}),
+  ...(vm.action ? { action: { action: vm.action.name, operation: vm.action.workflowId } } : {}),
   ...(vm.cause ? { cause: vm.cause } : {}),
-  operation: vm.deletion?.workflowId ?? vm.operation,
+  operation: vm.deletion?.workflowId ?? vm.action?.workflowId ?? vm.operation,
 });
 export type VmView = ReturnType<typeof vmView>;

@@ -1,5 +1,5 @@
 import { workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
-import type { VmCommand } from '@chrysalis/provisioning-core';
+import { actionOfWorkflow, type VmCommand } from '@chrysalis/provisioning-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { decideVm } from './decide-vm.ts';
 
@@ -24,6 +24,6 @@ const commandFor = (name: string, vmId: string, workflowId: string, cause: Cause
     case 'delete-vm':
       return { type: 'fail-deletion', vmId, workflowId, cause };
     default:
-      return undefined;
+      return actionOfWorkflow(name) && { type: 'fail-action', vmId, workflowId, cause };
   }
 };

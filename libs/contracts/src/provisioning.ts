@@ -5,6 +5,28 @@ import { Cause, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology
 import { taskReported } from './task-execution.ts';
 import { WorkflowRequest } from './workflow.ts';
 
+export const vmActions = ['start', 'stop', 'reboot', 'reset', 'pause', 'resume'] as const;
+export const VmAction = z.enum(vmActions);
+export type VmAction = z.infer<typeof VmAction>;
+/** What a VM is meant to do, beside what it is seen to do (`Observed`). */
+export const Desired = z.enum(['running', 'stopped', 'paused']);
+export type Desired = z.infer<typeof Desired>;
+/** What a VM is meant to do once an action has come to its end. */
+export const desiredBy: Readonly<Record<VmAction, Desired>> = {
+  start: 'running',
+  stop: 'stopped',
+  reboot: 'running',
+  reset: 'running',
+  pause: 'paused',
+  resume: 'running',
+};
+/** `force`: where the guest does not do it by itself, its power or its reset button does. `timeoutMs`: how long each way that asks it is given. */
+export const VmActionOptions = z.object({ force: z.boolean().optional(), timeoutMs: Positive.max(3_600_000).optional() });
+export type VmActionOptions = z.infer<typeof VmActionOptions>;
+/** By whose doing a VM went off or began anew; the last two lose what the guest had not written to its disks. */
+export const ActionHow = z.enum(['guest-agent', 'acpi', 'power-off', 'reset']);
+export type ActionHow = z.infer<typeof ActionHow>;
+
 /** Streams: `vm-type-<name>`, `image-<name>`, `vm-<id>`, `task-<workflowId>`. An event that carries `request` starts that workflow. */
 export const provisioningEvents = {
   vmTypePublished: event(
@@ -83,6 +105,28 @@ export const provisioningEvents = {
     'chrysalis.provisioning.vm.deletion-failed.v1',
     'The deletion did not come to its end; the VM is as it was before, and may be deleted again',
     z.object({ vmId: Id, workflowId: Id, cause: Cause }),
+  ),
+  vmActionRequested: event(
+    'chrysalis.provisioning.vm.action-requested.v1',
+    'The VM is to be started, stopped, restarted, paused or continued; it is locked until that has ended',
+    z.object({ vmId: Id, action: VmAction, options: VmActionOptions, request: WorkflowRequest }),
+  ),
+  vmActionEnded: event(
+    'chrysalis.provisioning.vm.action-ended.v1',
+    'An action has ended; after a failed one the VM is meant to be as it was before',
+    z.object({
+      vmId: Id,
+      workflowId: Id,
+      action: VmAction,
+      outcome: z.enum(['succeeded', 'failed']),
+      how: ActionHow.optional(),
+      /** The host's clock. */
+      at: Timestamp.optional(),
+      cause: Cause.optional(),
+      /** After a start: the hardware it came up with. */
+      topology: Topology.optional(),
+      topologyHash: Sha256.optional(),
+    }),
   ),
   taskReported: taskReported('provisioning'),
   executorAnnounced: executorAnnounced('provisioning'),

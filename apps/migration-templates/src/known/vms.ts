@@ -1,4 +1,4 @@
-import { provisioningEvents as events, speaksOf, type DataOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import { desiredBy, provisioningEvents as events, speaksOf, type DataOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
@@ -7,7 +7,7 @@ import { observedOf } from './observed.ts';
 
 /** A VM before it has booted has no topology yet: kept all the same, as its version counts from there. */
 export type VmDoc = Omit<KnownVm, 'topology' | 'topologyHash' | 'hostId' | 'version' | 'tenant' | 'observed'> &
-  Partial<Pick<KnownVm, 'topology' | 'topologyHash' | 'hostId'>>;
+  Partial<Pick<KnownVm, 'topology' | 'topologyHash' | 'hostId'>> & { readonly stateBefore?: KnownVm['state'] };
 type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${string}` }>;
 
 /** The next state of what is known; `undefined` when the VM is no more. Pure. */
@@ -40,15 +40,27 @@ const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
       return rest;
     }
     case events.vmDeletionRequested.type:
-      return { ...vm, state: 'deleting' };
-    case events.vmDeletionFailed.type:
-      return { ...vm, state: vm.topology ? 'running' : 'requested' };
+      return { ...vm, state: 'deleting', stateBefore: vm.state };
+    case events.vmDeletionFailed.type: {
+      const { stateBefore, ...rest } = vm;
+      return { ...rest, state: stateBefore ?? (vm.topology ? 'running' : 'requested') };
+    }
+    case events.vmActionRequested.type:
+      return { ...vm, action: e.data.action };
+    case events.vmActionEnded.type:
+      return acted(vm, e.data);
     case events.vmDeleted.type:
     case events.vmProvisioningFailed.type:
       return undefined;
     default:
       return vm; // an event that changes nothing we look at; the version rises all the same
   }
+};
+
+const acted = (vm: VmDoc, { action, outcome, topology, topologyHash }: DataOf<typeof events.vmActionEnded>): VmDoc => {
+  const { action: _, ...rest } = vm;
+  if (outcome === 'failed') return rest;
+  return { ...rest, state: desiredBy[action], ...(topology && topologyHash ? { topology, topologyHash } : {}) };
 };
 
 const apply = async (told: VmEvent, { event, tx, store }: EventContext): Promise<void> => {

@@ -1,4 +1,4 @@
-import { agentGatewayEvents as g, provisioningEvents as e } from '@chrysalis/contracts';
+import { agentGatewayEvents as g, desiredBy, provisioningEvents as e } from '@chrysalis/contracts';
 import { merge, on, type Handler } from '../projection.ts';
 
 /** What its host saw it do. A row of its own, as it is another stream: readers join it to the VM, see admin-api's `observed.ts`. */
@@ -6,7 +6,10 @@ export const observations: readonly Handler[] = [
   on(g.vmObserved, ({ vmId, hostId, epoch, observed }) => [merge('vm_observations', vmId, () => ({ hostId, epoch, ...observed }))]),
 ];
 
-/** `state`: requested, placed, running, moving, deleting, deleted or failed. */
+const pick = (members: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(members).filter(([, v]) => v !== undefined));
+
+/** `state`: requested, placed, running, stopped, paused, moving, deleting, deleted or failed. */
 export const vms: readonly Handler[] = [
   on(e.vmRequested, (d) => [
     merge('vms', d.vmId, {
@@ -25,6 +28,7 @@ export const vms: readonly Handler[] = [
   on(e.vmBooted, (d) => [
     merge('vms', d.vmId, {
       state: 'running',
+      desired: 'running',
       hostId: d.hostId,
       epoch: d.epoch,
       topology: d.topology,
@@ -50,6 +54,24 @@ export const vms: readonly Handler[] = [
       move: undefined,
       lastMove: { moveId: d.moveId, outcome: d.outcome },
     }),
+  ]),
+  on(e.vmActionRequested, (d) => [
+    merge('vms', d.vmId, {
+      desired: desiredBy[d.action],
+      action: { action: d.action, operation: d.request.workflowId },
+      operation: d.request.workflowId,
+      cause: undefined,
+    }),
+  ]),
+  on(e.vmActionEnded, (d) => [
+    merge('vms', d.vmId, (before) => ({
+      action: undefined,
+      lastAction: pick({ action: d.action, outcome: d.outcome, how: d.how, at: d.at }),
+      ...(d.outcome === 'failed'
+        ? { desired: before['state'], cause: d.cause }
+        : { state: desiredBy[d.action], ...pick({ topology: d.topology, topologyHash: d.topologyHash }) }),
+      ...(d.outcome === 'succeeded' && d.action === 'start' ? pick({ bootedAt: d.at }) : {}),
+    })),
   ]),
   on(e.vmDeletionRequested, (d) => [
     merge('vms', d.vmId, (before) => ({ state: 'deleting', stateBefore: before['state'], operation: d.request.workflowId })),

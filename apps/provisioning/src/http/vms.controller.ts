@@ -1,5 +1,20 @@
 import { Controller, Delete, Get, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Cause, Count, Id, Name, Nic, Observed, RefText, Sha256, Topology, Uuid, VmTypeSpec, views } from '@chrysalis/contracts';
+import {
+  Cause,
+  Count,
+  Desired,
+  Id,
+  Name,
+  Nic,
+  Observed,
+  RefText,
+  Sha256,
+  Topology,
+  Uuid,
+  VmAction,
+  VmTypeSpec,
+  views,
+} from '@chrysalis/contracts';
 import { deleteVm } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -33,6 +48,8 @@ const Shown = z.object({
   name: Name,
   tenant: z.string(),
   status: z.string(),
+  /** Absent in what was written down before it was kept: running. */
+  desired: Desired.optional(),
   version: Count,
   type: RefText,
   spec: VmTypeSpec,
@@ -45,6 +62,7 @@ const Shown = z.object({
   topologyHash: Sha256.optional(),
   bootedAt: z.string().optional(),
   move: z.record(z.string(), z.unknown()).optional(),
+  action: z.object({ action: VmAction, operation: Id }).optional(),
   cause: Cause.optional(),
   observed: Observed.optional(),
   operation: Id,

@@ -60,6 +60,11 @@ export class VmTasks {
     return decided(ctx, { type: 'change-type', ...input }, nothing);
   }
 
+  @OnTask(tasks.recordAction)
+  recordAction(input: Input<'recordAction'>, ctx: TaskContext): Result<'recordAction'> {
+    return decided(ctx, { type: 'record-action', workflowId: ctx.dispatch.workflowId, ...input }, nothing);
+  }
+
   @OnTask(tasks.recordDeleted)
   recordDeleted(input: Input<'recordDeleted'>, ctx: TaskContext): Result<'recordDeleted'> {
     return decided(ctx, { type: 'record-deleted', ...input }, nothing);

@@ -577,11 +577,11 @@ export type Vm = {
     name: string;
     tenant: string;
     uuid: string;
-    state: 'requested' | 'placed' | 'running' | 'moving' | 'deleting' | 'deleted' | 'failed';
+    state: 'requested' | 'placed' | 'running' | 'stopped' | 'paused' | 'moving' | 'deleting' | 'deleted' | 'failed';
     /**
      * before it was being deleted
      */
-    stateBefore?: 'requested' | 'placed' | 'running' | 'moving' | 'deleting' | 'deleted' | 'failed';
+    stateBefore?: 'requested' | 'placed' | 'running' | 'stopped' | 'paused' | 'moving' | 'deleting' | 'deleted' | 'failed';
     type: {
         name: string;
         version: number;
@@ -695,6 +695,23 @@ export type Vm = {
             detail?: unknown;
         };
         standing?: Standing;
+    };
+    /**
+     * what it is meant to do, beside what its host sees; absent: running
+     */
+    desired?: 'running' | 'stopped' | 'paused';
+    /**
+     * under way
+     */
+    action?: {
+        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume';
+        operation: string;
+    };
+    lastAction?: {
+        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume';
+        outcome: 'succeeded' | 'failed';
+        how?: 'guest-agent' | 'acpi' | 'power-off' | 'reset';
+        at?: string;
     };
     lastMove?: {
         moveId: string;
@@ -1687,9 +1704,9 @@ export type GetV1VmsData = {
          */
         cursor?: string;
         /**
-         * Only in this state: requested, placed, running, moving, deleting, deleted, failed, or all
+         * Only in this state: requested, placed, running, stopped, paused, moving, deleting, deleted, failed, or all
          */
-        state?: 'all' | 'requested' | 'placed' | 'running' | 'moving' | 'deleting' | 'deleted' | 'failed';
+        state?: 'all' | 'requested' | 'placed' | 'running' | 'stopped' | 'paused' | 'moving' | 'deleting' | 'deleted' | 'failed';
         /**
          * Only on this host
          */

@@ -20,6 +20,21 @@ export const vmsCodes = {
       'chrysalis migration list shows what runs: wait for its end, or cancel it',
     ],
   },
+  'vm.in_action': {
+    status: 409,
+    title: 'The VM is being started, stopped, restarted, paused or continued',
+    next: 'wait for the end of that: chrysalis operation wait {operation}',
+  },
+  'vm.action_not_possible': {
+    status: 409,
+    title: 'As the VM is meant to be, this cannot be done with it',
+    next: 'what would fit is in the answer; chrysalis vm get {vmId} shows how the VM is meant to be',
+  },
+  'vm.halted': {
+    status: 409,
+    title: 'The VM is stopped or paused, as it was asked to be, and is moved only while it runs',
+    next: 'chrysalis vm start {vmId}, or of a paused one chrysalis vm resume {vmId}',
+  },
   'vm.not_in_move': {
     status: 409,
     title: 'The VM is not in this move',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
 import { Blocker, MigrationMethod, TemplateOptions } from '../migration-templates.ts';
+import { ActionHow } from '../provisioning.ts';
 import {
   Count,
   Device,
@@ -23,6 +24,9 @@ import { none, onVm, shaped } from './common.ts';
 
 /** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
 const storedImage = z.object({ hostId: Name, image: Name, format: StoredFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
+
+/** `how` is absent where it was so already. */
+const acted = z.object({ at: Timestamp, how: ActionHow.optional() });
 
 /** Executor `host:<hostId>`. Topologies returned are the VM's whole hardware after the step, as QEMU shows it. */
 export const hostTasks = {
@@ -49,6 +53,35 @@ export const hostTasks = {
     z.object({ ...onVm, deleteVolumes: z.boolean() }),
     none,
   ),
+  stopVm: task(
+    'agent-gateway',
+    'host.stop-vm',
+    'Have the guest shut down, or end it; done when its process is gone. Its volumes and its hardware stay for a start',
+    z.object({
+      ...onVm,
+      /** Tried in this order; that a guest does not do as it is asked is known after `timeoutMs`. */
+      modes: z.array(ActionHow.extract(['guest-agent', 'acpi', 'power-off'])).min(1),
+      timeoutMs: Positive,
+    }),
+    acted,
+  ),
+  startVm: task(
+    'agent-gateway',
+    'host.start-vm',
+    'Start a VM that was stopped, with the hardware it had; done when it runs and the guest answers',
+    z.object({ ...onVm }),
+    shaped.extend({ at: Timestamp }),
+  ),
+  rebootVm: task(
+    'agent-gateway',
+    'host.reboot-vm',
+    'Have the guest restart; done when it answers again',
+    z.object({ ...onVm, modes: z.array(ActionHow.extract(['guest-agent', 'reset'])).min(1), timeoutMs: Positive }),
+    acted,
+  ),
+  resetVm: task('agent-gateway', 'host.reset-vm', 'Reset the VM, as its button does', z.object({ ...onVm }), acted),
+  pauseVm: task('agent-gateway', 'host.pause-vm', 'Stop the CPUs of the VM; its memory stays', z.object({ ...onVm }), acted),
+  resumeVm: task('agent-gateway', 'host.resume-vm', 'Let the CPUs of a paused VM run on', z.object({ ...onVm }), acted),
   preflight: task(
     'agent-gateway',
     'host.preflight',

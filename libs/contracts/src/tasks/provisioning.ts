@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
+import { ActionHow } from '../provisioning.ts';
 import { Count, Id, Name, Positive, Ref, RefText, Sha256, Timestamp, Topology, VmTypeSpec } from '../shapes.ts';
 import { none, onVm } from './common.ts';
 
@@ -72,6 +73,13 @@ export const provisioningTasks = {
     "The tenant's VMs that are pinned to a version of a type, by id; with `expectNone` it fails while there is one",
     z.object({ type: RefText, limit: Positive.max(1000).optional(), expectNone: z.boolean().optional() }),
     z.object({ vmIds: z.array(Id), more: z.boolean() }),
+  ),
+  recordAction: task(
+    'provisioning',
+    'vm.record-action',
+    'Record that what the workflow was to do with the VM is done',
+    z.object({ vmId: Id, at: Timestamp, how: ActionHow.optional(), topology: Topology.optional(), topologyHash: Sha256.optional() }),
+    none,
   ),
   recordDeleted: task('provisioning', 'vm.record-deleted', 'Record that the VM is gone', z.object({ vmId: Id }), none),
   failProvisioning: task(

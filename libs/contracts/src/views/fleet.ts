@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ActionHow, Desired, VmAction } from '../provisioning.ts';
 import { GrantClaims } from '../agent-gateway.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
@@ -20,7 +21,7 @@ const MoveOfVm = z.object({
   standing: Standing.optional(),
 });
 
-export const vmStates = ['requested', 'placed', 'running', 'moving', 'deleting', 'deleted', 'failed'] as const;
+export const vmStates = ['requested', 'placed', 'running', 'stopped', 'paused', 'moving', 'deleting', 'deleted', 'failed'] as const;
 export const Vm = Row.extend({
   vmId: z.string(),
   name: z.string(),
@@ -39,6 +40,11 @@ export const Vm = Row.extend({
   bootedAt: z.string().optional(),
   cause: Cause.optional(),
   move: MoveOfVm.optional(),
+  desired: Desired.optional().describe('what it is meant to do, beside what its host sees; absent: running'),
+  action: z.object({ action: VmAction, operation: z.string() }).optional().describe('under way'),
+  lastAction: z
+    .object({ action: VmAction, outcome: z.enum(['succeeded', 'failed']), how: ActionHow.optional(), at: z.string().optional() })
+    .optional(),
   lastMove: z.object({ moveId: z.string(), outcome: z.string() }).optional(),
   observed: Observed.extend({ hostId: z.string(), epoch: Count }).optional().describe('what its host sees it do'),
   characterisation: Characterisation.optional().describe('what is known of its guest, where someone looked'),

@@ -1,4 +1,14 @@
-import { memoryMiBOf, namedDisksOf, vcpusOf, type Observed, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import {
+  memoryMiBOf,
+  namedDisksOf,
+  vcpusOf,
+  type Desired,
+  type Observed,
+  type Ref,
+  type Topology,
+  type VmAction,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
 import type { HostView } from '@chrysalis/placement';
 
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
@@ -11,7 +21,9 @@ export type KnownVm = Readonly<{
   spec: VmTypeSpec;
   hostId: string;
   epoch: number;
-  state: 'requested' | 'running' | 'deleting';
+  state: 'requested' | Desired | 'deleting';
+  /** The action under way, if any: it is started, stopped, restarted, paused or continued. */
+  action?: VmAction;
   /** The move that holds it, if any. */
   moveId?: string;
   topology: Topology;

@@ -33,12 +33,22 @@ export const optionVerdict = (
 };
 
 export const stateBlockers = (vm: KnownVm): Blocker[] => [
-  ...(vm.state === 'running' ? [] : [blocker('vm.not_running', vm.vmId, `${vm.vmId} is ${vm.state}`, 'wait until the VM runs')]),
+  ...runBlockers(vm),
   ...(vm.moveId === undefined
     ? []
     : [blocker('vm.in_move', vm.vmId, `${vm.vmId} is in ${vm.moveId}`, 'wait for that move to end, or cancel it')]),
-  ...observedBlockers(vm),
+  ...(vm.action === undefined ? [] : [blocker('vm.in_action', vm.vmId, `${vm.vmId} is in a ${vm.action}`, 'wait for the end of that')]),
+  ...(halted(vm) ? [] : observedBlockers(vm)),
 ];
+
+const halted = ({ state }: KnownVm): boolean => state === 'stopped' || state === 'paused';
+const runBlockers = (vm: KnownVm): Blocker[] => {
+  const { vmId, state, name } = vm;
+  if (state === 'running') return [];
+  return halted(vm)
+    ? [blocker('vm.halted', vmId, `${vmId} is ${state}`, `chrysalis vm ${state === 'paused' ? 'resume' : 'start'} ${name ?? vmId}`)]
+    : [blocker('vm.not_running', vmId, `${vmId} is ${state}`, 'wait until the VM runs')];
+};
 
 const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference): Blocker[] => {
   const out: Blocker[] = [];

@@ -15,6 +15,9 @@ describe('how a VM stands to a run that wants it away', () => {
     ['it runs there', {}, 'free'],
     ['it is being created', { booted: undefined, vm: { ...heard, state: 'requested' } }, 'waits: vm.not_running'],
     ['it is being deleted', { vm: { ...heard, state: 'deleting' } }, 'waits: vm.deleting'],
+    ['it is being started', { vm: { ...heard, state: 'stopped', action: 'start' } }, 'waits: vm.in_action'],
+    ['it was stopped', { vm: { ...heard, state: 'stopped' } }, 'stuck: vm.halted'],
+    ['it was paused', { vm: { ...heard, state: 'paused' } }, 'stuck: vm.halted'],
     ['it is in a move', { move: { moveId: 'mov-1', state: null } }, 'waits: vm.in_move'],
     ['its move has ended and its events are on their way', { vm: { ...heard, moveId: 'mov-1' }, move: { moveId: 'mov-1', state: 'undone' } }, 'waits a moment: vm.in_move'],
     ['its move failed and holds it', { vm: { ...heard, moveId: 'mov-1' }, move: { moveId: 'mov-1', state: 'failed' } }, 'stuck: vm.in_move'],
@@ -29,6 +32,12 @@ describe('how a VM stands to a run that wants it away', () => {
       cause: { message: `web-1 (${booted.vmId}) is being created` },
     });
     expect(standingOf('vm-9', seen({ vm: undefined }))).toMatchObject({ cause: { message: 'vm-9 is not known, or is no more' } });
+  });
+
+  test('one that was stopped says how it runs again', () => {
+    expect(standingOf('vm-1', seen({ vm: { ...heard, state: 'stopped' } }))).toMatchObject({
+      cause: { message: expect.stringContaining('chrysalis vm start web-1') },
+    });
   });
 
   test('what a move holds there goes with the move, unless it failed', () => {

@@ -11,7 +11,7 @@ export type Standing =
   | Readonly<{ state: 'stuck'; cause: Cause }>;
 
 /** What is known of a VM; one that has not booted has no topology. */
-export type HeardVm = Readonly<Pick<KnownVm, 'vmId' | 'state' | 'name' | 'moveId'> & { hostId?: string }>;
+export type HeardVm = Readonly<Pick<KnownVm, 'vmId' | 'state' | 'name' | 'moveId' | 'action'> & { hostId?: string }>;
 export type LastMove = Readonly<{ moveId: string; state: 'succeeded' | 'undone' | 'failed' | null }>;
 export type Seen = Readonly<{
   vm: HeardVm | undefined;
@@ -35,6 +35,8 @@ export const standingOf = (vmId: string, { vm, booted, move, hostId, gone }: See
   if (vm.state === 'deleting') return waits('vm.deleting', `${who} is being deleted`);
   if (!booted) return waits('vm.not_running', `${who} is being created`);
   if (vm.moveId !== undefined) return waits('vm.in_move', `${who} is in ${vm.moveId}`, true);
+  if (vm.action !== undefined) return waits('vm.in_action', `${who} is in a ${vm.action}`);
+  if (vm.state === 'stopped' || vm.state === 'paused') return { state: 'stuck', cause: halted(who, vm) };
   if (hostId === undefined) return { state: 'free', vm: booted };
   if (vm.hostId !== hostId)
     return waits('allocation.left_over', `${who} is on ${vm.hostId}, and what it held on ${hostId} is still held`, true);
@@ -54,6 +56,12 @@ export const standingOfMove = (moveId: string, move: (LastMove & { who: string }
 const failedMove = (who: string, moveId: string): Cause => ({
   code: 'vm.in_move',
   message: `${who} is held by ${moveId}, which failed: see chrysalis workflow get ${moveId}, and repair it or have it undone`,
+});
+
+/** Only somebody who may tell its guest to run can say that it may. */
+const halted = (who: string, { state, name, vmId }: HeardVm): Cause => ({
+  code: 'vm.halted',
+  message: `${who} is ${state}, as it was asked to be: chrysalis vm ${state === 'paused' ? 'resume' : 'start'} ${name ?? vmId}, or delete it`,
 });
 
 export const whoIs = ({ vmId, name }: Pick<HeardVm, 'vmId' | 'name'>): string => (name === undefined ? vmId : `${name} (${vmId})`);

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { allTasks, topologyHash, type TaskContract, type Topology } from '@chrysalis/contracts';
+import { allTasks, topologyHash, vmActions, type TaskContract, type Topology } from '@chrysalis/contracts';
 import { expectEveryStepFails } from '@chrysalis/testing';
+import { actOnVm } from './vm-actions.ts';
 import { deleteVm, provisionVm } from './workflows.ts';
 
 const spec = {
@@ -51,6 +52,10 @@ const executors = Object.fromEntries([
   kind(allTasks.destroyVm),
   kind(allTasks.recordBoot),
   kind(allTasks.recordDeleted),
+  kind(allTasks.startVm, { topology, topologyHash: topologyHash(topology), at: '2026-01-01T00:00:00Z' }),
+  kind(allTasks.stopVm, { at: '2026-01-01T00:00:00Z', how: 'acpi' }),
+  ...[allTasks.rebootVm, allTasks.resetVm, allTasks.pauseVm, allTasks.resumeVm].map((c) => kind(c, { at: '2026-01-01T00:00:00Z' })),
+  kind(allTasks.recordAction),
 ]);
 
 test.each([true, false])('provisioning through every failure there is a name for (pinned: %s)', (pinned) => {
@@ -70,3 +75,16 @@ test.each([true, false])('deletion through every failure there is a name for (on
   });
   expect(report.scenarios).toBeGreaterThan(10);
 });
+
+test.each(vmActions.flatMap((action) => [{ action }, { action, force: true, timeoutMs: 5_000 }]))(
+  'an action through every failure there is a name for: %j',
+  ({ action, ...options }) => {
+    const report = expectEveryStepFails({
+      definition: actOnVm(action, options),
+      params: { vmId: 'vm-1', hostId: 'h1', epoch: 1 },
+      executors,
+    });
+    expect(report.scenarios).toBeGreaterThan(10);
+    expect(Object.keys(report.finalStates)).toContain('succeeded');
+  },
+);

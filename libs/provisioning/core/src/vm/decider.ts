@@ -1,5 +1,6 @@
 import { unreachable, type Decider } from '@chrysalis/kernel';
 import { failDeletion, recordDeleted, requestDeletion, type FailDeletion, type RecordDeleted, type RequestDeletion } from './delete.ts';
+import { failAction, recordAction, requestAction, type FailAction, type RecordAction, type RequestAction } from './lifecycle.ts';
 import {
   beginMove,
   changeTopology,
@@ -37,7 +38,10 @@ export type VmCommand =
   | ChangeTopology
   | RequestDeletion
   | RecordDeleted
-  | FailDeletion;
+  | FailDeletion
+  | RequestAction
+  | RecordAction
+  | FailAction;
 
 const decide = (command: VmCommand, vm: Vm): VmDecision => {
   switch (command.type) {
@@ -65,6 +69,12 @@ const decide = (command: VmCommand, vm: Vm): VmDecision => {
       return recordDeleted(command, vm);
     case 'fail-deletion':
       return failDeletion(command, vm);
+    case 'request-action':
+      return requestAction(command, vm);
+    case 'record-action':
+      return recordAction(command, vm);
+    case 'fail-action':
+      return failAction(command, vm);
     default:
       return unreachable(command);
   }

@@ -1,16 +1,18 @@
 import type { Cause, WorkflowRequest } from '@chrysalis/contracts';
 import { accept, reject } from '@chrysalis/kernel';
-import { notReady, type VmDecision } from './rejections.ts';
+import { settled } from './lifecycle-state.ts';
+import { inAction, notReady, type VmDecision } from './rejections.ts';
 import type { Vm } from './vm.ts';
 
 export type RequestDeletion = Readonly<{ type: 'request-deletion'; vmId: string; request: WorkflowRequest }>;
 export type RecordDeleted = Readonly<{ type: 'record-deleted'; vmId: string }>;
 export type FailDeletion = Readonly<{ type: 'fail-deletion'; vmId: string; workflowId: string; cause: Cause }>;
 
-/** Refused in a move, and while the VM is being provisioned. A VM that is being deleted already stays with its first request. */
+/** Refused in a move, while an action is under way, and while the VM is being provisioned. A VM that is being deleted already stays with its first request. */
 export const requestDeletion = ({ vmId, request }: RequestDeletion, vm: Vm): VmDecision => {
   if (vm.status === 'deleting') return accept();
-  if (vm.status !== 'running' && vm.status !== 'failed') return notReady(vm, vmId);
+  if (!settled(vm) && vm.status !== 'failed') return notReady(vm, vmId);
+  if (vm.action) return inAction(vm, vm.action);
   if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
   return accept({ type: 'chrysalis.provisioning.vm.deletion-requested.v1', data: { vmId, request } });
 };

@@ -1,6 +1,6 @@
 import { refText, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import { accept, reject } from '@chrysalis/kernel';
-import { notInMove, notReady, wrongHash, type VmDecision } from './rejections.ts';
+import { inAction, notInMove, notReady, wrongHash, type VmDecision } from './rejections.ts';
 import type { KnownVm, Move, Vm, VmEvent } from './vm.ts';
 
 /** `expectedVersion` is the VM's version that the plan was made from. */
@@ -44,7 +44,9 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
   if (vm.move?.moveId === moveId) return accept();
   if (vm.endedMoves.has(moveId)) return reject({ code: 'vm.move_ended', vmId, moveId });
   if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
+  if (vm.status === 'stopped' || vm.status === 'paused') return reject({ code: 'vm.halted', vmId, status: vm.status });
   if (vm.status !== 'running') return notReady(vm, vmId);
+  if (vm.action) return inAction(vm, vm.action);
   if (expectedVersion !== undefined && expectedVersion !== vm.version)
     return reject({ code: 'vm.version_outdated', vmId, expected: expectedVersion, actual: vm.version });
   if (vm.hostId !== fromHost) return reject({ code: 'vm.not_on_host', vmId, host: fromHost, actual: vm.hostId });

@@ -1,4 +1,4 @@
-import { type Coded, type Topology, topologyHash } from '@chrysalis/contracts';
+import { type Coded, type VmAction, type Topology, topologyHash } from '@chrysalis/contracts';
 import { reject, type Decision } from '@chrysalis/kernel';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
@@ -8,6 +8,16 @@ export type VmRejection = Coded<
   /** The VM is not in a state in which this can be done. */
   | { readonly code: 'vm.not_ready'; readonly vmId: string; readonly status: string }
   | { readonly code: 'vm.in_move'; readonly vmId: string; readonly moveId: string }
+  /** An action is under way; `operation` is its workflow. */
+  | { readonly code: 'vm.in_action'; readonly vmId: string; readonly action: VmAction; readonly operation: string }
+  | {
+      readonly code: 'vm.action_not_possible';
+      readonly vmId: string;
+      readonly action: VmAction;
+      readonly status: string;
+      readonly fits: readonly VmAction[];
+    }
+  | { readonly code: 'vm.halted'; readonly vmId: string; readonly status: string }
   | { readonly code: 'vm.not_in_move'; readonly vmId: string; readonly moveId: string }
   | { readonly code: 'vm.move_ended'; readonly vmId: string; readonly moveId: string }
   | { readonly code: 'vm.version_outdated'; readonly vmId: string; readonly expected: number; readonly actual: number }
@@ -21,6 +31,10 @@ export type VmDecision = Decision<VmEvent, VmRejection>;
 
 export const notReady = (vm: Vm, vmId: string): VmDecision =>
   vm.status === 'unknown' ? reject({ code: 'vm.unknown', vmId }) : reject({ code: 'vm.not_ready', vmId, status: vm.status });
+
+/** What an action under way rules out: a move, a deletion, another action. */
+export const inAction = ({ vmId }: KnownVm, { name, workflowId }: NonNullable<KnownVm['action']>): VmDecision =>
+  reject({ code: 'vm.in_action', vmId, action: name, operation: workflowId });
 
 /** Nobody's word is taken for a hash: it is what both ends of a move compare. */
 export const wrongHash = (vmId: string, topology: Topology, given: string): VmDecision | undefined => {

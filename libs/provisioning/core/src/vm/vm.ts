@@ -1,5 +1,18 @@
-import type { Cause, EventOf, Image, ProvisioningEvent, provisioningEvents, Ref, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type {
+  Cause,
+  Desired,
+  EventOf,
+  Image,
+  ProvisioningEvent,
+  provisioningEvents,
+  Ref,
+  Topology,
+  VmAction,
+  VmActionOptions,
+  VmTypeSpec,
+} from '@chrysalis/contracts';
 import { unreachable } from '@chrysalis/kernel';
+import { actionEnded, actionRequested, settled } from './lifecycle-state.ts';
 
 type OfOtherStreams = EventOf<
   | (typeof provisioningEvents)['vmTypePublished']
@@ -11,7 +24,7 @@ type OfOtherStreams = EventOf<
 export type VmEvent = Exclude<ProvisioningEvent, { type: OfOtherStreams }>;
 export type Requested = EventOf<(typeof provisioningEvents)['vmRequested']>['data'];
 
-export type VmStatus = 'requested' | 'placed' | 'running' | 'failed' | 'deleting' | 'deleted';
+export type VmStatus = 'requested' | 'placed' | Desired | 'failed' | 'deleting' | 'deleted';
 export type Move = Readonly<{ moveId: string; fromHost: string; toHost: string; fromType: Ref; toType: Ref }>;
 
 /** The state of one VM's stream. `version` is the stream's, so that a plan made from an older one is seen as outdated. */
@@ -34,12 +47,16 @@ export type KnownVm = Readonly<{
   topology?: Topology;
   topologyHash?: string;
   bootedAt?: string;
-  /** Why it could not be provisioned, or the last deletion did not end. */
+  /** What it is meant to do; while an action is under way, what that is to bring about. */
+  desired: Desired;
+  /** The action under way; it locks the VM as a move does. */
+  action?: Readonly<{ name: VmAction; options: VmActionOptions; workflowId: string; before: Desired }>;
+  /** Why it could not be provisioned, or the last deletion or action did not come to its end. */
   cause?: Cause;
   move?: Move;
   /** Every move that let go of the VM: a late command of one of them must not take effect. */
   endedMoves: ReadonlySet<string>;
-  deletion?: Readonly<{ workflowId: string; before: 'running' | 'failed' }>;
+  deletion?: Readonly<{ workflowId: string; before: Desired | 'failed' }>;
   operation: string;
 }>;
 export type Vm = Readonly<{ status: 'unknown'; version: number }> | KnownVm;
@@ -55,6 +72,7 @@ export const evolveVm = (vm: Vm, e: VmEvent): Vm => {
 const requested = ({ request, ...data }: Requested): Omit<KnownVm, 'version'> => ({
   ...data,
   status: 'requested',
+  desired: 'running',
   epoch: 0,
   spentEpoch: 0,
   endedMoves: new Set(),
@@ -70,7 +88,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...vm, status: 'running', hostId, epoch, topology, topologyHash, bootedAt: at };
     }
     case 'chrysalis.provisioning.vm.provisioning-failed.v1': {
-      const { hostId: _, ...rest } = vm;
+      const { hostId: _, action: __, ...rest } = vm;
       return { ...rest, status: 'failed', cause: e.data.cause };
     }
     case 'chrysalis.provisioning.vm.topology-changed.v1':
@@ -90,13 +108,17 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...rest, spentEpoch: e.data.spentEpoch ?? vm.spentEpoch, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
     }
     case 'chrysalis.provisioning.vm.deletion-requested.v1': {
-      const before = vm.status === 'failed' ? 'failed' : 'running';
+      const before = settled(vm) || vm.status === 'failed' ? (vm.status as Desired | 'failed') : 'running';
       return { ...vm, status: 'deleting', deletion: { workflowId: e.data.request.workflowId, before } };
     }
     case 'chrysalis.provisioning.vm.deletion-failed.v1': {
       const { deletion, ...rest } = vm;
       return { ...rest, status: deletion?.before ?? 'running', cause: e.data.cause };
     }
+    case 'chrysalis.provisioning.vm.action-requested.v1':
+      return actionRequested(vm, e.data);
+    case 'chrysalis.provisioning.vm.action-ended.v1':
+      return actionEnded(vm, e.data);
     case 'chrysalis.provisioning.vm.deleted.v1': {
       const { hostId: _, ...rest } = vm;
       return { ...rest, status: 'deleted' };

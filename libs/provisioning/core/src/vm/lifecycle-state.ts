@@ -1,0 +1,42 @@
+import { desiredBy, vmActions, type Desired, type VmAction, type VmActionOptions } from '@chrysalis/contracts';
+import type { KnownVm, Vm, VmEvent } from './vm.ts';
+
+/** Whether an action can be done with a VM that is meant to be so; `already`: there is nothing to do. */
+export type Fit = 'fits' | 'already' | 'refused';
+export const actionTable: Readonly<Record<VmAction, Readonly<Record<Desired, Fit>>>> = {
+  start: { running: 'already', stopped: 'fits', paused: 'refused' },
+  stop: { running: 'fits', stopped: 'already', paused: 'refused' },
+  reboot: { running: 'fits', stopped: 'refused', paused: 'refused' },
+  reset: { running: 'fits', stopped: 'refused', paused: 'refused' },
+  pause: { running: 'fits', stopped: 'refused', paused: 'already' },
+  resume: { running: 'already', stopped: 'refused', paused: 'fits' },
+};
+/** A guest that stands still hears nobody: only its power can be taken from it. */
+export const fitOf = (action: VmAction, desired: Desired, { force }: VmActionOptions): Fit =>
+  action === 'stop' && desired === 'paused' && force === true ? 'fits' : actionTable[action][desired];
+export const fittingActions = (desired: Desired): VmAction[] => vmActions.filter((a) => actionTable[a][desired] === 'fits');
+
+/** The status of a VM that has come up is what it was last brought to: what is asked for is so only when its action has ended. */
+export const settled = (vm: Vm): vm is KnownVm & { status: Desired } =>
+  vm.status === 'running' || vm.status === 'stopped' || vm.status === 'paused';
+
+type Asked = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-requested.v1' }>['data'];
+export const actionRequested = (vm: KnownVm, { action: name, options, request }: Asked): KnownVm => {
+  const { cause: _, ...rest } = vm;
+  const before = settled(vm) ? vm.status : 'running';
+  return { ...rest, desired: desiredBy[name], action: { name, options, workflowId: request.workflowId, before } };
+};
+
+type Ended = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-ended.v1' }>['data'];
+/** What was asked for and did not come to its end is not meant any more. */
+export const actionEnded = (vm: KnownVm, { outcome, cause, topology, topologyHash, at }: Ended): KnownVm => {
+  const { action, ...rest } = vm;
+  const before = action?.before ?? 'running';
+  if (outcome === 'failed') return { ...rest, status: before, desired: before, ...(cause ? { cause } : {}) };
+  return {
+    ...rest,
+    status: vm.desired,
+    ...(topology && topologyHash ? { topology, topologyHash } : {}),
+    ...(action?.name === 'start' && at ? { bootedAt: at } : {}),
+  };
+};

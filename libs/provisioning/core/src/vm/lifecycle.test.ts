@@ -1,0 +1,205 @@
+import { describe, expect, test } from '@jest/globals';
+import { desiredBy, topologyHash, vmActions, type Desired, type Topology, type VmAction, type VmActionOptions } from '@chrysalis/contracts';
+import { fold } from '@chrysalis/kernel';
+import { given } from '@chrysalis/testing/decider';
+import fc from 'fast-check';
+import {
+  actOnVm,
+  actionTable,
+  deleteVm,
+  fittingActions,
+  vmDecider,
+  type KnownVm,
+  type Requested,
+  type VmCommand,
+  type VmEvent,
+} from '../index.ts';
+
+const vmId = 'vm-1';
+const uuid = '0199c0de-0000-7000-8000-0000000000ff';
+const small = { name: 'small', version: 1 };
+const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
+const spec: Requested['spec'] = {
+  vcpus: { now: 1, max: 4 },
+  memoryMiB: { now: 512, max: 2048 },
+  disks: [{ id: 'data', sizeMiB: 128 }],
+  nics: [],
+  cpuModel: 'Westmere',
+  requiredTraits: [],
+};
+const topology: Topology = {
+  uuid,
+  machine: 'pc-q35-7.2',
+  cpuModel: 'Westmere',
+  vcpus: { boot: 1, max: 4, plugged: [] },
+  memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
+  rootPorts: 8,
+  disks: [],
+  nics: [],
+  serialPorts: [],
+  image,
+};
+const shaped = { topology, topologyHash: topologyHash(topology) };
+const at = '2026-01-01T00:00:00.000Z';
+const asked = (workflowId: string, action: VmAction, options: VmActionOptions = {}) => ({
+  workflowId,
+  definition: actOnVm(action, options),
+  params: {},
+  subject: vmId,
+});
+const p = 'chrysalis.provisioning.vm.';
+const running: VmEvent[] = [
+  {
+    type: `${p}requested.v1`,
+    data: { vmId, name: 'web', tenant: 'main', uuid, type: small, spec, image, nics: [], request: asked('op-0', 'start') },
+  },
+  { type: `${p}placed.v1`, data: { vmId, hostId: 'a', epoch: 1 } },
+  { type: `${p}booted.v1`, data: { vmId, hostId: 'a', epoch: 1, ...shaped, at } },
+];
+const move = { moveId: 'mov-1', fromHost: 'a', toHost: 'b', fromType: small, toType: small };
+const begin: VmCommand = { type: 'begin-move', vmId, ...move };
+const remove: VmCommand = { type: 'request-deletion', vmId, request: asked('op-9', 'stop') };
+const want = (action: VmAction, options: VmActionOptions = {}, op = `op-${action}`) =>
+  ({ type: 'request-action', vmId, action, options, request: asked(op, action, options) }) as const satisfies VmCommand;
+const requested = (action: VmAction, options: VmActionOptions = {}, op = `op-${action}`): VmEvent => ({
+  type: `${p}action-requested.v1`,
+  data: { vmId, action, options, request: asked(op, action, options) },
+});
+const done = (action: VmAction, op = `op-${action}`): VmEvent => ({
+  type: `${p}action-ended.v1`,
+  data: { vmId, workflowId: op, action, outcome: 'succeeded', at },
+});
+const brought = (to: Desired): VmEvent[] => {
+  if (to === 'running') return running;
+  const action = to === 'stopped' ? 'stop' : 'pause';
+  return [...running, requested(action, {}, 'op-1'), done(action, 'op-1')];
+};
+const vm = (events: readonly VmEvent[]) => given(vmDecider, events);
+
+describe('an action', () => {
+  test.each(vmActions.flatMap((action) => (['running', 'stopped', 'paused'] as const).map((as) => [action, as] as const)))(
+    '%s of a VM that is %s',
+    (action, as) => {
+      const told = vm(brought(as)).when(want(action));
+      switch (actionTable[action][as]) {
+        case 'already':
+          return void told.thenNothing();
+        case 'refused':
+          return void told.thenRejected('vm.action_not_possible', { action, status: as, fits: fittingActions(as) });
+        case 'fits':
+          expect(told.then([requested(action)])).toMatchObject({ status: as, desired: desiredBy[action] });
+          expect(vm([...brought(as), requested(action)]).when({ type: 'record-action', vmId, workflowId: `op-${action}`, at }).then([done(action)])).toMatchObject({ status: desiredBy[action], desired: desiredBy[action] }); // prettier-ignore
+      }
+    },
+  );
+
+  test('locks the VM: no move, no deletion, no other action; the same again stays with the first', () => {
+    const stopping = [...running, requested('stop')];
+    vm(stopping).when(begin).thenRejected('vm.in_action', { action: 'stop', operation: 'op-stop' });
+    vm(stopping).when(remove).thenRejected('vm.in_action');
+    vm(stopping).when(want('pause')).thenRejected('vm.in_action');
+    vm(stopping)
+      .when(want('stop', { force: true }))
+      .thenRejected('vm.in_action');
+    vm(stopping)
+      .when(want('stop', {}, 'op-again'))
+      .thenNothing();
+  });
+
+  test('is refused in a move, and before the VM is there or once it is to go', () => {
+    vm([...running, { type: `${p}move-begun.v1`, data: { vmId, ...move } }])
+      .when(want('stop'))
+      .thenRejected('vm.in_move');
+    vm([]).when(want('stop')).thenRejected('vm.unknown');
+    vm(running.slice(0, 2)).when(want('start')).thenRejected('vm.not_ready', { status: 'placed' });
+    vm([...running, { type: `${p}deletion-requested.v1`, data: { vmId, request: asked('op-9', 'stop') } }])
+      .when(want('stop'))
+      .thenRejected('vm.not_ready', { status: 'deleting' });
+  });
+
+  test('a failed one gives the VM back as it was; what an earlier one says late is nothing', () => {
+    const cause = { code: 'host.guest_stays', message: 'no' };
+    const fail: VmCommand = { type: 'fail-action', vmId, workflowId: 'op-stop', cause };
+    const failed: VmEvent = {
+      type: `${p}action-ended.v1`,
+      data: { vmId, workflowId: 'op-stop', action: 'stop', outcome: 'failed', cause },
+    };
+    const stopping = [...running, requested('stop')];
+    expect(vm(stopping).when(fail).then([failed])).toMatchObject({ status: 'running', desired: 'running', cause });
+    vm([...stopping, failed])
+      .when(fail)
+      .thenNothing();
+    vm([...stopping, failed])
+      .when({ type: 'record-action', vmId, workflowId: 'op-stop', at })
+      .thenNothing();
+    vm([...stopping, failed])
+      .when(begin)
+      .then([{ type: `${p}move-begun.v1`, data: { vmId, ...move } }]);
+  });
+
+  test('nobody’s word is taken for what a VM came up with', () => {
+    const starting = [...brought('stopped'), requested('start')];
+    const record: VmCommand = { type: 'record-action', vmId, workflowId: 'op-start', at, ...shaped };
+    vm(starting)
+      .when({ ...record, topologyHash: `sha256:${'0'.repeat(64)}` })
+      .thenRejected('vm.topology_mismatch');
+    const state = vm(starting).when(record).then([{ type: `${p}action-ended.v1`, data: { vmId, workflowId: 'op-start', action: 'start', outcome: 'succeeded', at, ...shaped } }]); // prettier-ignore
+    expect(state).toMatchObject({ status: 'running', bootedAt: at });
+  });
+});
+
+test.each(['stopped', 'paused'] as const)('a VM that is %s is not moved, and may be deleted; a failed deletion leaves it so', (as) => {
+  vm(brought(as)).when(begin).thenRejected('vm.halted', { status: as });
+  const removing: VmEvent = { type: `${p}deletion-requested.v1`, data: { vmId, request: asked('op-9', 'stop') } };
+  vm(brought(as)).when(remove).then([removing]);
+  const cause = { code: 'host.unreachable', message: 'no' };
+  const kept = vm([...brought(as), removing]).when({ type: 'fail-deletion', vmId, workflowId: 'op-9', cause });
+  expect(kept.then([{ type: `${p}deletion-failed.v1`, data: { vmId, workflowId: 'op-9', cause } }])).toMatchObject({ status: as });
+});
+
+test('a paused guest hears nobody: it is stopped only by force', () => {
+  vm(brought('paused'))
+    .when(want('stop'))
+    .thenRejected('vm.action_not_possible', { fits: ['resume'] });
+  vm(brought('paused'))
+    .when(want('stop', { force: true }))
+    .then([requested('stop', { force: true })]);
+});
+
+const op = fc.constantFrom('op-1', 'op-2', 'op-3');
+const cause = { code: 'host.fault', message: 'no' };
+const commands: fc.Arbitrary<VmCommand> = fc.oneof(
+  { weight: 3, arbitrary: fc.tuple(fc.constantFrom(...vmActions), fc.boolean(), op).map(([a, force, o]) => want(a, { force }, o)) },
+  { weight: 2, arbitrary: op.map((workflowId): VmCommand => ({ type: 'record-action', vmId, workflowId, at })) },
+  op.map((workflowId): VmCommand => ({ type: 'fail-action', vmId, workflowId, cause })),
+  fc.constant(begin),
+  fc.constant<VmCommand>({ type: 'end-move', vmId, moveId: 'mov-1', outcome: 'undone' }),
+  fc.constant<VmCommand>({ ...remove, request: { ...asked('op-9', 'stop'), definition: deleteVm({ onHost: true }) } }),
+  fc.constant<VmCommand>({ type: 'fail-deletion', vmId, workflowId: 'op-9', cause }),
+  fc.constant<VmCommand>({ type: 'fail-provisioning', vmId, cause }),
+);
+
+test('for any run of commands: said twice is as said once, one thing at a time, and never locked for ever', () => {
+  fc.assert(
+    fc.property(fc.array(commands, { maxLength: 40 }), (run) => {
+      let state = fold(vmDecider.evolve, vmDecider.initial, running) as KnownVm;
+      for (const command of run) {
+        const decision = vmDecider.decide(command, state);
+        if (!decision.ok) continue;
+        const next = fold(vmDecider.evolve, state, decision.events) as KnownVm;
+        expect(vmDecider.decide(command, next)).toEqual({ ok: true, events: [] });
+        expect([next.move, next.action, next.deletion].filter(Boolean).length).toBeLessThanOrEqual(1);
+        if (next.move) expect([next.status, next.desired]).toEqual(['running', 'running']);
+        if (!next.action && ['running', 'stopped', 'paused'].includes(next.status)) expect(next.desired).toBe(next.status);
+        if (state.action && next.action) expect(next.action).toEqual(state.action);
+        state = next;
+      }
+      // Every workflow comes to an end, and its end gives the VM back.
+      const { action } = state;
+      if (!action) return;
+      const end = vmDecider.decide({ type: 'fail-action', vmId, workflowId: action.workflowId, cause }, state);
+      expect(end.ok && fold(vmDecider.evolve, state, end.events)).toMatchObject({ status: action.before, desired: action.before });
+    }),
+    { numRuns: 1000 },
+  );
+});

@@ -1,0 +1,58 @@
+import type { ActionHow, Cause, Topology, VmAction, VmActionOptions, WorkflowRequest } from '@chrysalis/contracts';
+import { accept, canonicalJson, reject } from '@chrysalis/kernel';
+import { fitOf, fittingActions, settled } from './lifecycle-state.ts';
+import { inAction, notReady, wrongHash, type VmDecision } from './rejections.ts';
+import type { KnownVm, Vm, VmEvent } from './vm.ts';
+
+export type RequestAction = Readonly<{
+  type: 'request-action';
+  vmId: string;
+  action: VmAction;
+  options: VmActionOptions;
+  request: WorkflowRequest;
+}>;
+export type RecordAction = Readonly<{
+  type: 'record-action';
+  vmId: string;
+  workflowId: string;
+  at: string;
+  how?: ActionHow | undefined;
+  topology?: Topology | undefined;
+  topologyHash?: string | undefined;
+}>;
+export type FailAction = Readonly<{ type: 'fail-action'; vmId: string; workflowId: string; cause: Cause }>;
+
+/** One at a time, and not in a move. The same asked for again while it is under way stays with the first request. */
+export const requestAction = ({ vmId, action, options, request }: RequestAction, vm: Vm): VmDecision => {
+  if (!settled(vm)) return notReady(vm, vmId);
+  if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
+  if (vm.action)
+    return vm.action.name === action && canonicalJson(vm.action.options) === canonicalJson(options) ? accept() : inAction(vm, vm.action);
+  const fit = fitOf(action, vm.status, options);
+  if (fit === 'already') return accept();
+  if (fit === 'refused')
+    return reject({ code: 'vm.action_not_possible', vmId, action, status: vm.status, fits: fittingActions(vm.status) });
+  return accept({ type: 'chrysalis.provisioning.vm.action-requested.v1', data: { vmId, action, options, request } });
+};
+
+/** Welcome also where the action has ended: what an earlier one says late is nothing about the newer. */
+export const recordAction = ({ type: _, ...said }: RecordAction, vm: Vm): VmDecision => {
+  const { vmId, workflowId, at, how, topology, topologyHash } = said;
+  if (vm.status === 'unknown') return notReady(vm, vmId);
+  if (vm.action?.workflowId !== workflowId) return accept();
+  const shaped = topology && topologyHash ? { topology, topologyHash } : undefined;
+  const wrong = shaped && wrongHash(vmId, shaped.topology, shaped.topologyHash);
+  if (wrong) return wrong;
+  return accept(ended(vm.action, { vmId, workflowId, outcome: 'succeeded', at, ...(how ? { how } : {}), ...shaped }));
+};
+
+export const failAction = ({ vmId, workflowId, cause }: FailAction, vm: Vm): VmDecision => {
+  if (vm.status === 'unknown' || vm.action?.workflowId !== workflowId) return accept();
+  return accept(ended(vm.action, { vmId, workflowId, outcome: 'failed', cause }));
+};
+
+type Ended = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-ended.v1' }>['data'];
+const ended = ({ name }: NonNullable<KnownVm['action']>, data: Omit<Ended, 'action'>): VmEvent => ({
+  type: 'chrysalis.provisioning.vm.action-ended.v1',
+  data: { ...data, action: name },
+});
