@@ -3,6 +3,7 @@ export * from './decide-and-append.ts';
 export * from './errors.ts';
 export * from './event-store.ts';
 export * from './in-transaction.ts';
+export { listen, type ListenOptions } from './listen.ts';
 export { appRole, migrate } from './migrate/migrate.ts';
 export { afterLog, migrationsIn, type Migration } from './migrate/migration.ts';
 export type { Queryable } from './queryable.ts';

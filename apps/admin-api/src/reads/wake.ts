@@ -1,5 +1,5 @@
+import { listen } from '@chrysalis/event-store';
 import type { ServiceContext } from '@chrysalis/service-kit';
-import pg from 'pg';
 
 /** What the projector notifies at each commit. */
 const CHANNEL = 'chrysalis_read';
@@ -10,17 +10,21 @@ const CHANNEL = 'chrysalis_read';
  */
 export class Wake {
   readonly #waiters = new Set<() => void>();
-  #client: pg.Client | undefined;
   #stopped = false;
   readonly #stop = Promise.withResolvers<void>();
 
   async start(service: Pick<ServiceContext, 'config' | 'log'>): Promise<() => Promise<void>> {
-    await this.#listen(service);
+    const deaf = await listen({
+      connection: { connectionString: service.config.databaseUrl, application_name: 'chrysalis-admin-api-wake' },
+      channel: CHANNEL,
+      woken: () => this.#wakeAll(),
+      onError: (err) => service.log.warn({ err }, 'the connection that listens for changes was lost'),
+    });
     return async () => {
       this.#stopped = true;
       this.#stop.resolve();
       this.#wakeAll();
-      await this.#client?.end().catch(() => undefined);
+      await deaf();
     };
   }
 
@@ -62,30 +66,4 @@ export class Wake {
   #wakeAll(): void {
     for (const waiter of [...this.#waiters]) waiter();
   }
-
-  async #listen(service: Pick<ServiceContext, 'config' | 'log'>): Promise<void> {
-    const client = new pg.Client({ connectionString: service.config.databaseUrl, application_name: 'chrysalis-admin-api-wake' });
-    client.on('notification', () => this.#wakeAll());
-    const lost = once((err?: unknown) => {
-      if (this.#stopped) return;
-      service.log.warn({ err }, 'the connection that listens for changes was lost');
-      setTimeout(() => this.#stopped || void this.#listen(service), 500).unref();
-    });
-    client.on('error', lost);
-    client.on('end', () => lost());
-    try {
-      await client.connect();
-      await client.query(`listen ${CHANNEL}`);
-      this.#client = client;
-    } catch (err) {
-      lost(err);
-    }
-  }
 }
-
-const once = <A>(f: (a?: A) => void): ((a?: A) => void) => {
-  let called = false;
-  return (a) => {
-    if (!called) f(((called = true), a));
-  };
-};

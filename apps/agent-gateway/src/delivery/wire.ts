@@ -1,6 +1,5 @@
 import { TaskOffer, ToHostAgent } from '@chrysalis/contracts';
-import type { Queryable } from '@chrysalis/event-store';
-import pg from 'pg';
+import { listen, type Queryable } from '@chrysalis/event-store';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 
@@ -30,35 +29,18 @@ export const signal = async (db: Queryable, message: Signal): Promise<boolean> =
   return true;
 };
 
-/** Hears signals on a connection of its own, which is made again when it breaks; `again` is called then, as something may be missed. */
-export const hear = async (
+/** Hears signals; `again` is called after a connection was lost, as something may be missed. */
+export const hear = (
   connectionString: string,
   log: Logger,
   on: { readonly signal: (message: Signal) => void; readonly again: () => void },
-): Promise<() => Promise<void>> => {
-  let stopped = false;
-  let client: pg.Client | undefined;
-  const connect = async (): Promise<void> => {
-    client = new pg.Client({ connectionString, application_name: 'chrysalis-agent-gateway-hears' });
-    client.on('notification', ({ payload }) => {
-      const read = Signal.safeParse(JSON.parse(payload ?? 'null'));
-      if (read.success) on.signal(read.data);
-      else log.warn({ payload }, 'a signal could not be read');
-    });
-    client.on('error', (err) => log.warn({ err }, 'the connection for signals was lost'));
-    client.on('end', () => void reconnect());
-    await client.connect();
-    await client.query(`listen ${CHANNEL}`);
-  };
-  const reconnect = async (): Promise<void> => {
-    if (stopped) return;
-    await new Promise((done) => setTimeout(done, 200));
-    if (stopped) return;
-    await connect().then(on.again, () => client?.end().catch(() => undefined));
-  };
-  await connect();
-  return async () => {
-    stopped = true;
-    await client?.end().catch(() => undefined);
-  };
-};
+): Promise<() => Promise<void>> =>
+  listen({
+    connection: { connectionString, application_name: 'chrysalis-agent-gateway-hears' },
+    channel: CHANNEL,
+    woken: (payload) => {
+      if (payload === undefined) return on.again();
+      on.signal(Signal.parse(JSON.parse(payload)));
+    },
+    onError: (err) => log.warn({ err }, 'a signal could not be read, or the connection for signals was lost'),
+  });

@@ -1,5 +1,5 @@
+import { listen } from '@chrysalis/event-store';
 import type { ServiceContext } from '@chrysalis/service-kit';
-import pg from 'pg';
 
 export type WakefulOptions = {
   readonly service: ServiceContext;
@@ -11,9 +11,9 @@ export type WakefulOptions = {
   readonly work: (why: 'woken' | 'poll') => Promise<void>;
 };
 
-/** Works when woken, when notified, and now and then; never twice at a time. A connection that listens is made anew when it is lost. */
+/** Works when woken, when notified, and now and then; never twice at a time. */
 export class Wakeful {
-  #listener: pg.Client | undefined;
+  #deaf: (() => Promise<void>) | undefined;
   #cut: (() => void) | undefined;
   #woken = false;
   #notified = false;
@@ -23,7 +23,16 @@ export class Wakeful {
   constructor(private readonly o: WakefulOptions) {}
 
   async start(): Promise<void> {
-    await this.#listen();
+    const { config, schema, log } = this.o.service;
+    this.#deaf = await listen({
+      connection: { connectionString: config.databaseUrl, application_name: `chrysalis-${schema}-queue` },
+      channel: this.o.channel,
+      woken: () => {
+        this.#notified = true;
+        this.wake();
+      },
+      onError: (err) => log.warn({ err }, 'the connection that listens was lost'), // a hint only: the poll goes on without
+    });
     this.#done = this.#loop();
   }
 
@@ -31,7 +40,7 @@ export class Wakeful {
     this.#stopped = true;
     this.#cut?.();
     await this.#done;
-    await this.#listener?.end().catch(() => undefined);
+    await this.#deaf?.();
   }
 
   readonly wake = (): void => {
@@ -48,7 +57,6 @@ export class Wakeful {
       if (poll) polledAt = Date.now();
       this.#woken = false;
       try {
-        if (poll && !this.#listener) await this.#listen();
         if (this.#notified) await this.#hear();
         await this.o.work(poll ? 'poll' : 'woken');
       } catch (err) {
@@ -61,19 +69,6 @@ export class Wakeful {
   async #hear(): Promise<void> {
     this.#notified = false;
     await this.o.told();
-  }
-
-  async #listen(): Promise<void> {
-    const { config, schema } = this.o.service;
-    const client = new pg.Client({ connectionString: config.databaseUrl, application_name: `chrysalis-${schema}-queue` });
-    client.on('error', () => (this.#listener = undefined)); // a hint only: the poll goes on without
-    client.on('notification', () => {
-      this.#notified = true;
-      this.wake();
-    });
-    await client.connect();
-    await client.query(`listen ${this.o.channel}`);
-    this.#listener = client;
   }
 
   #sleep(ms: number): Promise<void> {

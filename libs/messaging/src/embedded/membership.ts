@@ -110,6 +110,7 @@ export class Membership {
     return this.#connecting;
   }
 
+  /** It listens by itself, not by the store's `listen`: the locks are this connection's, so its loss must be known before another is made. */
   async #open(): Promise<Serial> {
     const connection = new pg.Client({ connectionString: this.connectionString, keepAlive: true, application_name: 'chrysalis-bus' });
     const lost = (): void => {

@@ -1,5 +1,4 @@
-import { origin, type Position } from '@chrysalis/event-store';
-import pg from 'pg';
+import { listen, origin, type Position } from '@chrysalis/event-store';
 import { Pause } from '../pause.ts';
 import { busIsNew, checkpointName, publish, type Lead } from './publisher.ts';
 import type { RelayState } from './types.ts';
@@ -21,7 +20,9 @@ export const runPoll = async (state: RelayState, lead: Lead, cutWith: (cut: () =
   };
   cutWith(wake);
   const unsubscribe = state.options.store.onAppend(wake);
-  const listener = await listen(state, wake);
+  const { schema } = state.options;
+  // What goes wrong with it is nothing to tell: a hint only, the poll goes on without.
+  const deaf = await listen({ connection: state.connection, channel: `${schema}_events`, woken: wake });
   try {
     await busIsNew(state);
     for (let step = poller(state, lead); !lead.lost();) {
@@ -31,7 +32,7 @@ export const runPoll = async (state: RelayState, lead: Lead, cutWith: (cut: () =
     }
   } finally {
     unsubscribe();
-    await listener.end().catch(() => undefined);
+    await deaf();
   }
 };
 
@@ -60,13 +61,4 @@ const poller = (state: RelayState, lead: Lead): (() => Promise<boolean>) => {
     saved = moved ? { transactionId, position, detail } : undefined;
     return true;
   };
-};
-
-const listen = async (state: RelayState, wake: () => void): Promise<pg.Client> => {
-  const client = new pg.Client(state.connection);
-  client.on('error', () => undefined); // a hint only: the poll goes on without
-  client.on('notification', wake);
-  await client.connect();
-  await client.query(`listen ${state.options.schema}_events`);
-  return client;
 };
