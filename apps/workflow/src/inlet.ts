@@ -7,6 +7,7 @@ import {
   WorkflowCancel,
   WorkflowRequest,
 } from '@chrysalis/contracts';
+import { isDatabaseAway } from '@chrysalis/event-store';
 import { Parking, type CloudEvent, type Delivery, type Health, type Subscription } from '@chrysalis/messaging';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
@@ -114,8 +115,8 @@ export class Inlet {
       try {
         return await this.#effect(event);
       } catch (error) {
-        if (!(error instanceof z.ZodError) && (isOutage(error) || attempt < ATTEMPTS)) {
-          if (isOutage(error)) throw error; // the bus brings the batch again
+        if (!(error instanceof z.ZodError) && (isDatabaseAway(error) || attempt < ATTEMPTS)) {
+          if (isDatabaseAway(error)) throw error; // the bus brings the batch again
           await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt));
           continue;
         }
@@ -148,10 +149,3 @@ export class Inlet {
     }
   }
 }
-
-/** The database is away: no fault of the event. Classes 08, 53 and 57P0x, or no answer. */
-const isOutage = (error: unknown): boolean => {
-  const { code, message } = error as { code?: string; message?: string };
-  if (typeof code === 'string') return /^(57P0|08|53)/.test(code) || ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'].includes(code);
-  return /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect)/.test(message ?? '');
-};

@@ -1,4 +1,5 @@
 export { isContention } from './contention.ts';
+export { isDatabaseAway } from './database-away.ts';
 export * from './decide-and-append.ts';
 export * from './errors.ts';
 export * from './event-store.ts';

@@ -1,10 +1,10 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { CODES, faultsIn, nextOf, type ProblemCode, type Refusal, type UnknownCode } from '@chrysalis/contracts';
+import { isDatabaseAway } from '@chrysalis/event-store';
 import { droppedMembers } from '@chrysalis/kernel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import { isDatabaseAway } from './database-away.ts';
 import { wordsOf } from './words.ts';
 
 export type Problem = { status: number; code: string; title: string; detail?: string; next?: string; [member: string]: unknown };
