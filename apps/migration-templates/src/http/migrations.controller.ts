@@ -21,13 +21,13 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
+import { beginMigration } from '../begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
-import { insertMigration, migrationsOf } from '../sql/migrations.ts';
+import { migrationsOf } from '../sql/migrations.ts';
 import { versionsOf } from '../sql/templates.ts';
-import { makeStarts, noteStarts } from '../start-move.ts';
 import { foldOf, historyOf, movesUnderWay } from './parts.ts';
 
 const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
@@ -85,21 +85,9 @@ export class MigrationsController {
       );
       const { plan } = made!.data as { plan: Plan };
       await this.#mayRun(plan, ctx);
-      const migrationId = ctx.newId('mig');
-      const first = plan.moves.slice(0, concurrency).map((m) => m.vmId);
-      const starts = await makeStarts(ctx, migrationId, plan, first, ctx.caller.tenant);
-      const late = await noteStarts(ctx, migrationId, starts);
-      if (late.length > 0 || starts.length < first.length)
-        throw ProblemError.of({ code: 'vm.in_move', ...(late[0] && { vmId: late[0].vmId }), vmIds: late.map((s) => s.vmId) });
-      await insertMigration(ctx.tx, this.service.schema, migrationId, ctx.caller.tenant, ctx.now);
-      const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, {
-        kind: 'request',
-        migrationId,
-        plan,
-        concurrency,
-        starts,
-      });
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      const begun = await beginMigration(ctx, plan, concurrency, ctx.caller.tenant);
+      if (!begun.ok) throw ProblemError.of('late' in begun ? inMove(begun.late) : begun.rejection);
+      const { migrationId } = begun;
       return { status: 202, body: { migrationId, operation: migrationId }, headers: { location: `/v1/migrations/${migrationId}` } };
     });
   }
@@ -207,6 +195,8 @@ export class MigrationsController {
       });
   }
 }
+
+const inMove = (vmIds: readonly string[]) => ({ code: 'vm.in_move' as const, ...(vmIds[0] !== undefined && { vmId: vmIds[0] }), vmIds });
 
 const summary = (migrationId: string, s: MigrationState) => {
   if (s.status === 'none') return { migrationId, state: 'unknown' };

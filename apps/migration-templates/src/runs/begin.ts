@@ -1,12 +1,11 @@
 import { migrationTemplatesEvents as events, type Plan } from '@chrysalis/contracts';
-import { migrationDecider, parted, plan, type RunResults } from '@chrysalis/migration-templates-core';
+import { parted, plan, type RunResults } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
+import { beginMigration } from '../begin-migration.ts';
 import { guestsOf } from '../known/guests.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { inMove } from '../sql/moves.ts';
-import { insertMigration } from '../sql/migrations.ts';
 import type { Run } from '../sql/runs.ts';
-import { makeStarts, noteStarts } from '../start-move.ts';
 import type { Chosen } from './choose.ts';
 
 /** `late`: another move has taken one of them at this moment. Nothing has begun, and it is looked at again. */
@@ -39,15 +38,8 @@ export const begin = async (run: Run, { template, target, vms }: Extract<Chosen,
 
 const request = async (run: Run, ready: Plan, tenant: string, ctx: MessageContext): Promise<string | undefined> => {
   await ctx.append(`plan-${ready.planId}`, 'noStream', { type: events.planMade.type, data: { plan: ready } });
-  const migrationId = ctx.newId('mig');
-  const { concurrency } = run.input;
-  const first = ready.moves.slice(0, concurrency).map((m) => m.vmId);
-  const starts = await makeStarts(ctx, migrationId, ready, first, tenant);
-  const late = await noteStarts(ctx, migrationId, starts);
-  if (late.length > 0 || starts.length < first.length) return undefined;
-  await insertMigration(ctx.tx, ctx.store.schema, migrationId, tenant, ctx.now);
-  const command = { kind: 'request' as const, migrationId, plan: ready, concurrency, starts };
-  const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, command);
-  if (!decided.ok) throw new Error(`a new migration was refused: ${decided.rejection.code}`);
-  return migrationId;
+  const begun = await beginMigration(ctx, ready, run.input.concurrency, tenant);
+  if (begun.ok) return begun.migrationId;
+  if ('late' in begun) return undefined;
+  throw new Error(`a new migration was refused: ${begun.rejection.code}`);
 };
