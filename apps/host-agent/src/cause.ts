@@ -1,18 +1,12 @@
-import type { Cause } from '@chrysalis/contracts';
+import { causeOf as codedOr, type Cause } from '@chrysalis/contracts';
 import { HypervisorError } from '@chrysalis/hypervisor';
-import { TaskFailure } from './task-failure.ts';
 
 /** A refusal keeps its code on its way to the control plane; what nobody foresaw is `host.fault`, and may be tried again. */
 export const causeOf = (error: unknown): Cause => {
-  const message = (error instanceof Error ? error.message : String(error)).slice(0, 2000);
-  if (error instanceof TaskFailure)
-    return { code: error.code, message, retriable: error.retriable, ...(error.detail === undefined ? {} : { detail: error.detail }) };
-  if (error instanceof HypervisorError) return { code: error.code, message, retriable: passing.has(error.code), detail: error.detail };
-  const { code, retriable = true, detail } = (error ?? {}) as { code?: unknown; retriable?: boolean; detail?: unknown };
-  if (code === 'ENOSPC' || code === 'EDQUOT') return { code: 'host.disk_full', message, retriable: true };
-  return typeof code === 'string' && /^[a-z-]+\.[a-z_-]+$/.test(code)
-    ? { code, message, retriable, ...(detail === undefined ? {} : { detail }) }
-    : { code: 'host.fault', message, retriable: true };
+  const cause = codedOr(error, 'host.fault');
+  if (error instanceof HypervisorError) return { ...cause, retriable: passing.has(error.code) };
+  const { code } = (error ?? {}) as { code?: unknown };
+  return code === 'ENOSPC' || code === 'EDQUOT' ? { ...cause, code: 'host.disk_full' } : cause;
 };
 const passing: ReadonlySet<string> = new Set([
   'hypervisor.qmp_timeout',

@@ -2,6 +2,7 @@ import {
   faultText,
   guestTasks,
   hostTasks,
+  reportOf,
   taskKey,
   type Cause,
   type Outcome,
@@ -177,15 +178,3 @@ export class Executor {
 }
 
 const failure = (cause: Cause): Outcome => ({ ok: false, cause: { ...cause, retriable: false } });
-
-const reportOf = (d: TaskDispatch, outcome: Outcome, startedAt: string, endedAt: string): TaskReport => ({
-  workflowId: d.workflowId,
-  task: d.task,
-  action: d.action,
-  attempt: d.attempt,
-  token: d.token,
-  executor: d.executor,
-  outcome,
-  startedAt,
-  endedAt,
-});

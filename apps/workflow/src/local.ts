@@ -1,4 +1,4 @@
-import type { Cause, Outcome as TaskOutcome, TaskDispatch } from '@chrysalis/contracts';
+import { causeOf, heartbeatOf, reportOf, type Outcome as TaskOutcome, type TaskDispatch } from '@chrysalis/contracts';
 import { failpoint } from '@chrysalis/service-kit';
 import type { Logger } from 'pino';
 import type { Job, Outcome } from './plan.ts';
@@ -82,8 +82,8 @@ export class LocalExecutor {
     const startedAt = execution.now();
     const outcome = await this.#outcomeOf(execution);
     if (!this.runs(dispatch.workflowId, dispatch.token)) return; // its deadline has passed, or the service stops
-    const { workflowId, task, action, attempt, token, executor } = dispatch;
-    const report = { workflowId, task, action, attempt, token, executor, outcome, startedAt, endedAt: execution.now() };
+    const { workflowId, task } = dispatch;
+    const report = reportOf(dispatch, outcome, startedAt, execution.now());
     try {
       const answer = await this.o.submit({ workflowId, command: { type: 'report', report }, actor: 'service:workflow' });
       if (!answer.ok) this.o.log?.info({ rejection: answer.rejection, workflowId, task }, 'a report of this instance was refused');
@@ -103,12 +103,13 @@ export class LocalExecutor {
       return await handler(input, execution);
     } catch (err) {
       if (this.runs(workflowId, token)) this.o.log?.warn({ err, kind, workflowId }, 'a local task failed');
-      return { ok: false, cause: causeOf(err) };
+      return { ok: false, cause: causeOf(err, 'executor.fault') };
     }
   }
 
-  #heartbeat({ dispatch: { workflowId, task, action, attempt, token, executor }, now }: Execution): void {
-    const heartbeat = { workflowId, task, action, attempt, token, executor, at: now() };
+  #heartbeat({ dispatch, now }: Execution): void {
+    const { workflowId, task } = dispatch;
+    const heartbeat = heartbeatOf(dispatch, now());
     this.o
       .submit({ workflowId, command: { type: 'heartbeat', heartbeat }, actor: 'service:workflow' })
       .catch((err: unknown) => this.o.log?.warn({ err, workflowId, task }, 'a heartbeat could not be written'));
@@ -163,12 +164,3 @@ class Execution implements LocalContext {
     this.#controller?.abort(new Error(why));
   }
 }
-
-const causeOf = (error: unknown): Cause => {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  return {
-    code: typeof code === 'string' && code.includes('.') ? code.slice(0, 128) : 'executor.fault',
-    message: String(message ?? error).slice(0, 2000),
-    retriable: true,
-  };
-};

@@ -1,6 +1,7 @@
 export * from './agent-gateway.ts';
 export * from './agent-protocol.ts';
 export * from './asyncapi.ts';
+export * from './cause.ts';
 export * from './codes/index.ts';
 export * from './define.ts';
 export * from './device-names.ts';

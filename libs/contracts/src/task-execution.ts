@@ -51,6 +51,12 @@ export const TaskReport = z.object({
   endedAt: Timestamp,
 });
 export type TaskReport = z.infer<typeof TaskReport>;
+type Execution = Pick<TaskDispatch, 'workflowId' | 'task' | 'action' | 'attempt' | 'token' | 'executor'>;
+/** The report of what was dispatched. Without an end it took no time. */
+export const reportOf = (execution: Execution, outcome: Outcome, startedAt: string, endedAt = startedAt): TaskReport => {
+  const { workflowId, task, action, attempt, token, executor } = execution;
+  return { workflowId, task, action, attempt, token, executor, outcome, startedAt, endedAt };
+};
 export const taskReported = <C extends string>(context: C) =>
   event(`chrysalis.${context}.task.reported.v1` as const, 'An executor of this context finished or failed a task', TaskReport);
 
@@ -65,6 +71,15 @@ export const TaskHeartbeat = z.object({
   at: Timestamp,
 });
 export type TaskHeartbeat = z.infer<typeof TaskHeartbeat>;
+export const heartbeatOf = ({ workflowId, task, action, attempt, token, executor }: Execution, at: string): TaskHeartbeat => ({
+  workflowId,
+  task,
+  action,
+  attempt,
+  token,
+  executor,
+  at,
+});
 export const taskHeartbeat = <C extends string>(context: C) =>
   event(`chrysalis.${context}.task.heartbeat.v1` as const, 'An executor of this context began, or is still at, a task', TaskHeartbeat);
 

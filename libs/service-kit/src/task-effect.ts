@@ -1,4 +1,4 @@
-import { faultText, taskReported, TaskDispatch, type Cause, type Outcome, type TaskContract } from '@chrysalis/contracts';
+import { causeOf, faultText, taskReported, TaskDispatch, type Outcome, type TaskContract } from '@chrysalis/contracts';
 import { isContention } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
 import type pg from 'pg';
@@ -27,7 +27,7 @@ export const taskEffect = (service: ServiceContext, handlers: ReadonlyMap<string
       await failpoint(`task:${dispatch.kind}:after`, { task: dispatch.task, action: dispatch.action });
     } catch (error) {
       if (isContention(error)) throw error; // the whole transaction again
-      outcome = failed(causeOf(error));
+      outcome = failed(causeOf(error, 'executor.fault'));
       service.log.warn({ err: error, kind: dispatch.kind, workflowId: dispatch.workflowId }, 'task failed');
     }
     if (outcome.ok === undefined) return;
@@ -41,13 +41,4 @@ const perform = async (handler: TaskHandler | undefined, dispatch: TaskDispatch,
   const input = handler.contract.input.safeParse(dispatch.input);
   if (!input.success) return failed({ code: 'executor.input_invalid', message: faultText(input.error), retriable: false });
   return handler.handle(input.data, context);
-};
-
-const causeOf = (error: unknown): Cause => {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  return {
-    code: typeof code === 'string' && code.includes('.') ? code : 'executor.fault',
-    message: String(message ?? error).slice(0, 2000),
-    retriable: true,
-  };
 };

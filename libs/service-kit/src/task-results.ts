@@ -1,4 +1,4 @@
-import type { Cause, EventContract, Outcome, Refusal, TaskDispatch } from '@chrysalis/contracts';
+import { reportOf, type Cause, type EventContract, type Outcome, type Refusal, type TaskDispatch } from '@chrysalis/contracts';
 import type { MessageContext } from './context.ts';
 import { wordsOf } from './words.ts';
 
@@ -16,10 +16,9 @@ export const report = async (
   outcome: Outcome,
   { reported, startedAt, endedAt = context.now }: { reported: EventContract; startedAt: string; endedAt?: string },
 ): Promise<void> => {
-  const { workflowId, task, action, attempt, token, executor } = dispatch;
-  await context.append(`task-${workflowId}`, 'any', {
+  await context.append(`task-${dispatch.workflowId}`, 'any', {
     type: reported.type,
-    data: { workflowId, task, action, attempt, token, executor, outcome, startedAt, endedAt },
+    data: reportOf(dispatch, outcome, startedAt, endedAt),
   });
 };
 

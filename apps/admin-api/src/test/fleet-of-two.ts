@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { contexts, FromHostAgent, topologyHash, type TaskDispatch, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { contexts, FromHostAgent, reportOf, topologyHash, type TaskDispatch, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Caller, type Role, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { serviceConfig, temporaryDatabase, testTenant, until } from '@chrysalis/testing';
 import { saveVm } from '@chrysalis/workflow-core';
@@ -118,12 +118,10 @@ const connectAgent = async (url: string, token: string): Promise<WebSocket> => {
   socket.on('message', (data) => {
     const frame = JSON.parse(String(data as Buffer)) as { type: string; dispatch: TaskDispatch };
     if (frame.type !== 'task' || frame.dispatch.kind !== 'host.boot-vm') return;
-    const { workflowId, task, action, attempt, token: fence, executor, input } = frame.dispatch;
-    const topology = topologyOf(input['uuid'] as string);
+    const topology = topologyOf(frame.dispatch.input['uuid'] as string);
     const at = new Date().toISOString();
-    const outcome = { ok: true, output: { topology, topologyHash: topologyHash(topology), bootedAt: at } };
-    const report = { workflowId, task, action, attempt, token: fence, executor, outcome, startedAt: at, endedAt: at };
-    socket.send(JSON.stringify({ type: 'report', report }));
+    const output = { topology, topologyHash: topologyHash(topology), bootedAt: at };
+    socket.send(JSON.stringify({ type: 'report', report: reportOf(frame.dispatch, { ok: true, output }, at) }));
   });
   return socket;
 };

@@ -1,4 +1,4 @@
-import { agentGatewayEvents, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
+import { agentGatewayEvents, reportOf, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
 import { failpoint, type EventContext } from '@chrysalis/service-kit';
 import { admitUnderGrant } from '../admit-under-grant.ts';
 import { foreignVm } from '../vm-tenants.ts';
@@ -20,10 +20,9 @@ export const acceptTask = async (dispatch: TaskDispatch, ctx: EventContext): Pro
 };
 
 const failNow = async (dispatch: TaskDispatch, ctx: EventContext, cause: Cause): Promise<void> => {
-  const { workflowId, task, action, attempt, token, executor } = dispatch;
-  await ctx.append(`task-${workflowId}`, 'any', {
+  await ctx.append(`task-${dispatch.workflowId}`, 'any', {
     type: agentGatewayEvents.taskReported.type,
-    data: { workflowId, task, action, attempt, token, executor, outcome: { ok: false, cause }, startedAt: ctx.now, endedAt: ctx.now },
+    data: reportOf(dispatch, { ok: false, cause }, ctx.now),
   });
   await markReported(ctx.tx, taskKey(dispatch));
 };

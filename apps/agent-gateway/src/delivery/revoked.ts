@@ -1,4 +1,4 @@
-import { agentGatewayEvents, type TaskDispatch } from '@chrysalis/contracts';
+import { agentGatewayEvents, reportOf, type TaskDispatch } from '@chrysalis/contracts';
 import type { MessageContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { markReported, type KeptMeta } from './pending.ts';
@@ -47,18 +47,16 @@ export const withdrawRevoked = async (ctx: MessageContext, grantId: string): Pro
     [grantId],
   );
   for (const { key, hostId, dispatch, meta, sent } of rows) {
-    const { workflowId, task, action, attempt, token, executor } = dispatch;
+    const { workflowId, task, token } = dispatch;
     if (sent) {
       await signal(ctx.tx, { to: 'frame', hostId, frame: { type: 'cancel', workflowId, task, token } });
       continue;
     }
     const cause = { code: 'grant.revoked', message: `${grantId} was revoked before ${task} was sent to ${hostId}`, retriable: false };
-    const outcome = { ok: false as const, cause };
-    const data = { workflowId, task, action, attempt, token, executor, outcome, startedAt: ctx.now, endedAt: ctx.now };
     const event = {
       id: ctx.newId(),
       type: agentGatewayEvents.taskReported.type,
-      data,
+      data: reportOf(dispatch, { ok: false, cause }, ctx.now),
       meta: { ...meta, at: ctx.now, actor: ctx.meta.actor },
     };
     await ctx.store.append({ stream: `task-${workflowId}`, expected: 'any', events: [event] }, ctx.tx);

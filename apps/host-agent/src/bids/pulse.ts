@@ -1,4 +1,4 @@
-import type { TaskDispatch, TaskHeartbeat } from '@chrysalis/contracts';
+import { heartbeatOf, type TaskDispatch, type TaskHeartbeat } from '@chrysalis/contracts';
 
 type Deps = {
   readonly hostId: string;
@@ -42,8 +42,8 @@ export class Pulse {
     this.#beating.clear();
   }
 
-  #say({ workflowId, task, action, attempt, token }: TaskDispatch): void {
+  #say(dispatch: TaskDispatch): void {
     const { hostId, now } = this.deps;
-    this.deps.send({ workflowId, task, action, attempt, token, executor: `host:${hostId}`, at: new Date(now()).toISOString() });
+    this.deps.send(heartbeatOf({ ...dispatch, executor: `host:${hostId}` }, new Date(now()).toISOString()));
   }
 }

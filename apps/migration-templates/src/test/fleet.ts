@@ -3,6 +3,7 @@ import {
   eventsTopic,
   memoryMiBOf,
   plugged,
+  reportOf,
   resized,
   tasksTopic,
   TaskDispatch,
@@ -12,6 +13,7 @@ import {
   vcpusOf,
   type Device,
   type HostFacts,
+  type Outcome,
   type Topology,
   type VmTypeSpec,
   workflowEvents,
@@ -181,23 +183,13 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
         if (done.has(taskKey(dispatch))) continue;
         done.add(taskKey(dispatch));
         seen.push(`${dispatch.action} ${dispatch.task}`);
-        const { workflowId, task, action, attempt, token: fence, executor } = dispatch;
-        const code = action === 'run' ? fail.get(task) : undefined;
+        const code = dispatch.action === 'run' ? fail.get(dispatch.task) : undefined;
         const startedAt = new Date().toISOString();
-        const outcome = code
+        const outcome: Outcome = code
           ? { ok: false, cause: { code, message: 'as the test wants', retriable: false } }
           : { ok: true, output: perform(dispatch) };
-        await tell(`task-${workflowId}`, agentGatewayEvents.taskReported.type, {
-          workflowId,
-          task,
-          action,
-          attempt,
-          token: fence,
-          executor,
-          outcome,
-          startedAt,
-          endedAt: new Date().toISOString(),
-        });
+        const report = reportOf(dispatch, outcome, startedAt, new Date().toISOString());
+        await tell(`task-${dispatch.workflowId}`, agentGatewayEvents.taskReported.type, report);
       }
     },
   });

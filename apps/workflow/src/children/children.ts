@@ -1,3 +1,4 @@
+import { reportOf } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { isInstance, type End, type Instance, type WorkflowInstance } from '@chrysalis/workflow-core';
 import type { Engine } from '../engine.ts';
@@ -70,10 +71,8 @@ export class Children {
     const execution = isInstance(state) ? executionOf(state, parent.token) : undefined;
     if (!execution || execution.given.settled) return;
     const { task, given } = execution;
-    const { action, attempt, token, executor, dispatchedAt } = given;
-    const outcome = outcomeOf(childId, end);
     const { workflowId } = parent;
-    const report = { workflowId, task, action, attempt, token, executor, outcome, startedAt: dispatchedAt, endedAt: end.at };
+    const report = reportOf({ ...given, workflowId, task }, outcomeOf(childId, end), given.dispatchedAt, end.at);
     await this.engine.submit({ workflowId, command: { type: 'report', report }, actor: 'service:workflow', causationId: childId });
   }
 

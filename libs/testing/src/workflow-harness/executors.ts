@@ -1,4 +1,12 @@
-import type { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from '@chrysalis/contracts';
+import {
+  heartbeatOf,
+  reportOf,
+  type TaskBid,
+  type TaskDispatch,
+  type TaskHeartbeat,
+  type TaskOffer,
+  type TaskReport,
+} from '@chrysalis/contracts';
 import type { Random } from './random.ts';
 import type { Schedule } from './schedule.ts';
 import { targetKey, type Fault, type HarnessOptions } from './types.ts';
@@ -59,8 +67,8 @@ export class Executors {
 
   /** Says that it is at it, until the end. */
   #beat(dispatch: TaskDispatch, until: number): void {
-    const { workflowId, task, action, attempt, token, executor, heartbeatMs } = dispatch;
-    this.mouth.heartbeat({ workflowId, task, action, attempt, token, executor, at: this.#now() });
+    const { heartbeatMs } = dispatch;
+    this.mouth.heartbeat(heartbeatOf(dispatch, this.#now()));
     const next = Math.max(1, Math.floor((heartbeatMs ?? 0) / 2));
     if (heartbeatMs !== undefined && this.schedule.now + next < until) this.schedule.after(next, () => this.#beat(dispatch, until));
   }
@@ -103,9 +111,9 @@ export class Executors {
     }
   }
 
-  #report({ workflowId, task, action, attempt, token, executor }: TaskDispatch, outcome: Outcome, delay: number): void {
+  #report(dispatch: TaskDispatch, outcome: Outcome, delay: number): void {
     const at = this.#now();
-    this.mouth.report({ workflowId, task, action, attempt, token, executor, outcome, startedAt: at, endedAt: at }, delay);
+    this.mouth.report(reportOf(dispatch, outcome, at), delay);
   }
 
   #now(): string {
