@@ -1,6 +1,6 @@
 export * from './characterisation.ts';
 export { compileMove, type CompiledMove } from './compile/compile-move.ts';
-export type { MoveInput } from './compile/making.ts';
+export type { MoveInput } from './compile/context.ts';
 export { compileQuery, type QueryInput } from './compile/compile-query.ts';
 export * from './difference.ts';
 export { byId } from './fit.ts';

@@ -11,7 +11,7 @@ import { needOn, plus, type PlacementRequest } from '@chrysalis/placement';
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
 import { compileMove, type CompiledMove } from './compile/compile-move.ts';
-import type { MoveInput } from './compile/making.ts';
+import type { MoveInput } from './compile/context.ts';
 import { shapeOf } from './compile/shape.ts';
 import { difference } from './difference.ts';
 import { byId, fitOf, type KnownHosts, type Wish } from './fit.ts';

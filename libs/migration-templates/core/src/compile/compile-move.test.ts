@@ -3,7 +3,7 @@ import { allTasks, memoryMiBOf, vcpusOf, WorkflowDefinition, type TemplateSpec, 
 import { templateFromOption } from '../from-option.ts';
 import { large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
 import { compileMove } from './compile-move.ts';
-import type { MoveInput } from './making.ts';
+import type { MoveInput } from './context.ts';
 
 const script = (name: string, undo?: string): TemplateStep => ({
   kind: 'guest-script',

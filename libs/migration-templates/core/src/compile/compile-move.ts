@@ -1,15 +1,17 @@
 import { memoryMiBOf, vcpusOf, type Topology, type VmTypeSpec, type WorkflowDefinition } from '@chrysalis/contracts';
 import { needsAgent } from '../guest-access.ts';
 import { namer, reservedNames } from '../names.ts';
-import { draft, output } from './draft.ts';
-import { finish, handOver } from './finish.ts';
-import type { Making, MoveInput } from './making.ts';
-import { hotPlug, postMigration } from './onward.ts';
+import { output, taskList } from './task-list.ts';
+import type { MoveContext, MoveInput } from './context.ts';
+import { hotPlug } from './hot-plug.ts';
+import { hotUnplug } from './hot-unplug.ts';
+import { handOver, migration } from './migration.ts';
+import { postMigration } from './post-migration.ts';
+import { preMigration } from './pre-migration.ts';
 import { prepare } from './prepare.ts';
 import { shapeOf } from './shape.ts';
-import { hotUnplug, preMigration } from './source-side.ts';
 import { deadlines } from './timings.ts';
-import { transferAndSwitch } from './transfer.ts';
+import { verify } from './verify.ts';
 
 export type CompiledMove = Readonly<{ definition: WorkflowDefinition; params: Record<string, unknown> }>;
 
@@ -24,9 +26,9 @@ export const compileMove = (input: MoveInput): CompiledMove => {
   const shape = shapeOf(input.vm.topology, spec);
   const steps = [spec.preMigration, spec.hotUnplug, spec.migration, spec.hotPlug, spec.postMigration].flat();
   const newEpoch = output('begin-move', 'newEpoch');
-  const making: Making = {
+  const context: MoveContext = {
     input,
-    draft: draft(),
+    tasks: taskList(),
     name: namer([...reservedNames, ...steps.map((s) => s.name)]),
     shape,
     moves,
@@ -34,13 +36,13 @@ export const compileMove = (input: MoveInput): CompiledMove => {
     runner: moves ? { hostId: input.target.hostId, epoch: newEpoch } : { hostId: input.vm.hostId, epoch: input.vm.epoch },
     newEpoch,
   };
-  const gates = prepare(making);
-  const atSource = hotUnplug(making, preMigration(making, gates.guest));
-  const there = moves ? transferAndSwitch(making, gates.target, atSource) : atSource;
-  const handedOver = moves ? handOver(making) : [];
-  const plugs = hotPlug(making, there);
-  postMigration(making, plugs, there);
-  const final = finish(making, there, handedOver);
+  const gates = prepare(context);
+  const atSource = hotUnplug(context, preMigration(context, gates.guest));
+  const there = moves ? migration(context, gates.target, atSource) : atSource;
+  const handedOver = moves ? handOver(context) : [];
+  const plugs = hotPlug(context, there);
+  postMigration(context, plugs, there);
+  const final = verify(context, there, handedOver);
   return {
     definition: {
       name: moves ? 'move' : 'morph',
@@ -49,7 +51,7 @@ export const compileMove = (input: MoveInput): CompiledMove => {
       params: Object.fromEntries(
         ['topology', 'moved', 'final', 'targetSpec', 'shownSpec'].map((p) => [p, { type: 'object' as const, required: true }]),
       ),
-      tasks: [...making.draft.tasks],
+      tasks: [...context.tasks.all],
       deadlineMs: deadlines.workflow,
       output: final,
     },

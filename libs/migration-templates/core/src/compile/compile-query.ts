@@ -1,7 +1,7 @@
 import { guestTasks, hostTasks, migrationTemplatesTasks, provisioningTasks, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failsafe } from '../characterisation.ts';
 import type { KnownVm } from '../known.ts';
-import { draft, onHost, onService, output, param, undoing } from './draft.ts';
+import { onHost, onService, output, param, taskList, undoing, type TaskList } from './task-list.ts';
 import { deadlines, retries } from './timings.ts';
 
 export type QueryInput = Readonly<{
@@ -22,7 +22,7 @@ export const compileQuery = ({
   grant,
   at,
 }: QueryInput): { definition: WorkflowDefinition; params: Record<string, unknown> } => {
-  const d = draft();
+  const d = taskList();
   const topologies = vms.map((vm, i) => [`topology${i + 1}`, vm.topology] as const);
   const known = vms.map((vm, i) => characterise(d, vm, { n: i + 1, of: vms.length }, grant, at));
   d.add(migrationTemplatesTasks.answerOptions, {
@@ -39,20 +39,14 @@ export const compileQuery = ({
       version: 1,
       summary: `Where can ${vms.length} VM${vms.length === 1 ? '' : 's'} go?`,
       params: Object.fromEntries(topologies.map(([name]) => [name, { type: 'object' as const }])),
-      tasks: [...d.tasks],
+      tasks: [...d.all],
       deadlineMs: 900_000,
     },
     params: Object.fromEntries(topologies),
   };
 };
 
-const characterise = (
-  d: ReturnType<typeof draft>,
-  vm: KnownVm,
-  { n, of }: { n: number; of: number },
-  grant: QueryInput['grant'],
-  at: string,
-): string[] => {
+const characterise = (d: TaskList, vm: KnownVm, { n, of }: { n: number; of: number }, grant: QueryInput['grant'], at: string): string[] => {
   const suffix = of > 1 ? `-${n}` : '';
   const on = { vmId: vm.vmId, epoch: vm.epoch };
   const route = onHost(vm.hostId);

@@ -5,7 +5,7 @@ import { templateFromOption } from '../from-option.ts';
 import { AT, facts, found, large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
 import { everyShape, inputOf } from '../test/shapes.ts';
 import { compileMove } from './compile-move.ts';
-import type { MoveInput } from './making.ts';
+import type { MoveInput } from './context.ts';
 import { compileQuery } from './compile-query.ts';
 
 // Every task fails at every attempt in every way, runs twice, loses its report; so does each undo. What each executor gets must be

@@ -1,7 +1,7 @@
 import { guestTasks, hostTasks, literal, migrationTemplatesTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
 import { moveRequest } from '@chrysalis/placement';
-import { shaped, type Making } from './making.ts';
-import { onHost, onService, output, param, undoing } from './draft.ts';
+import { shaped, type MoveContext } from './context.ts';
+import { onHost, onService, output, param, undoing } from './task-list.ts';
 import { deadlines, patience, retries } from './timings.ts';
 
 const section = 'prepare';
@@ -14,12 +14,12 @@ const looked = 'tasks["preflight-source"].output';
 const agentThere = `${looked} == null || !("agent" in ${looked}) || ${looked}.agent == "there"`;
 
 /** Everything that must be so before anything is touched, all at once. */
-export const prepare = (m: Making): Gates => {
-  const { input, draft, moves } = m;
+export const prepare = (m: MoveContext): Gates => {
+  const { input, tasks, moves } = m;
   const { vm, target } = input;
   const gate = [holdTarget(m), beginMove(m)];
   const check = (role: 'source' | 'target', hostId: string): string =>
-    draft.add(hostTasks.preflight, {
+    tasks.add(hostTasks.preflight, {
       name: `preflight-${role}`,
       summary: `Check the ${role} ${hostId}`,
       section,
@@ -36,7 +36,7 @@ export const prepare = (m: Making): Gates => {
       },
     });
   const checks = [check('source', vm.hostId), ...(moves ? [check('target', target.hostId)] : [])];
-  const unblocked = draft.add(migrationTemplatesTasks.checkBlockers, {
+  const unblocked = tasks.add(migrationTemplatesTasks.checkBlockers, {
     name: 'check-blockers',
     summary: 'Go on only if no end is blocked',
     section,
@@ -51,7 +51,7 @@ export const prepare = (m: Making): Gates => {
   });
   // Beside the first steps in the guest: the transfer alone waits for it, as the verification needs the boot id from before.
   if (input.guest)
-    draft.add(guestTasks.facts, {
+    tasks.add(guestTasks.facts, {
       name: 'guest-facts',
       summary: 'Read what the guest has before',
       section,
@@ -64,11 +64,11 @@ export const prepare = (m: Making): Gates => {
   return { target: [...gate, ...checks], guest: [...gate, unblocked] };
 };
 
-const holdTarget = ({ input, draft, shape }: Making): string => {
+const holdTarget = ({ input, tasks, shape }: MoveContext): string => {
   const { vm, target, moveId, template } = input;
   const consumer = { kind: 'move' as const, id: moveId };
   const asked = moveRequest(vm.vmId, shape.moved, target.spec); // the plan's own question: what fitted there is what is held
-  return draft.add(resourceAllocationTasks.place, {
+  return tasks.add(resourceAllocationTasks.place, {
     name: 'hold-target',
     summary: `Hold what ${template.spec.options.targetType.name} takes on ${target.hostId}`,
     section,
@@ -93,9 +93,9 @@ const holdTarget = ({ input, draft, shape }: Making): string => {
   });
 };
 
-const beginMove = ({ input, draft }: Making): string => {
+const beginMove = ({ input, tasks }: MoveContext): string => {
   const { vm, target, moveId, template } = input;
-  return draft.add(provisioningTasks.beginMove, {
+  return tasks.add(provisioningTasks.beginMove, {
     name: 'begin-move',
     summary: `Lock ${vm.vmId} for this move`,
     section,

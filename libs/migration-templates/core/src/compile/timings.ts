@@ -5,7 +5,7 @@ export type Retry = NonNullable<TaskDefinition['retry']>;
 /** Services answer in milliseconds; a service that restarts is back within seconds. */
 const service: Retry = { attempts: 6, backoffMs: 100, maxBackoffMs: 5_000 };
 /** After the switch-over there is no way but forward: keep trying for minutes before the move stops and names what is missing. */
-const onward: Retry = { attempts: 12, backoffMs: 200, maxBackoffMs: 30_000 };
+const forward: Retry = { attempts: 12, backoffMs: 200, maxBackoffMs: 30_000 };
 const undo: Retry = { attempts: 10, backoffMs: 200, maxBackoffMs: 15_000 };
 const host: Retry = { attempts: 4, backoffMs: 200, maxBackoffMs: 5_000 };
 /**
@@ -14,7 +14,7 @@ const host: Retry = { attempts: 4, backoffMs: 200, maxBackoffMs: 5_000 };
  */
 const transfer: Retry = { attempts: 3, backoffMs: 500, maxBackoffMs: 5_000 };
 
-export const retries = { service, onward, undo, host, transfer } as const;
+export const retries = { service, forward, undo, host, transfer } as const;
 
 /** Milliseconds. A deadline is where waiting ends, not how long a step takes. */
 export const deadlines = {
@@ -32,7 +32,7 @@ export const deadlines = {
 /** How long a guest is waited for that a template needs, or that is only to be compared. */
 export const patience = ({ needsAgent, moves }: { readonly needsAgent: boolean; readonly moves: boolean }, after = false) =>
   needsAgent
-    ? { deadlineMs: deadlines.guest, retry: after && moves ? onward : host }
+    ? { deadlineMs: deadlines.guest, retry: after && moves ? forward : host }
     : { deadlineMs: 20_000, retry: { attempts: 2, backoffMs: 200 } };
 
 /** At least ten minutes, or ten times what sending the memory once takes at the bandwidth limit. */

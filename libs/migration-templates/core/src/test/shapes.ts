@@ -1,5 +1,5 @@
 import type { TemplateStep, VmTypeSpec } from '@chrysalis/contracts';
-import type { MoveInput } from '../compile/making.ts';
+import type { MoveInput } from '../compile/context.ts';
 import { shapeOf } from '../compile/shape.ts';
 import { templateFromOption } from '../from-option.ts';
 import { small, smallType, vm } from './fixtures.ts';

@@ -1,6 +1,7 @@
 import { hostTasks, memoryMiBOf, provisioningTasks } from '@chrysalis/contracts';
-import { shaped, type Making } from './making.ts';
-import { onHost, onService, output, undoing } from './draft.ts';
+import { shaped, type MoveContext } from './context.ts';
+import { swapHolds } from './hold-swap.ts';
+import { onHost, onService, output, undoing } from './task-list.ts';
 import { deadlines, retries, transferDeadlineMs } from './timings.ts';
 
 const section = 'migration';
@@ -9,12 +10,12 @@ const section = 'migration';
  * The target is prepared beside the steps at the source: its topology is known before they have run. `transfer` ends with the source
  * fenced and the target running; from there on only forward. Answers what the plugs wait for.
  */
-export const transferAndSwitch = (m: Making, gate: readonly string[], atSource: readonly string[]): string[] => {
-  const { input, draft, newEpoch, shape } = m;
+export const migration = (m: MoveContext, gate: readonly string[], atSource: readonly string[]): string[] => {
+  const { input, tasks, newEpoch, shape } = m;
   const { vm, target, moveId } = input;
   const { method, downtimeLimitMs, maxBandwidthMiBps } = input.template.spec.options;
   const onTarget = { vmId: vm.vmId, epoch: newEpoch, moveId };
-  draft.add(hostTasks.prepareTarget, {
+  tasks.add(hostTasks.prepareTarget, {
     name: 'prepare-target',
     summary: `Start the waiting VM on ${target.hostId}`,
     section,
@@ -25,7 +26,7 @@ export const transferAndSwitch = (m: Making, gate: readonly string[], atSource: 
     input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved') },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
-  const transfer = draft.add(hostTasks.transfer, {
+  const transfer = tasks.add(hostTasks.transfer, {
     name: 'transfer',
     summary: `Move the running state from ${vm.hostId} to ${target.hostId}`,
     section,
@@ -47,22 +48,22 @@ export const transferAndSwitch = (m: Making, gate: readonly string[], atSource: 
       maxBandwidthMiBps,
     },
   });
-  const confirm = draft.add(hostTasks.confirmTarget, {
+  const confirm = tasks.add(hostTasks.confirmTarget, {
     name: 'confirm-target',
     summary: `See the VM run on ${target.hostId} with the right hardware`,
     section,
     route: onHost(target.hostId),
     after: [transfer],
     deadlineMs: deadlines.host,
-    retry: retries.onward,
+    retry: retries.forward,
     input: { ...onTarget, topologyHash: shaped(m, 'moved').topologyHash },
   });
-  draft.add(provisioningTasks.switchOver, {
+  tasks.add(provisioningTasks.switchOver, {
     name: 'switch-over',
     summary: `Record that the VM runs on ${target.hostId}`,
     section,
     route: onService('provisioning'),
-    retry: retries.onward,
+    retry: retries.forward,
     input: {
       vmId: vm.vmId,
       moveId,
@@ -74,4 +75,23 @@ export const transferAndSwitch = (m: Making, gate: readonly string[], atSource: 
     },
   });
   return [confirm];
+};
+
+/**
+ * The source goes as soon as the target was seen to run and that is recorded: nothing takes its guest back from there on, so it has
+ * nothing left to give but the room it takes. Its hold ends only when its QEMU has. Beside the plugs and the steps in the guest.
+ */
+export const handOver = (m: MoveContext): string[] => {
+  const { vm, moveId } = m.input;
+  const released = m.tasks.add(hostTasks.releaseSource, {
+    name: 'release-source',
+    summary: `End the fenced VM on ${vm.hostId}`,
+    section,
+    route: onHost(vm.hostId),
+    after: ['switch-over'],
+    deadlineMs: deadlines.host,
+    retry: retries.forward,
+    input: { vmId: vm.vmId, epoch: vm.epoch, moveId },
+  });
+  return [swapHolds(m, [released])];
 };

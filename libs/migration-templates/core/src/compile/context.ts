@@ -1,7 +1,7 @@
 import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec } from '@chrysalis/contracts';
 import type { KnownVm } from '../known.ts';
 import type { namer } from '../names.ts';
-import { param, type Draft } from './draft.ts';
+import { param, type TaskList } from './task-list.ts';
 import type { Shape } from './shape.ts';
 
 export type MoveInput = Readonly<{
@@ -15,9 +15,9 @@ export type MoveInput = Readonly<{
 }>;
 
 /** What the parts of the compiler share. */
-export type Making = Readonly<{
+export type MoveContext = Readonly<{
   input: MoveInput;
-  draft: Draft;
+  tasks: TaskList;
   name: ReturnType<typeof namer>;
   shape: Shape;
   moves: boolean;
@@ -29,7 +29,7 @@ export type Making = Readonly<{
 }>;
 
 /** Topology and hash of a stage, as inputs take them. */
-export const shaped = (m: Making, stage: 'before' | 'moved' | 'after') => ({
+export const shaped = (m: MoveContext, stage: 'before' | 'moved' | 'after') => ({
   topology: param(stage === 'before' ? 'topology' : stage === 'moved' ? 'moved' : 'final'),
   topologyHash: topologyHash(m.shape[stage]),
 });

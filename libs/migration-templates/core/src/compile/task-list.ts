@@ -42,17 +42,17 @@ export type NewTask<C extends TaskContract> = Readonly<{
 }>;
 
 /** The tasks so far. `add` answers the name, for others to come after. */
-export type Draft = Readonly<{
-  tasks: readonly TaskDefinition[];
+export type TaskList = Readonly<{
+  all: readonly TaskDefinition[];
   add: <C extends TaskContract>(contract: C, task: NewTask<C>) => string;
   /** The tasks that none of those so far waits for. */
   ends: () => string[];
 }>;
 
-export const draft = (): Draft => {
+export const taskList = (): TaskList => {
   const tasks: TaskDefinition[] = [];
   return {
-    tasks,
+    all: tasks,
     add: (contract, { after = [], deadlineMs = deadlines.service, retry = retries.service, compensation, summary, ...rest }) => {
       tasks.push({
         kind: contract.kind,
