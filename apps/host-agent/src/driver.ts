@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import { QemuDriver, SimulatedDriver, SimulatedStore, SimulatedWorld, TcpLink, type HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
-import { openGuestDoor } from './guest-door.ts';
-import type { Guests } from './guests.ts';
+import { openGuestDoor } from './guests/guest-door.ts';
+import type { Guests } from './guests/guests.ts';
 import { plainFiles, qemuImg, type ImageMaker } from './images/make.ts';
-import { imageStore } from './image-store.ts';
-import { QemuGuests } from './qemu-guests.ts';
-import { SimulatedGuests } from './simulated-guests.ts';
+import { imageStore } from './images/image-store.ts';
+import { QemuGuests } from './guests/qemu-guests.ts';
+import { SimulatedGuests } from './guests/simulated-guests.ts';
 
 export type Hypervisor = { readonly driver: HypervisorDriver; readonly guests: Guests; readonly makeImage: ImageMaker };
 

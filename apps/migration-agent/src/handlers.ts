@@ -6,10 +6,10 @@ import { growFileSystem, type ResizeTool } from './commands/filesystem.ts';
 import { bringMemoryOnline } from './commands/memory.ts';
 import { runScript, type ScriptRequest } from './commands/run-script.ts';
 import { verify } from './commands/verify.ts';
-import { detect } from './detectors.ts';
-import { readFacts } from './facts.ts';
-import type { Guest } from './guest.ts';
-import type { CommandContext, Handlers } from './server.ts';
+import { detect } from './guest/detectors.ts';
+import { readFacts } from './guest/facts.ts';
+import type { Guest } from './guest/guest.ts';
+import type { CommandContext, Handlers } from './channel/server.ts';
 
 /** One line a command. A new one: `guestCommands` in contracts, its function in commands/, its line here. */
 export const makeHandlers = (guest: Guest, identity: AgentIdentity, resize: ResizeTool, cancelAll: () => void): Handlers => ({

@@ -1,5 +1,5 @@
-export { detect, detectors } from './detectors.ts';
-export { readFacts } from './facts.ts';
-export { Guest } from './guest.ts';
+export { detect, detectors } from './guest/detectors.ts';
+export { readFacts } from './guest/facts.ts';
+export { Guest } from './guest/guest.ts';
 export { makeHandlers } from './handlers.ts';
-export { AgentServer, type Handlers } from './server.ts';
+export { AgentServer, type Handlers } from './channel/server.ts';

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { GUEST_PORT_NAME } from '@chrysalis/contracts';
-import { Guest } from './guest.ts';
+import { Guest } from './guest/guest.ts';
 import { verifyGrant } from './grant.ts';
 import { makeHandlers, packagedResize } from './handlers.ts';
-import { SerialPort } from './port.ts';
-import { AgentServer } from './server.ts';
+import { SerialPort } from './channel/port.ts';
+import { AgentServer } from './channel/server.ts';
 
 declare const CHRYSALIS_AGENT_VERSION: string;
 

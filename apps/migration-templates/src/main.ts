@@ -7,7 +7,7 @@ import { KnownGrants } from './known/grants.ts';
 import { KnownHosts } from './known/hosts.ts';
 import { KnownObserved } from './known/observed.ts';
 import { KnownVms } from './known/vms.ts';
-import { Moves } from './moves-consumer.ts';
+import { Moves } from './moves/moves-consumer.ts';
 import { startRounds } from './runs/rounds.ts';
 import { RunTask } from './runs/run-task.ts';
 import { PlanningTasks } from './tasks.ts';

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import { handlersOf } from './projections/index.ts';
 import type { Document } from './projection.ts';
 import type { Recorded } from './recorded.ts';
-import { corpus } from './testing/corpus.ts';
+import { corpus } from './test/corpus.ts';
 
 const fold = (events: readonly Recorded[]): Record<string, Document> => {
   const rows: Record<string, Document> = {};

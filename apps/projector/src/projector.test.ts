@@ -13,7 +13,7 @@ import { migrations } from './migrations.ts';
 import { tables } from './projection.ts';
 import { rebuild, schemaOf } from './rebuild.ts';
 import { fromStored, type Recorded } from './recorded.ts';
-import { corpus } from './testing/corpus.ts';
+import { corpus } from './test/corpus.ts';
 
 const events = corpus();
 const contextOf = (e: Recorded): Context => contexts.find((c) => Object.values(eventsByContext[c]).some((k) => k.type === e.type))!;

@@ -4,10 +4,10 @@ import { afterLog, EventStore, migrate, migrationsIn } from '@chrysalis/event-st
 import pg from 'pg';
 import { pino } from 'pino';
 import { v7 as uuid } from 'uuid';
-import { DatabaseClock } from '../../../apps/workflow/src/clock.ts';
-import { DueLoop } from '../../../apps/workflow/src/due.ts';
-import { Engine } from '../../../apps/workflow/src/engine.ts';
-import type { LocalKinds } from '../../../apps/workflow/src/local.ts';
+import { DatabaseClock } from '../../../apps/workflow/src/engine/clock.ts';
+import { DueLoop } from '../../../apps/workflow/src/engine/due.ts';
+import { Engine } from '../../../apps/workflow/src/engine/engine.ts';
+import type { LocalKinds } from '../../../apps/workflow/src/local/local.ts';
 
 const tables = path.join(import.meta.dirname, '../../../apps/workflow/src/migrations');
 

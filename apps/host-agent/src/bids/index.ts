@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { BIDS_SINCE, type TaskDispatch, type TaskOffer } from '@chrysalis/contracts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { HostAgentConfig } from '../config.ts';
-import type { Executor } from '../executor.ts';
+import type { Executor } from '../execution/executor.ts';
 import type { GatewayLink } from '../gateway-link.ts';
 import { Bidder } from './bidder.ts';
 import { ControlClock } from './control-clock.ts';

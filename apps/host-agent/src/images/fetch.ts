@@ -3,7 +3,7 @@ import { get as httpGet, type IncomingMessage } from 'node:http';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
-import { TaskFailure } from '../task-failure.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 import { digestOf } from './store.ts';
 
 export type Source = Extract<PeerAnswer, { type: 'image' }>;

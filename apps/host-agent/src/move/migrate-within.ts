@@ -1,7 +1,7 @@
 import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove } from '../durable/vm-state.ts';
 import type { MoveDeps } from './deps.ts';
-import { TaskFailure } from '../task-failure.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 
 export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
 type Deps = Pick<MoveDeps, 'driver' | 'now'> & { readonly maxPauseMs: number; readonly stallMs: number };

@@ -1,9 +1,9 @@
 import type { MigrateOutcome } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
-import { causeOf } from '../cause.ts';
+import { causeOf } from '../execution/cause.ts';
 import { bringBack, causeWith, type Cause, type Place } from './bring-back.ts';
 import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
-import { TaskFailure } from '../task-failure.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 import { migrateWithin, type TransferOptions } from './migrate-within.ts';
 import { probe, wholeAtTarget } from './probe.ts';
 import { deliverReceipt } from './receipt.ts';

@@ -4,7 +4,7 @@ import { hasCode, Mutexes } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
 import { iso, isoUs, type MoveDeps } from './deps.ts';
-import { TaskFailure } from '../task-failure.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 
 export type Prepare = {
   readonly vmId: string;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AGENT_PORT } from '../agent-hardware.ts';
-import type { Parts } from './parts.ts';
+import { AGENT_PORT } from '../guests/agent-hardware.ts';
+import type { Parts } from './handler-context.ts';
 
 const LOOK_EVERY_MS = 50;
 

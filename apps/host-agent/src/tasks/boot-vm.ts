@@ -1,7 +1,7 @@
 import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../handler.ts';
-import { TaskFailure } from '../task-failure.ts';
-import { handler, notBelow, stale, timeLeft, type Admit, type Parts } from './parts.ts';
+import type { Handler } from '../execution/handler.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
+import { handler, notBelow, stale, timeLeft, type Admit, type Parts } from './handler-context.ts';
 
 const admit: Admit = (state, input) => {
   notBelow(state, input);

@@ -1,7 +1,7 @@
 import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../handler.ts';
+import type { Handler } from '../execution/handler.ts';
 import { removeVm } from './boot-vm.ts';
-import { handler, notBelow, notInMove, type Admit, type Parts } from './parts.ts';
+import { handler, notBelow, notInMove, type Admit, type Parts } from './handler-context.ts';
 
 const admit: Admit = (state, input) => {
   notBelow(state, input);

@@ -1,6 +1,6 @@
 import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../handler.ts';
-import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
+import type { Handler } from '../execution/handler.ts';
+import { asRunner, handler, timeLeft, type Parts } from './handler-context.ts';
 
 /** Done when the hypervisor shows it; what is there already is done. */
 export const plug = (parts: Parts): Handler =>

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { guestTasks, hostTasks, namedDisksOf, type InputOf, type OutputOf, type TaskContract } from '@chrysalis/contracts';
-import type { Handler, OnVm, TaskRun } from '../handler.ts';
+import type { Handler, OnVm, TaskRun } from '../execution/handler.ts';
 import { agentThere } from './agent-there.ts';
-import { asRunner, handler, timeLeft, type Parts } from './parts.ts';
+import { asRunner, handler, timeLeft, type Parts } from './handler-context.ts';
 import { judged, type Ended } from './script.ts';
 import { whileItRuns } from './while-it-runs.ts';
 

@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { rm, stat } from 'node:fs/promises';
 import { hostTasks, type InputOf, type OutputOf } from '@chrysalis/contracts';
-import type { Handler, TaskRun } from '../handler.ts';
+import type { Handler, TaskRun } from '../execution/handler.ts';
 import { fetchImage, type AskHost } from '../images/fetch.ts';
 import type { ImageMaker } from '../images/make.ts';
 import { digestOf, type DiskImages, type Manifest } from '../images/store.ts';
 import { iso } from '../move/deps.ts';
-import { TaskFailure } from '../task-failure.ts';
-import { handler, timeLeft, type Parts } from './parts.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
+import { handler, timeLeft, type Parts } from './handler-context.ts';
 
 export type ImageParts = Pick<Parts, 'config' | 'now'> & {
   readonly images: DiskImages;

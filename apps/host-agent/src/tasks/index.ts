@@ -1,10 +1,10 @@
-import type { Handler } from '../handler.ts';
+import type { Handler } from '../execution/handler.ts';
 import { bootVm } from './boot-vm.ts';
 import { destroyVm } from './destroy-vm.ts';
 import { plug, resizeDisk, unplug } from './devices.ts';
 import { addAgent, guestHandlers, removeAgent } from './guest.ts';
 import { imageHandlers, type ImageParts } from './images.ts';
-import type { Parts } from './parts.ts';
+import type { Parts } from './handler-context.ts';
 import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';

@@ -11,10 +11,10 @@ import {
   topologyHash as hashOf,
 } from '@chrysalis/contracts';
 import { blockerOf, hardwarePolicies, hardwareRequest, reasonsAgainst } from '@chrysalis/placement';
-import type { Handler } from '../handler.ts';
+import type { Handler } from '../execution/handler.ts';
 import { look } from '../move/look.ts';
 import { agentThere } from './agent-there.ts';
-import { handler, notBelow, type Parts } from './parts.ts';
+import { handler, notBelow, type Parts } from './handler-context.ts';
 
 type Input = InputOf<typeof hostTasks.preflight>;
 

@@ -1,12 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { hostTasks, memoryMiBOf, type InputOf, type OutputOf } from '@chrysalis/contracts';
-import type { Handler, TaskRun } from '../handler.ts';
+import type { Handler, TaskRun } from '../execution/handler.ts';
 import { assertRoom } from '../images/fetch.ts';
 import { digestOf, type Manifest } from '../images/store.ts';
 import { isoUs } from '../move/deps.ts';
-import { TaskFailure } from '../task-failure.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 import { conflict, isOf, put, stored, type ImageParts } from './images.ts';
-import { asRunner, handler, notInMove, timeLeft, type Admit, type Parts } from './parts.ts';
+import { asRunner, handler, notInMove, timeLeft, type Admit, type Parts } from './handler-context.ts';
 
 type Save = InputOf<typeof hostTasks.saveVm>;
 type Result = OutputOf<typeof hostTasks.saveVm>;

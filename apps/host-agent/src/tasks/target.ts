@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/contracts';
-import type { Handler } from '../handler.ts';
-import { TaskFailure } from '../task-failure.ts';
+import type { Handler } from '../execution/handler.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 import { notWell } from '../move/well.ts';
-import { asRunner, handler, notBelow, type Parts } from './parts.ts';
+import { asRunner, handler, notBelow, type Parts } from './handler-context.ts';
 
 export const prepareTarget = (parts: Parts): Handler =>
   handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash }) => {

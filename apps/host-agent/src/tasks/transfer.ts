@@ -1,11 +1,11 @@
 import { hostTasks } from '@chrysalis/contracts';
 import type { MigrationProgress } from '@chrysalis/hypervisor';
-import type { Handler } from '../handler.ts';
+import type { Handler } from '../execution/handler.ts';
 import { iso } from '../move/deps.ts';
-import { TaskFailure } from '../task-failure.ts';
-import { leave } from '../leave.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
+import { leave } from '../move/remove-from-host.ts';
 import { forgetVm } from './boot-vm.ts';
-import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './parts.ts';
+import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './handler-context.ts';
 
 /** Also for a VM that this very move gave away: a repeated transfer gets its answer. */
 const admitTransfer: Admit = (state, input) => {

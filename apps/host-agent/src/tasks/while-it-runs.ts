@@ -1,5 +1,5 @@
 import type { GuestReading, HypervisorDriver, LifecycleEvent } from '@chrysalis/hypervisor';
-import { TaskFailure } from '../task-failure.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
 
 /** After these a guest answers nobody until somebody does something about it. A stop may be over in a moment, and is waited for. */
 const ends: ReadonlySet<LifecycleEvent['kind']> = new Set(['shut-down', 'panicked', 'io-error', 'ended']);

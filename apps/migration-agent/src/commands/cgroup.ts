@@ -1,6 +1,6 @@
 import { mkdir, readdir, rmdir } from 'node:fs/promises';
-import type { Guest } from '../guest.ts';
-import { poll } from '../guest.ts';
+import type { Guest } from '../guest/guest.ts';
+import { poll } from '../guest/guest.ts';
 
 const mountPoint = 'sys/fs/cgroup';
 const wanted = ['pids', 'memory', 'cpu'];

@@ -1,6 +1,6 @@
 import { GuestError } from '@chrysalis/contracts';
-import { onlineCpus } from '../facts.ts';
-import { poll, type Guest } from '../guest.ts';
+import { onlineCpus } from '../guest/facts.ts';
+import { poll, type Guest } from '../guest/guest.ts';
 
 const dir = 'sys/devices/system/cpu';
 /** A plugged CPU shows up some milliseconds after QEMU's answer; under TCG an online step takes 20 to 200 ms. */

@@ -1,7 +1,7 @@
 import { open, statfs } from 'node:fs/promises';
 import { GuestError } from '@chrysalis/contracts';
-import { fileSystems, readDisks, type MountedFileSystem } from '../facts.ts';
-import { poll, type Guest } from '../guest.ts';
+import { fileSystems, readDisks, type MountedFileSystem } from '../guest/facts.ts';
+import { poll, type Guest } from '../guest/guest.ts';
 
 export type ResizeTool = (device: string) => Promise<{ ok: boolean; output: string }>;
 

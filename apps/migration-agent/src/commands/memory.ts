@@ -1,6 +1,6 @@
 import { GuestError } from '@chrysalis/contracts';
-import { memoryBlocks } from '../facts.ts';
-import { poll, type Guest } from '../guest.ts';
+import { memoryBlocks } from '../guest/facts.ts';
+import { poll, type Guest } from '../guest/guest.ts';
 
 const DEADLINE_MS = 5_000;
 

@@ -4,7 +4,7 @@ import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GuestError, type GuestOutput } from '@chrysalis/contracts';
-import type { Guest } from '../guest.ts';
+import type { Guest } from '../guest/guest.ts';
 import { killQuietly, makeScriptGroup, type ScriptGroup } from './cgroup.ts';
 
 export type ScriptRequest = Readonly<{

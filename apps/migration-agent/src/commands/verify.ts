@@ -1,6 +1,6 @@
 import { GuestError, type GuestFacts, type GuestInput } from '@chrysalis/contracts';
-import { readFacts } from '../facts.ts';
-import type { Guest } from '../guest.ts';
+import { readFacts } from '../guest/facts.ts';
+import type { Guest } from '../guest/guest.ts';
 
 type Difference = { readonly what: string; readonly expected: unknown; readonly found: unknown };
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestError } from '@chrysalis/contracts';
 import { AgentChannel } from '@chrysalis/hypervisor';
 import type { Grant } from '../grant.ts';
-import { AgentServer, type Handlers } from '../server.ts';
+import { AgentServer, type Handlers } from '../channel/server.ts';
 
 const actions: Grant['claims']['actions'] = ['add-agent', 'characterise', 'reconfigure', 'run-script'];
 const grant = (allowed = actions): Grant => ({

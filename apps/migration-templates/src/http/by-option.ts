@@ -6,7 +6,7 @@ import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { publishMade, type Template } from '../publish-made.ts';
 import { workOut } from '../tasks.ts';
-import { usableGrant } from './parts.ts';
+import { usableGrant } from './lookups.ts';
 
 /** `large@2`, or `large` for any version. */
 const TypeText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');

@@ -28,7 +28,7 @@ import { knownVms } from '../known/vms.ts';
 import { movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
 import { migrationsOf } from '../sql/migrations.ts';
 import { versionsOf } from '../sql/templates.ts';
-import { foldOf, historyOf, movesUnderWay } from './parts.ts';
+import { foldOf, historyOf, movesUnderWay } from './lookups.ts';
 
 const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
 const End = z.enum(['running', 'succeeded', 'undone', 'failed']);

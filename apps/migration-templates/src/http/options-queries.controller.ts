@@ -18,7 +18,7 @@ import {
 import type pg from 'pg';
 import { z } from 'zod';
 import { workOut } from '../tasks.ts';
-import { everyVm, foldOf, grantTold, historyOf, movesUnderWay, usableGrant, vmsTold } from './parts.ts';
+import { everyVm, foldOf, grantTold, historyOf, movesUnderWay, usableGrant, vmsTold } from './lookups.ts';
 
 /** `operation` where agents have to look first. */
 const Asked = z.object({ queryId: Id, state: z.enum(['answered', 'asked']), operation: Id.optional() });

@@ -21,7 +21,7 @@ import { knownType } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
 import { templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { ByOption, oneWay, templateByOption } from './by-option.ts';
-import { everyVm, historyOf, vmsTold } from './parts.ts';
+import { everyVm, historyOf, vmsTold } from './lookups.ts';
 
 /** `grow@2`, or `grow` for its newest version. */
 const TemplateText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');

@@ -35,11 +35,11 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { soon } from '../known/soon.ts';
+import { soon } from '../known/eventually.ts';
 import { knownType } from '../known/types.ts';
 import { insertTemplate, markRetired, newestAfter, takeName, templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { specByOption } from './by-option.ts';
-import { foldOf, historyOf } from './parts.ts';
+import { foldOf, historyOf } from './lookups.ts';
 
 const Script = z.array(TemplateStep).max(64);
 const Publish = z.union([

@@ -1,8 +1,8 @@
 import { reportOf } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { isInstance, type End, type Instance, type WorkflowInstance } from '@chrysalis/workflow-core';
-import type { Engine } from '../engine.ts';
-import type { LocalKinds } from '../local.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { LocalKinds } from '../local/local.ts';
 import { Held } from './held.ts';
 import { familyKinds } from './kinds.ts';
 import { outcomeOf } from './outcome.ts';

@@ -1,4 +1,4 @@
-import type { LocalContext } from '../local.ts';
+import type { LocalContext } from '../local/local.ts';
 
 type Wait = {
   readonly token: number;

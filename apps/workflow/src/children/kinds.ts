@@ -2,8 +2,8 @@ import { faultText, WorkflowDefinition, type Outcome, type TaskDispatch } from '
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import { isInstance, isOver, type WorkflowInstance } from '@chrysalis/workflow-core';
 import { z } from 'zod';
-import type { Engine } from '../engine.ts';
-import type { LocalContext, LocalHandler, LocalKinds } from '../local.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { LocalContext, LocalHandler, LocalKinds } from '../local/local.ts';
 import { resolveTemplate } from '../queue/resolve.ts';
 import { childIdOf } from './ids.ts';
 import type { Held } from './held.ts';

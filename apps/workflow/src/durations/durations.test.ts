@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import type { LocalKinds } from '../local.ts';
+import type { LocalKinds } from '../local/local.ts';
 import { partitionOf } from '../../../../libs/messaging/src/embedded/bus.ts';
 import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';

@@ -3,8 +3,8 @@ import { agentGatewayEvents, executorAnnounced, labelsOfHost, TaskBid, workflowE
 import type { CloudEvent } from '@chrysalis/messaging';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { isInstance, isLoss, executorRank, refusalOfBid, toArray, type BidRefusal } from '@chrysalis/workflow-core';
-import type { Engine } from '../engine.ts';
-import type { Job } from '../plan.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Job } from '../engine/plan.ts';
 import { addLoss, heard, lose, tell, type ExecutorRow } from './sql.ts';
 
 const { hostAgentEnrolled, hostAgentLost } = agentGatewayEvents;

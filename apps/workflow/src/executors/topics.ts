@@ -1,7 +1,7 @@
 import { tasksTopic, workflowEvents, type TaskDispatch, type TaskOffer } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
-import { isLocal } from '../open-here.ts';
+import { isLocal } from '../local/attempts.ts';
 
 const HOSTS = tasksTopic('agent-gateway');
 

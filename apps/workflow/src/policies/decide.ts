@@ -3,7 +3,7 @@ import { ConcurrentAppend, type Queryable } from '@chrysalis/event-store';
 import { fold } from '@chrysalis/kernel';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { nextSlot, policyDecider, policyStream, type Policy, type PolicyCommand, type PolicyRejection } from '@chrysalis/workflow-core';
-import { templateOf } from '../templates/sql.ts';
+import { templateOf } from '../sql/templates.ts';
 import { databaseNow, dropWaiting, lockPolicy, writePolicy } from './sql.ts';
 
 export type Decided =

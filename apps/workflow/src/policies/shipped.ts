@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { FLEET_TENANT, parseRef, workflowTemplateEvents, type PolicySpec, type WorkflowTemplate } from '@chrysalis/contracts';
 import { messageContext, type MessageContext, type ServiceContext } from '@chrysalis/service-kit';
 import { judgeTemplate, shippedPolicies, shippedTemplates, templateRegistry, templateVersion } from '@chrysalis/workflow-core';
-import { insertTemplate } from '../templates/sql.ts';
+import { insertTemplate } from '../sql/templates.ts';
 import { decidePolicy, startable } from './decide.ts';
 import { lockPolicy } from './sql.ts';
 

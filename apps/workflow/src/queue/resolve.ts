@@ -3,7 +3,7 @@ import type { Queryable } from '@chrysalis/event-store';
 import { canonicalJson, isDeeperThan } from '@chrysalis/kernel';
 import { MAX_DEPTH, validateParams, validateRequest, type TemplateFault } from '@chrysalis/workflow-core';
 import { namesOf } from '@chrysalis/service-kit';
-import { templateOf, templatesThere } from '../templates/sql.ts';
+import { templateOf, templatesThere } from '../sql/templates.ts';
 
 /** Of the canonical JSON, in characters. */
 const MAX_PARAMS = 131_072;

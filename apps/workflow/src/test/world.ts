@@ -14,7 +14,7 @@ import {
 import { serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
-import type { LocalKinds } from '../local.ts';
+import type { LocalKinds } from '../local/local.ts';
 import { start } from '../main.ts';
 
 const anything = z.record(z.string(), z.unknown());

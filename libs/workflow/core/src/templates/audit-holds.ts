@@ -1,5 +1,5 @@
 import type { WorkflowTemplate } from '@chrysalis/contracts';
-import { passing, STEP_MS } from './parts.ts';
+import { passing, STEP_MS } from './timings.ts';
 
 /** Reports only. What to do about a finding is an operator's to say. */
 export const auditHolds: WorkflowTemplate = {

@@ -1,5 +1,5 @@
 import type { WorkflowTemplate } from '@chrysalis/contracts';
-import { LONG_MS, passing, patient, STEP_MS } from './parts.ts';
+import { LONG_MS, passing, patient, STEP_MS } from './timings.ts';
 
 /**
  * Ends when nothing holds on the host any more, and goes on until then: who is being created there or is in another move is waited for.

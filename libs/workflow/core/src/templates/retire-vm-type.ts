@@ -1,5 +1,5 @@
 import type { WorkflowTemplate } from '@chrysalis/contracts';
-import { LONG_MS, passing, patient, STEP_MS } from './parts.ts';
+import { LONG_MS, passing, patient, STEP_MS } from './timings.ts';
 
 /** Ends when no VM is of the version any more, one that is being created is waited for: each becomes one of `replacement`, where it runs, or with `move` on another host. */
 export const retireVmType: WorkflowTemplate = {

@@ -1,0 +1,351 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from '@jest/globals';
+import { topologyHash, type MoveRequest, type PeerAnswer } from '@chrysalis/contracts';
+import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import fc from 'fast-check';
+import { pino } from 'pino';
+import { newVmState, type SourceMove } from '../durable/vm-state.ts';
+import { writeDurably } from '../durable/files.ts';
+import { VmStates } from '../durable/vm-states.ts';
+import type { MoveDeps } from './deps.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
+import { SourceMoves, type TransferResult } from './source.ts';
+import { TargetMoves } from './target.ts';
+import { topology } from '../test/fixtures.ts';
+import { PairModel, type Side } from '../test/pair-model.ts';
+
+const silent = pino({ level: 'silent' });
+const never = new Promise<never>(() => undefined);
+const nap = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+/** Waits of the protocol, a hundred times faster. */
+const sleep = (ms: number): Promise<void> => nap(Math.min(3, ms / 100));
+
+/** So that waits by the clock are as much faster. */
+const begun = Date.now();
+const hasted = (): number => begun + (Date.now() - begun) * 20;
+
+/** One life of an agent: it ends at its n-th step, between any two lines, and never does another thing. */
+class Life {
+  dead = false;
+  #steps = 0;
+  constructor(
+    private readonly dieAt: number | undefined,
+    private readonly died: () => void,
+  ) {}
+
+  async step(): Promise<void> {
+    if (!this.dead && ++this.#steps === this.dieAt) {
+      this.dead = true;
+      this.died();
+    }
+    if (this.dead) await never;
+  }
+
+  /** Every call of the driver has a step before and after it; the call itself happens whole, as a command that QEMU got does. */
+  driver(driver: HypervisorDriver): HypervisorDriver {
+    return new Proxy(driver, {
+      get: (target, name) => {
+        const member = (target as unknown as Record<PropertyKey, unknown>)[name];
+        if (typeof member !== 'function' || name === 'list' || name === 'onLifecycle') return member;
+        return async (...args: unknown[]) => {
+          await this.step();
+          const result = await (member as (...a: unknown[]) => Promise<unknown>)(...args);
+          await this.step();
+          return result;
+        };
+      },
+    });
+  }
+
+  states(states: VmStates): VmStates {
+    const update: VmStates['update'] = async (vmId, change) => {
+      await this.step();
+      const result = await states.update(vmId, change);
+      await this.step();
+      return result;
+    };
+    return new Proxy(states, {
+      get: (t, name) =>
+        name === 'update'
+          ? update
+          : typeof Reflect.get(t, name) === 'function'
+            ? (Reflect.get(t, name) as () => unknown).bind(t)
+            : (Reflect.get(t, name) as unknown),
+    });
+  }
+}
+
+/** A write of a VM's state: done, failed with nothing there, or there all the same (its name is on the disk, the sync failed). */
+type Write = 'done' | 'failed' | 'half';
+type Story = {
+  /** At which step each life of an agent ends; when the list is used up, it lives. */
+  readonly sourceDies: readonly number[];
+  readonly targetDies: readonly number[];
+  /** Whose first death takes its QEMU along: the host loses power. */
+  readonly power: readonly Side[];
+  readonly writes: Readonly<Record<Side, readonly Write[]>>;
+  /** Which messages between the agents are lost, in turn: the question, the answer, or none. */
+  readonly lost: readonly ('question' | 'answer' | 'none')[];
+  /** After which pause of the stream the target's process ends by itself. */
+  readonly targetEnds: number | undefined;
+  /** So many milliseconds after the transfer began someone tells the target to discard: too early, too late, or twice. */
+  readonly discards: readonly number[];
+};
+
+class Run {
+  readonly model: PairModel;
+  #source!: SourceMoves;
+  #target!: TargetMoves;
+  #sourceDies: number[];
+  #targetDies: number[];
+  #lost: ('question' | 'answer' | 'none')[];
+  readonly #writes: Record<Side, Write[]>;
+  readonly #power: Set<Side>;
+  /** The stream was in when the source lost power: the target had the whole guest. */
+  loadedAtPowerLoss = false;
+  #pauses = 0;
+  result: TransferResult | undefined;
+  readonly lives: Partial<Record<Side, Life>> = {};
+
+  constructor(
+    private readonly dir: string,
+    private readonly story: Story,
+  ) {
+    this.#sourceDies = [...story.sourceDies];
+    this.#targetDies = [...story.targetDies];
+    this.#lost = [...story.lost];
+    this.#writes = { source: [...story.writes.source], target: [...story.writes.target] };
+    this.#power = new Set(story.power);
+    this.model = new PairModel(async () => {
+      await nap(1);
+      if (++this.#pauses === story.targetEnds) this.model.kill('target');
+    });
+  }
+
+  async play(): Promise<void> {
+    const first = await VmStates.open(join(this.dir, 'source'));
+    await first.update('vm-1', () => ({ ...newVmState('vm-1', 't', 1), role: 'runner' }));
+    await this.#begin('target');
+    const prepared = await this.#insist(() =>
+      this.#target.prepare({ vmId: 'vm-1', tenant: 't', epoch: 2, moveId: 'mov-1', topology, topologyHash: topologyHash(topology) }),
+    ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
+    if (!prepared) return; // the target gave up before the source was asked
+    const move: SourceMove = {
+      side: 'source', phase: 'transferring', moveId: 'mov-1', taskKey: 'k', newEpoch: 2, targetHost: 'target', peerAddress: 'x',
+      migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1,
+      startedAt: new Date().toISOString(), deadlineAt: new Date(hasted() + 20_000).toISOString(),
+    }; // prettier-ignore
+    await this.#begin('source');
+    const discarded = this.story.discards.map((ms) =>
+      nap(ms)
+        .then(() => this.#target.discard('vm-1', 'mov-1'))
+        .catch(() => undefined),
+    );
+    // The gateway delivers the task to each life of the agent until one of them reports.
+    this.result = await this.#insist(() => this.#source.transfer('vm-1', move));
+    if (!this.result.ok) await this.#insist(() => this.#target.discard('vm-1', 'mov-1'));
+    await Promise.race([Promise.all(discarded), nap(60)]); // one that a life took with it never ends
+    await nap(5);
+  }
+
+  /** Asks each life of the agents until one answers. */
+  async #insist<T>(ask: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; attempt < 12; attempt++) {
+      const asked = ask().then(
+        (value) => ({ value }),
+        (error: unknown) => (error instanceof TaskFailure ? Promise.reject(error) : undefined), // a write that failed: it is asked again
+      );
+      const answer = await Promise.race([asked, this.#anyDeath(), nap(1_500)]);
+      if (answer && typeof answer === 'object' && 'value' in answer) return answer.value;
+      await nap(4);
+    }
+    const { source, target } = this.model.processes;
+    const moves = [this.#states.source?.get('vm-1')?.move, this.#states.target?.get('vm-1')?.move];
+    throw new Error(`limbo: nobody answers: ${JSON.stringify({ story: this.story, source, target, moves })}`);
+  }
+
+  #deaths: (() => void)[] = [];
+  #anyDeath(): Promise<void> {
+    return new Promise((done) => this.#deaths.push(done));
+  }
+
+  async #begin(side: Side): Promise<void> {
+    const dieAt = (side === 'source' ? this.#sourceDies : this.#targetDies).shift();
+    const life = new Life(dieAt, () => {
+      this.#losePower(side);
+      this.#writes[side] = [];
+      void nap(3)
+        .then(() => this.#begin(side))
+        .then(() => this.#deaths.splice(0).forEach((d) => d()));
+    });
+    const states = await VmStates.open(join(this.dir, side), async (path, text) => {
+      const write = this.#writes[side].shift() ?? 'done';
+      if (write === 'failed') throw new Error('no space');
+      await writeDurably(path, text);
+      await life.step();
+      if (write === 'half') throw new Error('not synced');
+    });
+    this.#states[side] = states;
+    const deps: MoveDeps = {
+      driver: life.driver(this.model.driver(side)),
+      states: life.states(states),
+      log: silent,
+      now: hasted,
+      sleep: async (ms) => (await life.step(), sleep(ms)),
+      at: () => life.step(),
+    };
+    this.lives[side] = life;
+    if (side === 'target') {
+      this.#target = new TargetMoves({
+        ...deps,
+        hostId: 'target',
+        patienceMs: 600_000,
+        leave: (vmId) => deps.driver.destroy(vmId, { deleteVolumes: false }),
+      });
+      if (states.get('vm-1')) void this.#target.settle('vm-1').catch(() => undefined);
+      return;
+    }
+    this.#source = new SourceMoves({ ...deps, askPeer: (_, request) => this.#carry(request, life), maxPauseMs: 1_000, stallMs: 30_000 });
+    if (states.get('vm-1')?.move) void this.#source.settle('vm-1').catch(() => undefined);
+  }
+
+  readonly #states: Partial<Record<Side, VmStates>> = {};
+
+  #losePower(side: Side): void {
+    if (!this.#power.delete(side)) return;
+    if (side === 'source') this.loadedAtPowerLoss = this.model.processes.target.state === 'paused';
+    this.model.kill(side);
+  }
+
+  async #carry(request: MoveRequest, life: Life): Promise<PeerAnswer> {
+    await life.step();
+    const lost = this.#lost.shift() ?? 'none';
+    if (lost === 'question') throw new Error('lost');
+    const answer = await Promise.race([this.#target.answer(request), nap(30).then(() => Promise.reject(new Error('late')))]);
+    await life.step();
+    if (lost === 'answer') throw new Error('lost');
+    return answer;
+  }
+
+  /** What must hold whatever happened. */
+  verdict(): string[] {
+    const { source, target } = this.model.processes;
+    const faults = [...this.model.breaches];
+    const move = this.#states.target?.get('vm-1')?.move;
+    const wentThere = this.model.ranOnTarget || (move?.side === 'target' && move.phase === 'running');
+    if (wentThere && source.state === 'running') faults.push('on the source after it may have run on the target');
+    const gone = ['gone', 'none'].includes(target.state);
+    const endedThere = wentThere && target.state === 'gone';
+    const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone;
+    const running = [source, target].filter((p) => p.state === 'running').length;
+    if (running !== 1 && !endedThere && !endedHere) faults.push(`${running} run: ${source.state}, ${target.state}`);
+    return [...faults, ...this.#untrue(endedHere, endedThere)];
+  }
+
+  /** What was said, beside what is. */
+  #untrue(endedHere: boolean, endedThere: boolean): string[] {
+    const { source, target } = this.model.processes;
+    if (!this.result) return [];
+    if (this.result.ok) return target.state === 'running' || endedThere ? [] : [`said to have moved, but ${target.state}`];
+    return source.state === 'running' || endedHere ? [] : [`said to have stayed, but ${source.state}`];
+  }
+}
+
+const deaths = fc.array(fc.integer({ min: 1, max: 24 }), { maxLength: 3 });
+const writes = fc.array(fc.constantFrom<Write>('done', 'done', 'half', 'failed'), { maxLength: 8 });
+const stories: fc.Arbitrary<Story> = fc.record({
+  sourceDies: deaths,
+  targetDies: deaths,
+  power: fc.subarray<Side>(['source', 'target']),
+  writes: fc.record({ source: writes, target: writes }),
+  lost: fc.array(fc.constantFrom('question' as const, 'answer' as const, 'none' as const), { maxLength: 6 }),
+  targetEnds: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
+  discards: fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 4 }),
+});
+
+const calm: Story = {
+  sourceDies: [],
+  targetDies: [],
+  power: [],
+  writes: { source: [], target: [] },
+  lost: [],
+  targetEnds: undefined,
+  discards: [],
+};
+
+const play = async (story: Story): Promise<Run> => {
+  const dir = await mkdtemp(join(tmpdir(), 'chrysalis-pair-'));
+  try {
+    const run = new Run(dir, story);
+    await run.play();
+    return run;
+  } finally {
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+};
+
+const LOST = [[], ['none', 'question'], ['none', 'answer']] as const;
+const dies = (side: Side, step: number): Partial<Story> => (side === 'source' ? { sourceDies: [step] } : { targetDies: [step] });
+
+test('nothing goes wrong: the guest moves', async () => {
+  const run = await play(calm);
+  expect(run.result).toMatchObject({ ok: true });
+  expect(run.verdict()).toEqual([]);
+});
+
+test('an agent that dies at any one step, of either side: exactly one runs, and what is said is so', async () => {
+  for (let step = 1; step <= 24; step++)
+    for (const side of ['source', 'target'] as const)
+      for (const lost of LOST) {
+        const run = await play({ ...calm, ...dies(side, step), lost });
+        expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
+      }
+}, 120_000);
+
+test('a host that loses power at any one step: what ran at the target never runs at the source, and a guest that is whole there is kept', async () => {
+  for (let step = 1; step <= 24; step++)
+    for (const side of ['source', 'target'] as const)
+      for (const lost of [[], ['none', 'answer']] as const) {
+        const run = await play({ ...calm, ...dies(side, step), power: [side], lost });
+        expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
+        if (run.loadedAtPowerLoss) expect([step, run.result]).toMatchObject([step, { ok: true }]);
+        if (run.result?.ok === false && run.model.processes.source.state === 'gone')
+          expect([step, run.result.cause.code]).toEqual([step, 'host.guest_lost']);
+      }
+}, 120_000);
+
+const brokenDisks: Story[] = (['source', 'target'] as const).flatMap((side) =>
+  (['half', 'failed'] as const).flatMap((write) =>
+    [0, 1, 2].flatMap((n) => {
+      const bad: Write[] = [...Array<Write>(n).fill('done'), write, ...Array<Write>(8).fill('failed')];
+      const writes = { source: [], target: [], [side]: bad };
+      return [8, 16, 24].map((step): Story => ({ ...calm, ...dies(side, step), writes }));
+    }),
+  ),
+);
+
+test('a disk that refuses from any write on, which may be there all the same, until its agent starts anew or it is well again', async () => {
+  for (const story of brokenDisks) {
+    const run = await play(story);
+    expect([story, run.verdict()]).toEqual([story, []]);
+  }
+}, 120_000);
+
+test('the target’s process ends at any moment: the source runs on', async () => {
+  for (const targetEnds of [1, 2, 3]) {
+    const run = await play({ ...calm, targetEnds });
+    expect([targetEnds, run.verdict()]).toEqual([targetEnds, []]);
+    expect(run.result).toMatchObject({ ok: false });
+  }
+});
+
+test('any number of deaths, lost messages and a lost target', async () => {
+  await fc.assert(
+    fc.asyncProperty(stories, async (story) => {
+      expect((await play(story)).verdict()).toEqual([]);
+    }),
+    { numRuns: 120, endOnFailure: true },
+  );
+}, 120_000);

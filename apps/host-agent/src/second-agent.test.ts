@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { hostTasks } from '@chrysalis/contracts';
+import { until } from '@chrysalis/testing';
+import { digest } from './test/fixtures.ts';
+import { Fleet } from './test/fleet.ts';
+
+const spec = {
+  vcpus: { now: 1, max: 4 },
+  memoryMiB: { now: 512, max: 2048 },
+  disks: [],
+  nics: [{ id: 'nic0', network: 'lan' }],
+  cpuModel: 'Westmere',
+  requiredTraits: [],
+};
+
+describe('two host agents with one host id', () => {
+  let fleet: Fleet;
+  const boot = (vmId: string) =>
+    fleet.must(hostTasks.bootVm, 'h1', {
+      vmId,
+      epoch: 1,
+      uuid: randomUUID(),
+      tenant: 'acme',
+      spec,
+      image: { name: 'linux', version: 1, digest: digest('a'), cmdline: '' },
+      nics: [{ id: 'nic0', mac: '52:54:00:00:00:01', network: 'lan' }],
+      pool: 'shared',
+      waitForGuest: true,
+    });
+  const said = async (): Promise<string[]> =>
+    (await fleet.world.events(fleet.gateway, 'host-agent-h1'))
+      .map((e) => e.type.split('.')[3]!)
+      .filter((type) => type !== 'clock-measured');
+  const isOn = (as: string, vmId: string): boolean => existsSync(join(fleet.dir, as, 'simulated', `${vmId}.json`));
+
+  beforeAll(async () => {
+    fleet = await Fleet.open();
+    await fleet.host({ hostId: 'h1', driver: 'simulated' });
+    await until(async () => (await said()).includes('enrolled'));
+    await fleet.host({ hostId: 'h1', as: 'h1-copied', driver: 'simulated' });
+    await until(async () => (await said()).includes('refused'));
+  }, 60_000);
+  afterAll(() => fleet.stop(), 30_000);
+
+  test('the first alone does the work, also after it was killed', async () => {
+    for (const vmId of ['vm-1', 'vm-2']) {
+      await boot(vmId);
+      expect([isOn('h1', vmId), isOn('h1-copied', vmId)]).toEqual([true, false]);
+    }
+    await fleet.kill('h1');
+    await fleet.start('h1');
+    await boot('vm-3');
+    expect([isOn('h1', 'vm-3'), isOn('h1-copied', 'vm-3')]).toEqual([true, false]);
+    expect(await said()).toEqual(['enrolled', 'refused']);
+  }, 30_000);
+});

@@ -1,0 +1,294 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { WorkflowRequest } from '@chrysalis/contracts';
+import { validateRequest } from '@chrysalis/workflow-core';
+import { Harness, image, spec, topologyOf } from './test/harness.ts';
+
+describe('provisioning', () => {
+  let h: Harness;
+  const events = async (): Promise<number> =>
+    Number((await h.running.service.pool.query('select count(*) from provisioning.events')).rows[0].count);
+
+  beforeAll(async () => {
+    h = await Harness.start();
+  });
+  afterAll(() => h?.stop());
+
+  test('types: versions, the same again, and every fault of a bad one', async () => {
+    const publish = (body: unknown) => h.http('POST', '/v1/vm-types', body);
+    expect(await publish({ name: 'small', spec })).toMatchObject({ status: 201, body: { name: 'small', version: 1 } });
+    const bigger = { ...spec, vcpus: { now: 2, max: 4 } };
+    expect((await publish({ name: 'small', spec: bigger })).body.version).toBe(2);
+    expect((await publish({ name: 'small', spec })).body.version).toBe(1);
+    const before = await events();
+    const bad = await publish({ name: 'odd', spec: { ...spec, vcpus: { now: 9, max: 4 }, memoryMiB: { now: 7, max: 5 } } });
+    expect([bad.status, bad.body.code, bad.body.faults.map((f) => f.path)]).toEqual([
+      422,
+      'vm-type.invalid',
+      ['vcpus.now', 'memoryMiB.now', 'memoryMiB.now', 'memoryMiB.max'],
+    ]);
+    expect((await publish({ name: 'odd', spec: { ...spec, vcpus: { now: 0, max: 4 } } })).body.code).toBe('vm-type.invalid');
+    expect((await publish({ name: 'odd' })).body.errors).toMatchObject([{ path: 'spec' }]);
+    expect((await publish({ name: 'Odd', spec, colour: 'red' })).body.errors).toHaveLength(2);
+    expect((await publish('{"name"')).body.code).toBe('request.malformed');
+    expect(await events()).toBe(before);
+    expect((await h.http('GET', '/v1/vm-types/small')).body).toMatchObject({ version: 2, versions: [1, 2] });
+    expect((await h.http('GET', '/v1/vm-types/small/1')).body).toMatchObject({ version: 1, spec });
+    expect((await h.http('GET', '/v1/vm-types')).body.items).toHaveLength(1);
+    expect(await h.http('GET', '/v1/vm-types/none')).toMatchObject({ status: 404, body: { code: 'vm-type.unknown' } });
+  });
+
+  test('20 at once for one name: each in its turn, and none is a fault of the service', async () => {
+    const at20 = (call: (i: number) => Promise<{ status: number; body: { version?: number } }>) =>
+      Promise.all(Array.from({ length: 20 }, (_, i) => call(i)));
+    const sized = (i: number) => ({ ...spec, vcpus: { now: 1, max: 4 }, memoryMiB: { now: 512, max: 1024 + 128 * i } });
+    const published = await at20((i) => h.http('POST', '/v1/vm-types', { name: 'wanted', spec: sized(i) }));
+    expect(published.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
+    expect(published.map((a) => a.body.version!).sort((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    const deprecated = await at20((i) => h.http('POST', `/v1/vm-types/wanted/${i + 1}/deprecate`, { reason: 'all at once' }));
+    expect(deprecated.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 200));
+    const images = await at20((i) => h.http('POST', '/v1/images', { image: { ...image, name: 'wanted', version: i + 1 } }));
+    expect(images.map((a) => a.status)).toEqual(Array.from({ length: 20 }, () => 201));
+  });
+
+  test('the other dry runs: types, deprecations, images and deletions; nothing is left of any', async () => {
+    const kept = async () =>
+      (
+        await h.running.service.pool.query(
+          `select (select count(*) from provisioning.events) events, (select count(*) from provisioning.idempotency) answers`,
+        )
+      ).rows[0];
+    await h.http('POST', '/v1/vm-types', { name: 'tried', spec });
+    await h.http('POST', '/v1/images', { image });
+    const made = await h.http('POST', '/v1/vms', { name: 'tried', type: 'tried@1', image: 'linux@1' });
+    const before = await kept();
+    for (const [path, body] of [
+      ['/v1/vm-types', { name: 'never', spec }],
+      ['/v1/images', { image: { ...image, name: 'never' } }],
+      ['/v1/vm-types/tried/1/deprecate', { reason: 'to see' }],
+    ] as const)
+      expect(await h.http('POST', `${path}?dryRun=true`, body)).toMatchObject({ status: 200, body: { dryRun: true } });
+    expect(await h.http('DELETE', `/v1/vms/${made.body.vmId}?dryRun=true`)).toMatchObject({ status: 409, body: { code: 'vm.not_ready' } });
+    expect(await kept()).toEqual(before);
+    expect((await h.http('POST', '/v1/vms?dryRun=perhaps', {})).body.code).toBe('request.invalid');
+  });
+
+  test('a deprecated version takes no new VMs, and names those that are of it', async () => {
+    const old = { ...spec, vcpus: { now: 3, max: 4 } };
+    const [first, second] = [await h.http('POST', '/v1/vm-types', { name: 'dated', spec: old }), { ...old, vcpus: { now: 4, max: 4 } }];
+    expect(first.body.version).toBe(1);
+    await h.http('POST', '/v1/vm-types', { name: 'dated', spec: second });
+    await h.http('POST', '/v1/images', { image });
+    const vm = (await h.http('POST', '/v1/vms', { name: 'aged', type: 'dated@1', image: 'linux@1' })).body;
+    const deprecate = (version: number, body: object) => h.http('POST', `/v1/vm-types/dated/${version}/deprecate`, body);
+    expect((await deprecate(9, { reason: 'x' })).body.code).toBe('vm-type.unknown');
+    expect(await deprecate(1, { reason: 'x', replacement: 'dated@9' })).toMatchObject({
+      status: 422,
+      body: { code: 'vm-type.unknown', type: 'dated@9' },
+    });
+    expect((await deprecate(1, { reason: 'old', replacement: 'dated@2' })).status).toBe(200);
+    expect((await h.http('GET', '/v1/vm-types/dated/1')).body).toMatchObject({ deprecated: { reason: 'old' } });
+    expect(await h.http('POST', '/v1/vms', { name: 'late', type: 'dated@1', image: 'linux@1' })).toMatchObject({
+      status: 409,
+      body: { code: 'vm-type.deprecated', replacement: { name: 'dated', version: 2 } },
+    });
+    expect(await h.run('op-list', 'vm.list-of-type', { type: 'dated@1' })).toEqual({ ok: true, output: { vmIds: [vm.vmId], more: false } });
+    expect(await h.run('op-list', 'vm.list-of-type', { type: 'dated@1', expectNone: true })).toMatchObject({
+      ok: false,
+      cause: { code: 'vm-type.in_use', retriable: true },
+    });
+    expect(await h.run('op-list', 'vm.list-of-type', { type: 'dated@2', expectNone: true })).toMatchObject({ ok: true });
+  });
+
+  test('images: a version never changes', async () => {
+    expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
+    expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
+    expect((await h.http('POST', '/v1/images', { image: { ...image, cmdline: 'loud' } })).body.code).toBe('image.conflict');
+    expect((await h.http('GET', '/v1/images')).body.items.filter((i) => i.name === 'linux')).toEqual([image]);
+    for (const odd of [{ version: 2_147_483_648 }, { version: 1_000_000_000 }, { cmdline: 'quiet\ninit=/bin/sh' }, { cmdline: 'a\u2028b' }])
+      expect(await h.http('POST', '/v1/images', { image: { ...image, ...odd } })).toMatchObject({
+        status: 422,
+        body: { code: 'request.invalid' },
+      });
+  });
+
+  test('a dry run refuses what the real one does, leaves nothing, and its key is free for the real one', async () => {
+    const body = { name: 'dry', type: 'dated@2', image: 'linux@1' };
+    const [headers, before] = [{ 'idempotency-key': 'dry-1' }, await events()];
+    const bad = [{ name: 'Web!' }, { type: 'huge' }, { type: 'dated@9' }, { type: 'dated@1' }, { image: 'bsd@1' }];
+    const codes: string[] = [];
+    for (const wrong of bad) {
+      const [dry, real] = [
+        await h.http('POST', '/v1/vms?dryRun=true', { ...body, ...wrong }),
+        await h.http('POST', '/v1/vms', { ...body, ...wrong }),
+      ];
+      expect([dry.status, dry.body.code]).toEqual([real.status, real.body.code]);
+      codes.push(dry.body.code);
+    }
+    expect(codes).toEqual(expect.arrayContaining(['request.invalid', 'vm-type.unknown', 'vm-type.deprecated', 'image.unknown']));
+    for (let i = 0; i < 2; i++)
+      expect(await h.http('POST', '/v1/vms?dryRun=true', body, { headers })).toMatchObject({ status: 200, body: { dryRun: true } });
+    expect((await h.http('POST', '/v1/vms?dryRun=yes', body)).status).toBe(422);
+    expect(await events()).toBe(before);
+    expect((await h.http('POST', '/v1/vms', body, { headers })).status).toBe(202);
+  });
+
+  test('a second VM of one name is made, with a word that the name alone is no more enough', async () => {
+    const body = { name: 'twin', type: 'small@1', image: 'linux', host: 'a' };
+    const first = await h.http('POST', '/v1/vms', body);
+    expect(first.body).not.toHaveProperty('warnings');
+    const second = await h.http('POST', '/v1/vms', body);
+    expect(second).toMatchObject({ status: 202, body: { warnings: [{ place: 'name', message: `${first.body.vmId} is called twin too: name them by id` }] } });
+  }); // prettier-ignore
+
+  test('a VM is asked for once per Idempotency-Key, and its workflow is one that can run', async () => {
+    const body = { name: 'web', type: 'small@1', image: 'linux', host: 'a' };
+    const headers = { 'idempotency-key': 'k1' };
+    const [first, again] = await Promise.all([1, 2].map(() => h.http('POST', '/v1/vms', body, { headers })));
+    expect([first!.status, first!.body]).toEqual([202, again!.body]);
+    expect((await h.http('POST', '/v1/vms', { ...body, name: 'x' }, { headers })).body.code).toBe('idempotency.key_reused');
+    const { vmId, operation } = first!.body;
+    const [requested] = await h.running.service.store.read(vmId);
+    const { request } = requested!.data as { request: WorkflowRequest };
+    expect(request).toMatchObject({
+      workflowId: operation,
+      subject: vmId,
+      params: { host: 'a', networks: ['front', 'legacy'], pool: 'shared' },
+    });
+    expect(validateRequest(WorkflowRequest.parse(request))).toEqual([]);
+    expect(await h.http('GET', `/v1/vms/${vmId}`)).toMatchObject({
+      status: 200,
+      etag: '"1"',
+      body: { status: 'requested', type: 'small@1', operation },
+    });
+  });
+
+  test('bad requests for a VM change nothing', async () => {
+    const before = await events();
+    const body = { name: 'web', type: 'small', image: 'linux' };
+    const cases: [unknown, number, string][] = [
+      [{ ...body, type: 'huge' }, 422, 'vm-type.unknown'],
+      [{ ...body, type: 'small@9' }, 422, 'vm-type.unknown'],
+      [{ ...body, image: 'bsd@1' }, 422, 'image.unknown'],
+      [{ ...body, name: 'Web!' }, 422, 'request.invalid'],
+      [{ ...body, vcpus: 4 }, 422, 'request.invalid'],
+      [[], 422, 'request.invalid'],
+      ['{', 400, 'request.malformed'],
+    ];
+    for (const [bad, status, code] of cases) expect(await h.http('POST', '/v1/vms', bad)).toMatchObject({ status, body: { code } });
+    expect((await h.http('POST', '/v1/vms', body, { role: 'viewer' })).body.code).toBe('auth.denied');
+    expect(await events()).toBe(before);
+  });
+
+  test('a hundred VMs at once: no two NICs share an address', async () => {
+    const asked = Array.from({ length: 100 }, (_, i) => h.http('POST', '/v1/vms', { name: `n-${i}`, type: 'small', image: 'linux' }));
+    const ids = (await Promise.all(asked)).map((a) => a.body.vmId);
+    const vms = await Promise.all(ids.map((id) => h.vm(id)));
+    const macs = vms.flatMap((vm) => vm.nics.map((n) => n.mac));
+    expect(new Set(macs.map((m) => m.slice(-5))).size).toBe(200);
+    expect(macs.every((m) => /^52:54:00:0[01]:(1[0-9a-f]|[2-9a-e][0-9a-f]|f[0-9a]):/.test(m))).toBe(true);
+  }, 60_000);
+
+  test('another tenant sees none of it', async () => {
+    const vm = await h.runningVm();
+    const other = { tenant: 'other' };
+    expect((await h.http('GET', `/v1/vms/${vm.id}`, undefined, other)).body.code).toBe('vm.unknown');
+    expect((await h.http('DELETE', `/v1/vms/${vm.id}`, undefined, other)).body.code).toBe('vm.unknown');
+    expect((await h.http('GET', '/v1/vms', undefined, other)).body.items).toEqual([]);
+  });
+
+  test('a move: locked once, switched over, of another type, let go', async () => {
+    const vm = await h.runningVm();
+    const begin = {
+      vmId: vm.id,
+      moveId: 'mov-1',
+      fromHost: 'a',
+      toHost: 'b',
+      fromType: { name: 'small', version: 2 },
+      toType: { name: 'large', version: 1 },
+    };
+    expect(await h.run('w1', 'vm.begin-move', { ...begin, expectedVersion: vm.version - 1 })).toMatchObject({
+      cause: { code: 'vm.version_outdated' },
+    });
+    expect(await h.run('w1', 'vm.begin-move', { ...begin, expectedVersion: vm.version })).toEqual({
+      ok: true,
+      output: { epoch: 1, newEpoch: 2, ...topologyOf(vm) },
+    });
+    expect(await h.run('w1', 'vm.begin-move', { ...begin, expectedVersion: vm.version })).toMatchObject({ ok: true });
+    expect(await h.run('w2', 'vm.begin-move', { ...begin, moveId: 'mov-2' })).toMatchObject({
+      cause: { code: 'vm.in_move', retriable: false },
+    });
+    expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body.code).toBe('vm.in_move');
+    const switchOver = { vmId: vm.id, moveId: 'mov-1', fromHost: 'a', toHost: 'b', epoch: 2, ...topologyOf(vm) };
+    expect((await h.run('w1', 'vm.switch-over', switchOver)).ok).toBe(true);
+    const large = { ...spec, vcpus: { now: 2, max: 4 } };
+    const change = { vmId: vm.id, moveId: 'mov-1', from: begin.fromType, to: begin.toType, spec: large, ...topologyOf(vm, 2) };
+    expect((await h.run('w1', 'vm.change-type', change)).ok).toBe(true);
+    expect((await h.run('w1', 'vm.end-move', { vmId: vm.id, moveId: 'mov-1', outcome: 'succeeded' })).ok).toBe(true);
+    expect((await h.run('w1', 'vm.end-move', { vmId: vm.id, moveId: 'mov-1', outcome: 'succeeded' })).ok).toBe(true);
+    const after = await h.vm(vm.id);
+    expect(after).toMatchObject({ host: 'b', type: 'large@1', epoch: 2, status: 'running', topologyHash: topologyOf(vm, 2).topologyHash });
+    expect(after.move).toBeUndefined();
+    expect(after.version).toBe((await h.running.service.store.read(vm.id)).length);
+  });
+
+  test('what its host sees it do stands beside what is wanted, changes no version, and goes with the host', async () => {
+    const { id, version } = await h.runningVm('seen');
+    type Shown = { observed?: { state: string }; version: number; status: string };
+    const shown = async (): Promise<Shown> => (await h.http<Shown>('GET', `/v1/vms/${id}`)).body;
+    const see = (state: 'shut-down' | 'running' | 'gone', streamversion: number, hostId = 'a', epoch = 1) =>
+      h.observed({ vmId: id, hostId, epoch, observed: { state, since: '2026-01-01T00:00:00.000Z', resets: 0, changes: 0 } }, streamversion);
+    await see('shut-down', 2);
+    await h.eventually(async () => (await shown()).observed?.state === 'shut-down');
+    expect(await shown()).toMatchObject({ status: 'running', version });
+    expect((await h.http('GET', '/v1/vms?limit=1000')).body.items.find((v) => v.id === id)).toMatchObject({
+      observed: { state: 'shut-down' },
+    });
+    await see('running', 1); // older than what is known
+    await see('gone', 3, 'b', 9); // of a host that does not have it
+    await h.eventually(async () => (await shown()).observed === undefined);
+    await see('running', 4);
+    await h.eventually(async () => (await shown()).observed?.state === 'running');
+  });
+
+  test('a provisioning that fails ends with the true cause', async () => {
+    const { vmId, operation } = (await h.http('POST', '/v1/vms', { name: 'bad', type: 'small', image: 'linux' })).body;
+    await h.run(operation, 'vm.record-placement', { vmId, hostId: 'a' });
+    expect((await h.run(operation, 'vm.fail-provisioning', { vmId })).ok).toBe(true);
+    expect((await h.vm(vmId)).cause?.code).toBe('vm.provisioning_undone');
+    const cause = { code: 'hypervisor.boot_failed', message: 'no kernel' };
+    await h.ended({ workflowId: operation, subject: vmId, name: 'provision-vm', state: 'undone', cause });
+    const vm = await h.eventually(async () => {
+      const now = await h.vm(vmId);
+      return now.cause?.code === cause.code && now;
+    });
+    expect([vm.status, vm.host, vm.cause]).toEqual(['failed', undefined, cause]);
+  });
+
+  test('deletion: asked once, again after a failure, and then nothing is left', async () => {
+    const vm = await h.runningVm();
+    const stale = await h.http('DELETE', `/v1/vms/${vm.id}`, undefined, { headers: { 'if-match': '"1"' } });
+    expect([stale.status, stale.body.code]).toEqual([412, 'stream.version_mismatch']);
+    const first = await h.http('DELETE', `/v1/vms/${vm.id}`);
+    expect(first.status).toBe(202);
+    expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body).toEqual(first.body);
+    const cause = { code: 'host.unreachable', message: 'no session' };
+    await h.ended({ workflowId: first.body.operation, subject: vm.id, name: 'delete-vm', state: 'undone', cause });
+    await h.eventually(async () => (await h.vm(vm.id)).status === 'running');
+    const second = await h.http('DELETE', `/v1/vms/${vm.id}`);
+    expect(second.body.operation).not.toBe(first.body.operation);
+    expect((await h.run(second.body.operation, 'vm.record-deleted', { vmId: vm.id })).ok).toBe(true);
+    expect((await h.vm(vm.id)).status).toBe('deleted');
+    expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body.code).toBe('vm.unknown');
+    expect((await h.http('GET', '/v1/vms?limit=1000')).body.items.map((v) => v.id)).not.toContain(vm.id);
+    const left = await h.running.service.pool.query('select from provisioning.guest_addresses where vm = $1', [vm.id]);
+    expect(left.rowCount).toBe(0);
+  });
+
+  test('a task for a VM that is not there is refused, and says so', async () => {
+    expect(await h.run('w9', 'vm.end-move', { vmId: 'vm-none', moveId: 'm', outcome: 'undone' })).toMatchObject({
+      ok: false,
+      cause: { code: 'vm.unknown' },
+    });
+    expect(await h.run('w9', 'vm.end-move', { vmId: 'vm-none' })).toMatchObject({ ok: false, cause: { code: 'executor.input_invalid' } });
+  });
+});
