@@ -21,7 +21,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { beginMigration } from '../begin-migration.ts';
+import { beginMigration } from '../moves/begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';

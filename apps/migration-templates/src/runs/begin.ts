@@ -1,7 +1,7 @@
 import { migrationTemplatesEvents as events, type Plan } from '@chrysalis/contracts';
 import { parted, plan, type RunResults } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
-import { beginMigration } from '../begin-migration.ts';
+import { beginMigration } from '../moves/begin-migration.ts';
 import { guestsOf } from '../known/guests.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { inMove } from '../sql/moves.ts';

@@ -1,7 +1,7 @@
 import type { Plan } from '@chrysalis/contracts';
 import { migrationDecider } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
-import { insertMigration } from './sql/migrations.ts';
+import { insertMigration } from '../sql/migrations.ts';
 import { makeStarts, noteStarts } from './start-move.ts';
 
 /**
