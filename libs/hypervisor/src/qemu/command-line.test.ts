@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { plugged } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
-import { bootSpec } from '../driver.contract.ts';
+import { bootSpec } from '../test/driver-contract/rig.ts';
 import { dimmSlot, initialTopology } from '../shape.ts';
 import { commandLine, dimmAddress, maxmemMiB } from './command-line.ts';
 import type { HostSide } from './command-line.ts';

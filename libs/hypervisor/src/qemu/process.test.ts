@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { identify, isAlive, kill, lastWords, spawnDetached, waitGone } from './process.ts';
 import { sweepStateDir, sweepTemporary, VmFiles, writeRecord } from './state.ts';
-import { bootSpec } from '../driver.contract.ts';
+import { bootSpec } from '../test/driver-contract/rig.ts';
 import { initialTopology } from '../shape.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'chy-process-'));

@@ -1,5 +1,5 @@
-import { driverContract } from '../driver.contract.ts';
-import type { Rig } from '../driver.contract.ts';
+import { driverContract } from '../test/driver-contract/contract.ts';
+import type { Rig } from '../test/driver-contract/rig.ts';
 import { happenings } from '../lifecycle.ts';
 import { SimulatedDriver } from './driver.ts';
 import { SimulatedWorld } from './world.ts';

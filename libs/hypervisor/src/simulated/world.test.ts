@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { topologyHash } from '@chrysalis/contracts';
-import { bootSpec } from '../driver.contract.ts';
+import { bootSpec } from '../test/driver-contract/rig.ts';
 import { VirtualClock } from './clock.ts';
 import { SimulatedDriver } from './driver.ts';
 import { SimulatedWorld } from './world.ts';

@@ -1,7 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { createBus, type EventBus } from '../index.ts';
-import { busContract, type Harness } from './contract.ts';
+import { busContract } from './contract/contract.ts';
+import type { Harness } from './contract/rig.ts';
 import { cloudEvent, numberOf, until, upTo } from './support.ts';
 
 const open = async (db: TemporaryDatabase): Promise<Harness> => {

@@ -6,7 +6,8 @@ import { sharedKafka, skipped } from '@chrysalis/testing';
 import { freePort } from '../../../../infra/process/free-port.ts';
 import { startOwnKafka, type RunningKafka } from '../../../../infra/kafka/launcher.ts';
 import { createBus } from '../index.ts';
-import { busContract, type Harness } from './contract.ts';
+import { busContract } from './contract/contract.ts';
+import type { Harness } from './contract/rig.ts';
 
 const harness = (brokers: string[]): Harness => ({
   open: (n) => createBus({ kind: 'kafka', brokers, clientId: `contract-${n}`, log: () => undefined }),

@@ -1,0 +1,30 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe } from '@jest/globals';
+import type { BootSpec } from '../../driver.ts';
+import { bootsAndPlugs } from './devices.ts';
+import { isToldAndEnds, powersOff } from './lifecycle.ts';
+import { moves } from './move.ts';
+import { bootSpec, MOVED, type Rig } from './rig.ts';
+import { saves } from './save.ts';
+import type { Story } from './story.ts';
+
+/** What every driver must do, in one story: a VM is booted, changed, saved, fails to move, moves with what was plugged, and ends. */
+export const driverContract = (kind: string, open: () => Promise<Rig>, image?: () => Promise<BootSpec['image']>): void => {
+  describe(`hypervisor driver: ${kind}`, () => {
+    const story = { kind, saves: mkdtempSync(join(tmpdir(), 'chy-saves-')) } as { -readonly [K in keyof Story]: Story[K] };
+    beforeAll(async () => {
+      story.rig = await open();
+      story.spec = bootSpec(MOVED, image ? { image: await image() } : {});
+    }, 120_000);
+    afterAll(() => story.rig?.close(), 30_000);
+    afterAll(() => rmSync(story.saves, { recursive: true, force: true }));
+
+    bootsAndPlugs(story);
+    powersOff(story);
+    saves(story);
+    moves(story);
+    isToldAndEnds(story);
+  });
+};

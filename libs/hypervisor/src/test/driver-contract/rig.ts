@@ -1,0 +1,66 @@
+import { expect } from '@jest/globals';
+import { diskSerial, type Device, type HypervisorCode } from '@chrysalis/contracts';
+import type { BootSpec, HypervisorDriver } from '../../driver.ts';
+
+/** Two hosts of one kind of driver. `a` and `b` give the driver of the moment; `lose` drops one as a killed host agent would. */
+export type Rig = {
+  a(): HypervisorDriver;
+  b(): HypervisorDriver;
+  lose(host: 'a' | 'b'): Promise<void>;
+  guestUp(driver: HypervisorDriver, vmId: string): Promise<void>;
+  /** The boot id, as the guest says it. */
+  bootId(driver: HypervisorDriver, vmId: string): Promise<string>;
+  /** Ends a VM's process behind the driver's back. */
+  crash(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** What a guest does to its own machine, also while no driver holds it. */
+  powerOff(host: 'a' | 'b', vmId: string): Promise<void>;
+  reset(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** The guest writes where there is no room left. */
+  ioError(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** Someone on the host, past the driver. */
+  stop(host: 'a' | 'b', vmId: string): Promise<void>;
+  continue(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** Loses the driver of `a`, and leaves the VM as one that is killed between the end of a save and the guest's continuation does. */
+  strandInSave(vmId: string): Promise<void>;
+  /** An address where nobody listens. */
+  readonly nowhere: string;
+  close(): Promise<void>;
+};
+
+export const MOVED = 'vm-0192f7a0-0000-7000-8000-00000000c0de';
+export const bootSpec = (vmId: string, over: Partial<BootSpec> = {}): BootSpec => ({
+  vmId,
+  uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6a01',
+  pool: 'shared',
+  nics: [{ id: 'front', mac: '52:54:00:00:07:09', network: 'lan' }],
+  image: { name: 'linux', version: 1, digest: `sha256:${'0'.repeat(64)}`, cmdline: 'console=ttyS0' },
+  spec: {
+    vcpus: { now: 1, max: 4 },
+    memoryMiB: { now: 256, max: 1024 },
+    disks: [{ id: 'data', sizeMiB: 64 }],
+    nics: [{ id: 'front', network: 'lan' }],
+    cpuModel: 'Westmere',
+    requiredTraits: [],
+  },
+  ...over,
+});
+export const disk = (id: string, port: number): Device => ({
+  kind: 'disk',
+  id,
+  port,
+  serial: diskSerial(id),
+  sizeMiB: 32,
+  format: 'raw',
+  pool: 'shared',
+  volume: `contract.${id}.raw`,
+  readOnly: false,
+});
+/** The longest names that there can be, and alike up to their last letter. */
+export const LONG = ['x', 'y'].map((last) => `${'a-long-name-'.repeat(5)}of${last}`);
+export const nic = (id: string, port: number): Device => ({ kind: 'nic', id, port, mac: '52:54:00:00:07:0a', network: 'lan' });
+export const agentPort = { id: 'agent', nr: 2, name: 'org.chrysalis.agent.0' };
+export const limits = { downtimeLimitMs: 300, maxBandwidthMiBps: 1024 };
+
+export const refused = async (work: Promise<unknown>, code: HypervisorCode): Promise<void> => {
+  await expect(work).rejects.toMatchObject({ name: 'HypervisorError', code });
+};
