@@ -15,16 +15,14 @@ const gone = (pid: number): boolean => {
   }
 };
 /** The shell that waits for a tool's end, by the leash on its command line. */
-const watcherOf = (tool: number): number =>
-  Number(
-    readdirSync('/proc').find((pid) => {
-      try {
-        return /^\d+$/.test(pid) && new RegExp(`\\x00${tool}\\.\\d+\\x00$`).test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
-      } catch {
-        return false;
-      }
-    }),
-  );
+const watcherOf = (tool: number): string | undefined =>
+  readdirSync('/proc').find((pid) => {
+    try {
+      return /^\d+$/.test(pid) && new RegExp(`\\x00${tool}\\.\\d+\\x00$`).test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'));
+    } catch {
+      return false;
+    }
+  });
 
 describe('a tool that starts VMs', () => {
   let dir: string;
@@ -66,7 +64,7 @@ describe('a tool that starts VMs', () => {
 
   test('killed together with what waits for its end: the next one ends what is left', async () => {
     const { tool, vm, code } = await start();
-    process.kill(await until(async () => watcherOf(tool.pid!) || undefined), 'SIGKILL');
+    process.kill(Number(await until(async () => watcherOf(tool.pid!))), 'SIGKILL');
     tool.kill('SIGKILL');
     await code;
     expect(gone(vm)).toBe(false);

@@ -57,7 +57,7 @@ const make = async (shape: MoveShape, i: number): Promise<Subject> => {
 };
 
 /** Asked again while what another service has said is on its way. */
-const soon = <T>(path: string, body: object): Promise<T> =>
+const soon = <T extends object>(path: string, body: object): Promise<T> =>
   until(() =>
     fleet.call<T>('migration-templates', 'POST', path, body).catch((e: Error) => (/unknown/.test(e.message) ? false : Promise.reject(e))),
   );

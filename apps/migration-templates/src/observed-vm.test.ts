@@ -22,7 +22,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => fleet?.close());
 
-const soon = <T>(path: string, body: object): Promise<T> =>
+const soon = <T extends object>(path: string, body: object): Promise<T> =>
   until(() =>
     fleet.call<T>('migration-templates', 'POST', path, body).catch((e: Error) => (/unknown/.test(e.message) ? false : Promise.reject(e))),
   );

@@ -74,7 +74,7 @@ describe('an event of an older version', () => {
     await running.service.pool.query('update provisioning.parked set event = (event::jsonb || $1::jsonb)::json', [old]);
     refuse.on = false;
     await requestRedrive(running.service.store, { consumer: 'provisioning.things' });
-    expect(await until(async () => heard[1])).toEqual({ type: NEW, data: { vmId: 'vm-2' } });
+    expect(await until(async () => heard[1] as object | undefined)).toEqual({ type: NEW, data: { vmId: 'vm-2' } });
   });
 });
 

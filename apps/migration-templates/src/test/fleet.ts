@@ -217,7 +217,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     if (!response.ok) throw Object.assign(new Error(`${method} ${path}: ${response.status} ${JSON.stringify(answer)}`), { answer });
     return answer;
   };
-  const untilSeen = <T>(look: () => Promise<T | undefined | false>, ms?: number): Promise<T> =>
+  const untilSeen = <T extends object | string | true>(look: () => Promise<T | undefined | false>, ms?: number): Promise<T> =>
     until(look, ms).catch((e: Error) => {
       throw new Error(`${e.message}; the agents saw ${seen.join(', ')}`);
     });

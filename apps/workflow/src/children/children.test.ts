@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { literal, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failed } from '@chrysalis/service-kit';
+import { until as come } from '@chrysalis/testing';
 import { step, workflow } from '../test/definitions.ts';
 import { forkService } from '../test/service-process.ts';
 import { ended, World } from '../test/world.ts';
@@ -156,7 +157,7 @@ describe('sub-workflows', () => {
     const other = await world.ask(workflow([step('a', 'alpha', { undo: true })]), {}, undefined, 'other');
     const admin = await world.tokenFor('fleet', 'acme');
     const stateOf = async () => (await world.get<{ state?: string }>(`/v1/workflows/${other}`, world.workflow, admin)).body.state;
-    for (const end = Date.now() + 10_000; Date.now() < end && (await stateOf()) !== 'succeeded';) await sleep(20);
+    await come(async () => (await stateOf()) === 'succeeded');
     const undoing = sub('sub', { workflowId: other }, { kind: 'workflow.undo' });
     expect(await world.until(await world.ask(workflow([undoing])), ended)).toMatchObject({
       state: 'undone',
@@ -180,7 +181,7 @@ describe('sub-workflows', () => {
     const long = await world.ask(workflow([wait(50_000)]));
     await world.until(long, (v) => v.tasks[0]?.state === 'dispatched');
     await world.post(`/v1/workflows/${long}/cancel`, { reason: 'enough' });
-    expect((await world.until(long, ended, 5_000)).state).toBe('cancelled');
+    expect((await world.until(long, ended)).state).toBe('cancelled');
   });
 });
 
@@ -214,10 +215,7 @@ describe('sub-workflows, when an instance is killed', () => {
         [`workflow-${id}`],
       ).catch(() => ({ rows: [] }))
     ).rows;
-  const until = async (what: () => Promise<boolean>, ms = 40_000): Promise<void> => {
-    for (const end = Date.now() + ms; Date.now() < end; await sleep(20)) if (await what().catch(() => false)) return;
-    throw new Error(`not within ${ms} ms: ${what.toString()}`);
-  };
+  const until = (what: () => Promise<boolean>): Promise<unknown> => come(() => what().catch(() => false), 90_000);
   const rows = async (): Promise<number> => (await world.running[0]!.service.pool.query(`select from workflow.children`)).rowCount!;
   /** Another instance that is up. */
   const standby = async (): Promise<ChildProcess> => {

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
-import { changed, establish, firedOf, policy, publishTemplate, scheduled, startsOf, until } from '../test/policies.ts';
+import { until } from '@chrysalis/testing';
+import { changed, establish, firedOf, policy, publishTemplate, scheduled, startsOf } from '../test/policies.ts';
 import { forkService } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
 

@@ -58,12 +58,3 @@ export const firedOf = async (world: World, name: string): Promise<{ workflowId:
   );
   return events.rows.map((r) => r.data);
 };
-
-export const until = async <T>(look: () => Promise<T | undefined | false>, ms = 30_000): Promise<T> => {
-  for (const end = Date.now() + ms; ; await new Promise((r) => setTimeout(r, 25))) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    if (Date.now() > end) throw new Error(`it did not come about in ${ms} ms: ${look.toString()}`);
-  }
-};
-export const pause = (ms: number): Promise<void> => new Promise((r) => setTimeout(r, ms));

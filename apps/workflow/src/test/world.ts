@@ -94,6 +94,7 @@ export class World {
     params: Record<string, unknown> = {},
     workflowId = `op-${uuidv7()}`,
     tenant = 'acme',
+    stream = `vm-${workflowId}`,
   ): Promise<string> {
     const request: WorkflowRequest = { workflowId, definition, params, subject: 'vm-1' };
     const event = {
@@ -103,7 +104,7 @@ export class World {
       meta: { ...meta(workflowId), tenant },
     };
     const asking = this.running.find((s) => s.context === 'provisioning')!;
-    await asking.service.store.append({ stream: `vm-${workflowId}`, expected: 'any', events: [event] });
+    await asking.service.store.append({ stream, expected: 'any', events: [event] });
     return workflowId;
   }
 
