@@ -6,6 +6,7 @@ process.env.CHRYSALIS_CHECK_ANSWERS ??= 'on';
 
 export default {
   globalSetup: '<rootDir>/tools/test/leash.mjs',
+  testSequencer: '<rootDir>/tools/test/longest-first.ts',
   // Global in Jest: a project's own is not heard. A hook may have to wait for a server that another suite starts.
   testTimeout: 60_000,
   projects: ['apps/*', 'libs/*', 'libs/*/core', 'tools', 'infra']

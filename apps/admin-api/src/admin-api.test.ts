@@ -188,13 +188,8 @@ describe('commands', () => {
   });
 
   test('an owner that restarts meanwhile is not noticed, and does it once', async () => {
-    const restarted = plane.restart('provisioning');
-    await new Promise((r) => setTimeout(r, 400));
-    const [a, b] = await Promise.all([
-      send('POST', '/v1/vms', { name: 'patient' }, { 'idempotency-key': 'p1' }),
-      send('POST', '/v1/vms', { name: 'patient' }, { 'idempotency-key': 'p1' }),
-    ]);
-    await restarted;
+    const patient = () => send('POST', '/v1/vms', { name: 'patient' }, { 'idempotency-key': 'p1' });
+    const [a, b] = (await plane.restart('provisioning', () => Promise.all([patient(), patient()])))!;
     expect([a.status, b.status]).toEqual([202, 202]);
     expect(await a.json()).toEqual(await b.json());
     expect(((await json('/v1/vms?name=patient')) as { items: unknown[] }).items.length).toBeLessThanOrEqual(1);

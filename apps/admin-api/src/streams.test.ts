@@ -160,6 +160,9 @@ describe('a move that stops behind its point of no return', () => {
     const following = plane.get(`/v1/migrations/${migrationId}/logs?follow=true`).then((r) => sse(r));
     await onMove('task.succeeded', { task: 'record', output: {} });
     await onMove('instance.ended', { subject: moveId, state: 'succeeded', output: {} });
+    // As in life: a migration ends by what its workflows' ends said. Of two that come at once the story may end with the first.
+    const ofMove = 'its workflow ended succeeded';
+    await shown(`/v1/migrations/${migrationId}/logs`, ({ items }) => items.some((l: any) => l.message === ofMove));
     await onMigration('move.ended', { moveId, vmId, state: 'succeeded' });
     await onMigration('migration.ended', { state: 'succeeded', cause: undefined });
     const seen = await following;
@@ -186,8 +189,9 @@ describe('streams', () => {
     const first = await sse(await plane.get('/v1/events?from=start'), history.length);
     const positions = first.map((e) => Number(e.id));
     expect(positions).toEqual(positions.toSorted((a, b) => a - b));
-    const live = plane.get('/v1/events?type=chrysalis.resource-allocation.').then((r) => sse(r, 1));
-    await new Promise((r) => setTimeout(r, 300));
+    const begun = Promise.withResolvers<void>();
+    const live = plane.get('/v1/events?type=chrysalis.resource-allocation.').then((r) => sse(r, 1, begun.resolve));
+    await begun.promise;
     await plane.append('resource-allocation', 'host-h1', 'chrysalis.resource-allocation.host.state-changed.v1', {
       hostId: 'h1',
       from: 'cordoned',
@@ -239,9 +243,8 @@ describe('streams', () => {
     };
     const { bus } = plane.services.get('provisioning')!.service;
     const event = busEvent('mov-1', 'chrysalis.agent-gateway.progress', frame, { tenant: 'acme' });
-    const hearing = plane.get('/v1/progress?vm=vm-1').then((r) => sse(r, 1));
-    await new Promise((r) => setTimeout(r, 200));
-    await bus.publish([{ topic: progressTopic, event }]);
-    expect(await hearing).toMatchObject([{ event: 'progress', data: { moveId: 'mov-1', bytesRemaining: 5 } }]);
+    const hearing = await plane.get('/v1/progress?vm=vm-1');
+    await bus.publish([{ topic: progressTopic, event }]); // the newest of each is told to who comes later, too
+    expect(await sse(hearing, 1)).toMatchObject([{ event: 'progress', data: { moveId: 'mov-1', bytesRemaining: 5 } }]);
   });
 });

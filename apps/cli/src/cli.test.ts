@@ -77,9 +77,9 @@ describe('what is shown', () => {
   const reading = [...shown.map(([args]) => args).filter((args) => !/ (--watch|-f)\b/.test(args)), ...more];
 
   test.each(shown)('%s', async (args, expected) => {
-    const { code, stdout, stderr } = await chrysalis(args);
-    expect(stdout).toMatch(expected);
-    expect([code, stderr]).toEqual([0, '']);
+    const { out, said, error } = await inProcess(plane.url, token, args);
+    expect(out).toMatch(expected);
+    expect([error, said]).toEqual([undefined, '']);
   });
 
   test('is nothing but JSON or YAML where that is asked for, and both are the same', async () => {
@@ -302,10 +302,8 @@ describe('the client', () => {
 
   test('a command sent while the door is away is done once', async () => {
     const client = createClient({ server: plane.url, token });
-    const restarting = plane.restart('admin-api');
-    await new Promise((r) => setTimeout(r, 300));
-    const { vmId } = await client.request<{ vmId: string }>('POST', '/v1/vms', { name: 'once' });
-    await restarting;
+    const create = () => client.request<{ vmId: string }>('POST', '/v1/vms', { name: 'once' });
+    const { vmId } = (await plane.restart('admin-api', create))!;
     await until(async () => (await client.all('/v1/vms', { name: 'once' })).length > 0);
     expect(await client.all('/v1/vms', { name: 'once' })).toMatchObject([{ vmId }]);
   }, 40_000);

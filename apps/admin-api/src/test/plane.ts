@@ -72,7 +72,8 @@ export type Plane = {
   readonly token: (roles: readonly Role[], tenant?: string, expires?: string) => Promise<string>;
   readonly get: (path: string, headers?: Record<string, string>) => Promise<Response>;
   readonly append: (context: Context, stream: string, type: string, data: unknown, tenant?: string) => Promise<void>;
-  readonly restart: (context: Context | 'admin-api') => Promise<void>;
+  /** Stops a service, and starts it at its port again; what is done `meanwhile` begins while it is away. */
+  readonly restart: <T>(context: Context | 'admin-api', meanwhile?: () => Promise<T>) => Promise<T | undefined>;
   stop(): Promise<void>;
 };
 
@@ -105,13 +106,16 @@ export const startPlane = async (): Promise<Plane> => {
     token,
     append,
     get: (path, headers = {}) => fetch(`${admin.url}${path}`, { headers: { authorization: `Bearer ${own}`, ...headers } }),
-    restart: async (context) => {
+    restart: async (context, meanwhile) => {
       const { url } = services.get(context)!;
       await services.get(context)!.stop();
-      await new Promise((r) => setTimeout(r, 1_500));
+      const done = meanwhile?.();
+      done?.catch(() => undefined); // told below
+      await new Promise((r) => setTimeout(r, 500));
       const port = Number(new URL(url).port);
       if (context === 'admin-api') services.set(context, await startAdmin({ ...config, port, serviceUrls }));
       else await startOwner(context, port);
+      return done;
     },
     stop: async () => {
       for (const s of [...services.values()].reverse()) await s.stop();
@@ -135,10 +139,11 @@ export const projected = async (plane: Plane): Promise<void> => {
   await until(async () => (await pool.query('select from read.feed')).rows.length === history.length, 30_000);
 };
 
-/** Server-Sent Events until `count` of them have come or the stream ends. */
+/** Server-Sent Events until `count` of them have come or the stream ends. `begun` is called once it is said where the stream begins. */
 export const sse = async (
   response: Response,
   count = Infinity,
+  begun: () => void = () => undefined,
 ): Promise<{ id?: string; event: string; data: Record<string, unknown> }[]> => {
   const seen: { id?: string; event: string; data: Record<string, unknown> }[] = [];
   let text = '';
@@ -152,6 +157,7 @@ export const sse = async (
           .map((l) => [l.slice(0, l.indexOf(':')), l.slice(l.indexOf(':') + 2)]),
       );
       text = text.slice(end + 2);
+      if (lines['event'] === 'position') begun();
       if (lines['event'] && lines['event'] !== 'position')
         seen.push({ ...(lines['id'] ? { id: lines['id'] } : {}), event: lines['event'], data: JSON.parse(lines['data']!) });
       if (seen.length >= count) return seen;
