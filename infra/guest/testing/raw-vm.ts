@@ -55,7 +55,7 @@ export class RawVm {
       const qmp = await QmpClient.connect(`${dir}/qmp`, { alive: () => process.exitCode === null });
       const qga = new QgaClient(await connect(`${dir}/qga`));
       const vm = new RawVm({ process, qmp, qga, dir });
-      await qga.sync(30_000);
+      await qga.sync(120_000); // emulated, and on a busy machine
       return vm;
     } catch (e) {
       process.kill('SIGKILL');

@@ -63,9 +63,9 @@ describe('frames', () => {
     const decoder = new FrameDecoder();
     expect(decoder.push(Buffer.concat([Buffer.from('\x1e'), Buffer.alloc(MAX_GUEST_FRAME_BYTES + 1, 0x61)]))).toEqual([]);
     expect(decoder.damaged).toBe(1);
-    const started = performance.now();
+    const before = process.cpuUsage();
     decoder.push(Buffer.alloc(1 << 20, 0x1e));
-    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(process.cpuUsage(before).user).toBeLessThan(1_000_000); // of the CPU: the machine may be busy with others
     expect(decoder.push(encodeFrame(1))).toEqual([1]);
     expect(() => encodeFrame('x'.repeat(MAX_GUEST_FRAME_BYTES))).toThrow(RangeError);
   });

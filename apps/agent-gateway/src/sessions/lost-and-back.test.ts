@@ -51,6 +51,25 @@ describe('lost, and back', () => {
     agent.close();
   });
 
+  test('a host whose heartbeats stop is lost, once, and enrols anew when it is back', async () => {
+    const { pool } = gateway.service;
+    const agent = await TestAgent.of(gateway, 'h10', await w.token('host:h10', 'host-agent'));
+    const silentFor = (minutes: number) =>
+      pool.query(`update agent_gateway.agent_sessions set last_seen = now() - $1 * interval '1 minute' where host_id = 'h10'`, [minutes]);
+    const fresh = `select from agent_gateway.agent_sessions where host_id = 'h10' and last_seen > now() - interval '1 minute'`;
+    await silentFor(5);
+    agent.send({ type: 'heartbeat', seq: 1, at: new Date().toISOString(), vms: [] });
+    await until(async () => (await pool.query(fresh)).rowCount === 1);
+    await sweepLost(gateway.service, 120_000);
+    expect(await enrolments('h10')).toEqual(['enrolled']);
+    await silentFor(20);
+    await until(async () => (await enrolments('h10')).includes('lost')); // by its own sweep
+    await sweepLost(gateway.service, 120_000);
+    agent.close();
+    (await TestAgent.of(gateway, 'h10', await w.token('host:h10', 'host-agent'))).close();
+    expect(await enrolments('h10')).toEqual(['enrolled', 'lost', 'enrolled']);
+  });
+
   test('200 agents that come at once are all welcomed, and say one event each', async () => {
     const tokens = await Promise.all(Array.from({ length: 200 }, (_, i) => w.token(`host:s${i}`, 'host-agent')));
     const open = async (i: number): Promise<TestAgent> => {
@@ -67,5 +86,5 @@ describe('lost, and back', () => {
     await storm();
     expect(await enrolments('s0')).toEqual(['enrolled']);
     expect(await enrolments('s199')).toEqual(['enrolled']);
-  });
+  }, 120_000);
 });

@@ -73,7 +73,8 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
     expect(outcome).toMatchObject({ ok: true, output: { hostId: 'h1', image: 'kept', sizeMiB: 8, bytes: 8 * 1_048_576 } });
     const beats = await eventsOf<TaskHeartbeat>(dispatch.workflowId, 'heartbeat');
     expect(beats.length).toBeGreaterThanOrEqual(4);
-    expect(beats.length).toBeLessThanOrEqual(14);
+    const lastedMs = Date.parse(beats.at(-1)!.at) - Date.parse(beats[0]!.at);
+    expect(beats.length).toBeLessThanOrEqual(2 + lastedMs / 50); // some three of them within 300 ms
     expect(beats[0]).toMatchObject({ executor: 'host:h1', token: dispatch.token, attempt: 1 });
     expect((outcome as unknown as { output: Stored }).output.digest).toBe(sha(fileOf('h1', 'kept')));
     const reports = await fleet.world.events(fleet.gateway, `task-${dispatch.workflowId}`);

@@ -48,7 +48,7 @@ test('at its time limit it is killed with all its children, also those that left
   await expect(run(`setsid sleep ${mark} & sleep ${mark} & sleep ${mark}`, { timeoutMs: 300 })).rejects.toMatchObject({
     code: 'guest.script_timeout',
   });
-  expect(performance.now() - started).toBeLessThan(3_000);
+  expect(performance.now() - started).toBeLessThan(30_000); // they would sleep for days
   expect(await runs(mark)).toBe(0);
 });
 

@@ -132,9 +132,9 @@ describe('bad input: an answer with a stable code, in bounded time', () => {
     ['a list', () => [], 422, 'workflow.template_invalid'],
   ])('%s', async (_, make, status, code) => {
     const definition = make();
-    const began = performance.now();
+    const before = process.cpuUsage();
     const answer = await publish(definition);
-    expect(performance.now() - began).toBeLessThan(10_000);
+    expect(process.cpuUsage(before).user).toBeLessThan(10_000_000);
     expect([answer.status, answer.body['code'] ?? '']).toEqual([status, code]);
   });
 

@@ -62,7 +62,7 @@ test('a stream that another transaction holds ends it soon, and nothing of it is
   await store.append(one('held', 0), tx);
   const began = performance.now();
   const error = await note([one('h', 0), one('held', 0)]).catch((e: unknown) => e);
-  expect(performance.now() - began).toBeLessThan(5_000);
+  expect(performance.now() - began).toBeLessThan(20_000); // its holder would keep it for ever
   expect(isUndone(error)).toBe(true);
   await tx.query('commit');
   tx.release();

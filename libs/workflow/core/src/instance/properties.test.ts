@@ -175,7 +175,7 @@ describe('10,000 tasks', () => {
     })),
     deadlineMs: 10_000_000,
   });
-  /** Reports every task in the order it was given out; answers the microseconds of one report, decided and evolved. */
+  /** Reports every task in the order it was given out; answers the CPU's microseconds of one report, decided and evolved. */
   const run = (definition: WorkflowDefinition): { state: WorkflowInstance; us: number } => {
     let state: WorkflowInstance = initial;
     let ms = Date.parse('2026-01-01T00:00:00Z');
@@ -188,7 +188,7 @@ describe('10,000 tasks', () => {
     };
     const iso = (): string => new Date(ms++).toISOString();
     apply({ type: 'start', request: { workflowId: 'w', definition, params: {}, subject: 's' }, tenant: 't', at: iso() });
-    const began = performance.now();
+    const before = process.cpuUsage();
     for (const { task, token } of queue) {
       const at = iso();
       const report = {
@@ -204,7 +204,7 @@ describe('10,000 tasks', () => {
       };
       apply({ type: 'report', report, at });
     }
-    return { state, us: ((performance.now() - began) * 1000) / 10_000 };
+    return { state, us: process.cpuUsage(before).user / 10_000 };
   };
 
   it.each([

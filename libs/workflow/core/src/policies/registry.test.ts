@@ -172,9 +172,9 @@ describe('a condition on an event', () => {
     expect(holds('[1].all(x, [2].all(y, x == y))')).toEqual(['workflow.condition_refused']);
     expect(holds('params.x == 1')).toEqual(['workflow.condition_malformed']);
     const many = event({ list: Array.from({ length: 1_900 }, (_, i) => i) });
-    const before = performance.now();
+    const before = process.cpuUsage();
     expect(holds('event.data.list.all(x, x in event.data.list)', many)).toMatchObject({ ok: true });
-    expect(performance.now() - before).toBeLessThan(2_000);
+    expect(process.cpuUsage(before).user).toBeLessThan(2_000_000);
     expect(holds('event.data.list.all(x, x in event.data.list)', event({ list: Array(100_000).fill(1) }))).toMatchObject({ ok: false });
     expect(holds('event.data.text == ""', event({ text: 'x'.repeat(1_000_000) }))).toMatchObject({ ok: false });
   });
