@@ -21,14 +21,15 @@ import {
   type JestReport,
   type PassedOnlyAlone,
 } from './jest-report.ts';
-import { verdict } from './verdict.ts';
+import { besides, verdict } from './verdict.ts';
 
 const usage = `npm test [-- PATTERN ...] [--only prepare,lint,knip,types,jest]
 
 Lint, dead code, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
 drivers, and a move on real QEMU. A suite whose part is missing on this machine fails and says how to get it;
 CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.
-What fails is run again alone; a test that passes only then is named before the closing line, and fails the run where CHRYSALIS_STRICT=true.`;
+Lint, dead code and types run beside each other. What fails is run again alone; a test that passes only then is named before the closing
+line, and fails the run where CI=true.`;
 
 const root = path.resolve(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
@@ -40,14 +41,18 @@ if (values.help) {
   process.exit(0);
 }
 
-const run = (args: readonly string[]): Promise<number> =>
+/** To its end. `say`, for what runs beside others: is given all that it said, in one piece. */
+const run = (args: readonly string[], say?: (text: string) => void): Promise<number> =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, args, {
       cwd: root,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', say ? 'pipe' : 'inherit', say ? 'pipe' : 'inherit'],
       env: { CHRYSALIS_LOG: 'silent', ...process.env, NX_DAEMON: 'false' },
     });
+    const said: Buffer[] = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => said.push(chunk));
     const closed = new Promise<void>((done) => child.on('close', (code) => (resolve(code ?? 1), done())));
+    if (say) child.on('close', () => say(Buffer.concat(said).toString()));
     atEnd(async () => {
       child.kill('SIGTERM');
       await closed;
@@ -66,18 +71,23 @@ const fetchParts = async (): Promise<void> => {
 };
 
 const onlyAlone: PassedOnlyAlone[] = [];
-const steps: Record<string, () => Promise<Counts>> = {
+type Step = (say: (text: string) => void) => Promise<Counts>;
+/** What only reads the tree: two cores have it done in the time of the longest. */
+const looks: Record<string, Step> = {
+  lint: async (say) => {
+    await prepareGraph(root);
+    return asOne(await run(['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0'], say));
+  },
+  // What is exported and used nowhere else, files that nobody imports, dependencies that nobody needs.
+  knip: async (say) => asOne(await run(['node_modules/knip/bin/knip.js', '--no-progress', '--no-config-hints'], say)),
+  types: async (say) => asOne(await run(['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'], say)),
+};
+const steps: Record<string, Step> = {
+  ...looks,
   prepare: async () => {
     await fetchParts();
     return { passed: 0, failed: 0, skipped: 0 };
   },
-  lint: async () => {
-    await prepareGraph(root);
-    return asOne(await run(['node_modules/eslint/bin/eslint.js', '.', '--max-warnings', '0']));
-  },
-  // What is exported and used nowhere else, files that nobody imports, dependencies that nobody needs.
-  knip: async () => asOne(await run(['node_modules/knip/bin/knip.js', '--no-progress', '--no-config-hints'])),
-  types: async () => asOne(await run(['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'])),
   jest: async () => {
     const first = await jest(['--maxWorkers=2', ...positionals]);
     console.log('\nSlowest suites:');
@@ -123,17 +133,23 @@ const main = async (): Promise<number> => {
   const ended = await elsewhere();
   if (ended !== undefined) return ended;
   const total = { passed: 0, failed: 0, skipped: 0 };
-  for (const name of values.only.split(',')) {
-    const step = steps[name];
-    if (!step) throw new Error(`unknown step ${name}: one of ${Object.keys(steps).join(', ')}`);
-    console.log(`\n== ${name}`);
+  const names = values.only.split(',');
+  const unknown = names.find((name) => !steps[name]);
+  if (unknown !== undefined) throw new Error(`unknown step ${unknown}: one of ${Object.keys(steps).join(', ')}`);
+  const take = async (name: string): Promise<void> => {
     const startedAt = Date.now();
-    const counts = await step();
+    let said = '';
+    const counts = await steps[name]!((text) => (said += text));
     for (const k of ['passed', 'failed', 'skipped'] as const) total[k] += counts[k];
-    console.log(`== ${name}: ${counts.failed === 0 ? 'ok' : 'FAILED'} in ${((Date.now() - startedAt) / 1000).toFixed(0)} s`);
+    const seconds = ((Date.now() - startedAt) / 1000).toFixed(0);
+    console.log(`${said}== ${name}: ${counts.failed === 0 ? 'ok' : 'FAILED'} in ${seconds} s`);
+  };
+  for (const together of besides(names, (name) => name in looks)) {
+    console.log(`\n== ${together.join(', ')}`);
+    await Promise.all(together.map(take));
   }
   const leftOut = (process.env['CHRYSALIS_SKIP'] ?? '').split(',').filter(Boolean);
-  const { lines, exitCode } = verdict(total, onlyAlone, { strict: process.env['CHRYSALIS_STRICT'] === 'true', leftOut });
+  const { lines, exitCode } = verdict(total, onlyAlone, { strict: process.env['CI'] === 'true', leftOut });
   for (const line of lines) console.log(`\n${line}`);
   return exitCode;
 };

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { countsOf, passedOnlyAlone, slowest, together, type JestReport, type SuiteResult } from './jest-report.ts';
-import { verdict } from './verdict.ts';
+import { besides, verdict } from './verdict.ts';
 
 const suite = (name: string, tests: Record<string, 'passed' | 'failed'>, seconds = 1, broken = false): SuiteResult => ({
   name,
@@ -57,6 +57,7 @@ describe('the closing lines', () => {
 
   test('under CI they fail the run', () => {
     const { lines, exitCode } = verdict({ passed: 10, failed: 0, skipped: 1 }, alone, { ...here, strict: true });
+    expect(lines[0]).toBe('2 passed only when run again alone, which CI=true counts as failed: a.test.ts: one; c.test.ts');
     expect(lines.at(-1)).toBe('8 passed, 2 failed, 1 skipped');
     expect(exitCode).toBe(1);
   });
@@ -79,6 +80,12 @@ test('the counts of what ran again stand in place of the first', () => {
   const first = report(suite('a', { one: 'failed', two: 'passed' }), suite('b', { three: 'passed' }), suite('c', {}, 1, true));
   const again = report(suite('a', { one: 'passed', two: 'passed' }), suite('c', { four: 'passed', five: 'failed' }));
   expect(together(first, again, 1)).toEqual({ passed: 4, failed: 1, skipped: 0 });
+});
+
+test('steps that may run beside each other do, in the order of all', () => {
+  const may = (name: string): boolean => name !== 'prepare' && name !== 'jest';
+  expect(besides(['prepare', 'lint', 'knip', 'types', 'jest'], may)).toEqual([['prepare'], ['lint', 'knip', 'types'], ['jest']]);
+  expect(besides(['types', 'jest', 'lint'], may)).toEqual([['types'], ['jest'], ['lint']]);
 });
 
 test('the slowest suites, longest first', () => {
