@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
@@ -8,7 +8,8 @@ const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-order-'));
 afterAll(() => rmSync(dir, { recursive: true }));
 
 test('where nothing has run yet, what starts machines or processes goes first; the rest by size', () => {
-  const context = { config: { cache: false, id: 'x' } };
+  const hasteFS = { getSize: (file: string) => statSync(file).size };
+  const context = { config: { cache: false, id: 'x' }, hasteFS };
   const files = {
     pure: 'x'.repeat(900),
     small: 'x',

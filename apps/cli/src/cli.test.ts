@@ -196,7 +196,7 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
   const watching = spawn(process.execPath, [...entry, 'vm', 'list', '--host', 'h1', '--watch'], { env: environment() });
   let watched = '';
   watching.stdout.on('data', (d) => (watched += d));
-  await until(async () => /seen\s+running\s+-\s/.test(watched), 20_000);
+  await until(async () => /seen\s+running\s+-\s/.test(watched), 50_000);
   await plane.append('agent-gateway', `observed-${vmId}`, 'chrysalis.agent-gateway.vm.observed.v1', {
     ...{ vmId, hostId: 'h1', epoch: 1 },
     observed: {
@@ -204,13 +204,13 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
       cause: { code: 'vm.shut_down', message: 'the guest powered itself off' },
     },
   });
-  await until(async () => /seen\s+running\s+shut-down \d+d\s/.test(watched), 20_000);
+  await until(async () => /seen\s+running\s+shut-down \d+d\s/.test(watched), 50_000);
   watching.kill('SIGINT');
   const { stdout } = await chrysalis(`vm get ${vmId}`);
   expect(stdout).toMatch(
     /state:\s+running\nobserved:\s+shut-down since 2026-01-01T00:00:00.000Z: the guest powered itself off\n\s+restarted 2 times/,
   );
-}, 40_000);
+}, 120_000);
 
 describe('the client', () => {
   test('`watch` shows the steps on stderr and the end on stdout', async () => {
@@ -286,7 +286,7 @@ describe('the client', () => {
         to: 'cordoned',
         reason,
       });
-    const all = (reasons: string[]) => until(async () => watchers.every((w) => w.heard.join() === reasons.join()), 20_000);
+    const all = (reasons: string[]) => until(async () => watchers.every((w) => w.heard.join() === reasons.join()));
     const cut = `set role none; select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'chrysalis-admin-api%' and datname = current_database()`;
     await new Promise((r) => setTimeout(r, 4_000)); // longer than the patience: a quiet stream is no lost one
     server.closeAllConnections();

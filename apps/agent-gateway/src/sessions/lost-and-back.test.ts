@@ -63,7 +63,10 @@ describe('lost, and back', () => {
     await sweepLost(gateway.service, 120_000);
     expect(await enrolments('h10')).toEqual(['enrolled']);
     await silentFor(20);
-    await until(async () => (await enrolments('h10')).includes('lost')); // by its own sweep
+    const sweeping = await w.start({ lostAfterMs: 1_000 });
+    await until(async () => (await enrolments('h10')).includes('lost'));
+    w.gateways.splice(w.gateways.indexOf(sweeping), 1);
+    await sweeping.stop();
     await sweepLost(gateway.service, 120_000);
     agent.close();
     (await TestAgent.of(gateway, 'h10', await w.token('host:h10', 'host-agent'))).close();

@@ -133,7 +133,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
       two = await rig();
       const { cmdline, digest } = await ensureGuestImage({ cacheDir });
       await two.a().boot(bootSpec(vmId, { image: { name: 'linux', version: 1, digest, cmdline } }));
-    }, 60_000);
+    }, 600_000);
     afterAll(async () => {
       await two.a().destroy(vmId, { deleteVolumes: true });
       await two.b().destroy(vmId, { deleteVolumes: true });

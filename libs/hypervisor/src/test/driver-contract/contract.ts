@@ -17,7 +17,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     beforeAll(async () => {
       story.rig = await open();
       story.spec = bootSpec(MOVED, image ? { image: await image() } : {});
-    }, 120_000);
+    }, 600_000); // the image may have to be made first
     afterAll(() => story.rig?.close(), 30_000);
     afterAll(() => rmSync(story.saves, { recursive: true, force: true }));
 
