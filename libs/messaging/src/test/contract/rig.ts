@@ -44,7 +44,7 @@ export const rigFor = (adapter: Adapter): (() => Rig) => {
   beforeAll(async () => {
     ({ db, store } = await openStore({ max: 20 }));
     harness = await adapter.open(db);
-  });
+  }, 300_000); // a Kafka may have to be fetched first
   afterAll(async () => {
     await adapter.close();
     await db?.drop();
