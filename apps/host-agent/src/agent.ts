@@ -18,7 +18,7 @@ import type { AskHost } from './images/fetch.ts';
 import { plainFiles, type ImageMaker } from './images/make.ts';
 import { ImageServer } from './images/serve.ts';
 import { DiskImages } from './images/store.ts';
-import { leave } from './move/remove-from-host.ts';
+import { removeFromHost } from './move/remove-from-host.ts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { AskPeer, MoveDeps } from './move/deps.ts';
 import { listenForPeers, PeerLinks } from './move/peer-link.ts';
@@ -78,7 +78,7 @@ export const startHostAgent = async (
     ...base,
     hostId: config.hostId,
     patienceMs: config.targetPatienceMs,
-    leave: (vmId) => leave(driver, config.pools, vmId),
+    removeFromHost: (vmId) => removeFromHost(driver, config.pools, vmId),
   });
   const at = (point: string, context: Record<string, string>): Promise<void> =>
     failpoint(`host:${point}`, { ...context, hostId: config.hostId });
@@ -91,12 +91,12 @@ export const startHostAgent = async (
 
   const facts = (): ReturnType<typeof hostFacts> => hostFacts(driver, config);
   const tell = (frame: FromHostAgent): void => void link.send(frame);
-  const parts = { config, driver, states, source, target, guests, facts, peerAddress: () => peerServer.address, tell, now, log };
+  const context = { config, driver, states, source, target, guests, facts, peerAddress: () => peerServer.address, tell, now, log };
   const bidding = await startBidding(config, { log, now, link: () => link, executor: () => executor });
   const ask: AskHost = (host, request) => link.askPeer(host, request, 5_000);
   const executor = new Executor({
     hostId: config.hostId,
-    handlers: handlers({ ...parts, images, make: makeImage, ask, at }),
+    handlers: handlers({ ...context, images, make: makeImage, ask, at }),
     states,
     lanes,
     journal,

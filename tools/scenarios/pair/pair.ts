@@ -55,7 +55,7 @@ export class Pair {
         ...deps(host),
         hostId: host,
         patienceMs: 120_000,
-        leave: (vmId) => this.drivers[host].destroy(vmId, { deleteVolumes: false }),
+        removeFromHost: (vmId) => this.drivers[host].destroy(vmId, { deleteVolumes: false }),
       });
     this.#target = { a: target('a'), b: target('b') };
     const askPeer: AskPeer = ({ host }, request) => this.#target[host as Side].answer(request);

@@ -15,7 +15,7 @@ const SourceMove = z.object({
   downtimeLimitMs: Positive,
   maxBandwidthMiBps: Positive,
   startedAt: Timestamp,
-  /** Without a fence the guest is back by then, whatever the control plane says or does not say. */
+  /** The dead-man deadline: without a fence the guest is back by then, whatever the control plane says or does not say. */
   deadlineAt: Timestamp,
   /**
    * transferring: the guest is this host's. fenced: it may never run here at this epoch again. resumed: the target was seen to run it.

@@ -60,7 +60,7 @@ const move = async (
     ...base(b, states.b),
     hostId: 'b',
     patienceMs: 60_000,
-    leave: (vmId) => b.destroy(vmId, { deleteVolumes: false }),
+    removeFromHost: (vmId) => b.destroy(vmId, { deleteVolumes: false }),
   });
   const { topology } = await a.status('vm');
   const prepared = await target.prepare({ vmId: 'vm', tenant: 't', epoch: 2, moveId: 'm', topology, topologyHash: topologyHash(topology) });

@@ -5,7 +5,7 @@ import type { HostAgentConfig } from '../config.ts';
  * Ends a VM's process on this host when the VM itself lives elsewhere. Its volumes in a pool that other hosts see are the VM's, and
  * stay; those in this host's own pools are copies that nobody uses any more.
  */
-export const leave = async (driver: HypervisorDriver, pools: HostAgentConfig['pools'], vmId: string): Promise<void> => {
+export const removeFromHost = async (driver: HypervisorDriver, pools: HostAgentConfig['pools'], vmId: string): Promise<void> => {
   const disks = driver.list().includes(vmId) ? (await driver.status(vmId)).topology.disks : [];
   await driver.destroy(vmId, { deleteVolumes: false });
   for (const { pool, volume, readOnly } of disks) if (!readOnly && pools[pool]?.shared === false) await driver.deleteVolume(pool, volume);

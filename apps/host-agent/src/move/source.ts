@@ -4,7 +4,7 @@ import { causeOf } from '../execution/cause.ts';
 import { bringBack, causeWith, type Cause, type Place } from './bring-back.ts';
 import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { migrateWithin, type TransferOptions } from './migrate-within.ts';
+import { migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
 import { probe, wholeAtTarget } from './probe.ts';
 import { deliverReceipt } from './receipt.ts';
 
@@ -66,7 +66,7 @@ export class SourceMoves {
     await this.#at('transfer:probed', vmId, move);
     const restarts = new Restarts(this.deps.driver, vmId);
     try {
-      const outcome = await migrateWithin(this.deps, vmId, move, options);
+      const outcome = await migrateUntilDeadline(this.deps, vmId, move, options);
       if (outcome.outcome === 'failed') return outcome.cause;
       await this.#handOver(vmId, move, outcome, restarts);
       return undefined;

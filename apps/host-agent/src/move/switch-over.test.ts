@@ -202,7 +202,7 @@ class Run {
         ...deps,
         hostId: 'target',
         patienceMs: 600_000,
-        leave: (vmId) => deps.driver.destroy(vmId, { deleteVolumes: false }),
+        removeFromHost: (vmId) => deps.driver.destroy(vmId, { deleteVolumes: false }),
       });
       if (states.get('vm-1')) void this.#target.settle('vm-1').catch(() => undefined);
       return;

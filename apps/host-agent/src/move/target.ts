@@ -18,7 +18,7 @@ type TargetDeps = MoveDeps & {
   readonly hostId: string;
   readonly patienceMs: number;
   /** Ends the QEMU, and deletes of its volumes those that only this host sees. */
-  readonly leave: (vmId: string) => Promise<void>;
+  readonly removeFromHost: (vmId: string) => Promise<void>;
 };
 type Waiting = VmState & { readonly move: TargetMove };
 
@@ -163,7 +163,7 @@ export class TargetMoves {
   }
 
   async #clear(vmId: string): Promise<void> {
-    await this.deps.leave(vmId);
+    await this.deps.removeFromHost(vmId);
   }
 
   async #gone(state: Waiting): Promise<PeerAnswer> {

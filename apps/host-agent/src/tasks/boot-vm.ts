@@ -1,7 +1,7 @@
 import { hostTasks } from '@chrysalis/contracts';
 import type { Handler } from '../execution/handler.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { handler, notBelow, stale, timeLeft, type Admit, type Parts } from './handler-context.ts';
+import { handler, notBelow, stale, timeLeft, type Admit, type HandlerContext } from './handler-context.ts';
 
 const admit: Admit = (state, input) => {
   notBelow(state, input);
@@ -14,28 +14,28 @@ const admit: Admit = (state, input) => {
  * A first boot that fails leaves nothing: a task that never succeeded is not compensated by anyone else. A VM that ran here once has
  * data, and is left as it is.
  */
-export const bootVm = (parts: Parts): Handler =>
+export const bootVm = (context: HandlerContext): Handler =>
   handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest }, run) => {
-    await parts.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
+    await context.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
     try {
-      const shaped = await parts.driver.boot({ vmId, uuid, spec, image, nics, pool });
-      if (waitForGuest) await parts.guests.waitUntilUp(vmId, timeLeft(run, parts.now()));
-      await parts.states.update(vmId, (s) => ({ ...s!, booted: true }));
-      return { ...shaped, bootedAt: new Date(parts.now()).toISOString() };
+      const shaped = await context.driver.boot({ vmId, uuid, spec, image, nics, pool });
+      if (waitForGuest) await context.guests.waitUntilUp(vmId, timeLeft(run, context.now()));
+      await context.states.update(vmId, (s) => ({ ...s!, booted: true }));
+      return { ...shaped, bootedAt: new Date(context.now()).toISOString() };
     } catch (error) {
-      if (!parts.states.get(vmId)?.booted) await removeVm(parts, vmId, true);
+      if (!context.states.get(vmId)?.booted) await removeVm(context, vmId, true);
       throw error;
     }
   });
 
-export const removeVm = async (parts: Parts, vmId: string, deleteVolumes: boolean): Promise<void> => {
-  parts.guests.forget(vmId);
-  await parts.driver.destroy(vmId, { deleteVolumes });
-  await forgetVm(parts, vmId);
+export const removeVm = async (context: HandlerContext, vmId: string, deleteVolumes: boolean): Promise<void> => {
+  context.guests.forget(vmId);
+  await context.driver.destroy(vmId, { deleteVolumes });
+  await forgetVm(context, vmId);
 };
 
 /** What stays is epoch and tokens: a late command for the VM is still refused. */
-export const forgetVm = async ({ states }: Pick<Parts, 'states'>, vmId: string): Promise<void> => {
+export const forgetVm = async ({ states }: Pick<HandlerContext, 'states'>, vmId: string): Promise<void> => {
   await states.update(vmId, (state) => {
     if (!state) return undefined;
     const { topology: _, topologyHash: __, booted: ___, ...rest } = state;

@@ -12,7 +12,7 @@ import type { TargetMoves } from '../move/target.ts';
 import type { Turn } from '../execution/turns.ts';
 
 /** What the handlers of a host agent work with. */
-export type Parts = {
+export type HandlerContext = {
   readonly config: HostAgentConfig;
   readonly driver: HypervisorDriver;
   readonly states: VmStates;

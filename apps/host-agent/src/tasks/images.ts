@@ -7,9 +7,9 @@ import type { ImageMaker } from '../images/make.ts';
 import { digestOf, type DiskImages, type Manifest } from '../images/store.ts';
 import { iso } from '../move/deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { handler, timeLeft, type Parts } from './handler-context.ts';
+import { handler, timeLeft, type HandlerContext } from './handler-context.ts';
 
-export type ImageParts = Pick<Parts, 'config' | 'now'> & {
+export type ImageContext = Pick<HandlerContext, 'config' | 'now'> & {
   readonly images: DiskImages;
   readonly make: ImageMaker;
   readonly ask: AskHost;
@@ -22,49 +22,49 @@ type Stored = OutputOf<typeof hostTasks.buildImage>;
 const ofImage = (h: Handler): Handler => ({ ...h, lane: (input: { image?: unknown }) => `image-${String(input.image)}` });
 const anyState = (): void => undefined;
 
-export const imageHandlers = (parts: ImageParts): Handler[] => [
-  ofImage(handler(hostTasks.buildImage, anyState, (input, run) => build(parts, input, run))),
-  ofImage(handler(hostTasks.transferImage, anyState, (input, run) => transfer(parts, input, run))),
-  ofImage(handler(hostTasks.removeImage, anyState, (input, run) => remove(parts, input, run))),
+export const imageHandlers = (context: ImageContext): Handler[] => [
+  ofImage(handler(hostTasks.buildImage, anyState, (input, run) => build(context, input, run))),
+  ofImage(handler(hostTasks.transferImage, anyState, (input, run) => transfer(context, input, run))),
+  ofImage(handler(hostTasks.removeImage, anyState, (input, run) => remove(context, input, run))),
 ];
 
 /** What is there under the name was put there whole. Of another shape or source, it is not overwritten. */
-const build = async (parts: ImageParts, input: Build, run: TaskRun): Promise<Stored> => {
+const build = async (context: ImageContext, input: Build, run: TaskRun): Promise<Stored> => {
   const { image, format, sizeMiB } = input;
   const source = JSON.stringify(input.from ?? 'blank');
-  const there = await parts.images.get(image);
+  const there = await context.images.get(image);
   if (there) {
-    if (there.format === format && there.sizeMiB === sizeMiB && there.source === source) return stored(parts, there);
+    if (there.format === format && there.sizeMiB === sizeMiB && there.source === source) return stored(context, there);
     throw conflict(there);
   }
-  const to = parts.images.beside(image, 'new', run.key);
+  const to = context.images.beside(image, 'new', run.key);
   try {
     await rm(to, { force: true });
-    const from = await fileOf(parts, input);
-    await parts.make({ to, format, sizeMiB, ...(from ? { from } : {}), signal: run.signal, timeoutMs: timeLeft(run, parts.now()) });
-    return stored(parts, await put(parts, to, { image, format, sizeMiB, source, digest: await digestOf(to, run.signal) }, run));
+    const from = await fileOf(context, input);
+    await context.make({ to, format, sizeMiB, ...(from ? { from } : {}), signal: run.signal, timeoutMs: timeLeft(run, context.now()) });
+    return stored(context, await put(context, to, { image, format, sizeMiB, source, digest: await digestOf(to, run.signal) }, run));
   } finally {
     await rm(to, { force: true });
   }
 };
 
 /** The part stays after a failure: the next try goes on with it. */
-const transfer = async (parts: ImageParts, input: InputOf<typeof hostTasks.transferImage>, run: TaskRun): Promise<Stored> => {
+const transfer = async (context: ImageContext, input: InputOf<typeof hostTasks.transferImage>, run: TaskRun): Promise<Stored> => {
   const { image, digest, fromHost, elsewhere } = input;
-  const there = await parts.images.get(image);
+  const there = await context.images.get(image);
   if (elsewhere && there && !isOf(run, there))
     throw new TaskFailure('host.image_not_elsewhere', `${image} is on this host already`, true, { digest: there.digest });
-  if (there?.digest === digest) return stored(parts, there);
+  if (there?.digest === digest) return stored(context, there);
   if (there) throw conflict(there);
-  if (fromHost === parts.config.hostId) throw new TaskFailure('host.image_unknown', `${image} is not on this host itself`);
-  const part = parts.images.beside(image, 'part', digest);
-  const { format, sizeMiB } = await fetchImage(parts.ask, { image, digest, fromHost, part, signal: run.signal });
-  return stored(parts, await put(parts, part, { image, format, sizeMiB, source: `host:${fromHost}`, digest }, run));
+  if (fromHost === context.config.hostId) throw new TaskFailure('host.image_unknown', `${image} is not on this host itself`);
+  const part = context.images.beside(image, 'part', digest);
+  const { format, sizeMiB } = await fetchImage(context.ask, { image, digest, fromHost, part, signal: run.signal });
+  return stored(context, await put(context, part, { image, format, sizeMiB, source: `host:${fromHost}`, digest }, run));
 };
 
 /** An undo takes away only what its own workflow put there: another's image of that name is not its to delete. */
 const remove = (
-  { images }: ImageParts,
+  { images }: ImageContext,
   { image, digest }: InputOf<typeof hostTasks.removeImage>,
   { dispatch }: TaskRun,
 ): Promise<{ removed: boolean }> =>
@@ -78,19 +78,19 @@ const remove = (
 
 /** Of a name that another task took meanwhile, that one's stays. */
 export const put = async (
-  parts: Pick<ImageParts, 'images' | 'now' | 'at'>,
+  context: Pick<ImageContext, 'images' | 'now' | 'at'>,
   file: string,
   made: Pick<Manifest, 'image' | 'format' | 'sizeMiB' | 'source' | 'digest' | 'saved'>,
   run: TaskRun,
 ): Promise<Manifest> => {
   const { size } = await stat(file);
   const { workflowId: madeBy, task } = run.dispatch;
-  return parts.images.alone(made.image, async () => {
-    const there = await parts.images.get(made.image);
+  return context.images.alone(made.image, async () => {
+    const there = await context.images.get(made.image);
     if (there) throw conflict(there);
     run.signal.throwIfAborted(); // after this it is an image, and a cancelled task has left nothing
-    const manifest = { ...made, bytes: size, madeBy, task, at: iso(parts.now()) };
-    return parts.images.put(file, manifest, (point) => parts.at(point, { image: made.image }));
+    const manifest = { ...made, bytes: size, madeBy, task, at: iso(context.now()) };
+    return context.images.put(file, manifest, (point) => context.at(point, { image: made.image }));
   });
 };
 
@@ -101,7 +101,10 @@ export const isOf = ({ dispatch }: TaskRun, there: Manifest): boolean =>
 export const conflict = ({ image, digest }: Manifest): TaskFailure =>
   new TaskFailure('host.image_conflict', `another image ${image} is on this host`, false, { digest });
 
-const fileOf = async ({ images, config }: ImageParts, { from }: Build): Promise<{ file: string; format: 'raw' | 'qcow2' } | undefined> => {
+const fileOf = async (
+  { images, config }: ImageContext,
+  { from }: Build,
+): Promise<{ file: string; format: 'raw' | 'qcow2' } | undefined> => {
   if (!from) return undefined;
   if (from.kind === 'volume') {
     const pool = config.pools[from.pool];
@@ -115,7 +118,7 @@ const fileOf = async ({ images, config }: ImageParts, { from }: Build): Promise<
   return { file: images.file(from.image), format: base.format };
 };
 
-export const stored = ({ config }: Pick<ImageParts, 'config'>, { image, format, sizeMiB, bytes, digest }: Manifest): Stored => ({
+export const stored = ({ config }: Pick<ImageContext, 'config'>, { image, format, sizeMiB, bytes, digest }: Manifest): Stored => ({
   hostId: config.hostId,
   image,
   format,

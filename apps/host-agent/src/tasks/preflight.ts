@@ -14,19 +14,19 @@ import { blockerOf, hardwarePolicies, hardwareRequest, reasonsAgainst } from '@c
 import type { Handler } from '../execution/handler.ts';
 import { look } from '../move/look.ts';
 import { agentThere } from './agent-there.ts';
-import { handler, notBelow, type Parts } from './handler-context.ts';
+import { handler, notBelow, type HandlerContext } from './handler-context.ts';
 
 type Input = InputOf<typeof hostTasks.preflight>;
 
 /** Every blocker at once; changes nothing. */
-export const preflight = (parts: Parts): Handler =>
+export const preflight = (context: HandlerContext): Handler =>
   handler(
     hostTasks.preflight,
     notBelow,
     async (input) => {
-      const facts = await parts.facts();
-      const blockers = input.role === 'source' ? await atSource(parts, input) : await atTarget(parts, input, facts);
-      const { agent, blockers: away } = await inGuest(parts, input);
+      const facts = await context.facts();
+      const blockers = input.role === 'source' ? await atSource(context, input) : await atTarget(context, input, facts);
+      const { agent, blockers: away } = await inGuest(context, input);
       return { blockers: [...sane(input), ...blockers, ...away], facts, ...(agent ? { agent } : {}) };
     },
     'hardware',
@@ -36,9 +36,9 @@ export const preflight = (parts: Parts): Handler =>
 const AGENT_PATIENCE_MS = 500;
 
 /** An agent that ended, or was not started by the guest's last boot, would be waited for to the end of each step that asks it. */
-const inGuest = async (parts: Parts, { vmId, guest }: Input): Promise<{ agent?: 'there' | 'away'; blockers: Blocker[] }> => {
+const inGuest = async (context: HandlerContext, { vmId, guest }: Input): Promise<{ agent?: 'there' | 'away'; blockers: Blocker[] }> => {
   if (guest === undefined) return { blockers: [] };
-  const there = await agentThere(parts, vmId, AGENT_PATIENCE_MS).catch(() => false); // why is told as another blocker
+  const there = await agentThere(context, vmId, AGENT_PATIENCE_MS).catch(() => false); // why is told as another blocker
   if (there) return { agent: 'there', blockers: [] };
   const remedy = 'ask for the options with a grant: that adds the agent anew';
   const away = blocker('guest.agent_away', vmId, `the migration agent in ${vmId} does not answer`, remedy);
@@ -64,7 +64,7 @@ const sane = ({ topology, topologyHash, targetSpec, vmId }: Input): Blocker[] =>
 const noHeadroom = (vmId: string, what: string, needs: number, max: number): Blocker =>
   blocker('vm.no_headroom', vmId, `needs ${needs} ${what}, was made for at most ${max}`, 'restart it with more headroom');
 
-const atSource = async ({ driver, states, now }: Parts, { vmId, topologyHash, epoch }: Input): Promise<Blocker[]> => {
+const atSource = async ({ driver, states, now }: HandlerContext, { vmId, topologyHash, epoch }: Input): Promise<Blocker[]> => {
   const found: Blocker[] = [];
   const state = states.get(vmId);
   if (state?.role !== 'runner' || epoch > state.epoch)
@@ -86,16 +86,16 @@ const atSource = async ({ driver, states, now }: Parts, { vmId, topologyHash, ep
   return found;
 };
 
-const atTarget = async (parts: Parts, { vmId, topology, targetSpec }: Input, facts: HostFacts): Promise<Blocker[]> => {
-  const state = parts.states.get(vmId);
+const atTarget = async (context: HandlerContext, { vmId, topology, targetSpec }: Input, facts: HostFacts): Promise<Blocker[]> => {
+  const state = context.states.get(vmId);
   const here = state && state.role !== 'none' ? [blocker('host.vm_present', vmId, `is on this host already, as ${state.role}`)] : [];
   // The engine's own policies, on what this host reports now: a plan may have been made before its last report.
   const unfit = reasonsAgainst({ facts }, hardwareRequest(topology, targetSpec), hardwarePolicies).map((r) => blockerOf(facts.hostId, r));
-  return [...here, ...unfit, ...(parts.config.driver === 'qemu' ? await short(parts, topology) : [])];
+  return [...here, ...unfit, ...(context.config.driver === 'qemu' ? await short(context, topology) : [])];
 };
 
 /** Room as the machine itself has it now, whatever the ledger says. */
-const short = async ({ config }: Parts, t: Topology): Promise<Blocker[]> => {
+const short = async ({ config }: HandlerContext, t: Topology): Promise<Blocker[]> => {
   const found: Blocker[] = [];
   const freeMiB = Math.floor(freemem() / 1_048_576);
   if (freeMiB < memoryMiBOf(t))

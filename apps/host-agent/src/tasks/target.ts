@@ -3,35 +3,35 @@ import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/cont
 import type { Handler } from '../execution/handler.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { notWell } from '../move/well.ts';
-import { asRunner, handler, notBelow, type Parts } from './handler-context.ts';
+import { asRunner, handler, notBelow, type HandlerContext } from './handler-context.ts';
 
-export const prepareTarget = (parts: Parts): Handler =>
+export const prepareTarget = (context: HandlerContext): Handler =>
   handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash }) => {
     if (hashOf(topology) !== topologyHash)
       throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
-    const { migrationAddress, peerToken } = await parts.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash });
-    return { migrationAddress, peerAddress: parts.peerAddress(), peerToken };
+    const { migrationAddress, peerToken } = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash });
+    return { migrationAddress, peerAddress: context.peerAddress(), peerToken };
   });
 
-export const discardTarget = (parts: Parts): Handler =>
+export const discardTarget = (context: HandlerContext): Handler =>
   handler(hostTasks.discardTarget, notBelow, async ({ vmId, moveId }) => {
-    await parts.target.discard(vmId, moveId);
+    await context.target.discard(vmId, moveId);
     return {};
   });
 
 /** What the move's end is believed by: looked at here and now, not what any earlier call returned. */
-export const confirmTarget = (parts: Parts): Handler =>
-  handler(hostTasks.confirmTarget, asRunner, (input) => confirmed(parts, input), 'hardware');
+export const confirmTarget = (context: HandlerContext): Handler =>
+  handler(hostTasks.confirmTarget, asRunner, (input) => confirmed(context, input), 'hardware');
 
-const confirmed = async (parts: Parts, { vmId, moveId, topologyHash }: InputOf<typeof hostTasks.confirmTarget>) => {
-  const { move } = parts.states.get(vmId)!;
+const confirmed = async (context: HandlerContext, { vmId, moveId, topologyHash }: InputOf<typeof hostTasks.confirmTarget>) => {
+  const { move } = context.states.get(vmId)!;
   if (move?.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
-  const status = await parts.driver.status(vmId);
+  const status = await context.driver.status(vmId);
   if (!status.running)
     throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
-  const cause = await notWell({ ...parts, sleep }, vmId, move.side === 'target' && move.restarted === true);
+  const cause = await notWell({ ...context, sleep }, vmId, move.side === 'target' && move.restarted === true);
   if (cause) throw new TaskFailure(cause.code, `the guest runs on the target, and is not well: ${cause.message}`);
-  const shaped = await parts.driver.topology(vmId);
+  const shaped = await context.driver.topology(vmId);
   if (shaped.topologyHash !== topologyHash)
     throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, {
       expected: topologyHash,

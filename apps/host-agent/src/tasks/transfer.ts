@@ -3,9 +3,9 @@ import type { MigrationProgress } from '@chrysalis/hypervisor';
 import type { Handler } from '../execution/handler.ts';
 import { iso } from '../move/deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { leave } from '../move/remove-from-host.ts';
+import { removeFromHost } from '../move/remove-from-host.ts';
 import { forgetVm } from './boot-vm.ts';
-import { asRunner, handler, notBelow, stale, type Admit, type Parts } from './handler-context.ts';
+import { asRunner, handler, notBelow, stale, type Admit, type HandlerContext } from './handler-context.ts';
 
 /** Also for a VM that this very move gave away: a repeated transfer gets its answer. */
 const admitTransfer: Admit = (state, input) => {
@@ -13,11 +13,11 @@ const admitTransfer: Admit = (state, input) => {
   asRunner(state, input);
 };
 
-export const transfer = (parts: Parts): Handler =>
+export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps } = input;
     if (method !== 'pre-copy') throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
-    const result = await parts.source.transfer(
+    const result = await context.source.transfer(
       vmId,
       {
         side: 'source',
@@ -32,13 +32,13 @@ export const transfer = (parts: Parts): Handler =>
         method,
         downtimeLimitMs,
         maxBandwidthMiBps,
-        startedAt: iso(parts.now()),
+        startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
       },
-      { signal: run.signal, onProgress: (p) => parts.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }) },
+      { signal: run.signal, onProgress: (p) => context.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }) },
     );
-    if (!result.ok) throw TaskFailure.told(result.cause, { epoch: parts.states.get(vmId)?.epoch });
-    parts.guests.forget(vmId);
+    if (!result.ok) throw TaskFailure.told(result.cause, { epoch: context.states.get(vmId)?.epoch });
+    context.guests.forget(vmId);
     const { ok: _, ...figures } = result;
     return figures;
   });
@@ -54,14 +54,14 @@ const admitRelease: Admit = (state, input) => {
 };
 
 /** Only a source whose guest was seen to run elsewhere is ended. */
-export const releaseSource = (parts: Parts): Handler =>
+export const releaseSource = (context: HandlerContext): Handler =>
   handler(hostTasks.releaseSource, admitRelease, async ({ vmId, moveId }) => {
-    const state = parts.states.get(vmId)!;
+    const state = context.states.get(vmId)!;
     if (state.role === 'none') return {};
     if (state.move?.side !== 'source' || state.move.moveId !== moveId || state.move.phase !== 'resumed')
       throw new TaskFailure('host.not_fenced', `the target of move ${moveId} was not seen to run ${vmId}`);
-    parts.guests.forget(vmId);
-    await leave(parts.driver, parts.config.pools, vmId);
-    await forgetVm(parts, vmId);
+    context.guests.forget(vmId);
+    await removeFromHost(context.driver, context.config.pools, vmId);
+    await forgetVm(context, vmId);
     return {};
   });

@@ -4,7 +4,7 @@ import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { ProblemError, reaches, type ApiRequest, type CommandContext, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { grantRefusal, knownGrant, type KnownGrant } from '../known/grants.ts';
-import { soon } from '../known/eventually.ts';
+import { eventually } from '../known/eventually.ts';
 import { knownVms } from '../known/vms.ts';
 import { inMove } from '../sql/moves.ts';
 
@@ -28,7 +28,7 @@ export const foldOf = <S, E>(decider: Pick<Decider<never, S, E, unknown>, 'initi
 export const vmsTold = async ({ pool, schema }: ServiceContext, asked: readonly string[], tenant: string): Promise<void> => {
   const vmIds = [...new Set(asked)];
   const look = (db: pg.Pool) => knownVms(db, schema, vmIds, tenant);
-  await soon(pool, look, (found) => found.length === vmIds.length);
+  await eventually(pool, look, (found) => found.length === vmIds.length);
 };
 
 /** All of these VMs, or `vm.unknown` with those that this tenant does not have, or that do not run. */
@@ -41,7 +41,7 @@ export const everyVm = async (tx: pg.PoolClient, schema: string, vmIds: readonly
 };
 
 export const grantTold = ({ pool, schema }: ServiceContext, grantId: string, tenant: string): Promise<unknown> =>
-  soon(
+  eventually(
     pool,
     (db) => knownGrant(db, schema, grantId, tenant),
     (found) => found !== undefined,

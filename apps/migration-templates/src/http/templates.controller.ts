@@ -35,7 +35,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { soon } from '../known/eventually.ts';
+import { eventually } from '../known/eventually.ts';
 import { knownType } from '../known/types.ts';
 import { insertTemplate, markRetired, newestAfter, takeName, templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { specByOption } from './by-option.ts';
@@ -116,7 +116,7 @@ export class TemplatesController {
   async #told(body: z.infer<typeof Publish>): Promise<void> {
     if (!('spec' in body)) return;
     const named = new Set([refText(body.spec.sourceType), refText(body.spec.options.targetType)]);
-    await soon(
+    await eventually(
       this.service.pool,
       (pool) => this.#types(pool, body.spec),
       (types) => types.size === named.size,

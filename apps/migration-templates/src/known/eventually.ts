@@ -9,7 +9,7 @@ const PAUSE_MS = 25;
  * Looks until something is found or patience ends; answers the last look. Each look takes a connection of the pool and gives it back: a
  * caller that waited within a transaction would hold its own meanwhile, and a few of them all there are.
  */
-export const soon = async <T>(pool: pg.Pool, look: (pool: pg.Pool) => Promise<T>, found: (value: T) => boolean): Promise<T> => {
+export const eventually = async <T>(pool: pg.Pool, look: (pool: pg.Pool) => Promise<T>, found: (value: T) => boolean): Promise<T> => {
   const end = Date.now() + PATIENCE_MS;
   let value = await look(pool);
   while (!found(value) && Date.now() < end) {

@@ -8,7 +8,7 @@ export type Entry = {
   readonly tenant: string;
   readonly wakeAt?: number;
   /** The keys under which operators asked for what has been done: asked again it is not done again. */
-  readonly asked?: readonly string[];
+  readonly requestKeys?: readonly string[];
 };
 
 /** The instances used last, bounded by how many events they are made of: an instance of 10,000 events is not read again per report. */

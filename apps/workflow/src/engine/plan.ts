@@ -13,12 +13,12 @@ import {
 } from '@chrysalis/workflow-core';
 import type { Entry } from './cache.ts';
 import { newId } from './ids.ts';
-import { givenHere, openHere } from '../local/attempts.ts';
-import { askedIn, refusedBefore, type Asked, type AskRejection } from './operator-request.ts';
+import { localDispatches, openLocalTokens } from '../local/attempts.ts';
+import { checkRequest, requestKeysIn, type OperatorRejection, type OperatorRequest } from './operator-request.ts';
 import type { InstanceRow, Wake } from '../sql/record.ts';
 
 /** Something to be decided. `at` is left out: the engine's clock says when. */
-export type Job = Asked & {
+export type Job = OperatorRequest & {
   readonly workflowId: string;
   readonly command: WithoutAt<WorkflowCommand>;
   readonly actor: string;
@@ -34,7 +34,7 @@ export type Job = Asked & {
 type WithoutAt<C> = C extends WorkflowCommand ? Omit<C, 'at'> : never;
 export type Outcome =
   | { readonly ok: true; readonly version: number; readonly events: readonly WorkflowEvent[] }
-  | { readonly ok: false; readonly rejection: WorkflowRejection | AskRejection };
+  | { readonly ok: false; readonly rejection: WorkflowRejection | OperatorRejection };
 
 /** What one commit would do to one instance: the decisions of all its jobs, in their order. */
 export type Plan = {
@@ -76,8 +76,8 @@ export const entryAfter = (history: readonly StoredEvent[], base: Entry = nothin
   if (!first) return base;
   const state = fold(evolve, base.state, history as unknown as readonly WorkflowEvent[]);
   const { correlationId, tenant } = base.version > 0 ? base : first.meta;
-  const asked = [...(base.asked ?? []), ...askedIn(history)];
-  return { version: base.version + history.length, state, correlationId, tenant, ...(asked.length > 0 ? { asked } : {}) };
+  const requestKeys = [...(base.requestKeys ?? []), ...requestKeysIn(history)];
+  return { version: base.version + history.length, state, correlationId, tenant, ...(requestKeys.length > 0 ? { requestKeys } : {}) };
 };
 
 type Runs = (workflowId: string, token: number) => boolean;
@@ -86,10 +86,10 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
   let { state, correlationId, tenant } = entry;
   const at = new Date(now).toISOString();
   const events: NewEvent[] = [];
-  let asked = entry.asked;
+  let requestKeys = entry.requestKeys;
   const outcomes = jobs.map((job): Outcome => {
     const version = entry.version + events.length;
-    const before = refusedBefore(job, asked, version);
+    const before = checkRequest(job, requestKeys, version);
     if (before) return before === 'done' ? { ok: true, version, events: [] } : { ok: false, rejection: before };
     if (job.recover) return { ok: true, version: entry.version + events.length, events: [] };
     const decision = decide({ ...job.command, at } as WorkflowCommand, state);
@@ -101,15 +101,15 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     const meta = metaOf(job, at, correlationId, tenant);
     for (const { type, data } of decision.events) events.push({ id: newId(), type, data, meta });
     state = fold(evolve, state, decision.events);
-    if (job.key !== undefined && decision.events.length > 0) asked = [...(asked ?? []), job.key];
+    if (job.key !== undefined && decision.events.length > 0) requestKeys = [...(requestKeys ?? []), job.key];
     return { ok: true, version: entry.version + events.length, events: decision.events };
   });
   const version = entry.version + events.length;
   const { wakeAt, ...known } = entry;
   // The timer of one that had ended is gone: one that goes on after all needs a new one.
   const kept = wakeAt === undefined || isOver(entry.state) ? {} : { wakeAt };
-  const after: Entry = { ...known, ...kept, version, state, correlationId, tenant, ...(asked ? { asked } : {}) };
-  const given = givenHere(events);
+  const after: Entry = { ...known, ...kept, version, state, correlationId, tenant, ...(requestKeys ? { requestKeys } : {}) };
+  const given = localDispatches(events);
   const looked = jobs.some((j) => j.command.type === 'tick');
   const timer = looked
     ? lookedAt(entry, after, now, { beat: jobs.every((j) => j.beat), acted: events.length > 0, given, runs })
@@ -146,7 +146,7 @@ const lookedAt = (before: Entry, { state, version }: Entry, now: number, look: L
   const next = nextTimerAt(state);
   if (next === undefined || !isInstance(state)) return { abandoned: [] };
   const { workflowId } = state;
-  const open = openHere(state);
+  const open = openLocalTokens(state);
   const fresh = new Set(look.given.map((g) => g.token));
   const others = open.filter((token) => !fresh.has(token) && !look.runs(workflowId, token));
   const byTimer = look.acted || (nextTimerAt(before.state) ?? 0) <= now;

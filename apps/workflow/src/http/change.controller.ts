@@ -16,7 +16,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { keyOf } from '../engine/operator-request.ts';
+import { requestKey } from '../engine/operator-request.ts';
 import { Engine } from '../engine/engine.ts';
 import type { Job } from '../engine/plan.ts';
 import { remove } from '../queue/sql.ts';
@@ -112,5 +112,5 @@ const actorOf = ({ caller }: ApiRequest): string => `user:${caller.sub}`;
 
 const askOf = (request: ApiRequest): { key?: string } => {
   const key = idempotencyKey(request);
-  return key ? { key: keyOf(request.caller.tenant, key, [request.url, request.body ?? {}]) } : {};
+  return key ? { key: requestKey(request.caller.tenant, key, [request.url, request.body ?? {}]) } : {};
 };

@@ -1,9 +1,9 @@
 import { unreachable } from '@chrysalis/kernel';
 import { ProblemError } from '@chrysalis/service-kit';
 import type { WorkflowRejection } from '@chrysalis/workflow-core';
-import type { AskRejection } from '../engine/operator-request.ts';
+import type { OperatorRejection } from '../engine/operator-request.ts';
 
-type Refused = WorkflowRejection | AskRejection;
+type Refused = WorkflowRejection | OperatorRejection;
 
 /** A refusal as an answer: its stable code, and a sentence that says what to do. */
 export const refused = (rejection: Refused): ProblemError => {

@@ -8,11 +8,11 @@ export const DISPATCHED = workflowEvents.taskDispatched.type;
 export const isLocal = ({ group }: Pick<TaskDispatch, 'group'>): boolean => group === LOCAL;
 
 /** The local tasks that these events give out. */
-export const givenHere = (events: readonly { readonly type: string; readonly data: unknown }[]): readonly TaskDispatch[] =>
+export const localDispatches = (events: readonly { readonly type: string; readonly data: unknown }[]): readonly TaskDispatch[] =>
   events.filter(({ type, data }) => type === DISPATCHED && isLocal(data as TaskDispatch)).map(({ data }) => data as TaskDispatch);
 
 /** The tokens of the local tasks that were given out and have not ended. */
-export const openHere = (state: Instance): readonly number[] => {
+export const openLocalTokens = (state: Instance): readonly number[] => {
   if (state.open === 0 || !hasLocal(state.graph)) return [];
   return toArray(state.tasks).flatMap((task, i) => {
     if (task.phase !== 'dispatched' && task.phase !== 'compensating') return [];

@@ -10,11 +10,12 @@ type Deps = Pick<MoveDeps, 'driver' | 'now'> & { readonly maxPauseMs: number; re
 const MAX_TIMER_MS = 2_147_483_647;
 
 /**
- * Ends the attempt at the move's deadline, when it is cancelled, when the guest stands still for longer than it may, and when it makes no
- * progress; and says which of these it was, whatever QEMU calls the end that it came to. Progress is told as it goes (`onProgress`), every
- * 200 ms; the agent sends it on as `progress` frames, which are `GET /v1/progress` of the API.
+ * Under the dead-man deadline, which is the agent's own: the guest is back by then, with no word from the control plane. Ends the attempt
+ * at it, when it is cancelled, when the guest stands still for longer than it may, and when it makes no progress; and says which of these
+ * it was, whatever QEMU calls the end that it came to. Progress is told as it goes (`onProgress`), every 200 ms; the agent sends it on as
+ * `progress` frames, which are `GET /v1/progress` of the API.
  */
-export const migrateWithin = async (
+export const migrateUntilDeadline = async (
   deps: Deps,
   vmId: string,
   move: SourceMove,
