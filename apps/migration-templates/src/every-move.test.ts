@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { memoryMiBOf, vcpusOf, type Topology } from '@chrysalis/contracts';
 import { everyShape, small, targetOf, templateOf, type MoveShape } from '@chrysalis/migration-templates-core/testing';
 import { until } from '@chrysalis/testing';
+import type { Migration } from './test/reads.ts';
 import { openSimulatedFleet, type SimulatedFleet } from './test/simulated-fleet.ts';
 
 // Moves and morphs through the services and host agents as they are: undone from the last step that can be, and then through to the end.
@@ -24,9 +25,7 @@ const chosen = (s: MoveShape): boolean => {
 };
 const shapes = everyShape.filter(chosen);
 
-type Vm = { host: string; type: string; status: string; move?: object };
 type Step = { name: string; state: string };
-type Migration = { state: string; cause?: { code: string; message: string }; moves: { moveId: string; steps: Step[] }[] };
 type Subject = { shape: MoveShape; vmId: string; template: string; toType: string };
 
 let fleet: SimulatedFleet;
@@ -61,11 +60,12 @@ const soon = <T extends object>(path: string, body: object): Promise<T> =>
   until(() =>
     fleet.call<T>('migration-templates', 'POST', path, body).catch((e: Error) => (/unknown/.test(e.message) ? false : Promise.reject(e))),
   );
-const ended = <T extends { state: string }>(path: string, open: string): Promise<T> =>
+const ended = <T extends { state: string }>(look: () => Promise<T>, open: string): Promise<T> =>
   until(async () => {
-    const seen = await fleet.call<T>('migration-templates', 'GET', path);
+    const seen = await look();
     return seen.state !== open && seen;
   }, 60_000);
+const answered = (queryId: string) => ended(() => fleet.reads.query(queryId), 'asked');
 
 /** Under a grant of its own each: all under one would wait for each other. */
 const addAgents = async (vmIds: readonly string[]): Promise<void> => {
@@ -74,30 +74,25 @@ const addAgents = async (vmIds: readonly string[]): Promise<void> => {
   const path = '/v1/migration-options-queries';
   const ask = (vmId: string) => soon<{ queryId: string }>(path, { vmIds: [vmId], grantId: `grant-${vmId}` });
   const queries = await Promise.all(vmIds.map(ask));
-  for (const { queryId } of queries)
-    expect(await ended(`${path}/${queryId}`, 'asked')).toMatchObject({ state: 'answered', source: 'agent' });
+  for (const { queryId } of queries) expect(await answered(queryId)).toMatchObject({ state: 'answered', source: 'agent' });
 };
 
-const vm = (vmId: string) => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${vmId}`);
+const vm = (vmId: string) => fleet.reads.vm(vmId);
 const all = <T>(work: (s: Subject) => Promise<T>): Promise<T[]> => Promise.all(subjects.map(work));
 const migrate = async ({ vmId, template }: Pick<Subject, 'vmId' | 'template'>): Promise<Migration> => {
   const plan = await soon<{ planId: string; moves: { blockers: unknown[] }[] }>('/v1/migration-plans', { template, vmIds: [vmId] });
   expect(plan.moves[0]!.blockers).toEqual([]);
   const { migrationId } = await soon<{ migrationId: string }>('/v1/migrations', { planId: plan.planId });
-  return ended(`/v1/migrations/${migrationId}`, 'running');
+  return ended(() => fleet.reads.migration(migrationId), 'running');
 };
 
 /** What has become of a VM, by the services, by the hosts, and by the ledger. */
 const standing = async ({ vmId }: Subject) => {
   const { host, type, status, move } = await vm(vmId);
-  const { items } = await fleet.call<{ items: { host: string; consumer: string; vmId: string }[] }>(
-    'resource-allocation',
-    'GET',
-    '/v1/allocations',
-  );
+  const items = await fleet.reads.holds();
   const on = ['h1', 'h2'].filter((h) => fleet.present(h).includes(vmId));
   const topology = (await fleet.running(host)).get(vmId);
-  const holds = items.filter((a) => a.consumer === `vm:${vmId}` || a.vmId === vmId).map((a) => `${a.consumer}@${a.host}`);
+  const holds = items.filter((a) => a.consumer === `vm:${vmId}` || a.vm === vmId).map((a) => `${a.consumer}@${a.host}`);
   return {
     type,
     status,
@@ -211,7 +206,7 @@ describe('characterised once', () => {
     await until(async () => !(await planned(scripted)).blockers.includes('grant.revoked'));
     const path = '/v1/migration-options-queries';
     const { queryId } = await soon<{ queryId: string }>(path, { vmIds: [mover().vmId], grantId: 'again' });
-    expect(await ended(`${path}/${queryId}`, 'asked')).toMatchObject({ state: 'answered' });
+    expect(await answered(queryId)).toMatchObject({ state: 'answered' });
     expect(await planned(scripted)).toEqual({ blockers: [], without: [] });
     const again = await migrate({ ...mover(), template: scripted });
     expect([again.state, asked(again)]).toEqual(['succeeded', ['guest-facts done', 'prepare done', 'verify-guest done']]);

@@ -71,7 +71,7 @@ beforeAll(async () => {
   supervise(1);
   const serviceUrls = { ...fleet.urls(), workflow: `http://127.0.0.1:${port}` };
   admin = await (await load('admin-api'))({ ...fleet.config, serviceUrls } as ServiceConfig);
-  await fleet.until(async () => (await fleet.call<{ items: unknown[] }>('resource-allocation', 'GET', '/v1/hosts')).items.length === 3);
+  await fleet.until(async () => (await fleet.reads.hosts()) === 3);
 });
 afterAll(async () => {
   over = true;
@@ -81,10 +81,8 @@ afterAll(async () => {
   rmSync(directory, { recursive: true });
 });
 
-type Vm = { id: string; host: string; epoch: number; status: string; type: string };
 const vms: { id: string; token: string }[] = [];
-const vmsNow = (): Promise<Vm[]> =>
-  Promise.all(vms.map(({ id, token }) => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${id}`, undefined, token)));
+const vmsNow = () => Promise.all(vms.map(({ id }) => fleet.reads.vm(id)));
 const count = async (sql: string, ...values: unknown[]): Promise<number> =>
   Number((await fleet.pool.query<{ n: string }>(sql, values)).rows[0]!.n);
 
@@ -125,10 +123,7 @@ test('a host marked retiring ends without VMs, each moved once, though the servi
   );
   for (const child of children) child.kill('SIGKILL'); // in the midst of the first moves
 
-  const holds = async (host: string) =>
-    (await fleet.call<{ items: { host: string; consumer: string }[] }>('resource-allocation', 'GET', '/v1/allocations')).items.filter(
-      (a) => a.host === host,
-    );
+  const holds = async (host: string) => (await fleet.reads.holds()).filter((a) => a.host === host);
   await fleet.until(async () => (await holds('h1')).length === 0, 120_000);
   const ended = () => count(`select count(*) as n from workflow.instances where name = 'drain-host' and ended_at is not null`);
   await fleet.until(async () => (await ended()) > 0, 60_000);
@@ -156,7 +151,7 @@ test('a deprecated type: whose guest can take it becomes the replacement where i
   await fleet.grant('g1', agents);
   const asked = { vmIds: agents, grantId: 'g1' };
   const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', asked);
-  const query = () => fleet.call<{ state: string }>('migration-templates', 'GET', `/v1/migration-options-queries/${queryId}`);
+  const query = () => fleet.reads.query(queryId);
   await fleet.until(async () => (await query()).state === 'answered', 60_000);
 
   await chrysalis('workflow', 'policy', 'enable', 'retire-deprecated-types');

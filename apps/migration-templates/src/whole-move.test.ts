@@ -2,22 +2,16 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { memoryMiBOf, vcpusOf } from '@chrysalis/contracts';
 import { facts, large, small } from '@chrysalis/migration-templates-core/testing';
 import { openFleet } from './test/fleet.ts';
+import type { Migration } from './test/reads.ts';
 
 // A whole move through the four services as they are. Only hosts and guests are a model: what they do is shown on real QEMU elsewhere.
 
 let fleet: Awaited<ReturnType<typeof openFleet>>;
 let vmId: string;
-type Vm = { host: string; type: string; epoch: number; status: string };
-type Migration = {
-  migrationId: string;
-  state: string;
-  cause?: { code: string };
-  moves: { moveId: string; state: string; figures?: Record<string, number>; steps: { name: string; state: string }[] }[];
-};
 
 beforeAll(async () => {
   fleet = await openFleet([facts('h1'), facts('h2')]);
-  await fleet.until(async () => (await fleet.call<{ items: unknown[] }>('resource-allocation', 'GET', '/v1/hosts')).items.length === 2);
+  await fleet.until(async () => (await fleet.reads.hosts()) === 2);
   for (const [name, spec] of Object.entries({ small, large })) await fleet.call('provisioning', 'POST', '/v1/vm-types', { name, spec });
   await fleet.call('provisioning', 'POST', '/v1/images', {
     image: { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' },
@@ -33,8 +27,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => fleet?.close());
 
-const vm = () => fleet.call<Vm>('provisioning', 'GET', `/v1/vms/${vmId}`);
-const holds = async () => (await fleet.call<{ items: Record<string, unknown>[] }>('resource-allocation', 'GET', '/v1/allocations')).items;
+const vm = () => fleet.reads.vm(vmId);
+const holds = () => fleet.reads.holds();
 const migrate = async (template: string): Promise<Migration> => {
   const plan = await fleet.call<{ planId: string; ready: boolean; moves: { blockers: unknown[] }[] }>(
     'migration-templates',
@@ -51,16 +45,13 @@ const migrate = async (template: string): Promise<Migration> => {
     return migration.state !== 'running' && migration;
   });
 };
-const look = (id: string) => fleet.call<Migration>('migration-templates', 'GET', `/v1/migrations/${id}`);
+const look = (id: string) => fleet.reads.migration(id);
 const template = async (name: string, optionId: string): Promise<string> => {
   const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', {
     vmIds: [vmId],
     grantId: 'g1',
   });
-  await fleet.until(
-    async () =>
-      (await fleet.call<{ state: string }>('migration-templates', 'GET', `/v1/migration-options-queries/${queryId}`)).state === 'answered',
-  );
+  await fleet.until(async () => (await fleet.reads.query(queryId)).state === 'answered');
   const script = { kind: 'guest-script', script: 'echo ${HOME}', undo: 'echo back', timeoutMs: 5000 };
   const body = {
     name,
@@ -80,7 +71,7 @@ test.each(['quiesce', 'unplug-extra', 'prepare-target', 'transfer'])(
     fleet.fail.clear();
     expect(migration).toMatchObject({ state: 'undone', cause: { code: `injected.${step}` } });
     expect(await vm()).toMatchObject({ host: 'h1', type: 'small@1', epoch: 1 });
-    expect((await holds()).map((h) => [h['host'], h['consumer']])).toEqual([['h1', `vm:${vmId}`]]);
+    expect((await holds()).map((h) => [h.host, h.consumer])).toEqual([['h1', `vm:${vmId}`]]);
     expect({ ...fleet.hardware(vmId), serialPorts: [] }).toEqual({ ...before, serialPorts: [] });
   },
 );
@@ -115,7 +106,7 @@ test('small on h1 to large on h2: a step that fails behind the switch-over stops
   });
   expect(migration.moves[0]!.steps.every((s) => s.state === 'done')).toBe(true);
   expect(await vm()).toMatchObject({ host: 'h2', type: 'large@1', epoch: 10 }); // four undone moves spent the epochs up to 9
-  expect((await holds()).map((h) => [h['host'], h['consumer']])).toEqual([['h2', `vm:${vmId}`]]);
+  expect((await holds()).map((h) => [h.host, h.consumer])).toEqual([['h2', `vm:${vmId}`]]);
   const t = fleet.hardware(vmId);
   expect([vcpusOf(t), memoryMiBOf(t), t.disks[0]!.sizeMiB, t.nics.length]).toEqual([2, 1024, 512, 1]);
 });

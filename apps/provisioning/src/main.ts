@@ -2,7 +2,6 @@ import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { controllers } from './controllers.ts';
-import { Observations } from './observed.ts';
 import { VmTasks } from './tasks/vm-tasks.ts';
 import { WorkflowEnds } from './workflow-ends.ts';
 
@@ -12,7 +11,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'provisioning',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
-    handlers: [VmTasks, WorkflowEnds, Observations],
+    handlers: [VmTasks, WorkflowEnds],
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -8,6 +8,9 @@ describe('provisioning', () => {
   const events = async (): Promise<number> =>
     Number((await h.running.service.pool.query('select count(*) from provisioning.events')).rows[0].count);
 
+  const kept = async (table: 'vm_types' | 'images'): Promise<Record<string, unknown>[]> =>
+    (await h.running.service.pool.query<Record<string, unknown>>(`select * from provisioning.${table} order by name, version`)).rows;
+
   beforeAll(async () => {
     h = await Harness.start();
   });
@@ -31,10 +34,10 @@ describe('provisioning', () => {
     expect((await publish({ name: 'Odd', spec, colour: 'red' })).body.errors).toHaveLength(2);
     expect((await publish('{"name"')).body.code).toBe('request.malformed');
     expect(await events()).toBe(before);
-    expect((await h.http('GET', '/v1/vm-types/small')).body).toMatchObject({ version: 2, versions: [1, 2] });
-    expect((await h.http('GET', '/v1/vm-types/small/1')).body).toMatchObject({ version: 1, spec });
-    expect((await h.http('GET', '/v1/vm-types')).body.items).toHaveLength(1);
-    expect(await h.http('GET', '/v1/vm-types/none')).toMatchObject({ status: 404, body: { code: 'vm-type.unknown' } });
+    expect((await kept('vm_types')).map((t) => [t['name'], t['version'], t['spec']])).toEqual([
+      ['small', 1, spec],
+      ['small', 2, bigger],
+    ]);
   });
 
   test('20 at once for one name: each in its turn, and none is a fault of the service', async () => {
@@ -51,7 +54,7 @@ describe('provisioning', () => {
   });
 
   test('the other dry runs: types, deprecations, images and deletions; nothing is left of any', async () => {
-    const kept = async () =>
+    const left = async () =>
       (
         await h.running.service.pool.query(
           `select (select count(*) from provisioning.events) events, (select count(*) from provisioning.idempotency) answers`,
@@ -60,7 +63,7 @@ describe('provisioning', () => {
     await h.http('POST', '/v1/vm-types', { name: 'tried', spec });
     await h.http('POST', '/v1/images', { image });
     const made = await h.http('POST', '/v1/vms', { name: 'tried', type: 'tried@1', image: 'linux@1' });
-    const before = await kept();
+    const before = await left();
     for (const [path, body] of [
       ['/v1/vm-types', { name: 'never', spec }],
       ['/v1/images', { image: { ...image, name: 'never' } }],
@@ -68,7 +71,7 @@ describe('provisioning', () => {
     ] as const)
       expect(await h.http('POST', `${path}?dryRun=true`, body)).toMatchObject({ status: 200, body: { dryRun: true } });
     expect(await h.http('DELETE', `/v1/vms/${made.body.vmId}?dryRun=true`)).toMatchObject({ status: 409, body: { code: 'vm.not_ready' } });
-    expect(await kept()).toEqual(before);
+    expect(await left()).toEqual(before);
     expect((await h.http('POST', '/v1/vms?dryRun=perhaps', {})).body.code).toBe('request.invalid');
   });
 
@@ -86,7 +89,7 @@ describe('provisioning', () => {
       body: { code: 'vm-type.unknown', type: 'dated@9' },
     });
     expect((await deprecate(1, { reason: 'old', replacement: 'dated@2' })).status).toBe(200);
-    expect((await h.http('GET', '/v1/vm-types/dated/1')).body).toMatchObject({ deprecated: { reason: 'old' } });
+    expect((await kept('vm_types')).find((t) => t['name'] === 'dated')).toMatchObject({ version: 1, deprecated: { reason: 'old' } });
     expect(await h.http('POST', '/v1/vms', { name: 'late', type: 'dated@1', image: 'linux@1' })).toMatchObject({
       status: 409,
       body: { code: 'vm-type.deprecated', replacement: { name: 'dated', version: 2 } },
@@ -103,7 +106,7 @@ describe('provisioning', () => {
     expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
     expect((await h.http('POST', '/v1/images', { image })).status).toBe(201);
     expect((await h.http('POST', '/v1/images', { image: { ...image, cmdline: 'loud' } })).body.code).toBe('image.conflict');
-    expect((await h.http('GET', '/v1/images')).body.items.filter((i) => i.name === 'linux')).toEqual([image]);
+    expect((await kept('images')).filter((i) => i['name'] === 'linux').map((i) => i['image'])).toEqual([image]);
     for (const odd of [{ version: 2_147_483_648 }, { version: 1_000_000_000 }, { cmdline: 'quiet\ninit=/bin/sh' }, { cmdline: 'a\u2028b' }])
       expect(await h.http('POST', '/v1/images', { image: { ...image, ...odd } })).toMatchObject({
         status: 422,
@@ -155,11 +158,7 @@ describe('provisioning', () => {
       params: { host: 'a', networks: ['front', 'legacy'], pool: 'shared' },
     });
     expect(validateRequest(WorkflowRequest.parse(request))).toEqual([]);
-    expect(await h.http('GET', `/v1/vms/${vmId}`)).toMatchObject({
-      status: 200,
-      etag: '"1"',
-      body: { status: 'requested', type: 'small@1', operation },
-    });
+    expect(await h.vm(vmId)).toMatchObject({ status: 'requested', type: 'small@1', operation, version: 1 });
   });
 
   test('bad requests for a VM change nothing', async () => {
@@ -188,12 +187,11 @@ describe('provisioning', () => {
     expect(macs.every((m) => /^52:54:00:0[01]:(1[0-9a-f]|[2-9a-e][0-9a-f]|f[0-9a]):/.test(m))).toBe(true);
   }, 60_000);
 
-  test('another tenant sees none of it', async () => {
+  test('another tenant cannot delete it, and hears that there is none', async () => {
     const vm = await h.runningVm();
     const other = { tenant: 'other' };
-    expect((await h.http('GET', `/v1/vms/${vm.id}`, undefined, other)).body.code).toBe('vm.unknown');
     expect((await h.http('DELETE', `/v1/vms/${vm.id}`, undefined, other)).body.code).toBe('vm.unknown');
-    expect((await h.http('GET', '/v1/vms', undefined, other)).body.items).toEqual([]);
+    expect(await h.vm(vm.id)).toEqual(vm);
   });
 
   test('a move: locked once, switched over, of another type, let go', async () => {
@@ -231,25 +229,6 @@ describe('provisioning', () => {
     expect(after.version).toBe((await h.running.service.store.read(vm.id)).length);
   });
 
-  test('what its host sees it do stands beside what is wanted, changes no version, and goes with the host', async () => {
-    const { id, version } = await h.runningVm('seen');
-    type Shown = { observed?: { state: string }; version: number; status: string };
-    const shown = async (): Promise<Shown> => (await h.http<Shown>('GET', `/v1/vms/${id}`)).body;
-    const see = (state: 'shut-down' | 'running' | 'gone', streamversion: number, hostId = 'a', epoch = 1) =>
-      h.observed({ vmId: id, hostId, epoch, observed: { state, since: '2026-01-01T00:00:00.000Z', resets: 0, changes: 0 } }, streamversion);
-    await see('shut-down', 2);
-    await h.eventually(async () => (await shown()).observed?.state === 'shut-down');
-    expect(await shown()).toMatchObject({ status: 'running', version });
-    expect((await h.http('GET', '/v1/vms?limit=1000')).body.items.find((v) => v.id === id)).toMatchObject({
-      observed: { state: 'shut-down' },
-    });
-    await see('running', 1); // older than what is known
-    await see('gone', 3, 'b', 9); // of a host that does not have it
-    await h.eventually(async () => (await shown()).observed === undefined);
-    await see('running', 4);
-    await h.eventually(async () => (await shown()).observed?.state === 'running');
-  });
-
   test('a provisioning that fails ends with the true cause', async () => {
     const { vmId, operation } = (await h.http('POST', '/v1/vms', { name: 'bad', type: 'small', image: 'linux' })).body;
     await h.run(operation, 'vm.record-placement', { vmId, hostId: 'a' });
@@ -279,7 +258,6 @@ describe('provisioning', () => {
     expect((await h.run(second.body.operation, 'vm.record-deleted', { vmId: vm.id })).ok).toBe(true);
     expect((await h.vm(vm.id)).status).toBe('deleted');
     expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body.code).toBe('vm.unknown');
-    expect((await h.http('GET', '/v1/vms?limit=1000')).body.items.map((v) => v.id)).not.toContain(vm.id);
     const left = await h.running.service.pool.query('select from provisioning.guest_addresses where vm = $1', [vm.id]);
     expect(left.rowCount).toBe(0);
   });

@@ -47,8 +47,8 @@ describe('the workflow service, with two services that execute', () => {
     );
     expect(await world.until(id, ended)).toMatchObject({ state: 'undone', cause: { code: 'c.broke' } });
     expect(world.executed).toEqual(['run a 1', 'run b 1', 'run c 1', 'compensate b 1', 'compensate a 1']);
-    const list = await world.get<{ items: { workflowId: string; state: string; causeCode: string }[] }>(`/v1/workflows?state=undone`);
-    expect(list.body.items).toContainEqual(expect.objectContaining({ workflowId: id, state: 'undone', causeCode: 'c.broke' }));
+    const row = `select state, cause_code from workflow.instances where workflow_id = $1`;
+    expect((await world.workflow.service.pool.query(row, [id])).rows).toEqual([{ state: 'undone', cause_code: 'c.broke' }]);
   });
 
   it('tries again when told to, at its time', async () => {
@@ -112,21 +112,11 @@ describe('the workflow service, with two services that execute', () => {
     expect((view.cause as unknown as { detail: { faults: object[] } }).detail.faults).toHaveLength(2);
   });
 
-  it('lists page by page, and shows nothing to another tenant', async () => {
-    const ids = await Promise.all([1, 2, 3].map(() => world.ask(workflow([step('a', 'alpha')], { name: 'paged' }))));
-    for (const id of ids) await world.until(id, ended);
-    type Page = { items: { workflowId: string }[]; next?: string };
-    const first = (await world.get<Page>('/v1/workflows?name=paged&limit=2')).body;
-    const second = (await world.get<Page>(`/v1/workflows?name=paged&limit=2&cursor=${first.next}`)).body;
-    expect([...first.items, ...second.items].map((i) => i.workflowId).sort()).toEqual([...ids].sort());
-    expect(second.next).toBeUndefined();
-    expect((await world.get('/v1/workflows?cursor=nonsense')).status).toBe(422);
+  it('shows nothing to another tenant', async () => {
+    const id = await world.ask(workflow([step('a', 'alpha')]));
+    await world.until(id, ended);
     const stranger = await world.tokenFor('viewer', 'other');
-    expect((await world.get(`/v1/workflows/${ids[0]}`, world.workflow, stranger)).status).toBe(404);
-    expect((await world.get(`/v1/workflows/${ids[0]}/history`, world.workflow, stranger)).status).toBe(404);
-    expect((await world.get<Page>('/v1/workflows?name=paged', world.workflow, stranger)).body.items).toEqual([]);
-    expect(
-      (await world.get<Page>('/v1/workflows?name=paged', world.workflow, await world.tokenFor('fleet', 'other'))).body.items,
-    ).toHaveLength(3);
+    expect((await world.get(`/v1/workflows/${id}`, world.workflow, stranger)).status).toBe(404);
+    expect((await world.get(`/v1/workflows/${id}/history`, world.workflow, stranger)).status).toBe(404);
   });
 });

@@ -3,23 +3,16 @@ import { z } from 'zod';
 import { badQuery } from './problems.ts';
 
 const MAX = 1000;
-/** What a list is asked for with: `limit` rows at most, those after `cursor` (the `next` of the page before). */
-export const Page = z.object({ limit: z.coerce.number().int().min(1).max(MAX).default(100), cursor: z.string().max(255).default('') });
-
 const limitOf = (max: number) =>
   z
     .string()
     .refine((text) => /^[1-9][0-9]{0,3}$/.test(text) && Number(text) <= max, `a number from 1 to ${max}`)
     .describe(`At most so many, 1 to ${max}`);
 const cursor = z.string().min(1).max(512).describe('The `next` of the page before');
-/** What a route's document says of the two. */
+/** What a route's document says of a page. */
 export const pageQuery = { limit: limitOf(MAX), cursor };
 /** Where a page has 500 at most. */
 export const shortPageQuery = { limit: limitOf(500), cursor };
-
-/** `next` of a page: the key of its last row. A page that is not full is the last one, and has none. */
-export const nextOf = <R>(rows: readonly R[], limit: number, key: (last: R) => string): { next?: string } =>
-  rows.length === limit ? { next: key(rows.at(-1)!) } : {};
 
 /**
  * A cursor of several parts, as text that its reader sends back. Anybody may send another: what does not have the parts' shapes, or text

@@ -135,10 +135,16 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
     return answer.body;
   };
   const { vmId, operation } = await made('provisioning', 'POST', '/v1/vms', { name: `${tenant}-web`, type: 'small@1', image: 'linux@1' });
-  await until(async () => (await call('provisioning', 'GET', `/v1/vms/${String(vmId)}`, { as: operator })).body['status'] === 'running');
+  /** As the door shows it, once it is so. */
+  const shown = (path: string, state: string): Promise<Body> =>
+    until(async () => {
+      const { body } = await call('admin-api', 'GET', path, { as: operator });
+      return (body['state'] as unknown) === state && body;
+    });
+  await shown(`/v1/vms/${String(vmId)}`, 'running');
   const { queryId } = await made('migration-templates', 'POST', '/v1/migration-options-queries', { vmIds: [vmId] });
-  const { options } = (await call('migration-templates', 'GET', `/v1/migration-options-queries/${String(queryId)}`, { as: operator }))
-    .body as unknown as { options: { id: string; move: boolean }[] };
+  const answered = await shown(`/v1/migration-options-queries/${String(queryId)}`, 'answered');
+  const { options } = answered as unknown as { options: { id: string; move: boolean }[] };
   const option = options.find((o) => !o.move)!;
   const template = `${tenant}-grow`;
   await made('migration-templates', 'POST', '/v1/migration-templates', { name: template, fromOption: { queryId, optionId: option.id } });

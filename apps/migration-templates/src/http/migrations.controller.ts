@@ -1,21 +1,15 @@
-import { Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import { Cause, Id, MoveFigures, Positive, RefText, views, type Plan } from '@chrysalis/contracts';
-import { byId, migrationDecider, blockersNow, outdated, waiting, type MigrationState } from '@chrysalis/migration-templates-core';
+import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Id, Positive, views, type Plan } from '@chrysalis/contracts';
+import { byId, migrationDecider, blockersNow, outdated } from '@chrysalis/migration-templates-core';
 import {
   Allow,
-  Answer,
   Commands,
   Doc,
   dryRunQuery,
-  etag,
-  nextOf,
   ofTenant,
-  Page,
-  pageQuery,
-  parse,
   ProblemError,
-  reachOf,
   SERVICE,
+  type Answer,
   type ApiRequest,
   type CommandContext,
   type ServiceContext,
@@ -25,37 +19,10 @@ import { beginMigration } from '../moves/begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
-import { movesOf, tasksOf, type TaskRow } from '../sql/moves.ts';
-import { migrationsOf } from '../sql/migrations.ts';
 import { versionsOf } from '../sql/templates.ts';
-import { foldOf, historyOf, movesUnderWay } from './lookups.ts';
+import { historyOf, movesUnderWay } from './lookups.ts';
 
 const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
-const End = z.enum(['running', 'succeeded', 'undone', 'failed']);
-const MoveOf = z.object({ vmId: Id, moveId: Id, state: End, cause: Cause.optional(), figures: MoveFigures.optional() });
-const StepOf = z.object({
-  section: z.string(),
-  name: z.string(),
-  kind: z.string(),
-  state: z.string(),
-  ms: z.number(),
-  startedAt: z.string().optional(),
-  endedAt: z.string().optional(),
-  cause: Cause.optional(),
-});
-const Summary = z.object({
-  migrationId: Id,
-  operation: Id,
-  state: End,
-  template: RefText,
-  planId: Id,
-  concurrency: Positive,
-  moves: z.array(MoveOf),
-  waiting: z.array(Id),
-  cancelled: z.string().optional(),
-  cause: Cause.optional(),
-});
-const InFull = Summary.extend({ moves: z.array(MoveOf.extend({ workflowId: Id, steps: z.array(StepOf) })) });
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
 
 @Controller()
@@ -120,45 +87,6 @@ export class MigrationsController {
     });
   }
 
-  @Get('/v1/migrations')
-  @Allow('viewer')
-  @Doc({
-    summary: 'Migrations, the latest first',
-    query: pageQuery,
-    answers: { 200: views.pageOf(Summary) },
-  })
-  async list(@Req() request: ApiRequest, @Query() query: unknown): Promise<object> {
-    const { limit, cursor } = parse(Page, query);
-    const ids = await migrationsOf(this.service.pool, this.service.schema, reachOf(request.caller), cursor, limit);
-    const items = await Promise.all(
-      ids.map(async (id) => summary(id, foldOf(migrationDecider, await this.service.store.read(`migration-${id}`)))),
-    );
-    return { items, ...nextOf(ids, limit, (id) => id) };
-  }
-
-  @Get('/v1/migrations/:id')
-  @Allow('viewer')
-  @Doc({ summary: 'A migration with its moves and each of their steps', answers: { 200: InFull, 404: '`migration.unknown`' } })
-  async one(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
-    const { store, pool, schema } = this.service;
-    const history = await historyOf(store, `migration-${migrationId}`, request, () =>
-      ProblemError.of({ code: 'migration.unknown', migrationId }),
-    );
-    const state = foldOf(migrationDecider, history);
-    const rows = await movesOf(pool, schema, migrationId);
-    const tasks = await tasksOf(pool, schema, rows.map((r) => r.move_id)); // prettier-ignore
-    const moves = state.status === 'none' ? [] : state.moves;
-    const body = {
-      ...summary(migrationId, state),
-      moves: moves.map((m) => ({
-        ...m,
-        workflowId: m.moveId,
-        steps: tasks.filter((t) => t.move_id === m.moveId).map((t) => step(t, m.state !== 'running')),
-      })),
-    };
-    return new Answer(200, body, etag(history.length));
-  }
-
   /** In the order of what helps most: another move, what was blocked from the start, what changed since. */
   async #mayRun(plan: Plan, ctx: CommandContext): Promise<void> {
     const { schema } = this.service;
@@ -197,31 +125,3 @@ export class MigrationsController {
 }
 
 const inMove = (vmIds: readonly string[]) => ({ code: 'vm.in_move' as const, ...(vmIds[0] !== undefined && { vmId: vmIds[0] }), vmIds });
-
-const summary = (migrationId: string, s: MigrationState) => {
-  if (s.status === 'none') return { migrationId, state: 'unknown' };
-  const cause = s.moves.find((m) => m.cause)?.cause;
-  return {
-    migrationId,
-    operation: migrationId,
-    state: s.status,
-    template: `${s.plan.basis.template.name}@${s.plan.basis.template.version}`,
-    planId: s.plan.planId,
-    concurrency: s.concurrency,
-    moves: s.moves,
-    waiting: waiting(s),
-    ...(s.cancelled === undefined ? {} : { cancelled: s.cancelled }),
-    ...(cause ? { cause } : {}),
-  };
-};
-
-const step = (t: TaskRow, ended: boolean) => ({
-  section: t.section,
-  name: t.task,
-  kind: t.kind,
-  state: ended && t.state === 'pending' ? 'skipped' : t.state,
-  ms: t.started_at && t.ended_at ? Math.max(0, t.ended_at.getTime() - t.started_at.getTime()) : 0,
-  ...(t.started_at ? { startedAt: t.started_at.toISOString() } : {}),
-  ...(t.ended_at ? { endedAt: t.ended_at.toISOString() } : {}),
-  ...(t.cause ? { cause: t.cause } : {}),
-});

@@ -1,15 +1,14 @@
-import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Cause, Id, MigrationOption, RefusedOption } from '@chrysalis/contracts';
+import { Controller, HttpCode, Inject, Post, Req } from '@nestjs/common';
+import { Id } from '@chrysalis/contracts';
 import { compileQuery, optionsQueryDecider, type KnownVm } from '@chrysalis/migration-templates-core';
 import {
   Allow,
-  Answer,
   Commands,
   Doc,
   dryRunQuery,
-  etag,
   ProblemError,
   SERVICE,
+  type Answer,
   type ApiRequest,
   type Caller,
   type CommandContext,
@@ -18,21 +17,10 @@ import {
 import type pg from 'pg';
 import { z } from 'zod';
 import { workOut } from '../tasks.ts';
-import { everyVm, foldOf, grantTold, historyOf, movesUnderWay, usableGrant, vmsTold } from './lookups.ts';
+import { everyVm, grantTold, movesUnderWay, usableGrant, vmsTold } from './lookups.ts';
 
 /** `operation` where agents have to look first. */
 const Asked = z.object({ queryId: Id, state: z.enum(['answered', 'asked']), operation: Id.optional() });
-const Query = z.object({
-  queryId: Id,
-  state: z.string(),
-  operation: Id.optional(),
-  vmIds: z.array(Id),
-  grantId: Id.optional(),
-  source: z.string().optional(),
-  options: z.array(MigrationOption).optional(),
-  refused: z.array(RefusedOption).optional(),
-  cause: Cause.optional(),
-});
 const Ask = z.strictObject({ vmIds: z.array(Id).min(1).max(100), grantId: Id.optional() });
 
 @Controller()
@@ -96,22 +84,6 @@ export class OptionsQueriesController {
       request: { workflowId: queryId, definition, params, subject: queryId },
     });
     return { status: 202, body: { queryId, operation: queryId, state: 'asked' }, headers: { location: `/v1/operations/${queryId}` } };
-  }
-
-  @Get('/v1/migration-options-queries/:id')
-  @Allow('viewer')
-  @Doc({
-    summary: 'The answer: every option, and a reason for each that is missing',
-    answers: { 200: Query, 404: '`options-query.unknown`' },
-  })
-  async one(@Req() request: ApiRequest, @Param('id') queryId: string): Promise<Answer> {
-    const history = await historyOf(this.service.store, `options-query-${queryId}`, request, () =>
-      ProblemError.of({ code: 'options-query.unknown', queryId }),
-    );
-    const { status: state, ...query } = foldOf(optionsQueryDecider, history) as { status: string; answer?: object };
-    const { answer, ...rest } = query;
-    const operation = 'grantId' in rest && rest.grantId !== undefined ? { operation: queryId } : {};
-    return new Answer(200, { queryId, state, ...operation, ...rest, ...answer }, etag(history.length));
   }
 
   async #told({ vmIds, grantId }: z.infer<typeof Ask>, { tenant }: Caller): Promise<void> {

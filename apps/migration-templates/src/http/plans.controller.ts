@@ -1,4 +1,4 @@
-import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Controller, HttpCode, Inject, Post, Req } from '@nestjs/common';
 import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan, views } from '@chrysalis/contracts';
 import { plan } from '@chrysalis/migration-templates-core';
 import {
@@ -21,7 +21,7 @@ import { knownType } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
 import { templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { ByOption, oneWay, templateByOption } from './by-option.ts';
-import { everyVm, historyOf, vmsTold } from './lookups.ts';
+import { everyVm, vmsTold } from './lookups.ts';
 
 /** `grow@2`, or `grow` for its newest version. */
 const TemplateText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');
@@ -77,14 +77,6 @@ export class PlansController {
     });
     await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: made } });
     return { status: 201, body: planView(made), headers: { location: `/v1/migration-plans/${made.planId}` } };
-  }
-
-  @Get('/v1/migration-plans/:id')
-  @Allow('viewer')
-  @Doc({ summary: 'A plan as it was made', answers: { 200: views.PlanMade, 404: '`plan.unknown`' } })
-  async one(@Req() request: ApiRequest, @Param('id') planId: string): Promise<object> {
-    const [made] = await historyOf(this.service.store, `plan-${planId}`, request, () => ProblemError.of({ code: 'plan.unknown', planId }));
-    return planView((made!.data as { plan: Plan }).plan);
   }
 
   async #template({ tx, caller }: CommandContext, text: string): Promise<TemplateRow> {

@@ -1,16 +1,5 @@
-import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
-import {
-  FLEET_TENANT,
-  Id,
-  Name,
-  RefText,
-  refText,
-  TemplateSpec,
-  TemplateStep,
-  Version,
-  type VmTypeSpec,
-  views,
-} from '@chrysalis/contracts';
+import { Controller, Delete, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { FLEET_TENANT, Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec, views } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 import { isMadeName, optionsQueryDecider, templateDecider, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import {
@@ -19,10 +8,7 @@ import {
   Doc,
   dryRunQuery,
   etag,
-  nextOf,
   ofTenant,
-  Page,
-  pageQuery,
   parse,
   ProblemError,
   reaches,
@@ -37,7 +23,7 @@ import {
 import { z } from 'zod';
 import { eventually } from '../known/eventually.ts';
 import { knownType } from '../known/types.ts';
-import { insertTemplate, markRetired, newestAfter, takeName, templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
+import { insertTemplate, markRetired, takeName, templatesThere, versionsOf } from '../sql/templates.ts';
 import { specByOption } from './by-option.ts';
 import { foldOf, historyOf } from './lookups.ts';
 
@@ -51,26 +37,7 @@ const Publish = z.union([
     postMigration: Script.optional(),
   }),
 ]);
-const Shown = z.object({
-  name: Name,
-  version: Version,
-  ref: RefText,
-  spec: TemplateSpec,
-  at: z.string(),
-  retired: z.boolean(),
-  morphing: z.boolean(),
-  versions: z.array(Version).optional(),
-});
 const None = z.object({});
-const view = ({ name, version, spec, at, retired }: TemplateRow) => ({
-  name,
-  version,
-  ref: `${name}@${version}`,
-  spec,
-  at: at.toISOString(),
-  retired,
-  morphing: spec.migration.length === 0,
-});
 
 @Controller()
 export class TemplatesController {
@@ -123,39 +90,6 @@ export class TemplatesController {
     );
   }
 
-  @Get('/v1/migration-templates')
-  @Allow('viewer')
-  @Doc({
-    summary: 'The newest version of each template, by name',
-    query: pageQuery,
-    answers: { 200: views.pageOf(Shown) },
-  })
-  async list(@Query() query: unknown, @Req() { caller }: ApiRequest): Promise<object> {
-    const { limit, cursor } = parse(Page, query);
-    const rows = await newestAfter(this.service.pool, this.service.schema, { tenant: reachOf(caller), cursor, limit });
-    return { items: rows.map(view), ...nextOf(rows, limit, (r) => r.name) };
-  }
-
-  @Get('/v1/migration-templates/:name')
-  @Allow('viewer')
-  @Doc({ summary: 'The newest version, and all there are', answers: { 200: Shown, 404: '`template.unknown`' } })
-  async newest(@Param('name') name: string, @Req() { caller }: ApiRequest): Promise<object> {
-    const rows = await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller));
-    if (!rows[0]) throw await this.#unknown(this.service.pool, caller, name);
-    return { ...view(rows[0]), versions: rows.map((r) => r.version) };
-  }
-
-  @Get('/v1/migration-templates/:name/:version')
-  @Allow('viewer')
-  @Doc({ summary: 'One version; it never changes', answers: { 200: Shown, 404: '`template.unknown`' } })
-  async one(@Param('name') name: string, @Param('version') version: string, @Req() { caller }: ApiRequest): Promise<object> {
-    const row = (await versionsOf(this.service.pool, this.service.schema, name, reachOf(caller))).find(
-      (r) => String(r.version) === version,
-    );
-    if (!row) throw await this.#unknown(this.service.pool, caller, name, version);
-    return view(row);
-  }
-
   @Delete('/v1/migration-templates/:name')
   @HttpCode(200)
   @Allow('operator')
@@ -191,9 +125,9 @@ export class TemplatesController {
   }
 
   /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
-  async #unknown(db: Queryable, caller: Caller, name: string, version?: string): Promise<ProblemError> {
+  async #unknown(db: Queryable, caller: Caller, name: string): Promise<ProblemError> {
     const known = await templatesThere(db, this.service.schema, name, reachOf(caller));
-    return ProblemError.of({ code: 'template.unknown', template: version === undefined ? name : `${name}@${version}`, known });
+    return ProblemError.of({ code: 'template.unknown', template: name, known });
   }
 
   async #types(db: Queryable, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {

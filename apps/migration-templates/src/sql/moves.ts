@@ -48,9 +48,6 @@ export const insertTasks = (tx: pg.PoolClient, schema: string, moveId: string, {
 export const moveOf = async (q: Queryable, schema: string, moveId: string): Promise<MoveRow | undefined> =>
   (await q.query<MoveRow>(`select ${columns} from ${schema}.moves where move_id = $1`, [moveId])).rows[0];
 
-export const movesOf = async (q: Queryable, schema: string, migrationId: string): Promise<MoveRow[]> =>
-  (await q.query<MoveRow>(`select ${columns} from ${schema}.moves where migration_id = $1 order by move_id`, [migrationId])).rows;
-
 /** The VMs of these that are in a move of ours now, with that move. */
 export const inMove = async (q: Queryable, schema: string, vmIds: readonly string[]): Promise<{ vmId: string; moveId: string }[]> =>
   (

@@ -53,15 +53,3 @@ export const templatesThere = async (q: Queryable, schema: string, name: string,
       [name, tenant ?? null],
     )
   ).rows.map((r) => `${r.name}@${r.version}`);
-
-export const newestAfter = async (
-  q: Queryable,
-  schema: string,
-  { tenant, cursor, limit }: { tenant: string | undefined; cursor: string; limit: number },
-): Promise<TemplateRow[]> =>
-  (
-    await q.query<TemplateRow>(
-      `select distinct on (name) ${columns} from ${schema}.templates where name > $1 and ${seenBy('$3')} order by name, version desc limit $2`,
-      [cursor, limit, tenant ?? null],
-    )
-  ).rows;

@@ -21,6 +21,7 @@ import {
 import { found } from '@chrysalis/migration-templates-core/testing';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { busEvent, serviceConfig, temporaryDatabase, until } from '@chrysalis/testing';
+import { readsOf } from './reads.ts';
 
 type Input = Record<string, never> & { vmId: string; topology: Topology };
 const starts = ['provisioning', 'resource-allocation', 'workflow', 'migration-templates'] as const;
@@ -225,6 +226,7 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     config,
     urls: () => Object.fromEntries(Object.entries(services).map(([name, s]) => [name, s.url])),
     pool: services['migration-templates']!.service.pool,
+    reads: readsOf(services['migration-templates']!.service),
     tokenOf: (tenant: string, role: 'operator' | 'admin' = 'operator') =>
       issueToken(key.privateJwk, { sub: 'olga', roles: role === 'admin' ? ['admin', 'fleet'] : [role], tenant }),
     call,

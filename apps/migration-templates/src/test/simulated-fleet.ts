@@ -6,6 +6,7 @@ import { SimulatedDriver, SimulatedWorld, type HypervisorDriver } from '@chrysal
 import { createLog, issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
 import { serviceConfig, temporaryDatabase, testTenant, until } from '@chrysalis/testing';
 import { SignJWT } from 'jose';
+import { readsOf } from './reads.ts';
 
 const names = ['provisioning', 'resource-allocation', 'workflow', 'migration-templates', 'agent-gateway'] as const;
 type Named = (typeof names)[number];
@@ -64,9 +65,11 @@ export const openSimulatedFleet = async (hosts: readonly string[]) => {
     };
     const tenant = await testTenant();
     await call('agent-gateway', 'POST', '/v1/tenant-keys', { tenant: 'acme', kid: tenant.kid, publicKeyJwk: tenant.jwk });
-    await until(async () => (await call<{ items: unknown[] }>('resource-allocation', 'GET', '/v1/hosts')).items.length === hosts.length);
+    const reads = readsOf(services['migration-templates'].service);
+    await until(async () => (await reads.hosts()) === hosts.length);
     return {
       call,
+      reads,
       close,
       /** How often a task was given to its executor. */
       dispatched: async (workflowId: string, task: string): Promise<number> => {

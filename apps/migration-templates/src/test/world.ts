@@ -17,6 +17,7 @@ import { issueToken, newSigningKey, type RunningService } from '@chrysalis/servi
 import { busEvent, serviceConfig, temporaryDatabase, until } from '@chrysalis/testing';
 import type { z } from 'zod';
 import { start } from '../main.ts';
+import { readsOf } from './reads.ts';
 
 type Told = { status: number; body: Record<string, never> & { [k: string]: unknown }; headers: Headers };
 
@@ -70,6 +71,9 @@ export const openWorld = async () => {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       return { status: response.status, body: (await response.json()) as Told['body'], headers: response.headers };
+    },
+    get reads() {
+      return readsOf(running.service);
     },
     stream: (name: string): Promise<readonly StoredEvent[]> => running.service.store.read(name),
     events: async (): Promise<number> =>

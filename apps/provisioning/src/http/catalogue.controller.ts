@@ -1,6 +1,5 @@
-import { Controller, Get, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, Version, VmTypeSpec, views } from '@chrysalis/contracts';
-import type { Queryable } from '@chrysalis/event-store';
 import { imageDecider, versionOf, vmTypeDecider, type VmTypeRejection } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -16,7 +15,7 @@ import {
 } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
-import { images, vmTypes, vmTypesThere, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
+import { vmTypesThere, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
 
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
 const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
@@ -54,37 +53,6 @@ export class CatalogueController {
       const version = versionOf(decided.state, parsed)!;
       return { status: 201, body: { name, version, spec: parsed }, headers: { location: `/v1/vm-types/${name}/${version}` } };
     });
-  }
-
-  @Get('/v1/vm-types')
-  @Allow('viewer')
-  @Doc({ summary: 'The newest version of each VM type', answers: { 200: z.object({ items: z.array(TypeVersion) }) } })
-  async types(): Promise<object> {
-    return { items: await vmTypes(this.service.pool, this.service.schema) };
-  }
-
-  @Get('/v1/vm-types/:name')
-  @Allow('viewer')
-  @Doc({
-    summary: 'The newest version of a VM type, and which there are',
-    answers: { 200: TypeVersion.extend({ versions: z.array(Version).optional() }), 404: '`vm-type.unknown`' },
-  })
-  async newest(@Param('name') name: string): Promise<object> {
-    const versions = await vmTypeVersions(this.service.pool, this.service.schema, name);
-    if (!versions[0]) throw await this.#unknown(this.service.pool, name, name);
-    return { ...versions[0], versions: versions.map((v) => v.version).reverse() };
-  }
-
-  @Get('/v1/vm-types/:name/:version')
-  @Allow('viewer')
-  @Doc({
-    summary: 'One version of a VM type',
-    answers: { 200: TypeVersion.extend({ versions: z.array(Version).optional() }), 404: '`vm-type.unknown`' },
-  })
-  async version(@Param('name') name: string, @Param('version') version: string): Promise<object> {
-    const found = (await vmTypeVersions(this.service.pool, this.service.schema, name)).find((v) => String(v.version) === version);
-    if (!found) throw await this.#unknown(this.service.pool, name, `${name}@${version}`);
-    return found;
   }
 
   @Post('/v1/vm-types/:name/:version/deprecate')
@@ -129,22 +97,10 @@ export class CatalogueController {
     });
   }
 
-  @Get('/v1/images')
-  @Allow('viewer')
-  @Doc({ summary: 'Every version of every image', answers: { 200: z.object({ items: z.array(Image) }) } })
-  async images(): Promise<object> {
-    return { items: await images(this.service.pool, this.service.schema) };
-  }
-
   /** Of the type that the path names, or of the one that is to replace it. */
   async #refused(db: pg.PoolClient, rejection: VmTypeRejection | StreamRefusal): Promise<ProblemError> {
     if (rejection.code !== 'vm-type.unknown') return ProblemError.of(rejection);
     const known = await vmTypesThere(db, this.service.schema, rejection.type.split('@')[0]!);
     return rejection.member === undefined ? ProblemError.of({ ...rejection, known }) : ProblemError.ofMember({ ...rejection, known });
-  }
-
-  /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
-  async #unknown(db: Queryable, name: string, type: string): Promise<ProblemError> {
-    return ProblemError.of({ code: 'vm-type.unknown', type, known: await vmTypesThere(db, this.service.schema, name) });
   }
 }

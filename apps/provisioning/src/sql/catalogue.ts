@@ -32,14 +32,6 @@ export const vmTypeVersions = async (db: Queryable, schema: string, name: string
       name,
     ])
   ).rows.map(withoutNull);
-/** The newest version of each. */
-export const vmTypes = async (db: Queryable, schema: string): Promise<VmTypeRow[]> =>
-  (
-    await db.query<VmTypeRow>(
-      `select distinct on (name) name, version, spec, deprecated from ${schema}.vm_types order by name, version desc`,
-    )
-  ).rows.map(withoutNull);
-
 /** As `small@1`: the versions of this name, or where there are none the newest of each name. For a refusal that says what there is. */
 const refsThere = async (db: Queryable, table: string, name: string): Promise<string[]> => {
   const { rows } = await db.query<{ name: string; version: number }>(
@@ -60,5 +52,3 @@ export const writeImage = async (tx: Queryable, schema: string, image: Image): P
     JSON.stringify(image),
   ]);
 };
-export const images = async (db: Queryable, schema: string): Promise<Image[]> =>
-  (await db.query<{ image: Image }>(`select image from ${schema}.images order by name, version`)).rows.map((r) => r.image);

@@ -1,10 +1,8 @@
 import {
-  agentGatewayEvents,
   eventsTopic,
   tasksTopic,
   topologyHash,
   workflowEvents,
-  type Observed,
   type Outcome,
   type TaskDispatch,
   type Topology,
@@ -14,6 +12,7 @@ import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
 import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { start } from '../main.ts';
+import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
 export const spec: VmTypeSpec = {
@@ -49,7 +48,6 @@ type Answer = VmView & {
   operation: string;
   vmId: string;
   faults: { path: string }[];
-  items: VmView[];
   errors: { path: string }[];
 };
 
@@ -130,16 +128,12 @@ export class Harness {
     return this.#say(eventsTopic('workflow'), `workflow-${data.workflowId}`, workflowEvents.instanceEnded.type, full);
   }
 
-  /** What a host saw, as the gateway tells it. */
-  observed(data: { vmId: string; hostId: string; epoch: number; observed: Observed }, streamversion: number): Promise<void> {
-    const event = busEvent(`observed-${data.vmId}`, agentGatewayEvents.vmObserved.type, data, { streamversion });
-    return this.bus.publish([{ topic: eventsTopic('agent-gateway'), event }]);
-  }
-
   readonly eventually = until;
 
+  /** A VM as the service decides about it. */
   async vm(id: string): Promise<VmView> {
-    return (await this.http<VmView>('GET', `/v1/vms/${id}`)).body;
+    const { pool, schema } = this.running.service;
+    return (await vmOf(pool, schema, undefined, id))!;
   }
 
   /** A VM that runs on host `a`. */

@@ -1,17 +1,15 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, Inject, Param, Query, Req, StreamableFile } from '@nestjs/common';
-import { isReservedWorkflowId, workflowStates, views } from '@chrysalis/contracts';
+import { isReservedWorkflowId, views } from '@chrysalis/contracts';
 import type { StoredEvent } from '@chrysalis/event-store';
 import {
   shortPageQuery,
-  cursorOf,
   Allow,
   Answer,
   Doc,
   Media,
   parse,
   ProblemError,
-  reachOf,
   redact,
   SERVICE,
   type ApiRequest,
@@ -22,7 +20,6 @@ import { z } from 'zod';
 import type { Entry } from '../engine/cache.ts';
 import { Engine, streamOf } from '../engine/engine.ts';
 import { entryAfter, nothing } from '../engine/plan.ts';
-import { listInstances } from '../sql/list.ts';
 import { loadVisible, visible } from './visible.ts';
 
 /** PostgreSQL knows no year 0, and no offset of more than 16 hours: a moment goes there in UTC. */
@@ -31,25 +28,6 @@ const Moment = z.iso
   .transform((text) => new Date(text).toISOString())
   .refine((at) => /^(?!0000)\d{4}-/.test(at), 'a moment of the years 1 to 9999');
 const AsOf = z.union([z.string().regex(/^[1-9][0-9]{0,8}$/), Moment]);
-const ListQuery = z.object({
-  state: z.enum(workflowStates).optional(),
-  subject: z.string().max(127).optional(),
-  name: z.string().max(63).optional(),
-  cursor: z.string().max(512).optional(),
-  limit: z.coerce.number().int().min(1).max(500).default(50),
-});
-const Listed = z.object({
-  workflowId: z.string(),
-  name: z.string(),
-  version: z.int(),
-  subject: z.string(),
-  tenant: z.string(),
-  state: z.string(),
-  causeCode: z.string().nullable(),
-  tasks: z.int(),
-  startedAt: z.string(),
-  endedAt: z.string().nullable(),
-});
 const GetQuery = z.object({ asOf: AsOf.optional(), items: z.enum(['some', 'all', 'none']).default('some') });
 const ItemsQuery = z.object({
   asOf: AsOf.optional(),
@@ -57,7 +35,6 @@ const ItemsQuery = z.object({
   cursor: z.coerce.number().int().min(0).max(100_000).default(0),
   limit: z.coerce.number().int().min(1).max(500).default(100),
 });
-const Cursor = cursorOf(z.object({ startedAt: z.iso.datetime().refine((at) => !at.startsWith('0000')), workflowId: z.string().max(255) }));
 const PAGE = 1_000;
 
 @Controller()
@@ -66,35 +43,6 @@ export class WorkflowsController {
     @Inject(SERVICE) private readonly service: ServiceContext,
     @Inject(Engine) private readonly engine: Engine,
   ) {}
-
-  @Get('/v1/workflows')
-  @Allow('viewer')
-  @Doc({
-    summary: 'Workflow instances, the latest first',
-    query: {
-      state: z.enum(workflowStates).describe('Only in this state'),
-      subject: 'Only about this',
-      name: 'Only of this definition',
-      ...shortPageQuery,
-    },
-    answers: { 200: views.pageOf(Listed) },
-  })
-  async list(@Query() query: Record<string, string>, @Req() request: ApiRequest): Promise<object> {
-    const { cursor, ...asked } = parse(ListQuery, query);
-    const after = cursor === undefined ? undefined : Cursor.read(cursor);
-    const items = await listInstances(this.service.pool, this.service.schema, {
-      ...asked,
-      after,
-      tenant: reachOf(request.caller),
-      limit: asked.limit + 1,
-    });
-    const page = items.slice(0, asked.limit);
-    const last = page.at(-1);
-    return {
-      items: page,
-      ...(items.length > page.length && last ? { next: Cursor.write({ startedAt: last.startedAt, workflowId: last.workflowId }) } : {}),
-    };
-  }
 
   @Get('/v1/workflows/:id')
   @Allow('viewer')
