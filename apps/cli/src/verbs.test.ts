@@ -176,7 +176,30 @@ describe('migration templates by hand', () => {
   });
 });
 
+test('a host that fits nowhere in a large fleet: vm create --dry-run tells of 20, and how many more there are', async () => {
+  const refused = Array.from({ length: 3_000 }, (_, i) => ({
+    hostId: `h${i}`,
+    reasons: [{ code: 'host.draining', message: 'is draining' }],
+  }));
+  answer = (a) => (a.url === '/v1/placements' ? { body: { candidates: [], refused } } : usual(a));
+  const { out } = await run('vm create web --type small --image linux@1 --dry-run');
+  expect(out.trim().split('\n').slice(20)).toEqual([
+    '  not h19: host.draining: is draining',
+    '  and 2980 more hosts; -o json has them all',
+  ]);
+});
+
 describe('migrate --to', () => {
+  test('tried under a grant for hundreds of VMs, it says in one short line how to let an agent look', async () => {
+    const ids = Array.from({ length: 300 }, (_, i) => `vm-0199c0de-0000-7000-8000-${String(i).padStart(12, '0')}`);
+    answer = (a) => (a.url.startsWith('/v1/vms/') ? { body: { ...vm, vmId: a.url.slice('/v1/vms/'.length) } } : usual(a));
+    const { said } = await run(`migrate --vm ${ids.join(',')} --to large --grant g --dry-run`);
+    const [line] = said.split('\n').filter((l) => l.includes('options query'));
+    expect(line).toContain(`chrysalis options query --vm ${ids[0]} --vm ${ids[1]} `);
+    expect(line).toMatch(/ … \(and 295 more: the --vm of this command\) --grant g$/);
+    expect(line!.length).toBeLessThan(500);
+  });
+
   test('an option that is not offered is said with what rules it out', async () => {
     const blocker = { code: 'x.y', message: 'why', remedy: 'do' };
     const refused = [{ id: 'large@1/move/pre-copy/expose', blockers: [blocker] }];

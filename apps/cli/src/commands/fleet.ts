@@ -114,10 +114,13 @@ const create = async (run: Run): Promise<number> => {
 const versioned = async (run: Run, image: string): Promise<string> =>
   image.includes('@') ? image : `${image}@${(await run.client.all('/v1/images')).find((i) => i['name'] === image)?.['version'] ?? 1}`;
 
+/** So many hosts are told of one by one. */
+const SHOWN = 20;
 const placementText = ({ candidates, refused }: Placement): string =>
   [
     candidates.length ? `Could go to, best first: ${candidates.map((c) => c.hostId).join(', ')}` : 'Could go nowhere.',
-    ...refused.map((r) => `  not ${r.hostId}: ${r.reasons.map((x) => `${x.code}: ${x.message}`).join('; ')}`),
+    ...refused.slice(0, SHOWN).map((r) => `  not ${r.hostId}: ${r.reasons.map((x) => `${x.code}: ${x.message}`).join('; ')}`),
+    ...(refused.length > SHOWN ? [`  and ${refused.length - SHOWN} more hosts; -o json has them all`] : []),
   ].join('\n');
 
 const vmText = (v: Vm): string => {

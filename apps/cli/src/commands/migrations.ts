@@ -126,6 +126,12 @@ const migrate = async (run: Run): Promise<number> => {
   return startPlan(run, plan['planId']);
 };
 
+/** As they are typed; of many the first, and that the others are those of this command. */
+const vmsTyped = (ids: readonly string[]): string => {
+  const first = ids.slice(0, 5).map((id) => `--vm ${id}`);
+  return ids.length <= 5 ? first.join(' ') : `${first.join(' ')} … (and ${ids.length - 5} more: the --vm of this command)`;
+};
+
 /** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
 const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
   const { to, option, grant: grantId, dryRun: trial } = run.options;
@@ -133,7 +139,7 @@ const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
   if (grantId && trial) {
     await run.client.post('/v1/migration-options-queries', { body: { vmIds: [...ids], grantId }, query: dryRun });
     if (!run.quiet) {
-      const look = `chrysalis options query ${ids.map((id) => `--vm ${id}`).join(' ')} --grant ${String(grantId)}`;
+      const look = `chrysalis options query ${vmsTyped(ids)} --grant ${String(grantId)}`;
       process.stderr.write(
         `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look: ${look}\n`,
       );

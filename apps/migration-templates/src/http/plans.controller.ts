@@ -44,7 +44,9 @@ export class PlansController {
   @HttpCode(201)
   @Allow('operator')
   @Doc({
-    summary: 'A migration in full, with every blocker at once, by a template or the first option that leads `to` a type; touches nothing',
+    summary:
+      'A migration in full, with every blocker at once, by a template or the first option that leads `to` a type; touches nothing. Where no ' +
+      'host fits, each reason comes with five hosts that have it and with how many more do',
     body: MakePlan,
     query: dryRunQuery,
     answers: { 201: views.PlanMade, 422: '`template.unknown`, `vm.unknown`', 409: '`option.refused`: with the options that were refused' },

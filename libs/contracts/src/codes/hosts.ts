@@ -136,5 +136,8 @@ export const hostsCodes = {
     next: 'wait a moment; where it stays: the workflow audit-holds',
   },
   'allocation.superseded': { title: 'It was released after this placement was sent', next: 'nothing: the release counts' },
-  'placement.no_host': { title: 'No host fits', next: 'free room or add a host; each host’s reasons are in `detail`' },
+  'placement.no_host': {
+    title: 'No host fits',
+    next: 'free room or add a host; the reasons stand beside it or in `detail`, with the first hosts of each',
+  },
 } as const satisfies CodeEntries;

@@ -1,6 +1,7 @@
 import type { Blocker, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import {
   blockerOf,
+  blockersOf,
   connected,
   moveRequest,
   place,
@@ -25,8 +26,8 @@ export type Wish = Readonly<{
 }>;
 
 /**
- * `hosts` are those that the engine finds fit, best first. `blockers` are why the wish cannot be met now: every reason of every host where
- * none fits, and what is amiss at the source.
+ * `hosts` are those that the engine finds fit, best first. `blockers` are why the wish cannot be met now: where none fits, every reason
+ * with the first hosts that have it and how many more do, and what is amiss at the source.
  */
 export type Fit = Readonly<{ hosts: readonly string[]; blockers: readonly Blocker[]; request: PlacementRequest }>;
 export type KnownHosts = ReadonlyMap<string, KnownHost>;
@@ -61,7 +62,7 @@ export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   );
   const blockers: readonly Blocker[] = [
     ...(moves ? atSource(vm.hostId, source) : []),
-    ...(candidates.length > 0 ? [] : refused.flatMap((r) => r.reasons.map((reason) => blockerOf(r.hostId, reason)))),
+    ...(candidates.length > 0 ? [] : blockersOf(refused)),
   ];
   return { hosts: candidates.map((c) => c.hostId), blockers, request };
 };

@@ -49,6 +49,20 @@ describe('a plan', () => {
       'host.cpu_model_missing',
     ]);
   });
+  test('in a large fleet without any host that fits each reason comes with the first hosts that have it, and how many more', () => {
+    const busy = Array.from({ length: 2_000 }, (_, i) =>
+      host(`b${String(i).padStart(4, '0')}`, { state: i < 6 ? 'draining' : 'cordoned' }),
+    );
+    const { blockers } = plan(input({ hosts: [host('h1'), ...busy] })).moves[0]!;
+    expect(blockers.map((b) => `${b.code} ${b.subject}`)).toEqual([
+      'placement.no_host vm-1',
+      ...[0, 1, 2, 3, 4].map((i) => `host.draining b000${i}`),
+      ...['b0006', 'b0007', 'b0008', 'b0009', 'b0010'].map((id) => `host.cordoned ${id}`),
+      'host.draining 1 more',
+      'host.cordoned 1989 more',
+    ]);
+    expect(blockers.at(-2)!.message).toBe('the same is so of 1 more host');
+  });
   test('a guest that is off is a blocker, whatever else is well', () => {
     const observed = { state: 'shut-down' as const, since: AT, resets: 0, changes: 1 };
     expect(codes(input({ vms: [vm({ observed })] }))).toEqual(['vm.shut_down']);

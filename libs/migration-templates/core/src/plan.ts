@@ -140,7 +140,7 @@ const chooseHost = ({ template, target, notHost }: PlanInput, vm: KnownVm, hosts
     'placement.no_host',
     vm.vmId,
     `no other host can take ${vm.vmId} as ${refText(target.ref)}`,
-    'see the reason of each host',
+    'see the reasons beside it: free room, or add a host',
   );
   const other = [...hosts.keys()].find((id) => id !== vm.hostId && id !== notHost);
   return { hostId: other ?? vm.hostId, blockers: [none, ...fit.blockers] };
