@@ -39,9 +39,7 @@ if (!helpOnly) installSystemParts(command.needs(args));
 
 const node = path.join(root, 'node_modules/.bin/node');
 const register = path.join(root, 'tools/node/register.mjs');
-// kafkajs has Node 24 warn of a negative time, which is harmless.
-const quiet = ['--disable-warning=ExperimentalWarning', '--disable-warning=TimeoutNegativeWarning'];
-const program = [node, ...quiet, '--import', register, path.join(root, command.entry), ...args];
+const program = [node, '--disable-warning=ExperimentalWarning', '--import', register, path.join(root, command.entry), ...args];
 const [file, ...argv] = name === 'cli' ? [...intoUserNamespace(root), ...program] : program;
 const child = spawn(file, argv, { stdio: 'inherit' });
 // A terminal's Ctrl-C reaches the child by itself; a signal sent to this process alone has to be passed on.

@@ -35,7 +35,6 @@ export const superviseService = (o: {
       process.execPath,
       [
         '--disable-warning=ExperimentalWarning',
-        '--disable-warning=TimeoutNegativeWarning', // kafkajs, on Node 24: harmless
         '--import',
         path.join(root, 'tools/node/register.mjs'),
         path.join(root, `apps/${o.name}/src/main.ts`),

@@ -4,6 +4,7 @@ import net from 'node:net';
 import { CompressionTypes, Kafka, logLevel, type Admin, type KafkaConfig as KafkaJsConfig, type Producer } from 'kafkajs';
 import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
 import { portionsOf, type KafkaRecord } from './records.ts';
+import './request-queue.ts';
 import { scanTopic } from './scan.ts';
 import { KafkaSubscription } from './subscription.ts';
 
