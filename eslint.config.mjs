@@ -66,4 +66,11 @@ export default tseslint.config(
     ignores: tests,
     rules: { 'no-restricted-imports': ['error', pure] },
   },
+  {
+    // An app is used by what its package exports, or started as a process.
+    files: ['tools/**/*.ts'],
+    rules: {
+      'no-restricted-imports': ['error', { patterns: [{ group: ['**/apps/**'], message: 'import what the app’s package exports' }] }],
+    },
+  },
 );

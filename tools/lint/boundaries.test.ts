@@ -45,6 +45,12 @@ describe('the lint catches a breach of the boundaries', () => {
       '@nx/enforce-module-boundaries',
     ],
     [
+      'a tool that reaches into an app',
+      'tools/bench/breach.ts',
+      `import { Engine } from '../../apps/workflow/src/engine.ts';\nexport const x = Engine;\n`,
+      'no-restricted-imports',
+    ],
+    [
       'a core that reads a file',
       'libs/provisioning/core/src/breach.ts',
       `import { readFileSync } from 'node:fs';\nexport const x = readFileSync;\n`,
@@ -64,6 +70,11 @@ describe('the lint catches a breach of the boundaries', () => {
     ],
   ])('%s', async (_name, file, text, rule) => {
     expect(await rulesBroken(file, text)).toContain(rule);
+  });
+
+  test('and lets a tool use what an app exports', async () => {
+    const text = `import { Engine } from '@chrysalis/workflow-app/engine';\nexport const x = Engine;\n`;
+    expect(await rulesBroken('tools/bench/innocent.ts', text)).toEqual([]);
   });
 
   test('and lets a core use the kernel and the contracts', async () => {

@@ -11,7 +11,7 @@ import {
 } from './platform.ts';
 
 type Start = (config: ServiceConfig) => Promise<RunningService>;
-const startOf = async (name: ServiceName): Promise<Start> => ((await import(`../../apps/${name}/src/main.ts`)) as { start: Start }).start;
+const startOf = async (name: ServiceName): Promise<Start> => ((await import(`@chrysalis/${name}-app`)) as { start: Start }).start;
 
 /** Everything in this process, over PostgreSQL alone. */
 export const startEmbedded = async (o: PlatformOptions): Promise<Platform> => {

@@ -3,8 +3,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { entry, run, type Ran } from '@chrysalis/cli-app/testing';
 import { until } from '@chrysalis/testing';
-import { entry, run, type Ran } from '../../apps/cli/src/test/run.ts';
 import { root } from '../run/platform.ts';
 
 /** On simulated hosts, which are started in no time; services, host agents and command line are the real ones. */
@@ -17,6 +17,7 @@ describe('npm run up, for one who has never seen it', () => {
     const code = new Promise((resolve) => up?.once('exit', resolve));
     up?.kill('SIGINT');
     expect(await code).toBe(0);
+    expect(readdirSync(path.join(dir, '.chrysalis'))).not.toContain('current.json'); // there is a token in it
     expect(readdirSync(path.join(dir, '.chrysalis/runs'))).toEqual([]);
   }, 30_000);
   afterAll(() => rmSync(dir, { recursive: true, force: true }));

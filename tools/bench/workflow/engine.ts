@@ -1,15 +1,9 @@
 import type { WorkflowDefinition } from '@chrysalis/contracts';
-import path from 'node:path';
-import { afterLog, EventStore, migrate, migrationsIn } from '@chrysalis/event-store';
+import { afterLog, EventStore, migrate } from '@chrysalis/event-store';
+import { DatabaseClock, DueLoop, Engine, tables, type LocalKinds } from '@chrysalis/workflow-app/engine';
 import pg from 'pg';
 import { pino } from 'pino';
 import { v7 as uuid } from 'uuid';
-import { DatabaseClock } from '../../../apps/workflow/src/engine/clock.ts';
-import { DueLoop } from '../../../apps/workflow/src/engine/due.ts';
-import { Engine } from '../../../apps/workflow/src/engine/engine.ts';
-import type { LocalKinds } from '../../../apps/workflow/src/local/local.ts';
-
-const tables = path.join(import.meta.dirname, '../../../apps/workflow/src/migrations');
 
 export type BenchEngine = {
   /** A request as a consumer has it: a definition of its own, which is checked and compiled like any other. Resolves at the end. */
@@ -19,12 +13,12 @@ export type BenchEngine = {
 };
 
 /**
- * The workflow engine of apps/workflow as its service assembles it: log, timers, recovery, local execution. Without HTTP, relay and bus:
+ * The workflow engine of the workflow service as its service assembles it: log, timers, recovery, local execution. Without HTTP, relay and bus:
  * requests come from this process.
  */
 export const openEngine = async (databaseUrl: string, kinds: LocalKinds): Promise<BenchEngine> => {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: 8 });
-  await migrate(databaseUrl, 'workflow', afterLog(migrationsIn(tables)));
+  await migrate(databaseUrl, 'workflow', afterLog(tables));
   const store = new EventStore(pool, 'workflow');
   const clock = new DatabaseClock();
   const log = pino({ level: 'error' }, pino.destination(2));

@@ -3,13 +3,17 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { topologyHash } from '@chrysalis/contracts';
+import {
+  newVmState,
+  SourceMoves,
+  TargetMoves,
+  VmStates,
+  type AskPeer,
+  type MoveDeps,
+  type TransferResult,
+} from '@chrysalis/host-agent-app/move';
 import { QemuDriver, QgaClient, sweepStateDir, type MigrationProgress } from '@chrysalis/hypervisor';
 import { createLog } from '@chrysalis/service-kit/log';
-import { newVmState } from '../../../apps/host-agent/src/durable/vm-state.ts';
-import { VmStates } from '../../../apps/host-agent/src/durable/vm-states.ts';
-import type { AskPeer, MoveDeps } from '../../../apps/host-agent/src/move/deps.ts';
-import { SourceMoves, type TransferResult } from '../../../apps/host-agent/src/move/source.ts';
-import { TargetMoves } from '../../../apps/host-agent/src/move/target.ts';
 import { ensureGuestImage } from '../../../infra/guest/image.ts';
 import { cacheDir } from '../../run/platform.ts';
 import { atEnd } from '../../run/tool.ts';
