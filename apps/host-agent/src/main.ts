@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { startHostAgent } from './agent.ts';
 import { readConfig, type HostAgentConfig } from './config.ts';
 import { createDriver } from './driver.ts';
+import { endOnce } from './end-once.ts';
 import { createLog } from '@chrysalis/service-kit/log';
 
 /** `main.ts CONFIG.json`: a plain process, one a host. Tells a parent over IPC when it is up; ends with a signal; its VMs run on. */
@@ -15,19 +16,7 @@ const main = async (): Promise<void> => {
   const log = createLog(`host-agent:${config.hostId}`);
   const agent = await startHostAgent(config, { ...(await createDriver(config)), log });
   process.send?.({ type: 'ready', peerAddress: agent.peerAddress });
-  let ending = false;
-  // A terminal's Ctrl-C comes as a signal and as the end of the parent: two ends at once would write the same files.
-  const end = (): void => {
-    if (ending) return;
-    ending = true;
-    setTimeout(() => process.exit(1), 5_000).unref();
-    agent.stop().then(
-      () => process.exit(0),
-      () => process.exit(1),
-    );
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, end);
-  if (process.send) process.once('disconnect', end);
+  endOnce(process, () => agent.stop(), process.send !== undefined);
 };
 
 /** Two agents on one state directory would be two minds about one VM. An abstract socket is let go by the kernel, also after kill -9. */
