@@ -2,6 +2,7 @@ import type { EventStore, Position, Queryable } from '@chrysalis/event-store';
 import { origin } from '@chrysalis/event-store';
 import type { HostView } from '@chrysalis/placement';
 import { Fleet, type HostEvent, type Versioned } from '@chrysalis/resource-allocation-core';
+import { Mutex } from 'async-mutex';
 import type pg from 'pg';
 import { hostVersions } from './sql/hosts.ts';
 
@@ -15,7 +16,7 @@ const views = new WeakMap<EventStore, FleetView>();
 export class FleetView {
   readonly fleet = new Fleet();
   #position: Position = origin;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turn = new Mutex();
 
   static of(store: EventStore): FleetView {
     const view = views.get(store) ?? new FleetView(store);
@@ -27,7 +28,7 @@ export class FleetView {
 
   /** Reads through the caller's own connection: two that wait for a second one each could wait for ever. */
   async hosts(db: Queryable): Promise<HostView[]> {
-    await this.#oneAtATime(() => this.#catchUp(db));
+    await this.#turn.runExclusive(() => this.#catchUp(db));
     const rows = await hostVersions(db, this.store.schema);
     const away = new Map(rows.map((r) => [r.host, r.away ?? undefined]));
     const ahead = new Map<string, readonly Versioned[]>();
@@ -37,12 +38,6 @@ export class FleetView {
         ahead.set(host, (await this.store.read(`host-${host}`, { from }, db as pg.PoolClient)) as unknown as Versioned[]);
     }
     return this.fleet.views((host) => away.get(host), ahead);
-  }
-
-  #oneAtATime(work: () => Promise<void>): Promise<void> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => undefined);
-    return mine;
   }
 
   async #catchUp(db: Queryable): Promise<void> {

@@ -2,7 +2,7 @@ export * from './driver.ts';
 export * from './errors.ts';
 export * from './guest/index.ts';
 export * from './lifecycle.ts';
-export { Mutex, Mutexes } from './mutex.ts';
+export { Mutexes } from './mutexes.ts';
 export * from './qmp.ts';
 export * from './shape.ts';
 export { QemuDriver } from './qemu/driver.ts';

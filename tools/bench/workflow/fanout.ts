@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import type { VmTypeSpec, WorkflowDefinition } from '@chrysalis/contracts';
 import { SimulatedDriver } from '@chrysalis/hypervisor';
+import pLimit from 'p-limit';
 import { serveAsChild, type Served } from './child.ts';
 import { openEngine, type BenchEngine } from './engine.ts';
 import { limit, type Fanout, type FanoutAsk } from './fanout-ask.ts';
@@ -47,13 +48,7 @@ const boot = async (driver: SimulatedDriver, count: number): Promise<readonly st
 };
 
 /** At most `limit` at a time, as the workflow has it. */
-const inParallel = async <T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> => {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    while (next < items.length) await work(items[next++]!);
-  };
-  await Promise.all(Array.from({ length: limit }, worker));
-};
+const inParallel = <T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<unknown[]> => pLimit(limit).map(items, work);
 
 const residentMiB = (what: 'VmRSS' | 'VmHWM'): number =>
   Number(new RegExp(`^${what}:\\s+(\\d+) kB`, 'm').exec(readFileSync('/proc/self/status', 'utf8'))![1]) / 1024;

@@ -1,5 +1,6 @@
 import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ToHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
+import pLimit from 'p-limit';
 import { Counter, Gauge } from 'prom-client';
 import { endedOf, pendingOf, type Pending } from '../delivery/pending.ts';
 import { mayGo } from '../delivery/revoked.ts';
@@ -10,7 +11,6 @@ import type { Connection, Frame, Hello } from './connection.ts';
 import { Clocks, tellSkews } from './clocks.ts';
 import { enrol } from './enrol.ts';
 import { HostsKeep } from './keeps.ts';
-import { Limiter } from './limiter.ts';
 import { VmTenants } from '../vm-tenants.ts';
 import { seen } from './liveness.ts';
 
@@ -29,7 +29,7 @@ const PUBLISHING_AT_MOST = 64;
 export class Hub {
   readonly #sessions = new Map<string, Session>();
   /** A storm of agents that come back waits here and not in the database. */
-  readonly #enrolling = new Limiter(ENROLLING_AT_ONCE);
+  readonly #enrolling = pLimit(ENROLLING_AT_ONCE);
   readonly #tenants: VmTenants;
   #publishing = 0;
   readonly #refused: Counter<'code'>;
@@ -65,7 +65,7 @@ export class Hub {
   }
 
   async hello(connection: Connection, hello: Hello): Promise<boolean> {
-    const enrolled = await this.#enrolling.run(() => (connection.ended ? undefined : enrol(this.service, hello, connection)));
+    const enrolled = await this.#enrolling(() => (connection.ended ? undefined : enrol(this.service, hello, connection)));
     if (!enrolled) return false; // it did not wait
     if (!enrolled.ok) {
       this.#refused.inc({ code: enrolled.code });

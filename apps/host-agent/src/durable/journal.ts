@@ -1,6 +1,7 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { taskKey, TaskReport } from '@chrysalis/contracts';
+import { Mutex } from 'async-mutex';
 import { makeDirectory, readIfThere, writeDurably } from './files.ts';
 
 type Line = { readonly report: TaskReport } | { readonly acknowledged: string };
@@ -23,7 +24,7 @@ export class Journal {
   #unsettled = false;
   #compactAt: number;
   #file!: FileHandle;
-  #tail: Promise<unknown> = Promise.resolve();
+  readonly #turn = new Mutex();
   #closed = false;
 
   private constructor(
@@ -76,7 +77,7 @@ export class Journal {
 
   /** The first report of a key wins; answers what is kept, which is on disk then. Rejects where it can't be written: nothing is kept. */
   async add(report: TaskReport): Promise<TaskReport> {
-    return this.#inTurn(async () => {
+    return this.#turn.runExclusive(async () => {
       const kept = this.#reports.get(taskKey(report));
       if (kept) return kept;
       await this.#append({ report });
@@ -86,7 +87,7 @@ export class Journal {
   }
 
   async acknowledge(key: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turn.runExclusive(async () => {
       if (!this.#unacknowledged.has(key)) return;
       this.#unacknowledged.delete(key);
       await this.#append({ acknowledged: key }, false); // lost in a crash: sent again, and acknowledged again
@@ -95,7 +96,7 @@ export class Journal {
   }
 
   async close(): Promise<void> {
-    await this.#inTurn(async () => {
+    await this.#turn.runExclusive(async () => {
       this.#closed = true;
       await this.#file.close();
     });
@@ -141,12 +142,6 @@ export class Journal {
     if (failed) throw failed.error;
     this.#compactAt = 4 * this.keep;
     for (const key of this.#reports.keys()) if (!kept.has(key)) this.#reports.delete(key);
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const turn = this.#tail.then(work);
-    this.#tail = turn.catch(() => undefined);
-    return turn;
   }
 }
 

@@ -70,7 +70,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
 
   topology(vmId: string): Promise<port.Shaped> {
     const vm = this.fleet.get(vmId);
-    return vm.mutex.run(() => vm.explained(() => vm.verified(vm.topology)));
+    return vm.mutex.runExclusive(() => vm.explained(() => vm.verified(vm.topology)));
   }
 
   async plug(vmId: string, device: Device): Promise<port.Shaped> {
@@ -154,7 +154,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       try {
         const outcome = await running;
         // After this returned, so that the host agent's fence does not wait for our disk. Till then `postmigrate` says the same.
-        if (outcome.outcome === 'completed') void vm.mutex.run(() => vm.save({ givenAway: true })).catch(() => undefined);
+        if (outcome.outcome === 'completed') void vm.mutex.runExclusive(() => vm.save({ givenAway: true })).catch(() => undefined);
         return outcome;
       } finally {
         vm.migrating = undefined;

@@ -3,7 +3,7 @@ import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import { Lifecycles } from '../lifecycle.ts';
-import { Mutexes } from '../mutex.ts';
+import { Mutexes } from '../mutexes.ts';
 import { followLateUnplugs } from './hotplug.ts';
 import { connect, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
@@ -157,7 +157,7 @@ export class Fleet {
     vm.ending = true;
     const now = vm.migrating ? vm.end() : Promise.resolve(true);
     return now.then(() =>
-      vm.mutex.run(async () => {
+      vm.mutex.runExclusive(async () => {
         await tearDown(vm);
         this.vms.delete(vm.vmId);
       }),

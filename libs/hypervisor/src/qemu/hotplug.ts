@@ -56,7 +56,7 @@ export const followLateUnplugs = (vm: Vm): void => {
     const device = parseQdev(deletedQdev(event) ?? '');
     if (!device) return;
     void vm.mutex
-      .run(async () => {
+      .runExclusive(async () => {
         const known = device.kind === 'port' ? vm.topology.serialPorts.some((p) => p.id === device.id) : assertUnplug(vm.topology, device);
         if (known && vm.connected) await forget(vm, device);
       })

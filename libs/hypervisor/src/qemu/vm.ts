@@ -1,9 +1,9 @@
 import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
+import { Mutex } from 'async-mutex';
 import type { Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { Happening } from '../lifecycle.ts';
-import { Mutex } from '../mutex.ts';
 import type { QmpClient } from '../qmp.ts';
 import { assertObserved, observe, observeChange } from './observe.ts';
 import { isAlive, kill, lastWords, waitGone } from './process.ts';
@@ -65,7 +65,7 @@ export class Vm {
   /** One operation at a time. During a migration QEMU refuses changes anyway; waiting for its end would act on a VM that left. */
   exclusive<T>(work: () => Promise<T>): Promise<T> {
     this.refuseWhileMigrating();
-    return this.mutex.run(async () => {
+    return this.mutex.runExclusive(async () => {
       this.refuseWhileMigrating();
       return this.explained(work);
     });

@@ -3,7 +3,7 @@ import type { Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { happenings, Lifecycles, type GuestReading, type GuestState, type Happening, type LifecycleEvent } from '../lifecycle.ts';
-import { Mutexes } from '../mutex.ts';
+import { Mutexes } from '../mutexes.ts';
 import * as shape from '../shape.ts';
 import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Mutex } from 'async-mutex';
 import pg from 'pg';
 import type { Health, SubscribeOptions } from '../bus.ts';
 import { messageOf, Pause } from '../pause.ts';
@@ -30,7 +31,7 @@ export class Membership {
   #stopped = false;
   #others = false;
   #running: Promise<void> | undefined;
-  #round: Promise<void> | undefined;
+  readonly #round = new Mutex();
 
   constructor(
     private readonly connectionString: string,
@@ -145,8 +146,7 @@ export class Membership {
 
   /** One at a time. */
   #rebalance(): Promise<void> {
-    this.#round = (this.#round ?? Promise.resolve()).catch(() => undefined).then(() => this.#rebalanceOnce());
-    return this.#round;
+    return this.#round.runExclusive(() => this.#rebalanceOnce());
   }
 
   async #rebalanceOnce(): Promise<void> {

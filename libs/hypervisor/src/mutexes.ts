@@ -1,15 +1,6 @@
-/** One thing at a time, in the order of asking. */
-export class Mutex {
-  private tail: Promise<unknown> = Promise.resolve();
+import { Mutex } from 'async-mutex';
 
-  run<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.tail.then(work, work);
-    this.tail = result.catch(() => undefined);
-    return result;
-  }
-}
-
-/** A mutex a name, there only while somebody holds it or waits for it. */
+/** A mutex a name, there only while somebody holds it or waits for it: of those of `async-mutex` none is made by name. */
 export class Mutexes {
   private readonly held = new Map<string, { readonly mutex: Mutex; users: number }>();
 
@@ -17,12 +8,13 @@ export class Mutexes {
     return this.held.size;
   }
 
+  /** One thing at a time for a name, in the order of asking. */
   async run<T>(name: string, work: () => Promise<T>): Promise<T> {
     const entry = this.held.get(name) ?? { mutex: new Mutex(), users: 0 };
     this.held.set(name, entry);
     entry.users++;
     try {
-      return await entry.mutex.run(work);
+      return await entry.mutex.runExclusive(work);
     } finally {
       if (--entry.users === 0) this.held.delete(name);
     }
