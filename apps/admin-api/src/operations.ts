@@ -1,5 +1,6 @@
 import type { Caller } from '@chrysalis/service-kit';
-import { readFeed, type FeedEntry } from './reads/feed.ts';
+import type { FeedEntry } from './reads/feed.ts';
+import { FollowedStreams } from './reads/follow.ts';
 import { taskProgress } from './reads/moves.ts';
 import type { Found, ReadModels } from './reads/read-models.ts';
 import { models } from './reads/tables.ts';
@@ -24,35 +25,21 @@ const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {
   return [`workflow-${id}`, `migration-${id}`, ...rows.map((r) => `workflow-${r.workflow}`)].sort();
 };
 
-/**
- * Reads on in the events of one operation. A move's workflow may be heard of before the migration says that it is its own: when a
- * stream joins, what was passed over is read as well.
- */
+/** Reads on in the events of one operation. A move's workflow may be heard of before the migration says that it is its own. */
 export class OperationEvents {
-  #streams: string[] = [];
-  #after: string;
-  readonly #sent = new Set<string>();
+  readonly #followed: FollowedStreams;
 
   constructor(
     private readonly reads: ReadModels,
     private readonly id: string,
-    private readonly from: string,
-    private readonly caller: Caller,
+    from: string,
+    caller: Caller,
   ) {
-    this.#after = from;
+    this.#followed = new FollowedStreams(reads, from, caller);
   }
 
   async next(): Promise<readonly FeedEntry[]> {
-    const streams = await streamsOf(this.reads, this.id);
-    if (streams.join() !== this.#streams.join()) {
-      this.#streams = streams;
-      this.#after = this.from;
-    }
-    const entries = await readFeed(this.reads, { after: this.#after, streams, caller: this.caller });
-    this.#after = entries.at(-1)?.position ?? this.#after;
-    const fresh = entries.filter((e) => !this.#sent.has(e.position));
-    for (const e of fresh) this.#sent.add(e.position);
-    return fresh;
+    return this.#followed.next(await streamsOf(this.reads, this.id));
   }
 }
 

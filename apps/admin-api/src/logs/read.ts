@@ -1,5 +1,6 @@
 import type { Caller } from '@chrysalis/service-kit';
-import { readFeed, type FeedEntry } from '../reads/feed.ts';
+import type { FeedEntry } from '../reads/feed.ts';
+import { FollowedStreams } from '../reads/follow.ts';
 import { unknown, type Document, type ReadModels } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { lineOf, type Known, type LogLine, type StepInfo } from './line.ts';
@@ -24,37 +25,24 @@ const vmIn = async (reads: ReadModels, migration: Document, text: string): Promi
   return rows[0]!.id;
 };
 
-const PAGE = 1_000;
-
-/** Reads the story of a migration, and on in it. A move may join while it is read: what was passed over of it is read as well. */
+/** Reads the story of a migration, and on in it. A move may join while it is read. */
 export class MoveLog {
   #moves: readonly Move[] = [];
   #steps = new Map<string, StepInfo>();
-  #streams = '';
-  #after: string;
-  readonly #sent = new Set<string>();
+  readonly #followed: FollowedStreams;
 
   constructor(
     private readonly reads: ReadModels,
     private readonly asked: Asked,
-    private readonly from: string,
-    private readonly caller: Caller,
+    from: string,
+    caller: Caller,
   ) {
-    this.#after = from;
+    this.#followed = new FollowedStreams(reads, from, caller);
   }
 
   /** The lines that are new, in the order of time. */
   async next(): Promise<readonly LogLine[]> {
-    const streams = await this.#look();
-    if (streams.join() !== this.#streams) [this.#streams, this.#after] = [streams.join(), this.from];
-    const entries: FeedEntry[] = [];
-    for (let page: FeedEntry[] = [], full = true; full; full = page.length === PAGE) {
-      page = await readFeed(this.reads, { after: this.#after, limit: PAGE, streams, caller: this.caller });
-      this.#after = page.at(-1)?.position ?? this.#after;
-      entries.push(...page);
-    }
-    const fresh = entries.filter((e) => !this.#sent.has(e.position));
-    for (const e of fresh) this.#sent.add(e.position);
+    const fresh = await this.#followed.next(await this.#look());
     return ordered(fresh).flatMap((e) => (this.#concerns(e) ? (lineOf(e, this.#known) ?? []) : []));
   }
 
