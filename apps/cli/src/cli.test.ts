@@ -4,7 +4,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { until } from '@chrysalis/testing';
+import { cutConnections, until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { example, projected, startPlane, type Plane } from '../../admin-api/src/test/plane.ts';
 import { createClient } from '@chrysalis/api-client';
@@ -287,13 +287,14 @@ describe('the client', () => {
         reason,
       });
     const all = (reasons: string[]) => until(async () => watchers.every((w) => w.heard.join() === reasons.join()));
-    const cut = `set role none; select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'chrysalis-admin-api%' and datname = current_database()`;
     await new Promise((r) => setTimeout(r, 4_000)); // longer than the patience: a quiet stream is no lost one
     server.closeAllConnections();
     await tell('first');
     await all(['first']);
-    for (let n = 0; n < 40; n++) await pool.query(cut);
-    await pool.query('reset role');
+    const db = await pool.connect();
+    await db.query('set role none');
+    for (let n = 0; n < 40; n++) await cutConnections(db, `application_name like 'chrysalis-admin-api%'`);
+    db.release(true);
     await tell('second');
     await all(['first', 'second']);
     done.abort();

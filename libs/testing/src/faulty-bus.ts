@@ -1,3 +1,5 @@
+import { withMethods } from './away.ts';
+
 /** What the wrapper needs of a bus: a part of messaging's port, so that this package need not depend on it. */
 type Event = { readonly id: string; readonly partitionkey: string };
 type Handle = (events: readonly Event[], delivery: unknown) => Promise<void>;
@@ -35,13 +37,7 @@ export const faultyBus = <B extends { subscribe(options: never): Promise<unknown
     };
     return (bus.subscribe as Subscribe).call(bus, { ...options, handle });
   };
-  return new Proxy(bus, {
-    get: (target, name) => {
-      if (name === 'subscribe') return subscribe;
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
+  return withMethods<{ subscribe: unknown }>(bus, { subscribe }) as B;
 };
 
 /** Any interleaving of the keys; within a key the order stays. */

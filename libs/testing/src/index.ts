@@ -1,3 +1,4 @@
+export * from './away.ts';
 export * from './decider.ts';
 export * from './faulty-bus.ts';
 export * from './kafka.ts';

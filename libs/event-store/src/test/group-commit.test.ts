@@ -1,6 +1,6 @@
 // Appends that share a commit: each has its own verdict, and none waits for the stream of another.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { TemporaryDatabase } from '@chrysalis/testing';
+import { cutConnections, type TemporaryDatabase } from '@chrysalis/testing';
 import { EventStore, origin, type Append, type Appended, type Expected, type StoredEvent } from '../index.ts';
 import { event, openStore, random, sleep } from './support.ts';
 
@@ -171,8 +171,7 @@ test('a lost connection is not taken for an append that was not done', async () 
   const tx = await store.pool.connect();
   await tx.query('begin; lock table shop.events in access exclusive mode');
   const results = Promise.allSettled(['x', 'y', 'z'].map((s) => store.append(one(s, 'any'))));
-  const ended = `select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`;
-  while ((await tx.query(ended)).rowCount === 0) await sleep(5);
+  while ((await cutConnections(tx, `wait_event_type = 'Lock'`)) === 0) await sleep(5);
   expect((await results).map((r) => r.status)).toEqual(['rejected', 'rejected', 'rejected']);
   await tx.query('commit');
   tx.release();

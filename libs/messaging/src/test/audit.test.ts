@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { origin, type EventStore, type StoredEvent } from '@chrysalis/event-store';
-import type { TemporaryDatabase } from '@chrysalis/testing';
+import { withMethods, type TemporaryDatabase } from '@chrysalis/testing';
 import {
   AuditImpossible,
   auditRelay,
@@ -45,13 +45,7 @@ const start = async (mode: 'logical' | 'poll'): Promise<void> => {
 };
 const audit = async (fill = false, scan: EventBus['scan'] = (topic, handle) => bus.scan(topic, handle)): Promise<Audit> => {
   const client = await store.pool.connect();
-  const seen = new Proxy(bus, {
-    get: (target, name) => {
-      if (name === 'scan') return scan;
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
+  const seen = withMethods(bus, { scan });
   try {
     return await auditRelay({ store, bus: seen, route, fill, client });
   } finally {

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { EventStore } from '@chrysalis/event-store';
-import { random, type TemporaryDatabase } from '@chrysalis/testing';
+import { canBeAway, cutConnections, random, type TemporaryDatabase } from '@chrysalis/testing';
 import pg from 'pg';
-import { createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus, type Message, type Relay } from '../index.ts';
+import { createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus, type Relay } from '../index.ts';
 import { newEvent, numberOf, openStore, sleep, until, upTo } from './support.ts';
 
 let db: TemporaryDatabase;
@@ -93,9 +93,8 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
     expect(second.status().role).toBe('standby');
     // The end of the first as its death would look to PostgreSQL; it comes back as the one that stands by.
     const killed = Date.now();
-    await store.pool
-      .query(`select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'chrysalis-relay-shop' and pid in
-      (select pid from pg_locks where locktype = 'advisory' and granted)`);
+    const leads = `application_name = 'chrysalis-relay-shop' and pid in (select pid from pg_locks where locktype = 'advisory' and granted)`;
+    await cutConnections(store.pool, leads);
     await append('s', 6, 20);
     await until('carried on', () => total(got) === 20, 5_000);
     expect(Date.now() - killed).toBeLessThan(5_000);
@@ -117,45 +116,30 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
 
   test('a bus that is away for a while costs time, not events', async () => {
     const got = await collect();
-    let away = true;
-    const flaky = new Proxy(bus, {
-      get: (target, name) => {
-        if (name === 'publish')
-          return (messages: readonly Message[]) => (away ? Promise.reject(new Error('the bus is away')) : target.publish(messages));
-        const value = Reflect.get(target, name, target) as unknown;
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-    const relay = await start(mode, flaky);
+    const flaky = canBeAway(bus, 'the bus is away', 'publish');
+    flaky.away = true;
+    const relay = await start(mode, flaky.it);
     await append('s', 1, 30);
     await until('health tells', () => !relay.health().ok);
     expect(relay.health().reason).toContain('the bus is away');
     expect(total(got)).toBe(0);
-    away = false;
+    flaky.away = false;
     await until('all are there', () => total(got) === 30);
     expect(got['s']).toEqual(upTo(30));
     await until('well again', () => relay.health().ok);
   });
 
   test('health is well again where nothing happens, after a cut and after the bus was away', async () => {
-    let away = false;
-    const asked = new Proxy(bus, {
-      get: (target, name) => {
-        if (name === 'describe') return () => (away ? Promise.reject(new Error('nobody answers')) : target.describe());
-        const value = Reflect.get(target, name, target) as unknown;
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
-    const relay = await start(mode, asked);
+    const asked = canBeAway(bus, 'nobody answers', 'describe');
+    const relay = await start(mode, asked.it);
     await until('it leads', () => relay.status().role === 'leader' && relay.health().ok);
-    await store.pool.query(`select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and
-      (backend_type = 'walsender' or application_name = 'chrysalis-relay-shop')`);
+    await cutConnections(store.pool, `backend_type = 'walsender' or application_name = 'chrysalis-relay-shop'`);
     if (mode === 'logical') await until('health tells of the cut', () => !relay.health().ok, 5_000);
     await until('it is well', () => relay.status().role === 'leader' && relay.health().ok);
     if (mode === 'poll') return; // it finds its cut at once, and looks at the bus in silence
-    away = true;
+    asked.away = true;
     await until('health tells of the bus', () => relay.health().reason?.includes('nobody answers') === true);
-    away = false;
+    asked.away = false;
     await until('it is well again', () => relay.health().ok);
   });
 

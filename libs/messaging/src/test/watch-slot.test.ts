@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { origin, type EventStore } from '@chrysalis/event-store';
-import type { TemporaryDatabase } from '@chrysalis/testing';
+import { withMethods, type TemporaryDatabase } from '@chrysalis/testing';
 import pg from 'pg';
 import type { EventBus } from '../index.ts';
 import type { Follower } from '../relay/follower.ts';
@@ -29,17 +29,13 @@ test('a bus that is found to be new while the place is moved is published again 
   await store.saveCheckpoint('relay', origin, { bus: 'first' });
   let moves = 0;
   // The publisher finds that the bus is new between the look at the checkpoint and its change.
-  const between = new Proxy(store, {
-    get: (target, name) => {
-      if (name === 'moveCheckpoint' || name === 'saveCheckpoint')
-        return async (...args: Parameters<EventStore['moveCheckpoint']>) => {
-          await target.saveCheckpoint('relay', origin, anew);
-          moves++;
-          return (target[name] as (...all: unknown[]) => Promise<unknown>)(...args);
-        };
-      const value = Reflect.get(target, name, target) as unknown;
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
+  const found = async (): Promise<void> => {
+    await store.saveCheckpoint('relay', origin, anew);
+    moves++;
+  };
+  const between = withMethods(store, {
+    moveCheckpoint: async (...args) => (await found(), store.moveCheckpoint(...args)),
+    saveCheckpoint: async (...args) => (await found(), store.saveCheckpoint(...args)),
   });
   const bus = {
     describe: () => Promise.resolve({ kind: 'test', identity: moves > 0 ? 'second' : 'first' }),

@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { ConcurrentAppend } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
-import { faultyBus } from '@chrysalis/testing';
+import { faultyBus, withMethods } from '@chrysalis/testing';
 import { consume, type CloudEvent, type EventBus } from '../../index.ts';
 import { cloudEvent, count, effect, effects, newEvent, numberOf, sleep, until, upTo } from '../support.ts';
 import type { Adapter, Rig } from './rig.ts';
@@ -123,22 +123,17 @@ export const effectsOnce = (adapter: Adapter, now: () => Rig): void => {
 
 /** Tells of each call of a handler: partition, begin or end. */
 const watch = (bus: EventBus, tell: (partition: number, busy: boolean) => void): EventBus =>
-  new Proxy(bus, {
-    get: (target, name) => {
-      const value = Reflect.get(target, name, target) as unknown;
-      if (name !== 'subscribe') return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      const subscribe: EventBus['subscribe'] = (options) =>
-        target.subscribe({
-          ...options,
-          handle: async (events, delivery) => {
-            tell(delivery.partition, true);
-            try {
-              await options.handle(events, delivery);
-            } finally {
-              tell(delivery.partition, false);
-            }
-          },
-        });
-      return subscribe;
-    },
+  withMethods(bus, {
+    subscribe: (options) =>
+      bus.subscribe({
+        ...options,
+        handle: async (events, delivery) => {
+          tell(delivery.partition, true);
+          try {
+            await options.handle(events, delivery);
+          } finally {
+            tell(delivery.partition, false);
+          }
+        },
+      }),
   });
