@@ -5,17 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { guestTasks, hostTasks, type OutputOf, type Topology } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
 import { Fleet } from './test/fleet.ts';
-import { digest } from './test/fixtures.ts';
-
-const spec = {
-  vcpus: { now: 1, max: 4 },
-  memoryMiB: { now: 512, max: 2048 },
-  disks: [{ id: 'data', sizeMiB: 64 }],
-  nics: [{ id: 'nic0', network: 'lan' }],
-  cpuModel: 'Westmere',
-  requiredTraits: [],
-};
-const image = { name: 'linux', version: 1, digest: digest('a'), cmdline: '' };
+import { bootOf, digest, spec } from './test/fixtures.ts';
 
 type Shaped = { topology: Topology; topologyHash: string };
 type Prepared = OutputOf<typeof hostTasks.prepareTarget>;
@@ -23,17 +13,7 @@ type Prepared = OutputOf<typeof hostTasks.prepareTarget>;
 describe('host agents, as processes, on the simulated driver', () => {
   let fleet: Fleet;
   const boot = async (vmId: string, disks: readonly { id: string; sizeMiB: number }[] = spec.disks): Promise<Shaped> =>
-    fleet.must(hostTasks.bootVm, 'h1', {
-      vmId,
-      epoch: 1,
-      uuid: randomUUID(),
-      tenant: 'acme',
-      spec: { ...spec, disks },
-      image,
-      nics: [{ id: 'nic0', mac: '52:54:00:00:00:01', network: 'lan' }],
-      pool: 'shared',
-      waitForGuest: true,
-    });
+    fleet.must(hostTasks.bootVm, 'h1', bootOf(vmId, { spec: { ...spec, disks: [...disks] } }));
   const prepare = (vmId: string, topology: Shaped, moveId: string): Promise<Prepared> =>
     fleet.must(hostTasks.prepareTarget, 'h2', { vmId, epoch: 2, moveId, tenant: 'acme', ...shapedOf(topology) });
   const shapedOf = ({ topology, topologyHash }: Shaped): Shaped => ({ topology, topologyHash });

@@ -1,35 +1,14 @@
-import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { hostTasks } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
-import { digest } from './test/fixtures.ts';
+import { bootOf } from './test/fixtures.ts';
 import { Fleet } from './test/fleet.ts';
-
-const spec = {
-  vcpus: { now: 1, max: 4 },
-  memoryMiB: { now: 512, max: 2048 },
-  disks: [],
-  nics: [{ id: 'nic0', network: 'lan' }],
-  cpuModel: 'Westmere',
-  requiredTraits: [],
-};
 
 describe('two host agents with one host id', () => {
   let fleet: Fleet;
-  const boot = (vmId: string) =>
-    fleet.must(hostTasks.bootVm, 'h1', {
-      vmId,
-      epoch: 1,
-      uuid: randomUUID(),
-      tenant: 'acme',
-      spec,
-      image: { name: 'linux', version: 1, digest: digest('a'), cmdline: '' },
-      nics: [{ id: 'nic0', mac: '52:54:00:00:00:01', network: 'lan' }],
-      pool: 'shared',
-      waitForGuest: true,
-    });
+  const boot = (vmId: string) => fleet.must(hostTasks.bootVm, 'h1', bootOf(vmId));
   const said = async (): Promise<string[]> =>
     (await fleet.world.events(fleet.gateway, 'host-agent-h1'))
       .map((e) => e.type.split('.')[3]!)

@@ -7,5 +7,6 @@ export * from './qemu.ts';
 export * from './read-all.ts';
 export * from './service.ts';
 export * from './tenant.ts';
+export * from './topology.ts';
 export * from './until.ts';
 export * from './workflow-harness.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
-import { contexts, FromHostAgent, reportOf, topologyHash, type TaskDispatch, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { contexts, FromHostAgent, reportOf, topologyHash, type TaskDispatch, type VmTypeSpec } from '@chrysalis/contracts';
 import { issueToken, newSigningKey, type Caller, type Role, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { serviceConfig, temporaryDatabase, testTenant, until } from '@chrysalis/testing';
+import { bareTopology, serviceConfig, temporaryDatabase, testTenant, until } from '@chrysalis/testing';
 import { saveVm } from '@chrysalis/workflow-core';
 import { CompactSign } from 'jose';
 import { v7 as uuidv7 } from 'uuid';
@@ -36,18 +36,6 @@ const facts = {
   networks: ['main'],
   inventory: { vcpu: inventory, memoryMiB: lots, diskMiB: lots },
 };
-const topologyOf = (uuid: string): Topology => ({
-  uuid,
-  machine: 'pc-q35-7.2',
-  cpuModel: 'Westmere',
-  vcpus: { boot: 1, max: 4, plugged: [] },
-  memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
-  rootPorts: 8,
-  disks: [],
-  nics: [],
-  serialPorts: [],
-  image,
-});
 
 /** All services as they are, in one process; the fleet has one host, whose agent boots what it is told to and leaves every other task open. */
 export const openFleetOfTwo = async () => {
@@ -118,7 +106,7 @@ const connectAgent = async (url: string, token: string): Promise<WebSocket> => {
   socket.on('message', (data) => {
     const frame = JSON.parse(String(data as Buffer)) as { type: string; dispatch: TaskDispatch };
     if (frame.type !== 'task' || frame.dispatch.kind !== 'host.boot-vm') return;
-    const topology = topologyOf(frame.dispatch.input['uuid'] as string);
+    const topology = bareTopology({ uuid: frame.dispatch.input['uuid'] as string, image });
     const at = new Date().toISOString();
     const output = { topology, topologyHash: topologyHash(topology), bootedAt: at };
     socket.send(JSON.stringify({ type: 'report', report: reportOf(frame.dispatch, { ok: true, output }, at) }));

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventsTopic, provisioningEvents, type FromHostAgent, type Observed } from '@chrysalis/contracts';
-import { busEvent, until } from '@chrysalis/testing';
+import { bareTopology, busEvent, until } from '@chrysalis/testing';
 import { hello, TestAgent, world, type Gateway, type World } from '../test/harness.ts';
 
 const at = (second: number): string => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
@@ -118,16 +118,5 @@ const switched = (fromHost: string, toHost: string, epoch: number) => ({
   toHost,
   epoch,
   topologyHash: hash,
-  topology: {
-    uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6a01',
-    machine: 'pc-q35-7.2',
-    cpuModel: 'Westmere',
-    vcpus: { boot: 1, max: 1, plugged: [] },
-    memory: { bootMiB: 256, slots: 0, maxMiB: 256, dimms: [] },
-    rootPorts: 8,
-    disks: [],
-    nics: [],
-    serialPorts: [],
-    image: { name: 'linux', version: 1, digest: hash, cmdline: '' },
-  },
+  topology: bareTopology(),
 });

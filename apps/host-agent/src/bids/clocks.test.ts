@@ -1,34 +1,14 @@
-import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
-import { digest } from '../test/fixtures.ts';
+import { bootOf, digest } from '../test/fixtures.ts';
 import { Fleet } from '../test/fleet.ts';
 
 const HOURS_2 = 7_200_000;
-const spec = {
-  vcpus: { now: 1, max: 4 },
-  memoryMiB: { now: 512, max: 2048 },
-  disks: [{ id: 'data', sizeMiB: 64 }],
-  nics: [{ id: 'nic0', network: 'lan' }],
-  cpuModel: 'Westmere',
-  requiredTraits: [],
-};
 
 describe('hosts whose clocks are two hours off, one ahead and one behind', () => {
   let fleet: Fleet;
-  const boot = (hostId: string, vmId: string) =>
-    fleet.must(hostTasks.bootVm, hostId, {
-      vmId,
-      epoch: 1,
-      uuid: randomUUID(),
-      tenant: 'acme',
-      spec,
-      image: { name: 'linux', version: 1, digest: digest('a'), cmdline: '' },
-      nics: [{ id: 'nic0', mac: '52:54:00:00:00:01', network: 'lan' }],
-      pool: 'shared',
-      waitForGuest: true,
-    });
+  const boot = (hostId: string, vmId: string) => fleet.must(hostTasks.bootVm, hostId, bootOf(vmId));
   beforeAll(async () => {
     fleet = await Fleet.open();
     await Promise.all([

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
+import { bareTopology } from '@chrysalis/testing';
 import { topologyHash, type MoveRequest, type PeerAnswer } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import fc from 'fast-check';
@@ -13,8 +14,9 @@ import type { MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { SourceMoves, type TransferResult } from './source.ts';
 import { TargetMoves } from './target.ts';
-import { topology } from '../test/fixtures.ts';
 import { PairModel, type Side } from '../test/pair-model.ts';
+
+const topology = bareTopology();
 
 const silent = pino({ level: 'silent' });
 const never = new Promise<never>(() => undefined);

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
@@ -8,7 +7,7 @@ import { newVmState, type VmState } from '../durable/vm-state.ts';
 import { digestOf } from '../images/store.ts';
 import { saveVm } from './save-vm.ts';
 import { say } from '../../../agent-gateway/src/test/harness.ts';
-import { digest } from '../test/fixtures.ts';
+import { bootOf } from '../test/fixtures.ts';
 import { Fleet } from '../test/fleet.ts';
 
 const spec = {
@@ -19,14 +18,11 @@ const spec = {
   cpuModel: 'Westmere',
   requiredTraits: [],
 };
-const image = { name: 'linux', version: 1, digest: digest('a'), cmdline: '' };
 
 describe('save files of host agents, as processes, on the simulated driver', () => {
   let fleet: Fleet;
   const boot = (vmId: string): Promise<OutputOf<typeof hostTasks.bootVm>> =>
-    fleet.must(hostTasks.bootVm, 'h1', {
-      ...{ vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: true },
-    });
+    fleet.must(hostTasks.bootVm, 'h1', bootOf(vmId, { spec, nics: [] }));
   const fileOf = (hostId: string, vmId: string): string => join(fleet.dir, hostId, 'simulated', `${vmId}.json`);
   const vmOn = (hostId: string, vmId: string): Record<string, unknown> =>
     JSON.parse(readFileSync(fileOf(hostId, vmId), 'utf8')) as Record<string, unknown>;

@@ -1,18 +1,29 @@
-import type { TaskReport, Topology } from '@chrysalis/contracts';
+import { randomUUID } from 'node:crypto';
+import type { hostTasks, InputOf, TaskReport, VmTypeSpec } from '@chrysalis/contracts';
 
 export const digest = (c: string): string => `sha256:${c.repeat(64)}`;
-export const topology: Topology = {
-  uuid: '11111111-1111-4111-8111-111111111111',
-  machine: 'pc-q35-7.2',
+const image = { name: 'linux', version: 1, digest: digest('a'), cmdline: '' };
+export const spec: VmTypeSpec = {
+  vcpus: { now: 1, max: 4 },
+  memoryMiB: { now: 512, max: 2048 },
+  disks: [{ id: 'data', sizeMiB: 64 }],
+  nics: [{ id: 'nic0', network: 'lan' }],
   cpuModel: 'Westmere',
-  vcpus: { boot: 1, max: 4, plugged: [] },
-  memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
-  rootPorts: 8,
-  disks: [],
-  nics: [],
-  serialPorts: [],
-  image: { name: 'linux', version: 1, digest: digest('a'), cmdline: '' },
+  requiredTraits: [],
 };
+/** To boot a VM of this spec, or of another. */
+export const bootOf = (vmId: string, more: { spec?: VmTypeSpec; nics?: InputOf<typeof hostTasks.bootVm>['nics'] } = {}) => ({
+  vmId,
+  epoch: 1,
+  uuid: randomUUID(),
+  tenant: 'acme',
+  spec,
+  image,
+  nics: [{ id: 'nic0', mac: '52:54:00:00:00:01', network: 'lan' }],
+  pool: 'shared',
+  waitForGuest: true,
+  ...more,
+});
 
 /** Of a task `t` of this workflow, with as much output. */
 export const reportOf = (workflowId: string, output = ''): TaskReport => ({

@@ -10,7 +10,7 @@ import {
 } from '@chrysalis/contracts';
 import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
-import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
+import { bareTopology, busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { start } from '../main.ts';
 import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
@@ -28,18 +28,7 @@ export const spec: VmTypeSpec = {
 };
 export const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
 export const topologyOf = (vm: VmView, vcpus = 1): { topology: Topology; topologyHash: string } => {
-  const topology: Topology = {
-    uuid: vm.uuid,
-    machine: 'pc-q35-7.2',
-    cpuModel: 'Westmere',
-    vcpus: { boot: vcpus, max: 4, plugged: [] },
-    memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
-    rootPorts: 8,
-    disks: [],
-    nics: [],
-    serialPorts: [],
-    image,
-  };
+  const topology = bareTopology({ uuid: vm.uuid, vcpus: { boot: vcpus, max: 4, plugged: [] }, image });
   return { topology, topologyHash: topologyHash(topology) };
 };
 

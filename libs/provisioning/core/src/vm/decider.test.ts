@@ -3,6 +3,7 @@ import { topologyHash, type Topology, type VmTypeSpec } from '@chrysalis/contrac
 import { fold } from '@chrysalis/kernel';
 import fc from 'fast-check';
 import { given } from '@chrysalis/testing/decider';
+import { bareTopology } from '@chrysalis/testing/topology';
 import { provisionVm } from '../workflows.ts';
 import { vmDecider, type VmCommand } from './decider.ts';
 import { PROVISIONING_UNDONE } from './provision.ts';
@@ -33,18 +34,7 @@ const data: Requested = {
   nics: [{ id: 'front', mac: '52:54:00:00:10:01', network: 'front' }],
   request,
 };
-const topology = (vcpus: number): Topology => ({
-  uuid,
-  machine: 'pc-q35-7.2',
-  cpuModel: 'Westmere',
-  vcpus: { boot: vcpus, max: 4, plugged: [] },
-  memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
-  rootPorts: 8,
-  disks: [],
-  nics: [],
-  serialPorts: [],
-  image,
-});
+const topology = (vcpus: number): Topology => bareTopology({ uuid, vcpus: { boot: vcpus, max: 4, plugged: [] }, image });
 const shaped = (vcpus: number) => ({ topology: topology(vcpus), topologyHash: topologyHash(topology(vcpus)) });
 const at = '2026-01-01T00:00:00.000Z';
 
