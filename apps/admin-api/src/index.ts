@@ -1,3 +1,3 @@
-export { controllers } from './controllers.ts';
+export { controllers } from './routes/controllers.ts';
 export { start } from './main.ts';
 export { merge, type OpenApi } from './openapi.ts';

@@ -1,6 +1,6 @@
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import { runAsProcess, SERVICE, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
-import { controllers } from './controllers.ts';
+import { controllers } from './routes/controllers.ts';
 import { ApiDocument } from './openapi.ts';
 import { Owners } from './owners.ts';
 import { ProgressHub } from './progress.ts';

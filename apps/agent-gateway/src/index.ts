@@ -1,2 +1,2 @@
-export { controllers } from './controllers.ts';
+export { controllers } from './http/controllers.ts';
 export { start } from './main.ts';

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { progressTopic } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
 import { every, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
-import { controllers } from './controllers.ts';
+import { controllers } from './http/controllers.ts';
 import { Exchange, isBidFrame } from './bids/exchange.ts';
 import { forgetClosed } from './bids/open-offers.ts';
 import { expire, forgetEnded } from './delivery/pending.ts';
@@ -13,7 +13,7 @@ import { VmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
 import { agentListener } from './sessions/listen.ts';
 import { sweepLost } from './sessions/liveness.ts';
-import { KnownVms } from './vm-tenants.ts';
+import { KnownVms } from './grants/vm-tenants.ts';
 
 /** A host without a heartbeat for `lostAfterMs` is lost; agents are told to send one every `heartbeatMs`. */
 export type GatewayTimes = {

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { controllers } from './controllers.ts';
+import { controllers } from './http/controllers.ts';
 import { KnownAgents } from './known/agents.ts';
 import { KnownGrants } from './known/grants.ts';
 import { KnownHosts } from './known/hosts.ts';

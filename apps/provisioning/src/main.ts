@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { controllers } from './controllers.ts';
+import { controllers } from './http/controllers.ts';
 import { VmTasks } from './tasks/vm-tasks.ts';
 import { WorkflowEnds } from './workflow-ends.ts';
 

@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, sweep, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
-import { controllers } from './controllers.ts';
+import { controllers } from './http/controllers.ts';
 import { HostAgents } from './agents.ts';
 import { FleetView } from './fleet-view.ts';
 import { forgetReleases } from './sql/ledger.ts';

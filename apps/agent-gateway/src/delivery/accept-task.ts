@@ -1,7 +1,7 @@
 import { agentGatewayEvents, reportOf, taskKey, type Cause, type TaskDispatch } from '@chrysalis/contracts';
 import { failpoint, type EventContext } from '@chrysalis/service-kit';
-import { admitUnderGrant } from '../admit-under-grant.ts';
-import { foreignVm } from '../vm-tenants.ts';
+import { admitUnderGrant } from '../grants/admit-under-grant.ts';
+import { foreignVm } from '../grants/vm-tenants.ts';
 import { keep, markReported } from './pending.ts';
 import { signal } from './wire.ts';
 

@@ -15,7 +15,7 @@ import {
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { revokes, withdrawRevoked } from '../delivery/revoked.ts';
-import { verifyGrant } from '../verify-grant.ts';
+import { verifyGrant } from '../grants/verify-grant.ts';
 
 const RegisterGrant = z.object({ jws: z.string().min(1).max(16_384) });
 const RegisteredGrant = z.object({ grantId: Id, tenant: Name, vms: z.array(Id), expiresAt: z.string() });

@@ -5,13 +5,13 @@ import { Counter, Gauge } from 'prom-client';
 import { endedOf, pendingOf, type Pending } from '../delivery/pending.ts';
 import { mayGo } from '../delivery/revoked.ts';
 import { signal, type HostSignal } from '../delivery/wire.ts';
-import { takeReport } from '../report-task.ts';
+import { takeReport } from '../delivery/report-task.ts';
 import type { BidFrame } from '../bids/exchange.ts';
 import type { Connection, Frame, Hello } from './connection.ts';
 import { Clocks, tellSkews } from './clocks.ts';
 import { enrol } from './enrol.ts';
 import { HostsKeep } from './keeps.ts';
-import { VmTenants } from '../vm-tenants.ts';
+import { VmTenants } from '../grants/vm-tenants.ts';
 import { seen } from './liveness.ts';
 
 type Session = {

@@ -9,7 +9,7 @@ import {
   type TaskReport,
 } from '@chrysalis/contracts';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
-import { find, markReported } from './delivery/pending.ts';
+import { find, markReported } from './pending.ts';
 
 export type Taken = { readonly ok: true } | { readonly ok: false; readonly code: Code; readonly message: string };
 

@@ -1,0 +1,6 @@
+import { OptionsQueriesController } from './options-queries.controller.ts';
+import { TemplatesController } from './templates.controller.ts';
+import { PlansController } from './plans.controller.ts';
+import { MigrationsController } from './migrations.controller.ts';
+
+export const controllers = [OptionsQueriesController, TemplatesController, PlansController, MigrationsController];

@@ -1,0 +1,4 @@
+import { CatalogueController } from './catalogue.controller.ts';
+import { VmsController } from './vms.controller.ts';
+
+export const controllers = [CatalogueController, VmsController];
