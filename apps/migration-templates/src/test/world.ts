@@ -11,25 +11,29 @@ import {
   type TaskDefinition,
   type WorkflowRequest,
 } from '@chrysalis/contracts';
-import type { StoredEvent } from '@chrysalis/event-store';
+import { EventStore, type StoredEvent } from '@chrysalis/event-store';
+import { createBus } from '@chrysalis/messaging';
 import type { KnownType, KnownVm } from '@chrysalis/migration-templates-core';
 import { issueToken, newSigningKey, type RunningService } from '@chrysalis/service-kit';
-import { busEvent, serviceConfig, temporaryDatabase, until } from '@chrysalis/testing';
+import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import type { z } from 'zod';
 import { start } from '../main.ts';
 import { readsOf } from './reads.ts';
 
 type Told = { status: number; body: Record<string, never> & { [k: string]: unknown }; headers: Headers };
 
-/** The service on a database of its own; the other contexts are this test, which says on the bus what they would say. */
-export const openWorld = async () => {
+/**
+ * The service on a database of its own; the other contexts are this test, which says on the bus what they would say. `apart`: the service runs
+ * in processes that the test starts, by `config`, and is looked at by its log and tables.
+ */
+export const openWorld = async ({ apart = false }: { apart?: boolean } = {}) => {
   const database = await temporaryDatabase();
   const key = await newSigningKey();
   const config = serviceConfig(database, key, 6);
   const tokens = new Map<string, string>();
   for (const tenant of ['acme', 'other'])
     tokens.set(tenant, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant }));
-  let running: RunningService = await start(config);
+  let running = apart ? lookingOn(database) : await start(config);
   const versions = new Map<string, number>();
 
   type Said = { topic: string; stream: string; type: string; data: unknown; tenant?: string; version: number };
@@ -37,6 +41,7 @@ export const openWorld = async () => {
     running.service.bus.publish([{ topic, event: busEvent(stream, type, data, { tenant, streamversion: version }) }]);
 
   const world = {
+    config,
     get service() {
       return running;
     },
@@ -243,5 +248,12 @@ export const openWorld = async () => {
     },
   };
   return world;
+};
+
+const lookingOn = (database: TemporaryDatabase): RunningService => {
+  const pool = database.pool();
+  const bus = createBus({ kind: 'embedded', pool, connectionString: database.connectionString });
+  const service = { bus, pool, schema: 'migration_templates', store: new EventStore(pool, 'migration_templates') };
+  return { service, stop: () => bus.close() } as unknown as RunningService;
 };
 export type World = Awaited<ReturnType<typeof openWorld>>;
