@@ -17,7 +17,7 @@ export const Change = z.discriminatedUnion('type', [
     input: z.record(z.string(), z.unknown()).optional(),
     after: z.array(Name).max(256).optional(),
   }),
-  /** An execution under way is fenced and begun anew there. */
+  /** An execution under way is superseded and begun anew there. */
   z.object({ type: z.literal('reassign'), task: TaskName, route: Route }),
   /** Without a task: the instance's own deadline, counted from its start. */
   z.object({
@@ -34,7 +34,7 @@ export const Change = z.discriminatedUnion('type', [
   z.object({ type: z.literal('resume') }),
   /** Runs it, and all that depends on it, again; a stopped instance goes on. */
   z.object({ type: z.literal('retry-from'), task: TaskName }),
-  /** An operator did it by hand, and says what came of it. An execution under way is fenced. */
+  /** An operator did it by hand, and says what came of it. An execution under way is superseded. */
   z.object({ type: z.literal('mark-done'), task: TaskName, output: z.record(z.string(), z.unknown()) }),
 ]);
 export type Change = z.infer<typeof Change>;

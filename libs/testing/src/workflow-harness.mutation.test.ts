@@ -71,8 +71,8 @@ describe('the harness fails when', () => {
     expect(said('bids', { decide: latestAlone })).toMatch(/effects are left: (build|copy|place)/);
   });
 
-  test('executors do not fence', () => {
-    expect(said('move', {}, { fencing: false })).toMatch(/effects are left/);
+  test('executors admit every token', () => {
+    expect(said('move', {}, { admission: false })).toMatch(/effects are left/);
   });
 
   test('the concurrency of a forEach is ignored', () => {

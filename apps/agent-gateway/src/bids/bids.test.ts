@@ -16,10 +16,10 @@ describe('offers, bids and heartbeats over the channel', () => {
     return { type: 'bid', bid: { workflowId, task, offer: n, executor: `host:${hostId}`, cost: 10, free: 1, ready: true, at, ...more } };
   };
   const beatOf = (t: TaskDispatch, more: Partial<TaskHeartbeat> = {}): { type: 'task-heartbeat'; heartbeat: TaskHeartbeat } => {
-    const { workflowId, task, action, attempt, token: fence, executor } = t;
+    const { workflowId, task, action, attempt, token, executor } = t;
     return {
       type: 'task-heartbeat',
-      heartbeat: { workflowId, task, action, attempt, token: fence, executor, at: '2001-01-01T00:00:00.000Z', ...more },
+      heartbeat: { workflowId, task, action, attempt, token, executor, at: '2001-01-01T00:00:00.000Z', ...more },
     };
   };
   const said = async (workflowId: string): Promise<string[]> =>

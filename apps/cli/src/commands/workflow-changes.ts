@@ -106,7 +106,7 @@ const verbs: readonly Verb[] = [
   },
   {
     name: 'reassign',
-    does: 'give a task to another executor; an execution under way is fenced and begun anew there',
+    does: 'give a task to another executor; an execution under way is superseded and begun anew there',
     task: item,
     options: (c) => routed(c),
     change: (run) => {

@@ -16,7 +16,7 @@ export type TaskRun = {
 export type Handler = {
   readonly contract: TaskContract;
   readonly turn: Turn;
-  /** Absent: it is done to the VM that the input names. Else to this thing of the host, one at a time, fenced as a VM is. */
+  /** Absent: it is done to the VM that the input names. Else to this thing of the host, one at a time, admitted as for a VM. */
   readonly lane?: (input: never) => string;
   /** Throws a TaskFailure when a VM in this state may not have this done to it at this epoch. */
   readonly admit: (state: VmState | undefined, input: OnVm) => void;

@@ -18,7 +18,7 @@ const own = async <T>(file: string): Promise<T> => (await import(`../../../${fil
 
 /**
  * The five services that carry out a move, and a real host agent for each host, over simulated machines: one process, one database.
- * Fences, epochs, turns and the order of tasks are the product's own; only what QEMU and a guest would do is a model.
+ * Fences, admission, turns and the order of tasks are the product's own; only what QEMU and a guest would do is a model.
  */
 export const openSimulatedFleet = async (hosts: readonly string[]) => {
   const undo: Undo[] = [];

@@ -26,7 +26,7 @@ export class Executors {
   readonly effects = new Set<string>();
   readonly reached = new Set<string>();
   /** Per place, the highest token that was acted on. The second execution of a hedge does not stop the first. */
-  readonly #fences = new Map<string, number>();
+  readonly #highest = new Map<string, number>();
 
   constructor(
     private readonly o: HarnessOptions,
@@ -50,18 +50,18 @@ export class Executors {
 
   execute(dispatch: TaskDispatch, fault: Fault | undefined): void {
     this.reached.add(targetKey(dispatch));
-    if (fault === 'hang' || this.#isFenced(dispatch)) return;
+    if (fault === 'hang' || this.#isStale(dispatch)) return;
     const work = fault === 'slow' ? Math.floor((Date.parse(dispatch.deadlineAt) - this.schedule.now) / 2) : 0;
     if (dispatch.beginBy !== undefined || dispatch.heartbeatMs !== undefined) this.#beat(dispatch, this.schedule.now + work);
     if (work > 0) this.schedule.after(work, () => this.#finish(dispatch, fault));
     else this.#finish(dispatch, fault);
   }
 
-  #isFenced(dispatch: TaskDispatch): boolean {
+  #isStale(dispatch: TaskDispatch): boolean {
     const place = this.place(dispatch);
-    const fence = this.#fences.get(place) ?? 0;
-    if (this.o.fencing !== false && dispatch.token < fence) return true;
-    if (!dispatch.hedge) this.#fences.set(place, Math.max(fence, dispatch.token));
+    const highest = this.#highest.get(place) ?? 0;
+    if (this.o.admission !== false && dispatch.token < highest) return true;
+    if (!dispatch.hedge) this.#highest.set(place, Math.max(highest, dispatch.token));
     return false;
   }
 
@@ -74,7 +74,7 @@ export class Executors {
   }
 
   #finish(dispatch: TaskDispatch, fault: Fault | undefined): void {
-    if (this.#isFenced(dispatch)) return;
+    if (this.#isStale(dispatch)) return;
     if (fault !== 'fail' && fault !== 'fail-for-good') this.#act(dispatch);
     if (fault === 'lost-report' || fault === 'silent') return;
     const late = fault === 'late-report' ? this.tooLate(dispatch.deadlineAt) : 0;

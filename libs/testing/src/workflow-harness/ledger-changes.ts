@@ -26,7 +26,7 @@ export const applyChange = (ledger: LedgerState, change: Change): void => {
     }
     case 'reassign':
       if (ledger.tasks.has(change.task)) edit(ledger, change.task, (t) => ({ ...t, route: change.route }));
-      fence(ledger, change.task);
+      supersede(ledger, change.task);
       return void (ledger.entry(change.task).begun = false);
     case 'set-limits': {
       const { task, concurrency } = change;
@@ -57,7 +57,7 @@ const untouched = (ledger: LedgerState, name: string): void => {
 };
 
 /** Nobody is listened to any more, and it begins anew. */
-const fence = (ledger: LedgerState, name: string): void => {
+const supersede = (ledger: LedgerState, name: string): void => {
   const entry = ledger.entry(name);
   entry.open.clear();
   entry.offer = undefined;
@@ -71,14 +71,14 @@ const reopen = (ledger: LedgerState): void => {
   ledger.abandoned = ledger.paused = false;
   ledger.troubles = ledger.troubles.filter((t) => t.task !== undefined);
   for (const [name, entry] of ledger.entries) {
-    fence(ledger, name);
+    supersede(ledger, name);
     entry.begun = false;
   }
 };
 
 const byHand = (ledger: LedgerState, name: string, outcome: 'done' | 'skipped'): void => {
   reopen(ledger);
-  fence(ledger, name);
+  supersede(ledger, name);
   const entry = ledger.entry(name);
   if (entry.outcome === 'done') ledger.problems.push(`${name} was done, and is ${outcome} by hand`);
   entry.outcome = outcome;
@@ -97,7 +97,7 @@ const again = (ledger: LedgerState, name: string): void => {
     const entry = ledger.entry(n);
     if (entry.open.size > 0) ledger.problems.push(`${n} was under way, and begins anew`);
     if (entry.outcome === 'done' && ledger.definitionOf(n).pointOfNoReturn) ledger.problems.push(`${n} has passed, and runs again`);
-    fence(ledger, n);
+    supersede(ledger, n);
     entry.outcome = 'none';
     entry.begun = false;
   }

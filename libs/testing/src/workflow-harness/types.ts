@@ -98,7 +98,7 @@ export type HarnessOptions = {
   /** Who bids; three hosts unless told, and a fourth that never does. */
   readonly bidders?: readonly string[];
   /** Whether executors refuse what is older than what they have seen of a task. They do. */
-  readonly fencing?: boolean;
+  readonly admission?: boolean;
 };
 
 export type Violation = { readonly scenario: string; readonly seed: number; readonly message: string; readonly log: readonly string[] };

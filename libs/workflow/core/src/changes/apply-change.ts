@@ -106,7 +106,7 @@ const reassign = (draft: Draft, { task, route }: Extract<Change, { type: 'reassi
     const slots = draft.graph.slots.with(index, { ...(draft.graph.slots[index] as Extract<Slot, { of: string }>), route });
     draft.graph = redefined(draft, draft.definition, slots).graph;
   } else redefine(draft, (t) => (t.name === task ? { ...t, route } : t));
-  const state = fenced(
+  const state = superseded(
     get(draft.tasks, index),
     { code: REASSIGNED, message: 'an operator gave it to another executor', retriable: true },
     at,
@@ -160,7 +160,7 @@ const moveDeadlines = (draft: Draft, index: number): void => {
 const settleByHand = (draft: Draft, name: string, at: string, end: Pick<TaskState, 'phase' | 'reason' | 'output' | 'byHand'>): void => {
   const index = draft.graph.index.get(name)!;
   reopen(draft, at);
-  const task = fenced(get(draft.tasks, index), { code: AGAIN, message: 'an operator ended it by hand', retriable: false }, at);
+  const task = superseded(get(draft.tasks, index), { code: AGAIN, message: 'an operator ended it by hand', retriable: false }, at);
   draft.tasks = set(draft.tasks, index, { ...without(task), ...end });
 };
 
@@ -173,7 +173,7 @@ const runAgain = (draft: Draft, name: string, at: string): void => {
       output: _o,
       reason: _r,
       ...rest
-    } = without(fenced(task, { code: AGAIN, message: 'an operator ran it again', retriable: true }, at));
+    } = without(superseded(task, { code: AGAIN, message: 'an operator ran it again', retriable: true }, at));
     const since = rest.attempts.length;
     draft.tasks = set(draft.tasks, i, { ...rest, phase: task.fan ? 'expanded' : 'waiting', ...(since > 0 ? { since } : {}) });
   }
@@ -204,13 +204,13 @@ const reopen = (draft: Draft, at: string): void => {
   const cause: Cause = { code: AGAIN, message: 'the workflow had stopped', retriable: true };
   const begun: readonly TaskPhase[] = ['dispatched', 'offered', 'retrying'];
   const tasks = toArray(draft.tasks).map((task) =>
-    begun.includes(task.phase) ? { ...without(fenced(task, cause, at)), phase: 'waiting' as const } : task,
+    begun.includes(task.phase) ? { ...without(superseded(task, cause, at)), phase: 'waiting' as const } : task,
   );
   draft.tasks = vectorOf(tasks);
 };
 
 /** Whoever is at it is not listened to any more. */
-const fenced = (task: TaskState, cause: Cause, at: string): TaskState => ({
+const superseded = (task: TaskState, cause: Cause, at: string): TaskState => ({
   ...task,
   attempts: task.attempts.map((a) => (isOpen(a) ? { ...a, settled: { ok: false, cause, at } } : a)),
 });

@@ -42,7 +42,7 @@ describe('adding, rewriting', () => {
 });
 
 describe('who, how long, how many', () => {
-  it('an execution under way is fenced, and begun anew where it was given', () => {
+  it('an execution under way is superseded, and begun anew where it was given', () => {
     const s = chain();
     const { token, attempt } = s.given('a');
     expect(s.change({ type: 'reassign', task: 'a', route: direct }, 1)).toEqual(['instance.changed reassign', 'run a 2']);

@@ -25,7 +25,7 @@ describe('heartbeats', () => {
     expect(s.tick(1000)).toContain('task.failed a');
     expect(s.end?.cause?.code).toBe('workflow.deadline_passed');
   });
-  it('of a fenced attempt, an unknown task or another workflow change nothing', () => {
+  it('of a superseded attempt, an unknown task or another workflow change nothing', () => {
     const s = watched({ retry: { attempts: 2, backoffMs: 0 } });
     const { token } = s.given('a');
     s.tick(300);

@@ -3,7 +3,7 @@ import type { TaskState } from './state.ts';
 
 /**
  * Where the effect of a task may be: every executor that it was given to, the latest first. One that fell silent, lost its award or was
- * fenced may have had its effect all the same. Where the undo does not name `${executor}`, whoever its route names undoes it for all.
+ * superseded may have had its effect all the same. Where the undo does not name `${executor}`, whoever its route names undoes it for all.
  */
 const places = ({ compensation }: GraphNode, { attempts }: TaskState): readonly (string | undefined)[] => {
   const given = [...new Set(attempts.filter((a) => a.action === 'run').map((a) => a.executor))];

@@ -80,7 +80,7 @@ describe('a task that was given to several executors', () => {
     expect(s.report('build', true, 40)).toEqual(['task.compensated build', 'instance.ended undone']);
   });
 
-  it('by an operator goes to the one that was fenced, too', () => {
+  it('by an operator goes to the one that was superseded, too', () => {
     const s = new Story([task('build', { route: { ...whereDone, executor: 'host:h1' }, ...undoThere() })]);
     s.change({ type: 'reassign', task: 'build', route: { ...whereDone, executor: 'host:h2' } }, 10);
     expect(s.given('build').executor).toBe('host:h2');

@@ -36,7 +36,7 @@ type Started = { readonly cause: Cause; readonly task?: string | undefined; read
 
 /**
  * An instance that had ended is undone, or its undo goes on: nobody listened meanwhile, and no timer was left, so what was under way is
- * fenced, and undoing what is left has all its attempts again. What is undone stays so.
+ * superseded, and undoing what is left has all its attempts again. What is undone stays so.
  */
 const reopened = (draft: Draft, at: string): void => {
   draft.compensationFailed = false;
