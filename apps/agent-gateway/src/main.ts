@@ -1,3 +1,4 @@
+import type { Server } from 'node:http';
 import path from 'node:path';
 import { progressTopic } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
@@ -28,62 +29,81 @@ export const start = (config: ServiceConfig, given: Partial<GatewayTimes> = {}):
   startGateway(config, { ...times, ...given });
 
 const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<RunningService & { readonly agentsUrl: string }> => {
-  let agentsUrl = '';
+  const listens = Promise.withResolvers<string>();
   const running = await startService(config, {
     context: 'agent-gateway',
     schema: 'agent_gateway',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
     handlers: [KnownVms, VmPlaces, HostWork],
-    background: [
-      async (service) => {
-        const { url, stop } = await startSessions(service, t);
-        agentsUrl = url;
-        return stop;
-      },
-    ],
+    parts: (service) => ({
+      background: [
+        async (server) => {
+          const { url, stop } = await startSessions(service, server, t);
+          listens.resolve(url);
+          return stop;
+        },
+      ],
+    }),
   });
-  return { ...running, agentsUrl: agentsUrl || `${running.url.replace('http', 'ws')}/v1/agents` };
+  return { ...running, agentsUrl: (await listens.promise) || `${running.url.replace('http', 'ws')}/v1/agents` };
 };
 
 /** `url` is empty where agents have no listener of their own; they always may connect to the service's. */
-const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<{ url: string; stop: () => Promise<void> }> => {
-  const { bus, config, log, pool } = service;
+const startSessions = async (
+  service: ServiceContext,
+  server: Server,
+  t: GatewayTimes,
+): Promise<{ url: string; stop: () => Promise<void> }> => {
+  const { bus, config, log } = service;
   await bus.ensureTopics([{ name: progressTopic, partitions: 6 }]);
   const hub = new Hub(service, t.heartbeatMs);
   const exchange = new Exchange(service);
   const observations = new Observations(service);
-  const listener = agentListener(
-    {
-      hello: async (c, h) => {
-        const open = await hub.hello(c, h);
-        if (open) exchange.joined(c, h);
-        if (open) observations.heard(c, h.vms);
-        return open;
-      },
-      frame: async (c, f) => {
-        if (isBidFrame(f)) return exchange.frame(c, f);
-        if (f.type === 'heartbeat') observations.heard(c, f.vms);
-        return hub.frame(c, f);
-      },
-      closed: (c) => {
-        exchange.left(c);
-        observations.left(c);
-        hub.closed(c);
-      },
-    },
-    log,
-  );
+  const listener = agentListener(hearing(hub, exchange, observations), log);
   const deaf = await hear(config.databaseUrl, log, {
     signal: (m) => (m.to === 'bidders' ? exchange.heard(m.offer, m.leftMs) : hub.heard(m)),
     again: () => hub.deliverAll(),
   });
-  listener.attach(service.http().server);
+  listener.attach(server);
   const url = config.agentListen ? await listener.listen(config.agentListen) : '';
   if (url) log.info({ url }, 'agents connect here');
+  const stopTimers = timers(service, t, hub, exchange);
+  const stop = async (): Promise<void> => {
+    for (const stopTimer of stopTimers) await stopTimer();
+    hub.close();
+    await listener.close();
+    await exchange.stop();
+    await observations.flush();
+    await deaf();
+  };
+  return { url, stop };
+};
 
+/** Who takes what agents say. */
+const hearing = (hub: Hub, exchange: Exchange, observations: Observations): Parameters<typeof agentListener>[0] => ({
+  hello: async (c, h) => {
+    const open = await hub.hello(c, h);
+    if (open) exchange.joined(c, h);
+    if (open) observations.heard(c, h.vms);
+    return open;
+  },
+  frame: async (c, f) => {
+    if (isBidFrame(f)) return exchange.frame(c, f);
+    if (f.type === 'heartbeat') observations.heard(c, f.vms);
+    return hub.frame(c, f);
+  },
+  closed: (c) => {
+    exchange.left(c);
+    observations.left(c);
+    hub.closed(c);
+  },
+});
+
+const timers = (service: ServiceContext, t: GatewayTimes, hub: Hub, exchange: Exchange): (() => Promise<void>)[] => {
+  const { log, pool } = service;
   const startedAt = Date.now();
-  const stopTimers = [
+  return [
     every(t.sweepMs, log, () => hub.flushHeartbeats()),
     // Agents that lost a gateway need a moment to find it again: none is lost before it had that moment.
     every(t.sweepMs, log, async () => void (Date.now() - startedAt > t.lostAfterMs && (await sweepLost(service, t.lostAfterMs)))),
@@ -102,15 +122,6 @@ const startSessions = async (service: ServiceContext, t: GatewayTimes): Promise<
     every(60_000, log, async () => void (await forgetClosed(pool))),
     every(3_600_000, log, async () => void (await forgetEnded(pool))),
   ];
-  const stop = async (): Promise<void> => {
-    for (const stopTimer of stopTimers) await stopTimer();
-    hub.close();
-    await listener.close();
-    await exchange.stop();
-    await observations.flush();
-    await deaf();
-  };
-  return { url, stop };
 };
 
 if (import.meta.main) await runAsProcess(start);

@@ -268,7 +268,7 @@ describe('the client', () => {
   test('watchers go on where they were when the door’s database, or the door, cuts them off, however quiet it was', async () => {
     const client = createClient({ server: plane.url, token, patienceMs: 3_000 });
     const { pool } = plane.services.get('provisioning')!.service;
-    const { server } = plane.services.get('admin-api')!.service.http();
+    const { server } = plane.services.get('admin-api')!;
     const stream = `host-watched-${uuidv7()}`;
     const done = new AbortController();
     const watchers = Array.from({ length: 8 }, () => {

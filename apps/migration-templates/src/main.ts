@@ -19,7 +19,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
     handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownAgents, KnownGrants, Moves],
-    background: [async (service) => startRounds(service)],
+    parts: (service) => ({ background: [async () => startRounds(service)] }),
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -14,7 +14,12 @@ export const READ_SCHEMA = 'read';
 
 /** Builds the read models in schema `read` from every context's events. Any number may run: the bus shares the partitions among them. */
 export const start = (config: ServiceConfig): Promise<RunningService> =>
-  startService(config, { context: 'projector', schema: READ_SCHEMA, migrations, background: [follow] });
+  startService(config, {
+    context: 'projector',
+    schema: READ_SCHEMA,
+    migrations,
+    parts: (service) => ({ background: [() => follow(service)] }),
+  });
 
 const follow = async (service: ServiceContext): Promise<Part> => {
   const { bus, store, log, metrics } = service;

@@ -19,13 +19,15 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
     handlers: [Place, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
-    background: [
-      async (service) => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),
-      async ({ store, pool }) => {
-        await FleetView.of(store).hosts(pool); // folds the log now rather than in the first placement
-        return async () => undefined;
-      },
-    ],
+    parts: (service) => ({
+      background: [
+        async () => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),
+        async () => {
+          await FleetView.of(service.store).hosts(service.pool); // folds the log now rather than in the first placement
+          return async () => undefined;
+        },
+      ],
+    }),
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -4,7 +4,6 @@ import { decideAndAppend } from '@chrysalis/event-store';
 import type { Refusal } from '@chrysalis/contracts';
 import type { Decider, Decision } from '@chrysalis/kernel';
 import type { CloudEvent, EventBus } from '@chrysalis/messaging';
-import type { FastifyInstance } from 'fastify';
 import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -22,7 +21,6 @@ export type ServiceContext = {
   readonly metrics: Registry;
   readonly clock: () => string;
   readonly newId: (prefix?: string) => string;
-  readonly http: () => FastifyInstance;
 };
 /** Injection token of the ServiceContext. */
 export const SERVICE = Symbol('chrysalis.service');

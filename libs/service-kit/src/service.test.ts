@@ -340,7 +340,7 @@ describe('a service', () => {
       /^HTTP\/1\.1 404 [^]*"code":"route\.unknown"/,
     );
     expect(Date.now() - began).toBeLessThan(10_000); // not the time that a body may take
-    const { server } = service.service.http();
+    const { server } = service;
     expect([server.requestTimeout, server.headersTimeout]).toEqual([15_000, 15_000]);
     server.requestTimeout = server.headersTimeout = 300;
     expect(await rawAnswer(service.url, half(operator))).toMatch(/^HTTP\/1\.1 408 [^]*"code":"request\.timeout"/);

@@ -1,36 +1,27 @@
-import {
-  Controller,
-  Get,
-  Inject,
-  Module,
-  type CallHandler,
-  type ExecutionContext,
-  type NestInterceptor,
-  type Provider,
-  type Type,
-} from '@nestjs/common';
+import type { Server } from 'node:http';
+import { Module, type CallHandler, type ExecutionContext, type NestInterceptor, type Provider, type Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { contexts, deadTopic, eventsTopic, tasksTopic, views, type Context } from '@chrysalis/contracts';
+import { contexts, deadTopic, eventsTopic, tasksTopic, type Context } from '@chrysalis/contracts';
 import { afterLog, appRole, EventStore, migrate, type Migration, type StoredEvent, type Upcast } from '@chrysalis/event-store';
 import { createBus, startRelay, toCloudEvent, type CloudEvent, type EventBus } from '@chrysalis/messaging';
 import type { FastifyReply } from 'fastify';
 import pg from 'pg';
 import { collectDefaultMetrics, Registry } from 'prom-client';
 import { map, type Observable } from 'rxjs';
-import { z } from 'zod';
-import { Allow, guard } from './auth.ts';
+import { guard } from './auth.ts';
 import { BoundsGuard } from './bounds.ts';
 import { Answer, Commands } from './commands.ts';
 import type { ServiceConfig } from './config.ts';
 import { clock, newId, SERVICE, type ServiceContext } from './context.ts';
 import { CheckedAnswers, checksAnswers } from './checked-answers.ts';
-import { Doc, documentedRoutes, guardedRoutes, Media } from './documentation.ts';
+import { documentedRoutes, guardedRoutes } from './documentation.ts';
 import { EventBusStrategy } from './event-bus-strategy.ts';
+import { HEALTH, HealthController, OPENAPI, type Health } from './health.ts';
 import { createLog } from './log.ts';
 import { openApi } from './openapi.ts';
 import { DeadLettersController } from './dead-letters.ts';
-import { ProblemError, ProblemFilter } from './problems.ts';
+import { ProblemFilter } from './problems.ts';
 import { QueryGuard } from './query.ts';
 import { RELAY_ROUTE, RelayAuditController, type RelayRoute } from './relay-audit.ts';
 import { ANSWERS_KEPT, sweep } from './sweep.ts';
@@ -44,19 +35,34 @@ export type ServiceDefinition = {
   /** Of its own schema, numbered from 1001: they come after those of the log. Run at start, each once. */
   readonly migrations?: readonly Migration[];
   readonly controllers?: readonly Type[];
-  readonly providers?: readonly Provider[];
   /** Classes whose methods take events and tasks: `@Consumer` and `@Executor`. Nest's controllers as well, so they have what is injected. */
   readonly handlers?: readonly Type[];
   /** How events of older versions are read; as the contracts say unless told. */
   readonly upcast?: Upcast;
+  /** What it is made of, once its tables, database, bus and log are there. Nothing is served or read yet. */
+  readonly parts?: (service: ServiceContext) => ServiceParts;
+};
+export type ServiceParts = {
+  /** What controllers and handlers have injected. */
+  readonly providers?: readonly Provider[];
   /** Topics beside the context's own `…events`. */
   readonly route?: (event: StoredEvent, cloudEvent: CloudEvent) => readonly Routed[];
-  /** Timers, sockets, subscriptions of a service's own; each returns its stop, or a part whose health counts for readiness. Run after the consumers are up. */
-  readonly background?: readonly ((service: ServiceContext) => Promise<Part | Part['stop']>)[];
+  /** Timers, sockets, subscriptions of a service's own. Started in their order after the consumers are up, stopped in reverse. */
+  readonly background?: readonly Background[];
 };
-export type RunningService = { readonly context: string; readonly url: string; readonly service: ServiceContext; stop(): Promise<void> };
+/** A part, or a function that starts one and answers it, or its stop; it gets the server of the service's own port. */
+export type Background = Part | ((server: Server) => Promise<Part | Part['stop']>);
+/** Its health counts for readiness. */
+export type Part = { start?(): Promise<void> | void; stop(): Promise<void>; health?(): { ok: boolean; reason?: string } };
 
-export type Part = { stop(): Promise<void>; health?: () => { ok: boolean; reason?: string } };
+export type RunningService = {
+  readonly context: string;
+  readonly url: string;
+  readonly service: ServiceContext;
+  /** Of HTTP. */
+  readonly server: Server;
+  stop(): Promise<void>;
+};
 
 /** A service's own routes, and those that each has. */
 const routed = (context: ServiceDefinition['context'], controllers: readonly Type[] = []): Type[] => [
@@ -80,29 +86,39 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
   };
   try {
     const service = await openContext(config, definition, parts);
-    const { app, health, strategy } = await startHttp(service, definition, controllers, parts);
-    await startMessaging(service, definition, parts, strategy);
+    const { providers = [], route, background = [] } = definition.parts?.(service) ?? {};
+    const relayRoute = routeOf(service, route);
+    const { app, health, strategy } = await startHttp(
+      service,
+      [{ provide: RELAY_ROUTE, useValue: relayRoute }, ...providers],
+      controllers,
+      parts,
+    );
+    await startMessaging(service, relayRoute, parts, strategy);
     await app.startAllMicroservices();
     parts.push({ stop: sweep(service, 'idempotency', () => service.store.forgetAnswers(ANSWERS_KEPT)) });
-    for (const start of definition.background ?? []) {
-      const part = await start(service);
-      parts.push(typeof part === 'function' ? { stop: part } : part);
-    }
-    health.ready = () => parts.flatMap((p) => (p.health ? [p.health()] : []));
+    const server = app.getHttpServer() as Server;
+    for (const one of background) parts.push(await begun(one, server));
+    health.ready = () => parts.flatMap((p) => p.health?.() ?? []);
     const url = (await app.getUrl()).replace('[::1]', '127.0.0.1');
     service.log.info({ url }, 'ready');
-    return { context: definition.context, url, service, stop };
+    return { context: definition.context, url, service, server, stop };
   } catch (error) {
     await stop();
     throw error;
   }
 };
 
-const openContext = async (
-  config: ServiceConfig,
-  definition: ServiceDefinition,
-  parts: Part[],
-): Promise<ServiceContext & { app?: NestFastifyApplication }> => {
+const begun = async (background: Background, server: Server): Promise<Part> => {
+  if (typeof background !== 'function') {
+    await background.start?.();
+    return background;
+  }
+  const part = await background(server);
+  return typeof part === 'function' ? { stop: part } : part;
+};
+
+const openContext = async (config: ServiceConfig, definition: ServiceDefinition, parts: Part[]): Promise<ServiceContext> => {
   const { context, schema } = definition;
   const log = createLog(context);
   const newest = definition.upcast ?? upcast;
@@ -126,7 +142,6 @@ const openContext = async (
   const metrics = new Registry();
   metrics.setDefaultLabels({ service: context });
   if (process.env['CHRYSALIS_PROCESS_METRICS'] !== 'off') collectDefaultMetrics({ register: metrics });
-  let http: NestFastifyApplication | undefined;
   return {
     context,
     schema,
@@ -138,62 +153,11 @@ const openContext = async (
     metrics,
     clock,
     newId,
-    http: () => {
-      if (!http) throw new Error('HTTP is not up yet');
-      return http.getHttpAdapter().getInstance();
-    },
-    set app(value: NestFastifyApplication) {
-      http = value;
-    },
   };
 };
 
 /** So long a request may take to come in, headers and body; then it is `request.timeout`, and its memory is free. */
 const REQUEST_MS = 15_000;
-
-type Health = { ready: () => { ok: boolean; reason?: string }[] };
-const HEALTH = Symbol('chrysalis.health');
-const OPENAPI = Symbol('chrysalis.openapi');
-
-@Controller()
-class HealthController {
-  constructor(
-    @Inject(HEALTH) private readonly health: Health,
-    @Inject(SERVICE) private readonly service: ServiceContext,
-    @Inject(OPENAPI) private readonly document: object,
-  ) {}
-
-  @Get('/health/live')
-  @Allow('public')
-  @Doc({ summary: 'The process answers', answers: { 200: views.Ok } })
-  live(): object {
-    return { ok: true };
-  }
-
-  @Get('/health/ready')
-  @Allow('public')
-  @Doc({ summary: 'Database, relay and consumers work', answers: { 200: views.Ok, 503: 'Not ready, with reasons' } })
-  async ready(): Promise<object> {
-    await this.service.pool.query('select 1');
-    const bad = this.health.ready().filter((h) => !h.ok);
-    if (bad.length > 0) throw ProblemError.of({ code: 'service.not_ready', message: bad.map((b) => b.reason ?? 'unknown').join('; ') });
-    return { ok: true };
-  }
-
-  @Get('/metrics')
-  @Allow('public')
-  @Doc({ summary: 'Prometheus metrics', answers: { 200: new Media('text/plain', 'As Prometheus reads it') } })
-  async metrics(): Promise<Answer> {
-    return new Answer(200, await this.service.metrics.metrics(), { 'content-type': this.service.metrics.contentType });
-  }
-
-  @Get('/openapi.json')
-  @Allow('public')
-  @Doc({ summary: 'This description', answers: { 200: z.looseObject({ openapi: z.string() }).describe('OpenAPI 3.1') } })
-  openapi(): object {
-    return this.document;
-  }
-}
 
 class AnswerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -208,14 +172,9 @@ class AnswerInterceptor implements NestInterceptor {
   }
 }
 
-const startHttp = async (
-  service: ServiceContext & { app?: NestFastifyApplication },
-  definition: ServiceDefinition,
-  controllers: Type[],
-  parts: Part[],
-) => {
+const startHttp = async (service: ServiceContext, providers: readonly Provider[], controllers: Type[], parts: Part[]) => {
   const health: Health = { ready: () => [{ ok: false, reason: 'starting' }] };
-  const document = openApi(`Chrysalis ${definition.context}`, controllers);
+  const document = openApi(`Chrysalis ${service.context}`, controllers);
   class ServiceModule {}
   Module({
     controllers,
@@ -224,8 +183,7 @@ const startHttp = async (
       { provide: Commands, useValue: new Commands(service) },
       { provide: HEALTH, useValue: health },
       { provide: OPENAPI, useValue: document },
-      { provide: RELAY_ROUTE, useValue: routeOf(service, definition) },
-      ...(definition.providers ?? []),
+      ...providers,
     ],
   })(ServiceModule);
   const adapter = new FastifyAdapter({
@@ -238,7 +196,6 @@ const startHttp = async (
     ...unroutable,
   });
   const app = await NestFactory.create<NestFastifyApplication>(ServiceModule, adapter, { logger: false, abortOnError: false });
-  service.app = app;
   const strategy = new EventBusStrategy(service);
   app.connectMicroservice({ strategy }); // what is wrong with a handler is thrown here, before anything is served or read
   app
@@ -257,7 +214,7 @@ const isContext = (name: string): name is Context => (contexts as readonly strin
 
 /** Where an event of this service goes, in its newest version. */
 const routeOf =
-  ({ store }: ServiceContext, { context, route }: ServiceDefinition): RelayRoute =>
+  ({ store, context }: ServiceContext, route: ServiceParts['route']): RelayRoute =>
   (raw) => {
     const stored = store.upcast(raw);
     const event = toCloudEvent(stored, { context });
@@ -265,18 +222,12 @@ const routeOf =
   };
 
 /** The topics and the relay, and a place among the parts for what reads: it starts last and stops first. */
-const startMessaging = async (
-  service: ServiceContext,
-  definition: ServiceDefinition,
-  parts: Part[],
-  strategy: EventBusStrategy,
-): Promise<void> => {
-  const { bus, store, schema } = service;
-  const { context } = definition;
+const startMessaging = async (service: ServiceContext, route: RelayRoute, parts: Part[], strategy: EventBusStrategy): Promise<void> => {
+  const { bus, store, schema, context } = service;
   const own = isContext(context) ? [eventsTopic(context), deadTopic(context), tasksTopic(context)] : [];
   await bus.ensureTopics([...new Set([...strategy.topics, ...own])].map((name) => ({ name, partitions: 6 })));
   if (isContext(context)) {
-    parts.push(await startRelay({ store, schema, bus, route: routeOf(service, definition), mode: 'auto' }));
+    parts.push(await startRelay({ store, schema, bus, route, mode: 'auto' }));
   }
   parts.push({ stop: () => strategy.close(), health: () => strategy.health() });
 };

@@ -23,15 +23,14 @@ export const openEngine = async (databaseUrl: string, kinds: LocalKinds): Promis
   const clock = new DatabaseClock();
   const log = pino({ level: 'error' }, pino.destination(2));
   const waiting = new Map<string, () => void>();
-  const due: { loop?: DueLoop } = {};
-  const onEnded = (workflowId: string): void => {
+  const engine = new Engine({ store, clock, log });
+  engine.local.register(kinds);
+  engine.after.on('ended', (workflowId) => {
     waiting.get(workflowId)?.();
     waiting.delete(workflowId);
-  };
-  const engine = new Engine({ store, clock, log, onEnded, onWake: (at) => due.loop?.noted(at) });
-  engine.local.register(kinds);
-  due.loop = new DueLoop({ store, engine, clock, log });
-  await due.loop.start();
+  });
+  const due = new DueLoop({ store, engine, clock, log });
+  await due.start();
   return {
     store,
     run: async (definition, params = {}) => {
@@ -46,7 +45,7 @@ export const openEngine = async (databaseUrl: string, kinds: LocalKinds): Promis
     },
     close: async () => {
       await engine.stopLocal();
-      await due.loop!.stop();
+      await due.stop();
       await pool.end();
     },
   };

@@ -37,6 +37,7 @@ export class Children {
   ) {
     const cancelUnwanted = (id: string, state: WorkflowInstance): Promise<void> => this.#cancelUnwanted(id, state);
     this.kinds = familyKinds({ engine, service, held: this.#held, cancelUnwanted });
+    engine.after.on('committed', (id, state, events) => this.#committed(id, state, events));
   }
 
   start(): void {
@@ -49,14 +50,13 @@ export class Children {
     await this.#round;
   }
 
-  /** Of the engine, after each commit. */
-  readonly committed = (workflowId: string, state: WorkflowInstance, events: readonly { readonly type: string }[]): void => {
+  #committed(workflowId: string, state: WorkflowInstance, events: readonly { readonly type: string }[]): void {
     if (!events.some((e) => turns.has(e.type))) return;
     if ('end' in state && state.end) this.#ended(workflowId, state, state.end);
     if (!isInstance(state)) return;
     this.#held.interrupt(workflowId, wantedTokens(state), 'the workflow is not going on');
     if (hasChildren(state)) this.#logged(this.#cancelUnwanted(workflowId, state), workflowId);
-  };
+  }
 
   #ended(workflowId: string, state: WorkflowInstance, end: End): void {
     const parent = isInstance(state) ? state.parent : undefined;

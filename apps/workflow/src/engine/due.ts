@@ -6,7 +6,7 @@ import * as sql from '../sql/due.ts';
 
 export type DueOptions = {
   readonly store: EventStore;
-  readonly engine: Pick<Engine, 'submit'>;
+  readonly engine: Pick<Engine, 'submit' | 'after'>;
   readonly clock: DatabaseClock;
   readonly log: Logger;
 };
@@ -34,6 +34,7 @@ export class DueLoop {
   constructor(private readonly o: DueOptions) {
     this.#take = sql.takeDue(o.store.schema);
     this.#soonest = sql.soonest(o.store.schema);
+    o.engine.after.on('timer', (at) => this.#noted(at));
   }
 
   /** Reads the clock, which nothing may be decided without. */
@@ -49,11 +50,11 @@ export class DueLoop {
   }
 
   /** A timer was set for then, in milliseconds since 1970. */
-  readonly noted = (at: number): void => {
+  #noted(at: number): void {
     if (at >= this.#wakeAt) return;
     this.#wakeAt = at;
     if (this.#begun) this.#wake?.();
-  };
+  }
 
   async #loop(): Promise<void> {
     // What was executed in a process that is gone waits for nobody's report.

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import type { TaskDispatch, WorkflowRequest } from '@chrysalis/contracts';
 import type { EventStore } from '@chrysalis/event-store';
 import { failpoint } from '@chrysalis/service-kit';
@@ -29,15 +30,19 @@ export type EngineOptions = {
   readonly parallel?: number;
   /** Instances in one commit at most. */
   readonly maxBatch?: number;
-  /** Called after a commit with the timers that it set, in milliseconds since 1970. */
-  readonly onWake?: (at: number) => void;
-  /** Called after the commit in which a workflow came to its end, or was refused. */
-  readonly onEnded?: (workflowId: string) => void;
   /** Completes a request before its start is decided: with what its kinds usually take. */
   readonly complete?: (request: WorkflowRequest) => Promise<WorkflowRequest>;
-  /** Called after each commit of events, with the state that they led to. */
-  readonly onCommitted?: (workflowId: string, state: WorkflowInstance, events: readonly { readonly type: string }[]) => void;
   readonly log?: Logger;
+};
+
+/** What is told after a commit, in the order of the commits of an instance. */
+export type AfterCommit = {
+  /** The timer that it set, in milliseconds since 1970. */
+  readonly timer: [at: number];
+  /** The workflow came to its end, or was refused. */
+  readonly ended: [workflowId: string];
+  /** Its events, and the state that they led to. */
+  readonly committed: [workflowId: string, state: WorkflowInstance, events: readonly { readonly type: string }[]];
 };
 
 /**
@@ -51,6 +56,7 @@ export class Engine {
   readonly #cache: InstanceCache;
   readonly #commits: Commits;
   readonly #handOver;
+  readonly after = new EventEmitter<AfterCommit>();
   /** Executes what is given to the group `workflow`: register its kinds before anything is submitted. */
   readonly local: LocalExecutor;
   #running = 0;
@@ -223,10 +229,10 @@ export class Engine {
     const wakeAt = woken.get(p.workflowId) ?? (p.move ? Date.parse(p.move.at) : p.entry.wakeAt);
     if (p.ended && p.entry.version <= SMALL) this.#cache.drop(p.workflowId);
     else if (p.entry.version > 0) this.#remember(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
-    if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.o.onWake?.(wakeAt);
+    if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.after.emit('timer', wakeAt);
     queue.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
-    if (p.ended && p.events.length > 0) this.o.onEnded?.(p.workflowId);
-    if (p.events.length > 0) this.o.onCommitted?.(p.workflowId, p.entry.state, p.events);
+    if (p.ended && p.events.length > 0) this.after.emit('ended', p.workflowId);
+    if (p.events.length > 0) this.after.emit('committed', p.workflowId, p.entry.state, p.events);
     for (const dispatch of p.given) this.local.run(dispatch);
     if (p.abandoned.length > 0) void this.#runAgain(p.workflowId, p.abandoned);
   }

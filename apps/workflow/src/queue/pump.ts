@@ -41,6 +41,7 @@ export class Pump {
       told: () => this.reload(),
       work: (why) => this.#work(why),
     });
+    engine.after.on('ended', (workflowId) => this.#makesRoom(workflowId));
   }
 
   async start(): Promise<void> {
@@ -53,12 +54,12 @@ export class Pump {
     await this.#removing;
   }
 
-  /** Of the engine, for each instance that ended: there may be room now, and its own row, if it never started, is of no use. */
-  readonly ended = (workflowId: string): void => {
+  /** An instance ended: there may be room now, and its own row, if it never started, is of no use. */
+  #makesRoom(workflowId: string): void {
     if (!this.#waiting) return;
     this.#ended.push(workflowId);
     this.#wakeful.wake();
-  };
+  }
 
   /** Somebody waits: looked at as soon as no round is under way. */
   wake(): void {
