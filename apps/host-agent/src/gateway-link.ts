@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import {
   AGENT_NONCE_HEADER,
   AGENT_PROTOCOL,
@@ -13,9 +12,11 @@ import {
 } from '@chrysalis/contracts';
 import { WebSocket } from 'ws';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
+import type { GatewayLine } from './gateway-line.ts';
 
 type Hello = Extract<FromHostAgent, { type: 'hello' }>;
 type Options = {
+  readonly line: GatewayLine;
   readonly url: string;
   readonly reconnect: { readonly minMs: number; readonly maxMs: number };
   readonly hello: () => Promise<Omit<Hello, 'type' | 'protocol' | 'identity'>>;
@@ -34,20 +35,16 @@ type Options = {
   readonly random?: () => number;
 };
 const BEAT_WITHIN_MS = 20;
-type Asked = { readonly done: (answer: PeerAnswer) => void };
 
 /** The agent's one connection to the control plane. Lost, it comes again, with waits that double up to a limit and differ by chance. */
 export class GatewayLink {
   #socket: WebSocket | undefined;
-  #open = false;
   #stopped = false;
   #attempt = 0;
   #retry: NodeJS.Timeout | undefined;
   #beat: NodeJS.Timeout | undefined;
   #soon: NodeJS.Timeout | undefined;
   #seq = 0;
-  #protocol = 0;
-  readonly #asked = new Map<string, Asked>();
 
   constructor(private readonly options: Options) {}
 
@@ -61,32 +58,6 @@ export class GatewayLink {
     clearInterval(this.#beat);
     clearTimeout(this.#soon);
     this.#socket?.terminate();
-  }
-
-  get connected(): boolean {
-    return this.#open;
-  }
-
-  /** That of the session, 0 before the first. */
-  get protocol(): number {
-    return this.#protocol;
-  }
-
-  /** False: not connected, nothing was sent. Reports are on disk and go again with the next welcome; progress may be lost. */
-  send(frame: FromHostAgent): boolean {
-    if (!this.#open || this.#socket?.readyState !== WebSocket.OPEN) return false;
-    this.#socket.send(JSON.stringify(frame));
-    return true;
-  }
-
-  /** The way round a cut peer link. */
-  askPeer(toHost: string, request: PeerRequest, timeoutMs: number): Promise<PeerAnswer> {
-    const id = randomUUID();
-    return new Promise((done, fail) => {
-      if (!this.send({ type: 'peer-request', id, toHost, request })) return fail(new Error('the gateway is not connected'));
-      const timer = setTimeout(() => (this.#asked.delete(id), fail(new Error('no answer through the gateway'))), timeoutMs);
-      this.#asked.set(id, { done: (answer) => (clearTimeout(timer), this.#asked.delete(id), done(answer)) });
-    });
   }
 
   /** What can't be said yet (a full disk, a hypervisor that does not answer) is a reason to come again, and none to end. */
@@ -120,8 +91,8 @@ export class GatewayLink {
 
   #closed(socket: WebSocket): void {
     if (socket !== this.#socket) return;
-    if (this.#open) this.options.log.warn({}, 'the gateway is gone');
-    this.#open = false;
+    if (this.options.line.open) this.options.log.warn({}, 'the gateway is gone');
+    this.options.line.closed();
     clearInterval(this.#beat);
     this.#again();
   }
@@ -145,13 +116,12 @@ export class GatewayLink {
     }
     switch (frame.type) {
       case 'welcome':
-        this.#protocol = frame.protocol;
         this.options.clock(frame.now);
-        return this.#welcome(socket, frame.heartbeatMs);
+        return this.#welcome(socket, frame.protocol, frame.heartbeatMs);
       case 'refused':
         return this.options.log.error({ cause: frame.cause }, 'the gateway refused');
       case 'peer-answer':
-        return this.#asked.get(frame.id)?.done(frame.answer);
+        return this.options.line.answered(frame.id, frame.answer);
       case 'peer-request':
         return void this.#answer(frame.id, frame.fromHost, frame.request);
       case 'offer':
@@ -163,11 +133,11 @@ export class GatewayLink {
   }
 
   async #answer(id: string, toHost: string, request: PeerRequest): Promise<void> {
-    this.send({ type: 'peer-answer', id, toHost, answer: await this.options.answerPeer(request) });
+    this.options.line.send({ type: 'peer-answer', id, toHost, answer: await this.options.answerPeer(request) });
   }
 
-  #welcome(socket: WebSocket, heartbeatMs: number): void {
-    this.#open = true;
+  #welcome(socket: WebSocket, protocol: number, heartbeatMs: number): void {
+    this.options.line.opened(socket, protocol);
     this.#attempt = 0;
     let heard = performance.now();
     socket.on('pong', () => (heard = performance.now()));
@@ -190,6 +160,12 @@ export class GatewayLink {
   }
 
   #heartbeat(): void {
-    this.send({ type: 'heartbeat', seq: ++this.#seq, at: new Date().toISOString(), vms: this.options.vms(), keeps: this.options.keeps() });
+    this.options.line.send({
+      type: 'heartbeat',
+      seq: ++this.#seq,
+      at: new Date().toISOString(),
+      vms: this.options.vms(),
+      keeps: this.options.keeps(),
+    });
   }
 }

@@ -1,20 +1,21 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { join } from 'node:path';
-import { BIDS_SINCE, type TaskDispatch, type TaskOffer } from '@chrysalis/contracts';
+import { BIDS_SINCE, type TaskDispatch } from '@chrysalis/contracts';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { HostAgentConfig } from '../config.ts';
 import type { Executor } from '../execution/executor.ts';
-import type { GatewayLink } from '../gateway-link.ts';
+import type { GatewayLine } from '../gateway-line.ts';
 import { Bidder } from './bidder.ts';
 import { ControlClock } from './control-clock.ts';
 import { History } from './history.ts';
 import { Pulse } from './pulse.ts';
 
-export type Bidding = {
-  readonly offered: (offer: TaskOffer) => void;
-  readonly given: (dispatch: TaskDispatch) => void;
+/** The control plane's time as this host knows it, how long tasks take here, and the word that those under way go on. */
+export type Pace = {
   readonly begun: (key: string, dispatch: TaskDispatch) => () => void;
   readonly measured: (kind: string, ms: number) => void;
+  /** Median milliseconds of a kind, if it was measured here. */
+  readonly usual: (kind: string) => number | undefined;
   /** Connected anew. */
   readonly again: () => void;
   readonly clock: (now: string | undefined) => void;
@@ -23,43 +24,22 @@ export type Bidding = {
   readonly knowsTime: () => boolean;
   stop(): Promise<void>;
 };
-type Given = {
-  readonly log: Log;
-  readonly now: () => number;
-  readonly link: () => Pick<GatewayLink, 'send' | 'protocol'>;
-  readonly executor: () => Pick<Executor, 'running' | 'kinds'>;
-};
+type Given = { readonly log: Log; readonly now: () => number; readonly line: GatewayLine };
 
-/** What this agent says of offers and of tasks under way. A gateway of a version before bids hears none of it. */
-export const startBidding = async (config: HostAgentConfig, { log, now, link, executor }: Given): Promise<Bidding> => {
-  const { hostId, capacity, stateDir } = config;
+/** A gateway of a version before bids hears nothing of tasks under way. */
+export const openPace = async ({ hostId, stateDir }: HostAgentConfig, { log, now, line }: Given): Promise<Pace> => {
   const history = await History.open(join(stateDir, 'agent'), log);
   const clock = new ControlClock(now);
   const controlNow = (): number => clock.now();
-  const speaks = (): boolean => link().protocol >= BIDS_SINCE;
   const pulse = new Pulse({
     hostId,
     now: controlNow,
-    send: (heartbeat) => void (speaks() && link().send({ type: 'task-heartbeat', heartbeat })),
+    send: (heartbeat) => void (line.protocol >= BIDS_SINCE && line.send({ type: 'task-heartbeat', heartbeat })),
   });
-  let bidder: Bidder | undefined;
-  const newBidder = (): Bidder =>
-    new Bidder({
-      hostId,
-      capacity,
-      kinds: new Set(executor().kinds),
-      running: () => executor().running,
-      load: () => loadavg()[0]! / availableParallelism(),
-      usual: (kind) => history.usual(kind),
-      now: controlNow,
-      send: (bid) => void link().send({ type: 'bid', bid }),
-    });
-  const bids = (): Bidder => (bidder ??= newBidder());
   return {
-    offered: (offer) => bids().offered(offer),
-    given: (dispatch) => bids().given(dispatch),
     begun: (key, dispatch) => pulse.begin(key, dispatch),
     measured: (kind, ms) => history.add(kind, ms),
+    usual: (kind) => history.usual(kind),
     again: () => pulse.again(),
     clock: (at) => {
       if (at === undefined) return clock.forget();
@@ -77,3 +57,18 @@ export const startBidding = async (config: HostAgentConfig, { log, now, link, ex
     },
   };
 };
+
+type Bids = { readonly pace: Pace; readonly line: GatewayLine; readonly executor: Executor };
+
+/** Answers offers with what a task would take on this machine now. */
+export const newBidder = ({ hostId, capacity }: HostAgentConfig, { pace, line, executor }: Bids): Bidder =>
+  new Bidder({
+    hostId,
+    capacity,
+    kinds: new Set(executor.kinds),
+    running: () => executor.running,
+    load: () => loadavg()[0]! / availableParallelism(),
+    usual: pace.usual,
+    now: pace.now,
+    send: (bid) => void line.send({ type: 'bid', bid }),
+  });

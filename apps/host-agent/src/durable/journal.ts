@@ -23,25 +23,27 @@ export class Journal {
   /** A new file is in the old one's place, and a crash may still bring the old one back: nothing is added before that is over. */
   #unsettled = false;
   #compactAt: number;
-  #file!: FileHandle;
+  #file: FileHandle;
   readonly #turn = new Mutex();
   #closed = false;
 
   private constructor(
     private readonly path: string,
     private readonly keep: number,
+    file: FileHandle,
   ) {
+    this.#file = file;
     this.#compactAt = 4 * keep;
   }
 
   static async open(directory: string, keep = 5_000): Promise<Journal> {
     await makeDirectory(directory);
-    const journal = new Journal(join(directory, 'reports.ndjson'), keep);
-    const text = (await readIfThere(journal.path)) ?? '';
+    const path = join(directory, 'reports.ndjson');
+    const text = (await readIfThere(path)) ?? '';
+    const journal = new Journal(path, keep, await open(path, 'a', 0o600));
     for (const line of text.split('\n')) journal.#replay(line);
     journal.#size = Buffer.byteLength(text.slice(0, text.lastIndexOf('\n') + 1));
     journal.#torn = !text.endsWith('\n');
-    journal.#file = await open(journal.path, 'a', 0o600);
     await journal.#compact().catch(() => undefined); // no room for a second file: the first one serves, less what is torn
     return journal;
   }

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import type { VmOnHost } from '@chrysalis/contracts';
 import { hasCode, type HypervisorDriver, type LifecycleEvent, type VmStatus } from '@chrysalis/hypervisor';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
@@ -15,8 +16,6 @@ type Deps = {
   readonly log: Log;
   readonly now: () => number;
   readonly everyMs: number;
-  /** Something new is to be told: before the next heartbeat's time. */
-  readonly news: () => void;
 };
 type Watched = {
   known?: Known | undefined;
@@ -35,6 +34,8 @@ type Watched = {
  * link; they never wait for a hypervisor.
  */
 export class Observer {
+  /** Something new is to be told: before the next heartbeat's time. */
+  readonly told = new EventEmitter<{ news: [] }>();
   readonly #watched = new Map<string, Watched>();
   #timer: NodeJS.Timeout | undefined;
   #deaf: (() => void) | undefined;
@@ -118,7 +119,7 @@ export class Observer {
           .keep(vmId, known)
           .catch((err: unknown) => this.deps.log.error({ vmId, err }, 'what was observed could not be kept, and is told all the same'));
         watched.told = known;
-        this.deps.news();
+        this.told.emit('news');
       }
     } finally {
       watched.telling = false;
