@@ -77,23 +77,7 @@ export const createFabric = async (o: {
     rmSync(file, { force: true });
   };
   try {
-    await batch(namespaces.map((n) => `netns add ${n}`));
-    await batch([`link add ${BRIDGE} type bridge mcast_snooping 0`, `link set ${BRIDGE} up`, 'link set lo up'], lan);
-    await batch([
-      `link add ${link} type veth peer name control netns ${lan}`,
-      `addr add ${at(1)}/24 dev ${link}`,
-      `link set ${link} up`,
-      ...members.map((m, i) => `link add p${i} netns ${lan} type veth peer name up0 netns ${m.netns}`),
-    ]);
-    await batch(
-      [...members.map((_, i) => `p${i}`), 'control'].flatMap((p) => [`link set ${p} master ${BRIDGE}`, `link set ${p} up`]),
-      lan,
-    );
-    await Promise.all(
-      members.map((m) =>
-        batch(m.bridged ? insideHost(m.address) : [`addr add ${m.address}/16 dev up0`, 'link set up0 up', 'link set lo up'], m.netns),
-      ),
-    );
+    await lay({ link, control: at(1), lan, members });
   } catch (error) {
     await teardown();
     throw error;
@@ -115,6 +99,29 @@ export const createFabric = async (o: {
     controlAddress: at(1),
     teardown,
   };
+};
+
+type Member = { readonly netns: string; readonly address: string; readonly bridged: boolean };
+type Plan = { readonly link: string; readonly control: string; readonly lan: string; readonly members: readonly Member[] };
+/** Namespaces, the bridge of the LAN, a cable from it to each, and what each has inside. */
+const lay = async ({ link, control, lan, members }: Plan): Promise<void> => {
+  await batch([lan, ...members.map((m) => m.netns)].map((n) => `netns add ${n}`));
+  await batch([`link add ${BRIDGE} type bridge mcast_snooping 0`, `link set ${BRIDGE} up`, 'link set lo up'], lan);
+  await batch([
+    `link add ${link} type veth peer name control netns ${lan}`,
+    `addr add ${control}/24 dev ${link}`,
+    `link set ${link} up`,
+    ...members.map((m, i) => `link add p${i} netns ${lan} type veth peer name up0 netns ${m.netns}`),
+  ]);
+  await batch(
+    [...members.map((_, i) => `p${i}`), 'control'].flatMap((p) => [`link set ${p} master ${BRIDGE}`, `link set ${p} up`]),
+    lan,
+  );
+  await Promise.all(
+    members.map((m) =>
+      batch(m.bridged ? insideHost(m.address) : [`addr add ${m.address}/16 dev up0`, 'link set up0 up', 'link set lo up'], m.netns),
+    ),
+  );
 };
 
 const insideHost = (address: string): string[] => [

@@ -29,17 +29,14 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
     const runners = [await ownRunner(postgres.connectionString, ownPool), emmett, await rawRunner(rawPool)];
     const results = new Map<string, number[]>();
     for (const runner of runners) await measure(runner, 1, 500);
-    for (let round = 1; round <= rounds; round++) {
-      for (const size of sizes) {
-        const rates = await takeTurns(runners, size);
-        for (const [runner, list] of rates) {
-          const rate = list.reduce((a, b) => a + b) / turns;
-          const key = `${runner.name} ${size}`;
-          results.set(key, [...(results.get(key) ?? []), rate]);
-          progress(`round ${round}: ${runner.name}, ${size} an append: ${Math.round(rate)} events/s`);
-        }
-      }
-    }
+    const took = (round: number, runner: Runner, size: number, rates: readonly number[]): void => {
+      const rate = rates.reduce((a, b) => a + b) / turns;
+      const key = `${runner.name} ${size}`;
+      results.set(key, [...(results.get(key) ?? []), rate]);
+      progress(`round ${round}: ${runner.name}, ${size} an append: ${Math.round(rate)} events/s`);
+    };
+    for (let round = 1; round <= rounds; round++)
+      for (const size of sizes) (await takeTurns(runners, size)).forEach((rates, runner) => took(round, runner, size, rates));
     return conclude(runners, results, rounds, postgres.version);
   } finally {
     await emmett.close();

@@ -13,6 +13,8 @@ import {
   OnEvent,
   startService,
   type EventContext,
+  type RunningService,
+  type ServiceContext,
 } from '@chrysalis/service-kit';
 import { startPostgres } from '../../infra/postgres/launcher.ts';
 import { contender, median, report, target, type BenchOptions, type Report } from './report.ts';
@@ -47,37 +49,9 @@ class Methods {
 export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report> => {
   const postgres = await startPostgres();
   const key = await newSigningKey();
-  const running = await startService(
-    {
-      databaseUrl: postgres.connectionString,
-      bus: { kind: 'embedded' },
-      port: 0,
-      listen: '127.0.0.1',
-      tokenKey: key.publicJwk as Record<string, unknown>,
-      instance: '1',
-      poolSize: 8,
-    },
-    {
-      context: 'provisioning',
-      schema: 'provisioning',
-      migrations: [{ number: 1001, name: 'effects', sql: 'create table effects (last text)' }],
-      handlers: [Methods],
-    },
-  );
-  const { bus, store } = running.service;
-  const value = await consume({
-    bus,
-    store,
-    consumer: 'bench.values',
-    group: 'bench.values',
-    topics: [topic],
-    wants: ({ type }) => type === vmMoveEnded.type,
-    handle: async (event, tx) => {
-      await failpoint('consumer:values:before', { type: event.type });
-      const context: EventContext = { ...messageContext(running.service, tx, metaOfEvent(running.service, event)), event };
-      await effect(context.tx, vmMoveEnded.schema.parse(event.data).vmId);
-    },
-  });
+  const running = await startMethods(postgres.connectionString, key.publicJwk as Record<string, unknown>);
+  const { bus } = running.service;
+  const value = await startValues(running.service);
   const consumed = async (type: string): Promise<number> => {
     handled = 0;
     const began = performance.now();
@@ -89,16 +63,17 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
     const call = await callsOf();
     const results = { methods: [] as number[], values: [] as number[], through: [] as number[], direct: [] as number[] };
     const ratios: number[] = [];
+    const take = async (turn: number): Promise<void> => {
+      const order = [vmDeleted.type, vmMoveEnded.type];
+      const speed = new Map<string, number>();
+      for (const type of turn % 2 ? order.toReversed() : order) speed.set(type, await consumed(type));
+      results.methods.push(speed.get(vmDeleted.type)!);
+      results.values.push(speed.get(vmMoveEnded.type)!);
+      ratios.push(results.methods.at(-1)! / results.values.at(-1)!);
+    };
     for (let turn = 0; turn < turns; turn++) await consumed(turn % 2 ? vmDeleted.type : vmMoveEnded.type);
     for (let round = 1; round <= rounds; round++) {
-      for (let turn = 0; turn < turns; turn++) {
-        const order = [vmDeleted.type, vmMoveEnded.type];
-        const speed = new Map<string, number>();
-        for (const type of turn % 2 ? order.toReversed() : order) speed.set(type, await consumed(type));
-        results.methods.push(speed.get(vmDeleted.type)!);
-        results.values.push(speed.get(vmMoveEnded.type)!);
-        ratios.push(results.methods.at(-1)! / results.values.at(-1)!);
-      }
+      for (let turn = 0; turn < turns; turn++) await take(turn);
       results.through.push(await perSecond(call.through));
       results.direct.push(await perSecond(call.direct));
       const [through, direct] = [results.through, results.direct].map((r) => Math.round(r.at(-1)!));
@@ -176,3 +151,31 @@ const perSecond = async (call: Call): Promise<number> => {
   for (let i = 0; i < calls; i++) await call();
   return calls / ((performance.now() - began) / 1000);
 };
+
+/** The service whose methods are Nest's. */
+const startMethods = (databaseUrl: string, tokenKey: Record<string, unknown>): Promise<RunningService> =>
+  startService(
+    { databaseUrl, bus: { kind: 'embedded' }, port: 0, listen: '127.0.0.1', tokenKey, instance: '1', poolSize: 8 },
+    {
+      context: 'provisioning',
+      schema: 'provisioning',
+      migrations: [{ number: 1001, name: 'effects', sql: 'create table effects (last text)' }],
+      handlers: [Methods],
+    },
+  );
+
+/** The same effect by a function on the same bus. */
+const startValues = (service: ServiceContext): ReturnType<typeof consume> =>
+  consume({
+    bus: service.bus,
+    store: service.store,
+    consumer: 'bench.values',
+    group: 'bench.values',
+    topics: [topic],
+    wants: ({ type }) => type === vmMoveEnded.type,
+    handle: async (event, tx) => {
+      await failpoint('consumer:values:before', { type: event.type });
+      const context: EventContext = { ...messageContext(service, tx, metaOfEvent(service, event)), event };
+      await effect(context.tx, vmMoveEnded.schema.parse(event.data).vmId);
+    },
+  });

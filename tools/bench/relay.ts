@@ -49,18 +49,16 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
     ways.push(await acknowledged(kafka.brokers));
     for (const way of ways) await way.run(500, 1_000);
     const results = new Map<string, Run[]>();
-    for (let round = 1; round <= rounds; round++) {
-      for (const rate of rates) {
-        for (const way of ways) {
-          const run = await way.run(rate, roundMs);
-          const key = `${way.name} ${rate}`;
-          results.set(key, [...(results.get(key) ?? []), run]);
-          progress(
-            `round ${round}: ${way.name} at ${rate}/s: p50 ${run.summary.median} ms, p99 ${run.p99} ms, lost ${run.lost}, out of order ${run.disordered}`,
-          );
-        }
-      }
-    }
+    const once = async (round: number, rate: number, way: Way): Promise<void> => {
+      const run = await way.run(rate, roundMs);
+      const key = `${way.name} ${rate}`;
+      results.set(key, [...(results.get(key) ?? []), run]);
+      progress(
+        `round ${round}: ${way.name} at ${rate}/s: p50 ${run.summary.median} ms, p99 ${run.p99} ms, lost ${run.lost}, out of order ${run.disordered}`,
+      );
+    };
+    const each = rates.flatMap((rate) => ways.map((way) => [rate, way] as const));
+    for (let round = 1; round <= rounds; round++) for (const [rate, way] of each) await once(round, rate, way);
     return conclude(ways, results, rounds, {
       database: `PostgreSQL ${postgres.version}`,
       fsync: 'on',
@@ -177,16 +175,9 @@ const relayed = async (kind: 'embedded' | 'kafka', version: string, pool: pg.Poo
       });
       for (const deadline = Date.now() + 15_000; Date.now() < deadline && [...committed.keys()].some((id) => !arrived.has(id));)
         await new Promise((resolve) => setTimeout(resolve, 20));
-      const latencies = new Latencies();
-      let lost = 0;
-      for (const [id, at] of committed) {
-        const there = arrived.get(id);
-        if (there === undefined) lost++;
-        // It may be there before the appender hears of its own commit.
-        else latencies.record(Math.max(0, there - at));
-      }
+      const run = { ...onTheWay(committed, arrived), disordered };
       arrived.clear();
-      return { p99: latencies.p99(), summary: latencies.summary(), lost, disordered };
+      return run;
     },
     close: async () => {
       await relay.stop();
@@ -194,6 +185,19 @@ const relayed = async (kind: 'embedded' | 'kafka', version: string, pool: pg.Poo
       await bus.close();
     },
   };
+};
+
+/** From the commit to the consumer; `lost`: never there. */
+const onTheWay = (committed: ReadonlyMap<string, number>, arrived: ReadonlyMap<string, number>) => {
+  const latencies = new Latencies();
+  let lost = 0;
+  for (const [id, at] of committed) {
+    const there = arrived.get(id);
+    if (there === undefined) lost++;
+    // It may be there before the appender hears of its own commit.
+    else latencies.record(Math.max(0, there - at));
+  }
+  return { p99: latencies.p99(), summary: latencies.summary(), lost };
 };
 
 /** kafkajs by itself: what is due goes in one request, the next when that is acknowledged, as an idempotent producer has to. */

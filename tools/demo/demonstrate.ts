@@ -1,5 +1,5 @@
 import { contexts, refText } from '@chrysalis/contracts';
-import type { Client } from '@chrysalis/api-client';
+import type { Client, PlanMade } from '@chrysalis/api-client';
 import pg from 'pg';
 import { startServiceClient } from '../fleet/client.ts';
 import type { ServiceName } from '../run/platform.ts';
@@ -28,14 +28,7 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   const ground = groundOf(run);
   const story = new Story(run, api, screen, demo.tenant);
   const hosts = await story.hostsUp();
-  const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
-  screen.line(`network: ${ground.network}`);
-  screen.line(`service: ${ground.service}`);
-  for (const text of ground.simulated ?? []) screen.line(`simulated ${text}`);
-  screen.line(
-    `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${hypervisorVersion} (accelerator ${accelerator}); ${run.platform.mode}, bus ${[run.platform.bus.kind, run.platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${run.platform.database.version}`,
-  );
-  showHosts(screen, hosts);
+  showGround(demo, ground, hosts);
 
   screen.title('A VM of type small');
   const source = hosts.find((h) => h.hostId.includes('old'))!.hostId;
@@ -45,28 +38,11 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   screen.line(`${vm.vmId} runs on ${vm.hostId} as ${refText(vm.type)}; its service answers at ${urls.join(' or ')}`);
   const client = await startServiceClient(run, urls);
 
-  screen.title('Where can it go?');
-  const without = await story.options(vm.vmId);
-  screen.line(`without authorisation: ${without.options.length} (${without.options.map((o) => o.id).join(', ')})`);
-  for (const r of without.refused.slice(0, 4)) screen.line(`  not ${r.id}: ${r.blockers[0]!.message}`);
-  const grantId = await story.grant(vm.vmId);
-  const granted = await story.options(vm.vmId, grantId);
-  screen.line(
-    `with a grant, the migration agent added to the running VM: ${granted.options.length} (${granted.options.map((o) => o.id).join(', ')})`,
-  );
+  const { without, granted, grantId } = await askedFor(screen, story, vm.vmId);
   const before = await story.guest(vm.vmId, grantId, source);
   const option = story.optionToLarge(granted);
 
-  screen.title('Template and plan');
-  const template = await api.post('/v1/migration-templates', {
-    body: {
-      name: 'small-to-large',
-      fromOption: { queryId: granted.queryId, optionId: option.id },
-      ...journey,
-    },
-  });
-  const plan = await api.post('/v1/migration-plans', { body: { template: refText(template), vmIds: [vm.vmId] } });
-  showPlan(screen, plan);
+  const plan = await planned(demo, vm.vmId, { queryId: granted.queryId, optionId: option.id });
 
   screen.title('The move');
   const requestedAt = Date.now();
@@ -85,47 +61,24 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   );
   const events = await countEvents(run.platform.database.url);
   const timeline = await timelineOf(api, requestedAt, watched, service);
-  const { downtimeMs, ...measured } = move.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
-  const figures = { ...measured, downtimeMs: Math.round(downtimeMs * 10) / 10 };
   const observed = {
     vm: { id: vm.vmId, before, after },
-    service: {
-      means: ground.service,
-      follows: ground.follows,
-      requests: service.requests,
-      errors: service.errors,
-      connections: service.connections,
-      longestGapMs: service.longestGapMs,
-      p50Ms: service.p50Ms,
-      p99Ms: service.p99Ms,
-    },
+    service: { means: ground.service, follows: ground.follows, ...answersOf(service) },
     options: { withoutGrant: without.options.map((o) => o.id), withGrant: granted.options.map((o) => o.id) },
-    migration: {
-      id: migrationId,
-      state: migration.state as 'succeeded' | 'undone' | 'failed',
-      method: option.method,
-      ...figures,
-      ...(migration.cause ? { cause: migration.cause.code } : {}),
-    },
+    migration: { id: migrationId, method: option.method, ...outcomeOf(migration) },
     ledger,
   };
   const checks = judge({
     ...observed,
     targetHost: target,
     killed: kill,
-    driver,
+    driver: hosts[0]!.facts.driver,
     hostsWithVm: ground.hostsWith(vm),
   });
   const report: DemoReport = {
     chrysalis: version,
     ok: checks.every((c) => c.ok),
-    mode: run.platform.mode,
-    bus: run.platform.bus,
-    database: { kind: 'postgresql', version: run.platform.database.version },
-    hypervisor: { driver, version: hypervisorVersion, accelerator },
-    network: ground.network,
-    ...(ground.simulated ? { simulated: [...ground.simulated] } : {}),
-    hosts: hosts.map((h) => ({ id: h.hostId, address: h.facts.address, traits: h.facts.traits, inventory: h.facts.inventory })),
+    ...groundIn(demo, ground, hosts),
     ...observed,
     steps: move.steps.map((s) => ({ section: s.section, name: s.name, state: stepState(s.state), ms: s.ms ?? 0, ...at(timeline, s.name) })),
     events,
@@ -135,6 +88,73 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   showReport(screen, report);
   return { report: DemoReport.parse(report), timeline };
 };
+
+type Hosts = Awaited<ReturnType<Story['hostsUp']>>;
+const showGround = ({ run: { platform }, screen }: Demo, ground: ReturnType<typeof groundOf>, hosts: Hosts): void => {
+  const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
+  screen.line(`network: ${ground.network}`);
+  screen.line(`service: ${ground.service}`);
+  for (const text of ground.simulated ?? []) screen.line(`simulated ${text}`);
+  screen.line(
+    `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${hypervisorVersion} (accelerator ${accelerator}); ${platform.mode}, bus ${[platform.bus.kind, platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${platform.database.version}`,
+  );
+  showHosts(screen, hosts);
+};
+
+const outcomeOf = ({ state, cause, moves }: Watched['migration']) => {
+  const { downtimeMs, ...measured } = moves[0]!.figures ?? { downtimeMs: 0, totalMs: 0, transferredBytes: 0, controlPlaneMs: 0 };
+  return {
+    state: state as 'succeeded' | 'undone' | 'failed',
+    ...measured,
+    downtimeMs: Math.round(downtimeMs * 10) / 10,
+    ...(cause ? { cause: cause.code } : {}),
+  };
+};
+
+/** What the report says of the machines and services. */
+const groundIn = ({ run: { platform } }: Demo, ground: ReturnType<typeof groundOf>, hosts: Hosts) => {
+  const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
+  return {
+    mode: platform.mode,
+    bus: platform.bus,
+    database: { kind: 'postgresql' as const, version: platform.database.version },
+    hypervisor: { driver, version: hypervisorVersion, accelerator },
+    network: ground.network,
+    ...(ground.simulated ? { simulated: [...ground.simulated] } : {}),
+    hosts: hosts.map((h) => ({ id: h.hostId, address: h.facts.address, traits: h.facts.traits, inventory: h.facts.inventory })),
+  };
+};
+
+/** The options without authorisation, and with a grant. */
+const askedFor = async (screen: Screen, story: Story, vmId: string) => {
+  screen.title('Where can it go?');
+  const without = await story.options(vmId);
+  screen.line(`without authorisation: ${without.options.length} (${without.options.map((o) => o.id).join(', ')})`);
+  for (const r of without.refused.slice(0, 4)) screen.line(`  not ${r.id}: ${r.blockers[0]!.message}`);
+  const grantId = await story.grant(vmId);
+  const granted = await story.options(vmId, grantId);
+  screen.line(
+    `with a grant, the migration agent added to the running VM: ${granted.options.length} (${granted.options.map((o) => o.id).join(', ')})`,
+  );
+  return { without, granted, grantId };
+};
+
+const planned = async ({ api, screen }: Demo, vmId: string, fromOption: { queryId: string; optionId: string }): Promise<PlanMade> => {
+  screen.title('Template and plan');
+  const template = await api.post('/v1/migration-templates', { body: { name: 'small-to-large', fromOption, ...journey } });
+  const plan = await api.post('/v1/migration-plans', { body: { template: refText(template), vmIds: [vmId] } });
+  showPlan(screen, plan);
+  return plan;
+};
+
+const answersOf = ({ requests, errors, connections, longestGapMs, p50Ms, p99Ms }: ServiceSeen) => ({
+  requests,
+  errors,
+  connections,
+  longestGapMs,
+  p50Ms,
+  p99Ms,
+});
 
 const timelineOf = async (api: Client, requestedAt: number, w: Watched, service: ServiceSeen): Promise<Timeline> => {
   const { endedAt, moves } = w.migration;

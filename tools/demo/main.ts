@@ -78,15 +78,16 @@ const screen = createScreen(parsed.json ? process.stderr : process.stdout);
 /** What the checks said, once they did: Ctrl-C is how a demo that was kept ends. */
 let ended: number | undefined;
 
+/** What this run is not, for its title. */
+const limitsOf = (driver: string, network: string, why: string | undefined): string => {
+  if (driver === 'simulated') return ` (SIMULATED hosts and guests: ${why})`;
+  return network === 'loopback' ? ' (WITHOUT NETWORKS: heartbeats over virtio-serial in place of HTTP)' : '';
+};
+
 const main = async (): Promise<number> => {
   const { driver, why } = chooseDriver(parsed.driver as Driver | undefined);
   const { network, why: whyNetwork } = chooseNetwork(driver, parsed.network as Network | undefined);
-  const limits =
-    driver === 'simulated'
-      ? ` (SIMULATED hosts and guests: ${why})`
-      : network === 'loopback'
-        ? ' (WITHOUT NETWORKS: heartbeats over virtio-serial in place of HTTP)'
-        : '';
+  const limits = limitsOf(driver, network, why);
   // Inside, the first lines have been said outside.
   if (!isSecondLife()) {
     screen.title(`Chrysalis: a running VM changes its type and its host${limits}`);

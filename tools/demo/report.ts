@@ -74,6 +74,20 @@ type Observed = Pick<DemoReport, 'vm' | 'service' | 'options' | 'migration' | 'l
 
 const check = (name: string, expected: unknown, observed: unknown, ok: boolean): Check => ({ name, ok, expected, observed });
 
+const moreOptions = ({ options: { withGrant, withoutGrant } }: Observed): Check => {
+  const proper = withGrant.length > withoutGrant.length && withoutGrant.every((x) => withGrant.includes(x));
+  return check('more options with a grant', `a proper superset of ${withoutGrant.length}`, withGrant.length, proper);
+};
+const oneHolds = ({ ledger, vm: { after } }: Observed): Check => {
+  const alone = ledger.length > 0 && ledger.every((l) => l.host === after.host);
+  return check(
+    'the ledger holds one host alone',
+    after.host,
+    ledger.map((l) => `${l.consumer}@${l.host}`),
+    alone,
+  );
+};
+
 /** The verdict, from what was seen at both ends, in the guest and by the client; never from what a call returned. */
 export const judge = (o: Observed): Check[] => {
   const { before: b, after: a } = o.vm;
@@ -87,18 +101,8 @@ export const judge = (o: Observed): Check[] => {
     // Where no network leads to the guest, no connection does: there is nothing to check.
     ...(s.follows ? [check('one connection', 1, s.connections, s.connections === 1)] : []),
     check('largest gap', `< ${MAX_GAP_MS} ms`, s.longestGapMs, s.longestGapMs < MAX_GAP_MS),
-    check(
-      'more options with a grant',
-      `a proper superset of ${o.options.withoutGrant.length}`,
-      o.options.withGrant.length,
-      o.options.withGrant.length > o.options.withoutGrant.length && o.options.withoutGrant.every((x) => o.options.withGrant.includes(x)),
-    ),
-    check(
-      'the ledger holds one host alone',
-      a.host,
-      o.ledger.map((l) => `${l.consumer}@${l.host}`),
-      o.ledger.length > 0 && o.ledger.every((l) => l.host === a.host),
-    ),
+    moreOptions(o),
+    oneHolds(o),
   ];
   if (undone)
     return [

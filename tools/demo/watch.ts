@@ -32,9 +32,8 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
       const view = await api.get('/v1/migrations/{id}', { path: { id: migrationId } });
       const steps = view.moves[0]?.steps ?? [];
       const done = steps.filter((s) => s.state === 'done' || s.state === 'succeeded');
-      const now = steps.filter((s) => UNDER_WAY.includes(s.state)).map((s) => s.name);
-      const text = `${bar(done.length, steps.length)} ${done.length}/${steps.length}  ${now.join(', ')}`;
-      if (steps.length > 0 && text !== shown) screen.live((shown = text));
+      const text = stepsText(steps, done.length);
+      if (text !== shown) screen.live((shown = text));
       if (kill && !killedAt && done.some((s) => s.section === 'pre-migration')) {
         killedAt = Date.now();
         screen.line(`SIGKILL to ${kill}`);
@@ -42,13 +41,22 @@ export const watch = async ({ run, api, screen, kill }: Watch, migrationId: stri
       }
       if (!hasEnded(view)) continue;
       endedAt ??= Date.now();
-      if (isSettled(view) || Date.now() > endedAt + SETTLE_MS) return { migration: view, ...(killedAt ? { killedAt } : {}) };
+      if (isSettled(view) || Date.now() > endedAt + SETTLE_MS) return { migration: view, ...sent(killedAt) };
     }
   } finally {
     abort.abort();
     screen.settle();
   }
   throw new Error(`migration ${migrationId} had no final state after ${MOVE_DEADLINE_MS / 1000} s`);
+};
+
+const sent = (killedAt: number | undefined): { readonly killedAt?: number } => (killedAt ? { killedAt } : {});
+
+/** Empty before there are any. */
+const stepsText = (steps: readonly { readonly name: string; readonly state: string }[], done: number): string => {
+  if (steps.length === 0) return '';
+  const now = steps.filter((s) => UNDER_WAY.includes(s.state)).map((s) => s.name);
+  return `${bar(done, steps.length)} ${done}/${steps.length}  ${now.join(', ')}`;
 };
 
 const isSettled = ({ state, moves }: MigrationView): boolean => {

@@ -61,6 +61,12 @@ const ask = async (): Promise<void> => {
   throw new Error(`no answer within ${PATIENCE_MS / 1000} s`);
 };
 
+const longest = (gap: number): void => {
+  seen.longestGapMs = Math.round(gap * 10) / 10;
+  seen.longestGapAt = new Date().toISOString();
+  if (gap > 300 && process.env['CHRYSALIS_LOG'] !== 'error') process.stderr.write(`client gap ${gap} at ${seen.longestGapAt}\n`);
+};
+
 const loop = async (): Promise<void> => {
   while (!stopping) {
     const started = performance.now();
@@ -70,11 +76,7 @@ const loop = async (): Promise<void> => {
       latencies.push(now - started);
       samples.add(performance.timeOrigin + now, now - started, false);
       const gap = now - lastAnswer;
-      if (seen.requests > 0 && gap > seen.longestGapMs) {
-        seen.longestGapMs = Math.round(gap * 10) / 10;
-        seen.longestGapAt = new Date().toISOString();
-        if (gap > 300 && process.env['CHRYSALIS_LOG'] !== 'error') process.stderr.write(`client gap ${gap} at ${seen.longestGapAt}\n`);
-      }
+      if (seen.requests > 0 && gap > seen.longestGapMs) longest(gap);
       lastAnswer = now;
       seen.requests += 1;
       if (seen.requests === 1) process.stdout.write('{"first":true}\n');

@@ -39,6 +39,8 @@ const runTemplate = (sample: Sample, seeds: number, first: number): Result => {
   return { template: sample.name, scenarios, events, violations, ms: Math.round(performance.now() - began) };
 };
 
+const isCount = (n: number, least: number): boolean => Number.isSafeInteger(n) && n >= least;
+
 const main = (args: string[]): number => {
   const options = {
     seeds: { type: 'string' },
@@ -50,7 +52,7 @@ const main = (args: string[]): number => {
   const { values } = parseArgs({ args, options });
   const [seeds, first] = [Number(values.seeds ?? 300), Number(values.first ?? 1)];
   const chosen = sampleWorkflows.filter((s) => values.template === undefined || s.name === values.template);
-  if (values.help || chosen.length === 0 || !Number.isSafeInteger(seeds) || seeds < 0 || !Number.isSafeInteger(first) || first < 1) {
+  if (values.help || chosen.length === 0 || !isCount(seeds, 0) || !isCount(first, 1)) {
     process.stderr.write(USAGE);
     return values.help ? 0 : 2;
   }

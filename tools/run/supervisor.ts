@@ -14,45 +14,33 @@ export type ServiceProcess = {
 };
 const BACKOFF_MS = { first: 100, most: 5000 };
 
+type Supervised = {
+  readonly name: ServiceName;
+  readonly config: ServiceConfig;
+  readonly environment: Readonly<Record<string, string>>;
+};
+
 /** Keeps one service running: it ends with us (its IPC channel closes), and is started anew when it ends by itself. */
-export const superviseService = (o: {
-  name: ServiceName;
-  config: ServiceConfig;
-  environment: Readonly<Record<string, string>>;
-}): ServiceProcess => {
+export const superviseService = (o: Supervised): ServiceProcess => {
   let child: ChildProcess | undefined;
   let stopping = false;
   let backoff = BACKOFF_MS.first;
-  let isReady!: () => void;
-  let isNot!: (e: Error) => void;
   let everReady = false;
-  const ready = new Promise<void>((resolve, reject) => ((isReady = resolve), (isNot = reject)));
-  ready.catch(() => undefined);
+  const ready = Promise.withResolvers<void>();
+  ready.promise.catch(() => undefined);
 
   const start = (): void => {
     const startedAt = Date.now();
-    child = spawn(
-      process.execPath,
-      [
-        '--disable-warning=ExperimentalWarning',
-        '--import',
-        path.join(root, 'tools/node/register.mjs'),
-        path.join(root, `apps/${o.name}/src/main.ts`),
-      ],
-      {
-        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-        env: { ...process.env, ...o.environment, CHRYSALIS_CONFIG: JSON.stringify(o.config) },
-      },
-    );
+    child = spawnService(o);
     child.on('message', (m: { type?: string }) => {
       if (m.type !== 'ready') return;
       everReady = true;
-      isReady();
+      ready.resolve();
     });
     child.once('exit', (code, signal) => {
       child = undefined;
       if (stopping) return;
-      if (!everReady) return isNot(new Error(`${o.name} ended before it was ready (${code ?? signal})`));
+      if (!everReady) return ready.reject(new Error(`${o.name} ended before it was ready (${code ?? signal})`));
       if (Date.now() - startedAt > 10_000) backoff = BACKOFF_MS.first;
       void sleep(backoff).then(() => !stopping && start());
       backoff = Math.min(backoff * 2, BACKOFF_MS.most);
@@ -60,11 +48,9 @@ export const superviseService = (o: {
   };
   start();
 
-  const gone = (c: ChildProcess): Promise<unknown> =>
-    new Promise((resolve) => (c.exitCode !== null || c.signalCode !== null ? resolve(undefined) : c.once('exit', resolve)));
   return {
     pid: () => child?.pid,
-    ready: () => ready,
+    ready: () => ready.promise,
     kill: async () => {
       const victim = child;
       if (!victim) return;
@@ -82,3 +68,21 @@ export const superviseService = (o: {
     },
   };
 };
+
+const spawnService = ({ name, config, environment }: Supervised): ChildProcess =>
+  spawn(
+    process.execPath,
+    [
+      '--disable-warning=ExperimentalWarning',
+      '--import',
+      path.join(root, 'tools/node/register.mjs'),
+      path.join(root, `apps/${name}/src/main.ts`),
+    ],
+    {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      env: { ...process.env, ...environment, CHRYSALIS_CONFIG: JSON.stringify(config) },
+    },
+  );
+
+const gone = (c: ChildProcess): Promise<unknown> =>
+  new Promise((resolve) => (c.exitCode !== null || c.signalCode !== null ? resolve(undefined) : c.once('exit', resolve)));

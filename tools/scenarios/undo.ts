@@ -52,7 +52,14 @@ export const undo = async ({ signal, say, record }: Recorder): Promise<void> => 
     const bench: Bench = { run, story, vm, grantId, template: `${made.name}@${made.version}`, failpoints };
     const steps = beforeSwitchOver(await planFor(bench));
     say(`${steps.length} steps before the switch-over, each failing before and after its effect`);
-    for (const step of steps) for (const when of ['before', 'after'] as const) if (!signal.aborted) record(await failAt(bench, step, when));
+    for (const [step, when] of steps.flatMap(
+      (s) =>
+        [
+          [s, 'before'],
+          [s, 'after'],
+        ] as const,
+    ))
+      if (!signal.aborted) record(await failAt(bench, step, when));
   } finally {
     await run.stop();
   }
@@ -91,14 +98,6 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
     databaseUrl: run.platform.database.url,
     monitors: () => qemus.flatMap((q) => spareMonitorOf(q) ?? []),
   });
-  const shape = (g: typeof before): object => ({
-    type: g.type,
-    host: g.host,
-    bootId: g.bootId,
-    vcpus: g.vcpus,
-    memoryMiB: g.memoryMiB,
-    nics: g.nics.length,
-  });
   const expected = {
     state: 'undone',
     cause: code,
@@ -120,10 +119,9 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
     gapUnder1s: service.longestGapMs < 1000,
   };
   const held = Object.values(findings.invariants).every(Boolean);
+  const moment = crossed ? 'after the stream, before the fence is on the disk' : `${when} its effect`;
   return {
-    name: crossed
-      ? `${step.section}/${step.name} fails after the stream, before the fence is on the disk`
-      : `${step.section}/${step.name} fails ${when} its effect`,
+    name: `${step.section}/${step.name} fails ${moment}`,
     group: 'undo',
     driver: 'qemu',
     expected,
@@ -133,6 +131,16 @@ const failAt = async (bench: Bench, step: Step, when: 'before' | 'after'): Promi
     invariants: { ...findings.invariants, I8: ended.cause?.code === code },
   };
 };
+
+/** What of a guest and its place an undo has to bring back. */
+const shape = ({ type, host, bootId, vcpus, memoryMiB, nics }: Awaited<ReturnType<Story['guest']>>): object => ({
+  type,
+  host,
+  bootId,
+  vcpus,
+  memoryMiB,
+  nics: nics.length,
+});
 
 const finalState = async ({ story }: Bench, migrationId: string): Promise<MigrationView> => {
   for (const end = Date.now() + 180_000; Date.now() < end; await sleep(50)) {

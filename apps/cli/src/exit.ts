@@ -19,8 +19,10 @@ export const exitCodeOf = (error: unknown): number => {
   if (error instanceof OperationTimeout) return exits.timeout;
   if (error instanceof UsageError) return exits.usage;
   if (error instanceof RefusedError) return exits.refused;
-  if (!(error instanceof ApiError)) return exits.failed;
-  const { status, code } = error;
+  return error instanceof ApiError ? ofAnswer(error) : exits.failed;
+};
+
+const ofAnswer = ({ status, code }: ApiError): number => {
   if (status === 0 || status === 502 || status === 503 || status === 504) return exits.unavailable;
   if (status === 401 || status === 403) return exits.denied;
   // Named by a member of the body it comes with 422, and is not there all the same.

@@ -39,41 +39,7 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
   const base = server.replace(/\/$/, '');
   const authorization: Record<string, string> = token ? { authorization: `Bearer ${token}` } : {};
 
-  const attempt = (
-    method: string,
-    path: string,
-    body: unknown,
-    { signal, timeoutMs = 70_000, headers }: RequestOptions,
-  ): Promise<Response> =>
-    fetch(`${base}${path}`, {
-      method,
-      headers: {
-        accept: 'application/json',
-        ...authorization,
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
-    });
-
-  const send = async (method: string, path: string, body: unknown, options: RequestOptions): Promise<Response> => {
-    const key = options.idempotencyKey ?? randomUUID();
-    const headers = { ...(method === 'GET' ? {} : { 'idempotency-key': key }), ...options.headers };
-    for (let until = Date.now() + patienceMs, wait = 50; ; wait = Math.min(wait * 2, 1_000)) {
-      const answer = await attempt(method, path, body, { ...options, headers }).catch((error: unknown) => {
-        if (options.signal?.aborted) throw error;
-        return unreachable(base, error);
-      });
-      const away = answer instanceof ApiError || answer.status === 503;
-      if (!away || Date.now() + wait > until) {
-        if (answer instanceof ApiError) throw answer;
-        return answer;
-      }
-      await pause(wait, undefined, options.signal ? { signal: options.signal } : {});
-    }
-  };
-
+  const send = sending({ base, authorization, patienceMs });
   const request = async <T = unknown>(method: string, path: string, body?: unknown, options: RequestOptions = {}): Promise<T> => {
     const response = await send(method, path, body, options);
     const text = await response.text();
@@ -91,22 +57,16 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
     request<Operation>('GET', `/v1/operations/${encodeURIComponent(id)}${waitMs > 0 ? `?wait=${waitMs}ms&atLeast=${atLeast}` : ''}`);
 
   /** The operation in its final state, whatever that is: `state` tells. */
-  const waitOperation = async (id: string, { timeoutMs = 300_000, atLeast = 0, onEvent, signal }: WaitOptions = {}): Promise<Operation> => {
-    const end = Date.now() + timeoutMs;
+  const waitOperation = async (id: string, { onEvent, ...options }: WaitOptions = {}): Promise<Operation> => {
+    const { atLeast = 0 } = options;
+    if (!onEvent) return final(operation, id, options);
     const watching = new AbortController();
-    const watch = onEvent
-      ? follow(events(`/v1/operations/${encodeURIComponent(id)}/events?atLeast=${atLeast}`, { signal: watching.signal }), onEvent)
-      : undefined;
+    const path = `/v1/operations/${encodeURIComponent(id)}/events?atLeast=${atLeast}`;
+    const watch = follow(events(path, { signal: watching.signal }), onEvent);
     try {
-      for (;;) {
-        signal?.throwIfAborted();
-        const seen = await operation(id, Math.max(1, Math.min(20_000, end - Date.now())), atLeast);
-        if (seen.state !== 'running' && seen.state !== 'queued' && seen.version >= atLeast) {
-          if (watch) await Promise.race([watch, pause(1_000)]); // the last events are on their way
-          return seen;
-        }
-        if (Date.now() >= end) throw new OperationTimeout(seen, timeoutMs);
-      }
+      const seen = await final(operation, id, options);
+      await Promise.race([watch, pause(1_000)]); // the last events are on their way
+      return seen;
     } finally {
       watching.abort();
     }
@@ -139,6 +99,46 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
     waitOperation,
     progress,
   };
+};
+
+type Sending = { readonly base: string; readonly authorization: Record<string, string>; readonly patienceMs: number };
+/** Tried again while the server is away: what changes something carries a key, so that it is done once. */
+const sending =
+  ({ base, authorization, patienceMs }: Sending) =>
+  async (method: string, path: string, body: unknown, options: RequestOptions): Promise<Response> => {
+    const key = options.idempotencyKey ?? randomUUID();
+    const headers = { ...authorization, ...(method === 'GET' ? {} : { 'idempotency-key': key }), ...options.headers };
+    for (let until = Date.now() + patienceMs, wait = 50; ; wait = Math.min(wait * 2, 1_000)) {
+      const answer = await attempt(method, `${base}${path}`, body, { ...options, headers }).catch((error: unknown) => {
+        if (options.signal?.aborted) throw error;
+        return unreachable(base, error);
+      });
+      const away = answer instanceof ApiError || answer.status === 503;
+      if (!away || Date.now() + wait > until) {
+        if (answer instanceof ApiError) throw answer;
+        return answer;
+      }
+      await pause(wait, undefined, options.signal ? { signal: options.signal } : {});
+    }
+  };
+
+/** One try. */
+const attempt = (method: string, url: string, body: unknown, { signal, timeoutMs = 70_000, headers }: RequestOptions): Promise<Response> =>
+  fetch(url, {
+    method,
+    headers: { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), ...(signal ? [signal] : [])]),
+  });
+
+type Ask = (id: string, waitMs: number, atLeast: number) => Promise<Operation>;
+const final = async (ask: Ask, id: string, { timeoutMs = 300_000, atLeast = 0, signal }: WaitOptions): Promise<Operation> => {
+  for (const end = Date.now() + timeoutMs; ;) {
+    signal?.throwIfAborted();
+    const seen = await ask(id, Math.max(1, Math.min(20_000, end - Date.now())), atLeast);
+    if (seen.state !== 'running' && seen.state !== 'queued' && seen.version >= atLeast) return seen;
+    if (Date.now() >= end) throw new OperationTimeout(seen, timeoutMs);
+  }
 };
 
 const follow = async (stream: AsyncGenerator<SseEvent>, onEvent: (e: SseEvent) => void): Promise<void> => {

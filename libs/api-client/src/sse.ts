@@ -17,48 +17,91 @@ type Options = {
  * the server is not noticed, however quiet it was before; a server that stays away for `patienceMs` throws.
  */
 export async function* eventStream(url: string, options: Options): AsyncGenerator<SseEvent> {
-  const { signal, patienceMs } = options;
-  let last = options.lastEventId;
-  let awaySince: number | undefined;
-  const here = (): void => void (awaySince = undefined);
-  for (let wait = 100; !signal?.aborted; wait = Math.min(wait * 2, 1_000)) {
+  const { signal } = options;
+  const place = new Place(options, new URL(url).origin);
+  while (!signal?.aborted) {
     try {
-      for await (const e of connection(url, options, last, here)) {
-        [wait, last] = [100, e.id ?? last];
-        if (e.event === 'position') continue; // where to go on from, before there was an event
-        yield e;
-        if (e.event === 'end') return;
-      }
+      if (yield* connection(url, options, place)) return;
     } catch (error) {
       if (signal?.aborted) return;
-      if (error instanceof ApiError && error.status !== 503) throw error;
-      awaySince ??= Date.now();
-      if (Date.now() - awaySince > patienceMs) throw error instanceof ApiError ? error : unreachable(new URL(url).origin, error);
+      place.failed(error);
     }
-    await pause(wait, undefined, signal ? { signal } : {}).catch(() => undefined);
+    await pause(place.nextWait(), undefined, signal ? { signal } : {}).catch(() => undefined);
   }
 }
 
-async function* connection(url: string, options: Options, last: string | undefined, here: () => void): AsyncGenerator<SseEvent> {
+const WAIT_MS = { first: 100, most: 1_000 };
+
+/** How far a stream is, and for how long its server is away. */
+class Place {
+  last: string | undefined;
+  #wait = WAIT_MS.first;
+  #awaySince: number | undefined;
+  readonly #patienceMs: number;
+
+  constructor(
+    { lastEventId, patienceMs }: Options,
+    private readonly origin: string,
+  ) {
+    this.last = lastEventId;
+    this.#patienceMs = patienceMs;
+  }
+
+  /** The server answered. */
+  here(): void {
+    this.#awaySince = undefined;
+  }
+
+  heard(id: string | undefined): void {
+    this.last = id ?? this.last;
+    this.#wait = WAIT_MS.first;
+  }
+
+  nextWait(): number {
+    const wait = this.#wait;
+    this.#wait = Math.min(wait * 2, WAIT_MS.most);
+    return wait;
+  }
+
+  /** Throws what is no absence, or too long a one. */
+  failed(error: unknown): void {
+    if (error instanceof ApiError && error.status !== 503) throw error;
+    this.#awaySince ??= Date.now();
+    if (Date.now() - this.#awaySince <= this.#patienceMs) return;
+    throw error instanceof ApiError ? error : unreachable(this.origin, error);
+  }
+}
+
+/** True where the server said `end`. */
+async function* connection(url: string, options: Options, place: Place): AsyncGenerator<SseEvent, boolean> {
   const { headers, signal, silenceMs = 60_000 } = options;
   const silent = new AbortController();
   const timer = setTimeout(() => silent.abort(), silenceMs);
   try {
     const response = await fetch(url, {
-      headers: { accept: 'text/event-stream', ...headers, ...(last === undefined ? {} : { 'last-event-id': last }) },
+      headers: { accept: 'text/event-stream', ...headers, ...(place.last === undefined ? {} : { 'last-event-id': place.last }) },
       signal: AbortSignal.any([silent.signal, ...(signal ? [signal] : [])]),
     });
     if (!response.ok) throw ApiError.of(response.status, await response.json().catch(() => undefined));
-    here();
-    const ready: EventSourceMessage[] = [];
-    const parser = createParser({ onEvent: (e) => void ready.push(e) });
-    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
-      timer.refresh();
-      parser.feed(chunk);
-      for (const { id, event, data } of ready.splice(0))
-        yield { ...(id === undefined ? {} : { id }), event: event ?? 'message', data: JSON.parse(data) };
+    place.here();
+    for await (const e of eventsIn(response, () => timer.refresh())) {
+      place.heard(e.id);
+      if (e.event !== 'position') yield e; // that is where to go on from, before there was an event
+      if (e.event === 'end') return true;
     }
+    return false;
   } finally {
     clearTimeout(timer);
+  }
+}
+
+async function* eventsIn(response: Response, came: () => void): AsyncGenerator<SseEvent> {
+  const ready: EventSourceMessage[] = [];
+  const parser = createParser({ onEvent: (e) => void ready.push(e) });
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+    came();
+    parser.feed(chunk);
+    for (const { id, event, data } of ready.splice(0))
+      yield { ...(id === undefined ? {} : { id }), event: event ?? 'message', data: JSON.parse(data) };
   }
 }

@@ -21,13 +21,8 @@ export class CheckedAnswers implements NestInterceptor {
         const { status, body } = value instanceof Answer ? value : { status: undefined, body: value };
         if (!doc || doc.passedOn || (status !== undefined && status >= 300)) return;
         const request = http.getRequest<ApiRequest>();
-        const answer = answerOf(doc)!;
-        if (answer.is instanceof Media) return;
         const dry = new URL(request.url, 'http://here').searchParams.get('dryRun') === 'true';
-        const faults = [
-          ...(status === undefined || dry || status === answer.status ? [] : [`status ${status}, not ${answer.status}`]),
-          ...differences(answer.is, dry ? withoutDryRun(body) : body),
-        ];
+        const faults = faultsOf(answerOf(doc)!, status, body, dry);
         if (faults.length === 0) return;
         const message = `${request.method} ${request.url} answers what it does not declare: ${faults.join('; ')}`;
         process.stderr.write(`${message}\n`);
@@ -36,6 +31,19 @@ export class CheckedAnswers implements NestInterceptor {
     );
   }
 }
+
+const faultsOf = (
+  declared: NonNullable<ReturnType<typeof answerOf>>,
+  status: number | undefined,
+  body: unknown,
+  dry: boolean,
+): readonly string[] => {
+  if (declared.is instanceof Media) return [];
+  return [
+    ...(status === undefined || dry || status === declared.status ? [] : [`status ${status}, not ${declared.status}`]),
+    ...differences(declared.is, dry ? withoutDryRun(body) : body),
+  ];
+};
 
 const withoutDryRun = (body: unknown): unknown => {
   const { dryRun: _, ...rest } = body as { dryRun?: true };

@@ -178,7 +178,6 @@ type Move = {
 };
 
 const move = async ({ p, vmId, source, to, topology, disk, channel, started }: Move): Promise<Figures> => {
-  const { cpuDevice, dimmBackend, dimmDevice } = await import('../../../libs/hypervisor/src/qemu/command-line.ts');
   let command = 0;
   const guest = <N extends Parameters<AgentChannel['command']>[0]>(name: N, input: Parameters<AgentChannel['command']>[1]) =>
     channel.command(name, input as never, { id: `${vmId}-${++command}`, timeoutMs: 30_000 });
@@ -196,38 +195,10 @@ const move = async ({ p, vmId, source, to, topology, disk, channel, started }: M
   const moved: Topology = { ...topology, nics: topology.nics.filter((n) => n.id !== 'legacy') };
   const target = await start(to, path.join(source.dir, '..', 'target'), moved, p, { disk, incoming: true });
   started.push(target);
-  const capabilities = [
-    { capability: 'events', state: true },
-    { capability: 'return-path', state: true },
-  ];
-  await target.qmp.execute('migrate-set-capabilities', { capabilities });
-  await target.qmp.execute('migrate-incoming', { uri: `tcp:${to.address}:0` });
-  const { 'socket-address': where } = await target.qmp.execute<{ 'socket-address': { port: string }[] }>('query-migrate');
-  await source.qmp.execute('migrate-set-capabilities', { capabilities });
-  await source.qmp.execute('migrate-set-parameters', {
-    'downtime-limit': defaultTuning.downtimeLimitMs,
-    'max-bandwidth': defaultTuning.maxBandwidthMiBps * MiB,
-  });
-  let stoppedAtUs = 0;
-  const off = source.qmp.on((e) => void (e.event === 'STOP' && (stoppedAtUs = e.atUs)));
-  const completed = source.qmp.waitFor('MIGRATION', (e) => ['completed', 'failed'].includes(String(e.data['status'])), 60_000);
-  const resumed = target.qmp.waitFor('RESUME', () => true, 60_000);
-  await source.qmp.execute('migrate', { uri: `tcp:${to.address}:${where[0]!.port}` });
-  const end = await completed.promise;
-  if (end.data['status'] !== 'completed') throw new Error('the bare migration failed');
-  await target.qmp.execute('cont');
-  const { atUs: resumedAtUs } = await resumed.promise;
-  off();
+  const downtimeMs = await transfer(source, target, to.address);
   ends.set(vmId, path.join(target.dir, 'port-agent.sock'));
   await source.qmp.execute('quit').catch(() => undefined);
-
-  await target.qmp.execute('device_add', cpuDevice(moved, 'cpu1', 1));
-  await target.qmp.execute('object-add', dimmBackend('dimm0', 512));
-  await target.qmp.execute(
-    'device_add',
-    dimmDevice({ ...moved, memory: { ...moved.memory, dimms: [{ id: 'dimm0', sizeMiB: 512 }] } }, 'dimm0'),
-  );
-  await target.qmp.execute('block_resize', { 'node-name': 'block-data', size: 256 * MiB });
+  await plug(target, moved);
 
   await guest('online-cpus', { vcpus: 2 } as never);
   await guest('online-memory', { memoryMiB: 1024 } as never);
@@ -244,5 +215,43 @@ const move = async ({ p, vmId, source, to, topology, disk, channel, started }: M
   } as never);
   const totalMs = performance.now() - startedAt;
   channel.close();
-  return { totalMs, downtimeMs: (resumedAtUs - stoppedAtUs) / 1000 };
+  return { totalMs, downtimeMs };
+};
+
+/** From running to running; milliseconds in which the guest stood still. */
+const transfer = async (source: Running, target: Running, address: string): Promise<number> => {
+  const capabilities = [
+    { capability: 'events', state: true },
+    { capability: 'return-path', state: true },
+  ];
+  await target.qmp.execute('migrate-set-capabilities', { capabilities });
+  await target.qmp.execute('migrate-incoming', { uri: `tcp:${address}:0` });
+  const { 'socket-address': where } = await target.qmp.execute<{ 'socket-address': { port: string }[] }>('query-migrate');
+  await source.qmp.execute('migrate-set-capabilities', { capabilities });
+  await source.qmp.execute('migrate-set-parameters', {
+    'downtime-limit': defaultTuning.downtimeLimitMs,
+    'max-bandwidth': defaultTuning.maxBandwidthMiBps * MiB,
+  });
+  let stoppedAtUs = 0;
+  const off = source.qmp.on((e) => void (e.event === 'STOP' && (stoppedAtUs = e.atUs)));
+  const completed = source.qmp.waitFor('MIGRATION', (e) => ['completed', 'failed'].includes(String(e.data['status'])), 60_000);
+  const resumed = target.qmp.waitFor('RESUME', () => true, 60_000);
+  await source.qmp.execute('migrate', { uri: `tcp:${address}:${where[0]!.port}` });
+  const end = await completed.promise;
+  if (end.data['status'] !== 'completed') throw new Error('the bare migration failed');
+  await target.qmp.execute('cont');
+  const { atUs: resumedAtUs } = await resumed.promise;
+  off();
+  return (resumedAtUs - stoppedAtUs) / 1000;
+};
+
+const plug = async (target: Running, moved: Topology): Promise<void> => {
+  const { cpuDevice, dimmBackend, dimmDevice } = await import('../../../libs/hypervisor/src/qemu/command-line.ts');
+  await target.qmp.execute('device_add', cpuDevice(moved, 'cpu1', 1));
+  await target.qmp.execute('object-add', dimmBackend('dimm0', 512));
+  await target.qmp.execute(
+    'device_add',
+    dimmDevice({ ...moved, memory: { ...moved.memory, dimms: [{ id: 'dimm0', sizeMiB: 512 }] } }, 'dimm0'),
+  );
+  await target.qmp.execute('block_resize', { 'node-name': 'block-data', size: 256 * MiB });
 };

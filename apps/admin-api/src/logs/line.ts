@@ -83,19 +83,22 @@ export const lineOf = (entry: FeedEntry, known: Known): LogLine | undefined => {
   const d = entry.data as Data;
   const told = teller?.(d, entry);
   if (!told) return undefined;
-  const move = d.workflowId === undefined ? undefined : known.moveOf(d.workflowId);
-  const { moveId = move?.moveId, vmId = move?.vmId } = d;
-  const cause = d.cause ? { cause: d.cause } : {};
   return {
     position: entry.position,
     at: entry.at,
-    ...(vmId === undefined ? {} : { vmId }),
-    ...(moveId === undefined ? {} : { moveId }),
+    ...ofMove(d, known),
     ...(d.task === undefined ? {} : ofStep(d, d.task, known.step(d.workflowId ?? '', d.task))),
     level: 'info',
-    ...cause,
+    ...(d.cause ? { cause: d.cause } : {}),
     ...told,
   };
+};
+
+/** Whose line it is: as the event says, or by the workflow that it is of. */
+const ofMove = (d: Data, known: Known): Pick<LogLine, 'vmId' | 'moveId'> => {
+  const move = d.workflowId === undefined ? undefined : known.moveOf(d.workflowId);
+  const { moveId = move?.moveId, vmId = move?.vmId } = d;
+  return { ...(vmId === undefined ? {} : { vmId }), ...(moveId === undefined ? {} : { moveId }) };
 };
 
 const ofStep = (d: Data, step: string, { section, kind }: StepInfo): Partial<LogLine> => ({

@@ -27,6 +27,11 @@ requiredTraits: []
 `;
 
 export const catalogueCommands = (program: Command): void => {
+  typeCommands(program);
+  imageCommands(program);
+};
+
+const typeCommands = (program: Command): void => {
   const type = program.command('type').description('VM types: named, versioned shapes');
   listCommand(type.command('list').alias('ls').description('the types, each with its newest version'), {
     path: '/v1/vm-types',
@@ -65,6 +70,10 @@ export const catalogueCommands = (program: Command): void => {
     'type publish large --file large.yaml',
     'type get small -o json | jq .spec | chrysalis type publish small2 -f -',
   );
+  deprecateCommand(type);
+};
+
+const deprecateCommand = (type: Command): void => {
   examples(
     changing(
       type
@@ -84,6 +93,9 @@ export const catalogueCommands = (program: Command): void => {
     ),
     'type deprecate small@1 --replacement small@2 --reason "its CPU model is not made any more"',
   );
+};
+
+const imageCommands = (program: Command): void => {
   const image = program.command('image').description('guest images');
   listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
     path: '/v1/images',

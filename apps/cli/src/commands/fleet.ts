@@ -39,6 +39,11 @@ export const vmCommands = (program: Command): void => {
     'vm get web',
     'vm get vm-0199c0de-0000-7000-8000-000000000001 -o yaml',
   );
+  createCommand(vm);
+  deleteCommand(vm);
+};
+
+const createCommand = (vm: Command): void => {
   examples(
     action(
       waits(
@@ -56,6 +61,9 @@ export const vmCommands = (program: Command): void => {
     'vm create web --type small --image linux --wait',
     'vm create web --type small --image linux --dry-run',
   );
+};
+
+const deleteCommand = (vm: Command): void => {
   examples(
     action(
       waits(
@@ -66,27 +74,21 @@ export const vmCommands = (program: Command): void => {
           .description('delete a VM and its volumes')
           .option('--dry-run', 'only show what would go'),
       ),
-      async (run) => {
-        const found = await vmOf(run.client, run.args[0]!);
-        if (run.options['dryRun']) {
-          await run.client.delete('/v1/vms/{id}', { path: { id: found.vmId }, query: dryRun });
-          const held = await run.client.all('/v1/allocations', { vm: found.vmId });
-          await print(
-            run.format,
-            { vm: found['vmId'], held },
-            () => `would delete ${found['name']} (${found['vmId']})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`,
-          );
-          return exits.ok;
-        }
-        return finish(
-          run,
-          { ...(await run.client.delete('/v1/vms/{id}', { path: { id: found.vmId } })), vmId: found.vmId },
-          `deleting ${found['name']}`,
-        );
-      },
+      remove,
     ),
     'vm delete web --wait',
   );
+};
+
+const remove = async (run: Run): Promise<number> => {
+  const { vmId, name } = await vmOf(run.client, run.args[0]!);
+  if (!run.options['dryRun'])
+    return finish(run, { ...(await run.client.delete('/v1/vms/{id}', { path: { id: vmId } })), vmId }, `deleting ${name}`);
+  await run.client.delete('/v1/vms/{id}', { path: { id: vmId }, query: dryRun });
+  const held = await run.client.all('/v1/allocations', { vm: vmId });
+  const text = `would delete ${name} (${vmId})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`;
+  await print(run.format, { vm: vmId, held }, () => text);
+  return exits.ok;
 };
 
 const create = async (run: Run): Promise<number> => {

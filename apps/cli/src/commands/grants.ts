@@ -42,6 +42,11 @@ export const grantCommands = (program: Command): void => {
     'grant create look-in --vm web',
     'grant create look-in --vm web,db --action characterise --for 10m --key admin.jwk --package sha256:…',
   );
+  registerCommand(grant);
+  revokeCommand(grant);
+};
+
+const registerCommand = (grant: Command): void => {
   examples(
     changing(
       grant
@@ -58,6 +63,9 @@ export const grantCommands = (program: Command): void => {
     ),
     'grant register --file grant.jws',
   );
+};
+
+const revokeCommand = (grant: Command): void => {
   examples(
     changing(
       grant

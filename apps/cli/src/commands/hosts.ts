@@ -1,6 +1,7 @@
+import type { AnswerOf } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, changing, examples, listCommand } from '../command.ts';
-import { fields, print, table, type Row } from '../show/output.ts';
+import { fields, print, table } from '../show/output.ts';
 import { ledgerColumns } from './fleet.ts';
 
 export const hostCommands = (program: Command): void => {
@@ -35,6 +36,22 @@ export const hostCommands = (program: Command): void => {
     ),
     'host get h1',
   );
+  stateCommands(host);
+  releaseCommand(host);
+  const allocation = program.command('allocation').description('who holds what');
+  examples(
+    listCommand(allocation.command('list').alias('ls').description('the ledger of holds'), {
+      path: '/v1/allocations',
+      filters: { host: 'on this host', vm: 'for this VM', state: 'held (the default), released or all' },
+      empty: 'Nothing is held.',
+      columns: ledgerColumns,
+    }),
+    'allocation list --host h1',
+    'allocation list --state all',
+  );
+};
+
+const stateCommands = (host: Command): void => {
   const states = {
     enable: ['enabled', 'takes new VMs again'],
     cordon: ['cordoned', 'takes no new VMs; what runs there stays'],
@@ -56,6 +73,9 @@ export const hostCommands = (program: Command): void => {
       ),
       `host ${verb} h1 --reason "retiring in May"`,
     );
+};
+
+const releaseCommand = (host: Command): void => {
   examples(
     changing(
       host
@@ -73,17 +93,6 @@ export const hostCommands = (program: Command): void => {
     ),
     'host release-agent h1 --reason "its disk was replaced"',
   );
-  const allocation = program.command('allocation').description('who holds what');
-  examples(
-    listCommand(allocation.command('list').alias('ls').description('the ledger of holds'), {
-      path: '/v1/allocations',
-      filters: { host: 'on this host', vm: 'for this VM', state: 'held (the default), released or all' },
-      empty: 'Nothing is held.',
-      columns: ledgerColumns,
-    }),
-    'allocation list --host h1',
-    'allocation list --state all',
-  );
 };
 
 /** The newest few, by their numbers: a host has dozens. */
@@ -91,53 +100,62 @@ const newest = (names: readonly string[]): string => {
   const sorted = [...names].sort((a, b) => b.localeCompare(a, 'en', { numeric: true }));
   return `${sorted.slice(0, 3).join(', ')}${sorted.length > 3 ? ` and ${sorted.length - 3} more` : ''}`;
 };
-const placeOf = (facts: Row | undefined, between: string): string | undefined =>
-  facts && ['site', 'room', 'rack'].map((p) => facts['place'][p]).join(between);
+type Host = AnswerOf<'get', '/v1/hosts/{id}'>;
+type Facts = NonNullable<Host['facts']>;
+type Agent = NonNullable<Host['agent']>;
+const placeOf = (facts: Facts | undefined, between: string): string | undefined =>
+  facts && [facts.place.site, facts.place.room, facts.place.rack].join(between);
 
 /** Below a second nothing that people do depends on it. */
-const clockText = ({ skewMs, at }: Row): string =>
+const clockText = ({ skewMs, at }: NonNullable<Agent['clock']>): string =>
   Math.abs(skewMs) < 1000
     ? 'right'
     : `${Math.abs(skewMs) / 1000} s ${skewMs > 0 ? 'ahead of' : 'behind'} the control plane, measured at ${at}`;
-const secondAgent = (r: Row): string => `refused at ${r['at']}, from ${r['address']}: ${r['message']}`;
 
-const hostText = (h: Row): string => {
-  const f = h['facts'];
-  const used = (resource: string): number => (h['allocations'] as Row[]).reduce((sum, a) => sum + a[resource], 0);
-  const inventory =
-    f &&
-    ['vcpu', 'memoryMiB', 'diskMiB'].map((resource) => {
-      const { total, reserved, ratioPerMille } = f.inventory[resource];
-      const capacity = Math.floor(((total - reserved) * ratioPerMille) / 1000);
-      return { resource, total, reserved, capacity, used: used(resource), free: capacity - used(resource) };
-    });
+const agentFields = ({ connected, agent }: Host): Record<string, unknown> => {
+  const { agentVersion = '', reason, refused, clock } = agent ?? {};
+  return {
+    agent: connected ? `connected, ${agentVersion}` : `away${reason ? `: ${reason}` : ''}`,
+    ...(refused ? { 'second agent': `refused at ${refused.at}, from ${refused.address}: ${refused.message}` } : {}),
+    clock: clock && clockText(clock),
+  };
+};
+
+const factsFields = (f: Facts): Record<string, unknown> => ({
+  address: f.address,
+  place: placeOf(f, ' / '),
+  hypervisor: `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,
+  machines: newest(f.machineTypes),
+  traits: f.traits.join(', '),
+  networks: f.networks.join(', '),
+  pools: f.storagePools.join(', '),
+});
+
+const inventoryText = ({ inventory }: Facts, allocations: NonNullable<Host['allocations']>): string => {
+  const rows = (['vcpu', 'memoryMiB', 'diskMiB'] as const).map((resource) => {
+    const { total, reserved, ratioPerMille } = inventory[resource];
+    const capacity = Math.floor(((total - reserved) * ratioPerMille) / 1000);
+    const used = allocations.reduce((sum, a) => sum + a[resource], 0);
+    return { resource, total, reserved, capacity, used, free: capacity - used };
+  });
+  type Line = (typeof rows)[number];
+  const heads = ['resource', 'total', 'reserved', 'capacity', 'used', 'free'] as const;
+  return table(Object.fromEntries(heads.map((head) => [head, (line: Line) => line[head]])), rows);
+};
+
+const hostText = (h: Host): string => {
+  const { allocations = [] } = h;
   return [
     fields({
-      host: h['hostId'],
-      state: h['state'],
-      reason: h['reason'],
-      agent: h['connected'] ? `connected, ${h['agent']?.agentVersion ?? ''}` : `away${h['agent']?.reason ? `: ${h['agent'].reason}` : ''}`,
-      ...(h['agent']?.refused ? { 'second agent': secondAgent(h['agent'].refused) } : {}),
-      clock: h['agent']?.clock && clockText(h['agent'].clock),
-      address: f?.address,
-      place: placeOf(f, ' / '),
-      hypervisor: f && `${f.driver} ${f.hypervisorVersion}, ${f.accelerator}`,
-      machines: f && newest(f.machineTypes),
-      traits: f?.traits.join(', '),
-      networks: f?.networks.join(', '),
-      pools: f?.storagePools.join(', '),
-      generation: h['generation'],
+      host: h.hostId,
+      state: h.state,
+      reason: h.reason,
+      ...agentFields(h),
+      ...(h.facts ? factsFields(h.facts) : {}),
+      generation: h.generation,
     }),
-    ...(inventory
-      ? [
-          '',
-          table(
-            Object.fromEntries(['resource', 'total', 'reserved', 'capacity', 'used', 'free'].map((c) => [c, (i: Row) => i[c]])),
-            inventory,
-          ),
-        ]
-      : []),
+    ...(h.facts ? ['', inventoryText(h.facts, allocations)] : []),
     '',
-    h['allocations'].length > 0 ? table(ledgerColumns, h['allocations']) : 'Nothing is held on it.',
+    allocations.length > 0 ? table(ledgerColumns, allocations) : 'Nothing is held on it.',
   ].join('\n');
 };

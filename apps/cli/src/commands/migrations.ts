@@ -44,13 +44,21 @@ const makePlan = (run: Run, by: By, ids: readonly string[]): Promise<PlanMade> =
 };
 const blocked = (plan: PlanMade): boolean => plan.moves.some((m) => m.blockers.length > 0);
 
-export const migrationCommands = (program: Command): void => {
-  const vmOption = (c: Command): Command => c.option('--vm <vm>', 'id or name; more than once, or separated by commas', collect);
-  const timed = (c: Command): Command => waits(c);
+const vmOption = (c: Command): Command => c.option('--vm <vm>', 'id or name; more than once, or separated by commas', collect);
 
+/** In the order of what is done: options, template, plan, migration. */
+export const migrationCommands = (program: Command): void => {
+  optionsCommand(program);
+  templateCommands(program);
+  planCommands(program);
+  migrateCommand(program);
+  runCommands(program);
+};
+
+const optionsCommand = (program: Command): void => {
   examples(
     changing(
-      timed(
+      waits(
         vmOption(
           program
             .command('options')
@@ -68,8 +76,9 @@ export const migrationCommands = (program: Command): void => {
     'options query --vm web',
     'options query --vm web,db --grant grant-2026-11',
   );
-  templateCommands(program);
+};
 
+const planCommands = (program: Command): void => {
   const plan = program.command('plan').description('a migration worked out in full, before anything is touched');
   examples(
     action(
@@ -92,10 +101,12 @@ export const migrationCommands = (program: Command): void => {
     const found = await client.get('/v1/migration-plans/{id}', { path: { id: args[0]! } });
     await print(format, found, () => planText(found));
   });
+};
 
+const migrateCommand = (program: Command): void => {
   examples(
     action(
-      timed(
+      waits(
         vmOption(program.command('migrate').description('options, template, plan and run in one'))
           .option('--to <type>', 'to this type, by the first option that leads there')
           .option('--option <option>', 'by this option of `options query`')
@@ -110,7 +121,6 @@ export const migrationCommands = (program: Command): void => {
     'migrate --vm web --to large --dry-run',
     'migrate --vm web,db --template small-to-large@1 --concurrency 2 --wait',
   );
-  runCommands(program);
 };
 
 const migrate = async (run: Run): Promise<number> => {

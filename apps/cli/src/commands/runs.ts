@@ -43,6 +43,11 @@ export const runCommands = (program: Command): void => {
     },
   );
   migrationLogCommand(migration);
+  startCommands(migration);
+};
+
+/** Those that make a run go, wait for it and end it. */
+const startCommands = (migration: Command): void => {
   examples(
     changing(
       waits(

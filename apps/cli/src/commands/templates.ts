@@ -82,6 +82,11 @@ export const templateCommands = (program: Command): void => {
     }),
     'template schema > template.schema.json',
   );
+  publishCommands(template);
+  retireCommand(template);
+};
+
+const retireCommand = (template: Command): void => {
   examples(
     changing(
       template.command('retire').argument('<name>').description('it takes no new migrations; what runs goes on'),
@@ -93,6 +98,9 @@ export const templateCommands = (program: Command): void => {
     ),
     'template retire small-to-large',
   );
+};
+
+const publishCommands = (template: Command): void => {
   const published = async (run: Run, body: BodyOf<'post', '/v1/migration-templates'>): Promise<void> => {
     const answer = await run.client.post('/v1/migration-templates', { body });
     await print(run.format, answer, () => `published ${ref(answer as never)}`);

@@ -71,18 +71,25 @@ const watch = async (run: Run, textOf: (view: WorkflowGraph) => Promise<string>)
   const seen = new Map<string, string>();
   for (let version = -1; ; await pause(REDRAW_MS)) {
     const view = await run.client.get('/v1/workflows/{id}', { path: { id: run.args[0]! } });
-    if (view['version'] !== version) {
-      version = view['version'];
-      if (live) process.stdout.write(`\x1b[2J\x1b[H${await textOf(view)}\n`);
-      else if (!run.quiet) for (const line of changesIn(view, seen)) process.stderr.write(`${line}\n`);
-    }
+    if (view['version'] !== version && live) process.stdout.write(`\x1b[2J\x1b[H${await textOf(view)}\n`);
+    if (view['version'] !== version && !live && !run.quiet)
+      process.stderr.write(
+        changesIn(view, seen)
+          .map((l) => `${l}\n`)
+          .join(''),
+      );
+    version = view['version'];
     if (final(view['state'])) {
-      if (!live) await print(run.format, view, () => '');
-      if (!live && run.format === 'table') process.stdout.write(`${await textOf(view)}\n`);
+      if (!live) await showEnd(run, view, textOf);
       return view['state'] === 'succeeded' ? exits.ok : exits.failed;
     }
     if (Date.now() > end) return exits.timeout;
   }
+};
+
+const showEnd = async (run: Run, view: WorkflowGraph, textOf: (view: WorkflowGraph) => Promise<string>): Promise<void> => {
+  await print(run.format, view, () => '');
+  if (run.format === 'table') process.stdout.write(`${await textOf(view)}\n`);
 };
 
 /** A line for each task whose state is another one than was seen last. */

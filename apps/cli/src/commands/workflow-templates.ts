@@ -73,6 +73,12 @@ export const workflowTemplateCommands = (workflow: Command): void => {
     'workflow template get check-host@1',
     'workflow template get check-host > check-host.yaml   # edit it, then publish it again',
   );
+  publishCommands(template);
+  retireCommand(template);
+  schemaCommand(template);
+};
+
+const publishCommands = (template: Command): void => {
   examples(
     changing(
       template
@@ -104,6 +110,9 @@ export const workflowTemplateCommands = (workflow: Command): void => {
     ),
     'workflow template validate check-host.yaml',
   );
+};
+
+const retireCommand = (template: Command): void => {
   examples(
     changing(
       template.command('retire').argument('<name>').description('no new starts by this name; what runs or is queued goes on'),
@@ -115,6 +124,9 @@ export const workflowTemplateCommands = (workflow: Command): void => {
     ),
     'workflow template retire check-host',
   );
+};
+
+const schemaCommand = (template: Command): void => {
   examples(
     action(template.command('schema').description('the JSON Schema of a template, for editors and linters'), async ({ client, format }) => {
       const schema = await client.get('/v1/workflow-templates/schema');

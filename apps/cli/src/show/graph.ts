@@ -43,19 +43,21 @@ export const graphText = (workflow: Row): string => {
 
 const taskLines = (t: Row, layer: string, width: number): string[] => {
   const after = (t['dependsOn'] as string[] | undefined)?.length && !t['item'] ? `  <- ${t['dependsOn'].join(', ')}` : '';
-  const last = (t['attempts'] as Row[] | undefined)?.at(-1);
-  const attempt = last?.['attempt'] ?? t['attempt'];
-  const notes = [
+  const line = `  ${layer} ${marks[t['state']] ?? '?'} ${t['name'].padEnd(width)}  ${notesOf(t).join('  ')}${after}`;
+  return t['cause'] ? [line, `       ${t['cause'].code}: ${t['cause'].message}`] : [line];
+};
+
+const notesOf = (t: Row): string[] => {
+  const last = (t['attempts'] as Row[] | undefined)?.at(-1) ?? t;
+  return [
     t['kind'],
-    last?.['executor'] ?? t['executor'],
+    last['executor'],
     took(t['startedAt'], t['endedAt']),
-    attempt > 1 ? `attempt ${attempt}` : '',
+    last['attempt'] > 1 ? `attempt ${last['attempt']}` : '',
     t['offer'] ? `${t['offer'].bids.length} bids, until ${t['offer'].closesAt.slice(11, 19)}` : '',
     t['items'] ? itemsText(t['items']) : '',
     t['pointOfNoReturn'] ? 'POINT OF NO RETURN' : '',
   ].filter(Boolean);
-  const line = `  ${layer} ${marks[t['state']] ?? '?'} ${t['name'].padEnd(width)}  ${notes.join('  ')}${after}`;
-  return t['cause'] ? [line, `       ${t['cause'].code}: ${t['cause'].message}`] : [line];
 };
 
 const layersOf = (tasks: readonly Row[]): Map<string, number> => {

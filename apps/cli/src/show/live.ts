@@ -68,9 +68,13 @@ const stepLine = ({ event, data }: SseEvent): string | undefined => {
   const what = d['task'] ?? d['vmId'] ?? d['reason'] ?? '';
   const why = d['cause'] ? `  ${d['cause'].code}: ${d['cause'].message}` : '';
   const again = verb === 'failed' && d['retryAt'] ? '  (again soon)' : '';
-  const start = verb === 'start' && d['attempt'] > 1 ? `  (attempt ${d['attempt']})` : '';
-  return `${at.slice(11, 23)}  ${(d['action'] === 'compensate' && verb === 'start' ? 'undoing' : verb).padEnd(12)} ${what}${start}${why}${again}`;
+  const [shown, start] = verb === 'start' ? begun(d) : [verb, ''];
+  return `${at.slice(11, 23)}  ${shown.padEnd(12)} ${what}${start}${why}${again}`;
 };
+const begun = (d: Row): [verb: string, attempt: string] => [
+  d['action'] === 'compensate' ? 'undoing' : 'start',
+  d['attempt'] > 1 ? `  (attempt ${d['attempt']})` : '',
+];
 
 const operationLine = (o: Operation): string =>
   `${bar(o.progress.done, o.progress.total)} ${o.progress.done}/${o.progress.total} ${o.progress.unit}  ${o.phase ?? ''}`;

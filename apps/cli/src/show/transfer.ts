@@ -34,14 +34,18 @@ export class Transfers {
     if (!this.#ours.has(p.moveId)) return undefined;
     const before = this.#seen.get(p.moveId);
     if (before && p.at <= before.at) return undefined;
-    const bytesTransferred = Math.max(p.bytesTransferred, before?.bytesTransferred ?? 0);
-    const share = p.bytesTotal > 0 ? (p.bytesTotal - p.bytesRemaining) / p.bytesTotal : 0;
-    const done = Math.min(1, Math.max(share, before?.done ?? 0));
+    const { bytesTransferred, done } = forward(p, before);
     const due = !before || before.phase !== p.phase || now - before.shownAt >= LINE_MS;
     this.#seen.set(p.moveId, { ...p, bytesTransferred, done, shownAt: due ? now : before.shownAt });
     return { text: lineOf({ ...p, bytesTransferred }, done), due };
   }
 }
+
+/** What was sent, and how far it is: no less than it was. */
+const forward = (p: Progress, before: Pick<Seen, 'bytesTransferred' | 'done'> = { bytesTransferred: 0, done: 0 }) => {
+  const share = p.bytesTotal > 0 ? (p.bytesTotal - p.bytesRemaining) / p.bytesTotal : 0;
+  return { bytesTransferred: Math.max(p.bytesTransferred, before.bytesTransferred), done: Math.min(1, Math.max(share, before.done)) };
+};
 
 const lineOf = (p: Progress, done: number): string =>
   `${bar(done, 1)} ${p.vmId} ${p.phase}: ${mib(p.bytesTransferred)} transferred, ${mib(p.bytesRemaining)} of ${mib(p.bytesTotal)} remain, ${p.mbps.toFixed(0)} Mbit/s, ${p.dirtyPagesPerSecond} dirty pages/s`;

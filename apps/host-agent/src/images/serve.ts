@@ -67,10 +67,9 @@ export class ImageServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const ticket = this.#tickets.get(/^Bearer ([A-Za-z0-9_-]{32})$/.exec(request.headers.authorization ?? '')?.[1] ?? '');
-    const image = /^\/images\/([a-z0-9-]{1,63})$/.exec(request.url ?? '')?.[1];
-    if (request.method !== 'GET' || !ticket || ticket.image !== image || ticket.until < this.o.now())
-      return void response.writeHead(403).end();
+    const ticket = this.#ticketOf(request);
+    if (!ticket) return void response.writeHead(403).end();
+    const { image } = ticket;
     if ((await this.o.images.get(image))?.digest !== ticket.digest) return void response.writeHead(404).end();
     const from = Number(/^bytes=([0-9]{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     const file = await open(this.o.images.file(image), 'r'); // from here on it is this file, whatever happens to its name
@@ -82,6 +81,14 @@ export class ImageServer {
     } finally {
       await file.close();
     }
+  }
+
+  /** The one that a request shows, if it is good for what is asked. */
+  #ticketOf({ method, url, headers }: IncomingMessage): Ticket | undefined {
+    const image = /^\/images\/([a-z0-9-]{1,63})$/.exec(url ?? '')?.[1];
+    const ticket = this.#tickets.get(/^Bearer ([A-Za-z0-9_-]{32})$/.exec(headers.authorization ?? '')?.[1] ?? '');
+    if (!ticket || method !== 'GET' || ticket.image !== image || ticket.until < this.o.now()) return undefined;
+    return ticket;
   }
 
   async *#chunks(file: Awaited<ReturnType<typeof open>>, from: number, image: string): AsyncGenerator<Buffer> {

@@ -27,6 +27,13 @@ export const probe = async (deps: Deps, vmId: string, move: SourceMove): Promise
 const LAST_COPY_MS = 30_000;
 const STREAM_END_MS = 5_000;
 
+/** `undefined`: it cannot tell, or not yet. */
+const saysWhole = (answer: PeerAnswer): boolean | undefined => {
+  if (answer.type === 'resumed' || (answer.type === 'waiting' && answer.whole)) return true;
+  const over = answer.type === 'gone' || (answer.type === 'refused' && answer.cause.code === 'host.receipt_invalid');
+  return over ? false : undefined;
+};
+
 /** Has the target the whole guest? Asked for a while: this end is gone, so there is no other copy, and nothing more is sent. */
 export const wholeAtTarget = async (deps: Deps, vmId: string, move: SourceMove): Promise<boolean> => {
   const { sleep, now } = deps;
@@ -34,13 +41,10 @@ export const wholeAtTarget = async (deps: Deps, vmId: string, move: SourceMove):
   let waits: number | undefined;
   for (let attempt = 0; now() < until; attempt++) {
     const answer = await ask(deps, vmId, move).catch(() => undefined);
-    if (answer?.type === 'resumed') return true;
-    if (answer?.type === 'gone' || (answer?.type === 'refused' && answer.cause.code === 'host.receipt_invalid')) return false;
-    if (answer?.type === 'waiting') {
-      if (answer.whole) return true;
-      waits ??= now() + STREAM_END_MS;
-      if (now() >= waits) return false;
-    }
+    const whole = answer && saysWhole(answer);
+    if (whole !== undefined) return whole;
+    if (answer?.type === 'waiting') waits ??= now() + STREAM_END_MS;
+    if (answer?.type === 'waiting' && now() >= waits!) return false;
     await sleep(Math.min(1_000, 10 * 2 ** Math.min(attempt, 10)));
   }
   return false;

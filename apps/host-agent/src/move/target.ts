@@ -140,14 +140,18 @@ export class TargetMoves {
     await this.#locked(vmId, async () => {
       const state = this.deps.states.get(vmId);
       if (state?.move?.side !== 'target') return;
-      const { phase, deadlineAt, resumedAt } = state.move;
+      const { phase, resumedAt } = state.move;
       if (phase === 'never') return this.#clear(vmId);
-      if (phase === 'running' && !resumedAt) return void ((await this.#run(state as Waiting)) ?? (await this.#asSeen(vmId)));
-      if (phase === 'running') return;
-      const seen = await look(this.deps.driver, vmId);
-      if (phase === 'waiting' && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
-      else if (this.deps.now() > Date.parse(deadlineAt)) await this.#never(vmId, 'no receipt came in time');
+      if (phase !== 'running') return this.#endLost(vmId, state.move);
+      if (!resumedAt) return void ((await this.#run(state as Waiting)) ?? (await this.#asSeen(vmId)));
     });
+  }
+
+  /** Before the switch-over: one whose QEMU ended, or that nobody came for. */
+  async #endLost(vmId: string, { phase, deadlineAt }: TargetMove): Promise<void> {
+    const seen = await look(this.deps.driver, vmId);
+    if (phase === 'waiting' && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
+    else if (this.deps.now() > Date.parse(deadlineAt)) await this.#never(vmId, 'no receipt came in time');
   }
 
   /** The promise never to run this move is on disk before anything of it is taken down, and before anyone is told. */

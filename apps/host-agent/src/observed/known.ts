@@ -29,23 +29,19 @@ export const candidateOf = (before: Candidate | undefined, look: Look, nowMs: nu
   return before?.state === state ? before : { state, sinceMs: nowMs };
 };
 
+type At = { readonly nowMs: number; readonly candidate?: Candidate | undefined };
+const seenSince = ({ nowMs, candidate }: At): number => candidate?.sinceMs ?? nowMs;
+const stands = ({ nowMs, candidate }: At): boolean => candidate !== undefined && nowMs - candidate.sinceMs >= STANDS_MS;
+
 /** After a look. The same object where nothing changed. */
-export const looked = (
-  known: Known | undefined,
-  epoch: number,
-  look: Look,
-  at: { nowMs: number; candidate?: Candidate | undefined },
-): Known | undefined => {
+export const looked = (known: Known | undefined, epoch: number, look: Look, at: At): Known | undefined => {
   const before = known?.epoch === epoch ? known : undefined;
   if (look === undefined) return before;
-  const state = look === 'silent' ? 'unknown' : look.state;
-  const why = look === 'silent' ? undefined : look.why;
-  if (before?.observed.state === state) return before;
-  if (passing.has(state) && (at.candidate === undefined || at.nowMs - at.candidate.sinceMs < STANDS_MS)) return before;
-  const since = why ? why.atUs / 1000 : (at.candidate?.sinceMs ?? at.nowMs);
+  const { state, why }: Pick<GuestReading, 'why'> & { state: ObservedState } = look === 'silent' ? { state: 'unknown' } : look;
+  if (before?.observed.state === state || (passing.has(state) && !stands(at))) return before;
   return became(before, epoch, {
     state,
-    since: iso(since),
+    since: iso(why ? why.atUs / 1000 : seenSince(at)),
     ...(state === 'running' || !why ? {} : { cause: causeOf(why) }),
   });
 };

@@ -65,25 +65,34 @@ const noHeadroom = (vmId: string, what: string, needs: number, max: number): Blo
   blocker('vm.no_headroom', vmId, `needs ${needs} ${what}, was made for at most ${max}`, 'restart it with more headroom');
 
 const atSource = async ({ driver, states, now }: HandlerContext, { vmId, topologyHash, epoch }: Input): Promise<Blocker[]> => {
-  const found: Blocker[] = [];
   const state = states.get(vmId);
   if (state?.role !== 'runner' || epoch > state.epoch)
     return [blocker('host.vm_unknown', vmId, `this host does not run ${vmId} at epoch ${epoch}`)];
   const { move } = state;
-  if (move?.side === 'source' && move.phase === 'transferring') found.push(blocker('host.vm_in_move', vmId, `is in move ${move.moveId}`));
-  const seen = await look(driver, vmId);
-  if (seen === 'unclear' || !seen.running)
-    found.push(blocker('host.vm_not_running', vmId, seen === 'unclear' ? 'the hypervisor does not answer' : `is ${seen.state}`));
-  if (seen !== 'unclear' && seen.migrating)
-    found.push(blocker('host.vm_in_move', vmId, 'a migration of it is in flight', `asked at ${new Date(now()).toISOString()}`));
+  const inMove = move?.side === 'source' && move.phase === 'transferring';
+  return [
+    ...(inMove ? [blocker('host.vm_in_move', vmId, `is in move ${move.moveId}`)] : []),
+    ...notAsShould(vmId, await look(driver, vmId), new Date(now()).toISOString()),
+    ...(await otherHardware(driver, vmId, topologyHash)),
+  ];
+};
+
+const notAsShould = (vmId: string, seen: Awaited<ReturnType<typeof look>>, at: string): Blocker[] => {
+  if (seen === 'unclear') return [blocker('host.vm_not_running', vmId, 'the hypervisor does not answer')];
+  return [
+    ...(seen.running ? [] : [blocker('host.vm_not_running', vmId, `is ${seen.state}`)]),
+    ...(seen.migrating ? [blocker('host.vm_in_move', vmId, 'a migration of it is in flight', `asked at ${at}`)] : []),
+  ];
+};
+
+const otherHardware = async (driver: HandlerContext['driver'], vmId: string, topologyHash: string): Promise<Blocker[]> => {
   try {
     const shown = await driver.topology(vmId);
-    if (shown.topologyHash !== topologyHash)
-      found.push(blocker('host.topology_mismatch', vmId, `the hypervisor shows ${shown.topologyHash}, recorded is ${topologyHash}`));
+    if (shown.topologyHash === topologyHash) return [];
+    return [blocker('host.topology_mismatch', vmId, `the hypervisor shows ${shown.topologyHash}, recorded is ${topologyHash}`)];
   } catch (error) {
-    found.push(blocker('host.topology_mismatch', vmId, (error as Error).message.slice(0, 1000)));
+    return [blocker('host.topology_mismatch', vmId, (error as Error).message.slice(0, 1000))];
   }
-  return found;
 };
 
 const atTarget = async (context: HandlerContext, { vmId, topology, targetSpec }: Input, facts: HostFacts): Promise<Blocker[]> => {

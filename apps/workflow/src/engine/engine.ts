@@ -226,15 +226,18 @@ export class Engine {
   }
 
   #answer(p: Plan, woken: ReadonlyMap<string, number>, queue: readonly Waiting[]): void {
-    const wakeAt = woken.get(p.workflowId) ?? (p.move ? Date.parse(p.move.at) : p.entry.wakeAt);
-    if (p.ended && p.entry.version <= SMALL) this.#cache.drop(p.workflowId);
-    else if (p.entry.version > 0) this.#remember(p.workflowId, wakeAt === undefined ? p.entry : { ...p.entry, wakeAt });
-    if (wakeAt !== undefined && wakeAt !== p.entry.wakeAt && !p.ended) this.after.emit('timer', wakeAt);
+    this.#keep(p, woken.get(p.workflowId) ?? (p.move ? Date.parse(p.move.at) : p.entry.wakeAt));
     queue.forEach((waiting, i) => waiting.done(p.outcomes[i]!));
     if (p.ended && p.events.length > 0) this.after.emit('ended', p.workflowId);
     if (p.events.length > 0) this.after.emit('committed', p.workflowId, p.entry.state, p.events);
     for (const dispatch of p.given) this.local.run(dispatch);
     if (p.abandoned.length > 0) void this.#runAgain(p.workflowId, p.abandoned);
+  }
+
+  #keep({ workflowId, entry, ended }: Plan, wakeAt: number | undefined): void {
+    if (ended && entry.version <= SMALL) this.#cache.drop(workflowId);
+    else if (entry.version > 0) this.#remember(workflowId, wakeAt === undefined ? entry : { ...entry, wakeAt });
+    if (wakeAt !== undefined && wakeAt !== entry.wakeAt && !ended) this.after.emit('timer', wakeAt);
   }
 
   /** The same attempts with the same tokens, as the log has them. Where that fails the row comes due again. */

@@ -115,8 +115,9 @@ export class Inlet {
       try {
         return await this.#effect(event);
       } catch (error) {
-        if (!(error instanceof z.ZodError) && (isDatabaseAway(error) || attempt < ATTEMPTS)) {
-          if (isDatabaseAway(error)) throw error; // the bus brings the batch again
+        const malformed = error instanceof z.ZodError;
+        if (!malformed && isDatabaseAway(error)) throw error; // the bus brings the batch again
+        if (!malformed && attempt < ATTEMPTS) {
           await new Promise((resolve) => setTimeout(resolve, 50 * 2 ** attempt));
           continue;
         }

@@ -94,10 +94,7 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     if (job.recover) return { ok: true, version: entry.version + events.length, events: [] };
     const decision = decide({ ...job.command, at } as WorkflowCommand, state);
     if (!decision.ok) return decision;
-    if (events.length === 0 && entry.version === 0) {
-      correlationId = job.correlationId ?? workflowId;
-      tenant = job.tenant ?? '';
-    }
+    if (events.length === 0 && entry.version === 0) ({ correlationId, tenant } = begunBy(job));
     const meta = metaOf(job, at, correlationId, tenant);
     for (const { type, data } of decision.events) events.push({ id: newId(), type, data, meta });
     state = fold(evolve, state, decision.events);
@@ -105,16 +102,12 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     return { ok: true, version: entry.version + events.length, events: decision.events };
   });
   const version = entry.version + events.length;
-  const { wakeAt, ...known } = entry;
-  // The timer of one that had ended is gone: one that goes on after all needs a new one.
-  const kept = wakeAt === undefined || isOver(entry.state) ? {} : { wakeAt };
-  const after: Entry = { ...known, ...kept, version, state, correlationId, tenant, ...(requestKeys ? { requestKeys } : {}) };
+  const after: Entry = { ...kept(entry), version, state, correlationId, tenant, ...(requestKeys ? { requestKeys } : {}) };
   const given = localDispatches(events);
   const looked = jobs.some((j) => j.command.type === 'tick');
   const timer = looked
     ? lookedAt(entry, after, now, { beat: jobs.every((j) => j.beat), acted: events.length > 0, given, runs })
     : { ...timerOf(workflowId, after, now, given.length > 0), abandoned: [] };
-  const told = events.some((e) => tellsTheList.has(e.type));
   return {
     workflowId,
     from: entry.version,
@@ -124,7 +117,7 @@ export const plan = (workflowId: string, entry: Entry, jobs: readonly Job[], now
     ended: (events.length > 0 || looked) && isOver(state),
     given,
     ...timer,
-    ...(told ? { row: rowOf(workflowId, after, at) } : {}),
+    ...(events.some((e) => tellsTheList.has(e.type)) ? { row: rowOf(workflowId, after, at) } : {}),
   };
 };
 
@@ -135,6 +128,15 @@ const timerOf = (workflowId: string, { state, version, wakeAt }: Entry, now: num
   const reliable = wakeAt !== undefined && wakeAt > now + SLACK_MS;
   return reliable && wakeAt <= at ? {} : { wake: { workflowId, at: iso(at), version } };
 };
+
+/** Whose a new instance is. */
+const begunBy = ({ workflowId, correlationId = workflowId, tenant = '' }: Job): Pick<Entry, 'correlationId' | 'tenant'> => ({
+  correlationId,
+  tenant,
+});
+
+/** The timer of one that had ended is gone: one that goes on after all needs a new one. */
+const kept = ({ wakeAt, ...known }: Entry): Entry => (wakeAt === undefined || isOver(known.state) ? known : { ...known, wakeAt });
 
 type Look = { readonly beat: boolean; readonly acted: boolean; readonly given: readonly TaskDispatch[]; readonly runs: Runs };
 

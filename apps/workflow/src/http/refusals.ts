@@ -12,7 +12,6 @@ export const refused = (rejection: Refused): ProblemError => {
   return ProblemError.of({ ...rejection, message });
 };
 
-// eslint-disable-next-line complexity -- one line for each code, and the compiler says where one is missing
 const adviceOn = (r: Refused): string => {
   switch (r.code) {
     case 'workflow.unknown':

@@ -23,23 +23,24 @@ export const startable = async (db: Queryable, schema: string, template: string)
 export const decidePolicy = async (name: string, command: PolicyCommand, ctx: MessageContext): Promise<Decided> => {
   const { tx, store } = ctx;
   const row = await lockPolicy(tx, store.schema, name);
-  const before = row?.state ?? policyDecider.initial;
+  const { state: before, version: known } = row ?? { state: policyDecider.initial, version: 0 };
   const decision = policyDecider.decide(command, before);
   if (!decision.ok) return decision;
-  const version = (row?.version ?? 0) + decision.events.length;
+  const version = known + decision.events.length;
   const state = fold(policyDecider.evolve, before, decision.events);
   if (decision.events.length === 0) return { ok: true, state, version };
-  const appended = await ctx.append(policyStream(name), row?.version ?? 'noStream', ...decision.events);
+  const appended = await ctx.append(policyStream(name), row ? known : 'noStream', ...decision.events);
   if (!appended.ok) throw new ConcurrentAppend([policyStream(name)]); // two establish one name at once: the second decides again
-  const nextAt = nextOf(state, row?.state, row?.nextAt ?? null, await databaseNow(tx));
+  const nextAt = nextOf(state, row, await databaseNow(tx));
   await writePolicy(tx, store.schema, { name, version, state, nextAt });
   if (state.status !== 'enabled') await dropWaiting(tx, store.schema, name, droppedAs(state.status));
   return { ok: true, state, version };
 };
 
 /** A schedule counts from when it was enabled, or written anew: what lay before is nobody's. */
-const nextOf = (state: Policy, before: Policy | undefined, nextAt: Date | null, now: string): string | null => {
+const nextOf = (state: Policy, row: { readonly state: Policy; readonly nextAt: Date | null } | undefined, now: string): string | null => {
   if (state.status !== 'enabled' || !state.spec || !('schedule' in state.spec.on)) return null;
+  const { state: before, nextAt } = row ?? {};
   if (before?.status === 'enabled' && before.revision === state.revision && nextAt) return nextAt.toISOString();
   return nextSlot(state.spec.on.schedule, state.spec.on.timezone, now) ?? null;
 };

@@ -26,13 +26,8 @@ export const tryPolicy = (
   template: WorkflowDefinition | undefined,
   { id, now }: { id: string; now: string },
 ): Answer & { readonly next?: string } => {
+  if ('at' in given) return onSchedule(policy, given.at, template, now);
   const { on, start } = policy.spec;
-  if ('at' in given) {
-    if (!('schedule' in on)) return not('policy.not_scheduled', 'it fires on events');
-    const next = nextSlot(on.schedule, on.timezone, given.at);
-    const cause = { kind: 'schedule', at: given.at, missed: 0 } as const;
-    return { ...fired(policy, cause, { schedule: { at: given.at } }, template, now), ...(next === undefined ? {} : { next }) };
-  }
   if (!('event' in on)) return not('policy.not_on_events', 'it fires on a schedule');
   const event: PolicyEvent = { id, subject: start.subject, time: now, tenant: policy.tenant, actor: 'user:test', data: {}, ...given.event };
   if (event.type !== on.event) return not('policy.other_event', `it waits for ${on.event}`);
@@ -42,6 +37,19 @@ export const tryPolicy = (
   if (verdict && !verdict.ok) return not('workflow.condition_failed', verdict.message);
   if (verdict && !verdict.value) return not('policy.condition_false', on.when!);
   return fired(policy, causeOf(event), { event }, template, now);
+};
+
+const onSchedule = (
+  policy: KnownPolicy,
+  at: string,
+  template: WorkflowDefinition | undefined,
+  now: string,
+): Answer & { readonly next?: string } => {
+  const { on } = policy.spec;
+  if (!('schedule' in on)) return not('policy.not_scheduled', 'it fires on events');
+  const next = nextSlot(on.schedule, on.timezone, at);
+  const cause = { kind: 'schedule', at, missed: 0 } as const;
+  return { ...fired(policy, cause, { schedule: { at } }, template, now), ...(next === undefined ? {} : { next }) };
 };
 
 const fired = (

@@ -210,16 +210,19 @@ class Watch {
 /** The guest is stopped, and what is left is sent: how long that may take is the caller's to say. */
 const standing = new Set(['pre-switchover', 'device', 'cancelling']);
 
-const toProgress = (info: MigrationInfo): MigrationProgress => ({
-  phase: info.status ?? 'unknown',
-  bytesTotal: info.ram?.total ?? 0,
-  // Before the first pass QEMU has not counted yet and says 0.
-  bytesRemaining: info.ram?.remaining || (info.ram?.transferred ? 0 : (info.ram?.total ?? 0)),
-  bytesTransferred: info.ram?.transferred ?? 0,
-  dirtyPagesPerSecond: info.ram?.['dirty-pages-rate'] ?? 0,
-  mbps: info.ram?.mbps ?? 0,
-  at: new Date().toISOString(),
-});
+const toProgress = ({ status = 'unknown', ram }: MigrationInfo): MigrationProgress => {
+  const { total = 0, remaining = 0, transferred = 0, mbps = 0, 'dirty-pages-rate': dirtyPagesPerSecond = 0 } = ram ?? {};
+  return {
+    phase: status,
+    bytesTotal: total,
+    // Before the first pass QEMU has not counted yet and says 0.
+    bytesRemaining: remaining || (transferred ? 0 : total),
+    bytesTransferred: transferred,
+    dirtyPagesPerSecond,
+    mbps,
+    at: new Date().toISOString(),
+  };
+};
 
 export const queryStatus = (qmp: QmpClient): Promise<{ status: string; running: boolean } | undefined> =>
   qmp.execute<{ status: string; running: boolean }>('query-status').catch(() => undefined);

@@ -63,17 +63,20 @@ export class Readings {
     this.blocks ??= this.qmp.execute<Block[]>('query-block');
     const [blocks, serial, port] = await Promise.all([this.blocks, this.get<string>(path, 'serial'), this.portOf(`disk-${id}`)]);
     const inserted = blocks.find((b) => b.qdev?.startsWith(`${path}/`))?.inserted;
-    const known = inserted && this.recorded.disks.find((d) => this.volumes(d.pool, d.volume) === inserted.image.filename);
     return {
       id,
       port,
       serial,
       sizeMiB: Math.ceil((inserted?.image['virtual-size'] ?? 0) / MiB),
       format: inserted?.drv as 'raw' | 'qcow2',
-      pool: known?.pool ?? '?',
-      volume: known?.volume ?? inserted?.image.filename ?? '?',
+      ...this.volumeOf(inserted?.image.filename),
       readOnly: inserted?.ro ?? false,
     };
+  }
+
+  private volumeOf(filename: string | undefined): Pick<Disk, 'pool' | 'volume'> {
+    const { pool, volume } = this.recorded.disks.find((d) => this.volumes(d.pool, d.volume) === filename) ?? {};
+    return { pool: pool ?? '?', volume: volume ?? filename ?? '?' };
   }
 
   async nic(id: string): Promise<Nic> {

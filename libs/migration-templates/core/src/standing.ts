@@ -27,13 +27,20 @@ export type Seen = Readonly<{
 
 const waits = (code: Code, message: string, settles = false): Standing => ({ state: 'waits', settles, cause: { code, message } });
 
-export const standingOf = (vmId: string, { vm, booted, move, hostId, gone }: Seen): Standing => {
+export const standingOf = (vmId: string, seen: Seen): Standing => {
+  const { vm, booted, move } = seen;
   if (!vm) return waits('vm.unknown', `${vmId} is not known, or is no more`, true);
   const who = whoIs(vm);
   if (move?.state === null) return waits('vm.in_move', `${who} is in ${move.moveId}`);
   if (move?.state === 'failed' && vm.moveId === move.moveId) return { state: 'stuck', cause: failedMove(who, move.moveId) };
   if (vm.state === 'deleting') return waits('vm.deleting', `${who} is being deleted`);
   if (!booted) return waits('vm.not_running', `${who} is being created`);
+  return standingOn(vm, booted, seen);
+};
+
+/** Of one that has booted. Where nothing holds it, it may be away already, and its ledger not. */
+const standingOn = (vm: HeardVm, booted: KnownVm, { hostId, gone }: Seen): Standing => {
+  const who = whoIs(vm);
   if (vm.moveId !== undefined) return waits('vm.in_move', `${who} is in ${vm.moveId}`, true);
   if (vm.action !== undefined) return waits('vm.in_action', `${who} is in a ${vm.action}`);
   if (vm.state === 'stopped' || vm.state === 'paused') return { state: 'stuck', cause: halted(who, vm) };

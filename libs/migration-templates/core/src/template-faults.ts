@@ -108,21 +108,10 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
 /** The VM gets the target type's name in the end, so the steps must make it that; with `hide`, they must not make it more. */
 const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
   const hide = spec.options.newResources === 'hide';
-  const reached = {
-    vcpus: source.vcpus.now,
-    memoryMiB: source.memoryMiB.now,
-    disks: new Map(source.disks.map((d) => [d.id, d.sizeMiB])),
-    left: new Set([...source.nics, ...source.disks].map((x) => x.id)),
-  };
-  for (const { path, step } of steps) {
+  const reached = reachedBy(steps, source);
+  for (const { path, step } of steps)
     if (hide && ['plug-cpus', 'plug-memory', 'grow-disk'].includes(step.kind))
       add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
-    if (step.kind === 'plug-cpus') reached.vcpus = Math.max(reached.vcpus, step.vcpus);
-    if (step.kind === 'plug-memory') reached.memoryMiB = Math.max(reached.memoryMiB, step.memoryMiB);
-    if (step.kind === 'grow-disk') reached.disks.set(step.disk, step.sizeMiB);
-    if (step.kind === 'unplug-nic') reached.left.delete(step.nic);
-    if (step.kind === 'unplug-disk') reached.left.delete(step.disk);
-  }
   const wanted = new Set([...target.nics, ...target.disks].map((x) => x.id));
   for (const id of reached.left)
     if (!wanted.has(id)) add('hotUnplug', 'template.device_left', `no step unplugs ${id}, which the target type lacks`);
@@ -133,4 +122,22 @@ const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTy
   differs('vCPUs', reached.vcpus, target.vcpus.now);
   differs('MiB of memory', reached.memoryMiB, target.memoryMiB.now);
   for (const d of target.disks) differs(`MiB on disk ${d.id}`, reached.disks.get(d.id) ?? 0, d.sizeMiB);
+};
+
+/** What the steps make of a VM of the source type; `left`: its devices that none takes away. */
+const reachedBy = (steps: readonly Placed[], source: VmTypeSpec) => {
+  const reached = {
+    vcpus: source.vcpus.now,
+    memoryMiB: source.memoryMiB.now,
+    disks: new Map(source.disks.map((d) => [d.id, d.sizeMiB])),
+    left: new Set([...source.nics, ...source.disks].map((x) => x.id)),
+  };
+  for (const { step } of steps) {
+    if (step.kind === 'plug-cpus') reached.vcpus = Math.max(reached.vcpus, step.vcpus);
+    if (step.kind === 'plug-memory') reached.memoryMiB = Math.max(reached.memoryMiB, step.memoryMiB);
+    if (step.kind === 'grow-disk') reached.disks.set(step.disk, step.sizeMiB);
+    if (step.kind === 'unplug-nic') reached.left.delete(step.nic);
+    if (step.kind === 'unplug-disk') reached.left.delete(step.disk);
+  }
+  return reached;
 };

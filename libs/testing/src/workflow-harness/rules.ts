@@ -32,10 +32,10 @@ export class Rules {
     const which = `${task} was ${how}`;
     if (ledger.paused) this.#say(`${which} while it was paused`);
     if (ledger.compensating) this.#say(`${which} while it was being undone`);
-    const early = ledger.waitsFor(task).filter((d) => !['done', 'skipped'].includes(entries.get(d)?.outcome ?? 'none'));
+    const outcomeOf = (name: string): string => entries.get(name)?.outcome ?? 'none';
+    const early = ledger.waitsFor(task).filter((d) => !['done', 'skipped'].includes(outcomeOf(d)));
     if (early.length > 0) this.#say(`${which}, and ${early.slice(0, 5).join()} had not ended`);
-    const outcome = entries.get(task)?.outcome ?? 'none';
-    if (outcome !== 'none') this.#say(`${which}, and is ${outcome}`);
+    if (outcomeOf(task) !== 'none') this.#say(`${which}, and is ${outcomeOf(task)}`);
     const stuck = ledger.troubles.length > 0 && !ledger.committed && !ledger.definitionOf(task).pointOfNoReturn;
     if (stuck) this.#say(`${which} after ${ledger.troubles[0]!.task ?? 'a cancel'} had failed`);
     if (!entries.get(task)?.begun) this.#room(task, which);
@@ -110,6 +110,12 @@ export class Rules {
     if (ran.size > 0 && !ran.has(place)) this.#say(`${task} is undone at ${executor}, where it never ran`);
     if (undone.has(place)) this.#say(`${task} is undone at ${executor}, where it was undone already`);
     if (open.size > 0) this.#say(`${task} is undone while it is under way`);
+    this.#dependantsFirst(task);
+  }
+
+  /** What depends on a task is undone before it. */
+  #dependantsFirst(task: string): void {
+    const { ledger } = this;
     for (const name of dependantsOf(ledger, task)) {
       const entry = ledger.entries.get(name);
       const undo = ledger.definitionOf(name).compensation !== undefined && entry?.mayHaveEffect === true;

@@ -12,6 +12,8 @@ export type QueryInput = Readonly<{
   at: string;
 }>;
 
+const section = 'prepare';
+
 /**
  * Who looks into the guests, and answers: for each VM an agent is added (harmless where one is already), the new hardware recorded,
  * the guest characterised. One VM after the other needs nothing of another: all run side by side. On failure the agents go again.
@@ -28,7 +30,7 @@ export const compileQuery = ({
   d.add(migrationTemplatesTasks.answerOptions, {
     name: 'answer-options',
     summary: 'Work out the options',
-    section: 'prepare',
+    section,
     route: onService('migration-templates'),
     after: known.flat(),
     input: { queryId },
@@ -48,9 +50,14 @@ export const compileQuery = ({
 
 const characterise = (d: TaskList, vm: KnownVm, { n, of }: { n: number; of: number }, grant: QueryInput['grant'], at: string): string[] => {
   const suffix = of > 1 ? `-${n}` : '';
+  const { added, recorded } = addAgent(d, vm, grant, { suffix, topology: `topology${n}` });
+  return [recorded, lookInside(d, vm, added, { suffix, at })];
+};
+
+type Adding = { readonly suffix: string; /** The param with the VM's topology as it was. */ readonly topology: string };
+const addAgent = (d: TaskList, vm: KnownVm, grant: QueryInput['grant'], { suffix, topology }: Adding) => {
   const on = { vmId: vm.vmId, epoch: vm.epoch };
   const route = onHost(vm.hostId);
-  const section = 'prepare';
   const added = d.add(hostTasks.addAgent, {
     name: `add-agent${suffix}`,
     summary: `Add the migration agent to ${vm.vmId}`,
@@ -74,22 +81,26 @@ const characterise = (d: TaskList, vm: KnownVm, { n, of }: { n: number; of: numb
     },
     compensation: undoing(
       provisioningTasks.recordTopology,
-      { vmId: vm.vmId, reason: 'the migration agent was removed', topology: param(`topology${n}`), topologyHash: vm.topologyHash },
+      { vmId: vm.vmId, reason: 'the migration agent was removed', topology: param(topology), topologyHash: vm.topologyHash },
       onService('provisioning'),
       deadlines.service,
     ),
   });
+  return { added, recorded };
+};
+
+const lookInside = (d: TaskList, vm: KnownVm, added: string, { suffix, at }: { suffix: string; at: string }): string => {
   const found = d.add(guestTasks.characterise, {
     name: `characterise${suffix}`,
     summary: `Find out what the guest of ${vm.vmId} can do`,
     section,
-    route,
+    route: onHost(vm.hostId),
     after: [added],
     deadlineMs: deadlines.guest,
     retry: retries.host,
-    input: on,
+    input: { vmId: vm.vmId, epoch: vm.epoch },
   });
-  const kept = d.add(migrationTemplatesTasks.recordCharacterisation, {
+  return d.add(migrationTemplatesTasks.recordCharacterisation, {
     name: `record-findings${suffix}`,
     summary: 'Keep what was found',
     section,
@@ -102,5 +113,4 @@ const characterise = (d: TaskList, vm: KnownVm, { n, of }: { n: number; of: numb
       deadlines.service,
     ),
   });
-  return [recorded, kept];
 };

@@ -11,27 +11,38 @@ const section = 'migration';
  * fenced and the target running; from there on only forward. Answers what the plugs wait for.
  */
 export const migration = (m: MoveContext, gate: readonly string[], atSource: readonly string[]): string[] => {
-  const { input, tasks, newEpoch, shape } = m;
-  const { vm, target, moveId } = input;
-  const { method, downtimeLimitMs, maxBandwidthMiBps } = input.template.spec.options;
-  const onTarget = { vmId: vm.vmId, epoch: newEpoch, moveId };
-  tasks.add(hostTasks.prepareTarget, {
+  const prepared = prepareTarget(m, gate);
+  const transferred = transfer(m, [prepared, ...atSource, ...(m.input.guest ? ['guest-facts'] : [])]);
+  return [switchOver(m, transferred)];
+};
+
+const onTargetOf = ({ input: { vm, moveId }, newEpoch }: MoveContext) => ({ vmId: vm.vmId, epoch: newEpoch, moveId });
+
+const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
+  const { vm, target } = m.input;
+  const onTarget = onTargetOf(m);
+  return m.tasks.add(hostTasks.prepareTarget, {
     name: 'prepare-target',
     summary: `Start the waiting VM on ${target.hostId}`,
     section,
     route: onHost(target.hostId),
-    after: gate,
+    after,
     deadlineMs: deadlines.prepare,
     retry: retries.host,
     input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved') },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
-  const transfer = tasks.add(hostTasks.transfer, {
+};
+
+const transfer = ({ input, tasks, newEpoch, shape }: MoveContext, after: readonly string[]): string => {
+  const { vm, target, moveId } = input;
+  const { method, downtimeLimitMs, maxBandwidthMiBps } = input.template.spec.options;
+  return tasks.add(hostTasks.transfer, {
     name: 'transfer',
     summary: `Move the running state from ${vm.hostId} to ${target.hostId}`,
     section,
     route: onHost(vm.hostId),
-    after: ['prepare-target', ...atSource, ...(input.guest ? ['guest-facts'] : [])],
+    after,
     deadlineMs: transferDeadlineMs(memoryMiBOf(shape.moved), maxBandwidthMiBps),
     retry: retries.transfer,
     pointOfNoReturn: true,
@@ -48,15 +59,21 @@ export const migration = (m: MoveContext, gate: readonly string[], atSource: rea
       maxBandwidthMiBps,
     },
   });
+};
+
+/** The VM is seen to run at the target, and recorded there. Answers the first of the two. */
+const switchOver = (m: MoveContext, transferred: string): string => {
+  const { input, tasks, newEpoch } = m;
+  const { vm, target, moveId } = input;
   const confirm = tasks.add(hostTasks.confirmTarget, {
     name: 'confirm-target',
     summary: `See the VM run on ${target.hostId} with the right hardware`,
     section,
     route: onHost(target.hostId),
-    after: [transfer],
+    after: [transferred],
     deadlineMs: deadlines.host,
     retry: retries.forward,
-    input: { ...onTarget, topologyHash: shaped(m, 'moved').topologyHash },
+    input: { ...onTargetOf(m), topologyHash: shaped(m, 'moved').topologyHash },
   });
   tasks.add(provisioningTasks.switchOver, {
     name: 'switch-over',
@@ -74,7 +91,7 @@ export const migration = (m: MoveContext, gate: readonly string[], atSource: rea
       topologyHash: output(confirm, 'topologyHash'),
     },
   });
-  return [confirm];
+  return confirm;
 };
 
 /**

@@ -42,16 +42,22 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
   const { vmId, moveId, fromHost, toHost, fromType, toType, expectedVersion } = cmd;
   if (vm.status === 'unknown') return notReady(vm, vmId);
   if (vm.move?.moveId === moveId) return accept();
-  if (vm.endedMoves.has(moveId)) return reject({ code: 'vm.move_ended', vmId, moveId });
-  if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
-  if (vm.status === 'stopped' || vm.status === 'paused') return reject({ code: 'vm.halted', vmId, status: vm.status });
-  if (vm.status !== 'running') return notReady(vm, vmId);
-  if (vm.action) return inAction(vm, vm.action);
+  const held = heldBy(vm, vmId, moveId);
+  if (held) return held;
   if (expectedVersion !== undefined && expectedVersion !== vm.version)
     return reject({ code: 'vm.version_outdated', vmId, expected: expectedVersion, actual: vm.version });
   if (vm.hostId !== fromHost) return reject({ code: 'vm.not_on_host', vmId, host: fromHost, actual: vm.hostId });
   if (!sameRef(vm.type, fromType)) return reject({ code: 'vm.type_mismatch', vmId, type: refText(fromType), actual: refText(vm.type) });
   return accept({ type: 'chrysalis.provisioning.vm.move-begun.v1', data: { vmId, moveId, fromHost, toHost, fromType, toType } });
+};
+
+/** Why no move may begin now, whichever it is. */
+const heldBy = (vm: KnownVm, vmId: string, moveId: string): VmDecision | undefined => {
+  if (vm.endedMoves.has(moveId)) return reject({ code: 'vm.move_ended', vmId, moveId });
+  if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
+  if (vm.status === 'stopped' || vm.status === 'paused') return reject({ code: 'vm.halted', vmId, status: vm.status });
+  if (vm.status !== 'running') return notReady(vm, vmId);
+  return vm.action ? inAction(vm, vm.action) : undefined;
 };
 
 /** Welcome also where the move never began, or has ended: every failure path may call this, twice. */

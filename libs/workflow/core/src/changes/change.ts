@@ -126,14 +126,20 @@ const again = (state: Instance, name: string): WorkflowRejection | undefined => 
   if (get(state.tasks, index).phase === 'expanded' && !all.some((i) => get(state.tasks, i).phase === 'failed'))
     return refuse(name, 'its items are under way, and none has failed');
   for (const i of all) {
-    const { definition } = state.graph.nodes[i]!;
-    const task = get(state.tasks, i);
-    if (definition.pointOfNoReturn && task.phase === 'succeeded') return { code: 'workflow.past_point_of_no_return' };
-    if (task.phase === 'dispatched' && !state.end) return { code: 'workflow.task_running', task: definition.name, phase: 'dispatched' };
-    if (task.fan && i !== index && i !== own)
-      return refuse(name, `${definition.name} was made of what it gave: its items cannot be taken back`);
+    const passed = stands(state, i);
+    if (passed) return passed;
+    if (get(state.tasks, i).fan && i !== index && i !== own)
+      return refuse(name, `${state.graph.nodes[i]!.definition.name} was made of what it gave: its items cannot be taken back`);
   }
   return undecided(state, all);
+};
+
+/** What has passed for good, or runs, does not begin anew. */
+const stands = (state: Instance, index: number): WorkflowRejection | undefined => {
+  const { name, pointOfNoReturn } = state.graph.nodes[index]!.definition;
+  const { phase } = get(state.tasks, index);
+  if (pointOfNoReturn && phase === 'succeeded') return { code: 'workflow.past_point_of_no_return' };
+  return phase === 'dispatched' && !state.end ? { code: 'workflow.task_running', task: name, phase } : undefined;
 };
 
 /** While a failure or a wish to cancel waits for the outcome of a point of no return, that is not begun anew: it may have been passed. */

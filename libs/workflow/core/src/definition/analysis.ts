@@ -99,9 +99,9 @@ const expected = ({ definition }: GraphNode, measured: Measured, anyMeasured: bo
   const { name, kind, forEach, deadlineMs } = definition;
   const own = measured.tasks.get(forEach ? itemsKey(name) : name);
   const stats = own ?? measured.kinds.get(kind);
-  const nothing = anyMeasured ? ('unknown' as const) : ('deadline' as const);
-  const by = own ? 'task' : stats ? 'kind' : nothing;
-  const once = stats ?? { p50: anyMeasured ? 0 : deadlineMs, p95: anyMeasured ? 0 : deadlineMs };
+  const guess = anyMeasured ? ({ by: 'unknown', ms: 0 } as const) : ({ by: 'deadline', ms: deadlineMs } as const);
+  const by = own ? 'task' : stats ? 'kind' : guess.by;
+  const once = stats ?? { p50: guess.ms, p95: guess.ms };
   const known = stats ? { measured: stats } : {};
   if (forEach && count !== undefined) {
     const rounds = Math.ceil(count / forEach.concurrency);

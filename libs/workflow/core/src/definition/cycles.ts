@@ -34,21 +34,23 @@ const components = (nodes: readonly GraphNode[]): number[][] => {
     open[v] = 1;
     return { v, edge: 0 };
   };
-  for (const { index } of nodes) {
-    if (rank[index]! >= 0) continue;
-    const frames: Frame[] = [enter(index)];
+  const leave = (v: number, parent: Frame | undefined): void => {
+    if (parent) low[parent.v] = Math.min(low[parent.v]!, low[v]!);
+    if (low[v] === rank[v]) found.push(closed(stack, open, v));
+  };
+  const walk = (from: number): void => {
+    const frames: Frame[] = [enter(from)];
     for (let frame = frames.at(-1); frame; frame = frames.at(-1)) {
       const { v } = frame;
       const w = nodes[v]!.dependsOn[frame.edge++];
       if (w === undefined) {
         frames.pop();
-        const parent = frames.at(-1);
-        if (parent) low[parent.v] = Math.min(low[parent.v]!, low[v]!);
-        if (low[v] === rank[v]) found.push(closed(stack, open, v));
+        leave(v, frames.at(-1));
       } else if (rank[w]! < 0) frames.push(enter(w));
       else if (open[w]) low[v] = Math.min(low[v]!, rank[w]!);
     }
-  }
+  };
+  for (const { index } of nodes) if (rank[index]! < 0) walk(index);
   return found;
 };
 type Frame = { readonly v: number; edge: number };

@@ -179,13 +179,19 @@ const dependenciesOf = (task: Parsed, place: string, index: ReadonlyMap<string, 
     if (!index.has(name)) report('workflow.task_unknown', `${place}.after[${i}]`, `there is no task ${name}`);
     names.add(name);
   });
-  condition?.params.forEach((name) => use({ root: 'params', name }, `${place}.when`));
-  condition?.tasks.forEach((name) => use({ root: 'tasks', name }, `${place}.when`));
-  if (condition?.perItem) use({ root: 'item', name: '' }, `${place}.when`);
-  const backward = compensation ? [...referencesIn(compensation.input), ...referencesIn(compensation.executor)] : [];
-  for (const r of backward) if (r.root === 'params' || r.root === 'tasks') known(r, r.place);
+  for (const named of condition ? namedIn(condition) : []) use(named, `${place}.when`);
+  for (const r of compensation ? ofParamsOrTasks(compensation) : []) known(r, r.place);
   return [...names].map((n) => index.get(n)).filter((i) => i !== undefined);
 };
+
+const namedIn = ({ params, tasks, perItem }: NonNullable<Parsed['condition']>): Named[] => [
+  ...params.map((name) => ({ root: 'params' as const, name })),
+  ...tasks.map((name) => ({ root: 'tasks' as const, name })),
+  ...(perItem ? [{ root: 'item' as const, name: '' }] : []),
+];
+
+const ofParamsOrTasks = ({ input, executor }: NonNullable<Parsed['compensation']>): Reference[] =>
+  [...referencesIn(input), ...referencesIn(executor)].filter(({ root }) => root === 'params' || root === 'tasks');
 
 const outputReference = (reference: Reference, known: Known, report: Report): void => {
   const { root, place } = reference;

@@ -1,10 +1,12 @@
 import { byToken, isOpen, lastAttempt, type TaskState, type TimerEntry } from './state.ts';
 
+const waitsToRetry = ({ phase }: TaskState): boolean => phase === 'retrying' || phase === 'compensation-retrying';
+
 /** Whether what the entry was planted for is over, or has moved to a later entry. */
 export const isStale = (entry: TimerEntry, task: TaskState): boolean => {
   const { kind, token, at } = entry;
   if (kind === 'offer') return task.phase !== 'offered' || task.offer?.number !== token;
-  if (kind === 'retry') return (task.phase !== 'retrying' && task.phase !== 'compensation-retrying') || lastAttempt(task)?.token !== token;
+  if (kind === 'retry') return !waitsToRetry(task) || lastAttempt(task)?.token !== token;
   const attempt = byToken(task, token);
   if (!attempt || !isOpen(attempt)) return true;
   switch (kind) {

@@ -33,6 +33,8 @@ export const firstActing = (state: Instance, expired = false): TimerEntry | unde
   return undefined;
 };
 
+const ofWhatRuns: ReadonlySet<TimerEntry['kind']> = new Set(['deadline', 'begin', 'heartbeat']);
+
 /**
  * What gives something out acts only while work goes forward: not while a failure waits for a point of no return to be decided, and not
  * while the instance is paused.
@@ -41,7 +43,7 @@ const acts = (state: Instance, entry: TimerEntry, expired = false): boolean => {
   const task = get(state.tasks, entry.index);
   if (isStale(entry, task)) return false;
   const { kind } = entry;
-  if (kind === 'deadline' || kind === 'begin' || kind === 'heartbeat') return true;
+  if (ofWhatRuns.has(kind)) return true;
   if (state.paused) return false;
   if (task.phase === 'compensation-retrying') return true;
   if (expired || state.status !== 'running') return false;

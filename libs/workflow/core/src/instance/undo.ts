@@ -71,9 +71,12 @@ export const undoSettled = (draft: Draft, index: number): void => {
     const task = get(draft.tasks, i);
     if (task.undoAfter > 0 || task.phase === 'dispatched') continue;
     if (needsUndo(node, task)) draft.undoReady = { head: i, tail: draft.undoReady };
-    else for (const before of node.dependsOn) if (lessOne(draft, before) === 0) settled.push(before);
+    else settled.push(...letGo(draft, node));
   }
 };
+
+/** Its dependencies that wait for nothing more. */
+const letGo = (draft: Draft, { dependsOn }: GraphNode): readonly number[] => dependsOn.filter((before) => lessOne(draft, before) === 0);
 
 /** Only what was given to an executor, or done by an operator, can have had an effect; skipping it afterwards takes nothing back. */
 export const mayHaveEffect = ({ attempts, byHand }: TaskState): boolean => attempts.length > 0 || byHand === true;

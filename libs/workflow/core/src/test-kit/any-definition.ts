@@ -23,18 +23,32 @@ const shape = (index: number) =>
       freq: 2,
       nil: undefined,
     }),
-    how: fc.constantFrom('group', 'group', 'bid', 'bid-otherwise', 'hedge', 'heartbeat'),
+    how: fc.constantFrom<keyof typeof ways>('group', 'group', 'bid', 'bid-otherwise', 'hedge', 'heartbeat'),
     priority: fc.option(fc.integer({ min: 0, max: 9 }), { nil: undefined }),
     deadlineMs: fc.constantFrom(50, 1_000, 20_000),
     retry,
     undoRetry: retry,
   });
 
+/** How a task is given out and followed. */
+const ways = {
+  group: { route: group },
+  bid: { route: bid },
+  'bid-otherwise': { route: { ...bid, otherwise: 'host:h0' } },
+  hedge: { route: group, hedge: { afterMs: 30 }, idempotent: true },
+  heartbeat: { route: group, heartbeatMs: 100 },
+} as const;
+
+const forEachOf = (each: { concurrency: number; from: string } | undefined, before: string | undefined) => {
+  if (!each) return {};
+  const items = each.from === 'task' && before ? `\${tasks.${before}.output.list}` : '${params.list}';
+  return { forEach: { items, concurrency: each.concurrency } };
+};
+
 /** Any task that depends on earlier ones, by `after`, by a reference, or as the items that an earlier one gave. */
 const anyTask = (index: number): fc.Arbitrary<TaskDefinition> =>
   shape(index).map((t): TaskDefinition => {
     const names = t.before.map((n) => `t${n}`);
-    const items = t.each?.from === 'task' && names[0] ? `\${tasks.${names[0]}.output.list}` : '${params.list}';
     const input = { ...(t.byReference ? { from: names.map((n) => `\${tasks.${n}.output.v}`) } : {}), ...(t.each ? { it: '${item}' } : {}) };
     const undo = { kind: 'test.undo', input: { v: `\${tasks.t${index}.output.v}` }, deadlineMs: 500, route: group };
     return {
@@ -46,12 +60,10 @@ const anyTask = (index: number): fc.Arbitrary<TaskDefinition> =>
       ...(t.skipped ? { when: t.each ? 'item == "b"' : 'params.never' } : {}),
       ...(t.decisive && !t.each && t.how !== 'hedge' ? { pointOfNoReturn: true } : {}),
       ...(t.retry ? { retry: t.retry } : {}),
-      ...(t.each ? { forEach: { items, concurrency: t.each.concurrency } } : {}),
-      ...(t.how === 'hedge' ? { hedge: { afterMs: 30 }, idempotent: true } : {}),
-      ...(t.how === 'heartbeat' ? { heartbeatMs: 100 } : {}),
+      ...forEachOf(t.each, names[0]),
+      ...ways[t.how],
       ...(t.priority === undefined ? {} : { priority: t.priority }),
       deadlineMs: t.deadlineMs,
-      route: t.how === 'bid' ? bid : t.how === 'bid-otherwise' ? { ...bid, otherwise: 'host:h0' } : group,
       ...(t.undo ? { compensation: withRetry(undo, t.undoRetry) } : {}),
     };
   });

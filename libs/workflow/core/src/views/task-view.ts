@@ -46,15 +46,9 @@ export type TaskView = {
 };
 export const taskView = (state: Instance, node: GraphNode, task: TaskState): TaskView => {
   const { definition } = node;
-  const runs = task.attempts.filter((a) => a.action === 'run');
-  const ended = runs.at(-1)?.settled;
-  const endedAt = task.phase === 'retrying' ? undefined : (ended?.at ?? ended?.endedAt);
-  const ms = duration(task);
+  const begun = task.attempts.some((a) => a.action === 'run');
   return {
-    name: definition.name,
-    kind: definition.kind,
-    summary: definition.summary,
-    ...(definition.section ? { section: definition.section } : {}),
+    ...asWritten(node),
     state: task.phase,
     dependsOn: node.dependsOn
       .filter((d) => state.graph.nodes[d]!.item?.of !== node.index)
@@ -62,15 +56,34 @@ export const taskView = (state: Instance, node: GraphNode, task: TaskState): Tas
     ...(node.item ? { item: { of: state.graph.nodes[node.item.of]!.definition.name, position: node.item.position } } : {}),
     ...(task.fan ? { items: itemsIn(state, task.fan) } : {}),
     ...(task.offer ? { offer: task.offer } : {}),
-    ...(definition.when === undefined ? {} : { when: definition.when }),
-    pointOfNoReturn: definition.pointOfNoReturn === true,
-    ...(definition.compensation ? { compensation: definition.compensation.kind } : {}),
-    deadlineMs: definition.deadlineMs,
     attempts: task.attempts,
-    input: brief(runs.length > 0 ? inputOf(state, node) : definition.input),
+    input: brief(begun ? inputOf(state, node) : definition.input),
     ...(task.output ? { output: brief(task.output) } : {}),
     ...(task.cause ? { cause: task.cause } : {}),
     ...(task.reason === undefined ? {} : { reason: task.reason }),
+    ...times(task),
+  };
+};
+
+const asWritten = ({
+  definition,
+}: GraphNode): Pick<TaskView, 'name' | 'kind' | 'summary' | 'section' | 'when' | 'pointOfNoReturn' | 'compensation' | 'deadlineMs'> => ({
+  name: definition.name,
+  kind: definition.kind,
+  summary: definition.summary,
+  ...(definition.section ? { section: definition.section } : {}),
+  ...(definition.when === undefined ? {} : { when: definition.when }),
+  pointOfNoReturn: definition.pointOfNoReturn === true,
+  ...(definition.compensation ? { compensation: definition.compensation.kind } : {}),
+  deadlineMs: definition.deadlineMs,
+});
+
+const times = (task: TaskState): Pick<TaskView, 'startedAt' | 'endedAt' | 'ms'> => {
+  const runs = task.attempts.filter((a) => a.action === 'run');
+  const ended = runs.at(-1)?.settled;
+  const endedAt = task.phase === 'retrying' ? undefined : (ended?.at ?? ended?.endedAt);
+  const ms = duration(task);
+  return {
     ...(runs[0] ? { startedAt: runs[0].dispatchedAt } : {}),
     ...(endedAt === undefined ? {} : { endedAt }),
     ...(ms === undefined ? {} : { ms }),

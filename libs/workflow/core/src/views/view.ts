@@ -3,7 +3,7 @@ import { criticalPath, type CriticalPath } from '../definition/critical-path.ts'
 import { brief } from './brief.ts';
 import { shownItems } from './item-view.ts';
 import { taskView, type TaskView } from './task-view.ts';
-import { isInstance, type Instance, type Queued, type TaskState, type WorkflowInstance } from '../instance/state.ts';
+import { isInstance, type Instance, type Queued, type Refused, type TaskState, type WorkflowInstance } from '../instance/state.ts';
 import { nextTimers, iso, type Timer } from '../instance/timers.ts';
 import { toArray } from '../structures/vector.ts';
 
@@ -46,22 +46,12 @@ export type ViewOptions = { readonly items?: 'all' | 'some' | 'none' };
 export const viewOf = (state: WorkflowInstance, { items = 'all' }: ViewOptions = {}): WorkflowView | undefined => {
   if (state.status === 'none') return undefined;
   if (state.status === 'queued') return queuedView(state);
-  if (!isInstance(state)) {
-    const { workflowId, subject, name, end } = state;
-    return {
-      workflowId,
-      subject,
-      name,
-      state: end.state,
-      endedAt: end.at,
-      tasks: [],
-      timers: [],
-      ...(end.cause ? { cause: end.cause } : {}),
-    };
-  }
+  return isInstance(state) ? instanceView(state, items) : refusedView(state);
+};
+
+const instanceView = (state: Instance, items: NonNullable<ViewOptions['items']>): WorkflowView => {
   const tasks = toArray(state.tasks);
-  const { workflowId, subject, definition, end } = state;
-  const cause = end ? end.cause : state.cause;
+  const { workflowId, subject, definition } = state;
   return {
     workflowId,
     subject,
@@ -73,11 +63,7 @@ export const viewOf = (state: WorkflowInstance, { items = 'all' }: ViewOptions =
     ...standing(state),
     startedAt: state.startedAt,
     deadlineAt: iso(state.deadlineAt),
-    ...(end ? { endedAt: end.at, output: brief(end.output) } : {}),
-    ...(cause ? { cause } : {}),
-    ...(cause && state.causedBy !== undefined ? { causedBy: state.causedBy } : {}),
-    ...(end?.missing ? { missing: end.missing } : {}),
-    ...(end?.failed ? { failed: end.failed } : {}),
+    ...ending(state),
     params: brief(state.params),
     counts: countsOf(tasks),
     tasks: shown(state, tasks, items).map((i) => taskView(state, state.graph.nodes[i]!, tasks[i]!)),
@@ -85,6 +71,29 @@ export const viewOf = (state: WorkflowInstance, { items = 'all' }: ViewOptions =
     timers: nextTimers(state).slice(0, 100),
   };
 };
+
+const ending = ({ end, cause: open, causedBy }: Instance): Partial<WorkflowView> => {
+  const cause = end ? end.cause : open;
+  return {
+    ...(end ? { endedAt: end.at, output: brief(end.output) } : {}),
+    ...(cause ? { cause } : {}),
+    ...(cause && causedBy !== undefined ? { causedBy } : {}),
+    ...(end?.missing ? { missing: end.missing } : {}),
+    ...(end?.failed ? { failed: end.failed } : {}),
+  };
+};
+
+/** It never began: its request had faults. */
+const refusedView = ({ workflowId, subject, name, end }: Refused): WorkflowView => ({
+  workflowId,
+  subject,
+  name,
+  state: end.state,
+  endedAt: end.at,
+  tasks: [],
+  timers: [],
+  ...(end.cause ? { cause: end.cause } : {}),
+});
 
 export const countsOf = (tasks: readonly TaskState[]): Counts => {
   const counts = { total: tasks.length, succeeded: 0, skipped: 0, failed: 0, compensated: 0 };
