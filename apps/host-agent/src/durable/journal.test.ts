@@ -64,7 +64,7 @@ describe('the journal of results', () => {
     const script = [
       `mount -t tmpfs -o size=64k none ${dir} &&`,
       `exec ${process.execPath} --disable-warning=ExperimentalWarning --import ${root}/tools/node/register.mjs`,
-      `${import.meta.dirname}/journal-on-full-disk.ts ${dir}`,
+      `${import.meta.dirname}/../test/journal-on-full-disk.ts ${dir}`,
     ].join(' ');
     const { stdout } = await promisify(execFile)('unshare', ['-rm', 'sh', '-c', script]);
     expect(JSON.parse(stdout)).toEqual({
