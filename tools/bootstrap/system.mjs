@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
-/** What each part of the machine is for, how to see that it is there, and Debian's package for it. */
+/** What each part of the machine is for, how to see that it is there (a program, or a file by its path), and Debian's package for it. */
 const parts = {
   qemu: [
     { command: 'qemu-system-x86_64', package: 'qemu-system-x86', why: 'runs the VMs' },
@@ -12,6 +12,15 @@ const parts = {
     { command: 'xz', package: 'xz-utils', why: "unpacks the guest kernel's modules" },
     { command: 'mkfs.ext4', package: 'e2fsprogs', why: 'makes file systems' },
   ],
+  image: [
+    { command: 'mmdebstrap', package: 'mmdebstrap', why: 'installs a Debian into a folder' },
+    { command: 'sfdisk', package: 'fdisk', why: "divides the image's disk" },
+    { command: 'mformat', package: 'mtools', why: 'makes FAT file systems without mounting them' },
+    { command: 'mkfs.ext4', package: 'e2fsprogs', why: 'makes file systems' },
+    { command: 'qemu-img', package: 'qemu-utils', why: 'compresses the disk' },
+    { command: '/usr/share/keyrings/debian-archive-keyring.gpg', package: 'debian-archive-keyring', why: "holds Debian's public keys" },
+    ...(process.getuid?.() === 0 ? [] : [{ command: 'newuidmap', package: 'uidmap', why: 'lets mmdebstrap do without root' }]),
+  ],
   kafka: [
     { command: 'java', package: 'default-jre-headless', why: 'runs Apache Kafka' },
     { command: 'mvn', package: 'maven', why: "fetches Apache Kafka's jars" },
@@ -19,7 +28,9 @@ const parts = {
 };
 
 const found = (command) =>
-  [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => fs.existsSync(path.join(dir, command)));
+  path.isAbsolute(command)
+    ? fs.existsSync(command)
+    : [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin'].some((dir) => fs.existsSync(path.join(dir, command)));
 const skipped = () => (process.env.CHRYSALIS_SKIP ?? '').split(',');
 
 /** Installs what is missing where it may (root on Debian or Ubuntu); else names it with the command to type. The command itself decides what it can do without. */
