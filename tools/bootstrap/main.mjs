@@ -23,7 +23,6 @@ const commands = {
   harness: { entry: 'tools/harness/main.ts', needs: () => [] },
   scenarios: { entry: 'tools/scenarios/main.ts', needs: () => ['qemu'] },
   up: { entry: 'tools/up/main.ts', needs: withHosts },
-  up: { entry: 'tools/run/main.ts', needs: withHosts },
   image: { entry: 'tools/image/main.ts', needs: () => ['image'] },
   cli: { entry: 'apps/cli/src/main.ts', needs: () => [] },
 };
