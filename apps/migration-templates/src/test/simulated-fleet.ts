@@ -127,7 +127,7 @@ const hostAgent = async ({ hostId, dir, token, gatewayUrl, world }: Host): Promi
   const [{ startHostAgent }, { HostAgentConfig }, { SimulatedGuests }, { plainFiles }] = await Promise.all([
     own<{ startHostAgent: (config: unknown, given: object) => Promise<HostAgent> }>('host-agent/src/agent.ts'),
     own<{ HostAgentConfig: { parse: (config: unknown) => unknown } }>('host-agent/src/config.ts'),
-    own<{ SimulatedGuests: new (driver: HypervisorDriver) => object }>('host-agent/src/simulated-guests.ts'),
+    own<{ SimulatedGuests: new (driver: HypervisorDriver) => object }>('host-agent/src/guests/simulated-guests.ts'),
     own<{ plainFiles: unknown }>('host-agent/src/images/make.ts'),
   ]);
   const stateDir = path.join(dir, hostId);
