@@ -4,7 +4,7 @@ import { Cause, Count, Timestamp } from './shapes.ts';
 /**
  * What a VM was seen to do, whatever was wanted of it:
  * - `running`: its CPUs run; `paused`: someone on the host stopped them, or the guest sleeps;
- * - `shut-down`: the guest powered itself off; `panicked`: it told its hypervisor that it panicked;
+ * - `shut-down`: the guest powered itself off, or was stopped as asked; `panicked`: it told its hypervisor that it panicked;
  * - `io-error`: stopped at a disk that takes no more (a full pool); `internal-error`: its hypervisor cannot go on;
  * - `gone`: its process ended, and not by the guest's wish; `unknown`: its hypervisor does not answer.
  */

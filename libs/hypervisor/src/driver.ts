@@ -33,7 +33,8 @@ export type BootSpec = {
 
 /**
  * `runner`: was booted or resumed here. `incoming`: waits for a stream, or has it and is paused.
- * `state` is QEMU's own word (`running`, `paused`, `inmigrate`, `postmigrate`, `shutdown`, ...) or `gone`: no process.
+ * `state` is QEMU's own word (`running`, `paused`, `inmigrate`, `postmigrate`, `shutdown`, ...), or `gone`: no process; `halted`: no
+ * process, as it was told.
  */
 export type VmStatus = {
   readonly vmId: string;
@@ -172,6 +173,18 @@ export interface HypervisorDriver {
   progress(vmId: string, withinMs: number): Promise<Progress>;
   /** As its button does. */
   pressReset(vmId: string): Promise<void>;
+  /** As its button does: a guest that listens to it shuts down, in its own time. */
+  pressPower(vmId: string): Promise<void>;
+  /**
+   * Takes the power of a runner, or keeps it off after its guest did: its process is gone, and its hardware and volumes stay for a start,
+   * also when the driver is lost. Not while it migrates or is saved.
+   */
+  halt(vmId: string): Promise<void>;
+  /** A new process with the recorded hardware, after a halt or an end by itself. One that runs is answered; one that fails is halted. */
+  start(vmId: string): Promise<Shaped>;
+  /** Stops the CPUs of a runner; `unpause` lets them go on. Refused where it stands still for another reason. */
+  pause(vmId: string): Promise<void>;
+  unpause(vmId: string): Promise<void>;
   /** What the guest wrote to its console: the last 64 KiB. */
   console(vmId: string): Promise<string>;
   /** The guest of a simulated VM; undefined where guests are real. */

@@ -36,6 +36,7 @@ export const happenings = {
   restarted: made({ kind: 'reset', state: 'running', by: 'guest', code: 'vm.reset' }, 'the guest restarted itself'),
   reset: made({ kind: 'reset', state: 'running', by: 'host', code: 'vm.reset' }, 'it was reset on its host'),
   shutDown: made({ kind: 'shut-down', state: 'shut-down', by: 'guest', code: 'vm.shut_down' }, 'the guest powered itself off'),
+  halted: made({ kind: 'shut-down', state: 'shut-down', by: 'host', code: 'vm.off_as_told' }, 'it was stopped, as it was asked to be'),
   panicked: made({ kind: 'panicked', state: 'panicked', by: 'guest', code: 'vm.panicked' }, 'the guest panicked'),
   ioError: (disk: string, why: string, atUs: number) =>
     made({ kind: 'io-error', state: 'io-error', by: 'host', code: 'vm.io_error' }, `disk ${disk}: ${why}; the guest stands still`)(atUs),

@@ -24,6 +24,8 @@ export interface Guests {
   command<C extends TaskContract>(contract: C, relay: Relay): Promise<OutputOf<C>>;
   /** Whether the guest runs here and answers now: its own word, waited for while it runs. */
   answers(vmId: string): Promise<boolean>;
+  /** Asks the guest's own agent to shut down or restart it; false where none answers that can. What comes of it is seen from outside. */
+  shutDown(vmId: string, mode: 'powerdown' | 'reboot'): Promise<boolean>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

@@ -9,6 +9,8 @@ import { look } from '../move/look.ts';
 
 const QGA_PORT = 'qga';
 const LOOK_EVERY_MS = 20;
+/** A guest that runs has its agent answer in a moment; a busy one in seconds. */
+const AGENT_PATIENCE_MS = 5_000;
 type Open = { readonly grant: string; readonly channel: Promise<AgentChannel>; readonly commands: Set<Promise<unknown>> };
 
 /** Real guests, by way of their serial ports. A connection is opened when it is needed and kept until the VM leaves. */
@@ -38,6 +40,17 @@ export class QemuGuests implements Guests {
       return false; // nobody in it speaks, or its port closed as it left
     } finally {
       over.abort();
+    }
+  }
+
+  async shutDown(vmId: string, mode: 'powerdown' | 'reboot'): Promise<boolean> {
+    try {
+      const qga = await this.#guestAgent(vmId);
+      await qga.sync(AGENT_PATIENCE_MS);
+      await qga.shutdown(mode);
+      return true;
+    } catch {
+      return false; // nobody in it speaks, or not of this
     }
   }
 

@@ -34,6 +34,10 @@ export class SimulatedGuests implements Guests {
     );
   }
 
+  async shutDown(vmId: string, mode: 'powerdown' | 'reboot'): Promise<boolean> {
+    return this.#guest(vmId).shutDown(mode);
+  }
+
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {
     const { topology } = await this.driver.status(vmId);
     if (!agentDiskOf(topology)) {

@@ -33,12 +33,16 @@ type At = { readonly nowMs: number; readonly candidate?: Candidate | undefined }
 const seenSince = ({ nowMs, candidate }: At): number => candidate?.sinceMs ?? nowMs;
 const stands = ({ nowMs, candidate }: At): boolean => candidate !== undefined && nowMs - candidate.sinceMs >= STANDS_MS;
 
+/** A power-off that is found to be one that was asked for is no failure any more. */
+const offAsTold = ({ observed }: Known, why: GuestReading['why']): boolean =>
+  why?.kind === 'shut-down' && observed.cause !== undefined && why.code !== observed.cause.code;
+
 /** After a look. The same object where nothing changed. */
 export const looked = (known: Known | undefined, epoch: number, look: Look, at: At): Known | undefined => {
   const before = known?.epoch === epoch ? known : undefined;
   if (look === undefined) return before;
   const { state, why }: Pick<GuestReading, 'why'> & { state: ObservedState } = look === 'silent' ? { state: 'unknown' } : look;
-  if (before?.observed.state === state || (passing.has(state) && !stands(at))) return before;
+  if ((before?.observed.state === state && !offAsTold(before, why)) || (passing.has(state) && !stands(at))) return before;
   return became(before, epoch, {
     state,
     since: iso(why ? why.atUs / 1000 : seenSince(at)),

@@ -5,6 +5,7 @@ import { plug, resizeDisk, unplug } from './devices.ts';
 import { addAgent, guestHandlers, removeAgent } from './guest.ts';
 import { imageHandlers, type ImageContext } from './images.ts';
 import type { HandlerContext } from './handler-context.ts';
+import { powerHandlers } from './power.ts';
 import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
@@ -26,6 +27,7 @@ export const handlers = (context: HandlerContext & ImageContext): Handler[] => [
   addAgent(context),
   removeAgent(context),
   saveVm(context),
+  ...powerHandlers(context),
   ...imageHandlers(context),
   ...guestHandlers(context),
 ];

@@ -69,6 +69,7 @@ export const vmsCodes = {
     title: 'The guest powered itself off',
     next: 'nothing here starts a VM again yet: delete it and create another, or use its volumes elsewhere',
   },
+  'vm.off_as_told': { title: 'The VM was stopped, as it was asked to be', next: 'nothing, until it is to run again' },
   'vm.panicked': { title: 'The guest panicked', next: 'see its console; reset it on its host, or delete it' },
   'vm.io_error': {
     title: 'The guest stands still at a disk',

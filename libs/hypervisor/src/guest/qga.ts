@@ -148,6 +148,14 @@ export class QgaClient extends QgaConnection {
     throw new QgaError('qga.exec_failed', `exit code ${end.exitCode}: ${end.stderr.trim().slice(-512)}`, end);
   }
 
+  /** Has the guest shut down or restart. It says nothing when it does: what comes of it is seen from outside. */
+  async shutdown(mode: 'powerdown' | 'reboot'): Promise<void> {
+    await this.require('guest-shutdown');
+    await this.call('guest-shutdown', z.unknown(), { mode }, 1_000).catch((error: unknown) => {
+      if (!(error instanceof QgaError) || error.code === 'qga.refused') throw error;
+    });
+  }
+
   /** The guest's file systems hold still while `work` runs, and are let go whatever happens; a thaw that fails is tried again. */
   async whileFrozen<T>(work: (frozen: number) => Promise<T>): Promise<T> {
     let frozen = 0;

@@ -76,6 +76,8 @@ const rig = async (): Promise<Rig> => {
     },
     guestUp: (driver, vmId) => withGuest(driver, vmId, (qga) => qga.ping()),
     bootId: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /proc/sys/kernel/random/boot_id')).trim()),
+    leaveMark: (driver, vmId, text) => withGuest(driver, vmId, async (qga) => void (await qga.shell(`echo ${text} > /data/mark && sync`))),
+    mark: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /data/mark')).trim()),
     strandInSave: async (vmId) => {
       await drivers.a.close();
       const files = new VmFiles(join(dir, 'a'), vmId);

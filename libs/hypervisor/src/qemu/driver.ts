@@ -14,6 +14,7 @@ import * as hotplug from './hotplug.ts';
 import { continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
+import * as power from './power.ts';
 import { lastWords } from './process.ts';
 import { progressOf } from './progress.ts';
 import { noLongerSaving, saveState } from './save.ts';
@@ -65,6 +66,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     const migrating = vm.migrating !== undefined;
     if (answer && process) return { ...common, migrating, state: answer.status, running: answer.running, pid: process.pid };
     if (vm.alive) return { ...common, migrating, state: 'unknown', running: false, pid: process!.pid };
+    if (vm.record.haltedAtUs !== undefined) return { ...common, migrating: false, state: 'halted', running: false };
     return { ...common, migrating: false, state: 'gone', running: false, lastWords: await lastWords(vm.files.words) };
   }
 
@@ -242,6 +244,36 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   async pressReset(vmId: string): Promise<void> {
     const vm = this.fleet.get(vmId);
     await vm.exclusive(() => vm.qmp.execute('system_reset'));
+  }
+
+  async pressPower(vmId: string): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    await vm.exclusive(() => vm.qmp.execute('system_powerdown'));
+  }
+
+  halt(vmId: string): Promise<void> {
+    return this.fleet.gate(vmId, async () => {
+      const vm = this.fleet.get(vmId);
+      power.assertOwn(vm);
+      if (vm.record.haltedAtUs === undefined || vm.alive) await vm.exclusive(() => this.fleet.halt(vm));
+    });
+  }
+  start(vmId: string): Promise<port.Shaped> {
+    return this.fleet.gate(vmId, async () => {
+      const off = this.fleet.get(vmId);
+      power.assertOwn(off);
+      if (off.alive) return off.exclusive(() => power.startedAlready(off));
+      const vm = await this.fleet.restart(off, await this.how(off.topology, false), async (v) => void (await continueVm(v.qmp)));
+      return vm.shaped;
+    });
+  }
+  async pause(vmId: string): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    await vm.exclusive(() => power.pause(vm));
+  }
+  async unpause(vmId: string): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    await vm.exclusive(() => power.unpause(vm));
   }
 
   async console(vmId: string): Promise<string> {

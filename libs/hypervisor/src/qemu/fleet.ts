@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
@@ -5,7 +6,7 @@ import { HypervisorError } from '../errors.ts';
 import { Lifecycles } from '../lifecycle.ts';
 import { Mutexes } from '../mutexes.ts';
 import { followLateUnplugs } from './hotplug.ts';
-import { connect, launch, tearDown } from './launch.ts';
+import { connect, endProcess, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
 import { followLifecycle, tellEnd } from './lifecycle.ts';
 import { inFlight, queryStatus } from './migration.ts';
@@ -74,6 +75,41 @@ export class Fleet {
     return vm;
   }
 
+  /** Ends the process and keeps the VM. That it is meant to be off is on disk before, so that its end is never taken for a crash. */
+  async halt(vm: Vm): Promise<void> {
+    if (vm.record.haltedAtUs === undefined) await vm.save({ haltedAtUs: Date.now() * 1000 });
+    await endProcess(vm);
+    const { process: _, resumedAtUs: __, migrationAddress: ___, ...record } = vm.record;
+    await this.replace(vm, record).save({});
+  }
+
+  /** A new process of a VM that has none. Where it does not come up the VM is halted. */
+  async restart(off: Vm, how: Launch, then: (vm: Vm) => Promise<void>): Promise<Vm> {
+    const { process: _, resumedAtUs: __, migrationAddress: ___, haltedAtUs: ____, ...record } = off.record;
+    const vm = this.replace(off, record);
+    vm.files.make();
+    await rm(vm.files.words, { force: true }); // of the life before: an end of this one is not told from them
+    try {
+      await vm.explained(async () => {
+        await launch(vm, how);
+        await then(vm);
+      });
+    } catch (error) {
+      await this.halt(vm);
+      throw error;
+    }
+    this.follow(vm);
+    return vm;
+  }
+
+  /** Another life of the VM: what is still to come of the one before is not this one's. */
+  private replace(before: Vm, record: VmRecord): Vm {
+    before.ending = true;
+    const vm = new Vm(before.files, record, this.parts);
+    this.vms.set(vm.vmId, vm);
+    return vm;
+  }
+
   /** Every VM of the state directory that we do not hold yet. One whose process is gone is kept, so that it can be told and destroyed. */
   async adopt(): Promise<Vm[]> {
     sweepTemporary();
@@ -89,7 +125,8 @@ export class Fleet {
     if (!record) return files.remove();
     const { process: _, ...rest } = record;
     const process = processOf(files, record);
-    const vm = new Vm(files, process ? { ...rest, process } : rest, this.parts);
+    const { haltedAtUs: _halted, ...running } = rest; // one that runs has been started since, or is about to be halted by who comes again
+    const vm = new Vm(files, process ? { ...running, process } : rest, this.parts);
     this.vms.set(vmId, vm);
     if (!process) return;
     await connect(vm);

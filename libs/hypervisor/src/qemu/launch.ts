@@ -55,8 +55,14 @@ const startFailure = (words: string, error: HypervisorError): HypervisorError =>
   return new HypervisorError('hypervisor.qemu_exited', `QEMU does not start: ${last}`, detail);
 };
 
-/** The process, its taps and its files; true when nothing is left that could run. */
+/** The process, its taps and its files. */
 export const tearDown = async (vm: Vm): Promise<void> => {
+  await endProcess(vm);
+  await vm.files.remove();
+};
+
+/** The process and its taps: nothing is left that could run. */
+export const endProcess = async (vm: Vm): Promise<void> => {
   const ended = await vm.end();
   if (!ended)
     throw new HypervisorError('hypervisor.not_ready', `QEMU ${vm.record.process?.pid} of ${vm.vmId} does not end`, {
@@ -64,5 +70,4 @@ export const tearDown = async (vm: Vm): Promise<void> => {
     });
   vm.detach();
   for (const nic of (vm.topology as Topology | undefined)?.nics ?? []) await vm.parts.networks.detach(vm.vmId, nic.id);
-  await vm.files.remove();
 };

@@ -81,6 +81,10 @@ export const readingOf = async (vm: Vm, answer: { status: string } | undefined):
 };
 
 const ofTheDead = async (vm: Vm): Promise<GuestReading> => {
+  if (vm.record.haltedAtUs !== undefined) {
+    const told = happenings.halted(vm.record.haltedAtUs);
+    return { state: told.state, why: told };
+  }
   const why = vm.happened && ended.has(vm.happened.kind) ? vm.happened : await endOf(vm, undefined);
   vm.happened = why;
   return { state: why.state, why };

@@ -20,6 +20,8 @@ export type VmRecord = {
   readonly givenAway?: boolean;
   /** Its state is being written to a file: if it stands still, it is to run on here. On disk before it can stand still, gone before a migration begins. */
   readonly saving?: boolean;
+  /** It was told to be off since then, host's clock in microseconds; its process is gone, or about to be. */
+  readonly haltedAtUs?: number;
   /** When this VM began to run here after a migration; QEMU's clock. */
   readonly resumedAtUs?: number;
 };

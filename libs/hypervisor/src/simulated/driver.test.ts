@@ -11,6 +11,7 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
   const stores = { a: new SimulatedStore(), b: new SimulatedStore() };
   const make = (host: 'a' | 'b'): SimulatedDriver =>
     new SimulatedDriver({ host, address: link instanceof TcpLink ? '127.0.0.1' : host, world, store: stores[host] });
+  const marks = new Map<string, string>();
   const drivers = { a: make('a'), b: make('b') };
   const guest = (vmId: string) => (driver: unknown) => (driver as SimulatedDriver).simulatedGuest(vmId);
   return {
@@ -22,6 +23,12 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
     },
     guestUp: async () => undefined,
     bootId: async (driver, vmId) => guest(vmId)(driver).facts().bootId,
+    // A simulated disk holds no files; how large its file system has grown is what it keeps.
+    leaveMark: async (driver, vmId, text) => {
+      const { bytes } = guest(vmId)(driver).facts().fileSystems[0]!;
+      marks.set(`${vmId}/${bytes}`, text);
+    },
+    mark: async (driver, vmId) => marks.get(`${vmId}/${guest(vmId)(driver).facts().fileSystems[0]!.bytes}`) ?? '',
     strandInSave: async (vmId) => {
       await drivers.a.close();
       stores.a.save({ ...stores.a.vms.get(vmId)!, state: 'paused', saving: true });

@@ -4,6 +4,7 @@ import { plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts'
 import type { Device } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
+import { happenings } from '../lifecycle.ts';
 import * as shape from '../shape.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
@@ -55,7 +56,8 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
 
   async status(vmId: string): Promise<port.VmStatus> {
     const vm = this.get(vmId);
-    const { role, state, topology, topologyHash: hash } = vm;
+    const { role, topology, topologyHash: hash } = vm;
+    const state = vm.state === 'gone' && vm.halted ? 'halted' : vm.state;
     await this.pass('status', vmId);
     const observed = this.reading(vm);
     const running = state === 'running';
@@ -259,6 +261,55 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   }
   async pressReset(vmId: string): Promise<void> {
     this.reset(vmId);
+  }
+
+  async pressPower(vmId: string): Promise<void> {
+    const { state, guest } = this.alive(vmId);
+    this.refuseWhileMigrating(vmId);
+    if (state === 'running' && guest?.power !== 'ignores') this.powerOff(vmId);
+  }
+  halt(vmId: string): Promise<void> {
+    return this.gate(vmId, async () => {
+      const vm = this.own(vmId);
+      if (vm.halted) return;
+      await this.pass('halt', vmId);
+      this.change(vmId, { state: 'gone', halted: true, happened: happenings.halted(this.nowUs()) });
+    });
+  }
+  start(vmId: string): Promise<port.Shaped> {
+    return this.gate(vmId, async () => {
+      const { halted: _, happened: __, ...vm } = this.own(vmId);
+      if (vm.state === 'running') return this.shaped(vmId);
+      if (vm.state !== 'gone' || !vm.guest) throw this.otherwise(vm);
+      await this.assertHost(vm.topology);
+      await this.pass('start', vmId);
+      await this.world.clock.sleep(this.config.bootMs ?? 5);
+      const { boot } = vm.topology.vcpus;
+      const { listening: ___, ...guest } = vm.guest;
+      const anew = { bootId: this.world.newBootId(), bootedAtMs: this.world.clock.now(), onlineCpus: boot };
+      this.keep({ ...vm, state: 'running', guest: { ...guest, ...anew } });
+      return this.shaped(vmId);
+    });
+  }
+  async pause(vmId: string): Promise<void> {
+    const vm = this.own(vmId);
+    if (vm.state === 'running') this.stop(vmId);
+    else if (vm.state !== 'paused') throw this.otherwise(vm);
+  }
+  async unpause(vmId: string): Promise<void> {
+    const vm = this.own(vmId);
+    if (vm.state === 'paused') this.continue(vmId);
+    else if (vm.state !== 'running') throw this.otherwise(vm);
+  }
+  private own(vmId: string): SimulatedVm {
+    const vm = this.get(vmId);
+    this.refuseWhileMigrating(vmId);
+    if (vm.role !== 'runner' || vm.state === 'postmigrate')
+      throw new HypervisorError('hypervisor.not_ready', `${vmId} does not run here`, { role: vm.role });
+    return vm;
+  }
+  private otherwise({ vmId, state }: SimulatedVm): HypervisorError {
+    return new HypervisorError('hypervisor.not_ready', `${vmId} is ${state}`, { state });
   }
 
   async console(vmId: string): Promise<string> {

@@ -14,6 +14,8 @@ export type Operation =
   | 'save'
   | 'resume'
   | 'reclaim'
+  | 'halt'
+  | 'start'
   | 'destroy'
   | 'status';
 

@@ -103,6 +103,14 @@ export class SimulatedGuest {
     return { exitCode, stdout, stderr: '', truncated: false, ms: 1 };
   }
 
+  /** False where it ignores who asks. */
+  shutDown(mode: 'powerdown' | 'reboot'): boolean {
+    if (this.inside.guest.power === 'ignores') return false;
+    if (mode === 'reboot') this.machine.reboot();
+    else this.machine.poweroff();
+    return true;
+  }
+
   /** Something in the guest opens a serial port; a boot later it does not have it open any more. */
   listen(portId: string): void {
     const { vm, guest } = this.inside;
@@ -119,7 +127,7 @@ export class SimulatedGuest {
   }
 
   /** For tests: how fast the guest writes its memory, and what it answers to an unplug. */
-  behave(change: { dirtyMiBps?: number; unplug?: 'agrees' | 'refuses' | 'silent' }): void {
+  behave(change: { dirtyMiBps?: number; unplug?: 'agrees' | 'refuses' | 'silent'; power?: 'goes-off' | 'ignores' }): void {
     const { vm, guest } = this.inside;
     Object.assign(guest, change);
     this.changed(vm);

@@ -204,7 +204,7 @@ export class SimulatedHost {
   private tell(vmId: string, happened: Happening): void {
     this.lifecycles.tell({ vmId, migrating: this.migrating.has(vmId), ...happened });
   }
-  private nowUs(): number {
+  protected nowUs(): number {
     return this.world.clock.now() * 1000;
   }
 

@@ -17,6 +17,8 @@ export type GuestState = {
   dirtyMiBps: number;
   /** What it answers when asked to let a device go. */
   unplug: 'agrees' | 'refuses' | 'silent';
+  /** What it does when its power button is pressed, or its own agent is asked; it goes off unless told. */
+  power?: 'goes-off' | 'ignores';
 };
 
 /** A simulated VM is plain data: it can be written to a file and sent to another host. */
@@ -31,6 +33,8 @@ export type SimulatedVm = {
   guest: GuestState | undefined;
   migrationAddress?: string;
   resumedAtUs?: number;
+  /** Off as it was told. */
+  halted?: boolean;
   /** Stands still for a save: it is to run on here. */
   saving?: boolean;
   console: string;

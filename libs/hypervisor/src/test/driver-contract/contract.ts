@@ -6,6 +6,7 @@ import type { BootSpec } from '../../driver.ts';
 import { bootsAndPlugs } from './devices.ts';
 import { isToldAndEnds, powersOff } from './lifecycle.ts';
 import { moves } from './move.ts';
+import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
 import { saves } from './save.ts';
 import type { Story } from './story.ts';
@@ -23,6 +24,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
 
     bootsAndPlugs(story);
     powersOff(story);
+    goesOffAndOn(story);
     saves(story);
     moves(story);
     isToldAndEnds(story);

@@ -12,6 +12,9 @@ export type Rig = {
   bootId(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** Ends a VM's process behind the driver's back. */
   crash(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** Something on the guest's data disk, written by it and read again. */
+  leaveMark(driver: HypervisorDriver, vmId: string, text: string): Promise<void>;
+  mark(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** What a guest does to its own machine, also while no driver holds it. */
   powerOff(host: 'a' | 'b', vmId: string): Promise<void>;
   reset(host: 'a' | 'b', vmId: string): Promise<void>;

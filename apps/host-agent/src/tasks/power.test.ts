@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { hostTasks, type TaskContract } from '@chrysalis/contracts';
+import { newVmState, type VmState } from '../durable/vm-state.ts';
+import { powerHandlers } from './power.ts';
+import { digest } from '../test/fixtures.ts';
+import { Fleet } from '../test/fleet.ts';
+
+const spec = {
+  vcpus: { now: 1, max: 2 },
+  memoryMiB: { now: 512, max: 1024 },
+  disks: [{ id: 'data', sizeMiB: 16 }],
+  nics: [],
+  cpuModel: 'Westmere',
+  requiredTraits: [],
+};
+const image = { name: 'linux', version: 1, digest: digest('a'), cmdline: '' };
+const modes = { modes: ['guest-agent', 'acpi'], timeoutMs: 2_000 };
+
+describe('starting and stopping VMs by host agents, as processes, on the simulated driver', () => {
+  let fleet: Fleet;
+  const boot = (vmId: string) =>
+    fleet.must(hostTasks.bootVm, 'h1', {
+      ...{ vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: true },
+    });
+  const seen = (vmId: string): { state: string; halted?: boolean; guest: { bootId: string } } =>
+    JSON.parse(readFileSync(join(fleet.dir, 'h1', 'simulated', `${vmId}.json`), 'utf8')) as ReturnType<typeof seen>;
+
+  beforeAll(async () => {
+    fleet = await Fleet.open();
+    await fleet.host({ hostId: 'h1', driver: 'simulated' });
+  }, 60_000);
+  beforeEach(() => fleet.fail({}));
+  afterAll(() => fleet.stop(), 30_000);
+
+  test('stop, start, restart, pause and continuation; each said again is so', async () => {
+    const vmId = 'vm-round';
+    const on = { vmId, epoch: 1 };
+    const { topologyHash } = await boot(vmId);
+    const first = seen(vmId).guest.bootId;
+    expect(await fleet.must(hostTasks.stopVm, 'h1', { ...on, ...modes })).toMatchObject({ how: 'guest-agent' });
+    expect(seen(vmId)).toMatchObject({ state: 'gone', halted: true });
+    expect(await fleet.must(hostTasks.stopVm, 'h1', { ...on, ...modes })).not.toHaveProperty('how');
+    await fleet.kill('h1');
+    await fleet.start('h1');
+    expect(seen(vmId)).toMatchObject({ state: 'gone', halted: true }); // an agent that comes back starts nobody
+    expect(await fleet.run(hostTasks.pauseVm, 'h1', on)).toMatchObject({ ok: false, cause: { code: 'hypervisor.not_ready' } });
+    for (const _ of [1, 2]) expect(await fleet.must(hostTasks.startVm, 'h1', on)).toMatchObject({ topologyHash });
+    const second = seen(vmId).guest.bootId;
+    expect(second).not.toBe(first);
+    for (const _ of [1, 2]) await fleet.must(hostTasks.pauseVm, 'h1', on);
+    expect(seen(vmId).state).toBe('paused');
+    expect(await fleet.run(hostTasks.stopVm, 'h1', { ...on, ...modes })).toMatchObject({ ok: false, cause: { code: 'host.guest_stays' } });
+    for (const _ of [1, 2]) await fleet.must(hostTasks.resumeVm, 'h1', on);
+    expect(seen(vmId)).toMatchObject({ state: 'running', guest: { bootId: second } });
+    const reboot = { ...on, modes: ['guest-agent'], timeoutMs: 5_000 };
+    expect(await fleet.must(hostTasks.rebootVm, 'h1', reboot)).toMatchObject({ how: 'guest-agent' });
+    const third = seen(vmId).guest.bootId;
+    expect(third).not.toBe(second);
+    await fleet.must(hostTasks.resetVm, 'h1', on);
+    expect(seen(vmId).guest.bootId).not.toBe(third);
+    await fleet.must(hostTasks.pauseVm, 'h1', on);
+    const force = { ...on, modes: ['guest-agent', 'acpi', 'power-off'], timeoutMs: 60_000 };
+    expect(await fleet.must(hostTasks.stopVm, 'h1', force)).toMatchObject({ how: 'power-off' });
+    await fleet.must(hostTasks.destroyVm, 'h1', { ...on, deleteVolumes: true });
+  }, 60_000);
+
+  const killed: [TaskContract, Record<string, unknown>, string][] = [
+    [hostTasks.stopVm, modes, 'gone'],
+    [hostTasks.startVm, {}, 'running'],
+    [hostTasks.pauseVm, {}, 'paused'],
+    [hostTasks.resumeVm, {}, 'running'],
+  ];
+  test.each(['before', 'after'])(
+    'an agent killed %s each has done it when it is back',
+    async (side) => {
+      const vmId = `vm-killed-${side}`;
+      await boot(vmId);
+      for (const [contract, input, state] of killed) {
+        fleet.fail({ [`task:${contract.kind}:${side}`]: { action: 'exit', where: { hostId: 'h1' } } });
+        const task = await fleet.begin(contract, 'h1', { vmId, epoch: 1, ...input });
+        await fleet.ended('h1');
+        fleet.fail({});
+        await fleet.start('h1');
+        expect(await fleet.reported(task)).toMatchObject({ ok: true });
+        expect(seen(vmId).state).toBe(state);
+      }
+    },
+    90_000,
+  );
+
+  test('only what runs here, at this epoch and in no move, is done anything to', () => {
+    const state: VmState = { ...newVmState('vm-x', 'acme', 2), role: 'runner' };
+    for (const { admit } of powerHandlers({} as Parameters<typeof powerHandlers>[0])) {
+      const code = (expected: string) => expect.objectContaining({ code: expected });
+      expect(() => admit(state, { vmId: 'vm-x', epoch: 1 })).toThrow(code('host.epoch_stale'));
+      expect(() => admit(state, { vmId: 'vm-x', epoch: 3 })).toThrow(code('host.epoch_ahead'));
+      expect(() => admit({ ...state, role: 'fenced' }, { vmId: 'vm-x', epoch: 2 })).toThrow(code('host.epoch_stale'));
+      expect(() => admit(undefined, { vmId: 'vm-x', epoch: 2 })).toThrow(code('host.vm_unknown'));
+      const move = { side: 'source', phase: 'transferring', moveId: 'mov-x' } as unknown as NonNullable<VmState['move']>;
+      expect(() => admit({ ...state, move }, { vmId: 'vm-x', epoch: 2 })).toThrow(code('host.vm_in_move'));
+      expect(() => admit(state, { vmId: 'vm-x', epoch: 2 })).not.toThrow();
+    }
+  });
+});

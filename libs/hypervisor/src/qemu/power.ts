@@ -1,0 +1,37 @@
+import type { Shaped } from '../driver.ts';
+import { HypervisorError } from '../errors.ts';
+import { continueVm } from './incoming.ts';
+import { queryStatus } from './migration.ts';
+import type { Vm } from './vm.ts';
+
+const stateOf = async (vm: Vm): Promise<string> => {
+  assertOwn(vm);
+  return (await queryStatus(vm.qmp))?.status ?? 'silent';
+};
+
+/** Neither a target that waits nor a source that was given away is ours to start or to end so: other hosts run on these disks. */
+export const assertOwn = ({ vmId, record: { role, givenAway } }: Vm): void => {
+  if (role !== 'runner' || givenAway === true)
+    throw new HypervisorError('hypervisor.not_ready', `${vmId} does not run here`, { role, givenAway });
+};
+const otherwise = ({ vmId }: Vm, state: string): HypervisorError =>
+  new HypervisorError('hypervisor.not_ready', `${vmId} is ${state}`, { state });
+
+/** A driver that was lost in the middle of a start leaves a process that stands before its first instruction. */
+export const startedAlready = async (vm: Vm): Promise<Shaped> => {
+  const state = await stateOf(vm);
+  if (state === 'prelaunch') await continueVm(vm.qmp);
+  else if (state !== 'running') throw otherwise(vm, state);
+  return vm.verified(vm.topology);
+};
+
+export const pause = async (vm: Vm): Promise<void> => {
+  const state = await stateOf(vm);
+  if (state === 'running') await vm.qmp.execute('stop');
+  else if (state !== 'paused') throw otherwise(vm, state);
+};
+export const unpause = async (vm: Vm): Promise<void> => {
+  const state = await stateOf(vm);
+  if (state === 'paused') await continueVm(vm.qmp);
+  else if (state !== 'running') throw otherwise(vm, state);
+};
