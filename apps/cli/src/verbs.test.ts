@@ -84,6 +84,7 @@ const spec = file('spec.yaml', 'a: 1');
 const lines: Readonly<Record<string, string>> = {
   'vm create': 'web --type small --image linux@1',
   'vm delete': 'web',
+  ...Object.fromEntries(['start', 'stop', 'reboot', 'reset', 'pause', 'resume'].map((v) => [`vm ${v}`, 'web'])),
   ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),
   'type publish': `large --file ${spec}`,
   'type deprecate': 'small@1 --reason x',

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { WorkflowRequest } from '@chrysalis/contracts';
+import { parseRef, WorkflowRequest } from '@chrysalis/contracts';
 import { validateRequest } from '@chrysalis/workflow-core';
 import { Harness, image, spec, topologyOf } from './test/harness.ts';
 
@@ -260,6 +260,46 @@ describe('provisioning', () => {
     expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body.code).toBe('vm.unknown');
     const left = await h.running.service.pool.query('select from provisioning.guest_addresses where vm = $1', [vm.id]);
     expect(left.rowCount).toBe(0);
+  });
+
+  test('an action: asked once, recorded with its end; a failed one, and what is so already, leave the VM as it is', async () => {
+    const vm = await h.runningVm();
+    const act = (action: string, body: object = {}, query = '') => h.http('POST', `/v1/vms/${vm.id}/${action}${query}`, body);
+    const shows = async (status: string) => expect(await h.vm(vm.id)).toMatchObject({ status, desired: status });
+    expect(await act('start')).toMatchObject({ status: 202, body: { vmId: vm.id, status: 'running' } });
+    expect(await act('resume')).toMatchObject({ status: 202 });
+    expect(await act('stop', {}, '?dryRun=true')).toMatchObject({ status: 200, body: { dryRun: true } });
+    await shows('running');
+    expect((await act('explode')).body.code).toBe('request.invalid');
+    const stale = await h.http('POST', `/v1/vms/${vm.id}/stop`, {}, { headers: { 'if-match': '"1"' } });
+    expect([stale.status, stale.body.code]).toEqual([412, 'stream.version_mismatch']);
+
+    const first = await act('stop', { force: true });
+    expect(first.status).toBe(202);
+    expect((await act('stop', { force: true })).body).toEqual(first.body);
+    expect(await h.vm(vm.id)).toMatchObject({
+      status: 'running',
+      desired: 'stopped',
+      action: { action: 'stop', operation: first.body.operation },
+    });
+    expect((await act('pause')).body.code).toBe('vm.in_action');
+    expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body.code).toBe('vm.in_action');
+    const cause = { code: 'host.guest_stays', message: 'it stays' };
+    await h.ended({ workflowId: first.body.operation, subject: vm.id, name: 'stop-vm', state: 'undone', cause });
+    await h.eventually(async () => (await h.vm(vm.id)).action === undefined);
+    await shows('running');
+
+    const second = await act('stop');
+    const at = '2026-01-01T00:00:00.000Z';
+    expect(await h.run(second.body.operation, 'vm.record-action', { vmId: vm.id, at, how: 'acpi' })).toMatchObject({ ok: true });
+    await shows('stopped');
+    expect(await act('stop')).toMatchObject({ status: 202, body: { status: 'stopped' } });
+    expect(await act('reboot')).toMatchObject({ status: 409, body: { code: 'vm.action_not_possible', fits: ['start'] } });
+    const move = { moveId: 'mov-1', fromHost: vm.host, toHost: 'h2', fromType: parseRef(vm.type), toType: parseRef(vm.type) };
+    expect(await h.run('w8', 'vm.begin-move', { vmId: vm.id, ...move })).toMatchObject({ ok: false, cause: { code: 'vm.halted' } });
+    const third = await act('start');
+    expect(await h.run(third.body.operation, 'vm.record-action', { vmId: vm.id, at, ...topologyOf(vm) })).toMatchObject({ ok: true });
+    await shows('running');
   });
 
   test('a task for a VM that is not there is refused, and says so', async () => {

@@ -37,6 +37,13 @@ const passed: readonly Passed[] = [
   route('registerImage', 'post /v1/images', 'provisioning', 'operator', 'Register a version of an image'),
   route('createVm', 'post /v1/vms', 'provisioning', 'operator', 'Create a VM: answers with an operation to wait for'),
   route('deleteVm', 'delete /v1/vms/:id', 'provisioning', 'operator', 'Delete a VM and its volumes: answers with an operation'),
+  route(
+    'actOnVm',
+    'post /v1/vms/:id/:action',
+    'provisioning',
+    'operator',
+    'Start, stop, reboot, reset, pause or resume a VM: answers with an operation, or that it is so already',
+  ),
   route('setHostState', 'post /v1/hosts/:id/state', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
     'releaseAgent',

@@ -12,7 +12,7 @@ export const vmCommands = (program: Command): void => {
   examples(
     listCommand(vm.command('list').alias('ls').description('the VMs, newest first'), {
       path: '/v1/vms',
-      filters: { state: 'requested, placed, running, moving, deleting, deleted, failed or all', host: 'on this host' },
+      filters: { state: 'requested, placed, running, stopped, paused, moving, deleting, deleted, failed or all', host: 'on this host' },
       empty: 'No VMs. Make one with: chrysalis vm create NAME --type TYPE --image IMAGE',
       columns: {
         id: (v) => v['vmId'],
@@ -78,6 +78,47 @@ const deleteCommand = (vm: Command): void => {
     ),
     'vm delete web --wait',
   );
+  for (const [verb, what] of verbs) lifecycleVerb(vm, verb, what);
+};
+
+const verbs = [
+  ['start', 'start a VM that was stopped, or went off by itself'],
+  ['stop', 'have the guest shut down; its disks and what it holds on its host stay'],
+  ['reboot', 'have the guest restart'],
+  ['reset', 'reset a VM, as its button does: what the guest had not written is lost'],
+  ['pause', 'stop the CPUs of a VM; its memory stays'],
+  ['resume', 'let a paused VM run on'],
+] as const;
+
+const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: string): void => {
+  const command = vm
+    .command(verb)
+    .argument('<vm>', 'id or name')
+    .description(what)
+    .option('--dry-run', 'only say whether it could be done');
+  if (verb === 'start') command.option('--force', 'also one that is meant to run, and went off by itself');
+  if (verb === 'stop' || verb === 'reboot')
+    command
+      .option('--force', `where the guest does not, by its ${verb === 'stop' ? 'power' : 'reset button'}`)
+      .option('--guest-timeout <seconds>', 'how long the guest is given, each way it is asked', '60');
+  examples(
+    action(waits(command), async (run) => {
+      const found = await vmOf(run.client, run.args[0]!);
+      const { force, guestTimeout, dryRun: trial } = run.options;
+      const body = { ...(force ? { force: true } : {}), ...(guestTimeout ? { timeoutMs: Number(guestTimeout) * 1000 } : {}) };
+      const answer = await run.client.post('/v1/vms/{id}/{action}', {
+        path: { id: found.vmId, action: verb },
+        body,
+        query: { dryRun: trial ? 'true' : undefined },
+      });
+      const name = String(found['name']);
+      const { operation } = answer;
+      if (operation && !trial) return finish(run, { ...answer, operation }, `${verb} of ${name}`);
+      await print(run.format, answer, () => (operation ? `would ${verb} ${name}` : `${name} is ${answer.status} already`));
+      return exits.ok;
+    }),
+    `vm ${verb} web --wait`,
+  );
 };
 
 const remove = async (run: Run): Promise<number> => {
@@ -125,6 +166,14 @@ const placementText = ({ candidates, refused }: Placement): string =>
     ...(refused.length > SHOWN ? [`  and ${refused.length - SHOWN} more hosts; -o json has them all`] : []),
   ].join('\n');
 
+/** What it is meant to do beside what it is seen to do, and what is done about it. */
+const wantedFields = ({ desired, observed, action: doing, lastAction: last }: Vm) => ({
+  desired,
+  observed: observedText(observed),
+  'under way': doing && `${doing.action} (${doing.operation})`,
+  'last action': last && [last.action, last.outcome, last.how].filter(Boolean).join(' '),
+});
+
 const vmText = (v: Vm): string => {
   const t = v['topology'];
   const guest = v['characterisation'];
@@ -133,7 +182,7 @@ const vmText = (v: Vm): string => {
       vm: v['vmId'],
       name: v['name'],
       state: v['state'],
-      observed: observedText(v['observed']),
+      ...wantedFields(v),
       type: ref(v['type']),
       image: ref(v['image']),
       host: v['hostId'],

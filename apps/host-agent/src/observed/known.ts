@@ -33,16 +33,19 @@ type At = { readonly nowMs: number; readonly candidate?: Candidate | undefined }
 const seenSince = ({ nowMs, candidate }: At): number => candidate?.sinceMs ?? nowMs;
 const stands = ({ nowMs, candidate }: At): boolean => candidate !== undefined && nowMs - candidate.sinceMs >= STANDS_MS;
 
-/** A power-off that is found to be one that was asked for is no failure any more. */
-const offAsTold = ({ observed }: Known, why: GuestReading['why']): boolean =>
-  why?.kind === 'shut-down' && observed.cause !== undefined && why.code !== observed.cause.code;
+/** Known to be so. A power-off that is found to be one that was asked for is news: it is no failure any more. */
+const isSo = (before: Known | undefined, state: ObservedState, why: GuestReading['why']): boolean => {
+  if (before?.observed.state !== state) return false;
+  const { cause } = before.observed;
+  return !(why?.kind === 'shut-down' && cause !== undefined && why.code !== cause.code);
+};
 
 /** After a look. The same object where nothing changed. */
 export const looked = (known: Known | undefined, epoch: number, look: Look, at: At): Known | undefined => {
   const before = known?.epoch === epoch ? known : undefined;
   if (look === undefined) return before;
   const { state, why }: Pick<GuestReading, 'why'> & { state: ObservedState } = look === 'silent' ? { state: 'unknown' } : look;
-  if ((before?.observed.state === state && !offAsTold(before, why)) || (passing.has(state) && !stands(at))) return before;
+  if (isSo(before, state, why) || (passing.has(state) && !stands(at))) return before;
   return became(before, epoch, {
     state,
     since: iso(why ? why.atUs / 1000 : seenSince(at)),

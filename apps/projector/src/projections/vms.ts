@@ -36,7 +36,7 @@ export const vms: readonly Handler[] = [
       bootedAt: d.at,
     }),
   ]),
-  on(e.vmProvisioningFailed, (d) => [merge('vms', d.vmId, { state: 'failed', cause: d.cause, hostId: undefined })]),
+  on(e.vmProvisioningFailed, (d) => [merge('vms', d.vmId, { state: 'failed', cause: d.cause, hostId: undefined, action: undefined })]),
   on(e.vmTopologyChanged, (d) => [merge('vms', d.vmId, { topology: d.topology, topologyHash: d.topologyHash })]),
   on(e.vmMoveBegun, (d) => [
     merge('vms', d.vmId, {

@@ -1,6 +1,6 @@
 import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id } from '@chrysalis/contracts';
-import { deleteVm } from '@chrysalis/provisioning-core';
+import { Id, VmAction, VmActionOptions } from '@chrysalis/contracts';
+import { actOnVm, deleteVm } from '@chrysalis/provisioning-core';
 import {
   Allow,
   Commands,
@@ -8,6 +8,7 @@ import {
   dryRunQuery,
   ifMatch,
   ofTenant,
+  parse,
   ProblemError,
   reachOf,
   SERVICE,
@@ -23,6 +24,8 @@ import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
 const Accepted = z.object({ operation: Id, vmId: Id });
+/** Without an operation it is so already. */
+const Acted = z.object({ vmId: Id, status: z.string(), operation: Id.optional() });
 const Created = Accepted.extend({
   warnings: z
     .array(z.object({ place: z.string(), message: z.string() }))
@@ -78,6 +81,41 @@ export class VmsController {
     });
   }
 
+  @Post('/v1/vms/:id/:action')
+  @Allow('operator')
+  @Doc({
+    summary: 'Start, stop, reboot, reset, pause or resume a VM; what is so already is answered at once, without an operation',
+    body: VmActionOptions,
+    query: dryRunQuery,
+    answers: {
+      202: Acted,
+      404: '`vm.unknown`',
+      409: '`vm.in_move`, `vm.in_action`, `vm.action_not_possible`, `vm.not_ready`',
+    },
+  })
+  act(@Req() request: ApiRequest, @Param('id') id: string, @Param('action') name: string): Promise<Answer> {
+    const action = parse(VmAction, name);
+    return this.commands.run(request, z.strictObject(VmActionOptions.shape), async (options, ctx) => {
+      const vm = await this.#present(ctx, id);
+      const decided = await decideVm(
+        ofTenant(ctx, vm.tenant),
+        id,
+        {
+          type: 'request-action',
+          vmId: id,
+          action,
+          options,
+          request: acting(vm, ctx.newId('op'), action, options),
+        },
+        ifMatch(request),
+      );
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      const operation = decided.vm.action?.workflowId;
+      const body = { vmId: id, status: decided.vm.status };
+      return operation ? accepted({ ...body, operation }) : { status: 202, body };
+    });
+  }
+
   async #present(ctx: CommandContext, id: string): Promise<VmView> {
     const vm = await vmOf(ctx.tx, this.service.schema, reachOf(ctx.caller), id);
     if (!vm || vm.status === 'deleted') throw ProblemError.of({ code: 'vm.unknown', vmId: id });
@@ -85,11 +123,22 @@ export class VmsController {
   }
 }
 
-const accepted = (body: CreatedVm) => ({ status: 202, body, headers: { location: `/v1/operations/${body.operation}` } });
+const accepted = (body: CreatedVm & { readonly status?: string }) => ({
+  status: 202,
+  body,
+  headers: { location: `/v1/operations/${body.operation}` },
+});
 
 const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
   workflowId,
   definition: deleteVm({ onHost: host !== undefined }),
   params: { vmId, ...(host === undefined ? {} : { hostId: host, epoch }) },
+  subject: vmId,
+});
+
+const acting = ({ id: vmId, host, epoch }: VmView, workflowId: string, action: VmAction, options: VmActionOptions) => ({
+  workflowId,
+  definition: actOnVm(action, options),
+  params: { vmId, ...(host === undefined ? {} : { hostId: host }), epoch },
   subject: vmId,
 });

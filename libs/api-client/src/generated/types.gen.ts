@@ -4999,6 +4999,64 @@ export type PostV1VmTypesNameVersionDeprecateResponses = {
 
 export type PostV1VmTypesNameVersionDeprecateResponse = PostV1VmTypesNameVersionDeprecateResponses[keyof PostV1VmTypesNameVersionDeprecateResponses];
 
+export type PostV1VmsIdActionData = {
+    body: {
+        force?: boolean;
+        timeoutMs?: number;
+    };
+    path: {
+        id: string;
+        action: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/vms/{id}/{action}';
+};
+
+export type PostV1VmsIdActionErrors = {
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `vm.in_move`, `vm.in_action`, `vm.action_not_possible`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VmsIdActionError = PostV1VmsIdActionErrors[keyof PostV1VmsIdActionErrors];
+
+export type PostV1VmsIdActionResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        vmId: string;
+        status: string;
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        vmId: string;
+        status: string;
+        operation?: string;
+    };
+};
+
+export type PostV1VmsIdActionResponse = PostV1VmsIdActionResponses[keyof PostV1VmsIdActionResponses];
+
 export type PostV1HostsIdStateData = {
     body: {
         state: 'enabled' | 'cordoned' | 'draining' | 'retiring';

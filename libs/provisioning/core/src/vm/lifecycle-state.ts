@@ -11,9 +11,14 @@ export const actionTable: Readonly<Record<VmAction, Readonly<Record<Desired, Fit
   pause: { running: 'fits', stopped: 'refused', paused: 'already' },
   resume: { running: 'already', stopped: 'refused', paused: 'fits' },
 };
-/** A guest that stands still hears nobody: only its power can be taken from it. */
-export const fitOf = (action: VmAction, desired: Desired, { force }: VmActionOptions): Fit =>
-  action === 'stop' && desired === 'paused' && force === true ? 'fits' : actionTable[action][desired];
+/**
+ * A guest that stands still hears nobody: only its power can be taken from it. One that is meant to run may have gone off by itself,
+ * which its host knows: there a forced start starts it, and does nothing where it runs.
+ */
+export const fitOf = (action: VmAction, desired: Desired, { force }: VmActionOptions): Fit => {
+  if (force === true && ((action === 'stop' && desired === 'paused') || (action === 'start' && desired === 'running'))) return 'fits';
+  return actionTable[action][desired];
+};
 export const fittingActions = (desired: Desired): VmAction[] => vmActions.filter((a) => actionTable[a][desired] === 'fits');
 
 /** The status of a VM that has come up is what it was last brought to: what is asked for is so only when its action has ended. */

@@ -157,6 +157,13 @@ test.each(['stopped', 'paused'] as const)('a VM that is %s is not moved, and may
   expect(kept.then([{ type: `${p}deletion-failed.v1`, data: { vmId, workflowId: 'op-9', cause } }])).toMatchObject({ status: as });
 });
 
+test('one that is meant to run and went off by itself is started by force', () => {
+  vm(running).when(want('start')).thenNothing();
+  vm(running)
+    .when(want('start', { force: true }))
+    .then([requested('start', { force: true })]);
+});
+
 test('a paused guest hears nobody: it is stopped only by force', () => {
   vm(brought('paused'))
     .when(want('stop'))
