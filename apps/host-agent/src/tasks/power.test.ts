@@ -47,6 +47,9 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     await fleet.start('h1');
     expect(seen(vmId)).toMatchObject({ state: 'gone', halted: true }); // an agent that comes back starts nobody
     expect(await fleet.run(hostTasks.pauseVm, 'h1', on)).toMatchObject({ ok: false, cause: { code: 'hypervisor.not_ready' } });
+    // What could not be paused, as it is off, is undone without more.
+    for (const task of [hostTasks.pauseVm, hostTasks.resumeVm]) await fleet.must(task, 'h1', on, { action: 'compensate' });
+    expect(seen(vmId)).toMatchObject({ state: 'gone', halted: true });
     for (const _ of [1, 2]) expect(await fleet.must(hostTasks.startVm, 'h1', on)).toMatchObject({ topologyHash });
     const second = seen(vmId).guest.bootId;
     expect(second).not.toBe(first);

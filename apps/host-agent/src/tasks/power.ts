@@ -30,12 +30,12 @@ export const powerHandlers = (context: HandlerContext): Handler[] => [
     await answersAnew(context, vmId, run);
     return done(context, 'reset');
   }),
-  handler(hostTasks.pauseVm, admit, async ({ vmId }) => {
-    await context.driver.pause(vmId);
+  handler(hostTasks.pauseVm, admit, async ({ vmId }, run) => {
+    if (!(await wentOffMeanwhile(context, vmId, run))) await context.driver.pause(vmId);
     return done(context);
   }),
-  handler(hostTasks.resumeVm, admit, async ({ vmId }) => {
-    await context.driver.unpause(vmId);
+  handler(hostTasks.resumeVm, admit, async ({ vmId }, run) => {
+    if (!(await wentOffMeanwhile(context, vmId, run))) await context.driver.unpause(vmId);
     return done(context);
   }),
 ];
@@ -63,6 +63,10 @@ const stop = async (
   }
   throw stays(vmId, `did not shut down by ${modes.join(', ')}`);
 };
+
+/** What was to be paused or continued and has gone off by itself has nothing to be taken back: its undo is done. */
+const wentOffMeanwhile = async ({ driver }: HandlerContext, vmId: string, { dispatch }: TaskRun): Promise<boolean> =>
+  dispatch.action === 'compensate' && isOff((await driver.status(vmId)).state);
 
 const isOff = (state: string): boolean => state === 'gone' || state === 'halted';
 const goesOff = async ({ driver, now }: HandlerContext, vmId: string, withinMs: number, signal: AbortSignal): Promise<boolean> => {
