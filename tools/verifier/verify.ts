@@ -27,7 +27,7 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
         I3: await judge(() => everyEventOnTheBus(db)),
         I4: await judge(() => denseVersions(db)),
         I6: await judge(() => allocationsConserved(db)),
-        I7: await judge(() => nothingHeldByFinishedMoves(db)),
+        I7: await judge(async () => [...(await nothingHeldByFinishedMoves(db)), ...(await noVmLockedByFinishedActions(db))]),
         I10: await judge(() => observedByItsHost(db)),
       },
       faults,
@@ -135,6 +135,19 @@ const nothingHeldByFinishedMoves = async (db: pg.Client): Promise<string[]> => {
   const ended = new Set(rows.map((r) => `move:${r.id}`));
   const { held } = await holds(db);
   return [...held].flatMap(([host, of]) => [...of.keys()].filter((c) => ended.has(c)).map((c) => `I7: ${c} ended and holds on ${host}`));
+};
+
+/** A VM that is started, stopped, paused, … is locked until the end of that is recorded; the workflow of it owns that end. */
+export const noVmLockedByFinishedActions = async (db: pg.ClientBase): Promise<string[]> => {
+  const { rows } = await db.query<{ vm: string; action: string; workflow: string }>(
+    `select r.stream_id as vm, r.data->>'action' as action, w.stream_id as workflow
+     from provisioning.events r
+     join workflow.events w on w.stream_id = r.data->'request'->>'workflowId' and w.type ~ '\\.instance\\.ended\\.v[0-9]+$'
+     where r.type ~ '\\.vm\\.action-requested\\.v[0-9]+$' and not exists (
+       select 1 from provisioning.events e
+       where e.stream_id = r.stream_id and e.type ~ '\\.vm\\.action-ended\\.v[0-9]+$' and e.data->>'workflowId' = r.data->'request'->>'workflowId')`,
+  );
+  return rows.map((r) => `I7: ${r.workflow} ended and ${r.vm} is locked by its ${r.action}`);
 };
 
 /** Two agents with one host id would each run what the other was given: a host changes its agent only after it was released. */
