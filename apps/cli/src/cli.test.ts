@@ -208,7 +208,7 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
   watching.kill('SIGINT');
   const { stdout } = await chrysalis(`vm get ${vmId}`);
   expect(stdout).toMatch(
-    /state:\s+running\nobserved:\s+shut-down since 2026-01-01T00:00:00.000Z: the guest powered itself off\n\s+restarted 2 times/,
+    /state:\s+running\ndesired:\s+running\nobserved:\s+shut-down since 2026-01-01T00:00:00.000Z: the guest powered itself off\n\s+restarted 2 times/,
   );
 }, 120_000);
 

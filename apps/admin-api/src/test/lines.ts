@@ -79,6 +79,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'POST /v1/vms': { body: () => ({ name: 'web', type: 'small@1', image: 'linux@1' }), foreign: 'apart' },
   'GET /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`),
   'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
+  'POST /v1/vms/{}/{}': hidden((t) => `/v1/vms/${t.vmId}/start`, { body: () => ({}) }),
   'GET /v1/workflow-limits': {},
   'PUT /v1/workflow-limits': { body: () => ({}) },
   'GET /v1/workflow-policies': apart,
