@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, type Command, type OptionValues } from 'commander';
 import {
   withRequest,
   type Client,
@@ -16,14 +16,17 @@ import { UsageError } from './errors.ts';
 import { exits } from './exit.ts';
 import { onInterrupt } from './interrupt.ts';
 import { onwardLines, standingFields } from './show/standing.ts';
-import { fields, print, took, table, type Columns, type Format, type Row } from './show/output.ts';
+import { fields, print, took, table, type Columns, type Format } from './show/output.ts';
+
+/** An answer as whatever it is: only its members are shown. */
+type Answer = Readonly<Record<string, unknown>>;
 
 /** What an action works with. */
 export type Run = {
   readonly client: Client;
   readonly format: Format;
   readonly quiet: boolean;
-  readonly options: Row;
+  readonly options: OptionValues;
   readonly args: readonly string[];
 };
 
@@ -31,7 +34,7 @@ export type Run = {
 export const action = (command: Command, work: (run: Run) => Promise<number | void>): Command =>
   command.action(async (...given: unknown[]) => {
     const self = given.at(-1) as Command;
-    const options = self.optsWithGlobals() as Row & GlobalOptions;
+    const options = self.optsWithGlobals() as OptionValues & GlobalOptions;
     const client = await connect(options);
     process.exitCode =
       (await work({
@@ -45,7 +48,7 @@ export const action = (command: Command, work: (run: Run) => Promise<number | vo
 
 /** What a dry run was answered: nothing is asked of the server after it. */
 class Tried extends Error {
-  constructor(readonly answer: Row) {
+  constructor(readonly answer: Answer) {
     super('a dry run ends here');
   }
 }
@@ -57,7 +60,7 @@ class Tried extends Error {
 export const changing = (
   command: Command,
   work: (run: Run) => Promise<number | void>,
-  text: (answer: Row) => string = triedText,
+  text: (answer: Answer) => string = triedText,
 ): Command =>
   action(command.option('--dry-run', 'all checks, the same refusals, and nothing is done'), async (run) => {
     if (!run.options['dryRun']) return work(run);
@@ -77,11 +80,11 @@ export const dryRun = { dryRun: 'true' } as const;
 const trying = (client: Client): Client =>
   withRequest(client, async <T>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<T> => {
     if (method === 'GET') return client.request<T>(method, path, body, options);
-    throw new Tried(await client.request<Row>(method, `${path}${path.includes('?') ? '&' : '?'}dryRun=true`, body, options));
+    throw new Tried(await client.request<Answer>(method, `${path}${path.includes('?') ? '&' : '?'}dryRun=true`, body, options));
   });
 
 /** Ids in it are those of the trial: the real one makes its own. */
-const triedText = ({ dryRun: _, ...answer }: Row): string =>
+const triedText = ({ dryRun: _, ...answer }: Answer): string =>
   fields(Object.fromEntries(Object.entries(answer).map(([k, v]) => [k, typeof v === 'object' && v !== null ? JSON.stringify(v) : v])));
 
 export const examples = (command: Command, ...lines: string[]): Command =>
@@ -110,15 +113,15 @@ export const waits = (command: Command): Command =>
     .option('--timeout <time>', 'wait at most so long, e.g. 90s, 10m', duration, 600_000);
 
 /** After a command that made an operation: its answer at once, or with --wait its end. An end before the version `atLeast` is none. */
-export const finish = async (run: Run, answer: Row, what: string, atLeast = 0): Promise<number> => {
+export const finish = async (run: Run, answer: Answer & { readonly operation: string }, what: string, atLeast = 0): Promise<number> => {
   if (!run.options['wait']) {
-    await print(run.format, answer, () => `${what}; operation ${answer['operation']}`);
-    if (run.format === 'table' && !run.quiet) process.stderr.write(`next: chrysalis operation wait ${answer['operation']}\n`);
+    await print(run.format, answer, () => `${what}; operation ${answer.operation}`);
+    if (run.format === 'table' && !run.quiet) process.stderr.write(`next: chrysalis operation wait ${answer.operation}\n`);
     return exits.ok;
   }
   const { waitShown } = await import('./show/live.ts');
-  onInterrupt(`${answer['operation']} goes on`, `chrysalis operation watch ${answer['operation']}`);
-  const operation = await waitShown(run.client, answer['operation'], { timeoutMs: run.options['timeout'], quiet: run.quiet, atLeast });
+  onInterrupt(`${answer.operation} goes on`, `chrysalis operation watch ${answer.operation}`);
+  const operation = await waitShown(run.client, answer.operation, { timeoutMs: run.options['timeout'], quiet: run.quiet, atLeast });
   await print(run.format, { ...answer, ...operation }, () => operationText(operation));
   if (operation.state === 'succeeded') return exits.ok;
   for (const line of onwardLines(operation)) process.stderr.write(`${line}\n`);

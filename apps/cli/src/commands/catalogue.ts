@@ -1,8 +1,8 @@
-import type { Command } from 'commander';
+import type { Command, OptionValues } from 'commander';
 import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { age, print, ref, type Row } from '../show/output.ts';
+import { age, print, ref } from '../show/output.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -37,7 +37,7 @@ const typeCommands = (program: Command): void => {
     path: '/v1/vm-types',
     empty: 'No VM types. A spec to begin with: chrysalis type publish NAME --example; then chrysalis type publish NAME --file SPEC',
     columns: {
-      type: (t) => ref(t as never),
+      type: (t) => ref(t),
       vcpus: ({ spec }) => `${spec.vcpus.now} (max ${spec.vcpus.max})`,
       'memory MiB': ({ spec }) => `${spec.memoryMiB.now} (max ${spec.memoryMiB.max})`,
       disks: ({ spec }) => spec.disks.map((d) => `${d.id}:${d.sizeMiB}`).join(','),
@@ -63,7 +63,7 @@ const typeCommands = (program: Command): void => {
         const answer = await client.post('/v1/vm-types', {
           body: { name: args[0]!, spec: (await readDocument(options['file'])) as VmType['spec'] },
         });
-        await print(format, answer, () => `published ${ref(answer as never)}`);
+        await print(format, answer, () => `published ${ref(answer)}`);
       },
     ),
     'type publish large --example > large.yaml',
@@ -100,7 +100,7 @@ const imageCommands = (program: Command): void => {
   listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
     path: '/v1/images',
     empty: 'No images. Register one with: chrysalis image register NAME --digest DIGEST',
-    columns: { image: (i) => ref(i as never), digest: (i) => i['digest'], age: (i) => age(i['registeredAt']) },
+    columns: { image: (i) => ref(i), digest: (i) => i['digest'], age: (i) => age(i['registeredAt']) },
   });
   examples(
     changing(
@@ -128,10 +128,10 @@ export const typeOf = (client: Client, text: string): Promise<VmType> => {
 };
 
 /** That of the same content, or the next one. */
-const versionFor = async (client: Client, text: string, { digest, cmdline }: Row): Promise<{ name: string; version: number }> => {
+const versionFor = async (client: Client, text: string, { digest, cmdline }: OptionValues): Promise<{ name: string; version: number }> => {
   const [name = '', version] = text.split('@');
   if (version !== undefined) return { name, version: Number(version) };
   const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
   const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
-  return { name, version: same?.['version'] ?? 1 + Math.max(0, ...there.map((i) => i['version'] as number)) };
+  return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
 };

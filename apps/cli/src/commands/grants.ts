@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { faultText, GrantClaims } from '@chrysalis/contracts';
 import type { Command } from 'commander';
+import type { JWK } from 'jose';
 import { changing, collect, duration, examples, listCommand, number, readText, vmOf, type Run } from '../command.ts';
 import { runningHere, type Current } from '../context.ts';
 import { UsageError } from '../errors.ts';
-import { print, type Row } from '../show/output.ts';
+import { print } from '../show/output.ts';
 
 export const grantCommands = (program: Command): void => {
   const grant = program.command('grant').description("tenant administrators' permissions to add agents");
@@ -109,13 +110,13 @@ const signed = async ({ client, args, options }: Run): Promise<string> => {
 };
 
 /** Given, or that of what runs here: then the runner says which key its guests trust. */
-const keyOf = (file: string | undefined, here: Current | undefined): Row & { kid: string } => {
+const keyOf = (file: string | undefined, here: Current | undefined): JWK & { kid: string } => {
   if (file === undefined && !here?.grants)
     throw new UsageError('no key is known here\nnext: give the tenant administrator’s private key with --key FILE');
   const text = file === undefined ? readFileSync(here!.grants!.key, 'utf8') : readText(file);
   try {
-    const jwk = JSON.parse(text) as Row;
-    const kid: unknown = file === undefined ? here!.grants!.kid : jwk['kid'];
+    const jwk = JSON.parse(text) as JWK;
+    const kid: unknown = file === undefined ? here!.grants!.kid : jwk.kid;
     if (typeof kid === 'string') return { ...jwk, kid };
   } catch {
     // said below

@@ -59,7 +59,7 @@ const startCommands = (migration: Command): void => {
   );
   action(
     waits(migration.command('watch').argument('<migration>').description('show what happens until its end; exit code 0 if it succeeded')),
-    (run) => finish({ ...run, options: { ...run.options, wait: true } }, { migrationId: run.args[0], operation: run.args[0] }, ''),
+    (run) => finish({ ...run, options: { ...run.options, wait: true } }, { migrationId: run.args[0], operation: run.args[0]! }, ''),
   );
   changing(
     waits(
@@ -74,7 +74,7 @@ const startCommands = (migration: Command): void => {
         path: { id: run.args[0]! },
         body: { reason: run.options['reason'] },
       });
-      return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
+      return finish(run, { ...answer, operation: run.args[0]! }, 'asked to cancel');
     },
   );
 };

@@ -2,12 +2,17 @@ import type { BodyOf } from '@chrysalis/api-client';
 import { InvalidArgumentError, Option, type Command } from 'commander';
 import { changing, collect, duration, examples, finish, number, positive, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { print, type Row } from '../show/output.ts';
+import { print } from '../show/output.ts';
+
+/** Members as they were given: the server says what is wrong with them. */
+type Members = Readonly<Record<string, unknown>>;
+type Changes = BodyOf<'post', '/v1/workflows/{id}/changes'>;
+type Change = Members & { readonly type: Changes['change']['type'] };
 
 const guards = (run: Run) => (run.options['ifVersion'] !== undefined ? { headers: { 'if-match': `"${run.options['ifVersion']}"` } } : {});
 
-const ask = async (run: Run, change: Row, done: string): Promise<void> => {
-  const body = { change, reason: run.options['reason'] } as BodyOf<'post', '/v1/workflows/{id}/changes'>;
+const ask = async (run: Run, change: Change, done: string): Promise<void> => {
+  const body = { change, reason: run.options['reason'] } as Changes;
   const answer = await run.client.post('/v1/workflows/{id}/changes', { path: { id: run.args[0]! }, body, ...guards(run) });
   await print(run.format, answer, () => `${done}; ${answer.workflowId} is at version ${answer.version}`);
 };
@@ -22,7 +27,7 @@ type Verb = {
   readonly does: string;
   readonly task?: string;
   readonly options?: (command: Command) => Command;
-  readonly change: (run: Run) => Row | Promise<Row>;
+  readonly change: (run: Run) => Change | Promise<Change>;
   readonly done: (run: Run) => string;
   readonly examples: readonly string[];
 };
@@ -41,7 +46,7 @@ const routed = (command: Command): Command =>
   command
     .option('--group <group>', 'the group of executors, e.g. agent-gateway')
     .option('--executor <executor>', 'one executor of it, e.g. host:rack2-new');
-const routeOf = ({ options: { group, executor } }: Run): Row | undefined => {
+const routeOf = ({ options: { group, executor } }: Run): Members | undefined => {
   if (!group && executor) throw new UsageError('--executor needs the --group that can reach it');
   if (!group) return undefined;
   return executor ? { mode: 'direct', group, executor } : { mode: 'group', group };
@@ -54,10 +59,10 @@ const json = (text: string): unknown => {
   }
 };
 const file = (command: Command): Command => command.requiredOption('-f, --file <file>', 'the task as YAML or JSON, - for stdin');
-const given = (members: Row): Row => Object.fromEntries(Object.entries(members).filter(([, v]) => v !== undefined));
+const given = (members: Members): Members => Object.fromEntries(Object.entries(members).filter(([, v]) => v !== undefined));
 
 /** `attempts=3,backoff=500ms` */
-const retry = (text: string): Row => {
+const retry = (text: string): Members => {
   const { attempts, backoff = '0', max } = Object.fromEntries(text.split(',').map((p) => p.split('=') as [string, string]));
   if (!attempts) throw new InvalidArgumentError('e.g. attempts=3,backoff=500ms,max=10s');
   return given({ attempts: number(attempts), backoffMs: duration(backoff), maxBackoffMs: max === undefined ? undefined : duration(max) });
@@ -121,7 +126,10 @@ const verbs: readonly Verb[] = [
     name: 'add-task',
     does: 'add a task',
     options: (c) => file(c).option('--before <tasks>', 'tasks that are to wait for it', collect),
-    change: async ({ options }) => given({ type: 'add-task', task: await readDocument(options['file']), before: options['before'] }),
+    change: async ({ options }) => ({
+      type: 'add-task',
+      ...given({ task: await readDocument(options['file']), before: options['before'] }),
+    }),
     done: () => 'added',
     examples: ['--file check.yaml --before boot --reason "check the disk first"'],
   },
@@ -130,7 +138,7 @@ const verbs: readonly Verb[] = [
     does: 'add a copy of a task under another name',
     task: 'the task to copy',
     options: (c) => routed(c.requiredOption('--as <name>', 'the name of the copy')),
-    change: (run) => given({ type: 'duplicate-task', task: run.args[1], as: run.options['as'], route: routeOf(run) }),
+    change: (run) => ({ type: 'duplicate-task', ...given({ task: run.args[1], as: run.options['as'], route: routeOf(run) }) }),
     done: ({ options }) => `${options['as']} is added`,
     examples: ['copy --as copy-again --reason "a second copy, to be sure"'],
   },
@@ -149,7 +157,7 @@ const verbs: readonly Verb[] = [
     task: 'the task',
     options: (c) =>
       c.option('--input <json>', 'its whole input, with references', json).option('--after <tasks>', 'all it waits for', collect),
-    change: ({ args, options }) => given({ type: 'rewire', task: args[1], input: options['input'], after: options['after'] }),
+    change: ({ args, options }) => ({ type: 'rewire', ...given({ task: args[1], input: options['input'], after: options['after'] }) }),
     done: ({ args }) => `${args[1]} is wired anew`,
     examples: [`record --input '{"host":"\${tasks.place.output.hostId}"}' --after place --reason "not from boot"`],
   },
@@ -164,9 +172,9 @@ const verbs: readonly Verb[] = [
         .option('--retry <policy>', 'attempts=3,backoff=500ms,max=10s', retry)
         .option('--heartbeat <time>', 'e.g. 30s', duration)
         .addOption(new Option('--priority <n>', '0 (last) to 9 (first)').argParser(number)),
-    change: ({ options: o }) =>
-      given({
-        type: 'set-limits',
+    change: ({ options: o }) => ({
+      type: 'set-limits',
+      ...given({
         task: o['task'],
         deadlineMs: o['deadline'],
         concurrency: o['concurrency'],
@@ -174,6 +182,7 @@ const verbs: readonly Verb[] = [
         heartbeatMs: o['heartbeat'],
         priority: o['priority'],
       }),
+    }),
     done: () => 'limits are set',
     examples: ['--task copy --concurrency 50 --reason "night"', '--deadline 4h --reason "slow disks"'],
   },

@@ -1,11 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WorkflowGraph } from '@chrysalis/api-client';
-import type { Command } from 'commander';
+import type { Command, OptionValues } from 'commander';
 import { action, duration, examples, readText, type Run } from '../command.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
-import { print, table, type Row } from '../show/output.ts';
+import { print, table } from '../show/output.ts';
 import { eventColumns } from './events.ts';
 
 const final = (state: string): boolean => !['queued', 'running', 'compensating'].includes(state);
@@ -111,7 +111,7 @@ const replayCommand = (workflow: Command, textOf: (view: WorkflowGraph) => Promi
     .description('fold a history by the rules of the service, and show what comes out; nothing is asked of a server')
     .option('--to <version>', 'only so far')
     .option('-a, --all-items', 'every item of a forEach')
-    .action(async (file: string, options: Row, self: Command) => {
+    .action(async (file: string, options: OptionValues, self: Command) => {
       const view = await replayed(file, options);
       await print(self.optsWithGlobals()['output'], view, () => '');
       if (self.optsWithGlobals()['output'] === 'table') process.stdout.write(`${await textOf(view)}\n`);
@@ -119,19 +119,19 @@ const replayCommand = (workflow: Command, textOf: (view: WorkflowGraph) => Promi
   examples(command, 'workflow replay history.jsonl', 'workflow replay history.jsonl --to 12 -o json');
 };
 
-const replayed = async (file: string, options: Row): Promise<WorkflowGraph> => {
+const replayed = async (file: string, options: OptionValues): Promise<WorkflowGraph> => {
   const { evolve, initial, viewOf } = await import('@chrysalis/workflow-core');
   const { contractOf } = await import('@chrysalis/contracts');
   let state: Parameters<typeof evolve>[0] = initial;
   let version = 0;
   for (const [i, text] of linesOf(file).entries()) {
     const line = parsed(text, `line ${i + 1}`);
-    if (line['version'] !== version + 1) throw new RefusedError(`line ${i + 1}: version ${line['version']} does not follow ${version}`);
-    if (options['to'] !== undefined && line['version'] > Number(options['to'])) break;
-    const fits = contractOf.get(line['type'])?.schema.safeParse(line['data']);
-    if (!fits?.success) throw new RefusedError(`line ${i + 1}: no event of a workflow that is known here: ${line['type']}`);
-    state = evolve(state, { type: line['type'], data: line['data'] } as Parameters<typeof evolve>[1]);
-    version = line['version'];
+    if (line.version !== version + 1) throw new RefusedError(`line ${i + 1}: version ${line.version} does not follow ${version}`);
+    if (options['to'] !== undefined && line.version > Number(options['to'])) break;
+    const fits = contractOf.get(line.type)?.schema.safeParse(line.data);
+    if (!fits?.success) throw new RefusedError(`line ${i + 1}: no event of a workflow that is known here: ${line.type}`);
+    state = evolve(state, { type: line.type, data: line.data } as Parameters<typeof evolve>[1]);
+    version = line.version;
   }
   const view = viewOf(state, { items: options['allItems'] ? 'all' : 'some' });
   if (!view) throw new RefusedError(`${file} has no events`);
@@ -143,9 +143,11 @@ const linesOf = (file: string): string[] =>
   readText(file)
     .split('\n')
     .filter((l) => l.trim() !== '');
-const parsed = (text: string, where: string): Row => {
+/** A line of `workflow history --raw`, before anybody looked at it. */
+type Logged = { readonly type: string; readonly version: number; readonly data: unknown };
+const parsed = (text: string, where: string): Logged => {
   try {
-    return JSON.parse(text) as Row;
+    return JSON.parse(text) as Logged;
   } catch {
     throw new RefusedError(`${where}: no JSON`);
   }

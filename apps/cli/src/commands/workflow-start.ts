@@ -1,8 +1,8 @@
 import type { AnswerOf } from '@chrysalis/api-client';
-import type { Command } from 'commander';
+import type { Command, OptionValues } from 'commander';
 import { action, changing, collect, examples, finish, listCommand, number, readDocument, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { age, fields, print, table, type Row } from '../show/output.ts';
+import { age, fields, print, table } from '../show/output.ts';
 
 /** `vm=vm-1`, `count=3`, `on=true`, `hosts=["h1","h2"]`: JSON where it is JSON, else text. `k:=v` is always text. */
 export const paramOf = (text: string): [string, unknown] => {
@@ -16,7 +16,7 @@ export const paramOf = (text: string): [string, unknown] => {
   }
 };
 
-const paramsOf = async ({ options }: Run): Promise<Row> => {
+const paramsOf = async ({ options }: Run): Promise<Record<string, unknown>> => {
   const given: unknown = options['params'] ? await readDocument(options['params']) : {};
   if (typeof given !== 'object' || given === null || Array.isArray(given)) throw new UsageError('--params: a document of names and values');
   return { ...given, ...Object.fromEntries(((options['param'] as string[] | undefined) ?? []).map(paramOf)) };
@@ -127,7 +127,7 @@ const limitCommands = (workflow: Command): void => {
   );
 };
 
-const changed = (now: Limits, o: Row): Limits => {
+const changed = (now: Limits, o: OptionValues): Limits => {
   const tenants: NonNullable<Limits['tenants']> = { ...now.tenants };
   for (const [name, running] of ((o['tenant'] as string[] | undefined) ?? []).map(bound)) tenants[name] = { ...tenants[name], running };
   for (const [name, weight] of ((o['weight'] as string[] | undefined) ?? []).map(bound)) tenants[name] = { ...tenants[name], weight };

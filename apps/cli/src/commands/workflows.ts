@@ -74,7 +74,7 @@ const cancelCommand = (parent: Command, noun: 'workflow' | 'operation'): void =>
         noun === 'workflow'
           ? await run.client.post('/v1/workflows/{id}/cancel', { path, body: { reason, ...(compensate === false ? { compensate } : {}) } })
           : await run.client.post('/v1/operations/{id}/cancel', { path, body: { reason } });
-      return finish(run, { ...answer, operation: run.args[0] }, 'asked to cancel');
+      return finish(run, { ...answer, operation: run.args[0]! }, 'asked to cancel');
     }),
     `${noun} cancel op-0199c0de-… --reason "not needed" --wait`,
   );

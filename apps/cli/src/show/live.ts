@@ -1,8 +1,6 @@
 import { clearLine, cursorTo } from 'node:readline';
-import type { Client } from '@chrysalis/api-client';
-import type { Operation } from '@chrysalis/api-client';
-import type { SseEvent } from '@chrysalis/api-client';
-import type { Row } from './output.ts';
+import type { Client, Operation, SseEvent } from '@chrysalis/api-client';
+import type { DataOf, migrationTemplatesEvents, workflowEvents } from '@chrysalis/contracts';
 import { bar, Transfers } from './transfer.ts';
 
 /** What goes on, on stderr: one line that changes on a terminal, else a line for each change. */
@@ -46,34 +44,44 @@ class Live {
   }
 }
 
-const verbs: Readonly<Record<string, string>> = {
-  'task.dispatched': 'start',
-  'task.succeeded': 'done',
-  'task.failed': 'failed',
-  'task.skipped': 'skipped',
-  'compensation.started': 'undo',
-  'task.compensated': 'undone',
-  'compensation.failed': 'undo failed',
-  'cancel.requested': 'cancel',
-  'move.started': 'move',
-  'move.ended': 'move ended',
-  'move.resumed': 'move goes on',
+type Dispatched = DataOf<typeof workflowEvents.taskDispatched>;
+type Failed = DataOf<typeof workflowEvents.taskFailed>;
+/** What is told of the data of these events; each has some of it. */
+type Step = Partial<
+  Pick<Dispatched, 'task' | 'action' | 'attempt'> &
+    Pick<Failed, 'cause' | 'retryAt'> &
+    Pick<DataOf<typeof migrationTemplatesEvents.moveStarted>, 'vmId'> &
+    Pick<DataOf<typeof workflowEvents.cancelRequested>, 'reason'>
+>;
+/** What is said of an event, and which member of it names what it is about. */
+const verbs: Readonly<Record<string, readonly [verb: string, about: 'task' | 'vmId' | 'reason']>> = {
+  'task.dispatched': ['start', 'task'],
+  'task.succeeded': ['done', 'task'],
+  'task.failed': ['failed', 'task'],
+  'task.skipped': ['skipped', 'task'],
+  'compensation.started': ['undo', 'task'],
+  'task.compensated': ['undone', 'task'],
+  'compensation.failed': ['undo failed', 'task'],
+  'cancel.requested': ['cancel', 'reason'],
+  'move.started': ['move', 'vmId'],
+  'move.ended': ['move ended', 'vmId'],
+  'move.resumed': ['move goes on', 'vmId'],
 };
 
 /** A line for a step of an operation, or nothing where it says nothing new. */
 const stepLine = ({ event, data }: SseEvent): string | undefined => {
-  const verb = Object.entries(verbs).find(([k]) => event.includes(`.${k}.`))?.[1];
-  if (!verb) return undefined;
-  const { at, data: d } = data as { at: string; data: Row };
-  const what = d['task'] ?? d['vmId'] ?? d['reason'] ?? '';
-  const why = d['cause'] ? `  ${d['cause'].code}: ${d['cause'].message}` : '';
-  const again = verb === 'failed' && d['retryAt'] ? '  (again soon)' : '';
+  const [verb, about] = Object.entries(verbs).find(([k]) => event.includes(`.${k}.`))?.[1] ?? [];
+  if (!verb || !about) return undefined;
+  const { at, data: d } = data as { at: string; data: Step };
+  const what = d[about] ?? '';
+  const why = d.cause ? `  ${d.cause.code}: ${d.cause.message}` : '';
+  const again = verb === 'failed' && d.retryAt ? '  (again soon)' : '';
   const [shown, start] = verb === 'start' ? begun(d) : [verb, ''];
   return `${at.slice(11, 23)}  ${shown.padEnd(12)} ${what}${start}${why}${again}`;
 };
-const begun = (d: Row): [verb: string, attempt: string] => [
-  d['action'] === 'compensate' ? 'undoing' : 'start',
-  d['attempt'] > 1 ? `  (attempt ${d['attempt']})` : '',
+const begun = ({ action, attempt = 1 }: Step): [verb: string, attempt: string] => [
+  action === 'compensate' ? 'undoing' : 'start',
+  attempt > 1 ? `  (attempt ${attempt})` : '',
 ];
 
 const operationLine = (o: Operation): string =>

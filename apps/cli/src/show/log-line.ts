@@ -1,21 +1,13 @@
-import type { Row } from './output.ts';
+import type { LogLine } from '@chrysalis/api-client';
 
 /** Output of scripts and agents is text of its own: below the line, set off. */
 const INDENT = ' '.repeat(14);
 const MAX_CHARACTERS = 4_000;
 
-export const logLine = (l: Row): string => {
-  const { at, level, vmId, section, step, message } = l as {
-    at: string;
-    level: string;
-    vmId?: string;
-    section?: string;
-    step?: string;
-    message: string;
-  };
+export const logLine = ({ at, level, vmId, section, step, message, said }: LogLine): string => {
   const mark = level === 'error' ? 'x' : level === 'warn' ? '!' : ' ';
   const where = step === undefined ? '' : `${section}/${step}  `;
-  return [`${at.slice(11, 23)} ${mark} ${vmId === undefined ? '' : `${vmId.slice(-8)}  `}${where}${message}`, ...saidLines(l['said'])].join(
+  return [`${at.slice(11, 23)} ${mark} ${vmId === undefined ? '' : `${vmId.slice(-8)}  `}${where}${message}`, ...saidLines(said)].join(
     '\n',
   );
 };

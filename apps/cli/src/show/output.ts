@@ -1,10 +1,7 @@
 export type Format = 'table' | 'json' | 'yaml';
 export const formats: readonly Format[] = ['table', 'json', 'yaml'];
-/** What the server answers, shown and not trusted: a member that is not there is a dash. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type Row = Record<string, any>;
-/** A heading and how a cell is made. */
-export type Columns<T = Row> = Readonly<Record<string, (row: T) => unknown>>;
+/** A heading and how a cell is made; what is not there is a dash. */
+export type Columns<T> = Readonly<Record<string, (row: T) => unknown>>;
 
 const cell = (value: unknown): string => (value === undefined || value === null || value === '' ? '-' : String(value));
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import type { Progress } from '@chrysalis/api-client';
+import type { LogLine, Progress } from '@chrysalis/api-client';
 import { logLine } from './log-line.ts';
 import { Transfers } from './transfer.ts';
 
@@ -65,7 +65,7 @@ describe('a transfer as it is shown', () => {
 });
 
 test('a line of a log: when, whose, which step, what, and below it what was said', () => {
-  const line = { at: '2026-11-23T09:00:01.250Z', level: 'error', vmId: 'vm-0199c0de-web00001', section: 'post-migration', step: 'announce', message: 'failed' }; // prettier-ignore
+  const line: LogLine = { position: '1', at: '2026-11-23T09:00:01.250Z', level: 'error', vmId: 'vm-0199c0de-web00001', section: 'post-migration', step: 'announce', message: 'failed' }; // prettier-ignore
   expect(logLine({ ...line, said: { exitCode: 3, stdout: '', stderr: 'no route\nto host\n' } })).toBe(
     [
       '09:00:01.250 x web00001  post-migration/announce  failed',

@@ -1,7 +1,9 @@
-import type { Progress } from '@chrysalis/api-client';
-import type { SseEvent } from '@chrysalis/api-client';
-import { mib, type Row } from './output.ts';
+import type { Progress, SseEvent } from '@chrysalis/api-client';
+import type { DataOf, migrationTemplatesEvents, workflowEvents } from '@chrysalis/contracts';
+import { mib } from './output.ts';
 
+type Started = DataOf<typeof migrationTemplatesEvents.moveStarted>;
+type Dispatched = DataOf<typeof workflowEvents.taskDispatched>;
 type Seen = Progress & { readonly done: number; readonly shownAt: number };
 
 export const bar = (done: number, total: number, width = 20): string => {
@@ -22,11 +24,12 @@ export class Transfers {
 
   /** Which moves are ours, and when one of them is transferred anew. */
   heard({ event, data }: SseEvent): void {
-    const d = (data as { data?: Row }).data ?? {};
-    if (event.includes('.move.started.')) this.#ours.add(d['moveId'] as string);
-    if (!event.includes('.task.dispatched.') || d['kind'] !== 'host.transfer') return;
-    this.#ours.add(d['workflowId'] as string);
-    this.#seen.delete(d['workflowId'] as string);
+    if (event.includes('.move.started.')) this.#ours.add((data as { data: Started }).data.moveId);
+    if (!event.includes('.task.dispatched.')) return;
+    const { kind, workflowId } = (data as { data: Dispatched }).data;
+    if (kind !== 'host.transfer') return;
+    this.#ours.add(workflowId);
+    this.#seen.delete(workflowId);
   }
 
   /** The line of a sample, or nothing where it says nothing new; `due`: so much time has passed that it may have a line to itself. */

@@ -231,6 +231,13 @@ export type Task = {
     offer?: {
         number: number;
         closesAt: string;
+        /**
+         * each bid; from the read models how many
+         */
+        bids: Array<{
+            executor: string;
+            [key: string]: unknown;
+        }> | number;
         [key: string]: unknown;
     };
     when?: string;

@@ -57,7 +57,13 @@ export const Task = z
     after: z.array(z.string()).optional(),
     item: z.object({ of: z.string(), position: Count }).optional(),
     items: Items.optional(),
-    offer: z.looseObject({ number: Count, closesAt: z.string() }).optional(),
+    offer: z
+      .looseObject({
+        number: Count,
+        closesAt: z.string(),
+        bids: z.union([z.array(z.looseObject({ executor: z.string() })), Count]).describe('each bid; from the read models how many'),
+      })
+      .optional(),
     when: z.string().optional(),
     pointOfNoReturn: z.boolean().optional(),
     compensation: z.string().optional(),
