@@ -182,7 +182,8 @@ onQemu('two hosts, real QEMU, agents in network namespaces of their own', () => 
     // A guest that starts answers late on a busy machine: what is retriable is tried again, as a workflow does.
     await until(async () => {
       const deadlineAt = new Date(Date.now() + 60_000).toISOString();
-      const added = await fleet.run(hostTasks.addAgent, 'h2', { vmId, epoch: 5, grant: jws, package: digest }, { deadlineAt });
+      const adding = await fleet.begin(hostTasks.addAgent, 'h2', { vmId, epoch: 5, grant: jws, package: digest }, { deadlineAt });
+      const added = await fleet.reported(adding, 120_000); // it is reported when its time is over, too
       expect(added).toMatchObject(added.ok ? { ok: true } : { cause: { retriable: true } });
       return added.ok;
     }, 240_000);
