@@ -59,7 +59,7 @@ export class Story {
   async provision(name: string, onHost: string): Promise<VmView> {
     await publishStarter(this.api, this.run.image, this.tenant);
     const { operation, vmId } = await this.api.post('/v1/vms', { body: { name, type: 'small@1', image: 'linux@1', host: onHost } });
-    await this.finished(operation, 60_000);
+    await this.finished(operation, 180_000);
     return this.#until('the VM to be shown as running', 20_000, async () => {
       const view = await this.vm(vmId);
       return view.state === 'running' && isPlaced(view) ? view : undefined;
@@ -85,7 +85,7 @@ export class Story {
     const { queryId, operation } = await this.api.post('/v1/migration-options-queries', {
       body: { vmIds: [vmId], ...(grantId ? { grantId } : {}) },
     });
-    if (operation) await this.finished(operation, 60_000);
+    if (operation) await this.finished(operation, 180_000);
     return this.#until('the options', 10_000, async () => {
       const answer = await this.api.get('/v1/migration-options-queries/{id}', { path: { id: queryId } });
       const { options, refused = [] } = answer;
