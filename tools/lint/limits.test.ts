@@ -1,10 +1,11 @@
-import { beforeAll, describe, expect, test } from '@jest/globals';
-import { prepareGraph } from './graph.ts';
-import { root, rulesBroken } from './lint.ts';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { Linter } from './lint.ts';
 
 const limited = ['complexity', 'max-depth', 'max-lines-per-function'];
+const linter = new Linter();
+afterAll(() => linter.close());
 const broken = async (file: string, text: string): Promise<string[]> =>
-  (await rulesBroken(file, text)).filter((rule) => limited.includes(rule));
+  (await linter.rulesBroken(file, text)).filter((rule) => limited.includes(rule));
 
 const times = (n: number, of: (i: number) => string): string => Array.from({ length: n }, (_, i) => of(i)).join('\n');
 const ifs = (n: number): string =>
@@ -24,8 +25,6 @@ const cases: [name: string, text: string, breaks: string[]][] = [
 ];
 
 describe('the lint knows how long and how winding a function may be', () => {
-  beforeAll(() => prepareGraph(root), 60_000); // without it a warning stands before the JSON
-
   test.each(['apps/workflow/src/f.ts', 'libs/kernel/src/f.ts', 'tools/run/f.ts', 'infra/network/f.ts'])('in %s', async (file) => {
     const text = cases.map(([, body], i) => body.replace('const f =', `const f${i} =`)).join('');
     expect(await broken(file, text)).toEqual(cases.flatMap(([, , breaks]) => breaks));
