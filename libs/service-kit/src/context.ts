@@ -8,7 +8,7 @@ import type pg from 'pg';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { v7 as uuidv7 } from 'uuid';
-import type { ServiceConfig } from './config.ts';
+import type { ServiceConfig } from './runtime/config.ts';
 
 export type ServiceContext = {
   readonly context: string;

@@ -5,17 +5,17 @@ import { resourceAllocationTasks, tasksTopic, type InputOf } from '@chrysalis/co
 import { ConcurrentAppend } from '@chrysalis/event-store';
 import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { z } from 'zod';
-import { Allow, type ApiRequest } from './auth.ts';
-import { differences } from './checked-answers.ts';
-import { Commands } from './commands.ts';
+import { Allow, type ApiRequest } from './access/auth.ts';
+import { differences } from './http/checked-answers.ts';
+import { Commands } from './http/commands.ts';
 import { SERVICE, type ServiceContext } from './context.ts';
-import type { ServiceConfig } from './config.ts';
-import { Doc } from './documentation.ts';
-import { Executor, OnTask, type ResultOf, type TaskContext } from './handlers.ts';
-import { done, failed } from './task-results.ts';
-import { parse, type ProblemError } from './problems.ts';
+import type { ServiceConfig } from './runtime/config.ts';
+import { Doc } from './http/documentation.ts';
+import { Executor, OnTask, type ResultOf, type TaskContext } from './handlers/handlers.ts';
+import { done, failed } from './handlers/task-results.ts';
+import { parse, type ProblemError } from './http/problems.ts';
 import { startService, type RunningService } from './service.ts';
-import { issueToken, newSigningKey, type SigningKey } from './tokens.ts';
+import { issueToken, newSigningKey, type SigningKey } from './access/tokens.ts';
 
 /** What comes back for bytes that no client library would send. */
 const rawAnswer = (url: string, bytes: string): Promise<string> =>

@@ -13,8 +13,8 @@ import { consume, Poison, type CloudEvent, type Consumption, type Health } from 
 import { isObservable, lastValueFrom } from 'rxjs';
 import type pg from 'pg';
 import { announce } from './announce.ts';
-import { messageContext, metaOfEvent, type ServiceContext } from './context.ts';
-import { failpoint } from './failpoint.ts';
+import { messageContext, metaOfEvent, type ServiceContext } from '../context.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import { consumerOf, type ConsumerOptions, type EventContext, type HandlerExtras } from './handlers.ts';
 import { taskEffect, type TaskHandler } from './task-effect.ts';
 import type { Later } from './task-results.ts';

@@ -1,7 +1,7 @@
 import { CODES } from '@chrysalis/contracts';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { refused } from './task-results.ts';
+import { refused } from '../handlers/task-results.ts';
 import { ProblemError } from './problems.ts';
 import { namesOf, wordsOf } from './words.ts';
 

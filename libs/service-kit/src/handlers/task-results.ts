@@ -1,6 +1,6 @@
 import { reportOf, type Cause, type EventContract, type Outcome, type Refusal, type TaskDispatch } from '@chrysalis/contracts';
-import type { MessageContext } from './context.ts';
-import { wordsOf } from './words.ts';
+import type { MessageContext } from '../context.ts';
+import { wordsOf } from '../http/words.ts';
 
 export type TaskResult<O> = { readonly ok: true; readonly output: O } | { readonly ok: false; readonly cause: Cause };
 export const done = <O extends Record<string, unknown>>(output: O): { readonly ok: true; readonly output: O } => ({ ok: true, output });

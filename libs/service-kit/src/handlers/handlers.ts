@@ -3,7 +3,7 @@ import { EventPattern } from '@nestjs/microservices';
 import { PARAM_ARGS_METADATA } from '@nestjs/microservices/constants.js';
 import type { DataOf, EventContract, InputOf, OutputOf, TaskContract, TaskDispatch } from '@chrysalis/contracts';
 import type { CloudEvent } from '@chrysalis/messaging';
-import type { MessageContext } from './context.ts';
+import type { MessageContext } from '../context.ts';
 import type { Later, TaskResult } from './task-results.ts';
 
 export type EventContext = MessageContext & { readonly event: CloudEvent };

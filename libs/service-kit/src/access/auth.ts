@@ -2,7 +2,7 @@ import { SetMetadata } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
 import { ownerOf } from './belongings.ts';
-import { problemDocument, problemOf, type Problem } from './problems.ts';
+import { problemDocument, problemOf, type Problem } from '../http/problems.ts';
 import { allows, isOfFleet, verifyToken, type Caller, type Role } from './tokens.ts';
 
 const NEEDS = 'chrysalis:allow';

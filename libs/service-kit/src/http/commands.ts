@@ -2,11 +2,11 @@ import { createHash } from 'node:crypto';
 import { isContention } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
 import { z } from 'zod';
-import type { ApiRequest } from './auth.ts';
-import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from './context.ts';
+import type { ApiRequest } from '../access/auth.ts';
+import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from '../context.ts';
 import { idempotencyKey } from './idempotency-key.ts';
 import { parseBody, ProblemError } from './problems.ts';
-import type { Caller } from './tokens.ts';
+import type { Caller } from '../access/tokens.ts';
 
 /** A route's answer with its status and headers; a plain value is a 200. */
 export class Answer {

@@ -16,11 +16,11 @@ import { Poison } from '@chrysalis/messaging';
 import { busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import type { Observable } from 'rxjs';
 import { z } from 'zod';
-import { SERVICE, type ServiceContext } from './context.ts';
+import { SERVICE, type ServiceContext } from '../context.ts';
 import { Consumer, Executor, OnEvent, OnTask, type EventContext, type ResultOf, type TaskContext } from './handlers.ts';
-import { startService, type RunningService } from './service.ts';
+import { startService, type RunningService } from '../service.ts';
 import { done } from './task-results.ts';
-import { newSigningKey } from './tokens.ts';
+import { newSigningKey } from '../access/tokens.ts';
 
 const { vmDeleted, vmMoveEnded, vmPlaced, vmSwitchedOver } = provisioningEvents;
 const { release } = resourceAllocationTasks;

@@ -1,4 +1,4 @@
-import type { ApiRequest } from './auth.ts';
+import type { ApiRequest } from '../access/auth.ts';
 import { ProblemError } from './problems.ts';
 
 /** The header of an answer that shows a stream at this version. */

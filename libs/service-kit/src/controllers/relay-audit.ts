@@ -4,11 +4,11 @@ import { origin, type StoredEvent } from '@chrysalis/event-store';
 import { auditRelay, type Audit, type Message } from '@chrysalis/messaging';
 import type pg from 'pg';
 import { z } from 'zod';
-import { Allow, type ApiRequest } from './auth.ts';
-import { Answer } from './commands.ts';
-import { SERVICE, type ServiceContext } from './context.ts';
-import { Doc } from './documentation.ts';
-import { parseBody, ProblemError } from './problems.ts';
+import { Allow, type ApiRequest } from '../access/auth.ts';
+import { Answer } from '../http/commands.ts';
+import { SERVICE, type ServiceContext } from '../context.ts';
+import { Doc } from '../http/documentation.ts';
+import { parseBody, ProblemError } from '../http/problems.ts';
 
 export const RELAY_ROUTE = Symbol('chrysalis.relay-route');
 export type RelayRoute = (event: StoredEvent) => readonly Message[];

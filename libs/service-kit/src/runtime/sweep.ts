@@ -1,5 +1,5 @@
 import { Counter } from 'prom-client';
-import type { ServiceContext } from './context.ts';
+import type { ServiceContext } from '../context.ts';
 
 const EVERY_MS = 600_000;
 const NAME = 'chrysalis_forgotten_rows_total';

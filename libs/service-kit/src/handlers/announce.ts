@@ -1,5 +1,5 @@
 import { executorAnnounced, type TaskGroup } from '@chrysalis/contracts';
-import type { ServiceContext } from './context.ts';
+import type { ServiceContext } from '../context.ts';
 
 /**
  * Tells which kinds of tasks this service's group runs, where that is not what it told last. Of two instances that start together one

@@ -1,6 +1,6 @@
 import { configFromEnvironment, type ServiceConfig } from './config.ts';
 import { createLog } from './log.ts';
-import type { RunningService } from './service.ts';
+import type { RunningService } from '../service.ts';
 
 /** A service as a process of its own: configuration from the environment, `ready <url>` to a parent over IPC, ends with a signal or its parent. */
 export const runAsProcess = async (start: (config: ServiceConfig) => Promise<RunningService>): Promise<void> => {

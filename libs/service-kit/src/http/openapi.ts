@@ -1,7 +1,7 @@
 import type { Type } from '@nestjs/common';
 import { z } from 'zod';
-import { needsFleet, neededBy, type Needed } from './auth.ts';
-import { ownerOf } from './belongings.ts';
+import { needsFleet, neededBy, type Needed } from '../access/auth.ts';
+import { ownerOf } from '../access/belongings.ts';
 import { answerOf, documentedRoutes, Media, type QueryParameter, type Route, type RouteDoc } from './documentation.ts';
 
 type Schemas = Record<string, unknown>;

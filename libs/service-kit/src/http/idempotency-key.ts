@@ -1,4 +1,4 @@
-import type { ApiRequest } from './auth.ts';
+import type { ApiRequest } from '../access/auth.ts';
 import { ProblemError } from './problems.ts';
 
 const MAX = 255;

@@ -2,11 +2,11 @@ import { Controller, Get, Inject, Param, Post, Query, Req } from '@nestjs/common
 import { views } from '@chrysalis/contracts';
 import { discardParked, listParked, requestRedrive, type Parked } from '@chrysalis/messaging';
 import { z } from 'zod';
-import { Allow, type ApiRequest } from './auth.ts';
-import { Commands, dryRunQuery, type Answer, type CommandContext } from './commands.ts';
-import { SERVICE, type ServiceContext } from './context.ts';
-import { Doc } from './documentation.ts';
-import { ProblemError } from './problems.ts';
+import { Allow, type ApiRequest } from '../access/auth.ts';
+import { Commands, dryRunQuery, type Answer, type CommandContext } from '../http/commands.ts';
+import { SERVICE, type ServiceContext } from '../context.ts';
+import { Doc } from '../http/documentation.ts';
+import { ProblemError } from '../http/problems.ts';
 
 const Nothing = z.object({});
 

@@ -4,8 +4,8 @@ import { upcasters } from '@chrysalis/event-store';
 import { Poison, requestRedrive } from '@chrysalis/messaging';
 import { serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { Consumer, OnEvent, type EventContext } from './handlers.ts';
-import { startService, type RunningService } from './service.ts';
-import { newSigningKey } from './tokens.ts';
+import { startService, type RunningService } from '../service.ts';
+import { newSigningKey } from '../access/tokens.ts';
 
 const { vmDeleted } = provisioningEvents;
 const OLD = 'chrysalis.provisioning.vm.deleted.v0';

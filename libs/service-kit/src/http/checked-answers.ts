@@ -3,7 +3,7 @@ import { faultText } from '@chrysalis/contracts';
 import type { FastifyReply } from 'fastify';
 import { tap, type Observable } from 'rxjs';
 import type { z } from 'zod';
-import type { ApiRequest } from './auth.ts';
+import type { ApiRequest } from '../access/auth.ts';
 import { Answer } from './commands.ts';
 import { answerOf, docOf, Media } from './documentation.ts';
 

@@ -1,11 +1,11 @@
 import { Controller, Get, Inject } from '@nestjs/common';
 import { views } from '@chrysalis/contracts';
 import { z } from 'zod';
-import { Allow } from './auth.ts';
-import { Answer } from './commands.ts';
-import { SERVICE, type ServiceContext } from './context.ts';
-import { Doc, Media } from './documentation.ts';
-import { ProblemError } from './problems.ts';
+import { Allow } from '../access/auth.ts';
+import { Answer } from '../http/commands.ts';
+import { SERVICE, type ServiceContext } from '../context.ts';
+import { Doc, Media } from '../http/documentation.ts';
+import { ProblemError } from '../http/problems.ts';
 
 /** What the parts say of themselves; `starting` until all of them run. */
 export type Health = { ready: () => { ok: boolean; reason?: string }[] };

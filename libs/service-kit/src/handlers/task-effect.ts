@@ -2,8 +2,8 @@ import { causeOf, faultText, taskReported, TaskDispatch, type Outcome, type Task
 import { isContention } from '@chrysalis/event-store';
 import type { CloudEvent } from '@chrysalis/messaging';
 import type pg from 'pg';
-import { messageContext, metaOfEvent, type ServiceContext } from './context.ts';
-import { failpoint } from './failpoint.ts';
+import { messageContext, metaOfEvent, type ServiceContext } from '../context.ts';
+import { failpoint } from '../runtime/failpoint.ts';
 import type { TaskContext } from './handlers.ts';
 import { failed, report, type Later } from './task-results.ts';
 

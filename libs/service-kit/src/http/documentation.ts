@@ -1,7 +1,7 @@
 import { RequestMethod, SetMetadata, type Type } from '@nestjs/common';
 import type { z } from 'zod';
-import { neededBy, type Guarded } from './auth.ts';
-import { ownerOf } from './belongings.ts';
+import { neededBy, type Guarded } from '../access/auth.ts';
+import { ownerOf } from '../access/belongings.ts';
 
 export type RouteDoc = {
   readonly summary: string;
