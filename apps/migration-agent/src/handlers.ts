@@ -12,7 +12,7 @@ import type { Guest } from './guest/guest.ts';
 import type { CommandContext, Handlers } from './channel/server.ts';
 
 /** One line a command. A new one: `guestCommands` in contracts, its function in commands/, its line here. */
-export const makeHandlers = (guest: Guest, identity: AgentIdentity, resize: ResizeTool, cancelAll: () => void): Handlers => ({
+export const makeHandlers = (guest: Guest, identity: AgentIdentity, resize: ResizeTool): Handlers => ({
   characterise: async (_: unknown, { vmId }: CommandContext) => {
     const facts = await readFacts(guest);
     const capabilities = await detect(guest, facts.os);
@@ -36,7 +36,7 @@ export const makeHandlers = (guest: Guest, identity: AgentIdentity, resize: Resi
   'grow-filesystem': ({ disk }: GuestInput<'grow-filesystem'>) => growFileSystem(guest, disk, resize),
   'run-script': (request: ScriptRequest, { signal, progress, vmId }: CommandContext) =>
     runScript(guest, request, { signal, progress, env: { CHRYSALIS_VM_ID: vmId } }),
-  shutdown: async () => {
+  shutdown: async (_: unknown, { cancelAll }: CommandContext) => {
     cancelAll();
     await restoreCgroups(guest);
     return {};

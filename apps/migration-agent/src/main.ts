@@ -29,9 +29,9 @@ const identity = { version: CHRYSALIS_AGENT_VERSION, instance: randomUUID(), pac
 const end = (): void => process.kill(process.pid, 'SIGKILL') as unknown as void;
 
 const port = await SerialPort.open(GUEST_PORT_NAME, 10_000);
-const server: AgentServer = new AgentServer({
+const server = new AgentServer({
   identity,
-  handlers: makeHandlers(guest, identity, packagedResize(dir), () => server.cancelAll()),
+  handlers: makeHandlers(guest, identity, packagedResize(dir)),
   verify: (jws, vmId) => verifyGrant({ jws, vmId, packageDigest, trustDir: trust, nowSeconds: Math.floor(Date.now() / 1000) }),
   write: (frame) => port.write(frame),
   ended: end,

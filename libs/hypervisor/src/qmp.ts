@@ -29,12 +29,12 @@ export class QmpClient {
   private buffer = '';
   private nextId = 1;
   private failure: HypervisorError | undefined;
-  private markClosed!: () => void;
+  private readonly gone = Promise.withResolvers<void>();
   private readonly socket: Socket;
   greeting: QmpGreeting = { qemu: '', package: '' };
   private greeted: ((g: QmpGreeting) => void) | undefined;
   /** Settles when the connection is gone, for whatever reason. */
-  readonly closed = new Promise<void>((resolve) => (this.markClosed = resolve));
+  readonly closed = this.gone.promise;
 
   private constructor(socket: Socket) {
     this.socket = socket;
@@ -110,26 +110,23 @@ export class QmpClient {
   /** Armed at once: call it before the command. Rejects with `qmp_timeout` at the deadline, `qmp_closed` when QEMU goes. */
   waitFor(names: string | readonly string[], predicate: (event: QmpEvent) => boolean, deadlineMs: number): Waiting<QmpEvent> {
     const wanted = new Set(typeof names === 'string' ? [names] : names);
-    let cancel = (): void => undefined;
-    const promise = new Promise<QmpEvent>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        stop();
-        reject(new HypervisorError('hypervisor.qmp_timeout', `No ${[...wanted].join(' or ')} in ${deadlineMs} ms`));
-      }, deadlineMs);
-      const off = this.on((event) => {
-        if (!wanted.has(event.event) || !predicate(event)) return;
-        stop();
-        resolve(event);
-      });
-      const stop = (): void => {
-        clearTimeout(timer);
-        off();
-      };
-      cancel = stop;
-      void this.closed.then(() => {
-        stop();
-        reject(this.failure!);
-      });
+    const { promise, resolve, reject } = Promise.withResolvers<QmpEvent>();
+    const timer = setTimeout(() => {
+      cancel();
+      reject(new HypervisorError('hypervisor.qmp_timeout', `No ${[...wanted].join(' or ')} in ${deadlineMs} ms`));
+    }, deadlineMs);
+    const off = this.on((event) => {
+      if (!wanted.has(event.event) || !predicate(event)) return;
+      cancel();
+      resolve(event);
+    });
+    const cancel = (): void => {
+      clearTimeout(timer);
+      off();
+    };
+    void this.closed.then(() => {
+      cancel();
+      reject(this.failure!);
     });
     // A wait that nobody awaits any more must not end the process.
     promise.catch(() => undefined);
@@ -204,6 +201,6 @@ export class QmpClient {
       p.reject(error);
     }
     this.pending.clear();
-    this.markClosed();
+    this.gone.resolve();
   }
 }

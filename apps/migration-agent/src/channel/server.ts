@@ -18,7 +18,13 @@ import {
 import { assertAllowed, type Grant } from '../grant.ts';
 import { Ledger } from './ledger.ts';
 
-export type CommandContext = Readonly<{ vmId: string; signal: AbortSignal; progress: (note: string) => void }>;
+export type CommandContext = Readonly<{
+  vmId: string;
+  signal: AbortSignal;
+  progress: (note: string) => void;
+  /** Aborts every command that runs, this one too. */
+  cancelAll: () => void;
+}>;
 /** Input and output are checked around it by the command's schemas. */
 export type CommandHandler = (input: never, context: CommandContext) => Promise<Record<string, unknown>>;
 export type Handlers = Readonly<Record<GuestCommandName, CommandHandler>>;
@@ -76,10 +82,6 @@ export class AgentServer {
       this.closingUntil = undefined;
       this.o.ended();
     }
-  }
-
-  cancelAll(): void {
-    for (const { abort } of this.running.values()) abort.abort();
   }
 
   private frame(frame: HostFrame): void {
@@ -167,6 +169,7 @@ export class AgentServer {
       vmId: session.vmId,
       signal: abort.signal,
       progress: (note: string) => this.post({ type: 'progress', id, note: note.slice(0, 256) }),
+      cancelAll: () => this.running.forEach((r) => r.abort.abort()),
     };
     const work = (): Promise<GuestOutcome> => this.outcome(name, input, context);
     const outcome = await (reads.has(name) || name === 'run-script' ? work() : this.oneByOne(work));

@@ -67,8 +67,7 @@ export class AgentChannel {
   private readonly window = { startedAt: 0, bytes: 0, broken: 0 };
   private readonly timer: NodeJS.Timeout;
   private readonly o: AgentChannelOptions;
-  private settleReady!: (error?: GuestError) => void;
-  private readonly ready: Promise<void>;
+  private readonly ready = Promise.withResolvers<void>();
   /** Guest clock minus host clock at the last `opened`, in milliseconds. */
   clockSkewMs = 0;
 
@@ -76,8 +75,7 @@ export class AgentChannel {
     this.o = o;
     this.session = o.session ?? randomUUID();
     this.link = this.newLink();
-    this.ready = new Promise<void>((resolve, reject) => (this.settleReady = (e) => (e ? reject(e) : resolve())));
-    this.ready.catch(() => undefined);
+    this.ready.promise.catch(() => undefined);
     this.timer = setInterval(() => this.tick(), TICK_MS);
     void this.reconnect();
   }
@@ -89,7 +87,7 @@ export class AgentChannel {
       channel.fail(new GuestError('guest.unreachable', `no migration agent answered in ${o.timeoutMs} ms`));
     }, o.timeoutMs);
     try {
-      await channel.ready;
+      await channel.ready.promise;
       return channel;
     } catch (e) {
       channel.close();
@@ -251,7 +249,7 @@ export class AgentChannel {
     this.opened = true;
     if (another) this.startOver();
     else this.link.resume(frame.ack, performance.now());
-    this.settleReady();
+    this.ready.resolve();
   }
 
   /** Another agent process answers and knows nothing: what aims at a state is said again, the rest may have run already. */
@@ -300,7 +298,7 @@ export class AgentChannel {
     this.failure = error;
     clearInterval(this.timer);
     this.stream?.destroy();
-    this.settleReady(error);
+    this.ready.reject(error);
     for (const { reject } of this.pending.values()) reject(error);
   }
 }
