@@ -4,7 +4,7 @@ import type { BodyOf, Client, Host } from '@chrysalis/api-client';
 import type { TenantKey } from './grant.ts';
 
 /** What the demo's VM is of, and what it becomes; on the two networks that every host of a run is on. */
-const types: Record<'small' | 'large', VmTypeSpec> = {
+export const starterTypes: Record<'small' | 'large', VmTypeSpec> = {
   small: {
     vcpus: { now: 1, max: 4 },
     memoryMiB: { now: 512, max: 2048 },
@@ -46,7 +46,7 @@ export const publishStarter = async (
   image: { readonly digest: string; readonly cmdline: string },
   tenant: TenantKey,
 ): Promise<void> => {
-  for (const [name, spec] of Object.entries(types)) await api.post('/v1/vm-types', { body: { name, spec } });
+  for (const [name, spec] of Object.entries(starterTypes)) await api.post('/v1/vm-types', { body: { name, spec } });
   await api.post('/v1/images', { body: { image: { name: 'linux', version: 1, digest: image.digest, cmdline: image.cmdline } } });
   await api.post('/v1/tenant-keys', {
     body: { tenant: 'main', kid: tenant.kid, publicKeyJwk: tenant.publicJwk as BodyOf<'post', '/v1/tenant-keys'>['publicKeyJwk'] },

@@ -14,7 +14,7 @@ test('where nothing has run yet, what starts machines or processes goes first; t
     pure: 'x'.repeat(900),
     small: 'x',
     guest: "onQemu('a guest', () => {})",
-    killed: `${'x'.repeat(90)} forkService(config)`,
+    killed: `${'x'.repeat(90)} new ServiceProcesses()`,
   };
   const tests = Object.entries(files).map(([name, text]) => {
     writeFileSync(path.join(dir, name), text);

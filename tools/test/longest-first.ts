@@ -5,7 +5,7 @@ import jestSequencer from '@jest/test-sequencer';
 const Sequencer = jestSequencer as unknown as typeof jestSequencer.default;
 
 /** What starts machines, servers or processes takes minutes, however small its file is. */
-const slow = /\b(onQemu|busContract|forkService|Fleet\.open|runDemo|spawn)\b/;
+const slow = /\b(onQemu|busContract|ServiceProcesses|Fleet\.open|runDemo|spawn)\b/;
 type Tests = Parameters<InstanceType<typeof Sequencer>['sort']>[0];
 
 /**

@@ -16,9 +16,7 @@ const gate = (): { opened: Promise<void>; open: () => void } => {
 describe('what an operator does with running workflows', () => {
   let world: World;
   beforeAll(async () => {
-    world = await World.open();
-    await world.startExecutors();
-    await world.startWorkflow();
+    world = await World.started();
   });
   afterAll(() => world.close());
   beforeEach(() => {

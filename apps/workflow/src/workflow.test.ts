@@ -8,9 +8,7 @@ jest.setTimeout(90_000);
 describe('the workflow service, with two services that execute', () => {
   let world: World;
   beforeAll(async () => {
-    world = await World.open();
-    await world.startExecutors();
-    await world.startWorkflow();
+    world = await World.started();
   });
   afterAll(() => world.close());
   beforeEach(() => {

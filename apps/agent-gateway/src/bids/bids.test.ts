@@ -1,7 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { workflowEvents, type TaskBid, type TaskDispatch, type TaskHeartbeat, type TaskOffer } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
-import { bidderHello, dispatch, offer, publish, publishOffer, say, TestAgent, world, type Gateway, type World } from '../test/harness.ts';
+import {
+  bidderHello,
+  dispatch,
+  offer,
+  publish,
+  publishOffer,
+  say,
+  TestAgent,
+  worldOfTwo,
+  type Gateway,
+  type World,
+} from '../test/harness.ts';
 
 describe('offers, bids and heartbeats over the channel', () => {
   let w: World;
@@ -30,9 +41,7 @@ describe('offers, bids and heartbeats over the channel', () => {
   const quiet = (ms = 300): Promise<void> => new Promise((done) => setTimeout(done, ms));
 
   beforeAll(async () => {
-    w = await world();
-    one = await w.start();
-    two = await w.start();
+    ({ w, one, two } = await worldOfTwo());
   }, 60_000);
   afterAll(() => w.stop(), 30_000);
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { eventsTopic, provisioningEvents, type FromHostAgent, type Observed } from '@chrysalis/contracts';
 import { bareTopology, busEvent, until } from '@chrysalis/testing';
-import { hello, TestAgent, world, type Gateway, type World } from '../test/harness.ts';
+import { hello, TestAgent, worldOfTwo, type Gateway, type World } from '../test/harness.ts';
 
 const at = (second: number): string => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
 const seen = (state: Observed['state'], second: number, more: Partial<Observed> = {}): Observed => ({
@@ -46,9 +46,7 @@ describe('what hosts observe of their VMs', () => {
     (await one.service.pool.query(`select host_id, epoch from agent_gateway.vm_places where vm_id = $1`, [vmId])).rows[0];
 
   beforeAll(async () => {
-    w = await world();
-    one = await w.start();
-    two = await w.start();
+    ({ w, one, two } = await worldOfTwo());
   }, 60_000);
   afterAll(() => w.stop(), 30_000);
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from '@chrysalis/testing';
 import { Identity } from '../../../host-agent/src/identity.ts';
-import { dispatch, hello, publish, TestAgent, world, type Gateway, type World } from '../test/harness.ts';
+import { dispatch, hello, publish, TestAgent, worldOfTwo, type Gateway, type World } from '../test/harness.ts';
 
 /** Agents with a data directory of their own, as processes have it: a new `Identity` on one directory is a restart. */
 describe('who has a host', () => {
@@ -39,9 +39,7 @@ describe('who has a host', () => {
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'chrysalis-identity-'));
-    w = await world();
-    one = await w.start();
-    two = await w.start();
+    ({ w, one, two } = await worldOfTwo());
   }, 60_000);
   afterAll(async () => {
     await w.stop();

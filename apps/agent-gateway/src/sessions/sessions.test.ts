@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { Registry } from 'prom-client';
 import type { Connection } from './connection.ts';
 import { Hub } from './hub.ts';
-import { dispatch, hello, publish, say, TestAgent, world, type Gateway, type World } from '../test/harness.ts';
+import { dispatch, hello, publish, say, TestAgent, worldOfTwo, type Gateway, type World } from '../test/harness.ts';
 
 /** What comes back for an upgrade that no client library would ask for. */
 const upgradeAnswer = (port: number, path: string): Promise<string> =>
@@ -49,9 +49,7 @@ describe('sessions and delivery', () => {
     (await w.events(one, `host-agent-${hostId}`)).map((e) => e.type.split('.')[3]!).filter((type) => type !== 'clock-measured');
 
   beforeAll(async () => {
-    w = await world();
-    for (let n = 0; n < 2; n++) await w.start({ lostAfterMs: 600_000 }); // who is slow here is not lost
-    [one, two] = w.gateways as [Gateway, Gateway];
+    ({ w, one, two } = await worldOfTwo({ lostAfterMs: 600_000 })); // who is slow here is not lost
   }, 60_000);
   afterAll(() => w.stop(), 30_000);
 

@@ -67,6 +67,12 @@ export const world = async (): Promise<World> => {
   };
 };
 
+/** With two gateways, as two instances of the service are. */
+export const worldOfTwo = async (times?: Partial<GatewayTimes>): Promise<{ w: World; one: Gateway; two: Gateway }> => {
+  const w = await world();
+  return { w, one: await w.start(times), two: await w.start(times) };
+};
+
 const inventory = { total: 8, reserved: 0, ratioPerMille: 1000, min: 1, max: 8, step: 1 };
 const facts = (hostId: string) => ({
   hostId,

@@ -6,26 +6,16 @@ import {
   type Outcome,
   type TaskDispatch,
   type Topology,
-  type VmTypeSpec,
 } from '@chrysalis/contracts';
 import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
 import { bareTopology, busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
+import { starterTypes } from '../../../../tools/run/starter.ts';
 import { start } from '../main.ts';
 import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
-export const spec: VmTypeSpec = {
-  vcpus: { now: 1, max: 4 },
-  memoryMiB: { now: 512, max: 2048 },
-  disks: [{ id: 'data', sizeMiB: 128 }],
-  nics: [
-    { id: 'front', network: 'front' },
-    { id: 'legacy', network: 'legacy' },
-  ],
-  cpuModel: 'Westmere',
-  requiredTraits: ['storage.shared'],
-};
+export const spec = starterTypes.small;
 export const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
 export const topologyOf = (vm: VmView, vcpus = 1): { topology: Topology; topologyHash: string } => {
   const topology = bareTopology({ uuid: vm.uuid, vcpus: { boot: vcpus, max: 4, plugged: [] }, image });

@@ -1,14 +1,11 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { literal, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failed } from '@chrysalis/service-kit';
 import { until as come } from '@chrysalis/testing';
 import { step, workflow } from '../test/definitions.ts';
-import { forkService } from '../test/service-process.ts';
+import { ServiceProcesses } from '../test/service-process.ts';
 import { ended, World } from '../test/world.ts';
 import { childIdOf } from './ids.ts';
 
@@ -47,9 +44,7 @@ describe('the id of a sub-workflow', () => {
 describe('sub-workflows', () => {
   let world: World;
   beforeAll(async () => {
-    world = await World.open();
-    await world.startExecutors();
-    await world.startWorkflow();
+    world = await World.started();
   });
   afterAll(() => world.close());
   beforeEach(() => {
@@ -187,26 +182,18 @@ describe('sub-workflows', () => {
 
 describe('sub-workflows, when an instance is killed', () => {
   let world: World;
-  let directory: string;
-  const children: ChildProcess[] = [];
+  let processes: ServiceProcesses;
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'failpoints-'));
+    processes = new ServiceProcesses();
     world = await World.open();
     await world.startExecutors();
     world.behaviour = () => ({ ok: true, output: { n: 1 } });
   });
   afterAll(async () => {
-    for (const child of children) child.kill('SIGKILL');
-    rmSync(directory, { recursive: true });
+    processes.end();
     await world.close();
   });
-  const spawn = (rules: object): ChildProcess => {
-    const file = join(directory, `rules-${children.length}.json`);
-    writeFileSync(file, JSON.stringify(rules));
-    const child = forkService(world.config, file);
-    children.push(child);
-    return child;
-  };
+  const spawn = (rules: object): ChildProcess => processes.spawn(world.config, rules);
 
   const log = async (id: string) =>
     (

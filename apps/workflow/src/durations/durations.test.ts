@@ -20,9 +20,7 @@ describe('durations of earlier runs', () => {
     },
   };
   beforeAll(async () => {
-    world = await World.open();
-    await world.startExecutors();
-    await world.startWorkflow(kinds);
+    world = await World.started(kinds);
   });
   afterAll(() => world.close());
 

@@ -12,9 +12,7 @@ let admin: string;
 /** Tasks that wait to be let go. */
 let gate: PromiseWithResolvers<void>;
 beforeAll(async () => {
-  world = await World.open();
-  await world.startExecutors();
-  await world.startWorkflow();
+  world = await World.started();
   admin = await world.tokenFor('fleet', 'acme');
   for (const name of ['audit', 'other']) await publish(name);
 });

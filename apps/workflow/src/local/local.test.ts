@@ -1,13 +1,9 @@
-import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { TaskDefinition } from '@chrysalis/contracts';
 import type { LocalKinds } from './local.ts';
 import { step, workflow } from '../test/definitions.ts';
-import { forkService } from '../test/service-process.ts';
+import { ServiceProcesses } from '../test/service-process.ts';
 import { ended, World } from '../test/world.ts';
 
 jest.setTimeout(90_000);
@@ -39,9 +35,7 @@ describe('tasks of the group workflow', () => {
     },
   };
   beforeAll(async () => {
-    world = await World.open();
-    await world.startExecutors();
-    await world.startWorkflow(kinds);
+    world = await World.started(kinds);
   });
   afterAll(() => world.close());
   beforeEach(() => {
@@ -137,28 +131,19 @@ describe('tasks of the group workflow', () => {
 
 describe('tasks of the group workflow, when their instance is killed', () => {
   let world: World;
-  let directory: string;
-  const children: ChildProcess[] = [];
+  let processes: ServiceProcesses;
   beforeAll(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'failpoints-'));
+    processes = new ServiceProcesses();
     world = await World.open();
     await world.startExecutors();
   });
   afterAll(async () => {
-    for (const child of children) child.kill('SIGKILL');
-    rmSync(directory, { recursive: true });
+    processes.end();
     await world.close();
   });
-  const spawn = (rules: object): ChildProcess => {
-    const file = join(directory, `rules-${children.length}.json`);
-    writeFileSync(file, JSON.stringify(rules));
-    const child = forkService(world.config, file);
-    children.push(child);
-    return child;
-  };
 
   it('go on in another within 5 s: the same attempt with the same token', async () => {
-    const first = spawn({ 'workflow:local': { action: 'hang' } });
+    const first = processes.spawn(world.config, { 'workflow:local': { action: 'hang' } });
     const id = await world.ask(
       workflow([local('a', 'workflow.pass', { input: { n: 1 } }), local('b', 'workflow.pass', { input: { n: '${tasks.a.output.n}' } })], {
         output: { n: '${tasks.b.output.n}' },
@@ -176,7 +161,7 @@ describe('tasks of the group workflow, when their instance is killed', () => {
           .catch(() => ({ rows: [] }))
       ).rows;
     for (const end = Date.now() + 60_000; Date.now() < end && (await log()).length < 2;) await sleep(50);
-    spawn({}); // stands by
+    processes.spawn(world.config, {}); // stands by
     await sleep(4_000);
     expect(await log()).toHaveLength(2); // the first says that it is at work
     const killedAt = Date.now();

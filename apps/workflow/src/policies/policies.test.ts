@@ -14,9 +14,7 @@ describe('policies, with two instances of the service', () => {
     (await world.get<Record<string, never>>(`/v1/workflow-policies/${name}`, world.workflow, token)).body as Record<string, unknown>;
   const firings = async (name: string) => (await get(name))['firings'] as { state: string; reason: { code: string } | null }[];
   beforeAll(async () => {
-    world = await World.open();
-    await world.startExecutors();
-    await world.startWorkflow();
+    world = await World.started();
     await world.startWorkflow();
     await publishTemplate(world);
   });

@@ -1,14 +1,10 @@
-import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { WorkflowLimits } from '@chrysalis/contracts';
 import type { RunningService } from '@chrysalis/service-kit';
 import { until as come } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
-import { forkService } from '../test/service-process.ts';
+import { ServiceProcesses } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
 
 jest.setTimeout(180_000);
@@ -129,30 +125,15 @@ describe('two instances', () => {
 });
 
 describe('killed', () => {
-  let directory: string;
-  let child: ChildProcess | undefined;
-  let deaths = 0;
-  let over = false;
+  let processes: ServiceProcesses;
   beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), 'failpoints-'));
-    [deaths, over] = [0, false];
+    processes = new ServiceProcesses();
   });
   afterEach(() => {
-    over = true;
-    child?.kill('SIGKILL');
-    rmSync(directory, { recursive: true });
+    processes.end();
   });
 
   const port = 20_000 + Math.floor(Math.random() * 20_000);
-  const supervise = (): void => {
-    child = forkService({ ...world.config, port }, join(directory, 'rules.json'));
-    child.once('exit', (_, signal) => {
-      if (over) return;
-      if (signal === 'SIGKILL') deaths++;
-      supervise();
-    });
-  };
-  const rules = (value: object): void => writeFileSync(join(directory, 'rules.json'), JSON.stringify(value));
   const ask = async (method: string, url: string, body: object, key?: string): Promise<Response | undefined> => {
     const headers = { authorization: `Bearer ${admin}`, 'content-type': 'application/json', ...(key ? { 'idempotency-key': key } : {}) };
     return fetch(`http://127.0.0.1:${port}${url}`, { method, headers, body: JSON.stringify(body) }).catch(() => undefined);
@@ -160,18 +141,18 @@ describe('killed', () => {
   const ready = () => until(async () => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => undefined))?.status === 200);
 
   it.each(['workflow:queue-admitted', 'workflow:queue-started'])('at %s: what was taken is started, and once', async (point) => {
-    rules({});
-    supervise();
+    processes.rules({});
+    processes.supervise({ ...world.config, port });
     await ready();
     // On a busy machine the deaths take their time, and until the last one nothing is delivered.
     const { version: _, ...definition } = workflow([step('a', 'alpha', { deadlineMs: 300_000 })], { name: 'audit', deadlineMs: 300_000 });
     expect((await ask('POST', '/v1/workflow-templates', { definition }))?.status).toBe(201);
     expect((await ask('PUT', '/v1/workflow-limits', { kinds: { audit: { running: 2 } } }))?.status).toBe(200);
-    rules({ [point]: { action: 'exit' } });
+    processes.rules({ [point]: { action: 'exit' } });
     const keys = ['a', 'b', 'c', 'd'];
     for (const key of keys) await ask('POST', '/v1/workflows', { template: 'audit' }, key); // the answer may be lost with the process
-    await until(async () => deaths >= 2);
-    rules({});
+    await until(async () => processes.deaths >= 2);
+    processes.rules({});
     await ready();
     const ids: string[] = [];
     for (const key of keys) {

@@ -63,6 +63,14 @@ export class World {
     return new World(database, config, await tokenFor('operator', 'acme'), tokenFor);
   }
 
+  /** With both executors and one instance of the service. */
+  static async started(kinds: LocalKinds = {}): Promise<World> {
+    const world = await World.open();
+    await world.startExecutors();
+    await world.startWorkflow(kinds);
+    return world;
+  }
+
   async startExecutors(): Promise<void> {
     const execute: Execute = async (input, context) => {
       const { task: name, action, attempt } = context.dispatch;
