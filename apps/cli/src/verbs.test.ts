@@ -191,14 +191,34 @@ test('a host that fits nowhere in a large fleet: vm create --dry-run tells of 20
 });
 
 describe('migrate --to', () => {
-  test('tried under a grant for hundreds of VMs, it says in one short line how to let an agent look', async () => {
-    const ids = Array.from({ length: 300 }, (_, i) => `vm-0199c0de-0000-7000-8000-${String(i).padStart(12, '0')}`);
-    answer = (a) => (a.url.startsWith('/v1/vms/') ? { body: { ...vm, vmId: a.url.slice('/v1/vms/'.length) } } : usual(a));
+  const ids = Array.from({ length: 250 }, (_, i) => `vm-0199c0de-0000-7000-8000-${String(i).padStart(12, '0')}`);
+  /** One query takes 100 VMs, as the service has it. */
+  const ofMany = (a: Asked): Reply => {
+    if (a.url.startsWith('/v1/vms/')) return { body: { ...vm, vmId: a.url.slice('/v1/vms/'.length) } };
+    if (a.method === 'GET' && a.url.startsWith('/v1/migration-options-queries/')) return { body: { state: 'answered' } };
+    if (!a.url.startsWith('/v1/migration-options-queries')) return usual(a);
+    if ((a.body!['vmIds'] as string[]).length > 100)
+      return { status: 400, body: { code: 'request.invalid', title: 't', detail: 'too many' } };
+    return { body: { queryId: 'qry-1', state: 'asked', operation: 'qry-1' } };
+  };
+  const queried = () =>
+    asked.filter((a) => a.method === 'POST' && a.url.startsWith('/v1/migration-options-queries')).map((a) => a.body!['vmIds']);
+
+  test('tried under a grant for hundreds of VMs, it says what to type so that agents look into all of them', async () => {
+    answer = ofMany;
     const { said } = await run(`migrate --vm ${ids.join(',')} --to large --grant g --dry-run`);
-    const [line] = said.split('\n').filter((l) => l.includes('options query'));
-    expect(line).toContain(`chrysalis options query --vm ${ids[0]} --vm ${ids[1]} `);
-    expect(line).toMatch(/ … \(and 295 more: the --vm of this command\) --grant g$/);
-    expect(line!.length).toBeLessThan(500);
+    const lines = said.split('\n').filter((l) => l.includes('options query'));
+    expect(queried()).toHaveLength(3);
+    asked = [];
+    for (const line of lines) expect((await run(line.trim().replace('chrysalis ', ''))).error).toBeUndefined();
+    expect(queried()).toEqual([ids.slice(0, 100), ids.slice(100, 200), ids.slice(200)]);
+  });
+
+  test('under a grant for hundreds of VMs, agents look into all of them before the plan is made', async () => {
+    answer = ofMany;
+    await run(`migrate --vm ${ids.join(',')} --to large --grant g`);
+    expect(queried()).toEqual([ids.slice(0, 100), ids.slice(100, 200), ids.slice(200)]);
+    expect(asked.find((a) => a.url.startsWith('/v1/migration-plans'))?.body).toMatchObject({ vmIds: ids, grantId: 'g' });
   });
 
   test('an option that is not offered is said with what rules it out', async () => {

@@ -136,27 +136,34 @@ const migrate = async (run: Run): Promise<number> => {
   return startPlan(run, plan['planId']);
 };
 
-/** As they are typed; of many the first, and that the others are those of this command. */
-const vmsTyped = (ids: readonly string[]): string => {
-  const first = ids.slice(0, 5).map((id) => `--vm ${id}`);
-  return ids.length <= 5 ? first.join(' ') : `${first.join(' ')} … (and ${ids.length - 5} more: the --vm of this command)`;
-};
+/** So many VMs one options query takes: with more, a plan's VMs are asked for in portions. */
+const ONE_QUERY = 100;
+const portions = <T>(all: readonly T[]): T[][] =>
+  Array.from({ length: Math.ceil(all.length / ONE_QUERY) }, (_, i) => all.slice(i * ONE_QUERY, (i + 1) * ONE_QUERY));
+
+/** What lets an agent look into the guests of all these VMs, as it is typed: a line for each query. */
+const lookLines = (vms: readonly string[], grant: string): string =>
+  portions(vms)
+    .map((some) => `  chrysalis options query --vm ${some.join(',')} --grant ${grant}`)
+    .join('\n');
 
 /** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
 const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
   const { to, option, grant: grantId, dryRun: trial } = run.options;
   if (!to && !option) throw new UsageError('say where to: --to TYPE, --option OPTION or --template NAME@VERSION');
   if (grantId && trial) {
-    await run.client.post('/v1/migration-options-queries', { body: { vmIds: [...ids], grantId }, query: dryRun });
+    for (const vmIds of portions(ids)) await run.client.post('/v1/migration-options-queries', { body: { vmIds, grantId }, query: dryRun });
     if (!run.quiet) {
-      const look = `chrysalis options query ${vmsTyped(ids)} --grant ${String(grantId)}`;
+      const look = lookLines(run.options['vm'], grantId);
       process.stderr.write(
-        `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look: ${look}\n`,
+        `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look:\n${look}\n`,
       );
     }
   } else if (grantId) {
-    const query = await queryOptions(run, ids);
-    if (query.state !== 'answered') throw new RefusedError(optionsText(query));
+    for (const some of portions(ids)) {
+      const query = await queryOptions(run, some);
+      if (query.state !== 'answered') throw new RefusedError(optionsText(query));
+    }
   }
   return { ...(option ? { option } : { to }), ...(grantId ? { grantId } : {}) };
 };
