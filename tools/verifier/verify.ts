@@ -9,7 +9,21 @@ import pg from 'pg';
 export type Verdict = Readonly<Record<string, boolean>>;
 export type Findings = { readonly invariants: Verdict; readonly faults: readonly string[] };
 
-type Row = { type: string; data: Record<string, never> };
+type Amounts = { vcpu: number; memoryMiB: number; diskMiB: number };
+const kinds = ['vcpu', 'memoryMiB', 'diskMiB'] as const;
+type Inventory = Record<(typeof kinds)[number], { total: number; reserved: number; ratioPerMille: number }>;
+/** An event of a host in the ledger's service: each type has some of these. */
+type HostEvent = {
+  type: string;
+  data: {
+    hostId?: string;
+    facts?: { hostId: string; inventory: Inventory };
+    consumer?: { kind: string; id: string };
+    amounts?: Amounts;
+    moveId?: string;
+    vmId?: string;
+  };
+};
 
 export const verify = async (o: { readonly databaseUrl: string; readonly monitors: () => readonly string[] }): Promise<Findings> => {
   const db = new pg.Client({ connectionString: o.databaseUrl });
@@ -68,20 +82,16 @@ export const everyEventOnTheBus = async (db: pg.ClientBase): Promise<string[]> =
   return faults;
 };
 
-type Amounts = { vcpu: number; memoryMiB: number; diskMiB: number };
-const kinds = ['vcpu', 'memoryMiB', 'diskMiB'] as const;
-
 /** Holds by host and consumer, from the events alone. */
 const holds = async (db: pg.Client): Promise<{ held: Map<string, Map<string, Amounts>>; capacity: Map<string, Amounts> }> => {
-  const { rows } = await db.query<Row>(
+  const { rows } = await db.query<HostEvent>(
     `select type, data from resource_allocation.events where stream_id like 'host-%' order by stream_id, version`,
   );
   const held = new Map<string, Map<string, Amounts>>();
   const capacity = new Map<string, Amounts>();
-  for (const { type, data: d } of rows as unknown as { type: string; data: Record<string, unknown> }[]) {
+  for (const { type, data: d } of rows) {
     const name = type.replace('chrysalis.resource-allocation.', '').replace(/\.v\d+$/, '');
-    const facts = d['facts'] as
-      { hostId: string; inventory: Record<(typeof kinds)[number], { total: number; reserved: number; ratioPerMille: number }> } | undefined;
+    const { facts, consumer } = d;
     if (facts)
       capacity.set(
         facts.hostId,
@@ -92,14 +102,14 @@ const holds = async (db: pg.Client): Promise<{ held: Map<string, Map<string, Amo
           ]),
         ) as Amounts,
       );
-    const of = held.get(d['hostId'] as string) ?? new Map<string, Amounts>();
-    if (typeof d['hostId'] === 'string') held.set(d['hostId'], of);
-    const consumer = d['consumer'] as { kind: string; id: string } | undefined;
-    if (name === 'allocation.held') of.set(`${consumer!.kind}:${consumer!.id}`, d['amounts'] as Amounts);
+    if (typeof d.hostId !== 'string') continue;
+    const of = held.get(d.hostId) ?? new Map<string, Amounts>();
+    held.set(d.hostId, of);
+    if (name === 'allocation.held') of.set(`${consumer!.kind}:${consumer!.id}`, d.amounts!);
     if (name === 'allocation.released') of.delete(`${consumer!.kind}:${consumer!.id}`);
     if (name === 'allocation.swapped') {
-      of.delete(`move:${d['moveId'] as string}`);
-      of.set(`vm:${d['vmId'] as string}`, d['amounts'] as Amounts);
+      of.delete(`move:${d.moveId}`);
+      of.set(`vm:${d.vmId}`, d.amounts!);
     }
   }
   return { held, capacity };

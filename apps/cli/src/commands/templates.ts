@@ -53,7 +53,7 @@ export const templateCommands = (program: Command): void => {
     path: '/v1/migration-templates',
     empty: 'No templates. Make one with: chrysalis template from-option NAME --query QUERY --option OPTION',
     columns: {
-      template: (t) => ref(t as never),
+      template: (t) => ref(t),
       from: (t) => ref(t['spec'].sourceType),
       to: (t) => ref(t['spec'].options.targetType),
       method: (t) => (t['spec'].migration.length ? t['spec'].options.method : 'in place'),
@@ -103,7 +103,7 @@ const retireCommand = (template: Command): void => {
 const publishCommands = (template: Command): void => {
   const published = async (run: Run, body: BodyOf<'post', '/v1/migration-templates'>): Promise<void> => {
     const answer = await run.client.post('/v1/migration-templates', { body });
-    await print(run.format, answer, () => `published ${ref(answer as never)}`);
+    await print(run.format, answer, () => `published ${ref(answer)}`);
   };
   examples(
     changing(
