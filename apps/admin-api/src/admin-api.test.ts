@@ -1,13 +1,16 @@
-/* eslint-disable @typescript-eslint/no-explicit-any -- bodies are looked at as the JSON they are */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Operation as ApiOperation, Problem, Task, Vm } from '@chrysalis/api-client';
+import { migrationTemplatesEvents, workflowEvents } from '@chrysalis/contracts';
 import { ifMatch } from '@chrysalis/service-kit';
 import { until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
-import { example, projected, startPlane, type Plane } from './test/plane.ts';
+import { dataOf, example, projected, startPlane, type Plane } from './test/plane.ts';
 
 let plane: Plane;
 let admin: string;
-const json = async (path: string): Promise<any> => (await plane.get(path)).json();
+type List<T> = { items: T[]; next?: string };
+const json = async <T = unknown>(path: string): Promise<T> => (await (await plane.get(path)).json()) as T;
+const codeOf = async (refused: Response): Promise<string> => ((await refused.json()) as Problem).code;
 const send = (method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<Response> =>
   fetch(`${plane.url}${path}`, {
     method,
@@ -47,7 +50,7 @@ describe('reads', () => {
         ...{ vmId, hostId, epoch },
         observed: { state, since: '2026-01-01T00:00:00.000Z', resets: 2, lastResetAt: '2026-01-01T00:00:00.000Z', changes: 3 },
       });
-    const shown = async (): Promise<any> => (await plane.get(`/v1/vms/${vmId}`)).json();
+    const shown = (): Promise<Vm> => json(`/v1/vms/${vmId}`);
     await tell('chrysalis.provisioning.vm.requested.v1', { name: 'seen' });
     await tell('chrysalis.provisioning.vm.booted.v1', { hostId: 'h1', epoch: 1 });
     await until(async () => (await shown()).state === 'running');
@@ -76,8 +79,8 @@ describe('reads', () => {
   });
 
   test('every list and every thing of the corpus', async () => {
-    const of = (type: string): any => example(`chrysalis.${type}.v1`).data;
-    const workflow = of('workflow.instance.started').workflowId;
+    const { optionsQueried, planMade, migrationRequested } = migrationTemplatesEvents;
+    const workflow = dataOf(workflowEvents.instanceStarted).workflowId;
     const seen = await Promise.all(
       [
         '/v1/vms?state=all',
@@ -89,10 +92,10 @@ describe('reads', () => {
         '/v1/vm-types/small/1',
         '/v1/images',
         '/v1/migration-templates/to-large/1',
-        `/v1/migration-options-queries/${of('migration-templates.options.queried').queryId}`,
-        `/v1/migration-plans/${of('migration-templates.plan.made').plan.planId}`,
+        `/v1/migration-options-queries/${dataOf(optionsQueried).queryId}`,
+        `/v1/migration-plans/${dataOf(planMade).plan.planId}`,
         '/v1/migrations',
-        `/v1/migrations/${of('migration-templates.migration.requested').migrationId}`,
+        `/v1/migrations/${dataOf(migrationRequested).migrationId}`,
         '/v1/moves',
         '/v1/workflows',
         `/v1/workflows/${workflow}`,
@@ -104,11 +107,12 @@ describe('reads', () => {
       ].map(async (path) => [path, await plane.get(path)] as const),
     );
     expect(seen.filter(([, r]) => r.status !== 200).map(([p, r]) => `${p} ${r.status}`)).toEqual([]);
-    const bodies: Record<string, any> = Object.fromEntries(await Promise.all(seen.map(async ([p, r]) => [p, await r.json()])));
-    expect(bodies['/v1/hosts'].items).toHaveLength(1);
+    const bodies: Record<string, unknown> = Object.fromEntries(await Promise.all(seen.map(async ([p, r]) => [p, await r.json()])));
+    expect(bodies['/v1/hosts']).toMatchObject({ items: [{ hostId: 'h1' }] });
     expect(bodies['/v1/hosts/h1']).toMatchObject({ hostId: 'h1', state: 'cordoned', connected: false, facts: { address: '10.77.0.11' } });
     expect(bodies['/v1/vm-types/small/1']).toMatchObject({ name: 'small', version: 1, versions: [1], spec: { vcpus: { now: 1 } } });
-    expect(bodies[`/v1/workflows/${workflow}`].tasks.map((t: any) => `${t.task} ${t.state} <- ${t.after}`)).toEqual([
+    const { tasks } = bodies[`/v1/workflows/${workflow}`] as { tasks: Task[] };
+    expect(tasks.map((t) => `${t.task} ${t.state} <- ${t.after}`)).toEqual([
       'place compensated <- ',
       'boot failed <- place',
       'record skipped <- boot',
@@ -118,18 +122,18 @@ describe('reads', () => {
   });
 
   test('the ledger is flat, and shows what is held now', async () => {
-    const { items } = await json('/v1/allocations');
+    const { items } = await json<List<unknown>>('/v1/allocations');
     expect(items).toEqual([
       expect.objectContaining({ hostId: 'h2', consumer: { kind: 'vm', id: expect.any(String) }, vcpu: 2, memoryMiB: 1024 }),
     ]);
   });
 
   test('pages go on where the last one ended', async () => {
-    const all = (await json('/v1/operations')).items.map((o: any) => o.id);
+    const all = (await json<List<ApiOperation>>('/v1/operations')).items.map((o) => o.id);
     const paged: string[] = [];
     for (let path: string | undefined = '/v1/operations?limit=2'; path;) {
-      const page = await json(path);
-      paged.push(...page.items.map((o: any) => o.id));
+      const page: List<ApiOperation> = await json(path);
+      paged.push(...page.items.map((o) => o.id));
       path = page.next && `/v1/operations?limit=2&cursor=${page.next}`;
     }
     expect(paged).toEqual(all);
@@ -161,7 +165,7 @@ describe('reads', () => {
       expect(((await (await as(path, 'other')).json()) as { items: unknown[] }).items).toEqual([]);
     const viewer = await plane.token(['viewer']);
     const refused = await send('POST', '/v1/vms', { name: 'web' }, { authorization: `Bearer ${viewer}` });
-    expect([refused.status, ((await refused.json()) as any).code]).toEqual([403, 'auth.denied']);
+    expect([refused.status, await codeOf(refused)]).toEqual([403, 'auth.denied']);
     expect((await fetch(`${plane.url}/v1/vms`)).status).toBe(401);
   });
 });
@@ -178,7 +182,7 @@ describe('commands', () => {
     const again = await send('POST', '/v1/vms', { name: 'fresh' }, key);
     expect([await again.json(), again.headers.get('idempotent-replay')]).toEqual([body, 'true']);
     const other = await send('POST', '/v1/vms', { name: 'other' }, key);
-    expect([other.status, ((await other.json()) as any).code]).toEqual([409, 'idempotency.key_reused']);
+    expect([other.status, await codeOf(other)]).toEqual([409, 'idempotency.key_reused']);
   });
 
   test("the owner's refusal comes back as it was", async () => {
@@ -192,7 +196,7 @@ describe('commands', () => {
     const [a, b] = (await plane.restart('provisioning', () => Promise.all([patient(), patient()])))!;
     expect([a.status, b.status]).toEqual([202, 202]);
     expect(await a.json()).toEqual(await b.json());
-    expect(((await json('/v1/vms?name=patient')) as { items: unknown[] }).items.length).toBeLessThanOrEqual(1);
+    expect((await json<List<unknown>>('/v1/vms?name=patient')).items.length).toBeLessThanOrEqual(1);
   }, 30_000);
 
   test('an owner that stays away is a 503 that says so', async () => {
@@ -206,13 +210,25 @@ describe('commands', () => {
   }, 30_000);
 });
 
+/** What is looked at of an operation; what it has to have may be missing. */
+type Operation = {
+  operationId: string;
+  summary?: string;
+  security?: unknown[];
+  'x-role'?: string;
+  parameters: { in: string; name: string }[];
+  requestBody?: { content: { 'application/json': { schema: { properties: object } } } };
+  responses: { default?: { content?: Record<string, unknown> } };
+};
+type OpenApi = { openapi: string; paths: Record<string, Record<string, Operation>> };
+
 describe('the documents', () => {
   test('OpenAPI: every operation has a summary, a role, and problems for answers; commands have their owners’ bodies', async () => {
-    const document = (await (await fetch(`${plane.url}/openapi.json`)).json()) as any;
+    const document = (await (await fetch(`${plane.url}/openapi.json`)).json()) as OpenApi;
     expect(document.openapi).toBe('3.1.0');
     const faults: string[] = [];
     const ids = new Set<string>();
-    for (const [path, methods] of Object.entries<Record<string, any>>(document.paths))
+    for (const [path, methods] of Object.entries(document.paths))
       for (const [method, o] of Object.entries(methods)) {
         const at = `${method} ${path}`;
         if (!o.summary || o.summary.includes('Controller')) faults.push(`${at}: no summary`);
@@ -220,17 +236,17 @@ describe('the documents', () => {
         if (!o.responses.default?.content?.['application/problem+json']) faults.push(`${at}: no problem`);
         if (!/^[a-z0-9_]+$/.test(o.operationId) || ids.has(o.operationId)) faults.push(`${at}: operationId ${o.operationId}`);
         for (const name of [...path.matchAll(/\{(\w+)\}/g)].map((m) => m[1]))
-          if (!o.parameters.some((p: any) => p.in === 'path' && p.name === name)) faults.push(`${at}: parameter ${name}`);
+          if (!o.parameters.some((p) => p.in === 'path' && p.name === name)) faults.push(`${at}: parameter ${name}`);
         ids.add(o.operationId);
       }
     expect(faults).toEqual([]);
-    expect(document.paths['/v1/vms'].post.requestBody.content['application/json'].schema.properties).toHaveProperty('name');
-    expect(document.paths['/v1/operations/{id}'].get['x-role']).toBe('viewer');
+    expect(document.paths['/v1/vms']?.['post']?.requestBody?.content['application/json'].schema.properties).toHaveProperty('name');
+    expect(document.paths['/v1/operations/{id}']?.['get']?.['x-role']).toBe('viewer');
     expect(ids.size).toBeGreaterThan(40);
   });
 
   test('AsyncAPI', async () => {
-    const document = (await (await fetch(`${plane.url}/asyncapi.json`)).json()) as any;
+    const document = (await (await fetch(`${plane.url}/asyncapi.json`)).json()) as { asyncapi: string };
     expect(document.asyncapi).toBe('3.0.0');
   });
 });

@@ -1,13 +1,14 @@
-/* eslint-disable @typescript-eslint/no-explicit-any -- bodies are looked at as the JSON they are */
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { progressTopic } from '@chrysalis/contracts';
+import type { LogLine, Migration, Operation, Problem } from '@chrysalis/api-client';
+import { migrationTemplatesEvents, progressTopic, workflowEvents } from '@chrysalis/contracts';
 import { busEvent, until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
-import { example, history, projected, sse, startPlane, type Plane } from './test/plane.ts';
+import { dataOf, example, history, projected, sse, startPlane, type Plane } from './test/plane.ts';
 
 let plane: Plane;
-const json = async (path: string): Promise<any> => (await plane.get(path)).json();
+const json = async <T = unknown>(path: string): Promise<T> => (await (await plane.get(path)).json()) as T;
+type Story = { state: string; items: LogLine[] };
 
 beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
@@ -17,10 +18,9 @@ beforeAll(async () => {
 afterAll(() => plane?.stop(), 30_000);
 
 describe('operations', () => {
-  const begin = async (id: string): Promise<any> => {
-    const started = example('chrysalis.workflow.instance.started.v1').data;
-    await plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.started.v1', { ...started, workflowId: id, subject: id });
-    return started;
+  const begin = (id: string): Promise<void> => {
+    const { instanceStarted } = workflowEvents;
+    return plane.append('workflow', `workflow-${id}`, instanceStarted.type, { ...dataOf(instanceStarted), workflowId: id, subject: id });
   };
   const end = (id: string): Promise<void> =>
     plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.ended.v1', {
@@ -60,12 +60,13 @@ describe('operations', () => {
   });
 
   test("a migration's operation has the steps of its moves", async () => {
-    const started = example('chrysalis.migration-templates.move.started.v1').data as any;
+    const started = dataOf(migrationTemplatesEvents.moveStarted);
     await begin(started.request.workflowId);
-    await until(async () => ((await json(`/v1/operations/${started.migrationId}`)).progress.unit === 'tasks' ? true : undefined));
-    const operation = await json(`/v1/operations/${started.migrationId}`);
+    const shown = (): Promise<Operation> => json(`/v1/operations/${started.migrationId}`);
+    await until(async () => ((await shown()).progress.unit === 'tasks' ? true : undefined));
+    const operation = await shown();
     expect(operation).toMatchObject({ kind: 'migration', state: 'succeeded', progress: { total: 3 }, moves: { done: 1, total: 1 } });
-    const migration = await json(`/v1/migrations/${started.migrationId}`);
+    const migration = await json<Migration>(`/v1/migrations/${started.migrationId}`);
     expect(migration.moves).toMatchObject([
       {
         vmId: started.vmId,
@@ -93,20 +94,20 @@ describe('a move that stops behind its point of no return', () => {
     return plane.append('workflow', `workflow-${moveId}`, full, { ...data, workflowId: moveId, ...more });
   };
   const cause = { code: 'guest.script_failed', message: 'announce ended with 3', detail: { stderr: 'no route to the balancer' } };
-  const requested = (): any => structuredClone(example('chrysalis.migration-templates.migration.requested.v1').data);
-  const shown = async (path: string, see: (body: any) => boolean): Promise<any> =>
+  const requested = () => structuredClone(dataOf(migrationTemplatesEvents.migrationRequested));
+  const shown = <T extends object>(path: string, see: (body: T) => boolean): Promise<T> =>
     until(async () => {
-      const body = await json(path);
+      const body = await json<T>(path);
       return see(body) ? body : undefined;
     });
 
   test('says in migration, operation and VM where it stands, and what takes it on', async () => {
     const { plan } = requested();
-    plan.moves[0].vmId = vmId;
+    plan.moves[0]!.vmId = vmId;
     await plane.append('provisioning', vmId, 'chrysalis.provisioning.vm.requested.v1', { ...example('chrysalis.provisioning.vm.requested.v1').data, vmId, name: 'tide' }); // prettier-ignore
     await plane.append('provisioning', vmId, 'chrysalis.provisioning.vm.move-begun.v1', { ...example('chrysalis.provisioning.vm.move-begun.v1').data, vmId, moveId }); // prettier-ignore
     await onMigration('migration.requested', { plan });
-    const { request } = example('chrysalis.migration-templates.move.started.v1').data as any;
+    const { request } = dataOf(migrationTemplatesEvents.moveStarted);
     await onMigration('move.started', { moveId, vmId, request: { ...request, workflowId: moveId } });
     await onMove('instance.started', { subject: moveId });
     await onMove('task.dispatched', { task: 'boot', executor: 'host:h2', attempt: 1 });
@@ -117,7 +118,7 @@ describe('a move that stops behind its point of no return', () => {
     await onMigration('migration.ended', { state: 'failed', cause });
     const next = [`chrysalis workflow retry-from ${moveId} record --reason "what kept it is mended"`];
     const standing = { summary: 'past its point of no return, so what was done stays; not done: record', left: ['record'], next };
-    const operation = await shown(`/v1/operations/${migrationId}`, (o) => o.state === 'failed' && o.standing);
+    const operation = await shown<Operation>(`/v1/operations/${migrationId}`, (o) => o.state === 'failed' && o.standing !== undefined);
     expect(operation).toMatchObject({ cause, standing });
     expect(await json(`/v1/operations/${moveId}`)).toMatchObject({ state: 'stopped', standing });
     expect(await json(`/v1/migrations/${migrationId}`)).toMatchObject({ state: 'failed', moves: [{ state: 'failed', standing }] });
@@ -127,9 +128,9 @@ describe('a move that stops behind its point of no return', () => {
   });
 
   test('has a story: one, in the order of time, with what was said; of a VM by its name, of a move by its id', async () => {
-    const { state, items } = await json(`/v1/migrations/${migrationId}/logs`);
+    const { state, items } = await json<Story>(`/v1/migrations/${migrationId}/logs`);
     expect(state).toBe('failed');
-    const short = items.map((l: any) => `${l.step ?? '-'} ${l.message.split(/[:,]/)[0]}`);
+    const short = items.map((l) => `${l.step ?? '-'} ${l.message.split(/[:,]/)[0]}`);
     expect(short).toEqual([
       `- ${vmId} is locked for the move h1 -> h2`,
       '- migration of 1 VM by to-large@1',
@@ -141,28 +142,28 @@ describe('a move that stops behind its point of no return', () => {
       '- the move ended failed',
       '- the migration ended failed',
     ]);
-    expect(items.find((l: any) => l.step === 'boot' && l.said)).toMatchObject({ vmId, said: { stdout: 'quiesced' }, section: 'prepare' });
-    expect(items.find((l: any) => l.level === 'error')).toMatchObject({ step: 'record', cause, said: cause.detail });
-    expect((await json(`/v1/migrations/${moveId}/logs?vm=tide`)).items).toEqual(items);
+    expect(items.find((l) => l.step === 'boot' && l.said)).toMatchObject({ vmId, said: { stdout: 'quiesced' }, section: 'prepare' });
+    expect(items.find((l) => l.level === 'error')).toMatchObject({ step: 'record', cause, said: cause.detail });
+    expect((await json<Story>(`/v1/migrations/${moveId}/logs?vm=tide`)).items).toEqual(items);
     expect(await json(`/v1/migrations/${migrationId}/logs?vm=nobody`)).toMatchObject({ code: 'vm.unknown' });
     expect(await json(`/v1/migrations/${migrationId}/logs?follow=perhaps`)).toMatchObject({ code: 'request.invalid' });
     const other = await plane.token(['viewer'], 'other');
     const denied = await fetch(`${plane.url}/v1/migrations/${migrationId}/logs`, { headers: { authorization: `Bearer ${other}` } });
-    expect([denied.status, ((await denied.json()) as any).code]).toEqual([404, 'migration.unknown']);
+    expect([denied.status, ((await denied.json()) as Problem).code]).toEqual([404, 'migration.unknown']);
   });
 
   test('goes on when it is repaired; its story is followed to the end', async () => {
     const change = { type: 'retry-from', task: 'record' };
     await onMove('instance.changed', { change, actor: 'user:anna', reason: 'mended', effect: undefined });
     await onMigration('move.resumed', { moveId, vmId });
-    expect(await shown(`/v1/operations/${migrationId}`, (o) => o.state === 'running')).not.toHaveProperty('cause');
+    expect(await shown<Operation>(`/v1/operations/${migrationId}`, (o) => o.state === 'running')).not.toHaveProperty('cause');
     expect(await json(`/v1/operations/${migrationId}`)).not.toHaveProperty('standing');
     const following = plane.get(`/v1/migrations/${migrationId}/logs?follow=true`).then((r) => sse(r));
     await onMove('task.succeeded', { task: 'record', output: {} });
     await onMove('instance.ended', { subject: moveId, state: 'succeeded', output: {} });
     // As in life: a migration ends by what its workflows' ends said. Of two that come at once the story may end with the first.
     const ofMove = 'its workflow ended succeeded';
-    await shown(`/v1/migrations/${migrationId}/logs`, ({ items }) => items.some((l: any) => l.message === ofMove));
+    await shown<Story>(`/v1/migrations/${migrationId}/logs`, ({ items }) => items.some((l) => l.message === ofMove));
     await onMigration('move.ended', { moveId, vmId, state: 'succeeded' });
     await onMigration('migration.ended', { state: 'succeeded', cause: undefined });
     const seen = await following;

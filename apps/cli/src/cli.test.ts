@@ -1,12 +1,12 @@
-/* eslint-disable @typescript-eslint/no-explicit-any -- examples are taken apart as the JSON they are */
 import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { migrationTemplatesEvents, workflowEvents, type DataOf, type resourceAllocationEvents } from '@chrysalis/contracts';
 import { cutConnections, until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
-import { example, projected, startPlane, type Plane } from '../../admin-api/src/test/plane.ts';
+import { dataOf, example, projected, startPlane, type Plane } from '../../admin-api/src/test/plane.ts';
 import { createClient } from '@chrysalis/api-client';
 import { inProcess } from './test/in-process.ts';
 import { entry, environmentOf, run, type Ran } from './test/run.ts';
@@ -16,8 +16,8 @@ let token: string;
 const environment = (): NodeJS.ProcessEnv => environmentOf(plane.url, token);
 const chrysalis = (args: string, options: { env?: NodeJS.ProcessEnv; cwd?: string } = {}): Promise<Ran> =>
   run(args.split(' ').filter(Boolean), { env: environment(), ...options });
-const data = (type: string): any => example(`chrysalis.${type}.v1`).data;
-const workflowId = data('workflow.instance.started').workflowId as string;
+const data = (type: string): Record<string, unknown> => example(`chrysalis.${type}.v1`).data;
+const { workflowId } = dataOf(workflowEvents.instanceStarted);
 const begin = (id: string) =>
   plane.append('workflow', `workflow-${id}`, 'chrysalis.workflow.instance.started.v1', {
     ...data('workflow.instance.started'),
@@ -236,7 +236,7 @@ describe('the client', () => {
         ...more,
       });
     await onMigration('migration.requested', {});
-    const { request } = data('migration-templates.move.started') as { request: object };
+    const { request } = dataOf(migrationTemplatesEvents.moveStarted);
     await onMigration('move.started', { moveId, request: { ...request, workflowId: moveId } });
     await begin(moveId);
     const stopped = { state: 'stopped', missing: ['boot', 'record'], failed: ['boot'] };
@@ -266,6 +266,7 @@ describe('the client', () => {
   }, 40_000);
 
   test('watchers go on where they were when the door’s database, or the door, cuts them off, however quiet it was', async () => {
+    type Changed = DataOf<typeof resourceAllocationEvents.hostStateChanged>;
     const client = createClient({ server: plane.url, token, patienceMs: 3_000 });
     const { pool } = plane.services.get('provisioning')!.service;
     const { server } = plane.services.get('admin-api')!;
@@ -275,7 +276,7 @@ describe('the client', () => {
       const heard: string[] = [];
       const watching = (async () => {
         for await (const e of client.events(`/v1/events?stream=${stream}`, { signal: done.signal }))
-          heard.push(String((e.data as any).data.reason));
+          heard.push((e.data as { data: Changed }).data.reason);
       })();
       return { heard, watching };
     });

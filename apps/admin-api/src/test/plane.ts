@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Controller, Delete, Inject, Post, Req } from '@nestjs/common';
-import { contexts, contractOf, eventsByContext, type Context } from '@chrysalis/contracts';
+import { contexts, contractOf, eventsByContext, type Context, type DataOf, type EventContract } from '@chrysalis/contracts';
 import { start as startProjector } from '@chrysalis/projector-app';
 import {
   Allow,
@@ -60,6 +60,7 @@ export type Example = {
   meta: { at: string; correlationId: string; actor: string; tenant: string };
 };
 export const example = (type: string): Example => corpus.find((e) => e.type === type)!;
+export const dataOf = <C extends EventContract>({ type }: C): DataOf<C> => example(type).data as DataOf<C>;
 /** Streams from their first event on: a VM or a query that begins in the middle no service writes, and none is answered. */
 const whole = new Set(corpus.filter((e) => e.version === 1 || e.stream.startsWith('host-')).map((e) => e.stream));
 export const history: readonly Example[] = corpus
