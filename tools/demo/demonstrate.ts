@@ -188,7 +188,7 @@ const countEvents = async (url: string): Promise<DemoReport['events']> => {
   try {
     const byContext: Record<string, number> = {};
     for (const c of contexts)
-      byContext[c] = Number((await client.query(`select count(*) as n from ${c.replaceAll('-', '_')}.events`)).rows[0].n);
+      byContext[c] = Number((await client.query<{ n: string }>(`select count(*) as n from ${c.replaceAll('-', '_')}.events`)).rows[0]!.n);
     return { total: Object.values(byContext).reduce((a, b) => a + b, 0), byContext };
   } finally {
     await client.end();
