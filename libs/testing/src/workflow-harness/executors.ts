@@ -117,6 +117,6 @@ export class Executors {
   }
 
   #now(): string {
-    return new Date(this.schedule.now).toISOString();
+    return this.schedule.iso;
   }
 }

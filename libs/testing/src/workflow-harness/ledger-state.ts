@@ -72,8 +72,9 @@ export class LedgerState {
   isWhole(name: string): boolean {
     return this.tasks.get(name)?.forEach !== undefined;
   }
-  itemsOf(name: string): string[] {
-    return Array.from({ length: this.fans.get(name) ?? 0 }, (_, i) => `${name}.${i}`);
+  itemsOf(name: string): readonly string[] {
+    const count = this.fans.get(name);
+    return count === undefined ? [] : Array.from({ length: count }, (_, i) => `${name}.${i}`);
   }
   /** Every task and item that there is. */
   names(): string[] {
@@ -82,7 +83,7 @@ export class LedgerState {
   /** A forEach waits for its items too, and they for what it waits for. */
   waitsFor(name: string): readonly string[] {
     const own = this.dependencies.get(name.split('.')[0]!) ?? [];
-    return name.includes('.') ? own : [...own, ...this.itemsOf(name)];
+    return this.fans.has(name) ? [...own, ...this.itemsOf(name)] : own;
   }
   isOpen({ task, action, attempt, token }: Pick<TaskReport, 'task' | 'action' | 'attempt' | 'token'>): boolean {
     const given = this.entries.get(task)?.open.get(token);

@@ -4,7 +4,14 @@ type Due = { readonly at: number; readonly order: number; readonly work: () => v
 export class Schedule {
   readonly #heap: Due[] = [];
   #order = 0;
+  #said = { now: Number.NaN, iso: '' };
   constructor(public now: number) {}
+
+  /** Now, as messages say it; often asked for at the same time. */
+  get iso(): string {
+    if (this.#said.now !== this.now) this.#said = { now: this.now, iso: new Date(this.now).toISOString() };
+    return this.#said.iso;
+  }
 
   after(ms: number, work: () => void): void {
     const heap = this.#heap;

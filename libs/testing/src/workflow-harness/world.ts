@@ -27,6 +27,8 @@ export class HarnessWorld {
   /** Milliseconds a message takes at most: all goes well within the shortest limit, unless something is meant to come late. */
   readonly #slowest: number;
   #state: WorkflowInstance;
+  /** So long was the log that the state was last worked out from. */
+  #replayed = -1;
   #commands = 0;
   #asked = false;
 
@@ -64,7 +66,7 @@ export class HarnessWorld {
   }
 
   #now(): string {
-    return new Date(this.#schedule.now).toISOString();
+    return this.#schedule.iso;
   }
   #delay(): number {
     return this.#random.upTo(this.#slowest);
@@ -116,11 +118,17 @@ export class HarnessWorld {
 
   /** The state is worked out anew from the log, and must be what it was. The relay, too, begins again where it is not sure. */
   #loseEngine(): void {
+    // Where nothing came to the log since, the state is the replayed one; what else became of it shows at the next event's replay.
+    if (this.#replayed !== this.#log.length) this.#replay();
+    const sent = this.#log.slice(-3).filter((e) => e.type === 'chrysalis.workflow.task.dispatched.v1');
+    for (const event of sent) if (this.#random.chance(0.3)) this.#deliver(event.data, this.#planned(event.data));
+  }
+
+  #replay(): void {
     const again = fold(this.#engine.evolve, this.#engine.initial, this.#log);
     if (fingerprint(again) !== fingerprint(this.#state)) this.#trouble('replay gives another state than the one that was live');
     this.#state = again;
-    const sent = this.#log.slice(-3).filter((e) => e.type === 'chrysalis.workflow.task.dispatched.v1');
-    for (const event of sent) if (this.#random.chance(0.3)) this.#deliver(event.data, this.#planned(event.data));
+    this.#replayed = this.#log.length;
   }
 
   /** Somebody cancels, wants it undone, or changes it. */

@@ -46,10 +46,13 @@ const outputs: Record<string, Record<string, unknown>> = {
 const executors = Object.fromEntries(
   (Object.values(allTasks) as TaskContract[]).map((contract) => {
     const output = contract.output.safeParse(outputs[contract.kind] ?? {}); // once: it is the same at each of 100,000 executions
+    const fits = new Set<string>(); // inputs that were looked at: most come again and again
     return [
       contract.kind,
       (input: Readonly<Record<string, unknown>>) => {
-        contract.input.parse(input);
+        const text = JSON.stringify(input);
+        if (!fits.has(text)) contract.input.parse(input);
+        fits.add(text);
         if (!output.success) throw output.error;
         return output.data as Record<string, unknown>;
       },
