@@ -3,7 +3,8 @@ import { GrantClaims, hostTasks, taskKey, type Cause, type Code, type TaskDispat
 import type { EventContext } from '@chrysalis/service-kit';
 import { coveredBy } from '../delivery/pending.ts';
 import { admitsUnder } from '../delivery/revoked.ts';
-import { tenantOfVm } from './vm-tenants.ts';
+import { grantsOfVm } from '../sql/grant-vms.ts';
+import { tenantOfVm } from '../sql/vm-tenants.ts';
 
 type GrantRefusal = { readonly code: Code; readonly message: string };
 
@@ -16,7 +17,7 @@ export const admitUnderGrant = async (dispatch: TaskDispatch, ctx: EventContext)
   const owner = await tenantOfVm(ctx.tx, vmId);
   if (owner !== undefined && owner !== dispatch.tenant)
     return final({ code: 'grant.foreign_tenant', message: `${vmId} is not of tenant ${dispatch.tenant}` });
-  const grants = dispatch.kind === hostTasks.addAgent.kind ? await carried(dispatch, ctx) : await ofVm(ctx, vmId);
+  const grants = dispatch.kind === hostTasks.addAgent.kind ? await carried(dispatch, ctx) : await grantsOfVm(ctx.tx, vmId, ctx.now);
   if (!Array.isArray(grants)) return final(grants as GrantRefusal);
   return useOneOf(grants as string[], dispatch, action, vmId, ctx);
 };
@@ -72,16 +73,6 @@ const idOf = (jws: string): string | undefined => {
   } catch {
     return undefined;
   }
-};
-
-/** Newest first. Expired ones too: they say why, and an undo may still need them. */
-const ofVm = async (ctx: EventContext, vmId: string): Promise<string[]> => {
-  const { rows } = await ctx.tx.query<{ grant_id: string }>(
-    `select grant_id from agent_gateway.grant_vms where vm_id = $1
-     order by (expires_at > $2) desc, registered_at desc, grant_id desc limit 16`,
-    [vmId, ctx.now],
-  );
-  return rows.map((r) => r.grant_id);
 };
 
 const final = ({ code, message }: GrantRefusal): Cause => ({ code, message, retriable: false });

@@ -1,6 +1,7 @@
 import { FLEET_TENANT, provisioningEvents, type Cause, type DataOf, type TaskDispatch } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
+import { keepTenant, tenantOfVm } from '../sql/vm-tenants.ts';
 
 const { vmRequested } = provisioningEvents;
 
@@ -9,13 +10,9 @@ const { vmRequested } = provisioningEvents;
 export class KnownVms {
   @OnEvent(vmRequested)
   async vmRequested({ vmId, tenant }: DataOf<typeof vmRequested>, { tx }: EventContext): Promise<void> {
-    await tx.query(`insert into agent_gateway.vm_tenants (vm_id, tenant) values ($1, $2) on conflict do nothing`, [vmId, tenant]);
+    await keepTenant(tx, vmId, tenant);
   }
 }
-
-/** Whose a VM is, as provisioning told; undefined where it has not been told yet. It never changes. */
-export const tenantOfVm = async (db: Queryable, vmId: string): Promise<string | undefined> =>
-  (await db.query<{ tenant: string }>(`select tenant from agent_gateway.vm_tenants where vm_id = $1`, [vmId])).rows[0]?.tenant;
 
 /**
  * A tenant's workflow touches no other tenant's VM, whatever VM its params name; the fleet's own may touch any. A VM that nobody has

@@ -12,10 +12,12 @@ import {
   type ApiRequest,
   type CommandContext,
 } from '@chrysalis/service-kit';
-import type { JWK } from 'jose';
 import { z } from 'zod';
 import { revokes, withdrawRevoked } from '../delivery/revoked.ts';
 import { verifyGrant } from '../grants/verify-grant.ts';
+import { nameVms } from '../sql/grant-vms.ts';
+import { vmsOfOthers } from '../sql/vm-tenants.ts';
+import { keysOf } from './sql.ts';
 
 const RegisterGrant = z.object({ jws: z.string().min(1).max(16_384) });
 const RegisteredGrant = z.object({ grantId: Id, tenant: Name, vms: z.array(Id), expiresAt: z.string() });
@@ -35,18 +37,14 @@ export class GrantsController {
   })
   register(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, RegisterGrant, async ({ jws }, ctx) => {
-      const verified = await verifyGrant(jws, (kid) => keysOf(ctx, kid), ctx.now);
+      const verified = await verifyGrant(jws, (kid) => keysOf(ctx.tx, kid), ctx.now);
       if (!verified.ok) throw ProblemError.of(verified.fault);
       const { claims } = verified;
       await ownTenant(ctx, claims.iss, claims.vms);
       const decided = await ctx.decide(`grant-${claims.jti}`, grantDecider, { do: 'register', claims, jws });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       const expiresAt = new Date(claims.exp * 1000).toISOString();
-      await ctx.tx.query(
-        `insert into agent_gateway.grant_vms (vm_id, grant_id, expires_at, registered_at)
-         select unnest($1::text[]), $2, $3, $4 on conflict do nothing`,
-        [[...new Set(claims.vms)], claims.jti, expiresAt, ctx.now],
-      );
+      await nameVms(ctx.tx, claims, expiresAt, ctx.now);
       return {
         status: 201,
         body: { grantId: claims.jti, tenant: claims.iss, vms: claims.vms, expiresAt },
@@ -82,24 +80,7 @@ export class GrantsController {
 
 const ownTenant = async (ctx: CommandContext, tenant: string, vms: readonly string[]): Promise<void> => {
   if (!reaches(ctx.caller, tenant)) throw ProblemError.of({ code: 'grant.foreign_tenant', message: `the grant is of tenant ${tenant}` });
-  const { rows } = await ctx.tx.query<{ vm_id: string }>(
-    `select vm_id from agent_gateway.vm_tenants where vm_id = any($1::text[]) and tenant <> $2`,
-    [vms, tenant],
-  );
-  if (rows.length > 0)
-    throw ProblemError.of({
-      code: 'grant.foreign_tenant',
-      message: `not of tenant ${tenant}: ${rows
-        .map((r) => r.vm_id)
-        .join(', ')
-        .slice(0, 500)}`,
-    });
+  const foreign = await vmsOfOthers(ctx.tx, tenant, vms);
+  if (foreign.length > 0)
+    throw ProblemError.of({ code: 'grant.foreign_tenant', message: `not of tenant ${tenant}: ${foreign.join(', ').slice(0, 500)}` });
 };
-
-const keysOf = async ({ tx }: CommandContext, kid: string): Promise<{ tenant: string; publicKeyJwk: JWK }[]> =>
-  (
-    await tx.query<{ tenant: string; publicKeyJwk: JWK }>(
-      `select tenant, public_key_jwk as "publicKeyJwk" from agent_gateway.tenant_keys where kid = $1`,
-      [kid],
-    )
-  ).rows;

@@ -1,9 +1,10 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { agentGatewayEvents, HostAgentIdentity, Name } from '@chrysalis/contracts';
 import { Allow, Commands, Doc, dryRunQuery, ProblemError, type Answer, type ApiRequest } from '@chrysalis/service-kit';
-import type pg from 'pg';
 import { z } from 'zod';
-import { agentsOf, lockHost } from '../sessions/identity.ts';
+import { agentsOf, lockHost, releaseAgent } from '../sql/agent-identities.ts';
+import { forgetRefusal } from '../sql/agent-refusals.ts';
+import { isThere } from '../sql/agent-sessions.ts';
 
 const ReleaseAgent = z.strictObject({ reason: z.string().min(1).max(255) });
 const Released = z.object({ hostId: Name, agentKey: HostAgentIdentity.shape.key });
@@ -32,12 +33,8 @@ export class HostsController {
           code: 'host-agent.connected',
           message: `the agent of ${hostId} is there: stop it, and wait until the host's agent is away`,
         });
-      await ctx.tx.query(`update agent_gateway.agent_identities set released_at = $3 where host_id = $1 and key = $2`, [
-        hostId,
-        current.key,
-        ctx.now,
-      ]);
-      await ctx.tx.query(`delete from agent_gateway.agent_refusals where host_id = $1`, [hostId]); // the next one is news again
+      await releaseAgent(ctx.tx, hostId, current.key, ctx.now);
+      await forgetRefusal(ctx.tx, hostId);
       await ctx.append(`host-agent-${hostId}`, 'any', {
         type: agentGatewayEvents.hostAgentReleased.type,
         data: { hostId, agentKey: current.key, reason, at: ctx.now },
@@ -46,7 +43,3 @@ export class HostsController {
     });
   }
 }
-
-/** Until it is lost: it may be there, and of two agents that both run nobody could say which one has the VMs. */
-const isThere = async (tx: pg.PoolClient, hostId: string): Promise<boolean> =>
-  (await tx.query(`select from agent_gateway.agent_sessions where host_id = $1 and not lost`, [hostId])).rowCount === 1;

@@ -3,6 +3,7 @@ import { tenantKeyDecider } from '@chrysalis/agent-gateway-core';
 import { Id, Name } from '@chrysalis/contracts';
 import { Allow, Commands, Doc, dryRunQuery, ProblemError, reaches, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { z } from 'zod';
+import { keepKey } from './sql.ts';
 
 /** A public key and nothing but a public key: a private part that came along would be in the log for ever. */
 const PublicKey = z.strictObject({
@@ -30,11 +31,7 @@ export class TenantKeysController {
       const { kty, crv, x } = publicKeyJwk;
       const decided = await ctx.decide(`tenant-key-${tenant}`, tenantKeyDecider, { tenant, kid, publicKeyJwk: { kty, crv, x } });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
-      await ctx.tx.query(`insert into agent_gateway.tenant_keys (tenant, kid, public_key_jwk) values ($1, $2, $3) on conflict do nothing`, [
-        tenant,
-        kid,
-        JSON.stringify({ kty, crv, x }),
-      ]);
+      await keepKey(ctx.tx, tenant, kid, { kty, crv, x });
       return { status: 201, body: { tenant, kid } };
     });
   }

@@ -1,5 +1,6 @@
 import { provisioningEvents as events, type DataOf } from '@chrysalis/contracts';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
+import { forgetPlace, keepPlace } from './sql.ts';
 
 const { vmPlaced, vmBooted, vmSwitchedOver, vmProvisioningFailed, vmDeleted } = events;
 type Place = { readonly vmId: string; readonly hostId: string; readonly epoch: number };
@@ -22,14 +23,8 @@ export class VmPlaces {
 
   @OnEvent(vmProvisioningFailed, vmDeleted)
   async isNoMore({ vmId }: DataOf<typeof vmProvisioningFailed | typeof vmDeleted>, { tx }: EventContext): Promise<void> {
-    await tx.query('delete from agent_gateway.vm_places where vm_id = $1', [vmId]);
+    await forgetPlace(tx, vmId);
   }
 }
 
-const isAt = async ({ vmId, hostId, epoch }: Place, { tx, event }: EventContext): Promise<void> => {
-  await tx.query(
-    `insert into agent_gateway.vm_places (vm_id, tenant, host_id, epoch) values ($1, $2, $3, $4)
-     on conflict (vm_id) do update set host_id = excluded.host_id, epoch = excluded.epoch`,
-    [vmId, event.tenant, hostId, epoch],
-  );
-};
+const isAt = (place: Place, { tx, event }: EventContext): Promise<void> => keepPlace(tx, place, event.tenant);

@@ -2,6 +2,8 @@ import { agentGatewayEvents, speaksOf, type Observed } from '@chrysalis/contract
 import { canonicalJson } from '@chrysalis/kernel';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
+import { currentSessions } from '../sql/agent-sessions.ts';
+import { noteObserved, placesOf, type PlaceRow } from './sql.ts';
 
 /** What a host said of one VM, over which connection. */
 export type Said = {
@@ -14,15 +16,6 @@ export type Said = {
 /** `foreign`: not this host's VM, or of a past epoch, or of one that we do not know yet. `stale`: the host has another session by now. */
 export type Verdict = 'recorded' | 'known' | 'foreign' | 'stale';
 
-type Place = {
-  vm_id: string;
-  tenant: string;
-  host_id: string;
-  epoch: number;
-  observed: Observed | null;
-  told: Pick<Said, 'hostId' | 'epoch'>;
-};
-
 /**
  * In one transaction: whose VMs these are, whose sessions still are, and an event for each that says something new. The rows of the VMs
  * are locked, so that two instances do not say one thing twice, nor an older one after a newer.
@@ -30,9 +23,15 @@ type Place = {
 export const record = (service: ServiceContext, said: readonly Said[]): Promise<Verdict[]> =>
   service.store.transaction(
     async (tx) => {
-      const places = await placesOf(tx, said);
+      const places = await placesOf(
+        tx,
+        said.map((s) => s.vmId),
+      );
       // After the locks: whoever wrote before us in a newer session had replaced ours by then, and that is seen here.
-      const current = await currentSessions(tx, said);
+      const current = await currentSessions(
+        tx,
+        said.map((s) => s.connectionId),
+      );
       const verdicts: Verdict[] = [];
       for (const one of said) {
         const place = places.get(one.vmId);
@@ -48,28 +47,11 @@ export const record = (service: ServiceContext, said: readonly Said[]): Promise<
   );
 
 /** Only the host that has the VM is believed, and said again is nothing new. */
-const judge = (said: Said, place: Place | undefined): Verdict => {
+const judge = (said: Said, place: PlaceRow | undefined): Verdict => {
   const { hostId, epoch, observed } = said;
   if (!place || !speaksOf(said, { hostId: place.host_id, epoch: place.epoch })) return 'foreign';
   const known = place.observed && place.told.hostId === hostId && place.told.epoch === epoch;
   return known && canonicalJson(place.observed) === canonicalJson(observed) ? 'known' : 'recorded';
-};
-
-const currentSessions = async (tx: pg.PoolClient, said: readonly Said[]): Promise<ReadonlySet<string>> => {
-  const { rows } = await tx.query<{ connection_id: string }>(
-    `select connection_id from agent_gateway.agent_sessions where connection_id = any($1::text[]) and not lost`,
-    [[...new Set(said.map((s) => s.connectionId))]],
-  );
-  return new Set(rows.map((r) => r.connection_id));
-};
-
-const placesOf = async (tx: pg.PoolClient, said: readonly Said[]): Promise<Map<string, Place>> => {
-  const { rows } = await tx.query<Place>(
-    `select vm_id, tenant, host_id, epoch, observed, jsonb_build_object('hostId', told_host, 'epoch', told_epoch) as told
-     from agent_gateway.vm_places where vm_id = any($1::text[]) order by vm_id for update`,
-    [[...new Set(said.map((s) => s.vmId))]],
-  );
-  return new Map(rows.map((r) => [r.vm_id, r]));
 };
 
 const append = async (
@@ -82,10 +64,5 @@ const append = async (
   const meta = { at: service.clock(), correlationId: service.newId(), actor: `host:${hostId}`, tenant };
   const event = { id: service.newId(), type: agentGatewayEvents.vmObserved.type, data: { vmId, hostId, epoch, observed }, meta };
   await service.store.append({ stream: `observed-${vmId}`, expected: 'any', events: [event] }, tx);
-  await tx.query('update agent_gateway.vm_places set observed = $2, told_host = $3, told_epoch = $4 where vm_id = $1', [
-    vmId,
-    JSON.stringify(observed),
-    hostId,
-    epoch,
-  ]);
+  await noteObserved(tx, { vmId, hostId, epoch, observed });
 };

@@ -2,6 +2,7 @@ import { agentGatewayEvents } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { Gauge } from 'prom-client';
 import { appendOf } from './append.ts';
+import { noteClocks } from './sql.ts';
 
 /** A frame that lay somewhere makes its sender look late, never early: of a few samples the greatest is the best. */
 const SAMPLES = 8;
@@ -57,13 +58,7 @@ export const tellSkews = async (service: ServiceContext, skews: readonly Skew[])
   if (skews.length === 0) return;
   await service.store.transaction(
     async (tx) => {
-      const { rows } = await tx.query<{ host_id: string }>(
-        `insert into agent_gateway.agent_clocks as c (host_id, skew_ms)
-         select distinct on (host_id) host_id, skew_ms from unnest($1::text[], $2::bigint[]) as s (host_id, skew_ms) order by host_id
-         on conflict (host_id) do update set skew_ms = excluded.skew_ms where abs(c.skew_ms - excluded.skew_ms) >= $3 returning host_id`,
-        [skews.map((s) => s.hostId), skews.map((s) => s.skewMs), TELL_MS],
-      );
-      const changed = new Set(rows.map((r) => r.host_id));
+      const changed = await noteClocks(tx, skews, TELL_MS);
       for (const { hostId, tenant, skewMs } of skews.filter((s) => changed.has(s.hostId))) {
         const data = { hostId, skewMs, at: service.clock() };
         await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostClockMeasured.type, data });

@@ -4,9 +4,11 @@ import { canonicalJson } from '@chrysalis/kernel';
 import { verifyToken, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { signal } from '../delivery/wire.ts';
+import { lockHost } from '../sql/agent-identities.ts';
+import { keepSession, sessionWith } from '../sql/agent-sessions.ts';
 import { appendOf } from './append.ts';
 import type { Hello } from './connection.ts';
-import { admitAgent, isProven, lockHost, tellRefused } from './identity.ts';
+import { admitAgent, isProven, tellRefused } from './identity.ts';
 
 type Opened = { readonly sessionId: string; readonly generation: number; readonly isNew: boolean };
 export type Enrolled =
@@ -64,22 +66,11 @@ const openSession = async (
     ...(identity ? { agentKey: identity.key } : {}),
   };
   const factsHash = createHash('sha256').update(canonicalJson(told)).digest('hex');
-  const { rows } = await tx.query<{ session_id: string }>(
-    `select session_id from agent_gateway.agent_sessions where host_id = $1 and not lost and facts_hash = $2 for update`,
-    [hostId, factsHash],
-  );
-  const sessionId = rows[0]?.session_id ?? service.newId('session');
-  const opened = await tx.query<{ generation: string }>(
-    `insert into agent_gateway.agent_sessions as s (host_id, session_id, connection_id, generation, facts_hash, last_seen, lost)
-     values ($1, $2, $3, 1, $4, now(), false)
-     on conflict (host_id) do update
-       set session_id = $2, connection_id = $3, generation = s.generation + 1, facts_hash = $4, last_seen = now(), lost = false
-     returning generation`,
-    [hostId, sessionId, connectionId, factsHash],
-  );
-  const generation = Number(opened.rows[0]!.generation);
+  const before = await sessionWith(tx, hostId, factsHash);
+  const sessionId = before ?? service.newId('session');
+  const generation = await keepSession(tx, { hostId, sessionId, connectionId, factsHash });
   await signal(tx, { to: 'replaced', hostId, generation });
-  if (rows.length > 0) return { sessionId, generation, isNew: false };
+  if (before !== undefined) return { sessionId, generation, isNew: false };
   const data = { hostId, sessionId, ...told };
   await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostAgentEnrolled.type, data });
   return { sessionId, generation, isNew: true };

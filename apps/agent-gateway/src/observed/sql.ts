@@ -1,0 +1,44 @@
+import type { Observed } from '@chrysalis/contracts';
+import type pg from 'pg';
+
+/** Which host has the VM at which epoch; and what was said of it last, by whom. */
+export type PlaceRow = {
+  vm_id: string;
+  tenant: string;
+  host_id: string;
+  epoch: number;
+  observed: Observed | null;
+  told: { hostId: string; epoch: number };
+};
+type At = { readonly vmId: string; readonly hostId: string; readonly epoch: number };
+
+export const keepPlace = async (tx: pg.PoolClient, { vmId, hostId, epoch }: At, tenant: string): Promise<void> => {
+  await tx.query(
+    `insert into agent_gateway.vm_places (vm_id, tenant, host_id, epoch) values ($1, $2, $3, $4)
+     on conflict (vm_id) do update set host_id = excluded.host_id, epoch = excluded.epoch`,
+    [vmId, tenant, hostId, epoch],
+  );
+};
+
+export const forgetPlace = async (tx: pg.PoolClient, vmId: string): Promise<void> => {
+  await tx.query('delete from agent_gateway.vm_places where vm_id = $1', [vmId]);
+};
+
+/** Locked, in the order of their ids. */
+export const placesOf = async (tx: pg.PoolClient, vmIds: readonly string[]): Promise<Map<string, PlaceRow>> => {
+  const { rows } = await tx.query<PlaceRow>(
+    `select vm_id, tenant, host_id, epoch, observed, jsonb_build_object('hostId', told_host, 'epoch', told_epoch) as told
+     from agent_gateway.vm_places where vm_id = any($1::text[]) order by vm_id for update`,
+    [[...new Set(vmIds)]],
+  );
+  return new Map(rows.map((r) => [r.vm_id, r]));
+};
+
+export const noteObserved = async (tx: pg.PoolClient, { vmId, hostId, epoch, observed }: At & { observed: Observed }): Promise<void> => {
+  await tx.query('update agent_gateway.vm_places set observed = $2, told_host = $3, told_epoch = $4 where vm_id = $1', [
+    vmId,
+    JSON.stringify(observed),
+    hostId,
+    epoch,
+  ]);
+};
