@@ -1,7 +1,7 @@
 import type { Caller } from '@chrysalis/service-kit';
 import type { FeedEntry } from './reads/feed.ts';
 import { FollowedStreams } from './reads/follow.ts';
-import { taskProgress } from './reads/moves.ts';
+import { taskProgress, workflowsOf } from './reads/moves.ts';
 import type { Found, ReadModels } from './reads/read-models.ts';
 import { models } from './reads/tables.ts';
 
@@ -21,8 +21,8 @@ export const isFinal = ({ state, version }: OperationView, atLeast = 0): boolean
 
 /** What happened in an operation: its own stream, and of a migration also the workflows of its moves. */
 const streamsOf = async (reads: ReadModels, id: string): Promise<string[]> => {
-  const { rows } = await reads.query<{ workflow: string }>(`select workflow_id as workflow from read.moves where migration_id = $1`, [id]);
-  return [`workflow-${id}`, `migration-${id}`, ...rows.map((r) => `workflow-${r.workflow}`)].sort();
+  const workflows = await workflowsOf(reads, id);
+  return [`workflow-${id}`, `migration-${id}`, ...workflows.map((w) => `workflow-${w}`)].sort();
 };
 
 /** Reads on in the events of one operation. A move's workflow may be heard of before the migration says that it is its own. */

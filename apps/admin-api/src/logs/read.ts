@@ -4,8 +4,8 @@ import { FollowedStreams } from '../reads/follow.ts';
 import { unknown, type Document, type ReadModels } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { lineOf, type Known, type LogLine, type StepInfo } from './line.ts';
+import { movesIn, stepsOf, vmsNamed, type Move } from './sql.ts';
 
-type Move = { readonly moveId: string; readonly vmId: string; readonly workflowId: string };
 /** Whose story: of a migration, of one move where that was asked for, and of one VM where that was. */
 export type Asked = { readonly migrationId: string; readonly moveId?: string; readonly vmId?: string | undefined };
 
@@ -20,9 +20,9 @@ export const askedFor = async (reads: ReadModels, id: string, vm: string | undef
 const vmIn = async (reads: ReadModels, migration: Document, text: string): Promise<string> => {
   const ids = migration['vmIds'] as readonly string[];
   if (ids.includes(text)) return text;
-  const { rows } = await reads.query<{ id: string }>(`select id from read.vms where id = any($1) and name = $2`, [ids, text]);
-  if (rows.length !== 1) throw unknown('vm.unknown', `${text} of ${String(migration['migrationId'])}`);
-  return rows[0]!.id;
+  const [found, ...more] = await vmsNamed(reads, ids, text);
+  if (found === undefined || more.length > 0) throw unknown('vm.unknown', `${text} of ${String(migration['migrationId'])}`);
+  return found;
 };
 
 /** Reads the story of a migration, and on in it. A move may join while it is read. */
@@ -47,19 +47,14 @@ export class MoveLog {
   }
 
   async #look(): Promise<string[]> {
-    const { migrationId, moveId, vmId } = this.asked;
-    const { rows } = await this.reads.query<Move>(
-      `select id as "moveId", vm_id as "vmId", workflow_id as "workflowId" from read.moves where migration_id = $1
-         and ($2::text is null or id = $2) and ($3::text is null or vm_id = $3) order by id`,
-      [migrationId, moveId ?? null, vmId ?? null],
+    const { migrationId } = this.asked;
+    const moves = await movesIn(this.reads, this.asked);
+    this.#moves = moves;
+    this.#steps = await stepsOf(
+      this.reads,
+      moves.map((m) => m.workflowId),
     );
-    this.#moves = rows;
-    const { rows: tasks } = await this.reads.query<{ id: string; data: StepInfo }>(
-      `select id, data from read.tasks where workflow_id = any($1)`,
-      [rows.map((m) => m.workflowId)],
-    );
-    this.#steps = new Map(tasks.map((t) => [t.id, t.data]));
-    return [`migration-${migrationId}`, ...rows.flatMap((m) => [`workflow-${m.workflowId}`, m.vmId])].sort();
+    return [`migration-${migrationId}`, ...moves.flatMap((m) => [`workflow-${m.workflowId}`, m.vmId])].sort();
   }
 
   /** Of the VM's own stream only what names the move; of the migration's, what is of no other move. */

@@ -72,3 +72,11 @@ export const taskProgress = async (
   const { done, total } = rows[0]!;
   return total > 0 ? { done, total, unit: 'tasks' } : undefined;
 };
+
+/** The workflows of a migration's moves. */
+export const workflowsOf = async (reads: ReadModels, migrationId: string): Promise<string[]> => {
+  const { rows } = await reads.query<{ workflow: string }>(`select workflow_id as workflow from read.moves where migration_id = $1`, [
+    migrationId,
+  ]);
+  return rows.map((r) => r.workflow);
+};

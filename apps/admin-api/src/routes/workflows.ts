@@ -6,6 +6,7 @@ import { oneAnswer } from '../reads/answer.ts';
 import { readFeed, positionOf } from '../reads/feed.ts';
 import { ReadModels, type Document, type Found, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
+import { tasksOf } from '../reads/tasks.ts';
 import { listDoc, oneDoc, oneOf, passedDoc } from './docs.ts';
 
 @Controller()
@@ -92,13 +93,10 @@ export class WorkflowsController {
   async #lastKnown(workflow: Found, request: ApiRequest): Promise<Answer> {
     const id = workflow['workflowId'] as string;
     const graph = await this.reads.find(models.graphs, id, request.caller);
-    const { rows } = await this.reads.query<{ data: Document }>(
-      `select data from read.tasks where workflow_id = $1 order by (data ->> 'index')::int`,
-      [id],
-    );
+    const known = await tasksOf(this.reads, id);
     const definition = graph?.['definition'] as { tasks: readonly TaskShape[] } | undefined;
     const shape = new Map(definition?.tasks.map((t) => [t.name, t]));
-    const tasks = rows.map(({ data }) => ({ ...data, ...named(data), ...shapeOf(shape.get(data['task'] as string)) }));
+    const tasks = known.map((data) => ({ ...data, ...named(data), ...shapeOf(shape.get(data['task'] as string)) }));
     return oneAnswer(request, workflow, { ...workflow, params: graph?.['params'], tasks, source: 'read-models' });
   }
 }

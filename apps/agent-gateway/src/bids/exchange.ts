@@ -2,7 +2,7 @@ import { AGENT_PROTOCOL, BIDS_SINCE, labelsMissing, labelsOfHost, type Labels, t
 import type { ServiceContext } from '@chrysalis/service-kit';
 import type { Connection, Frame, Hello } from '../sessions/connection.ts';
 import { Allowance } from './allowance.ts';
-import { offerKey, openOffers } from './open-offers.ts';
+import { offerKey, openOffers } from '../sql/open-offers.ts';
 import { Outbox } from './outbox.ts';
 
 export type BidFrame = Extract<Frame, { type: 'bid' | 'task-heartbeat' }>;

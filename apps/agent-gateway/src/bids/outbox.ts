@@ -1,7 +1,7 @@
 import { agentGatewayEvents, taskKey, type TaskBid, type TaskHeartbeat } from '@chrysalis/contracts';
 import type { Append, EventMeta } from '@chrysalis/event-store';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
-import { knownOf } from '../delivery/pending.ts';
+import { knownOf } from '../sql/pending-tasks.ts';
 import type { Connection } from '../sessions/connection.ts';
 
 type Said = { readonly connection: Connection; readonly hostId: string };

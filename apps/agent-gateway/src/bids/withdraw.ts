@@ -1,6 +1,6 @@
 import { taskKey, type DataOf, type workflowEvents } from '@chrysalis/contracts';
 import type { EventContext } from '@chrysalis/service-kit';
-import { withdrawPending } from '../delivery/pending.ts';
+import { withdrawPending } from '../sql/pending-tasks.ts';
 import { signal } from '../delivery/wire.ts';
 
 /**

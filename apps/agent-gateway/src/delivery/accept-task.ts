@@ -2,7 +2,7 @@ import { agentGatewayEvents, reportOf, taskKey, type Cause, type TaskDispatch } 
 import { failpoint, type EventContext } from '@chrysalis/service-kit';
 import { admitUnderGrant } from '../grants/admit-under-grant.ts';
 import { foreignVm } from '../grants/vm-tenants.ts';
-import { keep, markReported } from './pending.ts';
+import { keep, markReported } from '../sql/pending-tasks.ts';
 import { signal } from './wire.ts';
 
 /** A dispatched task: kept for its host, or failed at once when no grant covers it, or its VM is another tenant's. One transaction with the inbox row. */

@@ -1,6 +1,6 @@
 import { tasksTopic, workflowEvents as events, type DataOf } from '@chrysalis/contracts';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
-import { acceptOffer } from '../bids/open-offers.ts';
+import { acceptOffer } from '../bids/accept-offer.ts';
 import { withdraw } from '../bids/withdraw.ts';
 import { acceptTask } from './accept-task.ts';
 

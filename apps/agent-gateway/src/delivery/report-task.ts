@@ -9,7 +9,7 @@ import {
   type TaskReport,
 } from '@chrysalis/contracts';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
-import { find, markReported } from './pending.ts';
+import { find, markReported } from '../sql/pending-tasks.ts';
 
 export type Taken = { readonly ok: true } | { readonly ok: false; readonly code: Code; readonly message: string };
 

@@ -1,8 +1,8 @@
 import { actionNeeded, grantDecider, type GrantAction, type GrantRejection, type UseGrant } from '@chrysalis/agent-gateway-core';
 import { GrantClaims, hostTasks, taskKey, type Cause, type Code, type TaskDispatch } from '@chrysalis/contracts';
 import type { EventContext } from '@chrysalis/service-kit';
-import { coveredBy } from '../delivery/pending.ts';
-import { admitsUnder } from '../delivery/revoked.ts';
+import { coveredBy } from '../sql/pending-tasks.ts';
+import { admitsUnder } from '../sql/granted-tasks.ts';
 import { grantsOfVm } from '../sql/grant-vms.ts';
 import { tenantOfVm } from '../sql/vm-tenants.ts';
 

@@ -13,8 +13,9 @@ import {
   type CommandContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { revokes, withdrawRevoked } from '../delivery/revoked.ts';
+import { withdrawRevoked } from '../delivery/revoked.ts';
 import { verifyGrant } from '../grants/verify-grant.ts';
+import { revokes } from '../sql/granted-tasks.ts';
 import { nameVms } from '../sql/grant-vms.ts';
 import { vmsOfOthers } from '../sql/vm-tenants.ts';
 import { keysOf } from './sql.ts';

@@ -2,8 +2,8 @@ import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ToHostAge
 import type { ServiceContext } from '@chrysalis/service-kit';
 import pLimit from 'p-limit';
 import { Counter, Gauge } from 'prom-client';
-import { endedOf, pendingOf, type Pending } from '../delivery/pending.ts';
-import { mayGo } from '../delivery/revoked.ts';
+import { endedOf, pendingOf, type Pending } from '../sql/pending-tasks.ts';
+import { mayGo } from '../sql/granted-tasks.ts';
 import { signal, type HostSignal } from '../delivery/wire.ts';
 import { takeReport } from '../delivery/report-task.ts';
 import type { BidFrame } from '../bids/exchange.ts';

@@ -15,7 +15,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { listQueue, runningByTenantAndKind } from '../queue/list.ts';
+import { listQueue, runningByTenantAndKind } from './sql.ts';
 import { Pump } from '../queue/pump.ts';
 import * as sql from '../queue/sql.ts';
 

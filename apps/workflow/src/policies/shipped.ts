@@ -4,7 +4,7 @@ import { messageContext, type MessageContext, type ServiceContext } from '@chrys
 import { judgeTemplate, shippedPolicies, shippedTemplates, templateRegistry, templateVersion } from '@chrysalis/workflow-core';
 import { insertTemplate } from '../sql/templates.ts';
 import { decidePolicy, startable } from './decide.ts';
-import { lockPolicy } from './sql.ts';
+import { lockPolicy, lockShipped } from './sql.ts';
 
 /**
  * Publishes what the service brings along, at each start: a template whose content is there already is that version, and a policy whose
@@ -13,7 +13,7 @@ import { lockPolicy } from './sql.ts';
 export const ship = (service: ServiceContext): Promise<void> =>
   service.store.transaction(
     async (tx) => {
-      await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${service.schema}.shipped`]);
+      await lockShipped(tx, service.schema);
       const meta = { at: service.clock(), correlationId: service.newId(), actor: 'service:workflow', tenant: FLEET_TENANT };
       const ctx = messageContext(service, tx, meta);
       const versions = new Map<string, number>();

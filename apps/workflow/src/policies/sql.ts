@@ -204,3 +204,8 @@ export const latestFirings = async (db: Queryable, schema: string, policy: strin
       [policy, limit],
     )
   ).rows;
+
+/** One instance at a time publishes what comes along. */
+export const lockShipped = async (tx: Queryable, schema: string): Promise<void> => {
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema}.shipped`]);
+};

@@ -177,6 +177,16 @@ export const writeLimits = async (tx: Queryable, schema: string, limits: Workflo
   );
 };
 
+/** Whether a workflow of this id waits, or has ever been. */
+export const isTaken = async (db: Queryable, schema: string, workflowId: string): Promise<boolean> =>
+  (
+    await db.query(
+      `select from ${schema}.queue where workflow_id = $1
+       union all select from ${schema}.events where stream_id = $2 limit 1`,
+      [workflowId, `workflow-${workflowId}`],
+    )
+  ).rows.length > 0;
+
 export const channel = (schema: string): string => `${schema}_queue`;
 /** Every instance looks once this transaction is committed. Of use only where something waits or limits change: a NOTIFY costs a commit a lock. */
 export const notify = async (tx: Queryable, schema: string): Promise<void> => {

@@ -2,7 +2,7 @@ import { DEFAULT_PRIORITY, isReservedWorkflowId, type WorkflowDefinition } from 
 import type { EventMeta, Queryable } from '@chrysalis/event-store';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import { invalid, refusalOf, resolveTemplate, type RequestRejection, type Resolved } from './resolve.ts';
-import { enqueue, notify, type QueueEntry } from './sql.ts';
+import { enqueue, isTaken, notify, type QueueEntry } from './sql.ts';
 
 /** A workflow that somebody asks for: of a template (`name@3`, or `name` for the newest), or of a definition of its own. */
 export type Submission = {
@@ -57,12 +57,3 @@ export const entryOf = (s: Submission, definition: WorkflowDefinition, inline: b
   params: s.params,
   meta: { correlationId: s.workflowId, actor: 'service:workflow', ...s.meta, at, tenant: s.tenant },
 });
-
-const isTaken = async (db: Queryable, schema: string, workflowId: string): Promise<boolean> =>
-  (
-    await db.query(
-      `select from ${schema}.queue where workflow_id = $1
-       union all select from ${schema}.events where stream_id = $2 limit 1`,
-      [workflowId, `workflow-${workflowId}`],
-    )
-  ).rows.length > 0;

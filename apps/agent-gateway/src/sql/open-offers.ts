@@ -1,8 +1,5 @@
 import type { TaskOffer } from '@chrysalis/contracts';
-import type { EventContext } from '@chrysalis/service-kit';
-import { failpoint } from '@chrysalis/service-kit';
 import type pg from 'pg';
-import { signal } from '../delivery/wire.ts';
 
 /** By PostgreSQL's clock, which the windows are counted by: `leftMs` until an offer closes. */
 export type OpenOffer = { readonly offer: TaskOffer; readonly leftMs: number };
@@ -11,18 +8,16 @@ export const offerKey = (o: Pick<TaskOffer, 'workflowId' | 'task' | 'offer'>): s
 /** Read at most this many at a time: the soonest to close first. */
 const MOST = 2_000;
 
-/** Kept while its window is open, for agents that connect meanwhile, and told to every instance. What is over already is not kept. */
-export const acceptOffer = async (offer: TaskOffer, ctx: EventContext): Promise<void> => {
-  await failpoint('gateway:offer:before', { kind: offer.kind, task: offer.task });
-  const { rows } = await ctx.tx.query<{ left_ms: number }>({
+/** Milliseconds until it closes; undefined where it is over, or kept already. */
+export const keepOffer = async (tx: pg.PoolClient, offer: TaskOffer): Promise<number | undefined> => {
+  const { rows } = await tx.query<{ left_ms: number }>({
     name: 'keep_open_offer',
     text: `insert into agent_gateway.open_offers (offer_key, offer, closes_at)
            select $1, $2, $3::timestamptz where $3::timestamptz > clock_timestamp() on conflict do nothing
            returning (extract(epoch from closes_at - clock_timestamp()) * 1000)::float8 as left_ms`,
     values: [offerKey(offer), JSON.stringify(offer), offer.closesAt],
   });
-  const [kept] = rows;
-  if (kept) await signal(ctx.tx, { to: 'bidders', offer, leftMs: kept.left_ms });
+  return rows[0]?.left_ms;
 };
 
 export const openOffers = async (db: pg.Pool): Promise<readonly OpenOffer[]> => {
