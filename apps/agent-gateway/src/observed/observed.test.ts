@@ -46,7 +46,7 @@ describe('what hosts observe of their VMs', () => {
     (await one.service.pool.query(`select host_id, epoch from agent_gateway.vm_places where vm_id = $1`, [vmId])).rows[0];
 
   beforeAll(async () => {
-    ({ w, one, two } = await worldOfTwo());
+    ({ w, one, two } = await worldOfTwo({ lostAfterMs: 600_000 })); // who is slow here is not lost
   }, 60_000);
   afterAll(() => w.stop(), 30_000);
 
