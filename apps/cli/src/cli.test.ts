@@ -2,7 +2,7 @@ import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { migrationTemplatesEvents, workflowEvents, type DataOf, type resourceAllocationEvents } from '@chrysalis/contracts';
 import { cutConnections, until } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
@@ -37,6 +37,7 @@ beforeAll(async () => {
   token = await plane.token(['admin', 'fleet']);
   await projected(plane);
 }, 90_000);
+afterEach(() => void jest.restoreAllMocks());
 afterAll(() => plane?.stop(), 30_000);
 
 /** Not what says how long ago it was asked. */
@@ -288,16 +289,19 @@ describe('the client', () => {
         reason,
       });
     const all = (reasons: string[]) => until(async () => watchers.every((w) => w.heard.join() === reasons.join()));
-    await new Promise((r) => setTimeout(r, 4_000)); // longer than the patience: a quiet stream is no lost one
-    server.closeAllConnections();
     await tell('first');
     await all(['first']);
+    const { now } = Date;
+    jest.spyOn(Date, 'now').mockImplementation(() => now() + 4_000); // longer than the patience: a quiet stream is no lost one
+    server.closeAllConnections();
+    await tell('second');
+    await all(['first', 'second']);
     const db = await pool.connect();
     await db.query('set role none');
     for (let n = 0; n < 40; n++) await cutConnections(db, `application_name like 'chrysalis-admin-api%'`);
     db.release(true);
-    await tell('second');
-    await all(['first', 'second']);
+    await tell('third');
+    await all(['first', 'second', 'third']);
     done.abort();
     await Promise.all(watchers.map((w) => w.watching));
   }, 60_000);

@@ -11,7 +11,7 @@ import {
   type TaskContext,
   type TaskResult,
 } from '@chrysalis/service-kit';
-import { serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
+import { serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { v7 as uuidv7 } from 'uuid';
 import { z } from 'zod';
 import type { LocalKinds } from '../local/local.ts';
@@ -155,6 +155,23 @@ export class World {
       if (Date.now() > end) throw new Error(`not within ${ms} ms: ${JSON.stringify(body).slice(0, 2000)}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
+  }
+
+  /**
+   * Until the look at an instance that was next is past, and another one has been put in its place: who executes a task of it has said
+   * that it lives. Answers how far ahead the next look was, in ms by the database's clock, each time that it was asked for.
+   */
+  async outlivesLook(workflowId: string): Promise<number[]> {
+    const text = `select (extract(epoch from at) * 1000)::float8 as at, (extract(epoch from now()) * 1000)::float8 as now
+      from workflow.timers where workflow_id = $1`;
+    const look = async () => (await this.running[0]!.service.pool.query<{ at: number; now: number }>(text, [workflowId])).rows[0]!;
+    const [first, ahead] = [await look(), [] as number[]];
+    await until(async () => {
+      const { at, now } = await look();
+      ahead.push(at - now);
+      return now > first.at && at > first.at;
+    });
+    return ahead;
   }
 
   get workflow(): RunningService {
