@@ -20,7 +20,7 @@ const cacheDir = new URL('../../../../.cache', import.meta.url).pathname;
 const withGuest = async <T>(driver: HypervisorDriver, vmId: string, work: (qga: QgaClient) => Promise<T>): Promise<T> => {
   const qga = new QgaClient(await driver.openSerialPort(vmId, 'qga'));
   try {
-    await qga.sync(30_000);
+    await qga.sync(90_000);
     return await work(qga);
   } finally {
     qga.close();

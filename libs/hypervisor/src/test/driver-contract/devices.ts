@@ -37,7 +37,7 @@ export const bootsAndPlugs = (story: Story): void => {
     await refused(rig.a().boot({ ...spec, uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6a02' }), 'hypervisor.vm_exists');
     await rig.guestUp(rig.a(), MOVED);
     story.bootId = await rig.bootId(rig.a(), MOVED);
-  }, 40_000);
+  }, 120_000);
 
   test('plugs a device of each kind, once, and says what is there', async () => {
     const { rig } = story;

@@ -50,11 +50,10 @@ export const goesOffAndOn = (story: Story): void => {
     await rig.powerOff('a', vmId);
     await untilSeen(rig.a(), vmId, { state: 'shut-down', why: { code: 'vm.shut_down' } });
     await rig.a().start(vmId);
-    await up();
     await rig.crash('a', vmId);
     await untilSeen(rig.a(), vmId, { state: 'gone', why: { code: 'vm.gone' } });
     await rig.a().halt(vmId);
     await rig.a().destroy(vmId, { deleteVolumes: true });
     expect(rig.a().list()).toEqual([MOVED]);
-  }, 120_000);
+  }, 300_000);
 };
