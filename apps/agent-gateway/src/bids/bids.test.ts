@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { workflowEvents, type TaskBid, type TaskDispatch, type TaskHeartbeat, type TaskOffer } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
@@ -38,7 +39,24 @@ describe('offers, bids and heartbeats over the channel', () => {
   const offersOf = (agent: TestAgent, o: TaskOffer): TaskOffer[] =>
     agent.frames.flatMap((f) => (f.type === 'offer' && f.offer.workflowId === o.workflowId ? [f.offer] : []));
   const offered = (agent: TestAgent, o: TaskOffer): Promise<unknown> => until(async () => offersOf(agent, o).length > 0);
-  const quiet = (ms = 300): Promise<void> => new Promise((done) => setTimeout(done, ms));
+  const over = (o: TaskOffer): Promise<unknown> => until(async () => Date.now() > Date.parse(o.closesAt) + 100);
+
+  /** All that was offered of this workflow has been told at both instances: of one key, what comes later is told later. */
+  const settled = async (workflowId: string, agents: readonly TestAgent[]): Promise<void> => {
+    const kind = 'host.transfer-vm'; // that no other agent runs
+    const last = offer({ workflowId, task: 'last', kind });
+    const witnesses = [await bidder(one, 'w1', [kind]), await bidder(two, 'w2', [kind])];
+    await publishOffer(one, last);
+    for (const witness of witnesses) await offered(witness, last);
+    await Promise.all([...agents, ...witnesses].map(echo));
+    for (const witness of witnesses) witness.close();
+  };
+  /** What its gateway sent it before is there: a channel keeps its order. */
+  const echo = async ({ socket }: TestAgent): Promise<void> => {
+    const pong = once(socket, 'pong');
+    socket.ping();
+    await pong;
+  };
 
   beforeAll(async () => {
     ({ w, one, two } = await worldOfTwo());
@@ -55,9 +73,10 @@ describe('offers, bids and heartbeats over the channel', () => {
     await publishOffer(one, asked);
     for (const agent of fit) await offered(agent, asked);
     await publishOffer(one, asked); // the bus says everything at least once
-    await publishOffer(one, offer({ labels: { driver: 'qemu' } }));
-    await publishOffer(one, offer({ labels: { trait: 'no-such' } }));
-    await quiet();
+    const { workflowId } = asked;
+    await publishOffer(one, offer({ workflowId, task: 'other', labels: { driver: 'qemu' } }));
+    await publishOffer(one, offer({ workflowId, task: 'another', labels: { trait: 'no-such' } }));
+    await settled(workflowId, [...fit, ...unfit]);
     expect(fit.flatMap((a) => a.frames.filter((f) => f.type === 'offer').map((f) => f.offer))).toEqual([asked, asked]);
     expect(unfit.flatMap((a) => a.frames.filter((f) => f.type === 'offer'))).toEqual([]);
     for (const agent of [...fit, ...unfit]) agent.close();
@@ -65,33 +84,37 @@ describe('offers, bids and heartbeats over the channel', () => {
 
   test('who connects while a window is open is offered it; an offer whose window is over is sent to nobody', async () => {
     const open = offer();
-    const over = offer({ closesAt: new Date(Date.now() - 10).toISOString() });
+    const { workflowId } = open;
+    const late = offer({ workflowId, task: 'late', closesAt: new Date(Date.now() - 10).toISOString() });
     await publishOffer(one, open);
-    await publishOffer(one, over);
-    const short = offer({ closesAt: new Date(Date.now() + 400).toISOString() });
+    await publishOffer(one, late);
+    const short = offer({ workflowId, task: 'short', closesAt: new Date(Date.now() + 400).toISOString() });
     await publishOffer(one, short);
-    await quiet(600);
+    await over(short);
     const agent = await bidder(two, 'b5');
     await offered(agent, open);
-    await quiet();
-    expect([open, over, short].map((o) => offersOf(agent, o).length)).toEqual([1, 0, 0]);
+    await settled(workflowId, [agent]);
+    expect(offersOf(agent, open)).toEqual([open]);
     agent.close();
   });
 
   test('a bid is an event, once an offer, with the name and the time of who took it', async () => {
     const [first, second] = [await bidder(one, 'b6'), await bidder(two, 'b7')];
-    const asked = offer();
-    await publishOffer(two, asked);
-    await offered(first, asked);
-    await offered(second, asked);
+    const [asked, next] = [offer(), offer()];
+    for (const o of [asked, next]) {
+      await publishOffer(two, o);
+      await offered(first, o);
+      await offered(second, o);
+    }
     first.send(bidOf(asked, 'b6'));
     first.send(bidOf(asked, 'b6', { cost: 1 }));
+    first.send(bidOf(next, 'b6')); // what one says is kept in its order
     second.send(bidOf(asked, 'b7', { cost: 7 }));
     const events = await until(async () => {
       const found = await w.events(one, `task-${asked.workflowId}`);
       return found.length >= 2 && found;
     });
-    await quiet();
+    await until(async () => (await said(next.workflowId)).length > 0);
     expect(await said(asked.workflowId)).toEqual(['task.bid', 'task.bid']);
     expect(events.map((e) => e.data).sort((a, b) => Number(b['cost']) - Number(a['cost']))).toMatchObject([
       { executor: 'host:b6', cost: 10, offer: 1 },
@@ -108,10 +131,14 @@ describe('offers, bids and heartbeats over the channel', () => {
     const closed = offer({ closesAt: new Date(Date.now() + 300).toISOString() });
     await publishOffer(one, closed);
     await offered(agent, closed);
-    await quiet(400);
+    await over(closed);
+    const open = offer();
+    await publishOffer(one, open);
+    await offered(agent, open);
     agent.send(bidOf(never, 'b8'));
     agent.send(bidOf(closed, 'b8'));
-    await quiet();
+    agent.send(bidOf(open, 'b8'));
+    await until(async () => (await said(open.workflowId)).length > 0);
     expect([await said(never.workflowId), await said(closed.workflowId)]).toEqual([[], []]);
     expect(agent.closeCode).toBeUndefined();
     agent.close();
@@ -146,7 +173,7 @@ describe('offers, bids and heartbeats over the channel', () => {
     asking.send({ type: 'peer-request', id: 'q1', toHost: 'b18', request });
     asking.send({ type: 'peer-request', id: 'q2', toHost: 'b17', request });
     expect(await asked.next('peer-request')).toEqual({ type: 'peer-request', id: 'q2', fromHost: 'b16', request });
-    await quiet();
+    await echo(old);
     expect([old.frames.filter((f) => f.type === 'peer-request'), old.closeCode]).toEqual([[], undefined]);
     for (const agent of [asking, asked, old]) agent.close();
   });
@@ -179,8 +206,9 @@ describe('offers, bids and heartbeats over the channel', () => {
     expect(await thief.next('refused')).toMatchObject({ cause: { code: 'agent.foreign_task' } });
     const unknown = dispatch({ kind: 'host.build-image', executor: 'host:b13', input: {} });
     agent.send(beatOf(unknown));
-    await quiet();
-    expect([(await said(given.workflowId)).length, (await said(unknown.workflowId)).length]).toEqual([1, 0]);
+    agent.send(beatOf(given));
+    await until(async () => (await said(given.workflowId)).length > 1);
+    expect([(await said(given.workflowId)).length, (await said(unknown.workflowId)).length]).toEqual([2, 0]);
     agent.close();
   });
 
@@ -195,8 +223,10 @@ describe('offers, bids and heartbeats over the channel', () => {
     expect(await agent.next('cancel')).toEqual({ type: 'cancel', workflowId, task, token: 8 });
     agent.close();
     const again = await bidder(one, 'b15');
-    await quiet();
-    expect(again.frames.filter((f) => f.type === 'task')).toEqual([]);
+    const next = dispatch({ kind: 'host.build-image', executor: 'host:b15', input: {}, workflowId, task: 'next' });
+    await publish(one, next);
+    await again.next('task');
+    expect(again.frames.flatMap((f) => (f.type === 'task' ? [f.dispatch.task] : []))).toEqual(['next']);
     again.close();
   });
 });
