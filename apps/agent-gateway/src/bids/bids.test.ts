@@ -59,7 +59,7 @@ describe('offers, bids and heartbeats over the channel', () => {
   };
 
   beforeAll(async () => {
-    ({ w, one, two } = await worldOfTwo());
+    ({ w, one, two } = await worldOfTwo({ lostAfterMs: 60_000 })); // these agents say nothing of themselves, however long a test takes
   }, 60_000);
   afterAll(() => w.stop(), 30_000);
 
