@@ -54,6 +54,19 @@ describe('projections', () => {
     });
   });
 
+  test('what a host sees has the reason of this state, not of one before', () => {
+    const seen = corpus().find((e) => e.type === 'chrysalis.agent-gateway.vm.observed.v1')!;
+    const at = (observed: object): Recorded => ({ ...seen, data: { ...(seen.data as object), observed } }) as Recorded;
+    const since = '2026-01-01T00:00:00.000Z';
+    const cause = { code: 'vm.shut_down', message: 'off' };
+    const steps = [at({ state: 'shut-down', since, resets: 0, changes: 1, cause }), at({ state: 'running', since, resets: 0, changes: 2 })];
+    const [off] = Object.values(fold(steps.slice(0, 1)));
+    const [on] = Object.values(fold(steps));
+    expect(off).toHaveProperty('cause');
+    expect(on).toMatchObject({ state: 'running' });
+    expect(on).not.toHaveProperty('cause');
+  });
+
   test('an operation tells what happened, how far it came, and the first cause', () => {
     expect(row('operations', /op-/)).toMatchObject({
       kind: 'workflow',

@@ -1,6 +1,7 @@
 import type { Allocation, Placement, Vm } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, dryRun, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
+import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
 import { typeOf } from './catalogue.ts';
@@ -113,6 +114,7 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
       });
       const name = String(found['name']);
       const { operation } = answer;
+      if (!operation && verb === 'start' && isOff(found)) throw new RefusedError(meantToRun(found));
       if (operation && !trial) return finish(run, { ...answer, operation }, `${verb} of ${name}`);
       await print(run.format, answer, () => (operation ? `would ${verb} ${name}` : `${name} is ${answer.status} already`));
       return exits.ok;
@@ -120,6 +122,10 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
     `vm ${verb} web --wait`,
   );
 };
+
+const isOff = ({ observed }: Vm): boolean => observed !== undefined && ['shut-down', 'panicked', 'gone'].includes(observed.state);
+const meantToRun = ({ vmId, name, observed }: Vm): string =>
+  `${name} is meant to run, so there is nothing to start by that; its host sees it ${observed?.state}\nnext: chrysalis vm start ${vmId} --force`;
 
 const remove = async (run: Run): Promise<number> => {
   const { vmId, name } = await vmOf(run.client, run.args[0]!);

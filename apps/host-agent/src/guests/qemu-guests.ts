@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { guestTasks, isGuestCommand, type OutputOf, type TaskContract } from '@chrysalis/contracts';
+import { agentDiskOf, guestTasks, isGuestCommand, type OutputOf, type TaskContract, type Topology } from '@chrysalis/contracts';
 import { addAgent, AgentChannel, QgaClient, qgaCharacterise, qgaFacts, removeAgent, type HypervisorDriver } from '@chrysalis/hypervisor';
 import { AGENT_PORT, agentHardware } from './agent-hardware.ts';
 import type { HostAgentConfig } from '../config.ts';
@@ -64,6 +64,9 @@ export class QemuGuests implements Guests {
   }
 
   async removeAgent(vmId: string, deadlineMs: number): Promise<Omit<Added, 'agentVersion'>> {
+    const { state, topology, topologyHash } = await this.driver.status(vmId);
+    const off = state === 'halted' || state === 'gone';
+    if (off && !hasAgentHardware(topology)) return { topology, topologyHash }; // what could not be added has nothing to be taken out
     const channel = await this.#open.get(vmId)?.channel.catch(() => undefined);
     this.#open.delete(vmId);
     const hardware = agentHardware(this.driver, vmId, { pools: this.pools, deadlineMs });
@@ -158,3 +161,6 @@ export class QemuGuests implements Guests {
     return made;
   }
 }
+
+const hasAgentHardware = (topology: Topology): boolean =>
+  agentDiskOf(topology) !== undefined || topology.serialPorts.some((p) => p.id === AGENT_PORT);

@@ -3,7 +3,7 @@ import { merge, on, type Handler } from '../projection.ts';
 
 /** What its host saw it do. A row of its own, as it is another stream: readers join it to the VM, see admin-api's `observed.ts`. */
 export const observations: readonly Handler[] = [
-  on(g.vmObserved, ({ vmId, hostId, epoch, observed }) => [merge('vm_observations', vmId, () => ({ hostId, epoch, ...observed }))]),
+  on(g.vmObserved, ({ vmId, hostId, epoch, observed }) => [merge('vm_observations', vmId, () => ({ hostId, epoch, cause: undefined, ...observed }))]),
 ];
 
 const pick = (members: Record<string, unknown>): Record<string, unknown> =>
