@@ -168,6 +168,14 @@ class Run {
     throw new Error(`limbo: nobody answers: ${JSON.stringify({ story: this.story, source, target, moves })}`);
   }
 
+  #over = false;
+  readonly #nextLives: Promise<void>[] = [];
+  /** Who dies from now on stays dead, and who is about to live again has its folder until then. */
+  async end(): Promise<void> {
+    this.#over = true;
+    await Promise.all(this.#nextLives);
+  }
+
   #deaths: (() => void)[] = [];
   #anyDeath(): Promise<void> {
     return new Promise((done) => this.#deaths.push(done));
@@ -178,9 +186,9 @@ class Run {
     const life = new Life(dieAt, () => {
       this.#losePower(side);
       this.#writes[side] = [];
-      void nap(3)
-        .then(() => this.#begin(side))
-        .then(() => this.#deaths.splice(0).forEach((d) => d()));
+      if (this.#over) return;
+      const next = nap(3).then(() => this.#begin(side));
+      this.#nextLives.push(next.then(() => this.#deaths.splice(0).forEach((d) => d())));
     });
     const states = await VmStates.open(join(this.dir, side), async (path, text) => {
       const write = this.#writes[side].shift() ?? 'done';
@@ -279,11 +287,12 @@ const calm: Story = {
 
 const play = async (story: Story): Promise<Run> => {
   const dir = await mkdtemp(join(tmpdir(), 'chrysalis-pair-'));
+  const run = new Run(dir, story);
   try {
-    const run = new Run(dir, story);
     await run.play();
     return run;
   } finally {
+    await run.end();
     await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   }
 };
