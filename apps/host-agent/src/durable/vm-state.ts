@@ -67,6 +67,8 @@ export const VmState = z.object({
   /** Of these the awards that were begun: they are this host's to the end, though the time to begin them is over. */
   begun: z.array(z.string()).optional(),
   move: z.discriminatedUnion('side', [SourceMove, TargetMove]).optional(),
+  /** The last task that was to restart its guest, and the boot that the guest was in before it was asked: another one now means that it has. */
+  restart: z.object({ task: z.string(), bootId: z.string() }).optional(),
 });
 export type VmState = z.infer<typeof VmState>;
 

@@ -26,6 +26,8 @@ export interface Guests {
   answers(vmId: string): Promise<boolean>;
   /** Asks the guest's own agent to shut down or restart it; false where none answers that can. What comes of it is seen from outside. */
   shutDown(vmId: string, mode: 'powerdown' | 'reboot'): Promise<boolean>;
+  /** The guest's boot, as its own agent says it; undefined where none answers in a few seconds. */
+  bootId(vmId: string): Promise<string | undefined>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

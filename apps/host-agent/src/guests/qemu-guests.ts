@@ -1,6 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agentDiskOf, guestTasks, isGuestCommand, type OutputOf, type TaskContract, type Topology } from '@chrysalis/contracts';
-import { addAgent, AgentChannel, QgaClient, qgaCharacterise, qgaFacts, removeAgent, type HypervisorDriver } from '@chrysalis/hypervisor';
+import {
+  addAgent,
+  AgentChannel,
+  bootIdOf,
+  QgaClient,
+  qgaCharacterise,
+  qgaFacts,
+  removeAgent,
+  type HypervisorDriver,
+} from '@chrysalis/hypervisor';
 import { AGENT_PORT, agentHardware } from './agent-hardware.ts';
 import type { HostAgentConfig } from '../config.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
@@ -51,6 +60,16 @@ export class QemuGuests implements Guests {
       return true;
     } catch {
       return false; // nobody in it speaks, or not of this
+    }
+  }
+
+  async bootId(vmId: string): Promise<string | undefined> {
+    try {
+      const qga = await this.#guestAgent(vmId);
+      await qga.sync(AGENT_PATIENCE_MS);
+      return await bootIdOf(qga);
+    } catch {
+      return undefined; // nobody in it speaks
     }
   }
 

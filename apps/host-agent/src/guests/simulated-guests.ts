@@ -38,6 +38,10 @@ export class SimulatedGuests implements Guests {
     return this.#guest(vmId).shutDown(mode);
   }
 
+  async bootId(vmId: string): Promise<string | undefined> {
+    return this.#guest(vmId).facts().bootId;
+  }
+
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {
     const { topology } = await this.driver.status(vmId);
     if (!agentDiskOf(topology)) {

@@ -94,6 +94,22 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     90_000,
   );
 
+  test.each(['before', 'after'])('an agent killed %s a restart: the guest restarts once, and that is said', async (side) => {
+    const vmId = `vm-restart-${side}`;
+    await boot(vmId);
+    const first = seen(vmId).guest.bootId;
+    fleet.fail({ [`task:host.reboot-vm:${side}`]: { action: 'exit', where: { hostId: 'h1' } } });
+    const task = await fleet.begin(hostTasks.rebootVm, 'h1', { vmId, epoch: 1, modes: ['guest-agent'], timeoutMs: 5_000 });
+    await fleet.ended('h1');
+    const left = seen(vmId).guest.bootId;
+    expect(left === first).toBe(side === 'before');
+    fleet.fail({});
+    await fleet.start('h1');
+    expect(await fleet.reported(task)).toMatchObject({ ok: true });
+    expect(seen(vmId).guest.bootId === first).toBe(false);
+    if (side === 'after') expect(seen(vmId).guest.bootId).toBe(left);
+  });
+
   test('only what runs here, at this epoch and in no move, is done anything to', () => {
     const state: VmState = { ...newVmState('vm-x', 'acme', 2), role: 'runner' };
     for (const { admit } of powerHandlers({} as Parameters<typeof powerHandlers>[0])) {

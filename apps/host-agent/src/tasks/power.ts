@@ -80,6 +80,7 @@ const reboot = async (
   { vmId, modes, timeoutMs }: InputOf<typeof hostTasks.rebootVm>,
   run: TaskRun,
 ): Promise<Acted> => {
+  if (await hasRestarted(context, vmId, run)) return done(context);
   const ways = { 'guest-agent': () => context.guests.shutDown(vmId, 'reboot'), reset: () => context.driver.pressReset(vmId) };
   for (const mode of modes) {
     if (!(await restarted(context, vmId, ways[mode], timeoutMs))) continue;
@@ -87,6 +88,23 @@ const reboot = async (
     return done(context, mode);
   }
   throw stays(vmId, `did not restart by ${modes.join(', ')}`);
+};
+
+/**
+ * Whether an earlier execution of this task, by an agent that died in its middle, has restarted the guest: its boot says so. One that is
+ * restarting answers no question until it is up, so it is waited for. Where it has not, its boot is kept for the execution after this one.
+ */
+const hasRestarted = async (context: HandlerContext, vmId: string, run: TaskRun): Promise<boolean> => {
+  const task = `${run.dispatch.workflowId}/${run.dispatch.task}`;
+  const before = context.states.get(vmId)?.restart;
+  if (before?.task === task) {
+    await answersAnew(context, vmId, run);
+    const bootId = await context.guests.bootId(vmId);
+    return bootId !== undefined && bootId !== before.bootId;
+  }
+  const bootId = await context.guests.bootId(vmId);
+  if (bootId !== undefined) await context.states.update(vmId, (state) => ({ ...state!, restart: { task, bootId } }));
+  return false;
 };
 
 /** Listens before it asks. False: nobody took it, or it did not restart in time. */

@@ -1,9 +1,11 @@
 import type { Capability, Characterisation, GuestFacts } from '@chrysalis/contracts';
 import type { QgaClient } from './qga.ts';
 
+export const bootIdOf = async (qga: QgaClient): Promise<string> => (await qga.readFile('/proc/sys/kernel/random/boot_id')).trim();
+
 /** The facts as far as qemu-ga alone tells them. Throws a QgaError when it does not let files be read: without a boot id nothing can be compared. */
 export const qgaFacts = async (qga: QgaClient): Promise<GuestFacts> => {
-  const bootId = (await qga.readFile('/proc/sys/kernel/random/boot_id')).trim();
+  const bootId = await bootIdOf(qga);
   const uptime = Number((await qga.readFile('/proc/uptime')).split(' ')[0]);
   const os = await qga.osInfo();
   const vcpus = (await qga.vcpus()).filter((c) => c.online).length;
