@@ -113,7 +113,7 @@ describe('offers, bids and awards from end to end', () => {
   });
 
   test('the cheapest bid has it, whichever gateway it came by; done once', async () => {
-    const id = await begin(build('cheap'));
+    const id = await begin(build('cheap', { route: { windowMs: 2_500 } }));
     expect(await ended(id)).toMatchObject({ state: 'succeeded' });
     const bids = (await of(id, 'bid.received')) as unknown as (TaskBid & { rank: number })[];
     expect(bids.map((b) => b.executor).sort()).toEqual(hosts.map((h) => `host:${h}`));
@@ -127,7 +127,7 @@ describe('offers, bids and awards from end to end', () => {
 
   test('an award that lapses as its winner stands still is offered anew, done by another, each effect once; the winner loses rank', async () => {
     const h1 = fleet.agents.get('h1')!;
-    const id = await begin(build('lapsed', { route: { windowMs: 1_500 } }));
+    const id = await begin(build('lapsed', { route: { windowMs: 3_000 } }));
     await until(async () => (await of(id, 'bid.received')).some((b) => b['executor'] === 'host:h1'));
     h1.kill('SIGSTOP');
     expect(await ended(id)).toMatchObject({ state: 'succeeded' });
