@@ -4,8 +4,8 @@ import { createClient } from '@chrysalis/api-client';
 import { MissingTool } from '../../infra/guest/debian.ts';
 import { KafkaUnavailable } from '../../infra/kafka/jars.ts';
 import { isSecondLife, NamespacesUnavailable } from '../../infra/network/user-namespace.ts';
-import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
-import { chooseNetwork, networks, type Network } from '../run/network.ts';
+import { chooseDriver, type Driver } from '../run/driver.ts';
+import { chooseNetwork, faultOfHosts, type Network } from '../run/network.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
 import { serviceNames, type ServiceName } from '../run/platform.ts';
 import { asTool, interrupted, INTERRUPTED } from '../run/tool.ts';
@@ -60,12 +60,9 @@ if (kill && (!parsed.distributed || !serviceNames.includes(kill))) {
   console.error(`--kill takes one of ${serviceNames.join(', ')}, together with --distributed\n\n${usage}`);
   process.exit(2);
 }
-if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
-  console.error(`--driver is one of ${drivers.join(', ')}\n\n${usage}`);
-  process.exit(2);
-}
-if (parsed.network !== undefined && (!networks.includes(parsed.network as Network) || parsed.driver === 'simulated')) {
-  console.error(`--network is one of ${networks.join(', ')}, for real VMs\n\n${usage}`);
+const fault = faultOfHosts(parsed);
+if (fault) {
+  console.error(`${fault}\n\n${usage}`);
   process.exit(2);
 }
 if (parsed.picture !== undefined && !mayWrite(parsed.picture)) {

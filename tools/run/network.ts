@@ -1,5 +1,5 @@
 import { assertUserNamespaces, mayMakeNamespaces, NamespacesUnavailable, ownUserNamespace } from '../../infra/network/user-namespace.ts';
-import type { Driver } from './driver.ts';
+import { drivers, type Driver } from './driver.ts';
 
 /** `namespaces`: one a host, joined by a bridge. `loopback`: one for all, each host a loopback address, and no wire to any guest. */
 export const networks = ['namespaces', 'loopback'] as const;
@@ -20,6 +20,14 @@ export const chooseNetwork = (driver: Driver, asked: Network | undefined, may: (
     if (asked || !(error instanceof NamespacesUnavailable)) throw error;
     return { network: 'loopback', why: `${error.why}. ${error.remedy}`.trim() };
   }
+};
+
+/** What cannot be of `--driver` and `--network` as they were typed. */
+export const faultOfHosts = ({ driver, network }: { readonly driver?: string; readonly network?: string }): string | undefined => {
+  const one = (names: readonly string[], name: string | undefined): boolean => name === undefined || names.includes(name);
+  if (!one(drivers, driver)) return `--driver is one of ${drivers.join(', ')}`;
+  const forNoWire = network !== undefined && driver === 'simulated';
+  return !one(networks, network) || forNoWire ? `--network is one of ${networks.join(', ')}, for real VMs` : undefined;
 };
 
 const assertNamespaces = (): void => {

@@ -5,8 +5,8 @@ import { createClient } from '@chrysalis/api-client';
 import { freePort } from '../../infra/process/free-port.ts';
 import { tenantKey } from '../run/grant.ts';
 import { openRun } from '../fleet/run.ts';
-import { chooseDriver, drivers, type Driver } from '../run/driver.ts';
-import { chooseNetwork, networks, type Network } from '../run/network.ts';
+import { chooseDriver, type Driver } from '../run/driver.ts';
+import { chooseNetwork, faultOfHosts, type Network } from '../run/network.ts';
 import { unlessInUserNamespace } from '../run/privileges.ts';
 import { removeCurrent, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
 import { hostsUp, publishStarter } from '../run/starter.ts';
@@ -46,12 +46,9 @@ if (parsed.help) {
   console.log(usage);
   process.exit(0);
 }
-if (parsed.driver !== undefined && !drivers.includes(parsed.driver as Driver)) {
-  console.error(`--driver is one of ${drivers.join(', ')}\n\n${usage}`);
-  process.exit(2);
-}
-if (parsed.network !== undefined && (!networks.includes(parsed.network as Network) || parsed.driver === 'simulated')) {
-  console.error(`--network is one of ${networks.join(', ')}, for real VMs\n\n${usage}`);
+const fault = faultOfHosts(parsed);
+if (fault) {
+  console.error(`${fault}\n\n${usage}`);
   process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'warn';

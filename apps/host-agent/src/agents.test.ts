@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { guestTasks, hostTasks, type OutputOf, type Topology } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
 import { Fleet } from './test/fleet.ts';
-import { bootOf, digest, spec } from './test/fixtures.ts';
+import { bootOf, digest, spec, transferOf } from './test/fixtures.ts';
 
 type Shaped = { topology: Topology; topologyHash: string };
 type Prepared = OutputOf<typeof hostTasks.prepareTarget>;
@@ -17,16 +17,6 @@ describe('host agents, as processes, on the simulated driver', () => {
   const prepare = (vmId: string, topology: Shaped, moveId: string): Promise<Prepared> =>
     fleet.must(hostTasks.prepareTarget, 'h2', { vmId, epoch: 2, moveId, tenant: 'acme', ...shapedOf(topology) });
   const shapedOf = ({ topology, topologyHash }: Shaped): Shaped => ({ topology, topologyHash });
-  const transferInput = (vmId: string, moveId: string, target: Prepared) => ({
-    vmId,
-    epoch: 1,
-    newEpoch: 2,
-    moveId,
-    method: 'pre-copy',
-    downtimeLimitMs: 300,
-    maxBandwidthMiBps: 1024,
-    ...target,
-  });
   const stateOf = (hostId: string, vmId: string): Record<string, unknown> =>
     JSON.parse(readFileSync(join(fleet.dir, hostId, 'agent/vms', `${vmId}.json`), 'utf8')) as Record<string, unknown>;
   const simulated = (hostId: string, vmId: string): string => {
@@ -58,9 +48,9 @@ describe('host agents, as processes, on the simulated driver', () => {
 
     const target = await prepare(vmId, plugged, 'mov-a');
     expect(await prepare(vmId, plugged, 'mov-a')).toEqual(target);
-    const figures = await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-a', target));
+    const figures = await fleet.must(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-a', target));
     expect(figures['downtimeMs']).toBeGreaterThanOrEqual(0);
-    expect(await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-a', target))).toEqual(figures);
+    expect(await fleet.must(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-a', target))).toEqual(figures);
     expect(
       await fleet.must(hostTasks.confirmTarget, 'h2', { vmId, epoch: 2, moveId: 'mov-a', topologyHash: plugged['topologyHash'] }),
     ).toEqual(shapedOf(plugged));
@@ -93,7 +83,7 @@ describe('host agents, as processes, on the simulated driver', () => {
     const withAgent = await fleet.must(hostTasks.addAgent, 'h1', { vmId, epoch: 1, grant, package: digest('b') });
     const before = (await fleet.must(guestTasks.facts, 'h1', { vmId, epoch: 1 }))['facts'];
     const target = await prepare(vmId, withAgent, 'mov-g');
-    await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-g', target));
+    await fleet.must(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-g', target));
     const after = (await fleet.must(guestTasks.verify, 'h2', { vmId, epoch: 2, expect: { bootId: before.bootId, vcpus: 1 } }))['facts'];
     expect(after?.bootId).toBe(before.bootId);
     expect(await fleet.run(hostTasks.addAgent, 'h2', { vmId, epoch: 2, grant, package: digest('c') })).toMatchObject({
@@ -198,7 +188,7 @@ describe('host agents, as processes, on the simulated driver', () => {
       const moveId = `mov-${point.replace(':', '-')}`;
       const target = await prepare(vmId, booted, moveId);
       fleet.fail({ [`host:${point}`]: { action: 'exit', where: { hostId } } });
-      const task = await fleet.begin(hostTasks.transfer, 'h1', transferInput(vmId, moveId, target));
+      const task = await fleet.begin(hostTasks.transfer, 'h1', transferOf(vmId, moveId, target));
       await fleet.ended(hostId);
       fleet.fail({});
       await fleet.start(hostId);
@@ -244,7 +234,7 @@ describe('host agents, as processes, on the simulated driver', () => {
     const vmId = 'vm-p';
     const target = await prepare(vmId, await boot(vmId), 'mov-p');
     fleet.fail({ 'host:peer-link': { action: 'fail' } });
-    const figures = await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-p', target));
+    const figures = await fleet.must(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-p', target));
     expect(figures['downtimeMs']).toBeLessThan(2_000);
     expect(simulated('h2', vmId)).toBe('running');
   });
@@ -254,7 +244,7 @@ describe('host agents, as processes, on the simulated driver', () => {
     const booted = await boot(vmId);
     const target = await prepare(vmId, booted, 'mov-l');
     fleet.fail({ 'host:transfer:fenced': { action: 'delay', ms: 1_500, where: { hostId: 'h1' } } });
-    const task = await fleet.begin(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-l', target));
+    const task = await fleet.begin(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-l', target));
     await until(async () => stateOf('h1', vmId)['role'] === 'fenced');
     await fleet.must(hostTasks.discardTarget, 'h2', { vmId, epoch: 2, moveId: 'mov-l' });
     expect(await fleet.reported(task)).toMatchObject({ ok: false, cause: { code: 'host.target_lost', detail: { epoch: 3 } } });
@@ -271,7 +261,7 @@ describe('host agents, as processes, on the simulated driver', () => {
       tenant: 'acme',
       ...shapedOf(await fleet.must(hostTasks.plug, 'h1', { vmId, epoch: 1, device: { kind: 'cpu', id: 'cpu1', coreId: 1 } })),
     });
-    await fleet.must(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-l2', again));
+    await fleet.must(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-l2', again));
     expect([simulated('h1', vmId), simulated('h2', vmId)]).toEqual(['postmigrate', 'running']);
     await fleet.must(hostTasks.releaseSource, 'h1', { vmId, epoch: 1, moveId: 'mov-l2' });
     expect([simulated('h1', vmId), simulated('h2', vmId)]).toEqual(['none', 'running']);
@@ -281,7 +271,7 @@ describe('host agents, as processes, on the simulated driver', () => {
     const vmId = 'vm-r';
     const target = await prepare(vmId, await boot(vmId), 'mov-r');
     fleet.fail({ 'task:host.transfer:after': { action: 'delay', ms: 1_000 } });
-    const task = await fleet.begin(hostTasks.transfer, 'h1', transferInput(vmId, 'mov-r', target));
+    const task = await fleet.begin(hostTasks.transfer, 'h1', transferOf(vmId, 'mov-r', target));
     await until(async () => simulated('h2', vmId) === 'running');
     await fleet.restartGateway();
     expect(await fleet.reported(task)).toMatchObject({ ok: true });

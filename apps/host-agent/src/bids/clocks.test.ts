@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks } from '@chrysalis/contracts';
 import { until } from '@chrysalis/testing';
-import { bootOf, digest } from '../test/fixtures.ts';
+import { bootOf, digest, transferOf } from '../test/fixtures.ts';
 import { Fleet } from '../test/fleet.ts';
 
 const HOURS_2 = 7_200_000;
@@ -30,16 +30,7 @@ describe('hosts whose clocks are two hours off, one ahead and one behind', () =>
     const { facts } = await fleet.must(guestTasks.facts, from, { vmId, epoch: 1 });
     const shape = { topology, topologyHash };
     const target = await fleet.must(hostTasks.prepareTarget, to, { vmId, epoch: 2, moveId, tenant: 'acme', ...shape });
-    const moved = await fleet.must(hostTasks.transfer, from, {
-      vmId,
-      epoch: 1,
-      newEpoch: 2,
-      moveId,
-      method: 'pre-copy',
-      downtimeLimitMs: 300,
-      maxBandwidthMiBps: 1024,
-      ...target,
-    });
+    const moved = await fleet.must(hostTasks.transfer, from, transferOf(vmId, moveId, target));
     expect(moved.downtimeMs).toBeLessThan(60_000);
     await fleet.must(hostTasks.confirmTarget, to, { vmId, epoch: 2, moveId, topologyHash });
     await fleet.must(guestTasks.verify, to, { vmId, epoch: 2, expect: { bootId: facts.bootId, vcpus: 1 } });

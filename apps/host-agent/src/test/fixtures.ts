@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { hostTasks, InputOf, TaskReport, VmTypeSpec } from '@chrysalis/contracts';
+import type { hostTasks, InputOf, OutputOf, TaskReport, VmTypeSpec } from '@chrysalis/contracts';
 
 export const digest = (c: string): string => `sha256:${c.repeat(64)}`;
 const image = { name: 'linux', version: 1, digest: digest('a'), cmdline: '' };
@@ -23,6 +23,12 @@ export const bootOf = (vmId: string, more: { spec?: VmTypeSpec; nics?: InputOf<t
   pool: 'shared',
   waitForGuest: true,
   ...more,
+});
+
+/** The transfer of a VM at epoch 1 to a target that was prepared for epoch 2. */
+export const transferOf = (vmId: string, moveId: string, target: OutputOf<typeof hostTasks.prepareTarget>) => ({
+  ...{ vmId, epoch: 1, newEpoch: 2, moveId, method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1024 },
+  ...target,
 });
 
 /** Of a task `t` of this workflow, with as much output. */
