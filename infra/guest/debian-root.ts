@@ -34,10 +34,14 @@ export const installDebian = async ({ suite, root, recipe, work, say }: Install)
 };
 const quoted = (path: string): string => `'${path.replaceAll("'", `'\\''`)}'`;
 
-/** Where the machine gets Debian from; what it does not say (as on Ubuntu) is Debian's own. */
+/** Where the machine gets Debian from. */
 const sources = async (suite: string): Promise<string[]> => {
   const known = (await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages'])).split('\n');
-  const from = (name: string): string => known.find((uri) => new RegExp(`/${name}/?$`).test(uri)) ?? `http://deb.debian.org/${name}/`;
+  const from = (name: string): string => {
+    const uri = known.find((one) => new RegExp(`/${name}/?$`).test(one));
+    if (uri === undefined) throw new MissingTool(`a mirror of ${name}`, "Name one in the machine's apt sources, and type: apt-get update");
+    return uri;
+  };
   return [
     `deb ${from('debian')} ${suite} main`,
     `deb ${from('debian')} ${suite}-updates main`,
