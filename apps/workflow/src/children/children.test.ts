@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { literal, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failed } from '@chrysalis/service-kit';
@@ -208,7 +207,6 @@ describe('sub-workflows, when an instance is killed', () => {
   const standby = async (): Promise<ChildProcess> => {
     const second = spawn({});
     await new Promise<void>((resolve) => second.once('message', () => resolve()));
-    await sleep(2_000);
     return second;
   };
 
