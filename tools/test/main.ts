@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
@@ -70,6 +70,9 @@ const fetchParts = async (): Promise<void> => {
   for (const p of await Promise.allSettled(parts)) if (p.status === 'rejected') console.log(String(p.reason));
 };
 
+/** One more than there are cores: a third of a suite's time is waiting, for a lease to run out, a broker, a disk. */
+const workers = Math.min(availableParallelism() + 1, 8);
+
 const onlyAlone: PassedOnlyAlone[] = [];
 type Step = (say: (text: string) => void) => Promise<Counts>;
 /** What only reads the tree: two cores have it done in the time of the longest. */
@@ -89,12 +92,12 @@ const steps: Record<string, Step> = {
     return { passed: 0, failed: 0, skipped: 0 };
   },
   jest: async () => {
-    const first = await jest(['--maxWorkers=2', ...positionals]);
+    const first = await jest([`--maxWorkers=${workers}`, ...positionals]);
     console.log('\nSlowest suites:');
     for (const s of slowest(first.report, 10)) console.log(`${s.seconds.toFixed(1).padStart(7)} s  ${path.relative(root, s.file)}`);
     const failed = failedFiles(first.report);
     if (failed.length === 0) return countsOf(first.report, first.code);
-    // Suites run two at a time on few cores, with emulated CPUs among them. What fails is run again alone: that tells what is broken
+    // Suites run side by side on few cores, with emulated CPUs among them. What fails is run again alone: that tells what is broken
     // from what was short of time, which is a fault of its own and named as one.
     console.log(`\n== again, alone: ${failed.map((f) => path.relative(root, f)).join(', ')}`);
     // A suite that fails in its own end may leave connections open: the run must end all the same.
