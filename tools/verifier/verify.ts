@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net';
 import pg from 'pg';
+import { restartsHaveTimers, startsArePlanned } from './restarts.ts';
 
 /**
  * Looks at the event tables, the ledger and QEMU's spare monitors by its own means: it shares no reducer, query or client with the
@@ -41,7 +42,12 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
         I3: await judge(() => everyEventOnTheBus(db)),
         I4: await judge(() => denseVersions(db)),
         I6: await judge(() => allocationsConserved(db)),
-        I7: await judge(async () => [...(await nothingHeldByFinishedMoves(db)), ...(await noVmLockedByFinishedActions(db))]),
+        I7: await judge(async () => [
+          ...(await nothingHeldByFinishedMoves(db)),
+          ...(await noVmLockedByFinishedActions(db)),
+          ...(await startsArePlanned(db)),
+          ...(await restartsHaveTimers(db)),
+        ]),
         I10: await judge(() => observedByItsHost(db)),
       },
       faults,

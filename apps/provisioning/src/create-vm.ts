@@ -1,4 +1,4 @@
-import { amountsOf, DEFAULT_POOL, FLEET_TENANT, Name, parseRef, refText, type Ref } from '@chrysalis/contracts';
+import { amountsOf, DEFAULT_POOL, FLEET_TENANT, Name, parseRef, refText, RestartPolicy, type Ref } from '@chrysalis/contracts';
 import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
@@ -17,6 +17,8 @@ export const CreateVm = z.strictObject({
   host: Name.optional(),
   /** The storage pool its disks are made in. */
   pool: Name.default(DEFAULT_POOL),
+  /** What is done where it goes off though it is meant to run; never, unless told. */
+  restart: RestartPolicy.optional(),
 });
 export type CreateVm = z.infer<typeof CreateVm>;
 
@@ -52,7 +54,18 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<Cre
     ...(body.host === undefined ? {} : { host: body.host }),
   };
   const request = { workflowId: operation, definition: provisionVm({ pinned: body.host !== undefined }), params, subject: vmId };
-  const vm: Requested = { vmId, name: body.name, tenant, uuid, type: ref, spec, image, nics, request };
+  const vm: Requested = {
+    vmId,
+    name: body.name,
+    tenant,
+    uuid,
+    type: ref,
+    spec,
+    image,
+    nics,
+    request,
+    ...(body.restart ? { restart: body.restart } : {}),
+  };
   const alike = await vmsNamed(ctx.tx, ctx.store.schema, tenant, body.name);
   const decided = await decideVm(ctx, vmId, { type: 'request', vm });
   if (!decided.ok) throw ProblemError.of(decided.rejection);

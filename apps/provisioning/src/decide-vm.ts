@@ -1,5 +1,6 @@
 import { vmDecider, type KnownVm, type VmCommand, type VmEvent, type VmRejection } from '@chrysalis/provisioning-core';
 import { failpoint, type MessageContext, type StreamRefusal } from '@chrysalis/service-kit';
+import { forgetSighting, lookAt } from './restart/sql.ts';
 import { giveBackMacs } from './sql/addresses.ts';
 import { writeVm } from './sql/vms.ts';
 import { vmView } from './vm-view.ts';
@@ -7,6 +8,10 @@ import { vmView } from './vm-view.ts';
 export type VmDecided =
   | { readonly ok: true; readonly events: readonly VmEvent[]; readonly vm: KnownVm }
   | { readonly ok: false; readonly rejection: VmRejection | StreamRefusal };
+
+/** What was seen last of a VM that nobody has may have come while somebody had it. */
+const nextLook = ({ restart, action, move, status }: KnownVm, now: string): string | null =>
+  restart.due?.at ?? (status === 'running' && restart.policy !== 'never' && !action && !move ? now : null);
 
 /** The VM's stream decides; the service's own view of it follows in the same transaction. */
 export const decideVm = async (ctx: MessageContext, vmId: string, command: VmCommand, ifVersion?: number): Promise<VmDecided> => {
@@ -17,7 +22,10 @@ export const decideVm = async (ctx: MessageContext, vmId: string, command: VmCom
   if (events.length > 0) {
     await failpoint('vm:appended', { vm: vmId, command: command.type });
     await writeVm(ctx.tx, ctx.store.schema, vmView(state));
-    if (state.status === 'deleted') await giveBackMacs(ctx.tx, ctx.store.schema, vmId);
+    if (state.status === 'deleted') {
+      await giveBackMacs(ctx.tx, ctx.store.schema, vmId);
+      await forgetSighting(ctx.tx, ctx.store.schema, vmId);
+    } else await lookAt(ctx.tx, ctx.store.schema, vmId, nextLook(state, ctx.now));
   }
   return { ok: true, events, vm: state };
 };

@@ -21,6 +21,7 @@ export const vmView = (vm: KnownVm) => ({
   ...(vm.move ? { move: vm.move } : {}),
   ...(vm.action ? { action: { action: vm.action.name, operation: vm.action.workflowId } } : {}),
   ...(vm.cause ? { cause: vm.cause } : {}),
+  restart: vm.restart,
   operation: vm.deletion?.workflowId ?? vm.action?.workflowId ?? vm.operation,
 });
 export type VmView = ReturnType<typeof vmView>;

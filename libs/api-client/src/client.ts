@@ -159,7 +159,7 @@ const calls = (request: Request) => {
       const { path, query, body, ...options } = (given ?? {}) as RequestOptions & { path?: object; query?: object; body?: unknown };
       return request(method.toUpperCase(), urlOf(at, path as never, query as never), body, options);
     };
-  return { get: call('get'), post: call('post'), put: call('put'), delete: call('delete') };
+  return { get: call('get'), post: call('post'), put: call('put'), patch: call('patch'), delete: call('delete') };
 };
 
 /** The same client, whose every call goes another way. */

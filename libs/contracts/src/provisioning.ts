@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
-import { Cause, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
+import { Observed } from './observed.ts';
+import { Cause, Count, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
 import { taskReported } from './task-execution.ts';
 import { WorkflowRequest } from './workflow.ts';
 
@@ -26,6 +27,16 @@ export type VmActionOptions = z.infer<typeof VmActionOptions>;
 /** By whose doing a VM went off or began anew; the last two lose what the guest had not written to its disks. */
 export const ActionHow = z.enum(['guest-agent', 'acpi', 'power-off', 'reset']);
 export type ActionHow = z.infer<typeof ActionHow>;
+
+/** What is done where a VM goes off though it is meant to run. A guest that shuts itself down in order is no failure. */
+export const restartPolicies = ['never', 'on-failure', 'always'] as const;
+export const RestartPolicy = z.enum(restartPolicies);
+export type RestartPolicy = z.infer<typeof RestartPolicy>;
+/** What was seen, and led to a restart. */
+const SeenOff = Observed.pick({ state: true, since: true, cause: true });
+
+/** An action that no person asked for: the how manieth start in a row, and after what. */
+const ByPolicy = z.object({ attempt: Positive, observed: SeenOff });
 
 /** Streams: `vm-type-<name>`, `image-<name>`, `vm-<id>`, `task-<workflowId>`. An event that carries `request` starts that workflow. */
 export const provisioningEvents = {
@@ -52,6 +63,8 @@ export const provisioningEvents = {
       spec: VmTypeSpec,
       image: Image,
       nics: z.array(Nic.omit({ port: true })),
+      /** Absent: never. */
+      restart: RestartPolicy.optional(),
       request: WorkflowRequest,
     }),
   ),
@@ -109,7 +122,7 @@ export const provisioningEvents = {
   vmActionRequested: event(
     'chrysalis.provisioning.vm.action-requested.v1',
     'The VM is to be started, stopped, restarted, paused or continued; it is locked until that has ended',
-    z.object({ vmId: Id, action: VmAction, options: VmActionOptions, request: WorkflowRequest }),
+    z.object({ vmId: Id, action: VmAction, options: VmActionOptions, request: WorkflowRequest, restart: ByPolicy.optional() }),
   ),
   vmActionEnded: event(
     'chrysalis.provisioning.vm.action-ended.v1',
@@ -127,6 +140,21 @@ export const provisioningEvents = {
       topology: Topology.optional(),
       topologyHash: Sha256.optional(),
     }),
+  ),
+  vmRestartPolicySet: event(
+    'chrysalis.provisioning.vm.restart-policy-set.v1',
+    'What is done where the VM goes off though it is meant to run was changed',
+    z.object({ vmId: Id, policy: RestartPolicy }),
+  ),
+  vmRestartPlanned: event(
+    'chrysalis.provisioning.vm.restart-planned.v1',
+    'The VM went off though it is meant to run; it is to be started again at `dueAt`',
+    z.object({ vmId: Id, hostId: Name, attempt: Positive, dueAt: Timestamp, observed: SeenOff }),
+  ),
+  vmRestartCalledOff: event(
+    'chrysalis.provisioning.vm.restart-called-off.v1',
+    'The VM is not started by its policy: it runs again by itself, or as many starts as are tried did not help',
+    z.object({ vmId: Id, attempts: Count, reason: z.enum(['limit', 'runs']) }),
   ),
   taskReported: taskReported('provisioning'),
   executorAnnounced: executorAnnounced('provisioning'),

@@ -1,4 +1,4 @@
-import { Controller, Delete, Get, Inject, Post, Put, Req } from '@nestjs/common';
+import { Controller, Delete, Get, Inject, Patch, Post, Put, Req } from '@nestjs/common';
 import type { Context } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest, type Needed } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
@@ -6,7 +6,7 @@ import { passedDoc } from './docs.ts';
 
 export type Passed = {
   readonly name: string;
-  readonly method: 'get' | 'post' | 'put' | 'delete';
+  readonly method: 'get' | 'post' | 'put' | 'patch' | 'delete';
   readonly path: string;
   readonly owner: Context;
   readonly role: Needed;
@@ -36,6 +36,7 @@ const passed: readonly Passed[] = [
   ),
   route('registerImage', 'post /v1/images', 'provisioning', 'operator', 'Register a version of an image'),
   route('createVm', 'post /v1/vms', 'provisioning', 'operator', 'Create a VM: answers with an operation to wait for'),
+  route('changeVm', 'patch /v1/vms/:id', 'provisioning', 'operator', 'Change what is done where a VM goes off though it is meant to run'),
   route('deleteVm', 'delete /v1/vms/:id', 'provisioning', 'operator', 'Delete a VM and its volumes: answers with an operation'),
   route(
     'actOnVm',
@@ -168,7 +169,7 @@ export class CommandsController {
   constructor(@Inject(Owners) readonly owners: Owners) {}
 }
 
-const verbs = { get: Get, post: Post, put: Put, delete: Delete };
+const verbs = { get: Get, post: Post, put: Put, patch: Patch, delete: Delete };
 for (const { name, method, path, owner, role, summary } of passed) {
   const prototype = CommandsController.prototype as unknown as Record<
     string,

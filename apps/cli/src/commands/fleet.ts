@@ -1,9 +1,10 @@
 import type { Allocation, Placement, Vm } from '@chrysalis/api-client';
-import type { Command } from 'commander';
-import { action, dryRun, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import { action, dryRun, duration, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
+import { isOff, restartPolicies, restartText } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
@@ -22,6 +23,7 @@ export const vmCommands = (program: Command): void => {
         observed: (v) => observedCell(v['observed']),
         type: (v) => ref(v['type']),
         host: (v) => v['hostId'],
+        'under way': (v) => v['action']?.action,
         age: (v) => age(v['createdAt']),
       },
     }),
@@ -41,6 +43,7 @@ export const vmCommands = (program: Command): void => {
     'vm get vm-0199c0de-0000-7000-8000-000000000001 -o yaml',
   );
   createCommand(vm);
+  setCommand(vm);
   deleteCommand(vm);
 };
 
@@ -55,12 +58,46 @@ const createCommand = (vm: Command): void => {
           .requiredOption('--type <type>', 'VM type, `small` (its newest version) or `small@1`')
           .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
           .option('--host <host>', 'on this host; else the best one is chosen')
+          .addOption(restartOption())
           .option('--dry-run', 'only show where it could go, and why not elsewhere'),
       ),
       create,
     ),
     'vm create web --type small --image linux --wait',
+    'vm create web --type small --image linux --restart on-failure',
     'vm create web --type small --image linux --dry-run',
+  );
+};
+
+const restartOption = (): Option =>
+  new Option(
+    '--restart <policy>',
+    'what is done where it goes off though it is meant to run (a shutdown of its own is no failure)',
+  ).choices(restartPolicies);
+
+const setCommand = (vm: Command): void => {
+  examples(
+    action(
+      vm
+        .command('set')
+        .argument('<vm>', 'id or name')
+        .description('change what is done where a VM goes off though it is meant to run')
+        .addOption(restartOption().makeOptionMandatory())
+        .option('--dry-run', 'only say whether it could be done'),
+      async (run) => {
+        const { vmId, name } = await vmOf(run.client, run.args[0]!);
+        const { restart, dryRun: trial } = run.options;
+        const answer = await run.client.patch('/v1/vms/{id}', {
+          path: { id: vmId },
+          body: { restart },
+          query: { dryRun: trial ? 'true' : undefined },
+        });
+        await print(run.format, answer, () => `${name} ${trial ? 'would be' : 'is'} restarted: ${answer.restart}`);
+        return exits.ok;
+      },
+    ),
+    'vm set web --restart on-failure',
+    'vm set web --restart never',
   );
 };
 
@@ -91,6 +128,13 @@ const verbs = [
   ['resume', 'let a paused VM run on'],
 ] as const;
 
+/** As the server judges it. */
+const guestTime = (text: string): number => {
+  const ms = duration(text);
+  if (!Number.isInteger(ms) || ms < 1 || ms > 3_600_000) throw new InvalidArgumentError('from 1ms to 1h');
+  return ms;
+};
+
 const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: string): void => {
   const command = vm
     .command(verb)
@@ -101,12 +145,12 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
   if (verb === 'stop' || verb === 'reboot')
     command
       .option('--force', `where the guest does not, by its ${verb === 'stop' ? 'power' : 'reset button'}`)
-      .option('--guest-timeout <seconds>', 'how long the guest is given, each way it is asked', '60');
+      .option('--guest-timeout <time>', 'how long the guest is given, each way it is asked, e.g. 90s, 5m', guestTime, 60_000);
   examples(
     action(waits(command), async (run) => {
       const found = await vmOf(run.client, run.args[0]!);
       const { force, guestTimeout, dryRun: trial } = run.options;
-      const body = { ...(force ? { force: true } : {}), ...(guestTimeout ? { timeoutMs: Number(guestTimeout) * 1000 } : {}) };
+      const body = { ...(force ? { force: true } : {}), ...(guestTimeout ? { timeoutMs: guestTimeout } : {}) };
       const answer = await run.client.post('/v1/vms/{id}/{action}', {
         path: { id: found.vmId, action: verb },
         body,
@@ -123,7 +167,6 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
   );
 };
 
-const isOff = ({ observed }: Vm): boolean => observed !== undefined && ['shut-down', 'panicked', 'gone'].includes(observed.state);
 const meantToRun = ({ vmId, name, observed }: Vm): string =>
   `${name} is meant to run, so there is nothing to start by that; its host sees it ${observed?.state}\nnext: chrysalis vm start ${vmId} --force`;
 
@@ -139,8 +182,8 @@ const remove = async (run: Run): Promise<number> => {
 };
 
 const create = async (run: Run): Promise<number> => {
-  const { type, image, host, dryRun: trial } = run.options;
-  const body = { name: run.args[0]!, type, image: await versioned(run, image), ...(host ? { host } : {}) };
+  const { type, image, host, restart, dryRun: trial } = run.options;
+  const body = { name: run.args[0]!, type, image: await versioned(run, image), ...(host ? { host } : {}), ...(restart ? { restart } : {}) };
   const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
   for (const w of answer.warnings ?? []) process.stderr.write(`warning ${w.place}: ${w.message}\n`);
   if (!trial) return finish(run, answer, `creating ${run.args[0]}`);
@@ -173,7 +216,11 @@ const placementText = ({ candidates, refused }: Placement): string =>
   ].join('\n');
 
 /** What it is meant to do beside what it is seen to do, and what is done about it. */
-const wantedFields = ({ desired, observed, action: doing, lastAction: last }: Vm) => ({
+const wantedFields = (vm: Vm) => ({
+  ...stateFields(vm),
+  restart: restartText(vm),
+});
+const stateFields = ({ desired, observed, action: doing, lastAction: last }: Vm) => ({
   desired,
   observed: observedText(observed),
   'under way': doing && `${doing.action} (${doing.operation})`,

@@ -3,11 +3,19 @@ import { merge, on, type Handler } from '../projection.ts';
 
 /** What its host saw it do. A row of its own, as it is another stream: readers join it to the VM, see admin-api's `observed.ts`. */
 export const observations: readonly Handler[] = [
-  on(g.vmObserved, ({ vmId, hostId, epoch, observed }) => [merge('vm_observations', vmId, () => ({ hostId, epoch, cause: undefined, ...observed }))]),
+  on(g.vmObserved, ({ vmId, hostId, epoch, observed }) => [
+    merge('vm_observations', vmId, () => ({ hostId, epoch, cause: undefined, ...observed })),
+  ]),
 ];
 
 const pick = (members: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(members).filter(([, v]) => v !== undefined));
+
+type Doc = Readonly<Record<string, unknown>>;
+/** Its policy as it was, and how far that has come. One without a policy stays without. */
+const restarting = ({ restart }: Doc, progress: Doc): Doc =>
+  restart ? { restart: { policy: (restart as { policy: string }).policy, ...progress } } : {};
+const noneDue = ({ restart }: Doc): Doc => (restart ? { restart: { ...restart, dueAt: undefined } } : {});
 
 /** `state`: requested, placed, running, stopped, paused, moving, deleting, deleted or failed. */
 export const vms: readonly Handler[] = [
@@ -22,6 +30,7 @@ export const vms: readonly Handler[] = [
       image: { name: d.image.name, version: d.image.version },
       spec: d.spec,
       operation: d.request.workflowId,
+      ...(d.restart ? { restart: { policy: d.restart } } : {}),
     }),
   ]),
   on(e.vmPlaced, (d) => [merge('vms', d.vmId, { state: 'placed', hostId: d.hostId, epoch: d.epoch })]),
@@ -39,10 +48,11 @@ export const vms: readonly Handler[] = [
   on(e.vmProvisioningFailed, (d) => [merge('vms', d.vmId, { state: 'failed', cause: d.cause, hostId: undefined, action: undefined })]),
   on(e.vmTopologyChanged, (d) => [merge('vms', d.vmId, { topology: d.topology, topologyHash: d.topologyHash })]),
   on(e.vmMoveBegun, (d) => [
-    merge('vms', d.vmId, {
+    merge('vms', d.vmId, (before) => ({
       state: 'moving',
+      ...noneDue(before),
       move: { moveId: d.moveId, fromHost: d.fromHost, toHost: d.toHost, fromType: d.fromType, toType: d.toType },
-    }),
+    })),
   ]),
   on(e.vmSwitchedOver, (d) => [
     merge('vms', d.vmId, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
@@ -56,12 +66,13 @@ export const vms: readonly Handler[] = [
     }),
   ]),
   on(e.vmActionRequested, (d) => [
-    merge('vms', d.vmId, {
+    merge('vms', d.vmId, (before) => ({
+      ...restarting(before, d.restart ? { attempts: d.restart.attempt } : {}),
       desired: desiredBy[d.action],
       action: { action: d.action, operation: d.request.workflowId },
       operation: d.request.workflowId,
       cause: undefined,
-    }),
+    })),
   ]),
   on(e.vmActionEnded, (d) => [
     merge('vms', d.vmId, (before) => ({
@@ -74,10 +85,20 @@ export const vms: readonly Handler[] = [
     })),
   ]),
   on(e.vmDeletionRequested, (d) => [
-    merge('vms', d.vmId, (before) => ({ state: 'deleting', stateBefore: before['state'], operation: d.request.workflowId })),
+    merge('vms', d.vmId, (before) => ({
+      ...noneDue(before),
+      state: 'deleting',
+      stateBefore: before['state'],
+      operation: d.request.workflowId,
+    })),
   ]),
   on(e.vmDeletionFailed, (d) => [
     merge('vms', d.vmId, (before) => ({ state: before['stateBefore'] ?? 'running', stateBefore: undefined, cause: d.cause })),
+  ]),
+  on(e.vmRestartPolicySet, (d) => [merge('vms', d.vmId, { restart: { policy: d.policy } })]),
+  on(e.vmRestartPlanned, (d) => [merge('vms', d.vmId, (before) => restarting(before, { attempts: d.attempt, dueAt: d.dueAt }))]),
+  on(e.vmRestartCalledOff, (d) => [
+    merge('vms', d.vmId, (before) => restarting(before, { attempts: d.attempts, ...(d.reason === 'limit' ? { gaveUp: true } : {}) })),
   ]),
   on(e.vmDeleted, (d) => [merge('vms', d.vmId, { state: 'deleted', stateBefore: undefined, hostId: undefined, cause: undefined })]),
 ];

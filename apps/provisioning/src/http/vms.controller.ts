@@ -1,6 +1,6 @@
-import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id, VmAction, VmActionOptions } from '@chrysalis/contracts';
-import { actOnVm, deleteVm } from '@chrysalis/provisioning-core';
+import { Controller, Delete, Inject, Param, Patch, Post, Req } from '@nestjs/common';
+import { Id, RestartPolicy, VmAction, VmActionOptions } from '@chrysalis/contracts';
+import { deleteVm } from '@chrysalis/provisioning-core';
 import {
   Allow,
   Commands,
@@ -18,6 +18,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
+import { acting } from '../acting.ts';
 import { CreateVm, createVm, type CreatedVm } from '../create-vm.ts';
 import { decideVm } from '../decide-vm.ts';
 import { vmOf } from '../sql/vms.ts';
@@ -26,6 +27,8 @@ import type { VmView } from '../vm-view.ts';
 const Accepted = z.object({ operation: Id, vmId: Id });
 /** Without an operation it is so already. */
 const Acted = z.object({ vmId: Id, status: z.string(), operation: Id.optional() });
+const PatchVm = z.strictObject({ restart: RestartPolicy });
+const Patched = z.object({ vmId: Id, restart: RestartPolicy, version: z.int() });
 const Created = Accepted.extend({
   warnings: z
     .array(z.object({ place: z.string(), message: z.string() }))
@@ -53,6 +56,23 @@ export class VmsController {
   })
   create(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(request, CreateVm, async (body, ctx) => accepted(await createVm(body, ctx)));
+  }
+
+  @Patch('/v1/vms/:id')
+  @Allow('operator')
+  @Doc({
+    summary: 'Change what is done where a VM goes off though it is meant to run',
+    body: PatchVm,
+    query: dryRunQuery,
+    answers: { 200: Patched, 404: '`vm.unknown`', 409: '`vm.version_outdated`' },
+  })
+  change(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, PatchVm, async ({ restart: policy }, ctx) => {
+      const { tenant } = await this.#present(ctx, id);
+      const decided = await decideVm(ofTenant(ctx, tenant), id, { type: 'set-restart-policy', vmId: id, policy }, ifMatch(request));
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      return { status: 200, body: { vmId: id, restart: decided.vm.restart.policy, version: decided.vm.version } };
+    });
   }
 
   @Delete('/v1/vms/:id')
@@ -133,12 +153,5 @@ const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
   workflowId,
   definition: deleteVm({ onHost: host !== undefined }),
   params: { vmId, ...(host === undefined ? {} : { hostId: host, epoch }) },
-  subject: vmId,
-});
-
-const acting = ({ id: vmId, host, epoch }: VmView, workflowId: string, action: VmAction, options: VmActionOptions) => ({
-  workflowId,
-  definition: actOnVm(action, options),
-  params: { vmId, ...(host === undefined ? {} : { hostId: host }), epoch },
   subject: vmId,
 });

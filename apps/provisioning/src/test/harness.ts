@@ -1,8 +1,10 @@
 import {
+  agentGatewayEvents,
   eventsTopic,
   tasksTopic,
   topologyHash,
   workflowEvents,
+  type Observed,
   type Outcome,
   type TaskDispatch,
   type Topology,
@@ -105,6 +107,13 @@ export class Harness {
   ended(data: { workflowId: string; subject: string; name: string; state: string; cause?: object }): Promise<void> {
     const full = { ...data, output: {}, at: '2026-01-01T00:00:00.000Z' };
     return this.#say(eventsTopic('workflow'), `workflow-${data.workflowId}`, workflowEvents.instanceEnded.type, full);
+  }
+
+  /** What host `a` sees of a VM, the `version`th time that it is something else. */
+  async sees(vmId: string, version: number, observed: Pick<Observed, 'state' | 'since'>): Promise<void> {
+    const data = { vmId, hostId: 'a', epoch: 1, observed: { resets: 0, changes: version, ...observed } };
+    const event = { ...busEvent(`observed-${vmId}`, agentGatewayEvents.vmObserved.type, data), streamversion: version };
+    await this.bus.publish([{ topic: eventsTopic('agent-gateway'), event }]);
   }
 
   readonly eventually = until;

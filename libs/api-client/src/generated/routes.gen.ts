@@ -82,6 +82,9 @@ export type Routes = {
     '/v1/dead-letters/{context}/{id}/discard': { data: t.PostV1DeadLettersContextIdDiscardData; answers: t.PostV1DeadLettersContextIdDiscardResponses };
     '/v1/relay-audits/{context}': { data: t.PostV1RelayAuditsContextData; answers: t.PostV1RelayAuditsContextResponses };
   };
+  patch: {
+    '/v1/vms/{id}': { data: t.PatchV1VmsIdData; answers: t.PatchV1VmsIdResponses };
+  };
   delete: {
     '/v1/vms/{id}': { data: t.DeleteV1VmsIdData; answers: t.DeleteV1VmsIdResponses };
     '/v1/migration-templates/{name}': { data: t.DeleteV1MigrationTemplatesNameData; answers: t.DeleteV1MigrationTemplatesNameResponses };

@@ -720,6 +720,15 @@ export type Vm = {
         how?: 'guest-agent' | 'acpi' | 'power-off' | 'reset';
         at?: string;
     };
+    /**
+     * what is done where it goes off though it is meant to run; absent: never. `dueAt`: when it is started again
+     */
+    restart?: {
+        policy: 'never' | 'on-failure' | 'always';
+        attempts?: number;
+        dueAt?: string;
+        gaveUp?: boolean;
+    };
     lastMove?: {
         moveId: string;
         outcome: string;
@@ -1761,6 +1770,7 @@ export type PostV1VmsData = {
         image: string;
         host?: string;
         pool?: string;
+        restart?: 'never' | 'on-failure' | 'always';
     };
     path?: never;
     query?: {
@@ -1898,6 +1908,52 @@ export type GetV1VmsIdResponses = {
 };
 
 export type GetV1VmsIdResponse = GetV1VmsIdResponses[keyof GetV1VmsIdResponses];
+
+export type PatchV1VmsIdData = {
+    body: {
+        restart: 'never' | 'on-failure' | 'always';
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/vms/{id}';
+};
+
+export type PatchV1VmsIdErrors = {
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `vm.version_outdated`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PatchV1VmsIdError = PatchV1VmsIdErrors[keyof PatchV1VmsIdErrors];
+
+export type PatchV1VmsIdResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        vmId: string;
+        restart: 'never' | 'on-failure' | 'always';
+        version: number;
+    };
+};
+
+export type PatchV1VmsIdResponse = PatchV1VmsIdResponses[keyof PatchV1VmsIdResponses];
 
 export type GetV1HostsData = {
     body?: never;

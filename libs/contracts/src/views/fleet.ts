@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ActionHow, Desired, VmAction } from '../provisioning.ts';
+import { ActionHow, Desired, RestartPolicy, VmAction } from '../provisioning.ts';
 import { GrantClaims } from '../agent-gateway.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
@@ -45,6 +45,10 @@ export const Vm = Row.extend({
   lastAction: z
     .object({ action: VmAction, outcome: z.enum(['succeeded', 'failed']), how: ActionHow.optional(), at: z.string().optional() })
     .optional(),
+  restart: z
+    .object({ policy: RestartPolicy, attempts: Count.optional(), dueAt: z.string().optional(), gaveUp: z.boolean().optional() })
+    .optional()
+    .describe('what is done where it goes off though it is meant to run; absent: never. `dueAt`: when it is started again'),
   lastMove: z.object({ moveId: z.string(), outcome: z.string() }).optional(),
   observed: Observed.extend({ hostId: z.string(), epoch: Count }).optional().describe('what its host sees it do'),
   characterisation: Characterisation.optional().describe('what is known of its guest, where someone looked'),

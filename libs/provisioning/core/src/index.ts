@@ -4,6 +4,7 @@ export { vmDecider, type VmCommand } from './vm/decider.ts';
 export { actionTable, fittingActions, type Fit } from './vm/lifecycle-state.ts';
 export { offeredEpoch } from './vm/move.ts';
 export { FIRST_EPOCH, PROVISIONING_UNDONE } from './vm/provision.ts';
+export { MOST_RESTARTS, restartDelayMs, type Sighting } from './vm/restart.ts';
 export type { VmDecision, VmRejection } from './vm/rejections.ts';
 export type * from './vm/vm.ts';
 export * from './vm-actions.ts';

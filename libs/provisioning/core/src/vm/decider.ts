@@ -23,6 +23,7 @@ import {
   type RecordPlacement,
   type RequestVm,
 } from './provision.ts';
+import { considerRestart, setRestartPolicy, type ConsiderRestart, type SetRestartPolicy } from './restart.ts';
 import type { VmDecision } from './rejections.ts';
 import { evolveVm, initialVm, type Vm, type VmEvent } from './vm.ts';
 
@@ -41,7 +42,9 @@ export type VmCommand =
   | FailDeletion
   | RequestAction
   | RecordAction
-  | FailAction;
+  | FailAction
+  | SetRestartPolicy
+  | ConsiderRestart;
 
 const decide = (command: VmCommand, vm: Vm): VmDecision => {
   switch (command.type) {
@@ -75,6 +78,10 @@ const decide = (command: VmCommand, vm: Vm): VmDecision => {
       return recordAction(command, vm);
     case 'fail-action':
       return failAction(command, vm);
+    case 'set-restart-policy':
+      return setRestartPolicy(command, vm);
+    case 'consider-restart':
+      return considerRestart(command, vm);
     default:
       return unreachable(command);
   }

@@ -1,4 +1,5 @@
 import { desiredBy, vmActions, type Desired, type VmAction, type VmActionOptions } from '@chrysalis/contracts';
+import { restartAfterFailure, restartAfterRequest } from './restart.ts';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
 /** Whether an action can be done with a VM that is meant to be so; `already`: there is nothing to do. */
@@ -26,10 +27,11 @@ export const settled = (vm: Vm): vm is KnownVm & { status: Desired } =>
   vm.status === 'running' || vm.status === 'stopped' || vm.status === 'paused';
 
 type Asked = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-requested.v1' }>['data'];
-export const actionRequested = (vm: KnownVm, { action: name, options, request }: Asked): KnownVm => {
+export const actionRequested = (vm: KnownVm, { action: name, options, request, restart }: Asked): KnownVm => {
   const { cause: _, ...rest } = vm;
   const before = settled(vm) ? vm.status : 'running';
-  return { ...rest, desired: desiredBy[name], action: { name, options, workflowId: request.workflowId, before } };
+  const counted = restartAfterRequest(vm.restart, restart !== undefined);
+  return { ...rest, restart: counted, desired: desiredBy[name], action: { name, options, workflowId: request.workflowId, before } };
 };
 
 type Ended = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-ended.v1' }>['data'];
@@ -37,11 +39,13 @@ type Ended = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-ended.v1
 export const actionEnded = (vm: KnownVm, { outcome, cause, topology, topologyHash, at }: Ended): KnownVm => {
   const { action, ...rest } = vm;
   const before = action?.before ?? 'running';
-  if (outcome === 'failed') return { ...rest, status: before, desired: before, ...(cause ? { cause } : {}) };
+  if (outcome === 'failed') {
+    return { ...rest, restart: restartAfterFailure(vm.restart, action), status: before, desired: before, ...(cause ? { cause } : {}) };
+  }
   return {
     ...rest,
     status: vm.desired,
     ...(topology && topologyHash ? { topology, topologyHash } : {}),
-    ...(action?.name === 'start' && at ? { bootedAt: at } : {}),
+    ...(action?.name === 'start' && at ? { bootedAt: at, ...(vm.hostId ? { bootedOn: vm.hostId } : {}) } : {}),
   };
 };

@@ -3,9 +3,11 @@ import type {
   Desired,
   EventOf,
   Image,
+  ObservedState,
   ProvisioningEvent,
   provisioningEvents,
   Ref,
+  RestartPolicy,
   Topology,
   VmAction,
   VmActionOptions,
@@ -13,6 +15,7 @@ import type {
 } from '@chrysalis/contracts';
 import { unreachable } from '@chrysalis/kernel';
 import { actionEnded, actionRequested, settled } from './lifecycle-state.ts';
+import { noRestartDue, restartCalledOff, restartPlanned } from './restart.ts';
 
 type OfOtherStreams = EventOf<
   | (typeof provisioningEvents)['vmTypePublished']
@@ -26,6 +29,21 @@ export type Requested = EventOf<(typeof provisioningEvents)['vmRequested']>['dat
 
 export type VmStatus = 'requested' | 'placed' | Desired | 'failed' | 'deleting' | 'deleted';
 export type Move = Readonly<{ moveId: string; fromHost: string; toHost: string; fromType: Ref; toType: Ref }>;
+
+/** What is done where it goes off though it is meant to run, and how far that has come. */
+export type Restart = Readonly<{
+  policy: RestartPolicy;
+  /** Starts since it last ran well, or a person acted. */
+  attempts: number;
+  /** The next start is waited for. */
+  due?: Readonly<{ at: string; observed: Readonly<{ state: ObservedState; since: string; cause?: Cause | undefined }> }>;
+  /** So many starts did not help: a person has to look. */
+  gaveUp?: boolean;
+  /** The last action was a start, and failed. */
+  startFailed?: boolean;
+  /** The last action was a stop, and failed: its guest was asked, and may go off yet. */
+  askedOff?: boolean;
+}>;
 
 /** The state of one VM's stream. `version` is the stream's, so that a plan made from an older one is seen as outdated. */
 export type KnownVm = Readonly<{
@@ -46,7 +64,10 @@ export type KnownVm = Readonly<{
   hostId?: string;
   topology?: Topology;
   topologyHash?: string;
+  /** The clock of the host `bootedOn`. */
   bootedAt?: string;
+  bootedOn?: string;
+  restart: Restart;
   /** What it is meant to do; while an action is under way, what that is to bring about. */
   desired: Desired;
   /** The action under way; it locks the VM as a move does. */
@@ -69,13 +90,14 @@ export const evolveVm = (vm: Vm, e: VmEvent): Vm => {
   return { ...change(vm, e), version };
 };
 
-const requested = ({ request, ...data }: Requested): Omit<KnownVm, 'version'> => ({
+const requested = ({ request, restart = 'never', ...data }: Requested): Omit<KnownVm, 'version'> => ({
   ...data,
   status: 'requested',
   desired: 'running',
   epoch: 0,
   spentEpoch: 0,
   endedMoves: new Set(),
+  restart: { policy: restart, attempts: 0 },
   operation: request.workflowId,
 });
 
@@ -85,7 +107,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...vm, status: 'placed', hostId: e.data.hostId, epoch: e.data.epoch };
     case 'chrysalis.provisioning.vm.booted.v1': {
       const { hostId, epoch, topology, topologyHash, at } = e.data;
-      return { ...vm, status: 'running', hostId, epoch, topology, topologyHash, bootedAt: at };
+      return { ...vm, status: 'running', hostId, epoch, topology, topologyHash, bootedAt: at, bootedOn: hostId };
     }
     case 'chrysalis.provisioning.vm.provisioning-failed.v1': {
       const { hostId: _, action: __, ...rest } = vm;
@@ -95,7 +117,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...vm, topology: e.data.topology, topologyHash: e.data.topologyHash };
     case 'chrysalis.provisioning.vm.move-begun.v1': {
       const { vmId: _, ...move } = e.data;
-      return { ...vm, move };
+      return { ...vm, move, restart: noRestartDue(vm.restart) };
     }
     case 'chrysalis.provisioning.vm.switched-over.v1': {
       const { toHost, epoch, topology, topologyHash } = e.data;
@@ -109,7 +131,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
     }
     case 'chrysalis.provisioning.vm.deletion-requested.v1': {
       const before = settled(vm) || vm.status === 'failed' ? (vm.status as Desired | 'failed') : 'running';
-      return { ...vm, status: 'deleting', deletion: { workflowId: e.data.request.workflowId, before } };
+      return { ...vm, status: 'deleting', restart: noRestartDue(vm.restart), deletion: { workflowId: e.data.request.workflowId, before } };
     }
     case 'chrysalis.provisioning.vm.deletion-failed.v1': {
       const { deletion, ...rest } = vm;
@@ -119,6 +141,12 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return actionRequested(vm, e.data);
     case 'chrysalis.provisioning.vm.action-ended.v1':
       return actionEnded(vm, e.data);
+    case 'chrysalis.provisioning.vm.restart-policy-set.v1':
+      return { ...vm, restart: { ...noRestartDue(vm.restart), policy: e.data.policy, attempts: 0, gaveUp: false } };
+    case 'chrysalis.provisioning.vm.restart-planned.v1':
+      return { ...vm, restart: restartPlanned(vm.restart, e.data) };
+    case 'chrysalis.provisioning.vm.restart-called-off.v1':
+      return { ...vm, restart: restartCalledOff(vm.restart, e.data) };
     case 'chrysalis.provisioning.vm.deleted.v1': {
       const { hostId: _, ...rest } = vm;
       return { ...rest, status: 'deleted' };
