@@ -9,7 +9,7 @@ const LONGEST_MS = 300_000;
 /** Starts in a row; by then 20 minutes have gone by, and a person has to look. */
 export const MOST_RESTARTS = 8;
 /** A VM that ran for so long begins anew: its next end is not a part of the last trouble. */
-export const RAN_WELL_MS = 600_000;
+const RAN_WELL_MS = 600_000;
 
 /** How long is waited before a start, the first is 1. */
 export const restartDelayMs = (attempt: number): number => Math.min(FIRST_MS * 2 ** (attempt - 1), LONGEST_MS);
