@@ -20,11 +20,12 @@ type Demo = {
   readonly screen: Screen;
   readonly tenant: TenantKey;
   readonly kill: ServiceName | undefined;
+  readonly maxGapMs: number;
 };
 
 /** The whole story, from an empty control plane to the report, and when things were in it. */
 export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; timeline: Timeline }> => {
-  const { run, api, screen, kill } = demo;
+  const { run, api, screen, kill, maxGapMs } = demo;
   const ground = groundOf(run);
   const story = new Story(run, api, screen, demo.tenant);
   const hosts = await story.hostsUp();
@@ -49,7 +50,6 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   const { migrationId } = await api.post('/v1/migrations', { body: { planId: plan.planId } });
   const watched = await watch(demo, migrationId);
   const { migration } = watched;
-  const move = migration.moves[0]!;
   screen.line(`${migration.state}${migration.cause ? `: ${migration.cause.code}: ${migration.cause.message}` : ''}`);
 
   const expected = migration.state === 'succeeded' ? target : source;
@@ -72,6 +72,7 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
     ...observed,
     targetHost: target,
     killed: kill,
+    maxGapMs,
     driver: hosts[0]!.facts.driver,
     hostsWithVm: ground.hostsWith(vm),
   });
@@ -80,7 +81,7 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
     ok: checks.every((c) => c.ok),
     ...groundIn(demo, ground, hosts),
     ...observed,
-    steps: move.steps.map((s) => ({ section: s.section, name: s.name, state: stepState(s.state), ms: s.ms ?? 0, ...at(timeline, s.name) })),
+    steps: stepsOf(migration, timeline),
     events,
     ...(kill ? { killed: kill } : {}),
     checks,
@@ -169,6 +170,9 @@ const timelineOf = async (api: Client, requestedAt: number, w: Watched, service:
     ...(Number.isNaN(gapTo) ? {} : { longestGap: { from: gapTo - service.longestGapMs, to: gapTo } }),
   };
 };
+
+const stepsOf = ({ moves }: Watched['migration'], timeline: Timeline): DemoReport['steps'] =>
+  moves[0]!.steps.map(({ section, name, state, ms = 0 }) => ({ section, name, state: stepState(state), ms, ...at(timeline, name) }));
 
 const at = ({ steps }: Timeline, name: string): { startedAt?: string } => {
   const from = steps.get(name)?.ran?.from;

@@ -18,7 +18,8 @@ const qemusOf = (vmId: string): string[] =>
 
 onQemu('the demo without network namespaces', () => {
   test('the whole story on real QEMU: heartbeats over virtio-serial stand in for HTTP, which it says first and last', async () => {
-    const { code, stdout, stderr } = await runDemo(['--network', 'loopback', '--json']);
+    // What the client's gap is on a quiet machine is the demo's to show; beside other suites a guest under TCG stands still for longer.
+    const { code, stdout, stderr } = await runDemo(['--network', 'loopback', '--json', '--max-gap', '20000']);
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
     const r = DemoReport.parse(JSON.parse(stdout));
     const lines = stderr.trim().split('\n');

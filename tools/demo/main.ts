@@ -26,6 +26,7 @@ A running Linux VM changes its type and its host while a client outside both kee
   --driver DRIVER   qemu or simulated (default: qemu, where there is one)
   --network NETWORK for real VMs: namespaces (one a host, and HTTP to the guest), or loopback (no namespace at all, and heartbeats over
                     virtio-serial in place of HTTP). Default: namespaces, where this account can have them
+  --max-gap MS      what the client may wait for an answer at most (default: 1000; a busy machine takes longer)
   --keep            leave it running, with the commands to look around, until Ctrl-C
   --picture FILE    write a picture of the run to FILE, as SVG: the client's answers and the steps of the move on one time axis
   --json            stdout carries the report as JSON, and nothing else
@@ -40,6 +41,7 @@ const parsed = (() => {
         kill: { type: 'string' },
         driver: { type: 'string' },
         network: { type: 'string' },
+        'max-gap': { type: 'string', default: '1000' },
         keep: { type: 'boolean', default: false },
         picture: { type: 'string' },
         json: { type: 'boolean', default: false },
@@ -67,6 +69,11 @@ if (fault) {
 }
 if (parsed.picture !== undefined && !mayWrite(parsed.picture)) {
   console.error(`--picture takes a file in a folder that can be written to\n\n${usage}`);
+  process.exit(2);
+}
+const maxGapMs = /^\d{1,6}$/.test(parsed['max-gap']) ? Number(parsed['max-gap']) : 0;
+if (maxGapMs === 0) {
+  console.error(`--max-gap takes milliseconds, from 1 to 999999\n\n${usage}`);
   process.exit(2);
 }
 process.env['CHRYSALIS_LOG'] ??= 'error';
@@ -100,7 +107,7 @@ const main = async (): Promise<number> => {
   const given = { driver, network, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk] };
   const run = await openRun({ ...given, say: (text) => screen.line(text) });
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
-  const { report, timeline } = await demonstrate({ run, api, screen, tenant, kill });
+  const { report, timeline } = await demonstrate({ run, api, screen, tenant, kill, maxGapMs });
   if (parsed.picture) {
     writeFileSync(parsed.picture, pictureOf(report, timeline));
     screen.line(`picture of this run: ${parsed.picture}${limits}`);

@@ -10,7 +10,7 @@ describe('the demo without QEMU', () => {
   test('the whole story on simulated hosts, which it says first and last, with no check that would be about nothing', async () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-picture-'));
     const picture = path.join(dir, 'run.svg');
-    const { code, stdout, stderr } = await runDemo(['--driver', 'simulated', '--json', '--picture', picture]);
+    const { code, stdout, stderr } = await runDemo(['--driver', 'simulated', '--json', '--max-gap', '20000', '--picture', picture]);
     const svg = code === 0 ? readFileSync(picture, 'utf8') : '';
     rmSync(dir, { recursive: true });
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });

@@ -35,6 +35,7 @@ export const openWorld = async ({ apart = false }: { apart?: boolean } = {}) => 
     tokens.set(tenant, await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator'], tenant }));
   let running = apart ? lookingOn(database) : await start(config);
   const versions = new Map<string, number>();
+  const lastOf = new Map<string, Promise<unknown>>();
 
   type Said = { topic: string; stream: string; type: string; data: unknown; tenant?: string; version: number };
   const publish = ({ topic, stream, type, data, tenant = 'acme', version }: Said) =>
@@ -57,7 +58,12 @@ export const openWorld = async ({ apart = false }: { apart?: boolean } = {}) => 
     tell: async <C extends EventContract>(context: Context, stream: string, contract: C, data: z.input<C['schema']>, tenant = 'acme') => {
       const version = (versions.get(stream) ?? 0) + 1;
       versions.set(stream, version);
-      await publish({ topic: eventsTopic(context), stream, type: contract.type, data, tenant, version });
+      // In its order also where two tell at once: the relay publishes a stream so, and a reader takes an older version for one it has.
+      const told = (lastOf.get(stream) ?? Promise.resolve()).then(() =>
+        publish({ topic: eventsTopic(context), stream, type: contract.type, data, tenant, version }),
+      );
+      lastOf.set(stream, told);
+      await told;
       return version;
     },
     call: async (
