@@ -87,15 +87,20 @@ const suite = (): void => {
     expect(await fleet.must(hostTasks.buildImage, 'h2', raw)).toMatchObject({ bytes: 64 * 1_048_576 });
   }, 60_000);
 
-  test('a source that refers to other files is not read, nor one with a format that it has not, nor a disk that a VM writes', async () => {
+  test('a source that refers to other files, is sealed or too large is not read, nor one with a format that it has not, nor a disk that a VM writes', async () => {
     const pool = join(fleet.dir, 'pool');
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', join(pool, 'trap'), '1M']);
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${join(pool, 'seed')}`, join(pool, 'outside'), '1M']);
+    const key = ['--object', 'secret,id=key,data=abc', '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'];
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...key, join(pool, 'sealed'), '1M']);
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(pool, 'large'), '1T']);
     const from = (name: string, format: string) => ({ image: 'bad', format: 'raw', sizeMiB: 64, from: volume(name, format) });
     const refused = async (name: string, format: string): Promise<unknown> => {
       const outcome = await fleet.run(hostTasks.buildImage, 'h1', from(name, format));
       return outcome.ok || outcome.cause.code;
     };
-    expect(await refused('trap', 'qcow2')).toBe('host.image_unsafe');
+    for (const name of ['trap', 'outside', 'sealed']) expect(await refused(name, 'qcow2')).toBe('host.image_unsafe');
+    expect(await refused('large', 'qcow2')).toBe('host.image_too_small');
     expect(await refused('seed', 'qcow2')).toBe('host.image_failed');
     expect(await refused('nothing', 'raw')).toBe('host.image_failed');
     const boot = { vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: false };

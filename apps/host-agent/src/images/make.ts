@@ -2,8 +2,8 @@ import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { copyFile, open, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
-import { z } from 'zod';
 import { TaskFailure } from '../execution/task-failure.ts';
+import { QCOW2_HEADER_BYTES, readQcow2 } from './qcow2.ts';
 
 const run = promisify(execFile);
 const MIB = 1_048_576;
@@ -24,22 +24,36 @@ export type ImageMaker = (make: MakeImage) => Promise<void>;
 export const qemuImg: ImageMaker = async ({ to, format, sizeMiB, from, signal, timeoutMs }) => {
   const img = (...args: string[]): Promise<string> => qemuImgTool(args, signal, timeoutMs);
   if (!from) return void (await img('create', '-q', '-f', format, to, `${sizeMiB}M`));
-  const info = Info.parse(JSON.parse(await img('info', '--output=json', '-f', from.format, from.file)));
-  if (info['backing-filename'] !== undefined || info['format-specific']?.data?.['data-file'] !== undefined)
-    throw new TaskFailure('host.image_unsafe', 'the source refers to other files, and is not read');
-  if (info['virtual-size'] > sizeMiB * MIB) throw tooSmall(sizeMiB, info['virtual-size']);
+  const bytes = await virtualBytesOf(from.file, from.format);
+  if (bytes > sizeMiB * MIB) throw tooSmall(sizeMiB, bytes);
   await img('convert', '-q', '-f', from.format, '-O', format, from.file, to);
   await img('resize', '-q', '-f', format, to, `${sizeMiB}M`);
 };
 
-const Info = z.object({
-  'virtual-size': z.number(),
-  'backing-filename': z.string().optional(),
-  'format-specific': z
-    .object({ data: z.object({ 'data-file': z.string().optional() }).loose().optional() })
-    .loose()
-    .optional(),
-});
+/** What a guest sees. A qcow2 is judged by its header before a program opens it, as that would open the files it names. */
+const virtualBytesOf = async (path: string, format: Format): Promise<number> => {
+  const { size, header } = await beginning(path).catch((error: unknown) => {
+    throw new TaskFailure('host.image_failed', `the source is not read: ${String(error)}`);
+  });
+  if (format === 'raw') return size;
+  const verdict = readQcow2(header);
+  if (verdict.is === 'usable') return verdict.virtualBytes;
+  const code = verdict.is === 'unsafe' ? 'host.image_unsafe' : 'host.image_failed';
+  throw new TaskFailure(code, `the source is not read: ${verdict.why}`);
+};
+
+/** Without waiting for a writer, where it is a pipe. */
+const beginning = async (path: string): Promise<{ size: number; header: Buffer }> => {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) throw new Error('it is no file');
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
+    return { size: found.size, header: buffer.subarray(0, bytesRead) };
+  } finally {
+    await file.close();
+  }
+};
 
 /** `timeout`: a host agent that is killed in here leaves it behind for so long and not for ever. */
 const qemuImgTool = async (args: readonly string[], signal: AbortSignal, timeoutMs: number): Promise<string> => {

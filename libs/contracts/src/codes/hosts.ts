@@ -85,7 +85,10 @@ export const hostsCodes = {
     title: 'What came is not the image of this digest',
     next: 'nothing: it is fetched again; if it stays, see the disk of the host that sends',
   },
-  'host.image_failed': { title: 'qemu-img failed', next: 'read what it said' },
+  'host.image_failed': {
+    title: 'The image could not be made',
+    next: 'read the message: what qemu-img said, or what is wrong with the source',
+  },
   'host.image_incomplete': { title: 'The image did not come whole', next: 'nothing: it is fetched again' },
   'host.image_not_elsewhere': { title: 'The image is on this host already', next: 'fetch it to another host' },
   'host.image_refused': {
@@ -95,7 +98,7 @@ export const hostsCodes = {
   'host.image_timeout': { title: 'qemu-img took too long', next: 'try again, or choose a smaller image' },
   'host.image_too_small': { title: 'The size asked for cannot hold the source', next: 'ask for a larger one' },
   'host.image_unsafe': {
-    title: 'The source refers to other files, and is not read',
+    title: 'The source refers to other files, is encrypted or needs what is not known here, and is not read',
     next: 'make an image of its own from it (qemu-img convert)',
   },
   'host.format_unsupported': { title: 'The host does not make images of this format', next: 'ask for another format' },
