@@ -24,25 +24,31 @@ export class Restarts {
     for (const due of await dueSightings(pool, schema, clock(), BATCH)) {
       await store
         .transaction((tx) => this.#consider(tx, due), { attempts: 5 })
+        .then((says) => failpoint('restart:committed', { vm: due.vm, says }))
         .catch((err: unknown) => log.error({ err, vmId: due.vm }, 'a restart could not be considered; it will be'));
     }
   }
 
-  async #consider(tx: pg.PoolClient, due: Due): Promise<void> {
+  /** The type of what it says, if anything. */
+  async #consider(tx: pg.PoolClient, due: Due): Promise<string> {
     const { schema, clock, newId, context } = this.service;
     const vmId = due.vm;
     const view = await vmOf(tx, schema, undefined, vmId);
     const seen = await sightingOf(tx, schema, vmId);
-    if (!view || !seen) return looked(tx, schema, due, null);
+    if (!view || !seen) return nothing(looked(tx, schema, due, null));
     const meta = { at: clock(), correlationId: newId(), actor: `service:${context}`, tenant: view.tenant };
     const ctx = messageContext(this.service, tx, meta);
     const request = acting(view, newId('op'), 'start', FORCED);
     const decided = await decideVm(ctx, vmId, { type: 'consider-restart', vmId, seen, now: meta.at, request });
-    if (!decided.ok) return looked(tx, schema, due, null);
-    await failpoint('restart:decided', { vm: vmId });
-    if (decided.events.length === 0) await looked(tx, schema, due, nextLook(decided.vm, meta.at));
+    if (!decided.ok) return nothing(looked(tx, schema, due, null));
+    const says = decided.events[0]?.type ?? '';
+    await failpoint('restart:decided', { vm: vmId, says });
+    if (!says) await looked(tx, schema, due, nextLook(decided.vm, meta.at));
+    return says;
   }
 }
+
+const nothing = (done: Promise<void>): Promise<string> => done.then(() => '');
 
 const nextLook = (vm: KnownVm, now: string): string | null => {
   if (vm.restart.due) return vm.restart.due.at;

@@ -9,6 +9,7 @@ import {
   type TaskDispatch,
   type Topology,
 } from '@chrysalis/contracts';
+import { EventStore } from '@chrysalis/event-store';
 import { createBus, type EventBus } from '@chrysalis/messaging';
 import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
 import { bareTopology, busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
@@ -40,6 +41,8 @@ export class Harness {
     readonly running: RunningService,
     private readonly key: SigningKey,
     private readonly bus: EventBus,
+    /** Also there where the service runs in processes of its own. */
+    readonly store: EventStore,
   ) {}
 
   static async start(): Promise<Harness> {
@@ -47,8 +50,9 @@ export class Harness {
     const key = await newSigningKey();
     const config: ServiceConfig = serviceConfig(database, key);
     const running = await start(config);
-    const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
-    return new Harness(database, running, key, bus);
+    const pool = database.pool({ max: 2 });
+    const bus = createBus({ kind: 'embedded', pool, connectionString: database.connectionString });
+    return new Harness(database, running, key, bus, new EventStore(pool, 'provisioning'));
   }
 
   async stop(): Promise<void> {
@@ -96,9 +100,7 @@ export class Harness {
     };
     await this.#say(tasksTopic('provisioning'), `workflow-${workflowId}`, workflowEvents.taskDispatched.type, dispatch);
     return this.eventually(async () => {
-      const reports = (await this.running.service.store.read(`task-${workflowId}`)).map(
-        (e) => e.data as TaskDispatch & { outcome: Outcome },
-      );
+      const reports = (await this.store.read(`task-${workflowId}`)).map((e) => e.data as TaskDispatch & { outcome: Outcome });
       return reports.find((r) => r.token === token)?.outcome;
     });
   }
