@@ -4,6 +4,7 @@ import { handlersOf } from './projections/index.ts';
 import type { Document } from './projection.ts';
 import type { Recorded } from './recorded.ts';
 import { corpus } from './test/corpus.ts';
+import { restarted, restartsOf } from './test/restarts.ts';
 
 const fold = (events: readonly Recorded[]): Record<string, Document> => {
   const rows: Record<string, Document> = {};
@@ -52,6 +53,14 @@ describe('projections', () => {
       type: { name: 'large', version: 1 },
       lastMove: { outcome: 'succeeded' },
     });
+  });
+
+  test('a VM’s row tells its restart policy, and how far that has come, until somebody else has the VM', () => {
+    const steps = restarted();
+    for (const e of steps) expect(contractOf.get(e.type)!.schema.safeParse(e.data)).toMatchObject({ success: true });
+    expect(steps.map((_, n) => Object.entries(fold(steps.slice(0, n + 1))).find(([k]) => k.startsWith('vms/'))![1]['restart'])).toEqual(
+      restartsOf,
+    );
   });
 
   test('what a host sees has the reason of this state, not of one before', () => {

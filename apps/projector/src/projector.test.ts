@@ -14,8 +14,9 @@ import { tables } from './projection.ts';
 import { rebuild, schemaOf } from './rebuild.ts';
 import { fromStored, type Recorded } from './recorded.ts';
 import { corpus } from './test/corpus.ts';
+import { restarted } from './test/restarts.ts';
 
-const events = corpus();
+const events = [...corpus(), ...restarted()];
 const contextOf = (e: Recorded): Context => contexts.find((c) => Object.values(eventsByContext[c]).some((k) => k.type === e.type))!;
 /** Examples are taken from the middle of streams: as a log has no gaps, number them anew. */
 const history = [...Map.groupBy(events, (e) => `${contextOf(e)} ${e.stream}`).values()].flatMap((s) =>
