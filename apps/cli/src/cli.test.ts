@@ -214,7 +214,7 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
   expect(stdout).toMatch(
     /state:\s+running\ndesired:\s+running\nobserved:\s+shut-down since 2026-01-01T00:00:00.000Z: the guest powered itself off\n\s+restarted 2 times/,
   );
-  expect(stdout).toContain(`chrysalis vm start ${vmId} --force`);
+  expect(stdout).toContain(`next: chrysalis vm start ${vmId}\n`);
   expect(stdout).toMatch(/restart:\s+never: it is off, and stays off/);
 }, 120_000);
 

@@ -141,7 +141,7 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
     .argument('<vm>', 'id or name')
     .description(what)
     .option('--dry-run', 'only say whether it could be done');
-  if (verb === 'start') command.option('--force', 'also one that is meant to run, and went off by itself');
+  if (verb === 'start') command.option('--force', 'also one that is meant to run, and is not seen to be off (yet)');
   if (verb === 'stop' || verb === 'reboot')
     command
       .option('--force', `where the guest does not, by its ${verb === 'stop' ? 'power' : 'reset button'}`)

@@ -11,7 +11,7 @@ export const restartText = (vm: Vm): string => {
   const wanted = (vm.desired ?? 'running') === 'running' && vm.state === 'running' && !vm.action && isOff(vm);
   if (!wanted) return policy;
   if (dueAt) return `${policy}: started again at ${dueAt} (start ${attempts} in a row)`;
-  const start = `next: chrysalis vm start ${vm.vmId} --force`;
+  const start = `next: chrysalis vm start ${vm.vmId}`;
   if (gaveUp) return `${policy}: given up after ${attempts} starts in a row\n${start}`;
   return `${policy}: it is off, and stays off\n${start}${policy === 'never' ? `\nor:   chrysalis vm set ${vm.vmId} --restart on-failure` : ''}`;
 };

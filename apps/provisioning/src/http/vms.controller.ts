@@ -21,6 +21,7 @@ import { z } from 'zod';
 import { acting } from '../acting.ts';
 import { CreateVm, createVm, type CreatedVm } from '../create-vm.ts';
 import { decideVm } from '../decide-vm.ts';
+import { sightingOf } from '../restart/sql.ts';
 import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
@@ -126,6 +127,7 @@ export class VmsController {
           action,
           options,
           request: acting(vm, ctx.newId('op'), action, options),
+          seen: await sightingOf(ctx.tx, this.service.schema, id),
         },
         ifMatch(request),
       );

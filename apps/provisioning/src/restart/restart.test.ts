@@ -54,6 +54,20 @@ describe('restart policies', () => {
     });
   });
 
+  test('an action that does not fit what its host sees is refused at once, with what to type; that is done without force', async () => {
+    const { id } = await h.runningVm('off');
+    const act = (action: string) => h.http<Record<string, unknown>>('POST', `/v1/vms/${id}/${action}`, {});
+    expect((await act('start')).body).toEqual({ vmId: id, status: 'running' });
+    await h.sees(id, 1, { ...gone, state: 'shut-down' });
+    await h.eventually(async () => (await act('start?dryRun=true')).body['operation'] !== undefined);
+    for (const action of ['pause', 'resume', 'reboot', 'reset'])
+      expect(await act(action)).toMatchObject({
+        status: 409,
+        body: { code: 'vm.action_not_possible', observed: 'shut-down', fits: ['start', 'stop'], next: `chrysalis vm start ${id}` },
+      });
+    expect(await act('start')).toMatchObject({ status: 202, body: { operation: expect.any(String) } });
+  });
+
   test('what was seen while an action had the VM is considered when that has failed', async () => {
     const { id } = await h.runningVm('busy');
     await set(id, 'on-failure');

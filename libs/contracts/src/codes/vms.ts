@@ -27,8 +27,8 @@ export const vmsCodes = {
   },
   'vm.action_not_possible': {
     status: 409,
-    title: 'As the VM is meant to be, this cannot be done with it',
-    next: 'what would fit is in the answer; chrysalis vm get {vmId} shows how the VM is meant to be',
+    title: 'As the VM is, or is meant to be, this cannot be done with it',
+    next: ['chrysalis {instead}', 'chrysalis vm get {vmId} shows how the VM is, and is meant to be'],
   },
   'vm.halted': {
     status: 409,
@@ -67,7 +67,7 @@ export const vmsCodes = {
   'vm.paused': { title: 'The guest is stopped on its host', next: 'continue it on its host (QMP `cont`)' },
   'vm.shut_down': {
     title: 'The guest powered itself off',
-    next: 'start it again: chrysalis vm start {vmId} --force; or delete it',
+    next: 'start it again: chrysalis vm start {vmId}; or delete it',
   },
   'vm.off_as_told': { title: 'The VM was stopped, as it was asked to be', next: 'nothing, until it is to run again' },
   'vm.panicked': { title: 'The guest panicked', next: 'see its console; reset it on its host, or delete it' },
@@ -78,7 +78,7 @@ export const vmsCodes = {
   'vm.internal_error': { title: 'The guest cannot go on', next: 'see what its hypervisor says; reset it on its host, or delete it' },
   'vm.gone': {
     title: 'The guest has no process any more',
-    next: 'start it again: chrysalis vm start {vmId} --force; or delete it',
+    next: 'start it again: chrysalis vm start {vmId}; or delete it',
   },
   'vm.unseen': { title: 'The guest is not seen', next: 'see why its hypervisor does not answer on that host' },
   'vm-type.unknown': { status: 404, title: 'There is no such VM type', next: 'chrysalis type list' },

@@ -3,7 +3,7 @@ import { blocker } from './blockers.ts';
 import type { KnownVm } from './known.ts';
 
 type Reason = Readonly<{ code: Code; is: string; remedy: string }>;
-const again = 'chrysalis vm start --force starts it again; or delete it';
+const again = 'chrysalis vm start starts it again; or delete it';
 const goesOn = 'continue it on its host (QMP `cont`)';
 
 /** Why a guest that its host sees do anything but run cannot be moved or changed. A code never changes its meaning. */

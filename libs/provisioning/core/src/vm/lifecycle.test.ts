@@ -1,5 +1,14 @@
 import { describe, expect, test } from '@jest/globals';
-import { desiredBy, topologyHash, vmActions, type Desired, type Topology, type VmAction, type VmActionOptions } from '@chrysalis/contracts';
+import {
+  desiredBy,
+  ObservedState,
+  topologyHash,
+  vmActions,
+  type Desired,
+  type Topology,
+  type VmAction,
+  type VmActionOptions,
+} from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import { given } from '@chrysalis/testing/decider';
 import fc from 'fast-check';
@@ -11,6 +20,7 @@ import {
   vmDecider,
   type KnownVm,
   type Requested,
+  type Sighting,
   type VmCommand,
   type VmEvent,
 } from '../index.ts';
@@ -163,6 +173,62 @@ test('one that is meant to run and went off by itself is started by force', () =
     .when(want('start', { force: true }))
     .then([requested('start', { force: true })]);
 });
+
+const seenAs = (state: ObservedState, since = '2026-01-01T00:05:00.000Z', hostId = 'a', epoch = 1): { seen: Sighting } => ({
+  seen: { hostId, epoch, observed: { state, since } },
+});
+const desires = ['running', 'stopped', 'paused'] as const;
+
+describe.each(ObservedState.options)('of a VM that its host sees %s', (state) => {
+  const off = state === 'shut-down' || state === 'gone' || state === 'panicked';
+  test.each(vmActions.flatMap((action) => desires.flatMap((as) => [true, false].map((force) => [action, as, force] as const))))(
+    '%s of one that is to be %s (force: %s)',
+    (action, as, force) => {
+      const command = want(action, force ? { force } : {});
+      const told = vm(brought(as)).when({ ...command, ...seenAs(state) });
+      // Not off, or as it is to be: what is wanted decides.
+      if (!off || as === 'stopped') return expect(told.decision).toEqual(vm(brought(as)).when(command).decision) as void;
+      if (action === 'start' || (action === 'stop' && (force || state !== 'panicked')))
+        return void told.then([requested(action, force ? { force } : {})]);
+      const instead = state === 'panicked' ? `vm stop ${vmId} --force` : `vm start ${vmId}`;
+      told.thenRejected('vm.action_not_possible', {
+        action,
+        status: as,
+        observed: state,
+        fits: state === 'panicked' ? ['start'] : ['start', 'stop'],
+        instead,
+      });
+    },
+  );
+});
+
+test('seen off by another host, at an epoch before, or before it was booted, is not off', () => {
+  for (const said of [seenAs('gone', undefined, 'b'), seenAs('gone', undefined, 'a', 0), seenAs('gone', at)]) {
+    vm(running)
+      .when({ ...want('start'), ...said })
+      .thenNothing();
+    vm(running)
+      .when({ ...want('pause'), ...said })
+      .then([requested('pause')]);
+  }
+});
+
+test.each(desires.flatMap((as) => vmActions.map((action) => [action, as] as const)))(
+  'where %s of one that is %s is refused, the command that is told in its place is not',
+  (action, as) => {
+    for (const state of [undefined, ...ObservedState.options]) {
+      const said = state ? seenAs(state) : {};
+      const refused = vmDecider.decide({ ...want(action), ...said }, fold(vmDecider.evolve, vmDecider.initial, brought(as)));
+      if (refused.ok) continue;
+      const [, verb, id, force] = (refused.rejection as { instead: string }).instead.split(' ');
+      expect(id).toBe(vmId);
+      const told = want(verb as VmAction, force ? { force: true } : {});
+      vm(brought(as))
+        .when({ ...told, ...said })
+        .then([requested(verb as VmAction, force ? { force: true } : {})]);
+    }
+  },
+);
 
 test('a paused guest hears nobody: it is stopped only by force', () => {
   vm(brought('paused'))

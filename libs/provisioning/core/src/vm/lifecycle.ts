@@ -1,7 +1,8 @@
-import type { ActionHow, Cause, Topology, VmAction, VmActionOptions, WorkflowRequest } from '@chrysalis/contracts';
+import type { ActionHow, Cause, Desired, ObservedState, Topology, VmAction, VmActionOptions, WorkflowRequest } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject } from '@chrysalis/kernel';
-import { fitOf, fittingActions, settled } from './lifecycle-state.ts';
+import { fitOf, fittingActions, insteadOf, settled } from './lifecycle-state.ts';
 import { inAction, notReady, wrongHash, type VmDecision } from './rejections.ts';
+import { seenOff, type Sighting } from './restart.ts';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
 export type RequestAction = Readonly<{
@@ -10,6 +11,7 @@ export type RequestAction = Readonly<{
   action: VmAction;
   options: VmActionOptions;
   request: WorkflowRequest;
+  seen?: Sighting | undefined;
 }>;
 export type RecordAction = Readonly<{
   type: 'record-action';
@@ -23,17 +25,28 @@ export type RecordAction = Readonly<{
 export type FailAction = Readonly<{ type: 'fail-action'; vmId: string; workflowId: string; cause: Cause }>;
 
 /** One at a time, and not in a move. The same asked for again while it is under way stays with the first request. */
-export const requestAction = ({ vmId, action, options, request }: RequestAction, vm: Vm): VmDecision => {
+export const requestAction = ({ vmId, action, options, request, seen }: RequestAction, vm: Vm): VmDecision => {
   if (!settled(vm)) return notReady(vm, vmId);
   if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
   if (vm.action)
     return vm.action.name === action && canonicalJson(vm.action.options) === canonicalJson(options) ? accept() : inAction(vm, vm.action);
-  const fit = fitOf(action, vm.status, options);
+  const off = seenOff(seen, vm);
+  const fit = fitOf(action, vm.status, options, off);
   if (fit === 'already') return accept();
-  if (fit === 'refused')
-    return reject({ code: 'vm.action_not_possible', vmId, action, status: vm.status, fits: fittingActions(vm.status) });
+  if (fit === 'refused') return notPossible(action, vm, off);
   return accept({ type: 'chrysalis.provisioning.vm.action-requested.v1', data: { vmId, action, options, request } });
 };
+
+const notPossible = (action: VmAction, { vmId, status }: KnownVm & { status: Desired }, off: ObservedState | undefined): VmDecision =>
+  reject({
+    code: 'vm.action_not_possible',
+    vmId,
+    action,
+    status,
+    ...(off ? { observed: off } : {}),
+    fits: fittingActions(status, off),
+    instead: insteadOf(action, vmId, status, off),
+  });
 
 /** Welcome also where the action has ended: what an earlier one says late is nothing about the newer. */
 export const recordAction = ({ type: _, ...said }: RecordAction, vm: Vm): VmDecision => {

@@ -1,4 +1,4 @@
-import { type Coded, type VmAction, type Topology, topologyHash } from '@chrysalis/contracts';
+import { type Coded, type ObservedState, type VmAction, type Topology, topologyHash } from '@chrysalis/contracts';
 import { reject, type Decision } from '@chrysalis/kernel';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
@@ -15,7 +15,11 @@ export type VmRejection = Coded<
       readonly vmId: string;
       readonly action: VmAction;
       readonly status: string;
+      /** Where that is why: it is off, whatever was wanted of it. */
+      readonly observed?: ObservedState;
       readonly fits: readonly VmAction[];
+      /** What to type after `chrysalis`. */
+      readonly instead: string;
     }
   | { readonly code: 'vm.halted'; readonly vmId: string; readonly status: string }
   | { readonly code: 'vm.not_in_move'; readonly vmId: string; readonly moveId: string }

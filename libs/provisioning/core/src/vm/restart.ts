@@ -76,6 +76,10 @@ const startWhenDue = (
   return accept({ type: 'chrysalis.provisioning.vm.action-requested.v1', data });
 };
 
+/** How its host sees one that is off and is not to be; nothing where it is not, or was only before it was booted last. */
+export const seenOff = (seen: Sighting | undefined, vm: KnownVm): ObservedState | undefined =>
+  seen && vm.desired !== 'stopped' && speaksOf(seen, vm) && isOff(seen) && !answered(seen, vm) ? seen.observed.state : undefined;
+
 const isOff = ({ observed: { state } }: Sighting): boolean => state === 'shut-down' || state === 'gone' || state === 'panicked';
 /** Both times are one host's clock: what was seen before it booted the VM is of the life before. */
 const answered = ({ hostId, observed }: Sighting, { bootedAt, bootedOn }: KnownVm): boolean =>
