@@ -1,3 +1,5 @@
+import { commandsTopic, commandsTopicConfig } from '@chrysalis/contracts';
+
 export type TopicSpec = { readonly name: string; readonly partitions: number; readonly config: Readonly<Record<string, string>> };
 
 const contexts = ['provisioning', 'resource-allocation', 'migration-templates', 'workflow', 'agent-gateway'] as const;
@@ -10,7 +12,7 @@ const hour = { 'retention.ms': String(3_600_000) };
 
 /**
  * Every topic there is. Domain events are kept for ever; work for executors is done or lapsed within a week; what could not be handled
- * is in its consumer's own table, the dead topic only tells of it; progress is telemetry.
+ * is in its consumer's own table, the dead topic only tells of it; progress is telemetry; commands carry tokens, and are gone within two hours.
  */
 export const topics: readonly TopicSpec[] = [
   ...contexts.flatMap((context) => [
@@ -19,4 +21,5 @@ export const topics: readonly TopicSpec[] = [
     { name: `chrysalis.tasks.${context}`, partitions, config: week },
   ]),
   { name: 'chrysalis.agent-gateway.progress', partitions, config: hour },
+  { name: commandsTopic, partitions, config: commandsTopicConfig },
 ];

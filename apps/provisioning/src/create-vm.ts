@@ -1,26 +1,14 @@
-import { amountsOf, DEFAULT_POOL, FLEET_TENANT, Name, parseRef, refText, RestartPolicy, type Ref } from '@chrysalis/contracts';
+import { amountsOf, FLEET_TENANT, parseRef, refText, type provisioningCommands, type Ref } from '@chrysalis/contracts';
 import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
 import { takeMac } from './sql/addresses.ts';
 import { imagesThere, vmTypesThere } from './sql/catalogue.ts';
 import { vmsNamed } from './sql/vms.ts';
 
-/** `small@1`, or `small` for its newest version. */
-const RefOrName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/);
-export const CreateVm = z.strictObject({
-  name: Name,
-  type: RefOrName,
-  image: RefOrName,
-  host: Name.optional(),
-  /** The storage pool its disks are made in. */
-  pool: Name.default(DEFAULT_POOL),
-  /** What is done where it goes off though it is meant to run; never, unless told. */
-  restart: RestartPolicy.optional(),
-});
-export type CreateVm = z.infer<typeof CreateVm>;
+type CreateVm = z.infer<typeof provisioningCommands.createVm.body>;
 
 export type VmWarning = { readonly place: string; readonly message: string };
 export type CreatedVm = { readonly vmId: string; readonly operation: string; readonly warnings?: readonly VmWarning[] };

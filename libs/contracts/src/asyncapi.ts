@@ -1,6 +1,16 @@
 import { z } from 'zod';
 import { ToHostAgent, FromHostAgent } from './agent-protocol.ts';
+import {
+  CommandAnswer,
+  commandAnsweredType,
+  CommandAttributes,
+  CommandData,
+  commandsTopic,
+  ReplyTopic,
+  type CommandContract,
+} from './commands.ts';
 import { taskGroups, type EventContract } from './define.ts';
+import { commandContracts } from './provisioning-commands.ts';
 import { eventsByContext } from './registry.ts';
 import { contexts, deadTopic, eventsTopic, progressTopic, tasksTopic, type Context } from './topics.ts';
 import { workflowEvents } from './workflow.ts';
@@ -26,6 +36,8 @@ export const asyncapi = (options: { version?: string } = {}): Json => ({
     ...contexts.map((c) => [`${c}.dead`, deadChannel(c)]),
     ...taskGroups.map((g) => [`tasks.${g}`, tasksChannel(g)]),
     ['progress', progressChannel],
+    ['commands', commandsChannel],
+    ['replies', repliesChannel],
     ['agents', agentsChannel],
   ]),
   operations: Object.fromEntries([
@@ -33,6 +45,13 @@ export const asyncapi = (options: { version?: string } = {}): Json => ({
     ...contexts.map((c) => [`${camel(c)}Parks`, operation('send', `${c}.dead`, `Events that ${c} could not handle`)]),
     ...taskGroups.map((g) => [`${camel(g)}Executes`, operation('receive', `tasks.${g}`, `Executors of ${g} take work`)]),
     ['gatewaySamples', operation('send', 'progress', 'The gateway passes on samples of running moves')],
+    [
+      'provisioningIsTold',
+      {
+        ...operation('receive', 'commands', 'Provisioning does what it is told, as by HTTP, and answers'),
+        reply: { address: { location: '$message.header#/ce_replyto' }, channel: { $ref: '#/channels/replies' } },
+      },
+    ],
     [
       'hostAgentTalks',
       { ...operation('receive', 'agents', 'A host agent talks to the gateway'), messages: [inChannel('agents', 'fromHostAgent')] },
@@ -42,7 +61,7 @@ export const asyncapi = (options: { version?: string } = {}): Json => ({
       { ...operation('send', 'agents', 'The gateway commands a host agent'), messages: [inChannel('agents', 'toHostAgent')] },
     ],
   ]),
-  components: { schemas: { CloudEvent: cloudEventHeaders }, messages: componentMessages() },
+  components: { schemas: { CloudEvent: cloudEventHeaders, Command: commandHeaders }, messages: componentMessages() },
 });
 
 const refs = (names: readonly string[]): Json => Object.fromEntries(names.map((n) => [n, { $ref: `#/components/messages/${n}` }]));
@@ -78,6 +97,20 @@ const cloudEventHeaders: Json = {
   },
 };
 
+const commandHeaders: Json = {
+  type: 'object',
+  description:
+    'CloudEvents attributes of a command, as `ce_` headers in Kafka binary mode; the key of the record keeps commands of one key in order',
+  required: [...prefixed(['type', 'replyto']), ...prefixed(jsonSchema(CommandAttributes)['required'] as string[])],
+  properties: {
+    ce_type: { type: 'string' },
+    ce_replyto: jsonSchema(ReplyTopic),
+    ...Object.fromEntries(
+      Object.entries(jsonSchema(CommandAttributes)['properties'] as Json).map(([name, schema]) => [`ce_${name}`, schema]),
+    ),
+  },
+};
+
 const eventsChannel = (context: Context): Json => ({
   address: eventsTopic(context),
   title: `Events of ${context}`,
@@ -107,6 +140,21 @@ const progressChannel: Json = {
   description: 'Telemetry, sampled, kept for a short time; may be lost.',
   messages: refs(['progress']),
 };
+const commandsChannel: Json = {
+  address: commandsTopic,
+  title: 'Commands',
+  description:
+    'What a service is told to do, by whoever has a token; forgotten after an hour. Done once per id, and answered once at least. ' +
+    'What has no reply topic, or one that is not there, is passed over.',
+  messages: refs([...commandContracts.keys()]),
+};
+const repliesChannel: Json = {
+  address: 'chrysalis.replies.{name}',
+  title: 'Answers to commands',
+  description: 'Made, read and deleted by whoever sends the commands. An answer may come twice: `ce_causationid` is the id of its command.',
+  parameters: { name: { description: 'Of the client’s choice: lower case letters, digits and hyphens' } },
+  messages: refs([commandAnsweredType('provisioning')]),
+};
 const agentsChannel: Json = {
   address: '/v1/agents',
   title: 'Host agents',
@@ -114,6 +162,9 @@ const agentsChannel: Json = {
   messages: refs(['fromHostAgent', 'toHostAgent']),
 };
 
+function prefixed(names: readonly string[]): string[] {
+  return names.map((name) => `ce_${name}`);
+}
 const inChannel = (channel: string, message: string): Json => ({ $ref: `#/channels/${channel}/messages/${message}` });
 const operation = (action: 'send' | 'receive', channel: string, summary: string): Json => ({
   action,
@@ -128,6 +179,11 @@ const componentMessages = (): Json => ({
       .flatMap((r) => Object.values(r))
       .map((c) => [c.type, eventMessage(c)]),
   ),
+  ...Object.fromEntries([...commandContracts.values()].map((c) => [c.type, commandMessage(c)])),
+  [commandAnsweredType('provisioning')]: {
+    ...plainMessage(commandAnsweredType('provisioning'), 'What became of a command: what HTTP would answer', CommandAnswer),
+    headers: { $ref: '#/components/schemas/CloudEvent' },
+  },
   parked: {
     name: 'parked',
     title: 'A parked event',
@@ -147,14 +203,23 @@ const eventMessage = ({ type, summary, schema }: EventContract): Json => ({
   headers: { $ref: '#/components/schemas/CloudEvent' },
   payload: jsonSchema(schema),
 });
+const commandMessage = ({ type, summary, params, body, answer }: CommandContract): Json => ({
+  name: type,
+  title: type.replace(/^chrysalis\.[a-z-]+\.|\.v\d+$/g, '').replaceAll('.', ' '),
+  summary,
+  contentType: 'application/json',
+  headers: { $ref: '#/components/schemas/Command' },
+  payload: jsonSchema(CommandData.extend({ body, params: z.strictObject(Object.fromEntries(params.map((name) => [name, z.string()]))) })),
+  'x-answer': jsonSchema(answer),
+});
 const plainMessage = (name: string, summary: string, schema: z.ZodType): Json => ({
   name,
   title: name,
   summary,
   payload: jsonSchema(schema),
 });
-const jsonSchema = (schema: z.ZodType): Json => {
+function jsonSchema(schema: z.ZodType): Json {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { target: 'draft-7', io: 'input', unrepresentable: 'any' });
   return rest;
-};
+}
 const progressFrame: z.ZodType = FromHostAgent.options.find((o) => o.shape.type.value === 'progress')!;

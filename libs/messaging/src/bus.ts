@@ -16,6 +16,9 @@ export type CloudEvent = {
   readonly tenant: string;
   /** The version the event has in its stream, from 1. */
   readonly streamversion?: number;
+  /** Of a command: the topic that its answer goes to, and until when it is wanted. As it came, and whoever sends may write what they like. */
+  readonly replyto?: string;
+  readonly expirytime?: string;
   readonly data: unknown;
 };
 
@@ -60,6 +63,9 @@ export interface EventBus {
   scan(topic: string, handle: (events: readonly CloudEvent[]) => Promise<void>): Promise<{ readonly complete: boolean }>;
   /** Makes what is missing. The partitions of a topic that exists stay as they are: keys would move otherwise. */
   ensureTopics(topics: readonly Topic[]): Promise<void>;
+  has(topic: string): Promise<boolean>;
+  /** Removes what every group of a topic has handled, and says how much; nothing where the bus forgets by age, as the topic's settings say. */
+  forget(topic: string): Promise<number>;
   describe(): Promise<BusDescription>;
   /**
    * The number of the connection that publications go over, or that the next one will make. Where it has changed, what is at its other

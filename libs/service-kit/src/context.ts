@@ -99,13 +99,14 @@ export const metaOfEvent = (service: ServiceContext, event: CloudEvent): EventMe
 
 export const metaOfRequest = (
   service: ServiceContext,
-  request: { headers: Record<string, string | string[] | undefined>; id?: string },
+  request: { headers: Record<string, string | string[] | undefined>; causationId?: string },
   caller: { sub: string; tenant: string },
 ): EventMeta => {
   const header = (name: string): string | undefined => [request.headers[name]].flat()[0];
   return {
     at: service.clock(),
     correlationId: header('x-correlation-id')?.slice(0, 128) ?? newId(),
+    ...(request.causationId === undefined ? {} : { causationId: request.causationId }),
     actor: `user:${caller.sub}`,
     tenant: caller.tenant,
     traceparent: /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(header('traceparent') ?? '') ? header('traceparent')! : newTraceparent(),

@@ -9,6 +9,7 @@ export * from './runtime/failpoint.ts';
 export { Consumer, Executor, OnEvent, OnTask, type EventContext, type ResultOf, type TaskContext } from './handlers/handlers.ts';
 export * from './http/idempotency-key.ts';
 export * from './runtime/log.ts';
+export { AsMessage, commandsOf } from './messages/as-message.ts';
 export * from './http/paging.ts';
 export * from './http/problems.ts';
 export * from './runtime/process.ts';

@@ -27,6 +27,8 @@ import { RELAY_ROUTE, RelayAuditController, type RelayRoute } from './controller
 import { ANSWERS_KEPT, sweep } from './runtime/sweep.ts';
 import { unroutable } from './http/unroutable.ts';
 import { upcast, upcastingBus } from './handlers/upcast.ts';
+import { commandsOf } from './messages/as-message.ts';
+import { startCommands } from './messages/door.ts';
 
 export type Routed = { readonly topic: string; readonly event: CloudEvent };
 export type ServiceDefinition = {
@@ -80,6 +82,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
   const controllers = [...routed(definition.context, definition.controllers), ...(definition.handlers ?? [])];
   guardedRoutes(controllers);
   documentedRoutes(controllers);
+  const commands = commandsOf(controllers);
   const parts: Part[] = [];
   const stop = async (): Promise<void> => {
     for (const part of parts.splice(0).reverse()) await part.stop();
@@ -96,6 +99,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
     );
     await startMessaging(service, relayRoute, parts, strategy);
     await app.startAllMicroservices();
+    if (commands.size > 0) parts.push(await startCommands(service, app, commands));
     parts.push({ stop: sweep(service, 'idempotency', () => service.store.forgetAnswers(ANSWERS_KEPT)) });
     const server = app.getHttpServer() as Server;
     for (const one of background) parts.push(await begun(one, server));
@@ -161,6 +165,7 @@ const REQUEST_MS = 15_000;
 
 class AnswerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    if (context.getType() !== 'http') return next.handle();
     return next.handle().pipe(
       map((value: unknown) => {
         if (!(value instanceof Answer)) return value;

@@ -1,15 +1,16 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Image, isOneLine, Name, parseRef, provisioningEvents, RefText, Version, VmTypeSpec, views } from '@chrysalis/contracts';
+import { parseRef, provisioningCommands, provisioningEvents, VmTypeSpec } from '@chrysalis/contracts';
 import { imageDecider, versionOf, vmTypeDecider, type VmTypeRejection } from '@chrysalis/provisioning-core';
 import {
   Allow,
+  AsMessage,
   Commands,
   Doc,
   dryRunQuery,
   ProblemError,
   SERVICE,
   type Answer,
-  type ApiRequest,
+  type CommandRequest,
   type StreamRefusal,
   type ServiceContext,
 } from '@chrysalis/service-kit';
@@ -17,13 +18,9 @@ import type pg from 'pg';
 import { z } from 'zod';
 import { vmTypesThere, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
 
+const { publishVmType, deprecateVmType, registerImage } = provisioningCommands;
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
-const PublishVmType = z.strictObject({ name: Name, spec: z.unknown() });
-const TypeVersion = z.object({ name: Name, version: Version, spec: VmTypeSpec, deprecated: views.Deprecated.optional() });
-const Deprecate = z.strictObject({ reason: z.string().min(1).max(255), replacement: RefText.optional() });
-const RegisterImage = z.strictObject({
-  image: Image.extend({ cmdline: Image.shape.cmdline.refine(isOneLine, 'one line, without control characters') }),
-});
+const PublishVmType = publishVmType.body.extend({ spec: z.unknown() });
 
 @Controller()
 export class CatalogueController {
@@ -34,16 +31,17 @@ export class CatalogueController {
 
   @Post('/v1/vm-types')
   @Allow('operator')
+  @AsMessage(publishVmType)
   @Doc({
-    summary: 'Publish a VM type; the same spec again is the same version',
-    body: z.strictObject({ name: Name, spec: VmTypeSpec }),
+    summary: publishVmType.summary,
+    body: publishVmType.body,
     query: dryRunQuery,
     answers: {
-      201: TypeVersion,
+      201: publishVmType.answer,
       422: '`vm-type.invalid` with every fault',
     },
   })
-  publish(@Req() request: ApiRequest): Promise<Answer> {
+  publish(@Req() request: CommandRequest): Promise<Answer> {
     return this.commands.run(request, PublishVmType, async ({ name, spec }, ctx) => {
       const decided = await ctx.decide(`vm-type-${name}`, vmTypeDecider, { type: 'publish', name, spec });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
@@ -58,14 +56,15 @@ export class CatalogueController {
   @Post('/v1/vm-types/:name/:version/deprecate')
   @HttpCode(200)
   @Allow('operator')
+  @AsMessage(deprecateVmType)
   @Doc({
-    summary: 'A version takes no new VMs any more; policies may move those there are',
-    body: Deprecate,
+    summary: deprecateVmType.summary,
+    body: deprecateVmType.body,
     query: dryRunQuery,
-    answers: { 200: TypeVersion.omit({ spec: true }), 404: '`vm-type.unknown`', 422: '`vm-type.unknown`, of the replacement' },
+    answers: { 200: deprecateVmType.answer, 404: '`vm-type.unknown`', 422: '`vm-type.unknown`, of the replacement' },
   })
-  deprecate(@Req() request: ApiRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
-    return this.commands.run(request, Deprecate, async ({ reason, replacement: wanted }, ctx) => {
+  deprecate(@Req() request: CommandRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
+    return this.commands.run(request, deprecateVmType.body, async ({ reason, replacement: wanted }, ctx) => {
       const { schema } = this.service;
       const version = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
       const replacement = wanted === undefined ? undefined : parseRef(wanted);
@@ -82,14 +81,15 @@ export class CatalogueController {
 
   @Post('/v1/images')
   @Allow('operator')
+  @AsMessage(registerImage)
   @Doc({
-    summary: 'Register a version of an image',
-    body: RegisterImage,
+    summary: registerImage.summary,
+    body: registerImage.body,
     query: dryRunQuery,
-    answers: { 201: z.object({ image: Image }), 409: '`image.conflict`' },
+    answers: { 201: registerImage.answer, 409: '`image.conflict`' },
   })
-  register(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, RegisterImage, async ({ image }, ctx) => {
+  register(@Req() request: CommandRequest): Promise<Answer> {
+    return this.commands.run(request, registerImage.body, async ({ image }, ctx) => {
       const decided = await ctx.decide(`image-${image.name}`, imageDecider, { type: 'register', image });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       for (const e of decided.events) await writeImage(ctx.tx, this.service.schema, e.data.image);

@@ -1,8 +1,9 @@
 import { Controller, Delete, Inject, Param, Patch, Post, Req } from '@nestjs/common';
-import { Id, RestartPolicy, VmAction, VmActionOptions } from '@chrysalis/contracts';
-import { deleteVm } from '@chrysalis/provisioning-core';
+import { provisioningCommands, VmAction, vmActionCommands, vmActionShape } from '@chrysalis/contracts';
+import { deleteVm as deletionOf } from '@chrysalis/provisioning-core';
 import {
   Allow,
+  AsMessage,
   Commands,
   Doc,
   dryRunQuery,
@@ -13,29 +14,18 @@ import {
   reachOf,
   SERVICE,
   type Answer,
-  type ApiRequest,
   type CommandContext,
+  type CommandRequest,
   type ServiceContext,
 } from '@chrysalis/service-kit';
-import { z } from 'zod';
 import { acting } from '../acting.ts';
-import { CreateVm, createVm, type CreatedVm } from '../create-vm.ts';
+import { createVm as create, type CreatedVm } from '../create-vm.ts';
 import { decideVm } from '../decide-vm.ts';
 import { sightingOf } from '../restart/sql.ts';
 import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 
-const Accepted = z.object({ operation: Id, vmId: Id });
-/** Without an operation it is so already. */
-const Acted = z.object({ vmId: Id, status: z.string(), operation: Id.optional() });
-const PatchVm = z.strictObject({ restart: RestartPolicy });
-const Patched = z.object({ vmId: Id, restart: RestartPolicy, version: z.int() });
-const Created = Accepted.extend({
-  warnings: z
-    .array(z.object({ place: z.string(), message: z.string() }))
-    .optional()
-    .describe('What is no fault, and yet perhaps not meant: another VM of this name'),
-});
+const { createVm, changeVm, deleteVm } = provisioningCommands;
 
 @Controller()
 export class VmsController {
@@ -46,29 +36,31 @@ export class VmsController {
 
   @Post('/v1/vms')
   @Allow('operator')
+  @AsMessage(createVm)
   @Doc({
-    summary: 'Ask for a VM',
-    body: CreateVm,
+    summary: createVm.summary,
+    body: createVm.body,
     query: dryRunQuery,
     answers: {
-      202: Created,
+      202: createVm.answer,
       422: '`request.invalid`, `vm-type.unknown`, `image.unknown`',
     },
   })
-  create(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, CreateVm, async (body, ctx) => accepted(await createVm(body, ctx)));
+  create(@Req() request: CommandRequest): Promise<Answer> {
+    return this.commands.run(request, createVm.body, async (body, ctx) => accepted(await create(body, ctx)));
   }
 
   @Patch('/v1/vms/:id')
   @Allow('operator')
+  @AsMessage(changeVm)
   @Doc({
-    summary: 'Change what is done where a VM goes off though it is meant to run',
-    body: PatchVm,
+    summary: changeVm.summary,
+    body: changeVm.body,
     query: dryRunQuery,
-    answers: { 200: Patched, 404: '`vm.unknown`', 409: '`vm.version_outdated`' },
+    answers: { 200: changeVm.answer, 404: '`vm.unknown`', 409: '`vm.version_outdated`' },
   })
-  change(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
-    return this.commands.run(request, PatchVm, async ({ restart: policy }, ctx) => {
+  change(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, changeVm.body, async ({ restart: policy }, ctx) => {
       const { tenant } = await this.#present(ctx, id);
       const decided = await decideVm(ofTenant(ctx, tenant), id, { type: 'set-restart-policy', vmId: id, policy }, ifMatch(request));
       if (!decided.ok) throw ProblemError.of(decided.rejection);
@@ -78,17 +70,18 @@ export class VmsController {
 
   @Delete('/v1/vms/:id')
   @Allow('operator')
+  @AsMessage(deleteVm)
   @Doc({
-    summary: 'Ask to delete a VM',
+    summary: deleteVm.summary,
     query: dryRunQuery,
     answers: {
-      202: Accepted,
+      202: deleteVm.answer,
       404: '`vm.unknown`',
       409: '`vm.in_move`, `vm.not_ready`',
     },
   })
-  remove(@Req() request: ApiRequest, @Param('id') id: string): Promise<Answer> {
-    return this.commands.run(request, z.strictObject({}), async (_, ctx) => {
+  remove(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, deleteVm.body, async (_, ctx) => {
       const vm = await this.#present(ctx, id);
       const operation = ctx.newId('op');
       const decided = await decideVm(
@@ -104,19 +97,20 @@ export class VmsController {
 
   @Post('/v1/vms/:id/:action')
   @Allow('operator')
+  @AsMessage(...vmActionCommands)
   @Doc({
     summary: 'Start, stop, reboot, reset, pause or resume a VM; what is so already is answered at once, without an operation',
-    body: VmActionOptions,
+    body: vmActionShape.body,
     query: dryRunQuery,
     answers: {
-      202: Acted,
+      202: vmActionShape.answer,
       404: '`vm.unknown`',
       409: '`vm.in_move`, `vm.in_action`, `vm.action_not_possible`, `vm.not_ready`',
     },
   })
-  act(@Req() request: ApiRequest, @Param('id') id: string, @Param('action') name: string): Promise<Answer> {
+  act(@Req() request: CommandRequest, @Param('id') id: string, @Param('action') name: string): Promise<Answer> {
     const action = parse(VmAction, name);
-    return this.commands.run(request, z.strictObject(VmActionOptions.shape), async (options, ctx) => {
+    return this.commands.run(request, vmActionShape.body, async (options, ctx) => {
       const vm = await this.#present(ctx, id);
       const decided = await decideVm(
         ofTenant(ctx, vm.tenant),
@@ -153,7 +147,7 @@ const accepted = (body: CreatedVm & { readonly status?: string }) => ({
 
 const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
   workflowId,
-  definition: deleteVm({ onHost: host !== undefined }),
+  definition: deletionOf({ onHost: host !== undefined }),
   params: { vmId, ...(host === undefined ? {} : { hostId: host, epoch }) },
   subject: vmId,
 });

@@ -40,15 +40,15 @@ export class Harness {
     readonly database: TemporaryDatabase,
     readonly running: RunningService,
     private readonly key: SigningKey,
-    private readonly bus: EventBus,
+    readonly bus: EventBus,
     /** Also there where the service runs in processes of its own. */
     readonly store: EventStore,
   ) {}
 
-  static async start(): Promise<Harness> {
+  static async start(over?: ServiceConfig['bus']): Promise<Harness> {
     const database = await temporaryDatabase();
     const key = await newSigningKey();
-    const config: ServiceConfig = serviceConfig(database, key);
+    const config: ServiceConfig = { ...serviceConfig(database, key), ...(over ? { bus: over } : {}) };
     const running = await start(config);
     const pool = database.pool({ max: 2 });
     const bus = createBus({ kind: 'embedded', pool, connectionString: database.connectionString });
@@ -61,6 +61,11 @@ export class Harness {
     await this.database.drop();
   }
 
+  /** Olga's. `expires` in jose's words. */
+  token(roles: Role[], { tenant = 'main', expires = '12h' } = {}): Promise<string> {
+    return issueToken(this.key.privateJwk, { sub: 'olga', roles, tenant }, expires);
+  }
+
   async http<T = Answer>(
     method: string,
     path: string,
@@ -68,8 +73,7 @@ export class Harness {
     { tenant = 'main', role = 'operator' as Role, headers = {} as Record<string, string> } = {},
   ) {
     // The catalogue is the fleet's to write, a VM its tenant's.
-    const roles: Role[] = /^\/v1\/(vm-types|images)/.test(path) ? [role, 'fleet'] : [role];
-    const token = await issueToken(this.key.privateJwk, { sub: 'olga', roles, tenant });
+    const token = await this.token(/^\/v1\/(vm-types|images)/.test(path) ? [role, 'fleet'] : [role], { tenant });
     const answer = await fetch(`${this.running.url}${path}`, {
       method,
       headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },

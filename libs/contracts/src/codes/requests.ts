@@ -54,6 +54,17 @@ export const requestsCodes = {
     title: 'This Idempotency-Key was used for another request',
     next: 'take a new key for a new request; an old one only to repeat the very same',
   },
+  'command.unknown': { status: 404, title: 'There is no such command', next: 'take a type that GET /asyncapi.json has in `commands`' },
+  'command.malformed': {
+    status: 400,
+    title: 'The command could not be read',
+    next: 'send a CloudEvent 1.0 in binary mode, its attributes and data as GET /asyncapi.json has them',
+  },
+  'command.expired': {
+    status: 408,
+    title: 'The command came to its turn after its expirytime',
+    next: 'nothing was done: send it again with a later expirytime, if it is still wanted',
+  },
   'stream.version_mismatch': {
     status: 412,
     title: 'It has changed since you saw it',

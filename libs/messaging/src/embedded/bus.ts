@@ -94,6 +94,17 @@ export class EmbeddedBus implements EventBus {
     );
   }
 
+  async has(topic: string): Promise<boolean> {
+    await this.#migrated();
+    const { rows } = await this.#guarded(() => this.config.pool.query('select from bus.topics where name = $1', [topic]));
+    return rows.length > 0;
+  }
+
+  async forget(topic: string): Promise<number> {
+    await this.#migrated();
+    return (await this.#guarded(() => this.config.pool.query(sql.forget, [topic]))).rowCount ?? 0;
+  }
+
   async describe(): Promise<BusDescription> {
     await this.#migrated();
     const { rows } = await this.#guarded(() =>

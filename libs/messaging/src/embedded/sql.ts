@@ -41,6 +41,15 @@ export const fetch = {
     ) m on true where i.id = $5 order by m.message_offset`,
 };
 
+/** $1 topic: what each group that reads it is past. A reader never goes back; one that joins later begins with what is left. */
+export const forget = {
+  name: 'bus.forget',
+  text: `
+    delete from bus.messages m using (
+      select partition, min(next_offset) as next from bus.offsets where topic = $1 group by partition
+    ) handled where m.topic = $1 and m.partition = handled.partition and m.message_offset < handled.next`,
+};
+
 /** $1 topic: how far each partition goes, of which bus. */
 export const ends = `
   select partition, next_offset, (select id from bus.identity) as bus from bus.partitions where topic = $1 order by partition`;

@@ -117,6 +117,14 @@ export class KafkaBus implements EventBus {
     });
   }
 
+  async has(topic: string): Promise<boolean> {
+    return (await (await this.#connectedAdmin()).listTopics()).includes(topic);
+  }
+
+  forget(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
   async describe(): Promise<BusDescription> {
     const { brokers, clusterId } = await (await this.#connectedAdmin()).describeCluster();
     return { kind: 'kafka', brokers: brokers.map((b) => `${b.host}:${b.port}`), identity: clusterId };

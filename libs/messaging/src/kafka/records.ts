@@ -18,6 +18,8 @@ const attributes = [
   'causationid',
   'actor',
   'tenant',
+  'replyto',
+  'expirytime',
 ] as const;
 
 export type KafkaRecord = { readonly key: string; readonly value: string; readonly headers: Record<string, string> };

@@ -2,7 +2,7 @@ import { SetMetadata } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { JWK } from 'jose';
 import { ownerOf } from './belongings.ts';
-import { problemDocument, problemOf, type Problem } from '../http/problems.ts';
+import { problemDocument, problemOf, type Problem, type ProblemError } from '../http/problems.ts';
 import { allows, isOfFleet, verifyToken, type Caller, type Role } from './tokens.ts';
 
 const NEEDS = 'chrysalis:allow';
@@ -12,6 +12,13 @@ export const Allow = (needed: Needed): MethodDecorator => SetMetadata(NEEDS, nee
 export const neededBy = (handler: object): Needed | undefined => Reflect.getMetadata(NEEDS, handler) as Needed | undefined;
 
 export type ApiRequest = FastifyRequest & { caller: Caller };
+/** What a command's method goes by, whichever door it came in at: a route's request, or one made of a message. */
+export type CommandRequest = Pick<ApiRequest, 'method' | 'url' | 'headers' | 'body' | 'caller'> & {
+  /** Of the message: what it appends was caused by it. */
+  readonly causationId?: string;
+  /** It came too late to be done: answered if it was done before, and else refused with this. */
+  readonly tooLate?: ProblemError;
+};
 
 /** What is the fleet's only its administration changes; what is shared every tenant may look at. */
 export const needsFleet = (path: string, needed: Needed): boolean => {
@@ -42,7 +49,8 @@ export const guard = (routes: readonly Guarded[], tokenKey: JWK): ((request: Fas
   };
 };
 
-const denial = (route: Guarded, needed: Exclude<Needed, 'public'>, caller: Caller): Problem | undefined => {
+/** Why this caller may not, by role and by whose the path's things are. */
+export const denial = (route: Guarded, needed: Exclude<Needed, 'public'>, caller: Caller): Problem | undefined => {
   const denied = { code: 'auth.denied', has: caller.roles } as const;
   if (!allows(caller, needed)) return problemOf({ ...denied, message: `It needs the role ${needed}`, needs: needed });
   if (needsFleet(route.path, needed) && !isOfFleet(caller))

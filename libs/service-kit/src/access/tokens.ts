@@ -34,10 +34,14 @@ export const issueToken = async (key: JWK, caller: Caller, expires = '12h'): Pro
     .setExpirationTime(expires)
     .sign(await importJWK(key, 'EdDSA'));
 
-/** Who the token speaks for, or undefined when it is not ours, expired or malformed. */
-export const verifyToken = async (publicJwk: JWK, token: string): Promise<Caller | undefined> => {
+/** Who the token speaks for, or undefined when it is not ours, expired or malformed at this time. */
+export const verifyToken = async (publicJwk: JWK, token: string, currentDate = new Date()): Promise<Caller | undefined> => {
   try {
-    const { payload } = await jwtVerify(token, await importJWK(publicJwk, 'EdDSA'), { issuer: ISSUER, algorithms: ['EdDSA'] });
+    const { payload } = await jwtVerify(token, await importJWK(publicJwk, 'EdDSA'), {
+      issuer: ISSUER,
+      algorithms: ['EdDSA'],
+      currentDate,
+    });
     const claims = Claims.safeParse(payload);
     if (!claims.success) return undefined;
     return { ...claims.data, ...(payload.exp === undefined ? {} : { expiresAt: payload.exp * 1_000 }) };

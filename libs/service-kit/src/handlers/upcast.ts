@@ -13,6 +13,8 @@ export const upcastingBus = (bus: EventBus, to: Upcast): EventBus => ({
   subscribe: (options) => bus.subscribe({ ...options, handle: (events, delivery) => options.handle(events.map(to), delivery) }),
   scan: (topic, handle) => bus.scan(topic, handle),
   ensureTopics: (topics) => bus.ensureTopics(topics),
+  has: (topic) => bus.has(topic),
+  forget: (topic) => bus.forget(topic),
   describe: () => bus.describe(),
   ...(bus.line ? { line: () => bus.line!() } : {}),
   close: () => bus.close(),

@@ -16,7 +16,7 @@ export class CheckedAnswers implements NestInterceptor {
     const http = context.switchToHttp();
     return next.handle().pipe(
       tap((value: unknown) => {
-        if (http.getResponse<FastifyReply>().sent || value instanceof StreamableFile) return;
+        if (http.getResponse<FastifyReply | undefined>()?.sent || value instanceof StreamableFile) return;
         const doc = docOf(context.getHandler());
         const { status, body } = value instanceof Answer ? value : { status: undefined, body: value };
         if (!doc || doc.passedOn || (status !== undefined && status >= 300)) return;

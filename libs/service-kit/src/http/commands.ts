@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { isContention } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
 import { z } from 'zod';
-import type { ApiRequest } from '../access/auth.ts';
+import type { CommandRequest } from '../access/auth.ts';
 import { messageContext, metaOfRequest, type MessageContext, type ServiceContext } from '../context.ts';
 import { idempotencyKey } from './idempotency-key.ts';
 import { parseBody, ProblemError } from './problems.ts';
@@ -26,7 +26,8 @@ export type CommandContext = MessageContext & { readonly caller: Caller; readonl
  */
 export const dryRunQuery = { dryRun: z.enum(['true', 'false']).describe('true: all checks, the same refusals, and nothing is done') };
 /** For what a route does beside its transaction: not in a dry run. */
-export const isDryRun = ({ url }: Pick<ApiRequest, 'url'>): boolean => new URL(url, 'http://here').searchParams.get('dryRun') === 'true';
+export const isDryRun = ({ url }: Pick<CommandRequest, 'url'>): boolean =>
+  new URL(url, 'http://here').searchParams.get('dryRun') === 'true';
 /** What a dry run answers: what the real one would, marked. */
 export const dryAnswer = (body: unknown): Answer => new Answer(200, { ...(body as object), dryRun: true });
 
@@ -38,10 +39,11 @@ export class Commands {
    * another request `idempotency.key_reused`. What `work` throws leaves nothing, and no kept answer either. Requests for one thing at the
    * same time go one after another; one whose turn does not come in some seconds is answered with 503.
    * With `?dryRun=true` the same work is done and rolled back: no event, no kept answer, and the key stays free for the real one.
+   * What came too late (`tooLate`, of a message) is answered if it was done before, and else refused.
    * What is worth waiting for, `before` waits for: it has no transaction, hence holds no connection that others need.
    */
   async run<S extends z.ZodType>(
-    request: ApiRequest,
+    request: CommandRequest,
     schema: S,
     work: (body: z.infer<S>, context: CommandContext) => Promise<AnswerShape>,
     before: (body: z.infer<S>, caller: Caller) => Promise<unknown> = () => Promise.resolve(),
@@ -56,6 +58,7 @@ export class Commands {
     const hash = createHash('sha256').update(canonicalJson(body)).digest('hex');
     const kept = key ? await this.#kept(key, caller.tenant, route, hash) : undefined;
     if (kept) return kept;
+    if (request.tooLate) throw request.tooLate;
     await before(body, caller);
     const meta = metaOfRequest(this.service, request, caller);
     try {

@@ -27,6 +27,11 @@ export class ProblemError extends Error {
     return new ProblemError(problemOf(refusal));
   }
 
+  /** One that was judged already. */
+  static from(problem: Problem): ProblemError {
+    return new ProblemError(problem);
+  }
+
   /** Something unknown that a member of the body names, not the path. */
   static ofMember(refusal: Refusal<UnknownCode>): ProblemError {
     return new ProblemError({ ...problemOf(refusal), status: 422 });
@@ -86,24 +91,27 @@ export class ProblemFilter implements ExceptionFilter {
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
-    const problem = this.#problemFor(error);
+    const problem = problemFor(error);
     const request = http.getRequest<FastifyRequest>();
     if (problem.status >= 500) this.log.error({ err: error, method: request.method, url: request.url }, 'request failed');
     const reply = http.getResponse<FastifyReply>();
-    const { retryAfterSeconds = problem.status === 503 ? 1 : undefined } = problem;
-    if (typeof retryAfterSeconds === 'number') void reply.header('retry-after', String(retryAfterSeconds));
     void reply
       .status(problem.status)
+      .headers(problemHeaders(problem))
       .header('content-type', 'application/problem+json')
       .send(JSON.stringify(problemDocument(problem, request.url)));
   }
-
-  #problemFor(error: unknown): Problem {
-    if (error instanceof ProblemError) return error.problem;
-    if (isDatabaseAway(error)) return problemOf({ code: 'service.unavailable', message: 'The database does not answer' });
-    const status = error instanceof HttpException ? error.getStatus() : ((error as { statusCode?: number })?.statusCode ?? 500);
-    const code = byStatus[status] ?? (status < 500 ? 'request.refused' : 'service.fault');
-    const message = status < 500 && error instanceof Error ? error.message.slice(0, 500) : 'Nothing more is known to you';
-    return { ...problemOf({ code, message }), status };
-  }
 }
+
+/** What a caller is told of whatever was thrown. */
+export const problemFor = (error: unknown): Problem => {
+  if (error instanceof ProblemError) return error.problem;
+  if (isDatabaseAway(error)) return problemOf({ code: 'service.unavailable', message: 'The database does not answer' });
+  const status = error instanceof HttpException ? error.getStatus() : ((error as { statusCode?: number })?.statusCode ?? 500);
+  const code = byStatus[status] ?? (status < 500 ? 'request.refused' : 'service.fault');
+  const message = status < 500 && error instanceof Error ? error.message.slice(0, 500) : 'Nothing more is known to you';
+  return { ...problemOf({ code, message }), status };
+};
+
+export const problemHeaders = ({ status, retryAfterSeconds = status === 503 ? 1 : undefined }: Problem): Record<string, string> =>
+  typeof retryAfterSeconds === 'number' ? { 'retry-after': String(retryAfterSeconds) } : {};

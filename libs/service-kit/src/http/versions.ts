@@ -1,4 +1,4 @@
-import type { ApiRequest } from '../access/auth.ts';
+import type { CommandRequest } from '../access/auth.ts';
 import { ProblemError } from './problems.ts';
 
 /** The header of an answer that shows a stream at this version. */
@@ -8,7 +8,7 @@ export const etag = (version: number): { etag: string } => ({ etag: `"${version}
  * The version that the caller has seen; none where it does not say, or says `*`. Anything but one ETag is `request.malformed`. What comes
  * after the version in an ETag is of other streams that speak of the thing: a command does not depend on it.
  */
-export const ifMatch = (request: Pick<ApiRequest, 'headers'>): number | undefined => {
+export const ifMatch = (request: Pick<CommandRequest, 'headers'>): number | undefined => {
   const header = request.headers['if-match'];
   if (header === undefined || header === '*') return undefined;
   const version = /^"(\d{1,9})(?:-\d{1,9})?"$/.exec(header)?.[1];

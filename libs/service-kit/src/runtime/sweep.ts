@@ -5,7 +5,9 @@ const EVERY_MS = 600_000;
 const NAME = 'chrysalis_forgotten_rows_total';
 
 /** So long an answer is kept for whoever asks again with its `Idempotency-Key`; then the key is as good as new. */
-export const ANSWERS_KEPT = '24 hours';
+const KEPT_HOURS = 24;
+export const ANSWERS_KEPT = `${KEPT_HOURS} hours`;
+export const ANSWERS_KEPT_MS = KEPT_HOURS * 3_600_000;
 
 /**
  * Rows that are of no use after some time are deleted, at the start and every ten minutes; how many is in the metrics. Any number of

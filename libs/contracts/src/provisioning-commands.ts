@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { command, type CommandContract } from './commands.ts';
+import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
+import { DEFAULT_POOL, Id, Image, isOneLine, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
+import { Deprecated } from './views/fleet.ts';
+
+/** `small@1`, or `small` for its newest version. */
+const RefOrName = z.string().regex(/^[a-z][a-z0-9-]{0,62}(@[1-9][0-9]{0,8})?$/);
+const TypeVersion = z.object({ name: Name, version: Version, spec: VmTypeSpec, deprecated: Deprecated.optional() });
+const Accepted = z.object({ operation: Id, vmId: Id });
+/** Without an operation it is so already. */
+const Acted = z.object({ vmId: Id, status: z.string(), operation: Id.optional() });
+const Created = Accepted.extend({
+  warnings: z
+    .array(z.object({ place: z.string(), message: z.string() }))
+    .optional()
+    .describe('What is no fault, and yet perhaps not meant: another VM of this name'),
+});
+
+/** What provisioning is told to do beside a VM's actions, each declared once for its route and for `chrysalis.commands`. */
+export const provisioningCommands = {
+  publishVmType: command('chrysalis.provisioning.vm-type.publish.v1', 'Publish a VM type; the same spec again is the same version', {
+    body: z.strictObject({ name: Name, spec: VmTypeSpec }),
+    answer: TypeVersion,
+  }),
+  deprecateVmType: command(
+    'chrysalis.provisioning.vm-type.deprecate.v1',
+    'A version takes no new VMs any more; policies may move those there are',
+    {
+      params: ['name', 'version'],
+      body: z.strictObject({ reason: z.string().min(1).max(255), replacement: RefText.optional() }),
+      answer: TypeVersion.omit({ spec: true }),
+    },
+  ),
+  registerImage: command('chrysalis.provisioning.image.register.v1', 'Register a version of an image', {
+    body: z.strictObject({
+      image: Image.extend({ cmdline: Image.shape.cmdline.refine(isOneLine, 'one line, without control characters') }),
+    }),
+    answer: z.object({ image: Image }),
+  }),
+  createVm: command('chrysalis.provisioning.vm.create.v1', 'Ask for a VM', {
+    body: z.strictObject({
+      name: Name,
+      type: RefOrName,
+      image: RefOrName,
+      host: Name.optional(),
+      /** The storage pool its disks are made in. */
+      pool: Name.default(DEFAULT_POOL),
+      /** What is done where it goes off though it is meant to run; never, unless told. */
+      restart: RestartPolicy.optional(),
+    }),
+    answer: Created,
+  }),
+  changeVm: command('chrysalis.provisioning.vm.change.v1', 'Change what is done where a VM goes off though it is meant to run', {
+    params: ['id'],
+    body: z.strictObject({ restart: RestartPolicy }),
+    answer: z.object({ vmId: Id, restart: RestartPolicy, version: z.int() }),
+  }),
+  deleteVm: command('chrysalis.provisioning.vm.delete.v1', 'Ask to delete a VM', {
+    params: ['id'],
+    body: z.strictObject({}),
+    answer: Accepted,
+  }),
+};
+
+/** What all actions take and answer. */
+export const vmActionShape = { body: z.strictObject(VmActionOptions.shape), answer: Acted } as const;
+const doing: Readonly<Record<VmAction, string>> = {
+  start: 'starts',
+  stop: 'stops',
+  reboot: 'boots anew',
+  reset: 'is reset',
+  pause: 'pauses',
+  resume: 'goes on',
+};
+const act = (action: VmAction) =>
+  command(`chrysalis.provisioning.vm.${action}.v1`, `Ask that a VM ${doing[action]}; what is so already is answered at once`, {
+    params: ['id'],
+    fixed: { action },
+    ...vmActionShape,
+  });
+/** Of one route, which names the action in its path. */
+export const vmActionCommands = VmAction.options.map(act);
+
+/** By type, of every context that takes any. */
+export const commandContracts: ReadonlyMap<string, CommandContract> = new Map(
+  [...Object.values(provisioningCommands), ...vmActionCommands].map((c) => [c.type, c]),
+);
