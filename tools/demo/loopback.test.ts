@@ -34,7 +34,7 @@ onQemu('the demo without network namespaces', () => {
     expect(names).toContain("the source's QEMU is gone");
     expect(names).not.toContain('one connection'); // none can follow the VM, so it is no check
     expect(qemusOf(r.vm.id)).toEqual([]);
-  }, 180_000);
+  }, 400_000);
 });
 
 describe('the network of real VMs', () => {

@@ -78,6 +78,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'GET /v1/vms': apart,
   'POST /v1/vms': { body: () => ({ name: 'web', type: 'small@1', image: 'linux@1' }), foreign: 'apart' },
   'GET /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`),
+  'PATCH /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { body: () => ({ restart: 'always' }) }),
   'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
   'POST /v1/vms/{}/{}': hidden((t) => `/v1/vms/${t.vmId}/start`, { body: () => ({}) }),
   'GET /v1/workflow-limits': {},

@@ -75,7 +75,7 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
     const versions = await Promise.all(upTo(16).map(writer));
     const committed = versions.reduce((a, b) => a + b, 7);
     await until('all are there', () => total(got) >= committed);
-    await sleep(100);
+    await until('the relay knows', () => relay.status().pending === 0);
     expect(got['before']).toEqual(upTo(7));
     versions.forEach((version, i) => expect(got[`s-${i + 1}`] ?? []).toEqual(upTo(version)));
     expect(relay.status()).toMatchObject({ role: 'leader', mode, pending: 0 });
