@@ -18,7 +18,7 @@ const withHosts = (args) => [
 /** What each command runs, and which parts of the machine it needs before it starts. */
 const commands = {
   demo: { entry: 'tools/demo/main.ts', needs: withHosts },
-  test: { entry: 'tools/test/main.ts', needs: () => ['qemu', 'kafka'] },
+  test: { entry: 'tools/test/main.ts', needs: () => ['qemu', 'kafka', 'python'] },
   bench: { entry: 'tools/bench/main.ts', needs: (args) => (args.includes('move') ? ['qemu'] : args.includes('relay') ? ['kafka'] : []) },
   harness: { entry: 'tools/harness/main.ts', needs: () => [] },
   scenarios: { entry: 'tools/scenarios/main.ts', needs: () => ['qemu'] },

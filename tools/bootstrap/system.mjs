@@ -25,7 +25,12 @@ const parts = {
     { command: 'java', package: 'default-jre-headless', why: 'runs Apache Kafka' },
     { command: 'mvn', package: 'maven', why: "fetches Apache Kafka's jars" },
   ],
+  // Debian's Python has no venv without that package.
+  python: [
+    { command: 'python3 -m venv', package: 'python3-venv', why: 'runs the example of a client', there: () => imports('ensurepip, venv') },
+  ],
 };
+const imports = (modules) => spawnSync('python3', ['-c', `import ${modules}`]).status === 0;
 
 const found = (command) =>
   path.isAbsolute(command)
@@ -35,7 +40,9 @@ const skipped = () => (process.env.CHRYSALIS_SKIP ?? '').split(',');
 
 /** Installs what is missing where it may (root on Debian or Ubuntu); else names it with the command to type. The command itself decides what it can do without. */
 export const installSystemParts = (names) => {
-  const missing = names.filter((n) => !skipped().includes(n)).flatMap((n) => parts[n].filter((p) => !found(p.command)));
+  const missing = names
+    .filter((n) => !skipped().includes(n))
+    .flatMap((n) => parts[n].filter((p) => !(p.there ? p.there() : found(p.command))));
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map((p) => p.package))];
   const typed = `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`;
