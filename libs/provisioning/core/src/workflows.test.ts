@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
-import { allTasks, topologyHash, vmActions, type TaskContract, type Topology } from '@chrysalis/contracts';
+import { allTasks, topologyHash, vmActions, type TaskContract } from '@chrysalis/contracts';
 import { expectEveryStepFails } from '@chrysalis/testing';
+import { bareTopology } from '@chrysalis/testing/topology';
 import { actOnVm } from './vm-actions.ts';
 import { deleteVm, provisionVm } from './workflows.ts';
 
@@ -23,18 +24,7 @@ const params = {
   networks: ['front'],
   pool: 'shared',
 };
-const topology: Topology = {
-  uuid: params.uuid,
-  machine: 'pc-q35-7.2',
-  cpuModel: 'Westmere',
-  vcpus: { boot: 1, max: 2, plugged: [] },
-  memory: { bootMiB: 512, slots: 4, maxMiB: 1024, dimms: [] },
-  rootPorts: 8,
-  disks: [],
-  nics: [],
-  serialPorts: [],
-  image: params.image,
-};
+const topology = bareTopology({ uuid: params.uuid, image: params.image });
 /** An executor takes only what its contract says, and gives what it says: a wrong reference in a definition throws here. */
 const kind = (contract: TaskContract, output: Record<string, unknown> = {}): [string, (input: unknown) => Record<string, unknown>] => [
   contract.kind,

@@ -4,14 +4,12 @@ import { fold } from '@chrysalis/kernel';
 import fc from 'fast-check';
 import { given } from '@chrysalis/testing/decider';
 import { bareTopology } from '@chrysalis/testing/topology';
+import { image, p, small, uuid, vmId } from '../test/running-vm.ts';
 import { provisionVm } from '../workflows.ts';
 import { vmDecider, type VmCommand } from './decider.ts';
 import { PROVISIONING_UNDONE } from './provision.ts';
 import type { KnownVm, Requested, VmEvent } from './vm.ts';
 
-const vmId = 'vm-1';
-const uuid = '0199c0de-0000-7000-8000-0000000000ff';
-const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
 const spec = (vcpus: number): VmTypeSpec => ({
   vcpus: { now: vcpus, max: 4 },
   memoryMiB: { now: 512, max: 2048 },
@@ -20,7 +18,6 @@ const spec = (vcpus: number): VmTypeSpec => ({
   cpuModel: 'Westmere',
   requiredTraits: [],
 });
-const small = { name: 'small', version: 1 };
 const large = { name: 'large', version: 1 };
 const request = { workflowId: 'op-1', definition: provisionVm({ pinned: false }), params: {}, subject: vmId };
 const data: Requested = {
@@ -38,7 +35,6 @@ const topology = (vcpus: number): Topology => bareTopology({ uuid, vcpus: { boot
 const shaped = (vcpus: number) => ({ topology: topology(vcpus), topologyHash: topologyHash(topology(vcpus)) });
 const at = '2026-01-01T00:00:00.000Z';
 
-const p = 'chrysalis.provisioning.vm.';
 const requested: VmEvent = { type: `${p}requested.v1`, data };
 const placed: VmEvent = { type: `${p}placed.v1`, data: { vmId, hostId: 'a', epoch: 1 } };
 const booted: VmEvent = { type: `${p}booted.v1`, data: { vmId, hostId: 'a', epoch: 1, ...shaped(1), at } };

@@ -1,71 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import {
-  desiredBy,
-  ObservedState,
-  topologyHash,
-  vmActions,
-  type Desired,
-  type Topology,
-  type VmAction,
-  type VmActionOptions,
-} from '@chrysalis/contracts';
+import { desiredBy, ObservedState, vmActions, type Desired, type VmAction, type VmActionOptions } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import { given } from '@chrysalis/testing/decider';
 import fc from 'fast-check';
-import {
-  actOnVm,
-  actionTable,
-  deleteVm,
-  fittingActions,
-  vmDecider,
-  type KnownVm,
-  type Requested,
-  type Sighting,
-  type VmCommand,
-  type VmEvent,
-} from '../index.ts';
+import { actionTable, deleteVm, fittingActions, vmDecider, type KnownVm, type Sighting, type VmCommand, type VmEvent } from '../index.ts';
+import { asked, p, runningVm, shaped, small, vmId } from '../test/running-vm.ts';
 
-const vmId = 'vm-1';
-const uuid = '0199c0de-0000-7000-8000-0000000000ff';
-const small = { name: 'small', version: 1 };
-const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
-const spec: Requested['spec'] = {
-  vcpus: { now: 1, max: 4 },
-  memoryMiB: { now: 512, max: 2048 },
-  disks: [{ id: 'data', sizeMiB: 128 }],
-  nics: [],
-  cpuModel: 'Westmere',
-  requiredTraits: [],
-};
-const topology: Topology = {
-  uuid,
-  machine: 'pc-q35-7.2',
-  cpuModel: 'Westmere',
-  vcpus: { boot: 1, max: 4, plugged: [] },
-  memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
-  rootPorts: 8,
-  disks: [],
-  nics: [],
-  serialPorts: [],
-  image,
-};
-const shaped = { topology, topologyHash: topologyHash(topology) };
 const at = '2026-01-01T00:00:00.000Z';
-const asked = (workflowId: string, action: VmAction, options: VmActionOptions = {}) => ({
-  workflowId,
-  definition: actOnVm(action, options),
-  params: {},
-  subject: vmId,
-});
-const p = 'chrysalis.provisioning.vm.';
-const running: VmEvent[] = [
-  {
-    type: `${p}requested.v1`,
-    data: { vmId, name: 'web', tenant: 'main', uuid, type: small, spec, image, nics: [], request: asked('op-0', 'start') },
-  },
-  { type: `${p}placed.v1`, data: { vmId, hostId: 'a', epoch: 1 } },
-  { type: `${p}booted.v1`, data: { vmId, hostId: 'a', epoch: 1, ...shaped, at } },
-];
+const running = runningVm(at);
 const move = { moveId: 'mov-1', fromHost: 'a', toHost: 'b', fromType: small, toType: small };
 const begin: VmCommand = { type: 'begin-move', vmId, ...move };
 const remove: VmCommand = { type: 'request-deletion', vmId, request: asked('op-9', 'stop') };

@@ -1,57 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
-import { restartPolicies, topologyHash, type ObservedState, type RestartPolicy, type Topology } from '@chrysalis/contracts';
+import { restartPolicies, type ObservedState, type RestartPolicy } from '@chrysalis/contracts';
 import { fold } from '@chrysalis/kernel';
 import { given } from '@chrysalis/testing/decider';
 import fc from 'fast-check';
-import { actOnVm, MOST_RESTARTS, restartDelayMs, vmDecider, type KnownVm, type Requested, type VmCommand, type VmEvent } from '../index.ts';
+import { MOST_RESTARTS, restartDelayMs, vmDecider, type KnownVm, type VmCommand, type VmEvent } from '../index.ts';
+import { asked, p, runningVm, small, vmId } from '../test/running-vm.ts';
 
-const vmId = 'vm-1';
-const small = { name: 'small', version: 1 };
-const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
-const spec: Requested['spec'] = {
-  vcpus: { now: 1, max: 4 },
-  memoryMiB: { now: 512, max: 2048 },
-  disks: [],
-  nics: [],
-  cpuModel: 'Westmere',
-  requiredTraits: [],
-};
-const topology: Topology = {
-  uuid: '0199c0de-0000-7000-8000-0000000000ff',
-  machine: 'pc-q35-7.2',
-  cpuModel: 'Westmere',
-  vcpus: { boot: 1, max: 4, plugged: [] },
-  memory: { bootMiB: 512, slots: 4, maxMiB: 2048, dimms: [] },
-  rootPorts: 8,
-  disks: [],
-  nics: [],
-  serialPorts: [],
-  image,
-};
-const shaped = { topology, topologyHash: topologyHash(topology) };
 const T0 = Date.parse('2026-01-01T00:00:00.000Z');
 const at = (ms: number): string => new Date(T0 + ms).toISOString();
-const request = (workflowId: string) => ({ workflowId, definition: actOnVm('start', { force: true }), params: {}, subject: vmId });
-const p = 'chrysalis.provisioning.vm.';
-const running = (restart?: RestartPolicy): VmEvent[] => [
-  {
-    type: `${p}requested.v1`,
-    data: {
-      vmId,
-      name: 'web',
-      tenant: 'main',
-      uuid: topology.uuid,
-      type: small,
-      spec,
-      image,
-      nics: [],
-      request: request('op-0'),
-      ...(restart ? { restart } : {}),
-    },
-  },
-  { type: `${p}placed.v1`, data: { vmId, hostId: 'a', epoch: 1 } },
-  { type: `${p}booted.v1`, data: { vmId, hostId: 'a', epoch: 1, ...shaped, at: at(0) } },
-];
+const request = (workflowId: string) => asked(workflowId, 'start', { force: true });
+const running = (restart?: RestartPolicy): VmEvent[] => runningVm(at(0), restart);
 const off = (state: ObservedState, since: number) => ({ state, since: at(since) });
 const look = (state: ObservedState, since: number, now: number, place = { hostId: 'a', epoch: 1 }): VmCommand => ({
   type: 'consider-restart',
