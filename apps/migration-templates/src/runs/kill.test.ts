@@ -59,6 +59,11 @@ const vms = ['vm-1', 'vm-2', 'vm-3'].map((vmId) => vm({ vmId, hostId: 'h1' }));
 const amounts = amountsOf(smallType.spec);
 const { allocationHeld, allocationReleased, hostStateChanged } = resourceAllocationEvents;
 const consumer = (id: string) => ({ kind: 'vm' as const, id });
+/** A migration is of the VMs that are known when it begins: who is heard of later goes in the next, when that one has ended. */
+const heardOf = (count: number): Promise<unknown> => {
+  const booted = `select from migration_templates.known_vms where vm ? 'topology'`;
+  return world.until(async () => (await world.service.service.pool.query(booted)).rowCount === count, LONG);
+};
 /** VMs on h1, which is to be emptied, and room on h2. */
 const retiring = async (concurrency: number): Promise<void> => {
   await world.type(smallType);
@@ -69,6 +74,7 @@ const retiring = async (concurrency: number): Promise<void> => {
   }
   const change = { hostId: 'h1', from: 'enabled', to: 'retiring', reason: 'ten years old' } as const;
   const since = await world.tell('resource-allocation', 'host-h1', hostStateChanged, change);
+  await heardOf(vms.length);
   await world.give('op-1', 'move', 'migration.run', { hostId: 'h1', concurrency, since }, { tenant: '*' });
 };
 
