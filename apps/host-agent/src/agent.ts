@@ -5,7 +5,7 @@ import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import { failpoint } from '@chrysalis/service-kit/failpoint';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { newBidder, openPace, type Pace } from './bids/index.ts';
-import type { HostAgentConfig } from './config.ts';
+import { diskImagesOf, type HostAgentConfig } from './config.ts';
 import { Journal } from './durable/journal.ts';
 import { forgetLongGone } from './durable/remember.ts';
 import { VmStates } from './durable/vm-states.ts';
@@ -109,7 +109,8 @@ type Kept = {
   readonly images: DiskImages;
   readonly observed: ObservedStore;
 };
-const openKept = async ({ stateDir, diskImages }: HostAgentConfig): Promise<Kept> => {
+const openKept = async (config: HostAgentConfig): Promise<Kept> => {
+  const { stateDir } = config;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const own = join(stateDir, 'agent');
   return {
@@ -117,7 +118,7 @@ const openKept = async ({ stateDir, diskImages }: HostAgentConfig): Promise<Kept
     journal: await Journal.open(join(own, 'journal')),
     lanes: await VmStates.open(join(own, 'lanes')),
     identity: new Identity(own),
-    images: await DiskImages.open(diskImages ?? join(stateDir, 'images')),
+    images: await DiskImages.open(diskImagesOf(config)),
     observed: await ObservedStore.open(join(own, 'observed')),
   };
 };

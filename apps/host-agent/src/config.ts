@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Capacity, HostFacts, Name, USUAL_CAPACITY } from '@chrysalis/contracts';
 import { z } from 'zod';
 
@@ -48,5 +49,7 @@ export const HostAgentConfig = z.object({
   targetPatienceMs: z.int().positive().default(600_000),
 });
 export type HostAgentConfig = z.infer<typeof HostAgentConfig>;
+
+export const diskImagesOf = ({ diskImages, stateDir }: HostAgentConfig): string => diskImages ?? join(stateDir, 'images');
 
 export const readConfig = (path: string): HostAgentConfig => HostAgentConfig.parse(JSON.parse(readFileSync(path, 'utf8')));

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import { QemuDriver, SimulatedDriver, SimulatedStore, SimulatedWorld, TcpLink, type HypervisorDriver } from '@chrysalis/hypervisor';
-import type { HostAgentConfig } from './config.ts';
+import { diskImagesOf, type HostAgentConfig } from './config.ts';
 import { openGuestDoor } from './guests/guest-door.ts';
 import type { Guests } from './guests/guests.ts';
 import { plainFiles, qemuImg, type ImageMaker } from './images/make.ts';
 import { imageStore } from './images/image-store.ts';
+import { copyRootDisk } from './images/root-disk.ts';
 import { QemuGuests } from './guests/qemu-guests.ts';
 import { SimulatedGuests } from './guests/simulated-guests.ts';
 
@@ -29,6 +30,7 @@ const qemu = (config: HostAgentConfig): Hypervisor => {
     pools: config.pools,
     networks: Object.fromEntries(networks),
     resolveImage: imageStore(config.imageStore),
+    copyDisk: copyRootDisk(diskImagesOf(config)),
     ...(config.accelerator === 'auto' ? {} : { accelerator: config.accelerator }),
   });
   return { driver, guests: new QemuGuests(driver, config.pools), makeImage: qemuImg };

@@ -1,5 +1,5 @@
 import { amountsOf, FLEET_TENANT, parseRef, refText, type provisioningCommands, type Ref } from '@chrysalis/contracts';
-import { imageAt, imageDecider, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
+import { imageAt, imageDecider, misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
 import type { z } from 'zod';
@@ -19,6 +19,8 @@ const split = (text: string): { name: string; version?: number } => parseRef(tex
 export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
   const image = await imageOf(body.image, ctx);
+  const misfit = misfitOf(image, ref, spec);
+  if (misfit) throw ProblemError.of(misfit);
   const vmId = ctx.newId('vm');
   const operation = ctx.newId('op');
   const { tenant } = ctx.caller;
@@ -34,14 +36,19 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<Cre
     uuid,
     tenant,
     spec,
-    amounts: amountsOf(spec),
+    amounts: amountsOf(spec, image),
     image,
     nics,
     networks: [...new Set(spec.nics.map((n) => n.network))],
     pool: body.pool,
     ...(body.host === undefined ? {} : { host: body.host }),
   };
-  const request = { workflowId: operation, definition: provisionVm({ pinned: body.host !== undefined }), params, subject: vmId };
+  const request = {
+    workflowId: operation,
+    definition: provisionVm({ pinned: body.host !== undefined, disk: image.disk !== undefined }),
+    params,
+    subject: vmId,
+  };
   const vm: Requested = {
     vmId,
     name: body.name,

@@ -114,6 +114,30 @@ describe('provisioning', () => {
       });
   });
 
+  test('an image that is a disk: its VM holds a root disk as well, and a type without room for it is refused', async () => {
+    const disk = { ...image, name: 'whole', cmdline: '', disk: { format: 'qcow2', sizeMiB: 1536 } };
+    expect(await h.http('POST', '/v1/images', { image: { ...disk, cmdline: 'quiet' } })).toMatchObject({
+      status: 422,
+      body: { code: 'request.invalid', errors: [{ path: 'image.cmdline' }] },
+    });
+    expect(await h.http('POST', '/v1/images', { image: disk })).toMatchObject({ status: 201, body: { image: disk } });
+    const larger = { ...disk, disk: { ...disk.disk, sizeMiB: 2048 } };
+    expect((await h.http('POST', '/v1/images', { image: larger })).body.code).toBe('image.conflict');
+    const rooted = { ...spec, disks: [...spec.disks, { id: 'root', sizeMiB: 1024 }] };
+    const full = { ...spec, disks: Array.from({ length: 7 - spec.nics.length }, (_, i) => ({ id: `d${i}`, sizeMiB: 16 })) };
+    for (const [name, of] of Object.entries({ plain: spec, rooted, full })) await h.http('POST', '/v1/vm-types', { name, spec: of });
+    const create = (type: string) => h.http('POST', '/v1/vms', { name: 'own', type, image: 'whole@1' });
+    expect(await create('rooted')).toMatchObject({ status: 422, body: { code: 'image.too_large', needMiB: 1536, sizeMiB: 1024 } });
+    expect(await create('full')).toMatchObject({ status: 422, body: { code: 'image.no_room', image: 'whole@1', type: 'full@1' } });
+    const made = await create('plain');
+    expect(made.status).toBe(202);
+    const [requested] = await h.running.service.store.read(made.body.vmId);
+    const { request } = requested!.data as { request: WorkflowRequest };
+    expect(request.params).toMatchObject({ image: disk, amounts: { diskMiB: 1536 + spec.disks.reduce((sum, d) => sum + d.sizeMiB, 0) } });
+    expect(request.definition!.tasks.find((t) => t.name === 'boot')!.input).toMatchObject({ waitForGuest: false });
+    validateRequest(request);
+  });
+
   test('a dry run refuses what the real one does, leaves nothing, and its key is free for the real one', async () => {
     const body = { name: 'dry', type: 'dated@2', image: 'linux@1' };
     const [headers, before] = [{ 'idempotency-key': 'dry-1' }, await events()];

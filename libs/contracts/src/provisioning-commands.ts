@@ -34,7 +34,10 @@ export const provisioningCommands = {
   ),
   registerImage: command('chrysalis.provisioning.image.register.v1', 'Register a version of an image', {
     body: z.strictObject({
-      image: Image.extend({ cmdline: Image.shape.cmdline.refine(isOneLine, 'one line, without control characters') }),
+      image: Image.extend({ cmdline: Image.shape.cmdline.refine(isOneLine, 'one line, without control characters') }).refine(
+        ({ disk, cmdline }) => !disk || cmdline === '',
+        { path: ['cmdline'], error: 'a disk brings its own boot loader, and takes none' },
+      ),
     }),
     answer: z.object({ image: Image }),
   }),

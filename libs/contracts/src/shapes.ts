@@ -42,11 +42,14 @@ export type Amounts = z.infer<typeof Amounts>;
 /** The storage pool of a new VM's disks where none is named. */
 export const DEFAULT_POOL = 'shared';
 
-/** What a VM of this shape holds on a host. The one place where a type becomes amounts. */
-export const amountsOf = (spec: VmTypeSpec): Amounts => ({
+/**
+ * What a VM of this shape holds on a host. The one place where a type becomes amounts. Of a VM that boots from a disk: with its root disk,
+ * which it has whatever its type says.
+ */
+export const amountsOf = (spec: VmTypeSpec, image?: Pick<Image, 'disk'>): Amounts => ({
   vcpu: spec.vcpus.now,
   memoryMiB: spec.memoryMiB.now,
-  diskMiB: spec.disks.reduce((sum, d) => sum + d.sizeMiB, 0),
+  diskMiB: (image ? disksOf(spec, image) : spec.disks).reduce((sum, d) => sum + d.sizeMiB, 0),
 });
 
 /** Ratios are per-mille integers: a float ratio lets two call sites round differently. */
@@ -69,9 +72,37 @@ export const HostFacts = z.object({
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 
-/** A guest image: kernel, initial RAM disk and what makes it one, by digest. Hosts resolve the files in their image store. */
-export const Image = z.object({ name: Name, version: Version, digest: Sha256, cmdline: z.string().max(1024) });
+/** Of a disk image in a host's image store. */
+export const ImageFormat = z.enum(['raw', 'qcow2']);
+/** What a host's image store holds: disk images, and what a VM had in memory and devices (`vm-state`). */
+export const StoredFormat = z.enum([...ImageFormat.options, 'vm-state']);
+
+/** A disk as an image: its file's format, and the size that a guest sees, rounded up. It boots by BIOS. */
+export const DiskImage = z.object({ format: ImageFormat, sizeMiB: Positive.max(1_048_576) });
+export type DiskImage = z.infer<typeof DiskImage>;
+/**
+ * What a VM boots from, by digest; hosts resolve it in their image store. Of kind `kernel`: a kernel, its initial RAM disk and its words. Of
+ * kind `disk`, which has `disk`: a whole disk, of which each VM has a copy as its root disk; `cmdline` is empty.
+ */
+export const Image = z.object({
+  name: Name,
+  version: Version,
+  digest: Sha256,
+  cmdline: z.string().max(1024),
+  disk: DiskImage.optional(),
+});
 export type Image = z.infer<typeof Image>;
+export const imageKinds = ['kernel', 'disk'] as const;
+export const imageKindOf = ({ disk }: Pick<Image, 'disk'>): (typeof imageKinds)[number] => (disk ? 'disk' : 'kernel');
+
+/** The disk that a VM of a disk image boots from. A type that has one of this name says its size; else it is as large as the image. */
+export const ROOT_DISK = 'root';
+/** The disks a VM of this type and image is made with, the one that it boots from first. */
+export const disksOf = ({ disks }: Pick<VmTypeSpec, 'disks'>, { disk }: Pick<Image, 'disk'>): VmTypeSpec['disks'] => {
+  if (!disk) return disks;
+  const root = disks.find((d) => d.id === ROOT_DISK) ?? { id: ROOT_DISK, sizeMiB: disk.sizeMiB };
+  return [root, ...disks.filter((d) => d !== root)];
+};
 
 /** One word of a command line that is QEMU's: without what parts options there, or words anywhere. */
 export const isWord = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(text);
@@ -79,11 +110,6 @@ export const isWord = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]*$/.
 export const isOneLine = (text: string): boolean => !/[\p{Cc}\p{Zl}\p{Zp}]/u.test(text);
 
 export const VolumeName = z.string().regex(/^[A-Za-z0-9._-]{1,128}$/);
-
-/** Of a disk image in a host's image store. */
-export const ImageFormat = z.enum(['raw', 'qcow2']);
-/** What a host's image store holds: disk images, and what a VM had in memory and devices (`vm-state`). */
-export const StoredFormat = z.enum([...ImageFormat.options, 'vm-state']);
 
 /** A device's own name, or one that nobody can give: `chrysalis.`, for what Chrysalis plugs by itself (device-names.ts). */
 export const DeviceId = z.string().regex(/^(chrysalis\.)?[a-z][a-z0-9-]{0,62}$/);

@@ -1,4 +1,4 @@
-import { diskSerial, freePort, memoryMiBOf, portsInUse, vcpusOf } from '@chrysalis/contracts';
+import { diskSerial, disksOf, freePort, memoryMiBOf, portsInUse, vcpusOf } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, SerialPortSpec } from './driver.ts';
 import { HypervisorError } from './errors.ts';
@@ -27,10 +27,11 @@ export const volumeName = (vmId: string, disk: string): string => `${vmId.replac
 export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, machine = DEFAULT_MACHINE }: BootSpec): Topology => {
   assertVersionedMachine(machine);
   assertMigratableCpu(spec.cpuModel);
-  const devices = spec.disks.length + nics.length;
+  const wanted = disksOf(spec, image);
+  const devices = wanted.length + nics.length;
   if (devices > ROOT_PORTS)
     throw new HypervisorError('hypervisor.no_free_port', `${devices} devices and ${ROOT_PORTS} root ports`, { devices });
-  const disks = spec.disks.map(({ id, sizeMiB }, port) => ({
+  const disks = wanted.map(({ id, sizeMiB }, port) => ({
     id,
     port,
     serial: diskSerial(id),

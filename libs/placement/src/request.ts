@@ -15,7 +15,7 @@ export const moveRequest = (vmId: string, topology: Topology, target: VmTypeSpec
   ...hardwareRequest(topology, target),
   vmId,
   consumer: 'move',
-  amounts: amountsOf(target),
+  amounts: amountsOf(target, topology.image),
 });
 
 /** From the task that holds. */

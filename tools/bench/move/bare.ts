@@ -77,7 +77,7 @@ const start = async (host: FabricHost, dir: string, t: Topology, p: Parts, o: { 
     {
       name: 'bare',
       accelerator: 'tcg',
-      ...p.image,
+      kernel: p.image,
       volumePath: (_pool, volume) => (volume === 'package' ? p.agentPackage.file : o.disk),
       netdev: (_network, nic) => ({ type: 'tap', ifname: tap(dir, nic), script: 'no', downscript: 'no' }),
       socket: (name) => path.join(dir, `${name}.sock`),

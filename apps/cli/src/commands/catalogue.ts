@@ -1,6 +1,6 @@
 import type { Command, OptionValues } from 'commander';
 import type { Client, VmType } from '@chrysalis/api-client';
-import { action, changing, examples, listCommand, readDocument } from '../command.ts';
+import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
 
@@ -100,7 +100,13 @@ const imageCommands = (program: Command): void => {
   listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
     path: '/v1/images',
     empty: 'No images. Register one with: chrysalis image register NAME --digest DIGEST',
-    columns: { image: (i) => ref(i), digest: (i) => i['digest'], age: (i) => age(i['registeredAt']) },
+    columns: {
+      image: (i) => ref(i),
+      kind: (i) => (i['disk'] ? 'disk' : 'kernel'),
+      'size mib': (i) => i['disk']?.sizeMiB,
+      digest: (i) => i['digest'],
+      age: (i) => age(i['registeredAt']),
+    },
   });
   examples(
     changing(
@@ -109,14 +115,20 @@ const imageCommands = (program: Command): void => {
         .argument('<image>', '`linux`, or `linux@2` to say the version')
         .description('register an image that is in the hosts’ image stores; the same content again is the same version')
         .requiredOption('--digest <digest>', 'of its content, as in the `manifest.json` of the store: sha256:…')
-        .option('--cmdline <words>', 'what its kernel is started with', ''),
+        .option('--cmdline <words>', 'what its kernel is started with', '')
+        .option('--disk <format>', 'it is a disk that boots by BIOS, `qcow2` or `raw`, and no kernel')
+        .option('--size <MiB>', 'of the disk, as a guest sees it', positive),
       async ({ client, format, args, options }) => {
-        const image = { ...(await versionFor(client, args[0]!, options)), digest: options['digest'], cmdline: options['cmdline'] };
+        const { disk, size, digest, cmdline } = options;
+        if ((disk === undefined) !== (size === undefined)) throw new UsageError('a disk has --disk and --size, a kernel neither');
+        const kind = disk === undefined ? {} : { disk: { format: disk, sizeMiB: size } };
+        const image = { ...(await versionFor(client, args[0]!, options)), digest, cmdline, ...kind };
         const answer = await client.post('/v1/images', { body: { image } });
         await print(format, answer, () => `registered ${ref(answer['image'])}`);
       },
     ),
     'image register linux --digest sha256:… --cmdline "console=ttyS0 quiet"',
+    'image register debian --digest sha256:… --disk qcow2 --size 1536',
   );
 };
 

@@ -190,7 +190,7 @@ const create = async (run: Run): Promise<number> => {
   const { spec } = await typeOf(run.client, String(type));
   const { amountsOf, DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
   const asked = {
-    amounts: amountsOf(spec),
+    amounts: amountsOf(spec, await imageOf(run, body.image)),
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
     networks: spec.nics.map((n) => n.network),
@@ -201,6 +201,8 @@ const create = async (run: Run): Promise<number> => {
   await print(run.format, where, () => placementText(where));
   return where.candidates.length > 0 ? exits.ok : exits.refused;
 };
+
+const imageOf = async (run: Run, text: string) => (await run.client.all('/v1/images')).find((i) => ref(i) === text);
 
 /** The owner wants an image's version; people mostly mean the newest. */
 const versioned = async (run: Run, image: string): Promise<string> =>

@@ -61,6 +61,11 @@ export class DiskImages {
     return there?.size === manifest.bytes ? manifest : undefined;
   }
 
+  /** One of this content, whatever its name here. */
+  async ofDigest(digest: string): Promise<Manifest | undefined> {
+    return (await findByDigest(this.directory, digest))?.manifest;
+  }
+
   /** The file made beside becomes the image. Again after a crash anywhere: the same. */
   async put(from: string, manifest: Manifest, at: (point: string) => Promise<void>): Promise<Manifest> {
     await sync(from);
@@ -96,6 +101,18 @@ export class DiskImages {
     }
   }
 }
+
+/** In the store in this folder: whole images alone have a manifest. A store has tens of them. */
+export const findByDigest = async (directory: string, digest: string): Promise<{ manifest: Manifest; file: string } | undefined> => {
+  for (const name of (await readdir(directory).catch(() => [])).filter((n) => /^[a-z].*\.json$/.test(n))) {
+    const text = await readIfThere(join(directory, name));
+    const read = text === undefined ? undefined : Manifest.safeParse(JSON.parse(text));
+    const file = join(directory, name.replace(/json$/, 'img'));
+    if (read?.data?.digest !== digest) continue;
+    if ((await stat(file).catch(() => undefined))?.size === read.data.bytes) return { manifest: read.data, file };
+  }
+  return undefined;
+};
 
 /** `sha256:<hex>` of a file, about 0.5 GB/s. */
 export const digestOf = async (file: string, signal?: AbortSignal): Promise<string> => {

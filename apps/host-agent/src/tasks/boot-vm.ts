@@ -18,7 +18,7 @@ export const bootVm = (context: HandlerContext): Handler =>
   handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest }, run) => {
     await context.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
     try {
-      const shaped = await context.driver.boot({ vmId, uuid, spec, image, nics, pool });
+      const shaped = await context.driver.boot({ vmId, uuid, spec, image, nics, pool, signal: run.signal });
       if (waitForGuest) await context.guests.waitUntilUp(vmId, timeLeft(run, context.now()));
       await context.states.update(vmId, (s) => ({ ...s!, booted: true }));
       return { ...shaped, bootedAt: new Date(context.now()).toISOString() };

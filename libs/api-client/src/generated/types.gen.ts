@@ -671,6 +671,10 @@ export type Vm = {
             version: number;
             digest: string;
             cmdline: string;
+            disk?: {
+                format: 'raw' | 'qcow2';
+                sizeMiB: number;
+            };
         };
     };
     topologyHash?: string;
@@ -958,6 +962,10 @@ export type Image = {
     updatedAt: string;
     digest: string;
     cmdline: string;
+    disk?: {
+        format: 'raw' | 'qcow2';
+        sizeMiB: number;
+    };
     registeredAt: string;
 };
 
@@ -2342,6 +2350,10 @@ export type PostV1ImagesData = {
             version: number;
             digest: string;
             cmdline: string;
+            disk?: {
+                format: 'raw' | 'qcow2';
+                sizeMiB: number;
+            };
         };
     };
     path?: never;
@@ -2377,6 +2389,10 @@ export type PostV1ImagesResponses = {
             version: number;
             digest: string;
             cmdline: string;
+            disk?: {
+                format: 'raw' | 'qcow2';
+                sizeMiB: number;
+            };
         };
     } & {
         dryRun: true;
@@ -2390,6 +2406,10 @@ export type PostV1ImagesResponses = {
             version: number;
             digest: string;
             cmdline: string;
+            disk?: {
+                format: 'raw' | 'qcow2';
+                sizeMiB: number;
+            };
         };
     };
 };

@@ -87,6 +87,16 @@ export const vmsCodes = {
   'vm-type.in_use': { title: 'VMs still have this type', next: 'move them to another type first' },
   'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list' },
   'image.conflict': { status: 409, title: 'The image is registered with another content', next: 'give the new one a new version' },
+  'image.too_large': {
+    status: 422,
+    title: 'The root disk of the type cannot hold the image',
+    next: 'take a type with a larger disk root, or with none: then it is as large as the image',
+  },
+  'image.no_room': {
+    status: 422,
+    title: 'The type has so many disks and NICs that a root disk finds no room',
+    next: 'take a type with fewer disks or NICs',
+  },
   'guest-address.exhausted': {
     status: 409,
     title: 'Every guest address is taken',

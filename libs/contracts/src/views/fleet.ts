@@ -113,9 +113,13 @@ const Named = z.object({
 export const Deprecated = z.object({ reason: z.string(), replacement: Ref.optional() });
 export const VmType = Named.extend({ spec: VmTypeSpec, publishedAt: z.string(), deprecated: Deprecated.optional() }).meta({ id: 'VmType' });
 export type VmType = z.infer<typeof VmType>;
-export const Image = Named.extend({ digest: z.string(), cmdline: ImageShape.shape.cmdline, registeredAt: z.string() }).meta({
-  id: 'Image',
-});
+export const Image = Named.extend({
+  digest: z.string(),
+  cmdline: ImageShape.shape.cmdline,
+  /** Of kind `disk`; one without is of kind `kernel`. */
+  disk: ImageShape.shape.disk,
+  registeredAt: z.string(),
+}).meta({ id: 'Image' });
 export type Image = z.infer<typeof Image>;
 export { Named };
 

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { plugged } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
-import { bootSpec } from '../test/driver-contract/rig.ts';
+import { bootImage, bootSpec } from '../test/driver-contract/rig.ts';
 import { dimmSlot, initialTopology } from '../shape.ts';
 import { commandLine, dimmAddress, maxmemMiB } from './command-line.ts';
 import type { HostSide } from './command-line.ts';
@@ -11,8 +11,7 @@ const MiB = 1024 * 1024;
 const host = (dir: string): HostSide => ({
   name: 'vm-1',
   accelerator: 'tcg',
-  kernel: `${dir}/vmlinuz`,
-  initrd: `${dir}/initrd`,
+  kernel: { kernel: `${dir}/vmlinuz`, initrd: `${dir}/initrd` },
   volumePath: (pool, volume) => `${dir}/${pool}/${volume}`,
   netdev: (_, nic) => ({ type: 'tap', ifname: `tap-${nic}` }),
   socket: (name) => `${dir}/${name}.sock`,
@@ -38,6 +37,14 @@ describe('command line of a topology', () => {
     expect(argv.filter((a) => a.includes('"num-queues":1'))).toHaveLength(1);
     expect(argv.filter((a) => a.includes('pcie-root-port'))).toHaveLength(8);
     expect(options(argv, '-mon')).toHaveLength(2);
+  });
+
+  test('a VM of a disk image boots from its root disk and from nothing else', () => {
+    const t = initialTopology(bootSpec('vm-1', { image: bootImage }));
+    const argv = commandLine(t, { ...host('/h'), kernel: undefined }, { incoming: false });
+    expect(argv.filter((a) => ['-kernel', '-initrd', '-append'].includes(a))).toEqual([]);
+    expect(argv.filter((a) => a.includes('bootindex'))).toMatchObject([expect.stringContaining('"id":"disk-root"')]);
+    expect(commandLine(small(), host('/h'), { incoming: false }).join(' ')).not.toContain('bootindex');
   });
 
   test('two hosts differ in paths alone', () => {

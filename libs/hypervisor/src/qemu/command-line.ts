@@ -1,14 +1,15 @@
-import { blockNode, fileNode } from '@chrysalis/contracts';
+import { blockNode, fileNode, ROOT_DISK } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { dimmSlot, MAX_SERIAL_NR } from '../shape.ts';
 import { HypervisorError } from '../errors.ts';
 
+export type KernelFiles = { readonly kernel: string; readonly initrd: string };
 /** Where the parts that are not hardware are on this host. */
 export type HostSide = {
   readonly name: string;
   readonly accelerator: 'kvm' | 'tcg';
-  readonly kernel: string;
-  readonly initrd: string;
+  /** Of a VM whose image is a kernel. */
+  readonly kernel: KernelFiles | undefined;
   readonly volumePath: (pool: string, volume: string) => string;
   readonly netdev: (network: string, nic: string) => Record<string, unknown>;
   readonly socket: (name: 'qmp' | 'qmp-spare' | `port-${string}`) => string;
@@ -95,6 +96,9 @@ export const diskDevice = (disk: Disk): Record<string, unknown> => ({
   'num-queues': 1,
 });
 
+/** The firmware boots from the root disk and looks no further: the loader that another disk may have on it is not for it. */
+const bootOrder = (t: Topology, disk: Disk): { bootindex?: number } => (t.image.disk && disk.id === ROOT_DISK ? { bootindex: 1 } : {});
+
 type Nic = Topology['nics'][number];
 export const nicDevice = (nic: Nic): Record<string, unknown> => ({
   driver: 'virtio-net-pci',
@@ -153,7 +157,7 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
     ['-cpu', `${t.cpuModel},enforce`],
     ['-smp', `cpus=${boot},maxcpus=${max},sockets=1,dies=1,cores=${max},threads=1`],
     ['-m', `size=${t.memory.bootMiB}M,slots=${t.memory.slots},maxmem=${maxmemMiB(t)}M`],
-    ['-kernel', host.kernel, '-initrd', host.initrd, '-append', t.image.cmdline],
+    host.kernel ? ['-kernel', host.kernel.kernel, '-initrd', host.kernel.initrd, '-append', t.image.cmdline] : [],
     // In memory and bounded: what a guest writes must not fill the host's disk.
     ['-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console'],
     ['-chardev', socketChardev('mon0', host.socket('qmp')), '-mon', 'chardev=mon0,mode=control'],
@@ -169,7 +173,7 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
     ]),
     t.disks.flatMap((d) => {
       const nodes = blockNodes(d, host.volumePath(d.pool, d.volume));
-      return [...nodes.flatMap((n) => ['-blockdev', json(n)]), '-device', json(diskDevice(d))];
+      return [...nodes.flatMap((n) => ['-blockdev', json(n)]), '-device', json({ ...diskDevice(d), ...bootOrder(t, d) })];
     }),
     t.nics.flatMap((n) => ['-netdev', json({ ...host.netdev(n.network, n.id), id: `net-${n.id}` }), '-device', json(nicDevice(n))]),
     t.memory.dimms.flatMap((d) => ['-object', json(dimmBackend(d.id, d.sizeMiB)), '-device', json(dimmDevice(t, d.id))]),

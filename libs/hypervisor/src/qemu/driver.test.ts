@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { onQemu, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
+import { bootDisk } from '../test/boot-disk.ts';
 import { driverContract } from '../test/driver-contract/contract.ts';
 import { bootSpec, type Rig } from '../test/driver-contract/rig.ts';
 import type { HypervisorDriver } from '../driver.ts';
@@ -14,6 +16,7 @@ import { QemuDriver } from './driver.ts';
 import { setSaveCapabilities } from './migration.ts';
 import { kill } from './process.ts';
 import { readRecord, sweepStateDir, VmFiles, writeRecord } from './state.ts';
+import type { CopyDisk } from './volumes.ts';
 
 const cacheDir = new URL('../../../../.cache', import.meta.url).pathname;
 
@@ -47,6 +50,13 @@ const plugFull = async (qmp: QmpClient, file: string): Promise<void> => {
   await qmp.execute('device_add', { driver: 'virtio-blk-pci', id: 'full', bus: 'rp7', drive: 'block-full', serial: 'full' });
 };
 
+const copyBootDisk: CopyDisk = async (_, { path, sizeMiB }) => {
+  writeFileSync(`${path}.raw`, bootDisk());
+  execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', `${path}.raw`, path]);
+  execFileSync('qemu-img', ['resize', '-q', '-f', 'qcow2', path, `${sizeMiB}M`]);
+  rmSync(`${path}.raw`);
+};
+
 const rig = async (): Promise<Rig> => {
   const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
   const { kernel, initrd } = await ensureGuestImage({ cacheDir });
@@ -57,6 +67,7 @@ const rig = async (): Promise<Rig> => {
       pools: { shared: { directory: join(dir, 'pool'), shared: true } },
       networks: { lan: { kind: 'isolated' } },
       resolveImage: async () => ({ kernel, initrd }),
+      copyDisk: copyBootDisk,
     });
   const drivers = { a: make('a'), b: make('b') };
   const monitor = async (host: 'a' | 'b', vmId: string, work: (qmp: QmpClient) => Promise<void>): Promise<void> => {
@@ -109,6 +120,8 @@ const rig = async (): Promise<Rig> => {
       const script = wait + ' exec dd if=/dev/zero of=/dev/${d##*/} bs=4096 count=1 oflag=direct';
       await withGuest(drivers[host], vmId, async (qga) => void (await qga.start('/bin/sh', ['-c', script], false)));
     },
+    boots: async (driver, vmId, times) => void (await until(async () => (await driver.console(vmId)).includes(`boot ${times}`))),
+    volumes: () => (existsSync(join(dir, 'pool')) ? readdirSync(join(dir, 'pool')).sort() : []),
     nowhere: 'tcp:127.0.0.1:1',
     close: async () => {
       await drivers.a.close();

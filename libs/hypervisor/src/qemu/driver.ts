@@ -30,7 +30,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const topology = initialTopology(spec);
       const made: Topology['disks'] = [];
       try {
-        for (const disk of topology.disks) if (await this.volumes.ensure(disk)) made.push(disk);
+        for (const disk of topology.disks) if (await this.ensureVolume(topology, disk, spec.signal)) made.push(disk);
         const vm = await this.fleet.create(spec.vmId, 'runner', topology, await this.how(topology, false), async (v) => {
           await continueVm(v.qmp);
         });

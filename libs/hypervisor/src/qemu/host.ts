@@ -1,15 +1,16 @@
-import type { Image, Topology } from '@chrysalis/contracts';
+import { ROOT_DISK, type Image, type Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { assertMigratableCpu, assertVersionedMachine } from '../shape.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { readFacts } from './facts.ts';
 import { Fleet } from './fleet.ts';
-import type { BootImage, Launch } from './launch.ts';
+import type { KernelFiles } from './command-line.ts';
+import type { Launch } from './launch.ts';
 import { Networks } from './tap.ts';
 import type { Network } from './tap.ts';
 import { Volumes } from './volumes.ts';
-import type { Pool } from './volumes.ts';
+import type { CopyDisk, Pool } from './volumes.ts';
 
 export type QemuConfig = {
   /** Records, sockets and logs of this host's VMs. One driver at a time. */
@@ -18,8 +19,10 @@ export type QemuConfig = {
   readonly address: string;
   readonly pools: Readonly<Record<string, Pool>>;
   readonly networks: Readonly<Record<string, Network>>;
-  /** The files of an image in this host's store. */
-  readonly resolveImage: (image: Image) => Promise<BootImage>;
+  /** The files of an image of kind `kernel` in this host's store. */
+  readonly resolveImage: (image: Image) => Promise<KernelFiles>;
+  /** Writes out the disk of an image of kind `disk`. */
+  readonly copyDisk?: CopyDisk;
   readonly accelerator?: 'kvm' | 'tcg';
   readonly qemu?: string;
 };
@@ -66,6 +69,14 @@ export class QemuHost {
     };
   }
 
+  /** True when it was made now. The root disk of a VM that boots from one begins as a copy of the image. */
+  protected ensureVolume({ image }: Topology, disk: Topology['disks'][number], signal?: AbortSignal): Promise<boolean> {
+    if (!image.disk || disk.id !== ROOT_DISK) return this.volumes.ensure(disk);
+    const { copyDisk } = this.config;
+    if (copyDisk) return this.volumes.ensureOf(image, disk, copyDisk, signal);
+    throw new HypervisorError('hypervisor.volume_failed', 'This host was given no way to disk images', { disk: disk.id });
+  }
+
   protected async how(topology: Topology, incoming: boolean): Promise<Launch> {
     const { accelerator, cpuModels, cpuBlockers } = await this.facts();
     assertMigratableCpu(topology.cpuModel);
@@ -74,7 +85,8 @@ export class QemuHost {
       throw new HypervisorError('hypervisor.cpu_unsupported', `This host cannot give CPU model ${topology.cpuModel}`, {
         missing: cpuBlockers[topology.cpuModel] ?? 'unknown model',
       });
-    const image = await this.config.resolveImage(topology.image);
-    return { qemu: this.qemu, accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg', image, incoming };
+    // A VM that has a root disk needs its image no more, here or anywhere.
+    const kernel = topology.image.disk ? undefined : await this.config.resolveImage(topology.image);
+    return { qemu: this.qemu, accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg', kernel, incoming };
   }
 }

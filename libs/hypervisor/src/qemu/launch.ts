@@ -1,16 +1,20 @@
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError, hasCode } from '../errors.ts';
 import { QmpClient } from '../qmp.ts';
-import { commandLine } from './command-line.ts';
+import { commandLine, type KernelFiles } from './command-line.ts';
 import { isLockRefusal } from './devices.ts';
 import { isAlive, lastWords, spawnDetached } from './process.ts';
 import type { Vm } from './vm.ts';
 
-export type BootImage = { readonly kernel: string; readonly initrd: string };
-export type Launch = { readonly qemu: string; readonly accelerator: 'kvm' | 'tcg'; readonly image: BootImage; readonly incoming: boolean };
+export type Launch = {
+  readonly qemu: string;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly kernel: KernelFiles | undefined;
+  readonly incoming: boolean;
+};
 
 /** Starts the VM's QEMU, paused, and takes its monitor. The hardware is compared before anything runs or arrives. */
-export const launch = async (vm: Vm, { qemu, accelerator, image, incoming }: Launch): Promise<void> => {
+export const launch = async (vm: Vm, { qemu, accelerator, kernel, incoming }: Launch): Promise<void> => {
   const { files, topology, parts } = vm;
   for (const disk of topology.disks) parts.volumes.assertThere(disk);
   for (const nic of topology.nics) await parts.networks.attach(vm.vmId, nic.network, nic.id);
@@ -19,7 +23,7 @@ export const launch = async (vm: Vm, { qemu, accelerator, image, incoming }: Lau
     {
       name: vm.vmId,
       accelerator,
-      ...image,
+      kernel,
       volumePath: (pool, volume) => parts.volumes.path(pool, volume),
       netdev: (network, nic) => parts.networks.netdev(vm.vmId, network, nic, files.socket(`net-${nic}`)),
       socket: (name) => files.socket(name),

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Topology } from '@chrysalis/contracts';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join, parse } from 'node:path';
+import type { Image, Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
 import { withToolQemu } from './tool.ts';
@@ -9,6 +9,12 @@ import { withToolQemu } from './tool.ts';
 /** A pool is a directory. `shared`: the hosts of the fleet see the same directory, so that a VM moves without its disks. */
 export type Pool = { readonly directory: string; readonly shared: boolean };
 type Disk = Pick<Topology['disks'][number], 'id' | 'pool' | 'volume' | 'format' | 'sizeMiB' | 'readOnly'>;
+
+/** `path` is not there; the disk at it is to be a qcow2 of this size that needs no other file. What it rejects with goes on as it is. */
+export type CopyDisk = (
+  image: Image,
+  to: { readonly path: string; readonly sizeMiB: number; readonly signal: AbortSignal | undefined },
+) => Promise<void>;
 
 const MiB = 1024 * 1024;
 
@@ -43,7 +49,19 @@ export class Volumes {
   }
 
   /** True when it was made now. A volume that is there keeps its content: a disk that is plugged again has its data. */
-  async ensure(disk: Disk): Promise<boolean> {
+  ensure(disk: Disk): Promise<boolean> {
+    return this.ensureBy(disk, (path) => this.make(disk, path));
+  }
+
+  /** The same, of a disk that begins as an image is. What a host agent that was killed in here had copied goes first: it may be large. */
+  async ensureOf(image: Image, disk: Disk, copy: CopyDisk, signal?: AbortSignal): Promise<boolean> {
+    const { dir, base } = parse(this.path(disk.pool, disk.volume));
+    const there = await readdir(dir).catch(() => []);
+    for (const left of there.filter((name) => name.startsWith(`${base}.new-`))) await rm(join(dir, left), { force: true });
+    return this.ensureBy(disk, (path) => copy(image, { path, sizeMiB: disk.sizeMiB, signal }));
+  }
+
+  private async ensureBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {
     const path = this.path(disk.pool, disk.volume);
     if (existsSync(path)) return false;
     if (disk.readOnly) this.assertThere(disk);
@@ -51,11 +69,12 @@ export class Volumes {
     // Made beside and renamed: a volume is never seen half made. The pid keeps two hosts on one shared pool apart.
     const temporary = `${path}.new-${process.pid}`;
     try {
-      await this.make(disk, temporary);
+      await make(temporary);
+      await sync(temporary); // else its name may be on the disk before it is
       await rename(temporary, path);
       return true;
     } catch (error) {
-      if (error instanceof HypervisorError) throw error;
+      if (!(error instanceof Error && 'syscall' in error)) throw error;
       throw new HypervisorError('hypervisor.volume_failed', `Volume ${disk.volume} could not be made: ${String(error)}`, { disk: disk.id });
     } finally {
       await rm(temporary, { force: true });
@@ -74,6 +93,11 @@ export class Volumes {
     await file.truncate(size).finally(() => file.close());
   }
 }
+
+const sync = async (path: string): Promise<void> => {
+  const file = await open(path, 'r+');
+  await file.sync().finally(() => file.close());
+};
 
 /** There may be no qemu-img on a host: QEMU itself makes the image. */
 const makeQcow2 = async (qmp: QmpClient, path: string, size: number): Promise<void> => {

@@ -1,3 +1,4 @@
+import { expect } from '@jest/globals';
 import { driverContract } from '../test/driver-contract/contract.ts';
 import type { Rig } from '../test/driver-contract/rig.ts';
 import { happenings } from '../lifecycle.ts';
@@ -43,6 +44,8 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
     ioError: async (host, vmId) => drivers[host].ioError(vmId),
     stop: async (host, vmId) => drivers[host].stop(vmId),
     continue: async (host, vmId) => drivers[host].continue(vmId),
+    boots: async (driver, vmId) => void expect(guest(vmId)(driver).facts().disks[0]?.serial).toBe('root'),
+    volumes: () => [...world.volumes.keys()].sort(),
     nowhere,
     close: async () => {
       await drivers.a.close();

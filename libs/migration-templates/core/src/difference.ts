@@ -1,4 +1,4 @@
-import { memoryMiBOf, namedDisksOf, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { memoryMiBOf, namedDisksOf, ROOT_DISK, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 
 /** DIMMs come in blocks of this size: the memory block size of an x86 guest, below which it cannot bring memory online. */
 export const MEMORY_STEP_MIB = 128;
@@ -26,6 +26,7 @@ export const difference = (topology: Topology, source: VmTypeSpec, target: VmTyp
     const has = disks.get(d.id);
     return has && has.sizeMiB !== d.sizeMiB ? [{ id: d.id, from: has.sizeMiB, to: d.sizeMiB }] : [];
   });
+  const boots = (id: string): boolean => topology.image.disk !== undefined && id === ROOT_DISK; // and stays, whatever types say
   const lacks = (list: readonly { id: string }[], id: string): boolean => !list.some((x) => x.id === id);
   return {
     cpus: { from: vcpusOf(topology), to: target.vcpus.now },
@@ -33,7 +34,7 @@ export const difference = (topology: Topology, source: VmTypeSpec, target: VmTyp
     cpuModel: { from: topology.cpuModel, to: target.cpuModel },
     disksGrown: resized.filter((d) => d.to > d.from),
     disksShrunk: resized.filter((d) => d.to < d.from),
-    disksRemoved: source.disks.filter((d) => disks.has(d.id) && lacks(target.disks, d.id)).map((d) => d.id),
+    disksRemoved: source.disks.filter((d) => disks.has(d.id) && lacks(target.disks, d.id) && !boots(d.id)).map((d) => d.id),
     disksAdded: target.disks.filter((d) => !disks.has(d.id)).map((d) => d.id),
     nicsRemoved: source.nics.filter((n) => nics.has(n.id) && lacks(target.nics, n.id)).map((n) => n.id),
     nicsAdded: target.nics.filter((n) => !nics.has(n.id)).map((n) => n.id),

@@ -1,5 +1,15 @@
-import type { Coded, Image, ProvisioningEvent } from '@chrysalis/contracts';
+import {
+  disksOf,
+  refText,
+  ROOT_DISK,
+  type Coded,
+  type Image,
+  type ProvisioningEvent,
+  type Ref,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
 import { accept, canonicalJson, reject, type Decider, type Decision } from '@chrysalis/kernel';
+import { MAX_DEVICES } from './vm-type.ts';
 
 export type ImageVersions = ReadonlyMap<number, Image>;
 export type RegisterImage = Readonly<{ type: 'register'; image: Image }>;
@@ -20,6 +30,27 @@ const decide = ({ image }: RegisterImage, versions: ImageVersions): Decision<Ima
 
 export const imageAt = (versions: ImageVersions, version?: number): Image | undefined =>
   versions.get(version ?? Math.max(...versions.keys()));
+
+export type ImageMisfit = Coded<
+  | { code: 'image.too_large'; message: string; image: string; type: string; needMiB: number; sizeMiB: number }
+  | { code: 'image.no_room'; message: string; image: string; type: string }
+>;
+/** Why a VM of this type cannot boot from this image: what its host would say minutes later, after it has fetched the image. */
+export const misfitOf = (image: Image, of: Ref, spec: VmTypeSpec): ImageMisfit | undefined => {
+  if (!image.disk) return undefined;
+  const [root, ...others] = disksOf(spec, image);
+  const named = { image: refText(image), type: refText(of) };
+  const { sizeMiB: needMiB } = image.disk;
+  const { sizeMiB } = root!;
+  if (sizeMiB < needMiB) {
+    const message = `${named.image} is a disk of ${needMiB} MiB, and the disk ${ROOT_DISK} of ${named.type} has ${sizeMiB}`;
+    return { code: 'image.too_large', message, ...named, needMiB, sizeMiB };
+  }
+  const devices = 1 + others.length + spec.nics.length;
+  if (devices <= MAX_DEVICES) return undefined;
+  const message = `a VM of ${named.type} that boots from ${named.image} has ${devices} disks and NICs, and there are ports for ${MAX_DEVICES}`;
+  return { code: 'image.no_room', message, ...named };
+};
 
 /** Decides on stream `image-<name>`. */
 export const imageDecider: Decider<RegisterImage, ImageVersions, ImageEvent, Decision<ImageEvent, ImageRejection>> = {

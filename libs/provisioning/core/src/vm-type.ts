@@ -47,7 +47,7 @@ const sizeFaults = ({ vcpus, memoryMiB, disks, nics }: VmTypeSpec): Fault[] => [
     : []),
 ];
 /** A guest boots with 8 root ports, one device a port; one stays free for the disk that brings the migration agent. */
-const MAX_DEVICES = 7;
+export const MAX_DEVICES = 7;
 
 /** Disks and NICs share one name space: a template's step says `extra`, and means one thing. */
 const idFaults = ({ disks, nics }: VmTypeSpec): Fault[] => [...twice(disks, nics), ...oneSerial(disks)];

@@ -48,9 +48,13 @@ const executors = Object.fromEntries([
   kind(allTasks.recordAction),
 ]);
 
-test.each([true, false])('provisioning through every failure there is a name for (pinned: %s)', (pinned) => {
+test.each([
+  [true, false],
+  [false, false],
+  [false, true],
+])('provisioning through every failure there is a name for (pinned: %s, from a disk: %s)', (pinned, disk) => {
   const report = expectEveryStepFails({
-    definition: provisionVm({ pinned }),
+    definition: provisionVm({ pinned, disk }),
     params: pinned ? { ...params, host: 'h1' } : params,
     executors,
   });

@@ -12,7 +12,7 @@ const vm = { kind: 'vm', id: '${params.vmId}' };
  * From a request to a running VM. Compensations name only what is known before their task ran: a task that failed or timed out is
  * undone as well, since it may have had its effect.
  */
-export const provisionVm = (o: { pinned: boolean }): WorkflowDefinition => ({
+export const provisionVm = (o: { pinned: boolean; disk?: boolean }): WorkflowDefinition => ({
   name: 'provision-vm',
   version: 1,
   summary: 'Choose a host, hold what the VM needs, start it',
@@ -28,8 +28,8 @@ export const provisionVm = (o: { pinned: boolean }): WorkflowDefinition => ({
     pool: { type: 'string', required: true },
     ...(o.pinned ? { host: { type: 'string', required: true } as const } : {}),
   },
-  tasks: [place(o), recordPlacement, boot, recordBoot],
-  deadlineMs: 600_000,
+  tasks: [place(o), recordPlacement, o.disk ? bootDisk : boot, recordBoot],
+  deadlineMs: o.disk ? 1_800_000 : 600_000,
   output: { vmId: '${params.vmId}', hostId: '${tasks.place.output.hostId}' },
 });
 
@@ -102,6 +102,14 @@ const boot: TaskDefinition = {
     deadlineMs: 60_000,
     retry: stubborn,
   },
+};
+
+/** Of an image that is a disk: that is copied, which may take minutes, and whether its guest has an agent nobody knows. */
+const bootDisk: TaskDefinition = {
+  ...boot,
+  summary: 'Copy the image to a root disk, make the other volumes, start the VM',
+  input: { ...boot.input, waitForGuest: false },
+  deadlineMs: 900_000,
 };
 
 const recordBoot: TaskDefinition = {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import type { BootSpec } from '../../driver.ts';
 import { bootsAndPlugs } from './devices.ts';
+import { bootsFromDisk } from './disk-image.ts';
 import { isToldAndEnds, powersOff } from './lifecycle.ts';
 import { moves } from './move.ts';
 import { goesOffAndOn } from './power.ts';
@@ -22,6 +23,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     afterAll(() => story.rig?.close(), 30_000);
     afterAll(() => rmSync(story.saves, { recursive: true, force: true }));
 
+    bootsFromDisk(story);
     bootsAndPlugs(story);
     powersOff(story);
     goesOffAndOn(story);

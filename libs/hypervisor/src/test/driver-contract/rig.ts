@@ -25,6 +25,10 @@ export type Rig = {
   continue(host: 'a' | 'b', vmId: string): Promise<void>;
   /** Loses the driver of `a`, and leaves the VM as one that is killed between the end of a save and the guest's continuation does. */
   strandInSave(vmId: string): Promise<void>;
+  /** Waits until a VM of `bootImage` has been booted so often, as its root disk remembers. A simulated disk remembers nothing. */
+  boots(driver: HypervisorDriver, vmId: string, times: number): Promise<void>;
+  /** Names of what is in the pool. */
+  volumes(): string[];
   /** An address where nobody listens. */
   readonly nowhere: string;
   close(): Promise<void>;
@@ -47,6 +51,14 @@ export const bootSpec = (vmId: string, over: Partial<BootSpec> = {}): BootSpec =
   },
   ...over,
 });
+/** Of kind `disk`, and 1 MiB; see `rig.boots`. */
+export const bootImage: BootSpec['image'] = {
+  name: 'counts',
+  version: 1,
+  digest: `sha256:${'1'.repeat(64)}`,
+  cmdline: '',
+  disk: { format: 'raw', sizeMiB: 1 },
+};
 export const disk = (id: string, port: number): Device => ({
   kind: 'disk',
   id,

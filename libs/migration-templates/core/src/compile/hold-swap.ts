@@ -17,7 +17,7 @@ export const swapHolds = ({ input, tasks, moves, runner, shape }: MoveContext, a
       vmId: input.vm.vmId,
       fromHost: input.vm.hostId,
       toHost: runner.hostId,
-      amounts: amountsOf(input.target.spec),
+      amounts: amountsOf(input.target.spec, input.vm.topology.image),
     },
     // A morph may be undone up to here; a disk that was grown has closed that way before.
     ...(moves || shape.growths.length > 0 ? {} : { pointOfNoReturn: true }),

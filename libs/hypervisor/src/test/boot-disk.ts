@@ -1,0 +1,25 @@
+const SECTOR = 512;
+
+/**
+ * A disk that a BIOS boots in an instant: its first sector counts boots in the second one, and writes `boot <n>` to the serial port. Nine
+ * boots at most. What is in it, for an assembler (16 bit):
+ *
+ *     xor ax,ax; mov ds,ax; mov es,ax; mov ss,ax; mov sp,0x7c00; mov [0x8002],dl
+ *     mov ax,0x0201; mov bx,0x7e00; mov cx,2; xor dh,dh; int 0x13              ; the second sector
+ *     inc byte [0x7e00]
+ *     mov ax,0x0301; mov bx,0x7e00; mov cx,2; xor dh,dh; mov dl,[0x8002]; int 0x13
+ *     mov dx,0x3f8; mov si,text; next: lodsb; test al,al; jz digit; out dx,al; jmp next
+ *     digit: mov al,[0x7e00]; add al,'0'; out dx,al; mov al,10; out dx,al
+ *     sti; rest: hlt; jmp rest
+ *     text: db 'boot ',0
+ */
+const LOADER =
+  '31c08ed88ec08ed0bc007c88160280b80102bb007eb9020030f6cd13fe06007eb80103bb007eb9020030f68a160280cd13' +
+  'baf803be4c7cac84c07403eeebf8a0007e0430eeb00aeefbf4ebfd626f6f742000';
+
+export const bootDisk = (): Buffer => {
+  const disk = Buffer.alloc(1024 * 1024);
+  Buffer.from(LOADER, 'hex').copy(disk);
+  disk.writeUInt16LE(0xaa55, SECTOR - 2);
+  return disk;
+};

@@ -1,0 +1,51 @@
+import { expect, test } from '@jest/globals';
+import { bootImage, limits } from './rig.ts';
+import type { Story } from './story.ts';
+
+/** A VM of an image that is a disk has a root disk of its own, boots from it here and elsewhere, and takes it along when it goes. */
+export const bootsFromDisk = (story: Story): void => {
+  test('boots from a copy of its image, which it keeps over a stop, a reset and a move, and which goes with it', async () => {
+    const { rig, spec } = story;
+    const vmId = 'vm-0192f7a0-0000-7000-8000-0000000000d1';
+    const own = { ...spec, vmId, uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6ad1', image: bootImage, nics: [] };
+    const others = rig.volumes();
+    const shaped = await rig.a().boot({ ...own, spec: { ...spec.spec, nics: [] } });
+    expect(shaped.topology.disks).toMatchObject([
+      { id: 'root', port: 0, sizeMiB: 1, format: 'qcow2', pool: 'shared' },
+      { id: 'data', port: 1 },
+    ]);
+    await rig.boots(rig.a(), vmId, 1);
+    await rig.a().halt(vmId);
+    expect(await rig.a().start(vmId)).toEqual(shaped);
+    await rig.boots(rig.a(), vmId, 2);
+
+    const { migrationAddress: address } = await rig.b().prepareTarget({ vmId, ...shaped });
+    expect((await rig.a().migrate(vmId, { address, limits })).outcome).toBe('completed');
+    await rig.b().resume(vmId);
+    await rig.a().destroy(vmId, { deleteVolumes: true });
+    expect(await rig.b().topology(vmId)).toEqual(shaped);
+    await rig.b().pressReset(vmId);
+    await rig.boots(rig.b(), vmId, 3);
+    expect(rig.volumes()).toHaveLength(others.length + 2);
+    await rig.b().destroy(vmId, { deleteVolumes: true });
+    expect(rig.volumes()).toEqual(others);
+  }, 60_000);
+
+  test('its type says how large its root disk is, where it has one', async () => {
+    const { rig, spec } = story;
+    const vmId = 'vm-0192f7a0-0000-7000-8000-0000000000d2';
+    const disks = [
+      { id: 'data', sizeMiB: 16 },
+      { id: 'root', sizeMiB: 8 },
+    ];
+    const own = { ...spec, vmId, uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6ad2', image: bootImage, nics: [] };
+    const { topology } = await rig.a().boot({ ...own, spec: { ...spec.spec, nics: [], disks } });
+    expect(topology.disks.map((d) => [d.id, d.port, d.sizeMiB])).toEqual([
+      ['root', 0, 8],
+      ['data', 1, 16],
+    ]);
+    await rig.boots(rig.a(), vmId, 1);
+    expect(await rig.a().resizeDisk(vmId, 'root', 12)).toMatchObject({ topology: { disks: [{ id: 'root', sizeMiB: 12 }, {}] } });
+    await rig.a().destroy(vmId, { deleteVolumes: true });
+  }, 60_000);
+};
