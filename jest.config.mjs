@@ -7,8 +7,8 @@ process.env.CHRYSALIS_CHECK_ANSWERS ??= 'on';
 export default {
   globalSetup: '<rootDir>/tools/test/leash.mjs',
   testSequencer: '<rootDir>/tools/test/longest-first.ts',
-  // Global in Jest: a project's own is not heard. A hook may have to wait for a server that another suite starts.
-  testTimeout: 60_000,
+  // Global in Jest: a project's own is not heard. Far above what anything takes, as machines are busy: it is for what hangs.
+  testTimeout: 240_000,
   projects: ['apps/*', 'libs/*', 'libs/*/core', 'tools', 'infra']
     .flatMap((p) => globSync(`${p}/jest.config.mjs`, { cwd: import.meta.dirname }))
     .map((f) => `<rootDir>/${f}`),

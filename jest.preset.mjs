@@ -8,6 +8,7 @@ export default {
   testMatch: ['<rootDir>/**/*.test.ts'],
   testPathIgnorePatterns: ['/node_modules/', '<rootDir>/core/'],
   extensionsToTreatAsEsm: ['.ts'],
-  transform: { '^.+\\.ts$': [new URL('./node_modules/@swc/jest/index.js', import.meta.url).pathname, { ...swc, swcrc: false, configFile: false }] },
-  testTimeout: 30_000,
+  transform: {
+    '^.+\\.ts$': [new URL('./node_modules/@swc/jest/index.js', import.meta.url).pathname, { ...swc, swcrc: false, configFile: false }],
+  },
 };

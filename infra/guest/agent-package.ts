@@ -27,17 +27,20 @@ const require = createRequire(import.meta.url);
 const sha256 = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex');
 
 /**
- * The read-only disk that brings the migration agent into a running guest: Node, the agent in one file, resize2fs, and the libraries
- * of both, so that the guest's own do not matter. The same sources and packages give the same bytes, so a grant can name its digest.
+ * The read-only disk that brings the migration agent into a running guest: Node, a snapshot of its heap with the agent loaded, resize2fs,
+ * and the libraries of both, so that the guest's own do not matter. The same sources and packages give the same bytes, so a grant can
+ * name its digest.
  */
 export const ensureAgentPackage = async (o: { cacheDir: string }): Promise<AgentPackage> => {
   const bundle = await bundleAgent();
-  const node = await realpath(join(dirname(require.resolve('node/package.json')), 'bin/node'));
+  const node = await nodeFile();
   const { version: nodeVersion } = require('node/package.json') as { version: string };
   const recipe = await Promise.all(['agent-package.ts', 'debian.ts', 'elf.ts'].map((f) => readFile(join(import.meta.dirname, f), 'utf8')));
   const dir = join(o.cacheDir, `agent-${sha256(JSON.stringify([recipe, bundle.code, nodeVersion])).slice(0, 16)}`);
   return madeOnce(dir, fromCache, (work) => make(work, { node, nodeVersion, ...bundle }));
 };
+
+const nodeFile = (): Promise<string> => realpath(join(dirname(require.resolve('node/package.json')), 'bin/node'));
 
 const fromCache = async (dir: string): Promise<AgentPackage | undefined> => {
   try {
@@ -64,7 +67,7 @@ const bundleAgent = async (): Promise<{ code: string; version: string }> => {
     write: false,
     platform: 'node',
     target: 'node24',
-    format: 'esm',
+    format: 'cjs', // what a snapshot is built from
     minify: true,
     legalComments: 'none',
     define: { CHRYSALIS_AGENT_VERSION: JSON.stringify(version) },
@@ -74,8 +77,8 @@ const bundleAgent = async (): Promise<{ code: string; version: string }> => {
 };
 
 /**
- * Under TCG each 100 kB of JavaScript costs about 0.1 s at the start. Modules of ours do nothing when loaded, so that what the agent does not use
- * of them stays out; and `import * as z` leaves zod's 50 languages out, which `import { z }` brings along (508 kB -> 184 kB).
+ * Modules of ours do nothing when loaded, so that what the agent does not use of them stays out; and `import * as z` leaves zod's 50
+ * languages out, which `import { z }` brings along (508 kB -> 184 kB).
  */
 const ownModulesAreShaken: Plugin = {
   name: 'own-modules-are-shaken',
@@ -93,6 +96,20 @@ const ownModulesAreShaken: Plugin = {
   },
 };
 
+/** Node sets it anew in the process that starts from the snapshot: the maker's own would be the one thing in it that is never the same. */
+const noPid = `Object.defineProperty(process, 'pid', { value: 0, writable: true, enumerable: true, configurable: true });\n`;
+
+/**
+ * The agent as it is after loading. What V8 would draw at random is given, and the script's name is the same in every folder, so that the
+ * same code gives the same bytes. Node refuses a snapshot of another version or architecture.
+ */
+export const agentSnapshot = async (work: string, code?: string): Promise<Buffer> => {
+  await writeFile(join(work, 'agent.cjs'), noPid + (code ?? (await bundleAgent()).code));
+  const args = ['--random-seed=1', '--hash-seed=1', '--predictable', '--snapshot-blob', 'agent.blob', '--build-snapshot'];
+  await run('env', ['-i', await nodeFile(), ...args, '/proc/self/cwd/agent.cjs'], { cwd: work }); // with no variable of the maker's
+  return readFile(join(work, 'agent.blob'));
+};
+
 const make = async (work: string, o: { node: string; nodeVersion: string; code: string; version: string }): Promise<void> => {
   const root = join(work, 'root');
   const packages = await unpackPackages({
@@ -106,7 +123,7 @@ const make = async (work: string, o: { node: string; nodeVersion: string; code: 
   const contents = new Map<string, Buffer>([
     ['bin/node', withoutSections(await readFile(o.node))],
     ['bin/resize2fs', await readFile(resize2fs)],
-    ['agent.mjs', Buffer.from(o.code)],
+    ['agent.blob', await agentSnapshot(work, o.code)],
   ]);
   for (const [name, path] of await librariesOf(await realpath(root), [o.node, resize2fs]))
     contents.set(`lib/${name}`, await readFile(path));
@@ -138,7 +155,7 @@ const make = async (work: string, o: { node: string; nodeVersion: string; code: 
   const { length: bytes } = await readFile(file);
   const manifest: AgentManifest = { version: o.version, digest, bytes, node: o.nodeVersion, files, packages };
   await writeFile(join(work, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  for (const d of ['root', 'debs', 'apt', 'tree']) await rm(join(work, d), { recursive: true, force: true });
+  for (const d of ['root', 'debs', 'apt', 'tree', 'agent.cjs', 'agent.blob']) await rm(join(work, d), { recursive: true, force: true });
 };
 
 if (process.argv[1] && fileURLToPath(import.meta.url) === (await realpath(process.argv[1]))) {

@@ -1,4 +1,6 @@
-import { readdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +9,7 @@ import { Characterisation, type GuestCommandName, type GuestInput, type GuestOut
 import { addAgent, qgaCharacterise, removeAgent, traces, type AgentChannel, type AgentHardware } from '@chrysalis/hypervisor';
 import { onQemu, testTenant } from '@chrysalis/testing';
 import { SignJWT } from 'jose';
-import { ensureAgentPackage, type AgentPackage } from './agent-package.ts';
+import { agentSnapshot, ensureAgentPackage, type AgentPackage } from './agent-package.ts';
 import { ensureGuestImage, type GuestImage } from './image.ts';
 import { RawVm } from './testing/raw-vm.ts';
 
@@ -29,11 +31,8 @@ onQemu('a real guest', () => {
   let hardware: AgentHardware;
   let channel: AgentChannel;
   let connections: number;
-  const filesBefore: string[] = [];
-  const ours = async (): Promise<string[]> => (await readdir(tmpdir())).filter((f) => f.startsWith('chrysalis-guest-'));
 
   beforeAll(async () => {
-    filesBefore.push(...(await ours()));
     [image, agentPackage] = await Promise.all([ensureGuestImage({ cacheDir, trustedKeys: [jwk] }), ensureAgentPackage({ cacheDir })]);
     vm = await RawVm.boot(image);
     hardware = vm.agentHardware(agentPackage.file);
@@ -41,7 +40,7 @@ onQemu('a real guest', () => {
   afterAll(async () => {
     channel?.close();
     await vm?.end();
-    expect(await ours()).toEqual(filesBefore);
+    expect(existsSync(vm.dir)).toBe(false);
   });
 
   let calls = 0;
@@ -54,6 +53,16 @@ onQemu('a real guest', () => {
     expect((await ensureAgentPackage({ cacheDir })).digest).toBe(agentPackage.digest);
     expect(performance.now() - started).toBeLessThan(20_000); // to make them takes minutes
   }, 240_000);
+
+  test("the agent's snapshot is the same bytes wherever it is made, so that a grant can name its package", async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), 'chrysalis-snapshot-'));
+    try {
+      const made = createHash('sha256').update(await agentSnapshot(elsewhere));
+      expect(agentPackage.manifest.files['agent.blob']).toBe(made.digest('hex'));
+    } finally {
+      await rm(elsewhere, { recursive: true });
+    }
+  });
 
   test('what is promised of the image: addresses, service, data disk, everything plugged stays offline', async () => {
     const shown = await vm.qga.shell(

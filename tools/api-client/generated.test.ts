@@ -16,7 +16,7 @@ test('the client’s types are those of the routes as they are: else run tools/a
   } finally {
     rmSync(folder, { recursive: true });
   }
-}, 60_000);
+});
 
 test('every route says what it answers: JSON by a schema, or the media type', () => {
   const silent = Object.entries(wholeDocument().paths).flatMap(([at, operations]) =>

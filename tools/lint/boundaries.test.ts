@@ -7,7 +7,7 @@ describe('the lint catches a breach of the boundaries', () => {
   beforeAll(async () => {
     await prepareGraph(root);
     linter = new Linter();
-  }, 60_000);
+  });
   afterAll(() => linter?.close());
 
   test.each([

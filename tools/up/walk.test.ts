@@ -19,7 +19,7 @@ describe('npm run up, for one who has never seen it', () => {
     expect(await code).toBe(0);
     expect(readdirSync(path.join(dir, '.chrysalis'))).not.toContain('current.json'); // there is a token in it
     expect(readdirSync(path.join(dir, '.chrysalis/runs'))).toEqual([]);
-  }, 30_000);
+  });
   afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
   const start = async (...args: string[]): Promise<void> => {
@@ -27,7 +27,7 @@ describe('npm run up, for one who has never seen it', () => {
     const argv = [...entry.slice(0, 3), path.join(root, 'tools/up/main.ts'), '--driver', 'simulated', ...args];
     up = spawn(process.execPath, argv, { cwd: dir, env: { ...process.env, CHRYSALIS_STATE_DIR: path.join(dir, '.chrysalis') } });
     for (const stream of [up.stdout!, up.stderr!]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    await until(async () => said.includes('Ready.'), 60_000);
+    await until(async () => said.includes('Ready.'));
   };
   /** As a shell takes its words. */
   const words = (line: string): string[] => [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]!);
@@ -50,7 +50,7 @@ describe('npm run up, for one who has never seen it', () => {
     for (const line of walk) await must(line);
     expect((await must('vm list')).stdout).toMatch(/web\s+running\s.*large@1/);
     expect((await must('migration list')).stdout).toMatch(/succeeded/);
-  }, 120_000);
+  });
 
   test('--bare has none of it; each message says what to type until a VM runs', async () => {
     await start('--bare');
@@ -70,5 +70,5 @@ describe('npm run up, for one who has never seen it', () => {
     expect((await must(`image register linux --digest ${digest}`)).stdout).toContain('linux@1'); // the same is the same
     expect((await must(`image register linux --digest ${digest} --cmdline "console=ttyS0 quiet"`)).stdout).toContain('linux@2');
     await must('vm create web --type mine --image linux@1 -w');
-  }, 120_000);
+  });
 });

@@ -23,8 +23,8 @@ beforeAll(async () => {
   plane = await startPlane();
   admin = await plane.token(['admin', 'fleet']);
   await projected(plane);
-}, 90_000);
-afterAll(() => plane?.stop(), 30_000);
+});
+afterAll(() => plane?.stop());
 
 describe('reads', () => {
   test('a VM with what is known of its guest, and an ETag', async () => {
@@ -197,7 +197,7 @@ describe('commands', () => {
     expect([a.status, b.status]).toEqual([202, 202]);
     expect(await a.json()).toEqual(await b.json());
     expect((await json<List<unknown>>('/v1/vms?name=patient')).items.length).toBeLessThanOrEqual(1);
-  }, 30_000);
+  });
 
   test('an owner that stays away is a 503 that says so', async () => {
     const service = plane.services.get('agent-gateway')!;
@@ -207,7 +207,7 @@ describe('commands', () => {
     expect(await refused.json()).toMatchObject({ code: 'service.unavailable', service: 'agent-gateway' });
     expect(await json('/v1/hosts')).toMatchObject({ items: [{ hostId: 'h1' }] });
     expect(await json('/v1/dead-letters')).toEqual({ items: [], unavailable: ['agent-gateway'] });
-  }, 30_000);
+  });
 });
 
 /** What is looked at of an operation; what it has to have may be missing. */

@@ -14,8 +14,8 @@ beforeAll(async () => {
   process.env['CHRYSALIS_LOG'] = 'silent';
   plane = await startPlane();
   await projected(plane);
-}, 90_000);
-afterAll(() => plane?.stop(), 30_000);
+});
+afterAll(() => plane?.stop());
 
 describe('operations', () => {
   const begin = (id: string): Promise<void> => {
@@ -225,9 +225,9 @@ describe('streams', () => {
     await until(async () => {
       await bus.publish(Array.from({ length: 10 }, sample));
       return (await dropped()) > 0;
-    }, 30_000);
+    });
     deaf.destroy();
-  }, 40_000);
+  });
 
   test('progress passes through', async () => {
     const frame = {

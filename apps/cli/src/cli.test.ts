@@ -36,9 +36,9 @@ beforeAll(async () => {
   plane = await startPlane();
   token = await plane.token(['admin', 'fleet']);
   await projected(plane);
-}, 90_000);
+});
 afterEach(() => void jest.restoreAllMocks());
-afterAll(() => plane?.stop(), 30_000);
+afterAll(() => plane?.stop());
 
 /** Not what says how long ago it was asked. */
 const bare = (value: unknown): unknown => JSON.parse(JSON.stringify(value, (k, v: unknown) => (k === 'now' ? undefined : v)));
@@ -93,7 +93,7 @@ describe('what is shown', () => {
       const same = streamed ? parseAllDocuments(yaml.out).map((d) => d.toJS() as unknown) : parse(yaml.out);
       expect([args, bare(same)]).toEqual([args, bare(seen)]);
     }
-  }, 30_000);
+  });
 
   test('help teaches: each command has a description, and the guide its exit codes', async () => {
     const { stdout, code } = await chrysalis('--help');
@@ -200,7 +200,7 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
   const watching = spawn(process.execPath, [...entry, 'vm', 'list', '--host', 'h1', '--watch'], { env: environment() });
   let watched = '';
   watching.stdout.on('data', (d) => (watched += d));
-  await until(async () => /seen\s+running\s+-\s/.test(watched), 50_000);
+  await until(async () => /seen\s+running\s+-\s/.test(watched));
   await plane.append('agent-gateway', `observed-${vmId}`, 'chrysalis.agent-gateway.vm.observed.v1', {
     ...{ vmId, hostId: 'h1', epoch: 1 },
     observed: {
@@ -208,7 +208,7 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
       cause: { code: 'vm.shut_down', message: 'the guest powered itself off' },
     },
   });
-  await until(async () => /seen\s+running\s+shut-down \d+d\s/.test(watched), 50_000);
+  await until(async () => /seen\s+running\s+shut-down \d+d\s/.test(watched));
   watching.kill('SIGINT');
   const { stdout } = await chrysalis(`vm get ${vmId}`);
   expect(stdout).toMatch(
@@ -216,7 +216,7 @@ test('a VM that runs by its state and is off by its host is shown as both, also 
   );
   expect(stdout).toContain(`next: chrysalis vm start ${vmId}\n`);
   expect(stdout).toMatch(/restart:\s+never: it is off, and stays off/);
-}, 120_000);
+});
 
 describe('the client', () => {
   test('`watch` shows the steps on stderr and the end on stdout', async () => {
@@ -269,7 +269,7 @@ describe('the client', () => {
     expect(await waiting).toMatchObject({ state: 'succeeded' });
     await until(async () => heard.length >= 2);
     expect(heard).toEqual(['chrysalis.workflow.instance.started.v1', 'chrysalis.workflow.instance.ended.v1']);
-  }, 40_000);
+  });
 
   test('watchers go on where they were when the door’s database, or the door, cuts them off, however quiet it was', async () => {
     type Changed = DataOf<typeof resourceAllocationEvents.hostStateChanged>;
@@ -310,7 +310,7 @@ describe('the client', () => {
     await all(['second', 'third']);
     done.abort();
     await Promise.all(watchers.map((w) => w.watching));
-  }, 60_000);
+  });
 
   test('a command sent while the door is away is done once', async () => {
     const client = createClient({ server: plane.url, token });
@@ -318,5 +318,5 @@ describe('the client', () => {
     const { vmId } = (await plane.restart('admin-api', create))!;
     await until(async () => (await client.all('/v1/vms', { name: 'once' })).length > 0);
     expect(await client.all('/v1/vms', { name: 'once' })).toMatchObject([{ vmId }]);
-  }, 40_000);
+  });
 });

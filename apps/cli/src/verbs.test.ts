@@ -248,4 +248,4 @@ test.each([
   child.kill('SIGINT');
   const [code] = (await once(child, 'close')) as [number];
   expect([code, said]).toEqual([130, `op-1 goes on\nnext: chrysalis ${next}\n`]);
-}, 30_000); // prettier-ignore
+}); // prettier-ignore

@@ -1,9 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { paramOf } from './commands/workflow-start.ts';
 import { Front } from './test/front.ts';
 import type { Ran } from './test/run.ts';
-
-jest.setTimeout(120_000);
 
 let front: Front;
 let gate = Promise.withResolvers<void>();
@@ -12,11 +10,11 @@ beforeAll(async () => {
     if (input['hold'] === true) await gate.promise;
     return { ok: true, output: {} };
   });
-}, 90_000);
+});
 afterAll(async () => {
   gate.resolve();
   await front?.close();
-}, 60_000);
+});
 
 const chrysalis = (...args: string[]): Promise<Ran> => front.chrysalis(...args);
 const workflow = (...args: string[]): Promise<Ran> => chrysalis('workflow', ...args);

@@ -1,11 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { until } from '@chrysalis/testing';
 import { step, workflow } from '../../workflow/src/test/definitions.ts';
 import { ended, type World } from '../../workflow/src/test/world.ts';
 import { Front } from './test/front.ts';
 import type { Ran } from './test/run.ts';
-
-jest.setTimeout(120_000);
 
 let front: Front;
 let world: World;
@@ -17,8 +15,8 @@ beforeAll(async () => {
       : { ok: true, output: {} },
   );
   ({ world } = front);
-}, 90_000);
-afterAll(() => front?.close(), 60_000);
+});
+afterAll(() => front?.close());
 
 const cli = (...args: string[]): Promise<Ran> => front.chrysalis('workflow', ...args);
 const row = async (table: string, id: string) =>

@@ -30,9 +30,9 @@ describe('host agents, as processes, on the simulated driver', () => {
   beforeAll(async () => {
     fleet = await Fleet.open();
     await Promise.all(['h1', 'h2'].map((hostId) => fleet.host({ hostId, driver: 'simulated' })));
-  }, 60_000);
+  });
   beforeEach(() => fleet.fail({}));
-  afterAll(() => fleet.stop(), 30_000);
+  afterAll(() => fleet.stop());
 
   test('a VM boots, is looked at, changes, moves, is confirmed and released; and each step twice is once', async () => {
     const vmId = 'vm-a';

@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { GUEST_PROTOCOL, type AgentIdentity, type GuestInput } from '@chrysalis/contracts';
 import { restoreCgroups } from './commands/cgroup.ts';
 import { bringCpusOnline, takeCpusOffline } from './commands/cpus.ts';
@@ -6,6 +5,7 @@ import { growFileSystem, type ResizeTool } from './commands/filesystem.ts';
 import { bringMemoryOnline } from './commands/memory.ts';
 import { runScript, type ScriptRequest } from './commands/run-script.ts';
 import { verify } from './commands/verify.ts';
+import { childProcess } from './guest/child-process.ts';
 import { detect } from './guest/detectors.ts';
 import { readFacts } from './guest/facts.ts';
 import type { Guest } from './guest/guest.ts';
@@ -49,7 +49,7 @@ export const packagedResize =
   (device) =>
     new Promise((resolve) => {
       const args = ['--library-path', `${packageDir}/lib`, `${packageDir}/bin/resize2fs`, device];
-      execFile(`${packageDir}/lib/ld-linux-x86-64.so.2`, args, { timeout: 600_000 }, (error, stdout, stderr) =>
+      childProcess().execFile(`${packageDir}/lib/ld-linux-x86-64.so.2`, args, { timeout: 600_000 }, (error, stdout, stderr) =>
         resolve({ ok: error === null, output: `${stdout}${stderr}` }),
       );
     });

@@ -12,7 +12,7 @@ beforeAll(async () => {
   await world.host(facts('h2'));
   for (const vmId of ['vm-a', 'vm-b']) await world.vm(vm({ vmId }));
   await world.until(async () => (await world.call('POST', '/v1/migration-options-queries', { vmIds: ['vm-a', 'vm-b'] })).status === 202);
-}, 30_000);
+});
 afterAll(() => world.close());
 
 const timed = async <T>(work: Promise<T>): Promise<[T, number]> => {

@@ -37,9 +37,9 @@ beforeAll(async () => {
   await fleet.call('provisioning', 'POST', '/v1/images', { image });
   await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'small', spec: small });
   subjects = await Promise.all(shapes.map(make));
-  await until(async () => (await all((s) => vm(s.vmId))).every((v) => v.status === 'running'), 60_000);
+  await until(async () => (await all((s) => vm(s.vmId))).every((v) => v.status === 'running'));
   await addAgents(subjects.filter((s) => s.shape.guest).map((s) => s.vmId));
-}, 120_000);
+});
 afterAll(() => fleet?.close());
 
 const make = async (shape: MoveShape, i: number): Promise<Subject> => {
@@ -64,7 +64,7 @@ const ended = <T extends { state: string }>(look: () => Promise<T>, open: string
   until(async () => {
     const seen = await look();
     return seen.state !== open && seen;
-  }, 60_000);
+  });
 const answered = (queryId: string) => ended(() => fleet.reads.query(queryId), 'asked');
 
 /** Under a grant of its own each: all under one would wait for each other. */
@@ -137,7 +137,7 @@ describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () =>
     for (const { shape, migration } of seen)
       expect([shape, migration.state, migration.cause?.code]).toEqual([shape, 'undone', 'injected.last']);
     expect(await all(standing)).toEqual(before);
-  }, 120_000);
+  });
 
   test('through to the end: each runs once, as what it was to become, free for the next move', async () => {
     const seen = await all(async (s) => ({ shape: s.shape.name, migration: await migrate(s) }));
@@ -164,7 +164,7 @@ describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () =>
         },
       ]);
     }
-  }, 120_000);
+  });
 });
 
 describe('characterised once', () => {
@@ -189,7 +189,7 @@ describe('characterised once', () => {
     const blocked = await migrate({ ...mover(), template: scripted });
     expect([blocked.state, blocked.cause?.code]).toEqual(['undone', 'guest.agent_away']);
     (await inside()).listen('agent');
-  }, 60_000);
+  });
 
   test('a guest that started anew, and a grant that is no more: planning says so, and a plain move goes without', async () => {
     const [plain, scripted] = ['plain@1', 'scripted@1'];
@@ -210,7 +210,7 @@ describe('characterised once', () => {
     expect(await planned(scripted)).toEqual({ blockers: [], without: [] });
     const again = await migrate({ ...mover(), template: scripted });
     expect([again.state, asked(again)]).toEqual(['succeeded', ['guest-facts done', 'prepare done', 'verify-guest done']]);
-  }, 60_000);
+  });
 });
 
 describe('a script of a template', () => {
@@ -223,5 +223,5 @@ describe('a script of a template', () => {
     expect([thrice.migration.state, thrice.migration.cause?.code, thrice.runs]).toEqual(['undone', 'guest.script_failed', 3]);
     const fine = await withScript('fine', { script, okExitCodes: [3] });
     expect([fine.migration.state, fine.migration.cause, fine.runs]).toEqual(['succeeded', undefined, 1]);
-  }, 60_000);
+  });
 });

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await fleet.call('provisioning', 'POST', '/v1/vm-types', { name: 'small', spec: small });
   const spec = templateOf(plain, { from: type, to: type });
   await soon('/v1/migration-templates', { name: 'plain', spec });
-}, 120_000);
+});
 afterAll(() => fleet?.close());
 
 const soon = <T extends object>(path: string, body: object): Promise<T> =>
@@ -48,29 +48,29 @@ test('a VM is moved, powers itself off, is shown so, is not planned to move, and
     image: 'linux',
     host: 'h1',
   });
-  await until(async () => (await observations(vmId)).at(-1) === 'h1 running', 30_000);
+  await until(async () => (await observations(vmId)).at(-1) === 'h1 running');
 
   const ready = await plan(vmId);
   expect(ready.moves[0]!.blockers).toEqual([]);
   const { migrationId } = await soon<{ migrationId: string }>('/v1/migrations', { planId: ready.planId });
   await until(async () => {
     return (await fleet.reads.migration(migrationId)).state === 'succeeded';
-  }, 30_000);
-  await until(async () => (await observations(vmId)).at(-1) === 'h2 running', 30_000);
+  });
+  await until(async () => (await observations(vmId)).at(-1) === 'h2 running');
   expect(await vm(vmId)).toMatchObject({ host: 'h2', status: 'running' });
   const { version } = await vm(vmId);
 
   fleet.driver('h2').powerOff(vmId);
-  await until(async () => (await observations(vmId)).at(-1) === 'h2 shut-down', 30_000);
+  await until(async () => (await observations(vmId)).at(-1) === 'h2 shut-down');
   expect(await vm(vmId)).toMatchObject({ status: 'running', version });
   await until(async () => (await plan(vmId)).moves[0]!.blockers.some((b) => b.code === 'vm.shut_down'));
   expect(await observations(vmId)).toEqual(['h1 running', 'h2 running', 'h2 shut-down']);
 
   await fleet.call('provisioning', 'DELETE', `/v1/vms/${vmId}`, {});
-  await until(async () => (await vm(vmId)).status === 'deleted', 30_000);
+  await until(async () => (await vm(vmId)).status === 'deleted');
   expect(fleet.present('h2')).toEqual([]);
   expect(await verify({ databaseUrl: fleet.databaseUrl, monitors: () => [] })).toMatchObject({ faults: [], invariants: { I10: true } });
-}, 120_000);
+});
 
 test('the verifier sees an observation that a host without the VM was believed in', async () => {
   const [moved] = await query<{ vm: string }>(`select stream_id as vm from provisioning.events where type like '%.vm.switched-over.v1'`);

@@ -4,7 +4,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { facts, small } from '@chrysalis/migration-templates-core/testing';
 import type { RunningService, ServiceConfig } from '@chrysalis/service-kit';
 import { openFleet } from './test/fleet.ts';
@@ -12,7 +12,6 @@ import { openFleet } from './test/fleet.ts';
 // From `chrysalis host retire` to an empty host, through every service as it is. Two workflow services are processes and get killed; hosts
 // and guests are a model.
 
-jest.setTimeout(180_000);
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const node = path('../../../node_modules/node/bin/node');
 const loader = ['--disable-warning=ExperimentalWarning', '--import', path('../../../tools/node/register.mjs')];
@@ -98,7 +97,7 @@ test('a host marked retiring ends without VMs, each moved once, though the servi
     const body = { name, type, image: 'linux@1', host: 'h1' };
     vms.push({ id: (await fleet.call<{ vmId: string }>('provisioning', 'POST', '/v1/vms', body, token)).vmId, token });
   } // prettier-ignore
-  await fleet.until(async () => (await vmsNow()).every((vm) => vm.status === 'running' && vm.host === 'h1'), 60_000);
+  await fleet.until(async () => (await vmsNow()).every((vm) => vm.status === 'running' && vm.host === 'h1'));
 
   expect(await chrysalis('workflow', 'policy', 'list')).toMatch(/drain-retiring-hosts\s+disabled\s+chrysalis\.resource/);
   const event = join(directory, 'event.json');
@@ -112,10 +111,10 @@ test('a host marked retiring ends without VMs, each moved once, though the servi
 
   writeFileSync(rules, JSON.stringify({ 'policy:fired': { action: 'exit' } })); // between firing and its commit
   expect(await chrysalis('host', 'retire', 'h1', '--reason', 'ten years old')).toContain('h1 is retiring');
-  await fleet.until(async () => deaths[0]! + deaths[1]! >= 2, 60_000);
+  await fleet.until(async () => deaths[0]! + deaths[1]! >= 2);
   writeFileSync(rules, JSON.stringify({ 'policy:committed': { action: 'exit' } })); // and after it
   const before = deaths[0]! + deaths[1]!;
-  await fleet.until(async () => deaths[0]! + deaths[1]! > before, 60_000);
+  await fleet.until(async () => deaths[0]! + deaths[1]! > before);
   writeFileSync(rules, '{}');
   await fleet.until(
     async () => (await count(`select count(*) as n from migration_templates.moves where started_at is not null`)) > 0,
@@ -124,9 +123,9 @@ test('a host marked retiring ends without VMs, each moved once, though the servi
   for (const child of children) child.kill('SIGKILL'); // in the midst of the first moves
 
   const holds = async (host: string) => (await fleet.reads.holds()).filter((a) => a.host === host);
-  await fleet.until(async () => (await holds('h1')).length === 0, 120_000);
+  await fleet.until(async () => (await holds('h1')).length === 0);
   const ended = () => count(`select count(*) as n from workflow.instances where name = 'drain-host' and ended_at is not null`);
-  await fleet.until(async () => (await ended()) > 0, 60_000);
+  await fleet.until(async () => (await ended()) > 0);
 
   for (const vm of await vmsNow()) expect([vm.status, ['h2', 'h3'].includes(vm.host), vm.epoch]).toEqual(['running', true, 2]);
   const drains = await fleet.pool.query(`select workflow_id, state, tenant, subject from workflow.instances where name = 'drain-host'`);
@@ -152,7 +151,7 @@ test('a deprecated type: whose guest can take it becomes the replacement where i
   const asked = { vmIds: agents, grantId: 'g1' };
   const { queryId } = await fleet.call<{ queryId: string }>('migration-templates', 'POST', '/v1/migration-options-queries', asked);
   const query = () => fleet.reads.query(queryId);
-  await fleet.until(async () => (await query()).state === 'answered', 60_000);
+  await fleet.until(async () => (await query()).state === 'answered');
 
   await chrysalis('workflow', 'policy', 'enable', 'retire-deprecated-types');
   expect(await chrysalis('type', 'deprecate', 'small@1', '--replacement', 'small@2', '--reason', 'two CPUs now')).toContain('deprecated');
@@ -160,7 +159,7 @@ test('a deprecated type: whose guest can take it becomes the replacement where i
     (await fleet.pool.query<{ state: string; cause_code: string; workflow_id: string }>(
       `select workflow_id, state, cause_code from workflow.instances where name = 'retire-vm-type' and ended_at is not null`,
     )).rows[0]; // prettier-ignore
-  const { workflow_id: workflowId, ...end } = await fleet.until(instance, 90_000);
+  const { workflow_id: workflowId, ...end } = await fleet.until(instance);
   expect(end).toEqual({ state: 'stopped', cause_code: 'vm-type.in_use' });
   expect((await vmsNow()).map((vm) => vm.type)).toEqual(['small@2', 'small@2', 'medium@1', 'small@1']);
   const { rows } = await fleet.pool.query<{
@@ -192,7 +191,7 @@ test('an audit by schedule: what nobody owns is found, and stays', async () => {
     (await fleet.pool.query<{ data: { output: { checked: number; findings: object[] } } }>(
       `select data from workflow.events where type = 'chrysalis.workflow.instance.ended.v1' and data ->> 'name' = 'audit-holds'`,
     )).rows[0]; // prettier-ignore
-  const { data } = await fleet.until(found, 60_000);
+  const { data } = await fleet.until(found);
   expect(data.output).toMatchObject({ checked: 5, findings: [{ consumer: 'vm:vm-ghost', hostId: 'h2', why: 'owner_unknown' }] });
   expect(await chrysalis('workflow', 'policy', 'remove', 'audit-now')).toContain('removed');
   expect(await count(`select count(*) as n from resource_allocation.ledger where vm = 'vm-ghost'`)).toBe(1);

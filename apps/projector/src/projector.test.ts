@@ -44,7 +44,7 @@ let pool: pg.Pool;
 beforeAll(async () => {
   database = await temporaryDatabase();
   pool = database.pool();
-}, 60_000);
+});
 afterAll(() => database?.drop());
 
 const emptied = async (): Promise<void> => {

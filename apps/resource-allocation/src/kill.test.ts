@@ -66,4 +66,4 @@ test('kill -9 between the two hosts of a swap: nothing of it is there; the next 
   await conserved();
   second.child.kill('SIGTERM');
   await second.gone;
-}, 90_000);
+});

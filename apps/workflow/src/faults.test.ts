@@ -1,13 +1,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { eventsTopic, tasksTopic } from '@chrysalis/contracts';
 import { toCloudEvent } from '@chrysalis/messaging';
 import { step, workflow } from './test/definitions.ts';
 import { ended, World } from './test/world.ts';
-
-jest.setTimeout(90_000); // a machine with a tenth of its power to spare is slow, not wrong
 
 /** Two branches of three, the second tasks undoable. */
 const diamond = () =>

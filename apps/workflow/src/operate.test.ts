@@ -1,10 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { failed } from '@chrysalis/service-kit';
 import { evolve, initial, viewOf, type WorkflowInstance } from '@chrysalis/workflow-core';
 import { step, workflow } from './test/definitions.ts';
 import { ended, World } from './test/world.ts';
-
-jest.setTimeout(90_000);
 
 /** A promise and its resolver. */
 const gate = (): { opened: Promise<void>; open: () => void } => {

@@ -1,9 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { failed } from '@chrysalis/service-kit';
 import { step, workflow } from './test/definitions.ts';
 import { ended, World } from './test/world.ts';
-
-jest.setTimeout(90_000);
 
 describe('the workflow service, with two services that execute', () => {
   let world: World;

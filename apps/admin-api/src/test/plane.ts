@@ -137,7 +137,7 @@ const replay = async (services: Map<string, RunningService>, e: Example): Promis
 /** Until the read models have all of the history. */
 export const projected = async (plane: Plane): Promise<void> => {
   const { pool } = plane.services.get('projector')!.service;
-  await until(async () => (await pool.query('select from read.feed')).rows.length === history.length, 30_000);
+  await until(async () => (await pool.query('select from read.feed')).rows.length === history.length);
 };
 
 /** Server-Sent Events until `count` of them have come or the stream ends. `begun` is called once it is said where the stream begins. */

@@ -60,8 +60,8 @@ describe('offers, bids and heartbeats over the channel', () => {
 
   beforeAll(async () => {
     ({ w, one, two } = await worldOfTwo({ lostAfterMs: 60_000 })); // these agents say nothing of themselves, however long a test takes
-  }, 60_000);
-  afterAll(() => w.stop(), 30_000);
+  });
+  afterAll(() => w.stop());
 
   test('an offer reaches the agents of every instance that run its kind and bear its labels, and no others', async () => {
     const fit = [await bidder(one, 'b1'), await bidder(two, 'b2')];
@@ -186,10 +186,10 @@ describe('offers, bids and heartbeats over the channel', () => {
     for (let i = 0; i < 12_000; i++) loud.send(bidOf(asked, 'b11', { offer: 2 + i }));
     calm.send(bidOf(asked, 'b12'));
     await until(async () => (await said(asked.workflowId)).length === 1);
-    expect(await loud.next('refused', 1, 20_000)).toMatchObject({ cause: { code: 'agent.flooding' } });
+    expect(await loud.next('refused')).toMatchObject({ cause: { code: 'agent.flooding' } });
     expect(await said(asked.workflowId)).toEqual(['task.bid']);
     calm.close();
-  }, 30_000);
+  });
 
   test('a heartbeat of a task under way is an event with its token; of a foreign, ended or unknown one it is none', async () => {
     const [agent, thief] = [await bidder(one, 'b13'), await bidder(two, 'b14')];

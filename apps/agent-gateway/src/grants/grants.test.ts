@@ -56,12 +56,12 @@ describe('grants', () => {
       publicKeyJwk: other.jwk,
     });
     agent = await TestAgent.of(gateway, 'h1', await w.token('host:h1', 'host-agent'));
-  }, 60_000);
+  });
   afterAll(async () => {
     agent.close();
     await w.stop();
     await rm(dir, { recursive: true, force: true });
-  }, 30_000);
+  });
 
   test('a key is trusted once for ever, and only by its tenant', async () => {
     const trust = (token: string, body: object) => w.api(gateway, token, 'POST', '/v1/tenant-keys', body);

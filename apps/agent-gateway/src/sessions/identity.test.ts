@@ -40,11 +40,11 @@ describe('who has a host', () => {
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'chrysalis-identity-'));
     ({ w, one, two } = await worldOfTwo());
-  }, 60_000);
+  });
   afterAll(async () => {
     await w.stop();
     await rm(dir, { recursive: true, force: true });
-  }, 30_000);
+  });
 
   test('a second agent of a host is refused and told once; the first keeps its session and gets the work', async () => {
     const first = await letIn(one, 'h1', new Identity(disk('h1')));

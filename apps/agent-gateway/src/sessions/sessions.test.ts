@@ -50,8 +50,8 @@ describe('sessions and delivery', () => {
 
   beforeAll(async () => {
     ({ w, one, two } = await worldOfTwo({ lostAfterMs: 600_000 })); // who is slow here is not lost
-  }, 60_000);
-  afterAll(() => w.stop(), 30_000);
+  });
+  afterAll(() => w.stop());
 
   test('a hello is answered, and enrols the host with its facts once', async () => {
     const agent = await TestAgent.of(one, 'h1', await agentToken('h1'));

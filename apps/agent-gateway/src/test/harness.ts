@@ -127,7 +127,7 @@ export class TestAgent {
     this.socket.send(typeof frame === 'string' ? frame : JSON.stringify(frame));
   }
 
-  async next<T extends ToHostAgent['type']>(type: T, nth = 1, withinMs = 30_000): Promise<Extract<ToHostAgent, { type: T }>> {
+  async next<T extends ToHostAgent['type']>(type: T, nth = 1, withinMs = 120_000): Promise<Extract<ToHostAgent, { type: T }>> {
     const end = Date.now() + withinMs;
     for (;;) {
       const found = this.frames.filter((f) => f.type === type)[nth - 1];

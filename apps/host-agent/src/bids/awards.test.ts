@@ -95,12 +95,12 @@ describe('offers, bids and awards from end to end', () => {
     }
     await Promise.all(hosts.map((hostId, i) => fleet.host({ hostId, driver: 'simulated', ...(i < 2 ? {} : { gateway: second }) })));
     await until(async () => (await api<{ items: Executor[] }>('GET', '/v1/executors')).items.length >= 4);
-  }, 90_000);
+  });
   beforeEach(() => fleet.fail({}));
   afterAll(async () => {
     await workflow.stop();
     await fleet.stop();
-  }, 30_000);
+  });
 
   test('the registry knows each host: its kinds, labels, capacity and rank', async () => {
     const { items } = await api<{ items: Executor[] }>('GET', '/v1/executors?kind=host.build-image&health=up');
@@ -142,11 +142,11 @@ describe('offers, bids and awards from end to end', () => {
     expect((await of(next, 'bid.received')).find((b) => b['executor'] === 'host:h1')).toMatchObject({ rank: 1 });
     expect((await of(next, 'task.dispatched')).map((d) => d['executor'])).toEqual(['host:h3']);
     expect(holders('lapsed')).toEqual(['h3']);
-  }, 60_000);
+  });
 
   test('a winner that dies at its work is heard no more; another does it, and what the first left is gone when it is back', async () => {
     fleet.fail({ 'host:image:made': { action: 'delay', ms: 60_000, where: { hostId: 'h3' } } });
-    const retry = { attempts: 3, backoffMs: 50, codes: ['workflow.heartbeat_missed'] };
+    const retry = { attempts: 20, backoffMs: 50, codes: ['workflow.heartbeat_missed'] }; // a busy machine misses beats as well
     const id = await begin(build('dies', { retry, route: { labels: { host: 'h3' } } }));
     await until(async () => (await of(id, 'heartbeat.recorded')).length > 0);
     await fleet.kill('h3');
@@ -157,7 +157,7 @@ describe('offers, bids and awards from end to end', () => {
     expect(await ended(id)).toMatchObject({ state: 'succeeded' });
     expect((await of(id, 'task.succeeded')).length).toBe(1);
     expect(holders('dies')).toEqual(['h3']);
-  }, 60_000);
+  });
 
   test('where nobody bids it is offered as often as the route says, and fails with its code', async () => {
     const id = await begin(
@@ -214,7 +214,7 @@ describe('offers, bids and awards from end to end', () => {
     const failing = await begin(distributeImage, { ...params, image: 'undone' });
     expect(await ended(failing)).toMatchObject({ state: 'undone', cause: { code: 'test.broken' } });
     expect(holders('undone')).toEqual([]);
-  }, 90_000);
+  });
 
   test('save-vm: saved where it runs, copied by hosts that bid, each another one; where no copy comes about, no host keeps any', async () => {
     const spec = {
@@ -258,5 +258,5 @@ describe('offers, bids and awards from end to end', () => {
     expect(await ended(failing)).toMatchObject({ state: 'undone', cause: { code: 'test.broken' } });
     expect(holders('undone-save')).toEqual([]);
     expect(bootId()).toBe(before);
-  }, 90_000);
+  });
 });

@@ -35,9 +35,9 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
     mkdirSync(join(fleet.dir, 'h1', 'agent'), { recursive: true });
     writeFileSync(join(fleet.dir, 'h1', 'agent', 'history.json'), JSON.stringify({ 'host.build-image': [40, 50, 60] }));
     await Promise.all(['h1', 'h2'].map((hostId) => fleet.host({ hostId, driver: 'simulated' })));
-  }, 60_000);
+  });
   beforeEach(() => fleet.fail({}));
-  afterAll(() => fleet.stop(), 30_000);
+  afterAll(() => fleet.stop());
   const seed = { kind: 'volume', pool: 'shared', volume: 'seed', format: 'raw' };
 
   test('each agent bids with what it measured, and with the room that its earlier bids left', async () => {

@@ -72,5 +72,5 @@ describe('the journal of results', () => {
       openedWhileFull: ['op-0', 'op-1'],
       afterwards: ['op-0', 'op-1', 'op-2', 'op-4', 'op-5'],
     });
-  }, 30_000);
+  });
 });

@@ -66,12 +66,12 @@ const suite = (): void => {
       const imageStore = join(fleet.dir, 'kernels');
       await fleet.host({ hostId, driver: 'qemu', address, networks: { lan: bridge }, imageStore, inside });
     }
-  }, 180_000);
+  });
   afterAll(async () => {
     const dir = fleet?.dir;
     await fleet?.stop(() => Promise.all(['h1', 'h2'].map((h) => sweepStateDir(join(dir!, h, 'qemu')))));
     await fabric?.teardown();
-  }, 60_000);
+  });
 
   test('an image is made of a volume with qemu-img, grown, fetched by the other host, and is the same bit by bit', async () => {
     writeFileSync(join(fleet.dir, 'pool', 'seed'), Buffer.alloc(5_000_000, 'chrysalis '));
@@ -85,7 +85,7 @@ const suite = (): void => {
     expect(blank).toMatchObject({ sizeMiB: 16, format: 'qcow2' });
     const raw = { image: 'flat', format: 'raw', sizeMiB: 64, from: { kind: 'image', image: 'base' } };
     expect(await fleet.must(hostTasks.buildImage, 'h2', raw)).toMatchObject({ bytes: 64 * 1_048_576 });
-  }, 60_000);
+  });
 
   test('a source that refers to other files, is sealed or too large is not read, nor one with a format that it has not, nor a disk that a VM writes', async () => {
     const pool = join(fleet.dir, 'pool');
@@ -109,7 +109,7 @@ const suite = (): void => {
     expect(await refused(disk!.volume, disk!.format)).toBe('host.volume_busy');
     await fleet.must(hostTasks.destroyVm, 'h1', { vmId, epoch: 1, deleteVolumes: true });
     expect(existsSync(imageFile('h1', 'bad'))).toBe(false);
-  }, 90_000);
+  });
 
   test('a running VM is saved and runs on, the same guest; a copy on another host has its digest', async () => {
     const vm = `vm-${randomUUID()}`;
@@ -158,7 +158,7 @@ const suite = (): void => {
     expect(left.sort()).toEqual(['killed.img', 'killed.json']);
 
     await fleet.must(hostTasks.destroyVm, 'h1', { ...on, deleteVolumes: true });
-  }, 120_000);
+  });
 };
 
 onQemu('disk images of two hosts on real QEMU, in network namespaces of their own', suite, ['qemu-system-x86_64', 'qemu-img']);

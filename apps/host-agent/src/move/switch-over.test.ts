@@ -313,7 +313,7 @@ test('an agent that dies at any one step, of either side: exactly one runs, and 
         const run = await play({ ...calm, ...dies(side, step), lost });
         expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
       }
-}, 120_000);
+});
 
 test('a host that loses power at any one step: what ran at the target never runs at the source, and a guest that is whole there is kept', async () => {
   for (let step = 1; step <= 24; step++)
@@ -325,7 +325,7 @@ test('a host that loses power at any one step: what ran at the target never runs
         if (run.result?.ok === false && run.model.processes.source.state === 'gone')
           expect([step, run.result.cause.code]).toEqual([step, 'host.guest_lost']);
       }
-}, 120_000);
+});
 
 const brokenDisks: Story[] = (['source', 'target'] as const).flatMap((side) =>
   (['half', 'failed'] as const).flatMap((write) =>
@@ -342,7 +342,7 @@ test('a disk that refuses from any write on, which may be there all the same, un
     const run = await play(story);
     expect([story, run.verdict()]).toEqual([story, []]);
   }
-}, 120_000);
+});
 
 test('the target’s process ends at any moment: the source runs on', async () => {
   for (const targetEnds of [1, 2, 3]) {
@@ -359,4 +359,4 @@ test('any number of deaths, lost messages and a lost target', async () => {
     }),
     { numRuns: 120, endOnFailure: true },
   );
-}, 120_000);
+});

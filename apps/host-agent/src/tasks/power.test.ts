@@ -31,9 +31,9 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
   beforeAll(async () => {
     fleet = await Fleet.open();
     await fleet.host({ hostId: 'h1', driver: 'simulated' });
-  }, 60_000);
+  });
   beforeEach(() => fleet.fail({}));
-  afterAll(() => fleet.stop(), 30_000);
+  afterAll(() => fleet.stop());
 
   test('stop, start, restart, pause and continuation; each said again is so', async () => {
     const vmId = 'vm-round';
@@ -68,7 +68,7 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     const force = { ...on, modes: ['guest-agent', 'acpi', 'power-off'], timeoutMs: 60_000 };
     expect(await fleet.must(hostTasks.stopVm, 'h1', force)).toMatchObject({ how: 'power-off' });
     await fleet.must(hostTasks.destroyVm, 'h1', { ...on, deleteVolumes: true });
-  }, 60_000);
+  });
 
   const killed: [TaskContract, Record<string, unknown>, string][] = [
     [hostTasks.stopVm, modes, 'gone'],

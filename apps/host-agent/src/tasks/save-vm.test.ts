@@ -36,9 +36,9 @@ describe('save files of host agents, as processes, on the simulated driver', () 
   beforeAll(async () => {
     fleet = await Fleet.open();
     await Promise.all(['h1', 'h2'].map((hostId) => fleet.host({ hostId, driver: 'simulated' })));
-  }, 60_000);
+  });
   beforeEach(() => fleet.fail({}));
-  afterAll(() => fleet.stop(), 30_000);
+  afterAll(() => fleet.stop());
 
   test('a save is one image, of its task; it is copied elsewhere, and its undo takes what its workflow made', async () => {
     const { topologyHash } = await boot('vm-one');

@@ -142,4 +142,4 @@ test('over a line that loses frames and connections every command is executed on
     }),
     { numRuns: 8 },
   );
-}, 60_000);
+});

@@ -1,9 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { chmod, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { GuestError, type GuestOutput } from '@chrysalis/contracts';
+import { childProcess } from '../guest/child-process.ts';
 import type { Guest } from '../guest/guest.ts';
 import { killQuietly, makeScriptGroup, type ScriptGroup } from './cgroup.ts';
 
@@ -50,7 +51,7 @@ type Run = ScriptContext & Readonly<{ id: string; file: string; group: ScriptGro
 const supervise = async (guest: Guest, request: ScriptRequest, run: Run): Promise<Result> => {
   const started = performance.now();
   const identity = request.runAs === 'nobody' ? { uid: NOBODY, gid: NOBODY } : {};
-  const child = spawn('/bin/sh', ['-c', wrapper(Math.ceil(request.timeoutMs / 1000) + 1), 'sh', run.file], {
+  const child = childProcess().spawn('/bin/sh', ['-c', wrapper(Math.ceil(request.timeoutMs / 1000) + 1), 'sh', run.file], {
     detached: true,
     cwd: '/',
     stdio: ['pipe', 'pipe', 'pipe'],

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   amountsOf,
   provisioningEvents,
@@ -15,8 +15,6 @@ import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { openWorld, type World } from '../test/world.ts';
 import type { Run } from '../sql/runs.ts';
 import { sceneOf } from './subjects.ts';
-
-jest.setTimeout(60_000);
 
 let world: World;
 const states = new Map<string, HostState>();
@@ -74,7 +72,7 @@ const arrived = async ({ moveId, vmId }: { moveId: string; vmId: string }, x: Kn
 type Output = { total: number; succeeded: number; results: RunResult[]; left: LeftThere[] };
 type Report = { attempt: number; outcome: { ok: boolean; output: Output; cause: { code: string; message: string } } };
 const reports = async (workflowId: string): Promise<Report[]> => (await world.stream(`task-${workflowId}`)).map((e) => e.data as Report);
-const report = (workflowId: string, n = 0): Promise<Report> => world.until(async () => (await reports(workflowId))[n], 15_000);
+const report = (workflowId: string, n = 0): Promise<Report> => world.until(async () => (await reports(workflowId))[n]);
 const short = ({ outcome }: Report) => outcome.output.results.map((r) => `${r.vmId} ${r.state}`);
 const drain = (workflowId: string, hostId: string, more: { tenant?: string; attempt?: number; deadlineAt?: string } = {}) =>
   world.give(workflowId, 'move', 'migration.run', { hostId, concurrency: 1, since: versions.get(hostId) ?? 0 }, { tenant: '*', ...more });
@@ -95,7 +93,7 @@ const movesOf = async (vmId: string): Promise<Started[]> => {
   );
   return rows.map((r) => r.data);
 };
-const move = (vmId: string, n = 0): Promise<Started> => world.until(async () => (await movesOf(vmId))[n], 15_000);
+const move = (vmId: string, n = 0): Promise<Started> => world.until(async () => (await movesOf(vmId))[n]);
 const goes = async (x: KnownVm, toHost: string, n = 0) => {
   const m = await move(x.vmId, n);
   await arrived(m, x, toHost);

@@ -3,12 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { amountsOf, provisioningEvents, resourceAllocationEvents, type RunResult, type WorkflowRequest } from '@chrysalis/contracts';
 import { facts, smallType, vm } from '@chrysalis/migration-templates-core/testing';
 import { openWorld, type World } from '../test/world.ts';
 
-jest.setTimeout(240_000);
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const LONG = 90_000;
 

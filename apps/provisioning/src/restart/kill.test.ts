@@ -23,7 +23,7 @@ beforeAll(async () => {
   h = await Harness.start();
   await h.http('POST', '/v1/vm-types', { name: 'small', spec });
   await h.http('POST', '/v1/images', { image });
-}, 60_000);
+});
 afterAll(async () => {
   for (const r of replicas) r.child.kill('SIGKILL');
   await Promise.all(replicas.map((r) => r.gone));
@@ -60,4 +60,4 @@ test('kill -9 of both replicas before a start is committed, and of the one that 
   await h.sees(other.id, 1, { state: 'gone', since: '2026-01-01T00:05:00.000Z' });
   await says(once, other.id);
   expect(await said()).toEqual([...once, 'action-ended', ...once]);
-}, 180_000);
+});

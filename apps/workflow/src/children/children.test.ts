@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { literal, type TaskDefinition, type WorkflowDefinition } from '@chrysalis/contracts';
 import { failed } from '@chrysalis/service-kit';
 import { until as come } from '@chrysalis/testing';
@@ -7,8 +7,6 @@ import { step, workflow } from '../test/definitions.ts';
 import { ServiceProcesses } from '../test/service-process.ts';
 import { ended, World } from '../test/world.ts';
 import { childIdOf } from './ids.ts';
-
-jest.setTimeout(120_000);
 
 const here = { mode: 'group', group: 'workflow' } as const;
 const sub = (name: string, input: Record<string, unknown>, more: Partial<TaskDefinition> = {}): TaskDefinition => ({
@@ -201,7 +199,7 @@ describe('sub-workflows, when an instance is killed', () => {
         [`workflow-${id}`],
       ).catch(() => ({ rows: [] }))
     ).rows;
-  const until = (what: () => Promise<boolean>): Promise<unknown> => come(() => what().catch(() => false), 90_000);
+  const until = (what: () => Promise<boolean>): Promise<unknown> => come(() => what().catch(() => false));
   const rows = async (): Promise<number> => (await world.running[0]!.service.pool.query(`select from workflow.children`)).rowCount!;
   /** Another instance that is up. */
   const standby = async (): Promise<ChildProcess> => {

@@ -1,13 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { LocalKinds } from '../local/local.ts';
 import { partitionOf } from '../../../../libs/messaging/src/embedded/bus.ts';
 import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
 import { ended, World } from '../test/world.ts';
 import { Durations } from './durations.ts';
-
-jest.setTimeout(90_000);
 
 describe('durations of earlier runs', () => {
   let world: World;
@@ -120,7 +118,7 @@ describe('durations of earlier runs', () => {
     let id = `op-${uuidv7()}`;
     while (partitionOf(`workflow-${id}`, 6) === partitionOf(`workflow-${id}#hedge`, 6)) id = `op-${uuidv7()}`;
     await world.ask(hedged, {}, id);
-    const view = await world.until(id, ended, 20_000).finally(open);
+    const view = await world.until(id, ended).finally(open);
     expect(view).toMatchObject({ state: 'succeeded', output: { by: 2 } });
     await sleep(500);
     expect((await world.until(id, ended)).streamVersion).toBe(view.streamVersion);

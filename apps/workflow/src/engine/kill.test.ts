@@ -1,9 +1,7 @@
-import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { step, workflow } from '../test/definitions.ts';
 import { ServiceProcesses } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
-
-jest.setTimeout(180_000);
 
 let world: World;
 let processes: ServiceProcesses;

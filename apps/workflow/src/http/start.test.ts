@@ -1,11 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { WorkflowLimits } from '@chrysalis/contracts';
 import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
 import { ended, meta, World, type Answered, type Asking } from '../test/world.ts';
 import { submitRequest } from '../queue/submit.ts';
-
-jest.setTimeout(90_000);
 
 let world: World;
 let admin: string;

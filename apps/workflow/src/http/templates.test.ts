@@ -1,9 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { step, workflow } from '../test/definitions.ts';
 import { World, type Answered } from '../test/world.ts';
-
-jest.setTimeout(60_000);
 
 let world: World;
 let admin: string;

@@ -1,13 +1,12 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { TaskDefinition } from '@chrysalis/contracts';
 import type { LocalKinds } from './local.ts';
 import { step, workflow } from '../test/definitions.ts';
 import { ServiceProcesses } from '../test/service-process.ts';
 import { ended, World } from '../test/world.ts';
 
-jest.setTimeout(90_000);
 const here = { mode: 'group', group: 'workflow' } as const;
 const local = (name: string, kind: string, more: Partial<TaskDefinition> = {}): TaskDefinition => ({
   ...step(name, 'alpha', more),

@@ -1,10 +1,8 @@
-import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { until } from '@chrysalis/testing';
 import { changed, establish, firedOf, policy, publishTemplate, scheduled, startsOf } from '../test/policies.ts';
 import { ServiceProcesses } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
-
-jest.setTimeout(180_000);
 
 let world: World;
 let processes: ServiceProcesses;
@@ -35,14 +33,14 @@ it.each(['policy:noted', 'policy:fired', 'policy:committed'])(
   async (point) => {
     superviseBoth({ [point]: { action: 'exit' } });
     const first = await changed(world, 'h1');
-    await until(async () => processes.deaths >= 1, 60_000);
+    await until(async () => processes.deaths >= 1);
     const ids = [first, await changed(world, 'h2')]; // by itself: two that wait together are one commit, and one death
-    await until(async () => processes.deaths >= 2, 60_000);
+    await until(async () => processes.deaths >= 2);
     processes.rules({});
-    await until(async () => (await startsOf(world, 'drain')).length >= 2, 60_000);
+    await until(async () => (await startsOf(world, 'drain')).length >= 2);
     ids.push(await changed(world, 'h1'), await changed(world, 'h2')); // what comes again of a host comes before what came after it
     const expected = ids.map((id) => `by-policy-drain-${id}`).sort();
-    await until(async () => (await startsOf(world, 'drain')).length >= 4, 60_000);
+    await until(async () => (await startsOf(world, 'drain')).length >= 4);
     expect((await startsOf(world, 'drain')).map((s) => s.workflowId).sort()).toEqual(expected);
     expect((await firedOf(world, 'drain')).map((f) => f.workflowId).sort()).toEqual(expected);
   },
@@ -53,10 +51,10 @@ it('killed between slots, and the rest goes on: no slot is served twice', async 
   await world.post('/v1/workflow-policies/tick/enable', { reason: 'go' });
   await world.stop(service);
   superviseBoth({ 'policy:slot': { action: 'exit' }, 'policy:committed': { action: 'exit' } });
-  await until(async () => processes.deaths >= 3, 60_000);
+  await until(async () => processes.deaths >= 3);
   processes.rules({});
   const before = (await startsOf(world, 'tick')).length;
-  await until(async () => (await startsOf(world, 'tick')).length >= before + 4, 60_000);
+  await until(async () => (await startsOf(world, 'tick')).length >= before + 4);
   const [starts, fired] = [await startsOf(world, 'tick'), await firedOf(world, 'tick')];
   expect(new Set(starts.map((s) => s.workflowId)).size).toBe(starts.length);
   const slots = fired.map((f) => f.cause.at!);

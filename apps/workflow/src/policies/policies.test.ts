@@ -1,12 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { eventsTopic } from '@chrysalis/contracts';
 import { toCloudEvent } from '@chrysalis/messaging';
 import { until } from '@chrysalis/testing';
 import { changed, establish, firedOf, policy, publishTemplate, scheduled, STATE_CHANGED, startsOf } from '../test/policies.ts';
 import { ended, World } from '../test/world.ts';
-
-jest.setTimeout(90_000);
 
 describe('policies, with two instances of the service', () => {
   let world: World;
@@ -132,7 +130,7 @@ describe('policies, with two instances of the service', () => {
     };
     await establish(world, policy('few', { limits: { maxRunning: 3 } }));
     const ids = await Promise.all(Array.from({ length: 20 }, (_, n) => changed(world, `few-${n}`)));
-    await until(async () => (await firings('few')).length === 20 && (await firings('few')).every((f) => f.state !== 'waiting'), 60_000);
+    await until(async () => (await firings('few')).length === 20 && (await firings('few')).every((f) => f.state !== 'waiting'));
     await Promise.all(ids.map((id) => world.until(`by-policy-few-${id}`, ended)));
     expect((await startsOf(world, 'few')).map((s) => s.workflowId).sort()).toEqual(ids.map((id) => `by-policy-few-${id}`).sort());
     expect(most).toBeLessThanOrEqual(3);

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { WorkflowLimits } from '@chrysalis/contracts';
 import type { RunningService } from '@chrysalis/service-kit';
 import { until as come } from '@chrysalis/testing';
@@ -6,8 +6,6 @@ import { v7 as uuidv7 } from 'uuid';
 import { step, workflow } from '../test/definitions.ts';
 import { ServiceProcesses } from '../test/service-process.ts';
 import { World } from '../test/world.ts';
-
-jest.setTimeout(180_000);
 
 let world: World;
 let admin: string;
@@ -37,7 +35,7 @@ const log = async (): Promise<Told[]> =>
        from workflow.events where type ~ 'instance.(started|ended|queued)' order by global_position`,
     )
   ).rows;
-const until = (done: () => Promise<boolean>): Promise<unknown> => come(done, 60_000);
+const until = (done: () => Promise<boolean>): Promise<unknown> => come(done);
 const endedOf = async (n: number): Promise<boolean> => (await log()).filter((e) => e.type === 'ended').length >= n;
 const left = async (): Promise<number> => (await pool().query('select from workflow.queue')).rowCount!;
 

@@ -148,7 +148,7 @@ export class World {
   }
 
   /** The view of the instance once `state` holds of it. */
-  async until(workflowId: string, ready: (view: View) => boolean, ms = 40_000): Promise<View> {
+  async until(workflowId: string, ready: (view: View) => boolean, ms = 120_000): Promise<View> {
     for (const end = Date.now() + ms; ;) {
       const { status, body } = await this.get<View>(`/v1/workflows/${workflowId}`);
       if (status === 200 && ready(body)) return body;

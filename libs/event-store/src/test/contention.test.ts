@@ -47,7 +47,7 @@ test('over two streams in opposite order, where they lock each other out, too', 
     ),
   );
   expect([(await store.read('left')).length, (await store.read('right')).length]).toEqual([4, 4]);
-}, 30_000);
+});
 
 test('with one attempt a lost race is thrown, as contention and nothing else', async () => {
   const both = await Promise.allSettled([1, 2].map(() => store.transaction((tx) => decide(tx, ['once']))));

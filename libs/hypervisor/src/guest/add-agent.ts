@@ -95,7 +95,7 @@ find_disk() {
     [ "$s" = ${word(serial)} ] && dev=/dev/\${b##*/}
   done
 }
-if ! [ -e $d/agent.mjs ]; then
+if ! [ -e $d/agent.blob ]; then
   modprobe -q squashfs 2>/dev/null
   dev=; find_disk
   while [ -z "$dev" ] || ! [ -b "$dev" ]; do
@@ -106,7 +106,7 @@ if ! [ -e $d/agent.mjs ]; then
   mkdir -p $d && mount -t squashfs -o ro,nosuid,nodev "$dev" $d || exit 4
 fi
 for p in /proc/[0-9]*; do [ $p/exe -ef $d/lib/ld-linux-x86-64.so.2 ] && exit 0; done
-exec $d/lib/ld-linux-x86-64.so.2 --library-path $d/lib $d/bin/node $d/agent.mjs --package ${word(digest)} --serial ${word(serial)} --dir $d`;
+exec $d/lib/ld-linux-x86-64.so.2 --library-path $d/lib $d/bin/node --snapshot-blob $d/agent.blob agent --package ${word(digest)} --serial ${word(serial)} --dir $d`;
 
 /** Ends what runs from the package, unmounts it and says what is left. */
 const stopScript = `

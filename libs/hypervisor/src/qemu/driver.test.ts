@@ -96,7 +96,7 @@ const rig = async (): Promise<Rig> => {
       await writeRecord(files, { ...record, saving: true });
       const qmp = await QmpClient.connect(files.socket('qmp-spare'));
       await setSaveCapabilities(qmp);
-      const end = qmp.waitFor('MIGRATION', (e) => e.data['status'] === 'completed', 20_000);
+      const end = qmp.waitFor('MIGRATION', (e) => e.data['status'] === 'completed', 60_000);
       await qmp.execute('migrate', { uri: 'exec:cat > /dev/null' });
       await end.promise;
       // `completed` is said a moment before.
@@ -153,7 +153,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
       await two.a().destroy(vmId, { deleteVolumes: true });
       await two.b().destroy(vmId, { deleteVolumes: true });
       await two.close();
-    }, 30_000);
+    });
 
     test('a guest that does not listen (it boots) answers no unplug: said by the deadline, again and again', async () => {
       const ask = two.a().unplug(vmId, { kind: 'nic', id: 'front' }, 200);
@@ -172,7 +172,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
       await two.stop('a', vmId);
       expect(await told).toMatchObject({ vmId, kind: 'stopped', state: 'paused' });
       await two.continue('a', vmId);
-    }, 20_000);
+    });
 
     test('a second QEMU on the same volume is refused by QEMU, whatever we got wrong', async () => {
       const { topology } = await two.a().status(vmId);
@@ -182,7 +182,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
       await expect(two.b().plug('vm-other', thief)).rejects.toMatchObject({ code: 'hypervisor.volume_locked' });
       expect((await two.b().topology('vm-other')).topology.disks).toEqual([]);
       await two.b().destroy('vm-other', { deleteVolumes: true });
-    }, 20_000);
+    });
 
     test('a migration that an earlier driver began is seen and can be cancelled', async () => {
       const { topology, topologyHash } = await two.a().status(vmId);
@@ -198,7 +198,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
       expect(await two.a().adopt()).toMatchObject([{ vmId, running: true, migrating: true }]);
       await two.a().cancelMigration(vmId);
       expect(await two.a().status(vmId)).toMatchObject({ running: true, migrating: false });
-    }, 20_000);
+    });
 
     test('a guest that writes faster than the link carries is a stall with its true cause, and runs on', async () => {
       await two.b().destroy(vmId, { deleteVolumes: false }); // what the test before left
@@ -215,7 +215,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
       expect(result.running).toBe(true);
       await withGuest(two.a(), vmId, (qga) => qga.ping());
       await two.b().destroy(vmId, { deleteVolumes: false });
-    }, 60_000);
+    });
 
     test('a binary that is not there is named, with how to get it', async () => {
       const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));

@@ -89,4 +89,4 @@ test('who stays while the bus is made anew reads the new one from its beginning,
     await Promise.all([reading.close(), publishing.close()]);
     await db.drop();
   }
-}, 30_000);
+});

@@ -34,7 +34,7 @@ const cutBeforeTheSecondPortion = (): { cuts: number } => {
     const { brokers } = await sharedKafka();
     bus = createBus({ kind: 'kafka', brokers, clientId: 'cut', log: () => undefined });
     await bus.ensureTopics([{ name: topic, partitions: 3 }]);
-  }, 60_000);
+  });
   afterAll(async () => {
     jest.restoreAllMocks();
     await bus.close();
@@ -72,5 +72,5 @@ const cutBeforeTheSecondPortion = (): { cuts: number } => {
       expect([...first.values()].filter((e) => e.partitionkey === key).map(numberOf)).toEqual(
         sent.filter((e) => e.partitionkey === key).map(numberOf),
       );
-  }, 120_000);
+  });
 });

@@ -110,7 +110,7 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
     const got = await collect();
     await start(mode);
     await append('s', 1, 3);
-    await until('carried', () => total(got) === 3, 10_000);
+    await until('carried', () => total(got) === 3);
     await hung.end().catch(() => undefined);
   });
 
@@ -134,7 +134,7 @@ describe.each(['logical', 'poll'] as const)('the relay, %s', (mode) => {
     const relay = await start(mode, asked.it);
     await until('it leads', () => relay.status().role === 'leader' && relay.health().ok);
     // Looked for from before the cut on: by the time that PostgreSQL has ended the connections the relay may be well again.
-    const told = mode === 'poll' || until('health tells of the cut', () => !relay.health().ok, 10_000);
+    const told = mode === 'poll' || until('health tells of the cut', () => !relay.health().ok);
     await Promise.all([told, cutConnections(store.pool, `backend_type = 'walsender' or application_name = 'chrysalis-relay-shop'`)]);
     await until('it is well', () => relay.status().role === 'leader' && relay.health().ok);
     if (mode === 'poll') return; // it finds its cut at once, and looks at the bus in silence

@@ -62,7 +62,7 @@ export const count = async (store: EventStore, consumer: string): Promise<number
 
 export const upTo = (n: number, from = 1): number[] => Array.from({ length: n - from + 1 }, (_, i) => from + i);
 
-export const until = async (what: string, holds: () => Promise<boolean> | boolean, withinMs = 20_000): Promise<void> => {
+export const until = async (what: string, holds: () => Promise<boolean> | boolean, withinMs = 120_000): Promise<void> => {
   for (const deadline = Date.now() + withinMs; Date.now() < deadline;) {
     if (await holds()) return;
     await sleep(20);
