@@ -6,6 +6,7 @@ import { grantCommands } from './commands/grants.ts';
 import { hostCommands } from './commands/hosts.ts';
 import { migrationCommands } from './commands/migrations.ts';
 import { relayCommands } from './commands/relay.ts';
+import { volumeCommands } from './commands/volumes.ts';
 import { versionCommand } from './commands/version.ts';
 import { operationCommands, workflowCommands } from './commands/workflows.ts';
 import { completion } from './completion.ts';
@@ -40,6 +41,7 @@ export const buildProgram = (): Command => {
     .addHelpText('after', guide);
   for (const add of [
     vmCommands,
+    volumeCommands,
     hostCommands,
     catalogueCommands,
     grantCommands,

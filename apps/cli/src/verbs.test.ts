@@ -29,12 +29,15 @@ const file = (name: string, text: string): string => {
 
 const vmId = 'vm-0199c0de-0000-7000-8000-000000000001';
 const vm = { vmId, name: 'web', state: 'running', hostId: 'h1', tenant: 'acme' };
+const volume = { volumeId: 'volume-0199c0de-0000-7000-8000-000000000001', name: 'data', state: 'available' };
 const ref = { name: 'small', version: 1 };
 const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
 const usual = ({ method, url: at }: Asked): Reply => {
   if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', requested: 1, candidates: [], refused: [] } };
   if (at.startsWith('/v1/vms?')) return { body: { items: [vm] } };
   if (at.startsWith('/v1/vms/')) return { body: vm };
+  if (at.startsWith('/v1/volumes?')) return { body: { items: [volume] } };
+  if (at.startsWith('/v1/volumes/')) return { body: volume };
   if (at.startsWith('/v1/workflow-limits')) return { body: { limits: {}, running: [] } };
   if (at.startsWith('/v1/vm-types/')) return { body: { spec: { vcpus: { now: 1 }, memoryMiB: { now: 1 }, disks: [], nics: [], requiredTraits: [] } } };
   return { body: { items: [], unavailable: [] } };
@@ -74,7 +77,7 @@ const leaves = (command: Command, at: readonly string[] = []): { name: string; c
   });
 
 const reads = new Set(
-  ['vm', 'host', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
+  ['vm', 'volume', 'host', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
     .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors'].map((verb) => `${noun} ${verb}`))
     .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
 ); // prettier-ignore
@@ -87,6 +90,8 @@ const lines: Readonly<Record<string, string>> = {
   'vm delete': 'web',
   ...Object.fromEntries(['start', 'stop', 'reboot', 'reset', 'pause', 'resume'].map((v) => [`vm ${v}`, 'web'])),
   ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),
+  'volume create': 'data --size 64',
+  'volume delete': 'data',
   'type publish': `large --file ${spec}`,
   'type deprecate': 'small@1 --reason x',
   'image register': 'linux --digest sha256:x',

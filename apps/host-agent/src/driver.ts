@@ -44,6 +44,8 @@ const simulated = (config: HostAgentConfig): Hypervisor => {
     world: new SimulatedWorld({ link: new TcpLink() }),
     store: new SimulatedStore(join(config.stateDir, 'simulated')),
     pools: [...Object.keys(config.pools), 'packages'],
+    poolDirectories: Object.fromEntries(Object.entries(config.pools).map(([name, { directory }]) => [name, directory])),
+    localPools: Object.entries(config.pools).flatMap(([name, { shared }]) => (shared ? [] : [name])),
     networks: Object.keys(config.networks),
     ...(config.cpuModels ? { cpuModels: config.cpuModels } : {}),
   });

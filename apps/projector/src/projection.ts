@@ -10,6 +10,7 @@ export const tables = [
   'allocations',
   'vm_types',
   'images',
+  'volumes',
   'templates',
   'options_queries',
   'characterisations',

@@ -46,6 +46,8 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
   'vm.create': () => Promise.resolve({ body: { name: newName(), ...newVm } }),
   'vm.change': onVm({ restart: 'always' }),
   'vm.delete': onVm(),
+  'volume.create': () => Promise.resolve({ body: { name: newName(), sizeMiB: 64 } }),
+  'volume.delete': async () => ({ params: { id: (await h.volume(newName())).volumeId } }),
   'vm.start': onVm(),
   'vm.stop': onVm({ force: true }),
   'vm.reboot': onVm({}),

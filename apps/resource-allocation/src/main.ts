@@ -7,6 +7,7 @@ import { FleetView } from './fleet-view.ts';
 import { forgetReleases } from './sql/ledger.ts';
 import { Owners } from './owners.ts';
 import { AuditHolds } from './tasks/audit-holds.ts';
+import { FindHost } from './tasks/find-host.ts';
 import { ListOnHost } from './tasks/list-on-host.ts';
 import { Place } from './tasks/place.ts';
 import { Release } from './tasks/release.ts';
@@ -18,7 +19,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'resource_allocation',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
-    handlers: [Place, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
+    handlers: [Place, FindHost, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
     parts: (service) => ({
       background: [
         async () => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),

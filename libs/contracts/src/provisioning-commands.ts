@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { command, type CommandContract } from './commands.ts';
+import { volumeCommands } from './kinds/volume/commands.ts';
 import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
 import { DEFAULT_POOL, Id, Image, isOneLine, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
 import { Deprecated } from './views/fleet.ts';
@@ -87,5 +88,5 @@ export const vmActionCommands = VmAction.options.map(act);
 
 /** By type, of every context that takes any. */
 export const commandContracts: ReadonlyMap<string, CommandContract> = new Map(
-  [...Object.values(provisioningCommands), ...vmActionCommands].map((c) => [c.type, c]),
+  [...Object.values(provisioningCommands), ...vmActionCommands, ...Object.values(volumeCommands)].map((c) => [c.type, c]),
 );

@@ -1,3 +1,4 @@
+import { volumeHostTasks, volumeTasks } from './kinds/volume/tasks.ts';
 import { guestTasks } from './tasks/guest.ts';
 import { hostTasks } from './tasks/host.ts';
 import { migrationTemplatesTasks } from './tasks/migration-templates.ts';
@@ -11,4 +12,12 @@ export * from './tasks/provisioning.ts';
 export * from './tasks/resource-allocation.ts';
 
 /** Every task of every executor. Each runs at least once and is idempotent by (workflow, task, action, attempt), and by its own target state. */
-export const allTasks = { ...resourceAllocationTasks, ...provisioningTasks, ...migrationTemplatesTasks, ...hostTasks, ...guestTasks };
+export const allTasks = {
+  ...resourceAllocationTasks,
+  ...provisioningTasks,
+  ...volumeTasks,
+  ...migrationTemplatesTasks,
+  ...hostTasks,
+  ...volumeHostTasks,
+  ...guestTasks,
+};

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream';
-import type { Device, HostFacts, Image, Nic, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Device, Disk, HostFacts, Image, Nic, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import type { z } from 'zod';
 import type { GuestReading, LifecycleEvent } from './lifecycle.ts';
 import type { SimulatedGuest } from './simulated/guest.ts';
@@ -32,6 +32,10 @@ export type BootSpec = {
   /** Ends the making of its root disk, which may take minutes. */
   readonly signal?: AbortSignal;
 };
+
+export type VolumeSpec = Pick<Disk, 'pool' | 'volume' | 'format' | 'sizeMiB'>;
+/** `shared`: other hosts see its pool too. `bytes`: of the pool that it takes now. */
+export type VolumeMade = { readonly shared: boolean; readonly bytes: number };
 
 /**
  * `runner`: was booted or resumed here. `incoming`: waits for a stream, or has it and is paused.
@@ -136,6 +140,7 @@ export interface HypervisorDriver {
   /** Read from the hypervisor; `hypervisor.topology_mismatch` when it isn't what was recorded. */
   topology(vmId: string): Promise<Shaped>;
 
+  /** A volume (`isVolumeFile`) is there before; it is also plugged, unplugged and resized in a VM that is off, for its next start. */
   plug(vmId: string, device: Device): Promise<Shaped>;
   /** Ends when the guest let go, refused (`unplug_refused`, final) or said nothing until the deadline (`unplug_timeout`). */
   unplug(vmId: string, device: DeviceRef, deadlineMs: number): Promise<Shaped>;
@@ -169,7 +174,12 @@ export interface HypervisorDriver {
    * never those of a target that was not resumed, nor of a source whose migration completed.
    */
   destroy(vmId: string, options: { readonly deleteVolumes: boolean }): Promise<void>;
+  /** Of a disk that was taken from a VM. Refused while a VM of this host has it, or another process (`hypervisor.volume_locked`). */
   deleteVolume(pool: string, volume: string): Promise<void>;
+  /** A blank one; one that is there and has this size is the answer. */
+  createVolume(volume: VolumeSpec): Promise<VolumeMade>;
+  /** Of one that no running VM has; what has the size already is done, and none becomes smaller. */
+  growVolume(volume: VolumeSpec): Promise<void>;
 
   /** Do the CPUs of a running VM do anything? Looked at for so long before that is denied; of a guest that is well it takes milliseconds. */
   progress(vmId: string, withinMs: number): Promise<Progress>;

@@ -1,4 +1,4 @@
-import { diskSerial, disksOf, freePort, memoryMiBOf, portsInUse, vcpusOf } from '@chrysalis/contracts';
+import { diskSerial, disksOf, freePort, isVolumeFile, memoryMiBOf, portsInUse, vcpusOf, volumeFile } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, SerialPortSpec } from './driver.ts';
 import { HypervisorError } from './errors.ts';
@@ -161,4 +161,17 @@ export const assertResize = (t: Topology, disk: string, sizeMiB: number): boolea
       readOnly: present.readOnly,
     });
   return sizeMiB > present.sizeMiB;
+};
+
+/** Those that come and go with their VM: no volume of its own standing, nothing that is only read. */
+export const ownDisks = (t: Topology): Topology['disks'] => t.disks.filter((d) => !d.readOnly && !isVolumeFile(d.volume));
+
+/** As a device, a volume has its own id: so that also one that is gone is known as what it was. */
+export const isVolume = ({ kind, id }: Found): boolean => kind === 'disk' && isVolumeFile(volumeFile(id));
+
+/** A volume in the hardware of a VM of this host, running or off, is that VM's. */
+export const assertUnattached = (vms: ReadonlyMap<string, Topology>, pool: string, volume: string): void => {
+  for (const [vmId, { disks }] of vms)
+    if (disks.some((d) => d.pool === pool && d.volume === volume))
+      throw new HypervisorError('hypervisor.volume_in_use', `${vmId} has the volume ${volume}`, { vmId });
 };

@@ -1,5 +1,6 @@
 export * from './blockers.ts';
 export * from './capacity.ts';
+export { findHost } from './find-host.ts';
 export * from './place.ts';
 export { connected, hardwarePolicies, ledgerPolicies, needOn, policies } from './policies.ts';
 export * from './request.ts';

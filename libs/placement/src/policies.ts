@@ -37,7 +37,7 @@ const stateCode = (state: HostState, stays: () => boolean): StateCode | undefine
 
 type Facts = Pick<HostView, 'facts'>;
 
-const pinned: Policy = policy('pin', ({ facts: { hostId } }, { host }) =>
+export const pinned: Policy = policy('pin', ({ facts: { hostId } }, { host }) =>
   host === undefined || host === hostId
     ? undefined
     : refusal('host.not_requested', `the request names ${host}`, `ask for ${hostId}, or for no host`, { requested: host }),
@@ -47,7 +47,7 @@ const excluded: Policy = policy('exclusion', ({ facts: { hostId } }, { notHost }
   notHost === hostId ? refusal('host.excluded', `the request excludes ${hostId}`, 'choose another host', { excluded: notHost }) : undefined,
 );
 
-const state = policy('state', (host: Pick<HostView, 'facts' | 'state' | 'vms'>, request: LedgerRequest) => {
+export const state = policy('state', (host: Pick<HostView, 'facts' | 'state' | 'vms'>, request: LedgerRequest) => {
   const code = stateCode(host.state, () => staysOn(host, request));
   if (code === undefined) return undefined;
   const { hostId } = host.facts;
@@ -99,7 +99,7 @@ const networks = policy('networks', ({ facts }: Facts, r: HardwareRequest) => {
   });
 });
 
-const pools = policy('pools', ({ facts }: Facts, r: HardwareRequest) => {
+export const pools = policy('pools', ({ facts }: Facts, r: HardwareRequest) => {
   const lacking = missing(r.pools, facts.storagePools);
   if (lacking.length === 0) return undefined;
   const { hostId } = facts;

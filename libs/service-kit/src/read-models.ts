@@ -52,6 +52,7 @@ export const entities = {
   allocations: over('allocations', 'state', 'hostId', 'vmId'),
   vm_types: over('vm_types'),
   images: over('images'),
+  volumes: over('volumes', 'state', 'name', 'pool'),
   templates: over('templates'),
   options_queries: over('options_queries'),
   characterisations: over('characterisations'),

@@ -38,6 +38,13 @@ export const models = {
   },
   vmTypes: { table: 'vm_types', unknown: 'vm-type.unknown', owner: belongings['vm-types'] },
   images: { table: 'images', unknown: 'image.unknown', owner: belongings.images },
+  volumes: {
+    table: 'volumes',
+    unknown: 'volume.unknown',
+    owner: belongings.volumes,
+    filters: { state: 'state', name: 'name', pool: 'pool' },
+    unless: { state: `row.state <> 'deleted'` },
+  },
   templates: { table: 'templates', unknown: 'template.unknown', owner: belongings['migration-templates'] },
   optionsQueries: { table: 'options_queries', unknown: 'options-query.unknown', owner: belongings['migration-options-queries'] },
   characterisations: { table: 'characterisations', unknown: 'characterisation.unknown', owner: belongings.vms },

@@ -45,6 +45,8 @@ const passed: readonly Passed[] = [
     'operator',
     'Start, stop, reboot, reset, pause or resume a VM: answers with an operation, or that it is so already',
   ),
+  route('createVolume', 'post /v1/volumes', 'provisioning', 'operator', 'Create a volume: answers with an operation to wait for'),
+  route('deleteVolume', 'delete /v1/volumes/:id', 'provisioning', 'operator', 'Delete a volume: answers with an operation'),
   route('setHostState', 'post /v1/hosts/:id/state', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
     'releaseAgent',

@@ -105,11 +105,13 @@ const connectAgent = async (url: string, token: string): Promise<WebSocket> => {
   socket.on('close', () => clearInterval(beat));
   socket.on('message', (data) => {
     const frame = JSON.parse(String(data as Buffer)) as { type: string; dispatch: TaskDispatch };
-    if (frame.type !== 'task' || frame.dispatch.kind !== 'host.boot-vm') return;
+    if (frame.type !== 'task') return;
+    const answer = (output: Record<string, unknown>): void =>
+      socket.send(JSON.stringify({ type: 'report', report: reportOf(frame.dispatch, { ok: true, output }, new Date().toISOString()) }));
+    if (frame.dispatch.kind === 'host.create-volume') return answer({ shared: true, bytes: 0 });
+    if (frame.dispatch.kind !== 'host.boot-vm') return;
     const topology = bareTopology({ uuid: frame.dispatch.input['uuid'] as string, image });
-    const at = new Date().toISOString();
-    const output = { topology, topologyHash: topologyHash(topology), bootedAt: at };
-    socket.send(JSON.stringify({ type: 'report', report: reportOf(frame.dispatch, { ok: true, output }, at) }));
+    answer({ topology, topologyHash: topologyHash(topology), bootedAt: new Date().toISOString() });
   });
   return socket;
 };
@@ -130,6 +132,8 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
       return (body['state'] as unknown) === state && body;
     });
   await shown(`/v1/vms/${String(vmId)}`, 'running');
+  const { volumeId } = await made('provisioning', 'POST', '/v1/volumes', { name: `${tenant}-data`, sizeMiB: 64 });
+  await shown(`/v1/volumes/${String(volumeId)}`, 'available');
   const { queryId } = await made('migration-templates', 'POST', '/v1/migration-options-queries', { vmIds: [vmId] });
   const answered = await shown(`/v1/migration-options-queries/${String(queryId)}`, 'answered');
   const { options } = answered as unknown as { options: { id: string; move: boolean }[] };
@@ -155,13 +159,25 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
     .setProtectedHeader({ alg: 'EdDSA', kid })
     .sign(signer.privateKey);
   const { grantId } = await made('agent-gateway', 'POST', '/v1/grants', { jws });
-  return { tenant, vmId, operation, queryId, template, planId, migrationId, policy, workflowId, kid, jws, grantId } as Record<
+  return { tenant, vmId, volumeId, operation, queryId, template, planId, migrationId, policy, workflowId, kid, jws, grantId } as Record<
     Thing,
     string
   >;
 };
 export type Thing =
-  'tenant' | 'vmId' | 'operation' | 'queryId' | 'template' | 'planId' | 'migrationId' | 'policy' | 'workflowId' | 'kid' | 'jws' | 'grantId';
+  | 'tenant'
+  | 'vmId'
+  | 'volumeId'
+  | 'operation'
+  | 'queryId'
+  | 'template'
+  | 'planId'
+  | 'migrationId'
+  | 'policy'
+  | 'workflowId'
+  | 'kid'
+  | 'jws'
+  | 'grantId';
 
 /** What is the fleet's and shared: types, an image, and an event that a service could not handle. */
 export const furnish = async ({ call, token, services }: FleetOfTwo) => {

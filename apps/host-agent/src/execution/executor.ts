@@ -4,6 +4,7 @@ import {
   hostTasks,
   reportOf,
   taskKey,
+  volumeHostTasks,
   type Cause,
   type Outcome,
   type TaskContract,
@@ -38,7 +39,9 @@ type Deps = {
   readonly send: (report: TaskReport) => void;
 };
 
-const known = new Map<string, TaskContract>([...Object.values(hostTasks), ...Object.values(guestTasks)].map((c) => [c.kind, c]));
+const known = new Map<string, TaskContract>(
+  [...Object.values(hostTasks), ...Object.values(volumeHostTasks), ...Object.values(guestTasks)].map((c) => [c.kind, c]),
+);
 
 /**
  * Runs what the gateway delivers: on each VM in the order of its coming (see turns.ts), each key once. A result is on disk before it is

@@ -10,6 +10,7 @@ import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { releaseSource, transfer } from './transfer.ts';
+import { volumeHandlers } from '../volumes/tasks.ts';
 
 /** Every kind of task that a host agent executes. */
 export const handlers = (context: HandlerContext & ImageContext): Handler[] => [
@@ -29,5 +30,6 @@ export const handlers = (context: HandlerContext & ImageContext): Handler[] => [
   saveVm(context),
   ...powerHandlers(context),
   ...imageHandlers(context),
+  ...volumeHandlers(context),
   ...guestHandlers(context),
 ];

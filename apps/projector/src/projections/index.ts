@@ -3,11 +3,13 @@ import { catalogue, grants } from './catalogue.ts';
 import { allocations, hosts } from './hosts.ts';
 import { migrations, optionsAndPlans } from './migrations.ts';
 import { observations, vms } from './vms.ts';
+import { volumes } from './volumes.ts';
 import { workflows } from './workflows.ts';
 
 const projections: readonly Handler[] = [
   ...vms,
   ...observations,
+  ...volumes,
   ...hosts,
   ...allocations,
   ...catalogue,

@@ -16,6 +16,7 @@ import { bareTopology, busEvent, serviceConfig, temporaryDatabase, until, type T
 import { starterTypes } from '../../../../tools/run/starter.ts';
 import { start } from '../main.ts';
 import { vmOf } from '../sql/vms.ts';
+import { volumeOf } from '../volumes/sql.ts';
 import type { VmView } from '../vm-view.ts';
 
 export const spec = starterTypes.small;
@@ -137,5 +138,18 @@ export class Harness {
     const shaped = topologyOf(await this.vm(vmId));
     await this.run(operation, 'vm.record-boot', { vmId, epoch: 1, hostId: 'a', ...shaped, at: '2026-01-01T00:00:00.000Z' });
     return this.vm(vmId);
+  }
+
+  /** A volume that is available, in the pool that all hosts see. */
+  async volume(name = 'data', sizeMiB = 64) {
+    const { volumeId, operation } = (await this.http<{ volumeId: string; operation: string }>('POST', '/v1/volumes', { name, sizeMiB }))
+      .body;
+    await this.run(operation, 'volume.record-created', { volumeId, hostId: 'a', shared: true });
+    return this.volumeNow(volumeId);
+  }
+  /** A volume as the service decides about it. */
+  async volumeNow(id: string) {
+    const { pool, schema } = this.running.service;
+    return (await volumeOf(pool, schema, undefined, id))!;
   }
 }

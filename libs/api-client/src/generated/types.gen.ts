@@ -1001,6 +1001,35 @@ export type Grant = {
     reason?: string;
 };
 
+export type Volume = {
+    /**
+     * of the stream; also the ETag
+     */
+    version: number;
+    createdAt: string;
+    updatedAt: string;
+    volumeId: string;
+    name: string;
+    tenant: string;
+    state: 'creating' | 'available' | 'deleting' | 'deleted' | 'failed';
+    pool: string;
+    /**
+     * of a pool that this host alone sees
+     */
+    hostId?: string;
+    sizeMiB: number;
+    operation: string;
+    /**
+     * why it could not be made, or the last operation on it did not come to its end
+     */
+    cause?: {
+        code: string;
+        message: string;
+        retriable?: boolean;
+        detail?: unknown;
+    };
+};
+
 export type MigrationTemplate = {
     name: string;
     version: number;
@@ -2507,6 +2536,188 @@ export type PostV1GrantsResponses = {
 };
 
 export type PostV1GrantsResponse = PostV1GrantsResponses[keyof PostV1GrantsResponses];
+
+export type GetV1VolumesData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * At most so many, 1 to 1000
+         */
+        limit?: string;
+        /**
+         * The `next` of the page before
+         */
+        cursor?: string;
+        /**
+         * Only in this state: creating, available, deleting, deleted, failed, or all
+         */
+        state?: 'all' | 'creating' | 'available' | 'deleting' | 'deleted' | 'failed';
+        /**
+         * Only of this name
+         */
+        name?: string;
+        /**
+         * Only in this pool
+         */
+        pool?: string;
+    };
+    url: '/v1/volumes';
+};
+
+export type GetV1VolumesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1VolumesError = GetV1VolumesErrors[keyof GetV1VolumesErrors];
+
+export type GetV1VolumesResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        items: Array<Volume>;
+        /**
+         * the `cursor` of the next page; absent on the last one
+         */
+        next?: string;
+    };
+};
+
+export type GetV1VolumesResponse = GetV1VolumesResponses[keyof GetV1VolumesResponses];
+
+export type PostV1VolumesData = {
+    body: {
+        name: string;
+        sizeMiB: number;
+        pool?: string;
+        host?: string;
+    };
+    path?: never;
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes';
+};
+
+export type PostV1VolumesErrors = {
+    /**
+     * `volume.tenant_invalid`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesError = PostV1VolumesErrors[keyof PostV1VolumesErrors];
+
+export type PostV1VolumesResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        operation: string;
+        volumeId: unknown & unknown;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        operation: string;
+        volumeId: unknown & unknown;
+    };
+};
+
+export type PostV1VolumesResponse = PostV1VolumesResponses[keyof PostV1VolumesResponses];
+
+export type DeleteV1VolumesIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}';
+};
+
+export type DeleteV1VolumesIdErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.not_ready`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DeleteV1VolumesIdError = DeleteV1VolumesIdErrors[keyof DeleteV1VolumesIdErrors];
+
+export type DeleteV1VolumesIdResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        operation: string;
+        volumeId: unknown & unknown;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        operation: string;
+        volumeId: unknown & unknown;
+    };
+};
+
+export type DeleteV1VolumesIdResponse = DeleteV1VolumesIdResponses[keyof DeleteV1VolumesIdResponses];
+
+export type GetV1VolumesIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/volumes/{id}';
+};
+
+export type GetV1VolumesIdErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1VolumesIdError = GetV1VolumesIdErrors[keyof GetV1VolumesIdErrors];
+
+export type GetV1VolumesIdResponses = {
+    /**
+     * The answer
+     */
+    200: Volume;
+};
+
+export type GetV1VolumesIdResponse = GetV1VolumesIdResponses[keyof GetV1VolumesIdResponses];
 
 export type GetV1MigrationTemplatesData = {
     body?: never;

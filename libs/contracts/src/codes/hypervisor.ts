@@ -40,6 +40,11 @@ export const hypervisorCodes = {
   'hypervisor.network_unknown': { title: 'The host has no such network', next: 'connect the host to it, or choose another' },
   'hypervisor.volume_missing': { title: 'The volume is not there', next: 'see the storage pool on the host' },
   'hypervisor.volume_locked': { title: 'Another process has the volume open', next: 'see who has it open on the host' },
+  'hypervisor.volume_in_use': {
+    title: 'A VM of the host has the volume',
+    next: 'detach it first: chrysalis volume list shows from which VM',
+  },
+  'hypervisor.volume_conflict': { title: 'There is a volume of that name and another size', next: 'see the storage pool on the host' },
   'hypervisor.volume_failed': { title: 'The volume could not be made or read', next: 'see the storage pool on the host' },
   'hypervisor.topology_mismatch': {
     title: 'What is there is not what was said; nothing was sent',

@@ -8,6 +8,7 @@ import { hypervisorCodes } from './hypervisor.ts';
 import { movesCodes } from './moves.ts';
 import { policiesCodes } from './policies.ts';
 import { requestsCodes } from './requests.ts';
+import { volumeCodes } from '../kinds/volume/codes.ts';
 import { vmsCodes } from './vms.ts';
 import { workflowsCodes } from './workflows.ts';
 
@@ -17,6 +18,7 @@ export type { CodeEntry } from './entry.ts';
 export const codeAreas = {
   Requests: requestsCodes,
   'VMs, types and images': vmsCodes,
+  Volumes: volumeCodes,
   'Hosts and placement': hostsCodes,
   'Options, templates, plans and migrations': movesCodes,
   Workflows: workflowsCodes,
@@ -31,6 +33,7 @@ export const codeAreas = {
 export const CODES = {
   ...requestsCodes,
   ...vmsCodes,
+  ...volumeCodes,
   ...hostsCodes,
   ...movesCodes,
   ...workflowsCodes,

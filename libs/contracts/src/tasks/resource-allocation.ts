@@ -24,6 +24,14 @@ export const resourceAllocationTasks = {
     }),
     z.object({ hostId: Name, address: z.string(), generation: Count }),
   ),
+  findHost: task(
+    'resource-allocation',
+    'allocation.find-host',
+    'Choose a host that reaches a storage pool; nothing is held there',
+    /** `fresh`: it is to be given something new, so a host that takes nothing new is passed over. */
+    z.object({ pool: Name, host: Name.optional(), fresh: z.boolean() }),
+    z.object({ hostId: Name }),
+  ),
   release: task(
     'resource-allocation',
     'allocation.release',

@@ -5,3 +5,4 @@ export * from './operations.ts';
 export * from './rows.ts';
 export * from './services.ts';
 export * from './workflows.ts';
+export * from '../kinds/volume/view.ts';

@@ -6,7 +6,7 @@ import type { Device, Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
-import { initialTopology } from '../shape.ts';
+import { assertUnattached, initialTopology, isVolume, ownDisks } from '../shape.ts';
 import { readConsole } from './console.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
@@ -14,6 +14,7 @@ import * as hotplug from './hotplug.ts';
 import { continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
+import { isOff, plugOff, resizeOff, unplugOff } from './off.ts';
 import * as power from './power.ts';
 import { lastWords } from './process.ts';
 import { progressOf } from './progress.ts';
@@ -76,8 +77,14 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
 
   async plug(vmId: string, device: Device): Promise<port.Shaped> {
+    if (isVolume(device))
+      return this.ofVolume(vmId, (vm) => (isOff(vm) ? plugOff(vm, device) : vm.exclusive(() => hotplug.plug(vm, device))));
     const vm = this.fleet.get(vmId);
     return vm.exclusive(() => hotplug.plug(vm, device));
+  }
+  /** Off or on is decided in the VM's gate: while it starts or goes off it is neither. */
+  private ofVolume(vmId: string, work: (vm: Vm) => Promise<port.Shaped>): Promise<port.Shaped> {
+    return this.fleet.gate(vmId, () => work(this.fleet.get(vmId)));
   }
   async unplug(vmId: string, device: port.DeviceRef, deadlineMs: number): Promise<port.Shaped> {
     const vm = this.fleet.get(vmId);
@@ -88,9 +95,13 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         'QEMU under TCG does not survive the unplug of a CPU; offline it in the guest',
         device,
       );
+    if (isVolume(device))
+      return this.ofVolume(vmId, (v) => (isOff(v) ? unplugOff(v, device) : v.exclusive(() => hotplug.unplug(v, device, deadlineMs))));
     return vm.exclusive(() => hotplug.unplug(vm, device, deadlineMs));
   }
   async resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<port.Shaped> {
+    if (isVolume({ kind: 'disk', id: disk }))
+      return this.ofVolume(vmId, (v) => (isOff(v) ? resizeOff(v, disk, sizeMiB) : v.exclusive(() => hotplug.resizeDisk(v, disk, sizeMiB))));
     const vm = this.fleet.get(vmId);
     return vm.exclusive(() => hotplug.resizeDisk(vm, disk, sizeMiB));
   }
@@ -230,11 +241,22 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const ours = deleteVolumes && (await ownsVolumes(vm));
       await this.fleet.destroy(vm);
       if (!ours) return;
-      for (const disk of vm.topology.disks) if (!disk.readOnly) await this.volumes.delete(disk.pool, disk.volume);
+      for (const disk of ownDisks(vm.topology)) await this.volumes.delete(disk.pool, disk.volume);
     });
   }
-  deleteVolume(pool: string, volume: string): Promise<void> {
-    return this.volumes.delete(pool, volume);
+  async deleteVolume(pool: string, volume: string): Promise<void> {
+    assertUnattached(this.topologies(), pool, volume);
+    await this.volumes.deleteUnused(pool, volume);
+  }
+  createVolume(spec: port.VolumeSpec): Promise<port.VolumeMade> {
+    return this.volumes.create(spec);
+  }
+  async growVolume(spec: port.VolumeSpec): Promise<void> {
+    assertUnattached(this.topologies(), spec.pool, spec.volume);
+    await this.volumes.grow(spec);
+  }
+  private topologies(): ReadonlyMap<string, Topology> {
+    return new Map(this.fleet.list().map((vmId) => [vmId, this.fleet.get(vmId).topology]));
   }
 
   async progress(vmId: string, withinMs: number): Promise<port.Progress> {

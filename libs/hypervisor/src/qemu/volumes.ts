@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
-import type { Image, Topology } from '@chrysalis/contracts';
+import { isVolumeFile, type Image, type Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
+import type { VolumeMade, VolumeSpec } from '../driver.ts';
 import type { QmpClient } from '../qmp.ts';
+import { locked } from './devices.ts';
 import { withToolQemu } from './tool.ts';
 
 /** A pool is a directory. `shared`: the hosts of the fleet see the same directory, so that a VM moves without its disks. */
@@ -17,6 +19,21 @@ export type CopyDisk = (
 ) => Promise<void>;
 
 const MiB = 1024 * 1024;
+/** What `stat` counts blocks in. */
+const BLOCK = 512;
+
+/** MiB that a guest sees of a qcow2, from its header: bytes 24 to 31. */
+const sizeOf = async (path: string): Promise<number> => {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(32), 0, 32, 0);
+    if (bytesRead < 32 || buffer.toString('latin1', 0, 4) !== 'QFI\xfb')
+      throw new HypervisorError('hypervisor.volume_failed', `${path} is no qcow2`);
+    return Number(buffer.readBigUInt64BE(24)) / MiB;
+  } finally {
+    await file.close();
+  }
+};
 
 export class Volumes {
   private readonly pools: Readonly<Record<string, Pool>>;
@@ -40,7 +57,7 @@ export class Volumes {
     return join(found.directory, volume);
   }
 
-  assertThere(disk: Disk): void {
+  assertThere(disk: Pick<Disk, 'id' | 'pool' | 'volume'>): void {
     const path = this.path(disk.pool, disk.volume);
     if (!existsSync(path))
       throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool} of this host`, {
@@ -64,7 +81,13 @@ export class Volumes {
   private async ensureBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {
     const path = this.path(disk.pool, disk.volume);
     if (existsSync(path)) return false;
-    if (disk.readOnly) this.assertThere(disk);
+    if (disk.readOnly || isVolumeFile(disk.volume)) this.assertThere(disk);
+    return this.madeBy(disk, make);
+  }
+
+  private async madeBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {
+    const path = this.path(disk.pool, disk.volume);
+    if (existsSync(path)) return false;
     await mkdir(this.pools[disk.pool]!.directory, { recursive: true });
     // Made beside and renamed: a volume is never seen half made. The pid keeps two hosts on one shared pool apart.
     const temporary = `${path}.new-${process.pid}`;
@@ -79,6 +102,56 @@ export class Volumes {
     } finally {
       await rm(temporary, { force: true });
     }
+  }
+
+  private madeBlank(disk: Disk): Promise<boolean> {
+    return this.madeBy(disk, (path) => this.make(disk, path));
+  }
+
+  /** See HypervisorDriver.createVolume. */
+  async create({ pool, volume, format, sizeMiB }: VolumeSpec): Promise<VolumeMade> {
+    const path = this.path(pool, volume);
+    const made = await this.madeBlank({ id: volume, pool, volume, format, sizeMiB, readOnly: false });
+    const there = made ? sizeMiB : await sizeOf(path);
+    if (there !== sizeMiB)
+      throw new HypervisorError('hypervisor.volume_conflict', `There is a volume ${volume} of ${there} MiB in pool ${pool}`, {
+        sizeMiB: there,
+        requestedMiB: sizeMiB,
+      });
+    return { shared: this.pools[pool]!.shared, bytes: (await stat(path)).blocks * BLOCK };
+  }
+
+  /** Opened for writing on the way, so that QEMU's lock says whether somebody has it. */
+  async grow({ pool, volume, sizeMiB }: VolumeSpec): Promise<void> {
+    const path = this.path(pool, volume);
+    this.assertThere({ id: volume, pool, volume });
+    const there = await sizeOf(path);
+    if (there > sizeMiB)
+      throw new HypervisorError('hypervisor.disk_shrink_refused', `${volume} has ${there} MiB: it does not become ${sizeMiB}`, {
+        sizeMiB: there,
+        requestedMiB: sizeMiB,
+      });
+    if (there < sizeMiB)
+      await this.opened(path, (qmp) => qmp.execute('block_resize', { 'node-name': 'volume', size: sizeMiB * MiB }, 60_000));
+  }
+
+  /** Refused while another process has it open, on whatever host of its pool. */
+  async deleteUnused(pool: string, volume: string): Promise<void> {
+    const path = this.path(pool, volume);
+    if (!existsSync(path)) return;
+    if (isVolumeFile(volume)) await this.opened(path, async () => undefined);
+    await this.delete(pool, volume);
+  }
+
+  private opened(path: string, work: (qmp: QmpClient) => Promise<unknown>): Promise<void> {
+    return withToolQemu(this.qemu, 'tcg', async (qmp) => {
+      const file = { driver: 'file', filename: path, locking: 'on' };
+      await qmp
+        .execute('blockdev-add', { driver: 'qcow2', 'node-name': 'volume', file })
+        .catch((error: unknown) => Promise.reject(locked(error)));
+      await work(qmp);
+      await qmp.execute('blockdev-del', { 'node-name': 'volume' });
+    });
   }
 
   async delete(pool: string, volume: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
-import { plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
-import type { Device } from '@chrysalis/contracts';
+import { isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
+import type { Device, Disk } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { happenings } from '../lifecycle.ts';
@@ -9,6 +9,7 @@ import * as shape from '../shape.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
 import type { SimulatedVm } from './state.ts';
+import type { SimulatedVolumes } from './volumes.ts';
 
 /** VMs that are not there, with the answers, refusals and times of some that are. */
 export class SimulatedDriver extends SimulatedHost implements port.HypervisorDriver {
@@ -20,7 +21,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       await this.assertHost(topology);
       await this.pass('boot', spec.vmId);
       await this.world.clock.sleep(this.config.bootMs ?? 5);
-      for (const d of topology.disks) this.world.volumes.set(`${d.pool}/${d.volume}`, d.sizeMiB);
+      for (const d of topology.disks) this.volumes.set(d.pool, d.volume, { sizeMiB: d.sizeMiB });
       const guest: SimulatedVm['guest'] = {
         bootId: this.world.newBootId(),
         bootedAtMs: this.world.clock.now(),
@@ -80,38 +81,67 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   }
 
   async plug(vmId: string, device: Device): Promise<port.Shaped> {
-    return this.exclusive(vmId, 'plug', async (vm) => {
-      if (!shape.assertPlug(vm.topology, device)) return vm.topology;
-      if (device.kind === 'disk') this.ensureVolume(device);
-      if (device.kind === 'nic') this.assertNetwork(device.network);
-      await this.world.clock.sleep(this.config.plugMs ?? 1);
-      return plugged(vm.topology, device);
-    });
+    return this.exclusive(
+      vmId,
+      'plug',
+      async (vm) => {
+        if (!shape.assertPlug(vm.topology, device)) return vm.topology;
+        if (device.kind === 'disk') this.ensureVolume(device, vm);
+        if (device.kind === 'nic') this.assertNetwork(device.network);
+        await this.world.clock.sleep(this.config.plugMs ?? 1);
+        return plugged(vm.topology, device);
+      },
+      shape.isVolume(device),
+    );
   }
 
-  private ensureVolume(disk: Extract<Device, { kind: 'disk' }>): void {
+  private ensureVolume(disk: Extract<Device, { kind: 'disk' }>, vm: SimulatedVm): void {
     this.assertPool(disk.pool);
-    const key = `${disk.pool}/${disk.volume}`;
-    if (this.world.volumes.has(key)) return;
-    if (disk.readOnly && disk.pool !== 'packages')
+    const there = this.volumes.get(disk.pool, disk.volume);
+    if (!there && (isVolumeFile(disk.volume) || (disk.readOnly && disk.pool !== 'packages')))
       throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool}`, { disk: disk.id });
-    this.world.volumes.set(key, disk.sizeMiB);
+    if (isVolumeFile(disk.volume)) this.takeOpen(disk, vm);
+    else if (!there) this.volumes.set(disk.pool, disk.volume, { sizeMiB: disk.sizeMiB });
+  }
+
+  /** As QEMU's lock: of the VMs that run, one. */
+  private takeOpen({ pool, volume }: Pick<Disk, 'pool' | 'volume'>, { vmId, state }: SimulatedVm): void {
+    if (state === 'gone') return;
+    const there = this.volumes.get(pool, volume)!;
+    if (there.holder !== undefined && there.holder !== vmId)
+      throw new HypervisorError('hypervisor.volume_locked', `${there.holder} has the volume ${volume} open`, { holder: there.holder });
+    this.volumes.set(pool, volume, { ...there, holder: vmId });
+  }
+  private letGo(vmId: string, disks: readonly Disk[]): void {
+    for (const { pool, volume } of disks.filter((d) => isVolumeFile(d.volume))) {
+      const { holder, ...there } = this.volumes.get(pool, volume) ?? { sizeMiB: 0 };
+      if (holder === vmId) this.volumes.set(pool, volume, there);
+    }
   }
 
   async unplug(vmId: string, device: port.DeviceRef, deadlineMs: number): Promise<port.Shaped> {
-    return this.exclusive(vmId, 'unplug', async (vm) => {
-      if (!shape.assertUnplug(vm.topology, device)) return vm.topology;
-      await this.askGuest(vm, device, deadlineMs);
-      const after = unplugged(vm.topology, device);
-      if (vm.guest && device.kind === 'cpu')
-        vm.guest.onlineCpus = Math.min(vm.guest.onlineCpus, after.vcpus.boot + after.vcpus.plugged.length);
-      if (vm.guest && device.kind === 'memory')
-        vm.guest.onlineMiB = Math.min(
-          vm.guest.onlineMiB,
-          after.memory.dimms.reduce((sum, d) => sum + d.sizeMiB, after.memory.bootMiB),
+    return this.exclusive(
+      vmId,
+      'unplug',
+      async (vm) => {
+        if (!shape.assertUnplug(vm.topology, device)) return vm.topology;
+        if (vm.state !== 'gone') await this.askGuest(vm, device, deadlineMs);
+        const after = unplugged(vm.topology, device);
+        this.letGo(
+          vmId,
+          vm.topology.disks.filter((d) => device.kind === 'disk' && d.id === device.id),
         );
-      return after;
-    });
+        if (vm.guest && device.kind === 'cpu')
+          vm.guest.onlineCpus = Math.min(vm.guest.onlineCpus, after.vcpus.boot + after.vcpus.plugged.length);
+        if (vm.guest && device.kind === 'memory')
+          vm.guest.onlineMiB = Math.min(
+            vm.guest.onlineMiB,
+            after.memory.dimms.reduce((sum, d) => sum + d.sizeMiB, after.memory.bootMiB),
+          );
+        return after;
+      },
+      shape.isVolume(device),
+    );
   }
 
   private async askGuest(vm: SimulatedVm, device: port.DeviceRef, deadlineMs: number): Promise<void> {
@@ -127,8 +157,16 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   }
 
   async resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<port.Shaped> {
-    return this.exclusive(vmId, 'resize-disk', async (vm) =>
-      shape.assertResize(vm.topology, disk, sizeMiB) ? resized(vm.topology, disk, sizeMiB) : vm.topology,
+    return this.exclusive(
+      vmId,
+      'resize-disk',
+      async (vm) => {
+        if (!shape.assertResize(vm.topology, disk, sizeMiB)) return vm.topology;
+        const { pool, volume } = vm.topology.disks.find((d) => d.id === disk)!;
+        this.volumes.set(pool, volume, { ...this.volumes.get(pool, volume), sizeMiB });
+        return resized(vm.topology, disk, sizeMiB);
+      },
+      shape.isVolume({ kind: 'disk', id: disk }),
     );
   }
   async plugSerialPort(vmId: string, serialPort: port.SerialPortSpec): Promise<port.Shaped> {
@@ -247,13 +285,37 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.shut(vmId);
       this.held.delete(vmId);
       this.store.delete(vmId);
-      if (!deleteVolumes || vm.role !== 'runner' || vm.state === 'postmigrate') return;
-      for (const d of vm.topology.disks) if (!d.readOnly) this.world.volumes.delete(`${d.pool}/${d.volume}`);
+      if (vm.role !== 'runner' || vm.state === 'postmigrate') return; // they are another host's now
+      this.letGo(vmId, vm.topology.disks);
+      if (deleteVolumes) for (const d of shape.ownDisks(vm.topology)) this.volumes.delete(d.pool, d.volume);
     });
   }
   async deleteVolume(pool: string, volume: string): Promise<void> {
+    this.assertFree(pool, volume);
+    this.volumes.delete(pool, volume);
+  }
+  async createVolume({ pool, volume, sizeMiB }: port.VolumeSpec): Promise<port.VolumeMade> {
     this.assertPool(pool);
-    this.world.volumes.delete(`${pool}/${volume}`);
+    const there = this.volumes.get(pool, volume);
+    if (there && there.sizeMiB !== sizeMiB)
+      throw new HypervisorError('hypervisor.volume_conflict', `There is a volume ${volume} of ${there.sizeMiB} MiB`, { ...there });
+    if (!there) this.volumes.set(pool, volume, { sizeMiB });
+    return { shared: !this.config.localPools?.includes(pool), bytes: 0 };
+  }
+  async growVolume({ pool, volume, sizeMiB }: port.VolumeSpec): Promise<void> {
+    const there = this.assertFree(pool, volume);
+    if (!there) throw new HypervisorError('hypervisor.volume_missing', `No volume ${volume} in pool ${pool}`);
+    if (sizeMiB < there.sizeMiB)
+      throw new HypervisorError('hypervisor.disk_shrink_refused', `${volume} has ${there.sizeMiB} MiB: it does not become ${sizeMiB}`);
+    this.volumes.set(pool, volume, { ...there, sizeMiB });
+  }
+  private assertFree(pool: string, volume: string): ReturnType<SimulatedVolumes['get']> {
+    this.assertPool(pool);
+    shape.assertUnattached(new Map([...this.held].map((vmId) => [vmId, this.get(vmId).topology])), pool, volume);
+    const there = this.volumes.get(pool, volume);
+    if (there?.holder !== undefined)
+      throw new HypervisorError('hypervisor.volume_locked', `${there.holder} has the volume ${volume} open`, { holder: there.holder });
+    return there;
   }
 
   async progress(vmId: string): Promise<port.Progress> {
@@ -273,6 +335,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       const vm = this.own(vmId);
       if (vm.halted) return;
       await this.pass('halt', vmId);
+      this.letGo(vmId, vm.topology.disks);
       this.change(vmId, { state: 'gone', halted: true, happened: happenings.halted(this.nowUs()) });
     });
   }
@@ -283,6 +346,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       if (vm.state !== 'gone' || !vm.guest) throw this.otherwise(vm);
       await this.assertHost(vm.topology);
       await this.pass('start', vmId);
+      for (const d of vm.topology.disks) if (isVolumeFile(d.volume)) this.ensureVolume({ kind: 'disk', ...d }, { ...vm, state: 'running' });
       await this.world.clock.sleep(this.config.bootMs ?? 5);
       const { boot } = vm.topology.vcpus;
       const { listening: ___, ...guest } = vm.guest;

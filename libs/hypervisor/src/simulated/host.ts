@@ -11,6 +11,7 @@ import { preCopy } from './migration.ts';
 import { beforeSave, writeSave } from './save.ts';
 import { SimulatedStore } from './state.ts';
 import type { SimulatedVm } from './state.ts';
+import { SimulatedVolumes } from './volumes.ts';
 import { SimulatedWorld } from './world.ts';
 import type { SimulatedConfig } from './world.ts';
 
@@ -28,6 +29,7 @@ export class SimulatedHost {
   protected readonly config: SimulatedConfig;
   protected readonly store: SimulatedStore;
   protected readonly held = new Set<string>();
+  protected readonly volumes: SimulatedVolumes;
   protected readonly gates = new Mutexes();
   protected readonly doors = new Map<string, Door>();
   protected readonly migrating = new Map<string, { cancelled: boolean; done: Promise<unknown> }>();
@@ -38,6 +40,7 @@ export class SimulatedHost {
     this.config = config;
     this.world = config.world ?? new SimulatedWorld();
     this.store = config.store ?? new SimulatedStore();
+    this.volumes = new SimulatedVolumes(this.world.volumes, config.poolDirectories);
   }
 
   async facts(): Promise<port.DriverFacts> {
@@ -229,11 +232,18 @@ export class SimulatedHost {
   protected gate<T>(vmId: string, work: () => Promise<T>): Promise<T> {
     return this.gates.run(vmId, work);
   }
-  protected exclusive(vmId: string, operation: Operation, work: (vm: SimulatedVm) => Promise<Topology>): Promise<port.Shaped> {
-    this.alive(vmId);
+  /** `offToo`: what is done to its hardware is for its next start where it is off. */
+  protected exclusive(
+    vmId: string,
+    operation: Operation,
+    work: (vm: SimulatedVm) => Promise<Topology>,
+    offToo = false,
+  ): Promise<port.Shaped> {
+    const present = (): SimulatedVm => (offToo ? this.get(vmId) : this.alive(vmId));
+    present();
     this.refuseWhileMigrating(vmId);
     return this.gate(vmId, async () => {
-      const vm = this.alive(vmId);
+      const vm = present();
       await this.pass(operation, vmId);
       const topology = await work(vm);
       this.change(vmId, { topology, topologyHash: topologyHash(topology) });

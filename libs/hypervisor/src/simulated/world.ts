@@ -12,7 +12,7 @@ export class SimulatedWorld {
   readonly faults: Faults;
   readonly link: Link;
   /** Volumes by `pool/name`; pools are shared between all hosts. */
-  readonly volumes = new Map<string, number>();
+  readonly volumes = new Map<string, { readonly sizeMiB: number; readonly holder?: string }>();
   readonly bandwidthMiBps: number;
   readonly newBootId: () => string;
 
@@ -33,6 +33,10 @@ export type SimulatedConfig = {
   /** VMs survive the driver here; give the same store again to adopt them. */
   readonly store?: SimulatedStore;
   readonly pools?: readonly string[];
+  /** Of pools that processes share: where volumes of their own standing are. */
+  readonly poolDirectories?: Readonly<Record<string, string>>;
+  /** Pools that other hosts do not see. */
+  readonly localPools?: readonly string[];
   readonly networks?: readonly string[];
   readonly cpuModels?: readonly string[];
   readonly machineTypes?: readonly string[];

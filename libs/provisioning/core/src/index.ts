@@ -10,3 +10,4 @@ export type * from './vm/vm.ts';
 export * from './vm-actions.ts';
 export * from './vm-type.ts';
 export * from './workflows.ts';
+export * as volumes from './volume/index.ts';

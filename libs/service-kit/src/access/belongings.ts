@@ -32,6 +32,7 @@ export const belongings = {
   'tenant-keys': 'tenant',
   'vm-types': 'shared',
   vms: 'tenant',
+  volumes: 'tenant',
   'workflow-limits': 'shared',
   'workflow-policies': 'tenant',
   'workflow-queue': 'tenant',

@@ -11,6 +11,7 @@ import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
 import { saves } from './save.ts';
 import type { Story } from './story.ts';
+import { hasVolumes } from './volumes.ts';
 
 /** What every driver must do, in one story: a VM is booted, changed, saved, fails to move, moves with what was plugged, and ends. */
 export const driverContract = (kind: string, open: () => Promise<Rig>, image?: () => Promise<BootSpec['image']>): void => {
@@ -25,6 +26,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
 
     bootsFromDisk(story);
     bootsAndPlugs(story);
+    hasVolumes(story);
     powersOff(story);
     goesOffAndOn(story);
     saves(story);

@@ -1,0 +1,112 @@
+import type { Client, Volume } from '@chrysalis/api-client';
+import type { Command } from 'commander';
+import { action, dryRun, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { exits } from '../exit.ts';
+import { age, fields, print } from '../show/output.ts';
+
+export const volumeCommands = (program: Command): void => {
+  const volume = program.command('volume').description('disks that outlive the VM they are attached to');
+  examples(
+    listCommand(volume.command('list').alias('ls').description('the volumes, newest first'), {
+      path: '/v1/volumes',
+      filters: { state: 'creating, available, deleting, deleted, failed or all', pool: 'in this pool' },
+      empty: 'No volumes. Make one with: chrysalis volume create NAME --size 1024',
+      columns: {
+        id: (v) => v.volumeId,
+        name: (v) => v.name,
+        state: (v) => v.state,
+        'size MiB': (v) => v.sizeMiB,
+        pool: (v) => v.pool,
+        host: (v) => v.hostId,
+        age: (v) => age(v.createdAt),
+      },
+    }),
+    'volume list',
+    'volume list --state available -o json',
+  );
+  examples(
+    action(volume.command('get').argument('<volume>', 'id or name').description('a volume: state, size and place'), async (run) => {
+      const found = await volumeOf(run.client, run.args[0]!);
+      await print(run.format, found, () => volumeText(found));
+    }),
+    'volume get data',
+  );
+  createCommand(volume);
+  deleteCommand(volume);
+};
+
+const createCommand = (volume: Command): void => {
+  examples(
+    action(
+      waits(
+        volume
+          .command('create')
+          .argument('<name>')
+          .description('make a blank volume')
+          .requiredOption('--size <MiB>', 'in MiB', positive)
+          .option('--pool <pool>', 'storage pool; else the shared one')
+          .option('--host <host>', 'made there; in a pool that only this host sees it stays there')
+          .option('--dry-run', 'only say whether it could be asked for'),
+      ),
+      async (run) => {
+        const { size, pool, host, dryRun: trial } = run.options;
+        const body = { name: run.args[0]!, sizeMiB: size, ...(pool ? { pool } : {}), ...(host ? { host } : {}) };
+        const answer = await run.client.post('/v1/volumes', { body, query: { dryRun: trial ? 'true' : undefined } });
+        if (!trial) return finish(run, answer, `creating ${run.args[0]}`);
+        await print(run.format, answer, () => `would create ${run.args[0]}`);
+        return exits.ok;
+      },
+    ),
+    'volume create data --size 1024 --wait',
+    'volume create scratch --size 4096 --pool local --host h1',
+  );
+};
+
+const deleteCommand = (volume: Command): void => {
+  examples(
+    action(
+      waits(
+        volume
+          .command('delete')
+          .alias('rm')
+          .argument('<volume>', 'id or name')
+          .description('delete a volume and what is on it')
+          .option('--dry-run', 'only say whether it could be done'),
+      ),
+      async (run: Run) => {
+        const { volumeId, name } = await volumeOf(run.client, run.args[0]!);
+        const path = { id: volumeId };
+        if (!run.options['dryRun']) return finish(run, await run.client.delete('/v1/volumes/{id}', { path }), `deleting ${name}`);
+        const answer = await run.client.delete('/v1/volumes/{id}', { path, query: dryRun });
+        await print(run.format, answer, () => `would delete ${name} (${volumeId})`);
+        return exits.ok;
+      },
+    ),
+    'volume delete data --wait',
+  );
+};
+
+/** A volume by its id or by its name. */
+const volumeOf = async (client: Client, text: string): Promise<Volume> => {
+  if (/^volume-[0-9a-f]{8}-/.test(text)) return client.get('/v1/volumes/{id}', { path: { id: text } });
+  const found = await client.all('/v1/volumes', { name: text });
+  if (found.length > 1)
+    throw new UsageError(
+      `${found.length} volumes are named ${text}\n${found.map((v) => `  ${v.volumeId}  ${v.state}  ${v.sizeMiB} MiB`).join('\n')}\nnext: name the one you mean by its id`,
+    );
+  return client.get('/v1/volumes/{id}', { path: { id: found[0]?.volumeId ?? text } });
+};
+
+const volumeText = (v: Volume): string =>
+  fields({
+    volume: v.volumeId,
+    name: v.name,
+    state: v.state,
+    size: `${v.sizeMiB} MiB`,
+    pool: v.pool,
+    host: v.hostId,
+    operation: v.operation,
+    cause: v.cause && `${v.cause.code}: ${v.cause.message}`,
+    created: v.createdAt,
+  });

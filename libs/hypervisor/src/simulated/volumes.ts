@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isVolumeFile } from '@chrysalis/contracts';
+
+type Kept = { readonly sizeMiB: number; /** The VM that has it open. */ readonly holder?: string };
+
+/**
+ * The volumes of simulated pools, by `pool/name`. Those that are resources of their own are files where their pool has a directory, so that
+ * hosts that are processes of their own see the same ones.
+ */
+export class SimulatedVolumes {
+  private readonly kept: Map<string, Kept>;
+  private readonly directories: Readonly<Record<string, string>>;
+
+  constructor(kept: Map<string, Kept>, directories: Readonly<Record<string, string>> = {}) {
+    this.kept = kept;
+    this.directories = directories;
+  }
+
+  get(pool: string, volume: string): Kept | undefined {
+    const file = this.file(pool, volume);
+    if (file === undefined) return this.kept.get(`${pool}/${volume}`);
+    return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Kept) : undefined;
+  }
+
+  set(pool: string, volume: string, kept: Kept): void {
+    const file = this.file(pool, volume);
+    if (file === undefined) return void this.kept.set(`${pool}/${volume}`, kept);
+    mkdirSync(this.directories[pool]!, { recursive: true });
+    writeFileSync(`${file}.new-${process.pid}`, JSON.stringify(kept));
+    renameSync(`${file}.new-${process.pid}`, file);
+  }
+
+  delete(pool: string, volume: string): void {
+    const file = this.file(pool, volume);
+    if (file === undefined) this.kept.delete(`${pool}/${volume}`);
+    else rmSync(file, { force: true });
+  }
+
+  private file(pool: string, volume: string): string | undefined {
+    const directory = this.directories[pool];
+    return directory !== undefined && isVolumeFile(volume) ? join(directory, volume) : undefined;
+  }
+}

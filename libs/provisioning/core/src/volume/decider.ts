@@ -1,0 +1,48 @@
+import type { VolumeEvent } from '@chrysalis/contracts';
+import { unreachable, type Decider } from '@chrysalis/kernel';
+import {
+  failVolumeCreation,
+  recordVolumeCreated,
+  requestVolume,
+  type FailVolumeCreation,
+  type RecordVolumeCreated,
+  type RequestVolume,
+} from './create.ts';
+import {
+  failVolumeDeletion,
+  recordVolumeDeleted,
+  requestVolumeDeletion,
+  type FailVolumeDeletion,
+  type RecordVolumeDeleted,
+  type RequestVolumeDeletion,
+} from './delete.ts';
+import { evolveVolume, initialVolume, type Volume, type VolumeDecision } from './volume.ts';
+
+export type VolumeCommand =
+  RequestVolume | RecordVolumeCreated | FailVolumeCreation | RequestVolumeDeletion | RecordVolumeDeleted | FailVolumeDeletion;
+
+const decide = (command: VolumeCommand, volume: Volume): VolumeDecision => {
+  switch (command.type) {
+    case 'request':
+      return requestVolume(command, volume);
+    case 'record-created':
+      return recordVolumeCreated(command, volume);
+    case 'fail-creation':
+      return failVolumeCreation(command, volume);
+    case 'request-deletion':
+      return requestVolumeDeletion(command, volume);
+    case 'record-deleted':
+      return recordVolumeDeleted(command, volume);
+    case 'fail-deletion':
+      return failVolumeDeletion(command, volume);
+    default:
+      return unreachable(command);
+  }
+};
+
+/** Decides on stream `volume-<uuid>`, which is the volume's id. */
+export const volumeDecider: Decider<VolumeCommand, Volume, VolumeEvent, VolumeDecision> = {
+  initial: initialVolume,
+  decide,
+  evolve: evolveVolume,
+};
