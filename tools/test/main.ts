@@ -83,7 +83,7 @@ const looks: Record<string, Step> = {
   },
   // What is exported and used nowhere else, files that nobody imports, dependencies that nobody needs.
   knip: async (say) => asOne(await run(['node_modules/knip/bin/knip.js', '--no-progress', '--no-config-hints'], say)),
-  types: async (say) => asOne(await run(['node_modules/typescript/bin/tsc', '--noEmit', '-p', 'tsconfig.json'], say)),
+  types: async (say) => asOne(await run(['node_modules/typescript-7/bin/tsc', '--noEmit', '-p', 'tsconfig.json'], say)),
 };
 const steps: Record<string, Step> = {
   ...looks,
