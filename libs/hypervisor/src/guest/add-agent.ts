@@ -36,6 +36,7 @@ export type AddAgent = Readonly<{
  */
 export const addAgent = async (o: AddAgent): Promise<AgentChannel> => {
   const started = performance.now();
+  const givenUp = new AbortController();
   const step = (name: 'plugged' | 'started' | 'opened'): void => o.onStep?.(name, Math.round(performance.now() - started));
   try {
     const [{ serial }] = await Promise.all([o.hardware.plugPackageDisk(), o.hardware.plugAgentPort(), o.qga.sync()]);
@@ -45,6 +46,7 @@ export const addAgent = async (o: AddAgent): Promise<AgentChannel> => {
       vmId: o.vmId,
       grant: o.grant,
       timeoutMs: o.timeoutMs ?? 30_000,
+      signal: givenUp.signal,
     });
     opening.catch(() => undefined);
     const pid = await o.qga.start('/bin/sh', ['-c', startScript(serial, o.packageDigest)]);
@@ -53,6 +55,7 @@ export const addAgent = async (o: AddAgent): Promise<AgentChannel> => {
     step('opened');
     return channel;
   } catch (e) {
+    givenUp.abort();
     await removeAgent({ qga: o.qga, hardware: o.hardware }).catch(() => undefined);
     throw e;
   }
@@ -68,10 +71,6 @@ const firstOf = async (opening: Promise<AgentChannel>, qga: QgaClient, pid: numb
       await new Promise((r) => setTimeout(r, 250));
       const end = settled ? undefined : await qga.status(pid).catch(() => undefined);
       if (end && end.exitCode !== 0) {
-        void opening.then(
-          (c) => c.close(),
-          () => undefined,
-        );
         throw new GuestError('guest.unreachable', `the agent did not start: ${end.stderr.trim().slice(-512)}`, { exitCode: end.exitCode });
       }
     }

@@ -80,9 +80,13 @@ export class AgentChannel {
     void this.reconnect();
   }
 
-  /** Ends when the agent took the grant; rejects with its refusal, or with `guest.unreachable` at the deadline. */
-  static async open(o: AgentChannelOptions & { timeoutMs: number }): Promise<AgentChannel> {
+  /**
+   * Ends when the agent took the grant; rejects with its refusal, or with `guest.unreachable` at the deadline or when `signal` is aborted.
+   * Who gives up waiting has to abort: the port has one client at a time, and a channel that nobody waits for would keep it.
+   */
+  static async open({ signal, ...o }: AgentChannelOptions & { timeoutMs: number; signal?: AbortSignal }): Promise<AgentChannel> {
     const channel = new AgentChannel(o);
+    signal?.addEventListener('abort', () => channel.close(), { once: true });
     const late = setTimeout(() => {
       channel.fail(new GuestError('guest.unreachable', `no migration agent answered in ${o.timeoutMs} ms`));
     }, o.timeoutMs);
