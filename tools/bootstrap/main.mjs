@@ -19,6 +19,7 @@ const withHosts = (args) => [
 const commands = {
   demo: { entry: 'tools/demo/main.ts', needs: withHosts },
   test: { entry: 'tools/test/main.ts', needs: () => ['qemu', 'kafka', 'python'] },
+  soak: { entry: 'tools/test/main.ts', args: ['--soak'], needs: () => ['qemu', 'kafka', 'python'] },
   bench: { entry: 'tools/bench/main.ts', needs: (args) => (args.includes('move') ? ['qemu'] : args.includes('relay') ? ['kafka'] : []) },
   harness: { entry: 'tools/harness/main.ts', needs: () => [] },
   scenarios: { entry: 'tools/scenarios/main.ts', needs: () => ['qemu'] },
@@ -40,7 +41,15 @@ if (!helpOnly) installSystemParts(command.needs(args));
 
 const node = path.join(root, 'node_modules/.bin/node');
 const register = path.join(root, 'tools/node/register.mjs');
-const program = [node, '--disable-warning=ExperimentalWarning', '--import', register, path.join(root, command.entry), ...args];
+const program = [
+  node,
+  '--disable-warning=ExperimentalWarning',
+  '--import',
+  register,
+  path.join(root, command.entry),
+  ...(command.args ?? []),
+  ...args,
+];
 const [file, ...argv] = name === 'cli' ? [...intoUserNamespace(root), ...program] : program;
 const child = spawn(file, argv, { stdio: 'inherit' });
 // A terminal's Ctrl-C reaches the child by itself; a signal sent to this process alone has to be passed on.

@@ -24,22 +24,27 @@ import {
 import { besides, verdict } from './verdict.ts';
 
 const usage = `npm test [-- PATTERN ...] [--only prepare,lint,knip,types,jest]
+npm run soak [-- PATTERN ...]
 
 Lint, dead code, types, and every test of the repository: unit, integration on a real PostgreSQL, both event-bus adapters, both hypervisor
 drivers, and a move on real QEMU. A suite whose part is missing on this machine fails and says how to get it;
 CHRYSALIS_SKIP=qemu,kafka leaves those parts out by name, and the last lines then say so. PATTERN limits Jest to matching files.
+What takes minutes for itself, *.soak.test.ts, is what npm run soak runs, in the same way.
 Lint, dead code and types run beside each other. What fails is run again alone; a test that passes only then is named before the closing
 line, and fails the run where CI=true.`;
 
 const root = path.resolve(import.meta.dirname, '../..');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { only: { type: 'string', default: 'prepare,lint,knip,types,jest' }, help: { type: 'boolean', short: 'h' } },
+  options: { only: { type: 'string' }, soak: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
 });
 if (values.help) {
   console.log(usage);
   process.exit(0);
 }
+
+const only = values.only ?? (values.soak ? 'prepare,jest' : 'prepare,lint,knip,types,jest');
+if (values.soak) process.env['CHRYSALIS_SOAK'] = 'on'; // for jest.preset.mjs
 
 /** To its end. `say`, for what runs beside others: is given all that it said, in one piece. */
 const run = (args: readonly string[], say?: (text: string) => void): Promise<number> =>
@@ -127,7 +132,7 @@ const jest = async (args: readonly string[]): Promise<{ report: JestReport; code
 
 // Without root: in a user namespace, where that can be had; else suites that need networks fail and say what to type.
 const elsewhere = async (): Promise<number | undefined> => {
-  if (!values.only.includes('jest') || chooseNetwork('qemu', undefined).network !== 'namespaces') return undefined;
+  if (!only.includes('jest') || chooseNetwork('qemu', undefined).network !== 'namespaces') return undefined;
   const needs = { trustedKeys: [], distributed: !!process.env['KAFKA_BROKERS'], say: (text: string) => console.log(text) };
   return unlessInUserNamespace(needs, fetchParts);
 };
@@ -136,7 +141,7 @@ const main = async (): Promise<number> => {
   const ended = await elsewhere();
   if (ended !== undefined) return ended;
   const total = { passed: 0, failed: 0, skipped: 0 };
-  const names = values.only.split(',');
+  const names = only.split(',');
   const unknown = names.find((name) => !steps[name]);
   if (unknown !== undefined) throw new Error(`unknown step ${unknown}: one of ${Object.keys(steps).join(', ')}`);
   const take = async (name: string): Promise<void> => {
