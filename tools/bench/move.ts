@@ -48,7 +48,7 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
         template ??= await makeTemplate(api, granted.queryId, story.optionToLarge(granted).id);
         const made = await api.post('/v1/migration-plans', { body: { template, vmIds: [vm.vmId] } });
         ours.push(await moved(api, made.planId));
-        await story.finished((await api.delete('/v1/vms/{id}', { path: { id: vm.vmId } })).operation, 30_000);
+        await story.finished((await api.delete('/v1/vms/{id}', { path: { id: vm.vmId }, body: {} })).operation, 30_000);
       };
       const script = async (): Promise<void> =>
         void bare.push(await bareMove({ fabric: run.fabric, dir, topology, image, agentPackage, tenant }, i));

@@ -50,6 +50,14 @@ describe('npm run up, for one who has never seen it', () => {
     for (const line of walk) await must(line);
     expect((await must('vm list')).stdout).toMatch(/web\s+running\s.*large@1/);
     expect((await must('migration list')).stdout).toMatch(/succeeded/);
+    await must('volume create data --size 64 -w');
+    await must('volume attach data --vm web -w');
+    await must('volume grow data --size 128 -w');
+    expect((await must('volume list')).stdout).toMatch(/data\s+attached\s+128\s+shared/);
+    expect(await chrysalis('volume delete data')).toMatchObject({ stderr: expect.stringContaining('chrysalis volume detach volume-') });
+    await must('volume detach data -w');
+    await must('volume delete data -w');
+    expect((await must('volume list')).stdout).toContain('No volumes.');
   });
 
   test('--bare has none of it; each message says what to type until a VM runs', async () => {

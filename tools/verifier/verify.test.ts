@@ -18,8 +18,8 @@ test('a VM whose action has an ended workflow and no end of its own is named, an
     await say('provisioning', 'vm-done', 'provisioning.vm.action-ended', { workflowId: 'op-1' });
     await asked('vm-under-way', 'op-2');
     await asked('vm-left', 'op-3');
-    for (const op of ['op-1', 'op-3']) await say('workflow', op, 'workflow.instance.ended', { state: 'failed' });
-    expect(await noVmLockedByFinishedActions(db)).toEqual(['I7: op-3 ended and vm-left is locked by its stop']);
+    for (const op of ['op-1', 'op-3']) await say('workflow', `workflow-${op}`, 'workflow.instance.ended', { state: 'failed' });
+    expect(await noVmLockedByFinishedActions(db)).toEqual(['I7: workflow-op-3 ended and vm-left is locked by its stop']);
   } finally {
     await db.end();
     await temporary.drop();

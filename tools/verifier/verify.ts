@@ -1,6 +1,7 @@
 import { createConnection } from 'node:net';
 import pg from 'pg';
 import { restartsHaveTimers, startsArePlanned } from './restarts.ts';
+import { hostsHoldWhatVolumesSay, noVmLockedByFinishedChanges, volumesHaveOneVm } from './volumes.ts';
 
 /**
  * Looks at the event tables, the ledger and QEMU's spare monitors by its own means: it shares no reducer, query or client with the
@@ -41,10 +42,15 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
         I1: await judge(async () => [...(await singleRunner(o.monitors())), ...(await oneAgentAHost(db))]),
         I3: await judge(() => everyEventOnTheBus(db)),
         I4: await judge(() => denseVersions(db)),
-        I6: await judge(() => allocationsConserved(db)),
+        I6: await judge(async () => [
+          ...(await allocationsConserved(db)),
+          ...(await volumesHaveOneVm(db)),
+          ...(await hostsHoldWhatVolumesSay(db, o.monitors())),
+        ]),
         I7: await judge(async () => [
           ...(await nothingHeldByFinishedMoves(db)),
           ...(await noVmLockedByFinishedActions(db)),
+          ...(await noVmLockedByFinishedChanges(db)),
           ...(await startsArePlanned(db)),
           ...(await restartsHaveTimers(db)),
         ]),
@@ -158,7 +164,7 @@ export const noVmLockedByFinishedActions = async (db: pg.ClientBase): Promise<st
   const { rows } = await db.query<{ vm: string; action: string; workflow: string }>(
     `select r.stream_id as vm, r.data->>'action' as action, w.stream_id as workflow
      from provisioning.events r
-     join workflow.events w on w.stream_id = r.data->'request'->>'workflowId' and w.type ~ '\\.instance\\.ended\\.v[0-9]+$'
+     join workflow.events w on w.stream_id = 'workflow-' || (r.data->'request'->>'workflowId') and w.type ~ '\\.instance\\.ended\\.v[0-9]+$'
      where r.type ~ '\\.vm\\.action-requested\\.v[0-9]+$' and not exists (
        select 1 from provisioning.events e
        where e.stream_id = r.stream_id and e.type ~ '\\.vm\\.action-ended\\.v[0-9]+$' and e.data->>'workflowId' = r.data->'request'->>'workflowId')`,

@@ -53,6 +53,8 @@ describe('what is shown', () => {
     ['type list', /small@1\s+1 \(max 4\)\s+512 \(max 4096\)/],
     ['type get small@1', /memoryMiB:\n/],
     ['image list', /linux@1\s+kernel\s+-\s+sha256:ab/],
+    ['volume list --state all', /data\s+deleted\s+2048\s+shared\s+h1/],
+    ['volume get volume-0199c0de-0000-7000-8000-0000000000d1', /state:\s+deleted\nsize:\s+2048 MiB/],
     ['grant list', /revoked\s+1\s+1 of 10/],
     ['template list', /to-large@1\s+small@1\s+large@1\s+pre-copy\s+1\/1\/1\/3\/3\s+retired/],
     ['plan get plan-0199c0de-0000-7000-8000-000000000006', /small@1 on h1 {2}-> {2}large@1 on h2\n {2}prepare\n {5}1\. place/],

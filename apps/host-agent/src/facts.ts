@@ -5,6 +5,7 @@ import type { HostAgentConfig } from './config.ts';
 /** What the hypervisor can do, within what this host's configuration allows. */
 export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfig): Promise<HostFacts> => {
   const { cpuBlockers: _, ...facts } = await driver.facts();
+  const local = Object.entries(config.pools).flatMap(([name, { shared }]) => (shared ? [] : [name]));
   const { hostId, address, place, traits, inventory, cpuModels, machineTypes } = config;
   const within = (can: readonly string[], may: readonly string[] | undefined): string[] =>
     can.filter((x) => may?.includes(x) ?? true).slice(0, 512);
@@ -15,6 +16,7 @@ export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfi
     traits,
     inventory,
     ...facts,
+    ...(local.length > 0 ? { localPools: local } : {}),
     cpuModels: within(facts.cpuModels, cpuModels),
     machineTypes: within(facts.machineTypes, machineTypes),
   };

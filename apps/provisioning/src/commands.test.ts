@@ -47,6 +47,12 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
   'vm.change': onVm({ restart: 'always' }),
   'vm.delete': onVm(),
   'volume.create': () => Promise.resolve({ body: { name: newName(), sizeMiB: 64 } }),
+  'volume.attach': async () => ({
+    params: { id: (await h.volume(newName())).volumeId },
+    body: { vm: (await h.runningVm(newName())).id },
+  }),
+  'volume.detach': async () => ({ params: { id: (await h.attached(await h.runningVm(newName()))).volumeId }, body: {} }),
+  'volume.grow': async () => ({ params: { id: (await h.volume(newName())).volumeId }, body: { sizeMiB: 128 } }),
   'volume.delete': async () => ({ params: { id: (await h.volume(newName())).volumeId } }),
   'vm.start': onVm(),
   'vm.stop': onVm({ force: true }),

@@ -62,7 +62,10 @@ export const provisioningCommands = {
   }),
   deleteVm: command('chrysalis.provisioning.vm.delete.v1', 'Ask to delete a VM', {
     params: ['id'],
-    body: z.strictObject({}),
+    body: z.strictObject({
+      /** What becomes of attached volumes: they stay, unless told. */
+      volumes: z.enum(['keep', 'delete']).optional(),
+    }),
     answer: Accepted,
   }),
 };

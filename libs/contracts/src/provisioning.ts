@@ -9,6 +9,13 @@ import { WorkflowRequest } from './workflow.ts';
 export const vmActions = ['start', 'stop', 'reboot', 'reset', 'pause', 'resume'] as const;
 export const VmAction = z.enum(vmActions);
 export type VmAction = z.infer<typeof VmAction>;
+/** What is done to a VM's hardware on request; it locks the VM as an action does. */
+export const vmChanges = ['attach-volume', 'detach-volume', 'grow-volume'] as const;
+export const VmChange = z.enum(vmChanges);
+export type VmChange = z.infer<typeof VmChange>;
+/** What may be under way with a VM. */
+export const VmDoing = z.enum([...vmActions, ...vmChanges]);
+export type VmDoing = z.infer<typeof VmDoing>;
 /** What a VM is meant to do, beside what it is seen to do (`Observed`). */
 export const Desired = z.enum(['running', 'stopped', 'paused']);
 export type Desired = z.infer<typeof Desired>;
@@ -112,7 +119,12 @@ export const provisioningEvents = {
   vmDeletionRequested: event(
     'chrysalis.provisioning.vm.deletion-requested.v1',
     'A tenant asked to delete the VM',
-    z.object({ vmId: Id, request: WorkflowRequest }),
+    z.object({
+      vmId: Id,
+      request: WorkflowRequest,
+      /** What becomes of attached volumes; absent: they stay. */
+      volumes: z.literal('delete').optional(),
+    }),
   ),
   vmDeletionFailed: event(
     'chrysalis.provisioning.vm.deletion-failed.v1',
@@ -137,6 +149,25 @@ export const provisioningEvents = {
       at: Timestamp.optional(),
       cause: Cause.optional(),
       /** After a start: the hardware it came up with. */
+      topology: Topology.optional(),
+      topologyHash: Sha256.optional(),
+    }),
+  ),
+  vmChangeBegun: event(
+    'chrysalis.provisioning.vm.change-begun.v1',
+    'A volume is to be attached, detached or grown; the VM is locked until that has ended',
+    z.object({ vmId: Id, change: VmChange, volumeId: Id, workflowId: Id }),
+  ),
+  vmChangeEnded: event(
+    'chrysalis.provisioning.vm.change-ended.v1',
+    'What was done to the VM’s hardware has ended; the topology is what it has now, absent where nothing changed',
+    z.object({
+      vmId: Id,
+      change: VmChange,
+      volumeId: Id,
+      workflowId: Id,
+      outcome: z.enum(['succeeded', 'failed']),
+      cause: Cause.optional(),
       topology: Topology.optional(),
       topologyHash: Sha256.optional(),
     }),

@@ -67,6 +67,8 @@ export const HostFacts = z.object({
   machineTypes: z.array(z.string().max(64)).max(512),
   traits: z.array(z.string().max(64)).max(256),
   storagePools: z.array(Name).max(32),
+  /** Of those, the ones that no other host sees; absent: none, or an agent of before. */
+  localPools: z.array(Name).max(32).optional(),
   networks: z.array(Name).max(256),
   inventory: z.object({ vcpu: Inventory, memoryMiB: Inventory, diskMiB: Inventory }),
 });

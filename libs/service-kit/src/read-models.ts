@@ -52,7 +52,7 @@ export const entities = {
   allocations: over('allocations', 'state', 'hostId', 'vmId'),
   vm_types: over('vm_types'),
   images: over('images'),
-  volumes: over('volumes', 'state', 'name', 'pool'),
+  volumes: over('volumes', 'state', 'name', 'pool', 'vmId'),
   templates: over('templates'),
   options_queries: over('options_queries'),
   characterisations: over('characterisations'),

@@ -42,7 +42,7 @@ export const models = {
     table: 'volumes',
     unknown: 'volume.unknown',
     owner: belongings.volumes,
-    filters: { state: 'state', name: 'name', pool: 'pool' },
+    filters: { state: 'state', name: 'name', pool: 'pool', vm: 'vmId' },
     unless: { state: `row.state <> 'deleted'` },
   },
   templates: { table: 'templates', unknown: 'template.unknown', owner: belongings['migration-templates'] },

@@ -46,6 +46,21 @@ const passed: readonly Passed[] = [
     'Start, stop, reboot, reset, pause or resume a VM: answers with an operation, or that it is so already',
   ),
   route('createVolume', 'post /v1/volumes', 'provisioning', 'operator', 'Create a volume: answers with an operation to wait for'),
+  route(
+    'attachVolume',
+    'post /v1/volumes/:id/attach',
+    'provisioning',
+    'operator',
+    'Attach a volume to a VM, running or off: answers with an operation, or that it is so already',
+  ),
+  route(
+    'detachVolume',
+    'post /v1/volumes/:id/detach',
+    'provisioning',
+    'operator',
+    'Take a volume from its VM: answers with an operation; it fails while the guest uses it',
+  ),
+  route('growVolume', 'post /v1/volumes/:id/grow', 'provisioning', 'operator', 'Grow a volume: answers with an operation'),
   route('deleteVolume', 'delete /v1/volumes/:id', 'provisioning', 'operator', 'Delete a volume: answers with an operation'),
   route('setHostState', 'post /v1/hosts/:id/state', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(

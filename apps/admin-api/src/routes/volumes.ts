@@ -17,6 +17,7 @@ export class VolumesController {
       state: oneOf(volumeStates, 'Only in this state'),
       name: 'Only of this name',
       pool: 'Only in this pool',
+      vm: 'Only those that this VM has',
     }),
   )
   list(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {

@@ -84,6 +84,12 @@ export const lines: Readonly<Record<string, Line>> = {
   'GET /v1/volumes': apart,
   'POST /v1/volumes': { body: () => ({ name: 'data', sizeMiB: 64 }), foreign: 'apart' },
   'GET /v1/volumes/{}': hidden((t) => `/v1/volumes/${t.volumeId}`),
+  'POST /v1/volumes/{}/attach': hidden((t) => `/v1/volumes/${t.volumeId}/attach`, {
+    body: ({ vmId }) => ({ vm: vmId }),
+    code: 'vm.in_move',
+  }),
+  'POST /v1/volumes/{}/detach': hidden((t) => `/v1/volumes/${t.volumeId}/detach`, { body: () => ({}) }),
+  'POST /v1/volumes/{}/grow': hidden((t) => `/v1/volumes/${t.volumeId}/grow`, { body: () => ({ sizeMiB: 128 }) }),
   'DELETE /v1/volumes/{}': hidden((t) => `/v1/volumes/${t.volumeId}`, { last: true }),
   'GET /v1/workflow-limits': {},
   'PUT /v1/workflow-limits': { body: () => ({}) },

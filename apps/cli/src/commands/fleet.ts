@@ -109,7 +109,8 @@ const deleteCommand = (vm: Command): void => {
           .command('delete')
           .alias('rm')
           .argument('<vm>', 'id or name')
-          .description('delete a VM and its volumes')
+          .description('delete a VM and its own disks; volumes that are attached to it stay')
+          .addOption(new Option('--volumes <what>', 'what becomes of attached volumes').choices(['keep', 'delete']))
           .option('--dry-run', 'only show what would go'),
       ),
       remove,
@@ -172,9 +173,10 @@ const meantToRun = ({ vmId, name, observed }: Vm): string =>
 
 const remove = async (run: Run): Promise<number> => {
   const { vmId, name } = await vmOf(run.client, run.args[0]!);
+  const body = run.options['volumes'] ? { volumes: run.options['volumes'] as 'keep' | 'delete' } : {};
   if (!run.options['dryRun'])
-    return finish(run, { ...(await run.client.delete('/v1/vms/{id}', { path: { id: vmId } })), vmId }, `deleting ${name}`);
-  await run.client.delete('/v1/vms/{id}', { path: { id: vmId }, query: dryRun });
+    return finish(run, { ...(await run.client.delete('/v1/vms/{id}', { path: { id: vmId }, body })), vmId }, `deleting ${name}`);
+  await run.client.delete('/v1/vms/{id}', { path: { id: vmId }, body, query: dryRun });
   const held = await run.client.all('/v1/allocations', { vm: vmId });
   const text = `would delete ${name} (${vmId})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`;
   await print(run.format, { vm: vmId, held }, () => text);

@@ -1,6 +1,6 @@
 import type { Client, Volume } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, dryRun, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
+import { action, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print } from '../show/output.ts';
@@ -10,7 +10,7 @@ export const volumeCommands = (program: Command): void => {
   examples(
     listCommand(volume.command('list').alias('ls').description('the volumes, newest first'), {
       path: '/v1/volumes',
-      filters: { state: 'creating, available, deleting, deleted, failed or all', pool: 'in this pool' },
+      filters: { state: 'creating, available, attached, deleting, deleted, failed or all', pool: 'in this pool', vm: 'that this VM has' },
       empty: 'No volumes. Make one with: chrysalis volume create NAME --size 1024',
       columns: {
         id: (v) => v.volumeId,
@@ -19,6 +19,8 @@ export const volumeCommands = (program: Command): void => {
         'size MiB': (v) => v.sizeMiB,
         pool: (v) => v.pool,
         host: (v) => v.hostId,
+        vm: (v) => v.vmId,
+        'under way': (v) => v.action?.action,
         age: (v) => age(v.createdAt),
       },
     }),
@@ -28,11 +30,13 @@ export const volumeCommands = (program: Command): void => {
   examples(
     action(volume.command('get').argument('<volume>', 'id or name').description('a volume: state, size and place'), async (run) => {
       const found = await volumeOf(run.client, run.args[0]!);
-      await print(run.format, found, () => volumeText(found));
+      const { diskSerial } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+      await print(run.format, found, () => volumeText(found, diskSerial(found.volumeId)));
     }),
     'volume get data',
   );
   createCommand(volume);
+  attachCommands(volume);
   deleteCommand(volume);
 };
 
@@ -60,6 +64,51 @@ const createCommand = (volume: Command): void => {
     ),
     'volume create data --size 1024 --wait',
     'volume create scratch --size 4096 --pool local --host h1',
+  );
+};
+
+/** What is done to a volume with or without a VM; what is so already is said at once. */
+const changing = (volume: Command, verb: string, what: string, ask: (run: Run, id: string) => Promise<Acted>): Command => {
+  const command = volume
+    .command(verb)
+    .argument('<volume>', 'id or name')
+    .description(what)
+    .option('--dry-run', 'only say whether it could be done');
+  return action(waits(command), async (run) => {
+    const { volumeId, name } = await volumeOf(run.client, run.args[0]!);
+    const answer = await ask(run, volumeId);
+    const { operation } = answer;
+    if (operation && !run.options['dryRun']) return finish(run, { ...answer, operation }, `${verb} of ${name}`);
+    await print(run.format, answer, () => (operation ? `would ${verb} ${name}` : `${name} is so already: ${answer.state}`));
+    return exits.ok;
+  });
+};
+type Acted = { readonly volumeId?: unknown; readonly state: string; readonly operation?: string | undefined };
+const trial = (run: Run) => ({ dryRun: run.options['dryRun'] ? ('true' as const) : undefined });
+
+const attachCommands = (volume: Command): void => {
+  examples(
+    changing(volume, 'attach', 'give a volume to a VM, running or off', async (run, id) => {
+      const { vmId } = await vmOf(run.client, run.options['vm'] as string);
+      return run.client.post('/v1/volumes/{id}/attach', { path: { id }, body: { vm: vmId }, query: trial(run) });
+    }).requiredOption('--vm <vm>', 'id or name'),
+    'volume attach data --vm web --wait',
+  );
+  examples(
+    changing(volume, 'detach', 'take a volume from its VM; it fails while the guest uses it', (run, id) =>
+      run.client.post('/v1/volumes/{id}/detach', {
+        path: { id },
+        body: run.options['force'] ? { force: true } : {},
+        query: trial(run),
+      }),
+    ).option('--force', 'whether or not the guest uses it: what it has not written yet is lost'),
+    'volume detach data --wait',
+  );
+  examples(
+    changing(volume, 'grow', 'make a volume larger, with or without a VM', (run, id) =>
+      run.client.post('/v1/volumes/{id}/grow', { path: { id }, body: { sizeMiB: run.options['size'] as number }, query: trial(run) }),
+    ).requiredOption('--size <MiB>', 'what it is to have, in MiB', positive),
+    'volume grow data --size 2048 --wait',
   );
 };
 
@@ -98,7 +147,7 @@ const volumeOf = async (client: Client, text: string): Promise<Volume> => {
   return client.get('/v1/volumes/{id}', { path: { id: found[0]?.volumeId ?? text } });
 };
 
-const volumeText = (v: Volume): string =>
+const volumeText = (v: Volume, serial: string): string =>
   fields({
     volume: v.volumeId,
     name: v.name,
@@ -106,6 +155,10 @@ const volumeText = (v: Volume): string =>
     size: `${v.sizeMiB} MiB`,
     pool: v.pool,
     host: v.hostId,
+    vm: v.vmId,
+    'seen in the guest': v.vmId && (v.seen ? 'yes' : 'nobody in it was asked'),
+    'known there as': v.vmId && `/dev/disk/by-id/virtio-${serial}`,
+    'under way': v.action && `${v.action.action} (${v.action.operation})`,
     operation: v.operation,
     cause: v.cause && `${v.cause.code}: ${v.cause.message}`,
     created: v.createdAt,

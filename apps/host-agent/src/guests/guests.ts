@@ -1,3 +1,4 @@
+import type { GuestDisk } from '@chrysalis/hypervisor';
 import type { OutputOf, TaskContract, Topology } from '@chrysalis/contracts';
 
 /** `key` is the idempotency id in the guest: what was done under it is answered, not done again. */
@@ -28,6 +29,8 @@ export interface Guests {
   shutDown(vmId: string, mode: 'powerdown' | 'reboot'): Promise<boolean>;
   /** The guest's boot, as its own agent says it; undefined where none answers in a few seconds. */
   bootId(vmId: string): Promise<string | undefined>;
+  /** A disk by its serial number, as the guest's own agent says it; undefined where none answers in a few seconds. */
+  disk(vmId: string, serial: string): Promise<GuestDisk | undefined>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

@@ -6,8 +6,10 @@ import {
   bootIdOf,
   QgaClient,
   qgaCharacterise,
+  qgaDisk,
   qgaFacts,
   removeAgent,
+  type GuestDisk,
   type HypervisorDriver,
 } from '@chrysalis/hypervisor';
 import { AGENT_PORT, agentHardware } from './agent-hardware.ts';
@@ -70,6 +72,16 @@ export class QemuGuests implements Guests {
       return await bootIdOf(qga);
     } catch {
       return undefined; // nobody in it speaks
+    }
+  }
+
+  async disk(vmId: string, serial: string): Promise<GuestDisk | undefined> {
+    try {
+      const qga = await this.#guestAgent(vmId);
+      await qga.sync(AGENT_PATIENCE_MS);
+      return await qgaDisk(qga, serial);
+    } catch {
+      return undefined; // nobody in it speaks, or not of this
     }
   }
 

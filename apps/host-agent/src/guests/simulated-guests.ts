@@ -9,7 +9,7 @@ import {
   type OutputOf,
   type TaskContract,
 } from '@chrysalis/contracts';
-import { HypervisorError, type HypervisorDriver, type SimulatedGuest } from '@chrysalis/hypervisor';
+import { HypervisorError, type GuestDisk, type HypervisorDriver, type SimulatedGuest } from '@chrysalis/hypervisor';
 import { AGENT_PORT, packageDisk, unplugPackage } from './agent-hardware.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
@@ -40,6 +40,16 @@ export class SimulatedGuests implements Guests {
 
   async bootId(vmId: string): Promise<string | undefined> {
     return this.#guest(vmId).facts().bootId;
+  }
+
+  /** Its file systems are mounted. */
+  async disk(vmId: string, serial: string): Promise<GuestDisk | undefined> {
+    if ((await this.driver.status(vmId)).state !== 'running') return undefined;
+    const { disks, fileSystems } = this.#guest(vmId).facts();
+    const found = disks.find((d) => d.serial === serial);
+    if (!found) return { there: false };
+    const uses = fileSystems.filter((f) => f.disk === found.name).map((f) => `/dev/${found.name} is mounted at ${f.mount}`);
+    return { there: true, name: found.name, bytes: found.bytes, uses };
   }
 
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {

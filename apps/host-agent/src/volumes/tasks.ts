@@ -1,6 +1,8 @@
-import { volumeHostTasks as tasks } from '@chrysalis/contracts';
+import { freePort, volumeHostTasks as tasks, type Topology } from '@chrysalis/contracts';
 import type { Handler } from '../execution/handler.ts';
-import { handler, type HandlerContext } from '../tasks/handler-context.ts';
+import { TaskFailure } from '../execution/task-failure.ts';
+import { asRunner, handler, notInMove, timeLeft, type Admit, type HandlerContext } from '../tasks/handler-context.ts';
+import { delivered, unused } from './in-guest.ts';
 
 /** The format of every volume; its file's name says so too. */
 const FORMAT = 'qcow2';
@@ -8,11 +10,24 @@ const FORMAT = 'qcow2';
 /** One thing at a time with a volume of this host. */
 const ofVolume = (h: Handler): Handler => ({ ...h, lane: (input: { volume?: unknown }) => `volume-${String(input.volume)}` });
 const anyState = (): void => undefined;
+/** The VM is this host's, running or off, and stays so. */
+const onVm: Admit = (state, input) => {
+  asRunner(state, input);
+  notInMove(state!);
+};
 
 /** What is so already is done: each of these may come twice, late, and after a crash in its middle. */
-export const volumeHandlers = ({ driver }: HandlerContext): Handler[] => [
+export const volumeHandlers = (context: HandlerContext): Handler[] => [...ofFiles(context), ...ofVms(context)];
+
+const ofFiles = ({ driver }: HandlerContext): Handler[] => [
   ofVolume(
     handler(tasks.createVolume, anyState, ({ pool, volume, sizeMiB }) => driver.createVolume({ pool, volume, sizeMiB, format: FORMAT })),
+  ),
+  ofVolume(
+    handler(tasks.growVolume, anyState, async ({ pool, volume, sizeMiB }) => {
+      await driver.growVolume({ pool, volume, sizeMiB, format: FORMAT });
+      return {};
+    }),
   ),
   ofVolume(
     handler(tasks.deleteVolume, anyState, async ({ pool, volume }) => {
@@ -21,3 +36,29 @@ export const volumeHandlers = ({ driver }: HandlerContext): Handler[] => [
     }),
   ),
 ];
+
+const ofVms = (context: HandlerContext): Handler[] => [
+  handler(tasks.attachVolume, onVm, async ({ vmId, disk }, run) => {
+    const { topology } = await context.driver.status(vmId);
+    const port = diskOf(topology, disk.id)?.port ?? freePort(topology);
+    if (port === undefined) throw new TaskFailure('hypervisor.no_free_port', `${vmId} has no free root port`);
+    const shaped = await context.driver.plug(vmId, { kind: 'disk', ...disk, port });
+    const seen = await delivered(context, vmId, { serial: disk.serial, sizeMiB: disk.sizeMiB }, run);
+    return { ...shaped, ...(seen ? { seen } : {}) };
+  }),
+  handler(tasks.detachVolume, onVm, async ({ vmId, disk, force }, run) => {
+    const { topology, topologyHash } = await context.driver.status(vmId);
+    const there = diskOf(topology, disk);
+    if (!there) return { topology, topologyHash };
+    if (!force) await unused(context, vmId, there.serial);
+    return context.driver.unplug(vmId, { kind: 'disk', id: disk }, timeLeft(run, context.now()));
+  }),
+  handler(tasks.growAttachedVolume, onVm, async ({ vmId, disk, sizeMiB }, run) => {
+    const shaped = await context.driver.resizeDisk(vmId, disk, sizeMiB);
+    const { serial } = diskOf(shaped.topology, disk)!;
+    const seen = await delivered(context, vmId, { serial, sizeMiB }, run);
+    return { ...shaped, ...(seen ? { seen } : {}) };
+  }),
+];
+
+const diskOf = ({ disks }: Topology, id: string): Topology['disks'][number] | undefined => disks.find((d) => d.id === id);

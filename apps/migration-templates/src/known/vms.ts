@@ -49,6 +49,13 @@ const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
       return { ...vm, action: e.data.action };
     case events.vmActionEnded.type:
       return acted(vm, e.data);
+    case events.vmChangeBegun.type:
+      return { ...vm, action: e.data.change };
+    case events.vmChangeEnded.type: {
+      const { action: _, ...rest } = vm;
+      const { topology, topologyHash } = e.data;
+      return { ...rest, ...(topology && topologyHash ? { topology, topologyHash } : {}) };
+    }
     case events.vmDeleted.type:
     case events.vmProvisioningFailed.type:
       return undefined;

@@ -84,6 +84,10 @@ export const vms: readonly Handler[] = [
       ...(d.outcome === 'succeeded' && d.action === 'start' ? pick({ bootedAt: d.at }) : {}),
     })),
   ]),
+  on(e.vmChangeBegun, (d) => [merge('vms', d.vmId, { action: { action: d.change, operation: d.workflowId }, cause: undefined })]),
+  on(e.vmChangeEnded, (d) => [
+    merge('vms', d.vmId, { action: undefined, ...pick({ cause: d.cause, topology: d.topology, topologyHash: d.topologyHash }) }),
+  ]),
   on(e.vmDeletionRequested, (d) => [
     merge('vms', d.vmId, (before) => ({
       ...noneDue(before),

@@ -1,11 +1,24 @@
-import { volumeEvents as e } from '@chrysalis/contracts';
-import { merge, on, type Handler } from '../projection.ts';
+import { volumeEvents as e, type VolumeAction } from '@chrysalis/contracts';
+import { merge, on, type Change, type Document, type Handler } from '../projection.ts';
 
-/** `state`: creating, available, deleting, deleted or failed. */
+const begun = (volumeId: string, action: VolumeAction, operation: string): Change =>
+  merge('volumes', volumeId, { action: { action, operation }, operation, cause: undefined });
+const ended = (volumeId: string, members: Document): Change => merge('volumes', volumeId, { action: undefined, ...members });
+
+/** `state`: creating, available, attached, deleting, deleted or failed. */
 export const volumes: readonly Handler[] = [
   on(e.volumeRequested, ({ request, ...d }) => [merge('volumes', d.volumeId, { ...d, state: 'creating', operation: request.workflowId })]),
   on(e.volumeCreated, (d) => [merge('volumes', d.volumeId, { state: 'available', hostId: d.hostId })]),
   on(e.volumeCreationFailed, (d) => [merge('volumes', d.volumeId, { state: 'failed', cause: d.cause })]),
+  on(e.volumeAttachRequested, (d) => [begun(d.volumeId, 'attach', d.request.workflowId)]),
+  on(e.volumeAttached, (d) => [ended(d.volumeId, { state: 'attached', vmId: d.vmId, seen: d.seen ?? false })]),
+  on(e.volumeDetachRequested, (d) => [begun(d.volumeId, 'detach', d.request.workflowId)]),
+  on(e.volumeDetached, (d) => [ended(d.volumeId, { state: 'available', vmId: undefined, seen: undefined })]),
+  on(e.volumeGrowRequested, (d) => [begun(d.volumeId, 'grow', d.request.workflowId)]),
+  on(e.volumeGrown, (d) => [ended(d.volumeId, { sizeMiB: d.sizeMiB, ...(d.seen ? { seen: true } : {}) })]),
+  on(e.volumeActionFailed, (d) => [
+    ended(d.volumeId, { cause: d.cause, ...(d.left ? { state: 'attached', vmId: d.vmId, seen: false } : {}) }),
+  ]),
   on(e.volumeDeletionRequested, (d) => [
     merge('volumes', d.volumeId, (before) => ({ state: 'deleting', stateBefore: before['state'], operation: d.request.workflowId })),
   ]),

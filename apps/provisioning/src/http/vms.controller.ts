@@ -73,6 +73,7 @@ export class VmsController {
   @AsMessage(deleteVm)
   @Doc({
     summary: deleteVm.summary,
+    body: deleteVm.body,
     query: dryRunQuery,
     answers: {
       202: deleteVm.answer,
@@ -81,13 +82,13 @@ export class VmsController {
     },
   })
   remove(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
-    return this.commands.run(request, deleteVm.body, async (_, ctx) => {
+    return this.commands.run(request, deleteVm.body, async ({ volumes }, ctx) => {
       const vm = await this.#present(ctx, id);
       const operation = ctx.newId('op');
       const decided = await decideVm(
         ofTenant(ctx, vm.tenant),
         id,
-        { type: 'request-deletion', vmId: id, request: deletion(vm, operation) },
+        { type: 'request-deletion', vmId: id, request: deletion(vm, operation), ...(volumes === 'delete' ? { volumes } : {}) },
         ifMatch(request),
       );
       if (!decided.ok) throw ProblemError.of(decided.rejection);

@@ -3,6 +3,7 @@ import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from 
 import { done, Executor, failed, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { decideVm } from '../decide-vm.ts';
 import { vmsOfType } from '../sql/vms.ts';
+import { leaveVolumes } from '../volumes/leave.ts';
 
 /** As many as one set of a migration may have. */
 const MOST = 1_000;
@@ -66,8 +67,11 @@ export class VmTasks {
   }
 
   @OnTask(tasks.recordDeleted)
-  recordDeleted(input: Input<'recordDeleted'>, ctx: TaskContext): Result<'recordDeleted'> {
-    return decided(ctx, { type: 'record-deleted', ...input }, nothing);
+  async recordDeleted(input: Input<'recordDeleted'>, ctx: TaskContext): Result<'recordDeleted'> {
+    const result = await decideVm(ctx, input.vmId, { type: 'record-deleted', ...input });
+    if (!result.ok) return refused(result.rejection);
+    if (result.events.length > 0) await leaveVolumes(ctx, input.vmId, result.vm.deletion?.volumes === 'delete');
+    return done({});
   }
 
   @OnTask(tasks.failProvisioning)

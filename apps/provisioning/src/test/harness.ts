@@ -1,8 +1,10 @@
 import {
   agentGatewayEvents,
+  diskSerial,
   eventsTopic,
   tasksTopic,
   topologyHash,
+  volumeFile,
   workflowEvents,
   type Observed,
   type Outcome,
@@ -23,6 +25,23 @@ export const spec = starterTypes.small;
 export const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
 export const topologyOf = (vm: VmView, vcpus = 1): { topology: Topology; topologyHash: string } => {
   const topology = bareTopology({ uuid: vm.uuid, vcpus: { boot: vcpus, max: 4, plugged: [] }, image });
+  return { topology, topologyHash: topologyHash(topology) };
+};
+
+/** The hardware of a VM that has a volume. */
+export const withVolume = (vm: VmView, id: string, sizeMiB = 64): { topology: Topology; topologyHash: string } => {
+  const disk = {
+    id,
+    port: 5,
+    serial: diskSerial(id),
+    sizeMiB,
+    format: 'qcow2' as const,
+    pool: 'shared',
+    volume: volumeFile(id),
+    readOnly: false,
+  };
+  const bare = topologyOf(vm).topology;
+  const topology = { ...bare, disks: [...bare.disks, disk] };
   return { topology, topologyHash: topologyHash(topology) };
 };
 
@@ -145,6 +164,13 @@ export class Harness {
     const { volumeId, operation } = (await this.http<{ volumeId: string; operation: string }>('POST', '/v1/volumes', { name, sizeMiB }))
       .body;
     await this.run(operation, 'volume.record-created', { volumeId, hostId: 'a', shared: true });
+    return this.volumeNow(volumeId);
+  }
+  /** A volume that this VM has. */
+  async attached(vm: VmView) {
+    const { volumeId } = await this.volume();
+    const { operation } = (await this.http<{ operation: string }>('POST', `/v1/volumes/${volumeId}/attach`, { vm: vm.id })).body;
+    await this.run(operation, 'volume.record-attached', { volumeId, vmId: vm.id, ...withVolume(vm, volumeId), seen: true });
     return this.volumeNow(volumeId);
   }
   /** A volume as the service decides about it. */

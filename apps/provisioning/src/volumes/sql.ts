@@ -24,3 +24,8 @@ export const volumeOf = async (
   );
   return rows[0]?.view;
 };
+
+export const volumesOfVm = async (db: Queryable, schema: string, vm: string): Promise<volumes.KnownVolume[]> => {
+  const { rows } = await db.query<VolumeRow>(`select tenant, view from ${schema}.volumes where view ->> 'vmId' = $1 order by volume`, [vm]);
+  return rows.map((r) => r.view);
+};

@@ -1,5 +1,5 @@
 import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
-import { FLEET_TENANT, volumeCommands, volumeFile } from '@chrysalis/contracts';
+import { FLEET_TENANT, volumeCommands, volumeFile, type VmChange } from '@chrysalis/contracts';
 import { volumes } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -15,12 +15,17 @@ import {
   type Answer,
   type CommandContext,
   type CommandRequest,
+  type MessageContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
+import { vmOf } from '../sql/vms.ts';
+import type { VmView } from '../vm-view.ts';
 import { decideVolume } from './decide-volume.ts';
+import { lockVm } from './on-vm.ts';
+import { attachment, deletion, detachment, growth } from './requests.ts';
 import { volumeOf } from './sql.ts';
 
-const { createVolume, deleteVolume } = volumeCommands;
+const { createVolume, attachVolume, detachVolume, growVolume, deleteVolume } = volumeCommands;
 
 @Controller()
 export class VolumesController {
@@ -59,6 +64,81 @@ export class VolumesController {
     });
   }
 
+  @Post('/v1/volumes/:id/attach')
+  @Allow('operator')
+  @AsMessage(attachVolume)
+  @Doc({
+    summary: attachVolume.summary,
+    body: attachVolume.body,
+    query: dryRunQuery,
+    answers: {
+      202: attachVolume.answer,
+      404: '`volume.unknown`',
+      409: '`volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `vm.in_move`, `vm.in_action`, `vm.not_ready`',
+      422: '`vm.unknown`',
+    },
+  })
+  attach(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, attachVolume.body, async ({ vm: vmId }, ctx) => {
+      const volume = await this.#present(ctx, id);
+      const vm = await vmOf(ctx.tx, this.service.schema, volume.tenant, vmId);
+      if (!vm || vm.status === 'deleted') throw ProblemError.ofMember({ code: 'vm.unknown', vmId });
+      const asked = attachment(volume, vm, ctx.newId('op'));
+      return this.#begun(ofTenant(ctx, volume.tenant), id, 'attach-volume', ifMatch(request) ?? volume.version, {
+        type: 'request-attach',
+        volumeId: id,
+        vmId,
+        vmHost: vm.host ?? '',
+        request: asked,
+      });
+    });
+  }
+
+  @Post('/v1/volumes/:id/detach')
+  @Allow('operator')
+  @AsMessage(detachVolume)
+  @Doc({
+    summary: detachVolume.summary,
+    body: detachVolume.body,
+    query: dryRunQuery,
+    answers: {
+      202: detachVolume.answer,
+      404: '`volume.unknown`',
+      409: '`volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`',
+    },
+  })
+  detach(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, detachVolume.body, async ({ force = false }, ctx) => {
+      const volume = await this.#present(ctx, id);
+      const vm = await this.#vmOf(ctx, volume);
+      const asked = detachment(volume, vm ?? nobody, ctx.newId('op'), force);
+      const command = { type: 'request-detach' as const, volumeId: id, force, request: asked };
+      return this.#begun(ofTenant(ctx, volume.tenant), id, 'detach-volume', ifMatch(request) ?? volume.version, command);
+    });
+  }
+
+  @Post('/v1/volumes/:id/grow')
+  @Allow('operator')
+  @AsMessage(growVolume)
+  @Doc({
+    summary: growVolume.summary,
+    body: growVolume.body,
+    query: dryRunQuery,
+    answers: {
+      202: growVolume.answer,
+      404: '`volume.unknown`',
+      409: '`volume.shrink_refused`, `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`',
+    },
+  })
+  grow(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
+    return this.commands.run(request, growVolume.body, async ({ sizeMiB }, ctx) => {
+      const volume = await this.#present(ctx, id);
+      const asked = growth(volume, await this.#vmOf(ctx, volume), ctx.newId('op'), sizeMiB);
+      const command = { type: 'request-grow' as const, volumeId: id, sizeMiB, request: asked };
+      return this.#begun(ofTenant(ctx, volume.tenant), id, 'grow-volume', ifMatch(request) ?? volume.version, command);
+    });
+  }
+
   @Delete('/v1/volumes/:id')
   @Allow('operator')
   @AsMessage(deleteVolume)
@@ -71,10 +151,38 @@ export class VolumesController {
     return this.commands.run(request, deleteVolume.body, async (_, ctx) => {
       const volume = await this.#present(ctx, id);
       const asked = { type: 'request-deletion' as const, volumeId: id, request: deletion(volume, ctx.newId('op')) };
-      const decided = await decideVolume(ofTenant(ctx, volume.tenant), id, asked, ifMatch(request));
+      const decided = await decideVolume(ofTenant(ctx, volume.tenant), id, asked, ifMatch(request) ?? volume.version);
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return accepted(decided.volume);
     });
+  }
+
+  /**
+   * Volume and VM in one transaction: where the VM has other things to do, neither says anything. `version`: what is asked of hosts was made
+   * from the volume as it was then.
+   */
+  async #begun(
+    ctx: MessageContext,
+    volumeId: string,
+    change: VmChange,
+    version: number,
+    command: volumes.VolumeCommand,
+  ): Promise<{ status: number; body: object; headers?: Record<string, string> }> {
+    const decided = await decideVolume(ctx, volumeId, command, version);
+    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    const { status: state, action, vmId = action?.vmId } = decided.volume;
+    if (!action) return { status: 202, body: { volumeId, state } };
+    const { workflowId } = action;
+    if (decided.events.length > 0 && vmId !== undefined) {
+      const locked = await lockVm(ctx, { vmId, change, volumeId, workflowId });
+      if (!locked.ok) throw ProblemError.of(locked.rejection);
+    }
+    return { status: 202, body: { volumeId, state, operation: workflowId }, headers: { location: `/v1/operations/${workflowId}` } };
+  }
+
+  /** The VM that has it. */
+  #vmOf(ctx: CommandContext, { vmId, tenant }: volumes.KnownVolume): Promise<VmView | undefined> {
+    return vmId === undefined ? Promise.resolve(undefined) : vmOf(ctx.tx, this.service.schema, tenant, vmId);
   }
 
   async #present(ctx: CommandContext, id: string): Promise<volumes.KnownVolume> {
@@ -90,15 +198,5 @@ const accepted = ({ volumeId, operation }: volumes.KnownVolume) => ({
   headers: { location: `/v1/operations/${operation}` },
 });
 
-/** At the host that alone sees its pool, or else at any that does. */
-const deletion = (volume: volumes.KnownVolume, workflowId: string) => ({
-  workflowId,
-  definition: volumes.deleteVolume({ file: volumes.hasFile(volume), pinned: volume.hostId !== undefined }),
-  params: {
-    volumeId: volume.volumeId,
-    volume: volumeFile(volume.volumeId),
-    pool: volume.pool,
-    ...(volume.hostId === undefined ? {} : { host: volume.hostId }),
-  },
-  subject: volume.volumeId,
-});
+/** Of a volume that no VM has nothing is detached, and the stream says so. */
+const nobody = { id: '', epoch: 0 } as VmView;

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { WorkflowRequest } from '@chrysalis/contracts';
 import { validateRequest } from '@chrysalis/workflow-core';
-import { Harness } from '../test/harness.ts';
+import { Harness, image, spec, topologyOf, withVolume } from '../test/harness.ts';
 
 type Accepted = { readonly volumeId: string; readonly operation: string; readonly code: string; readonly dryRun?: boolean };
 let h: Harness;
 beforeAll(async () => {
   h = await Harness.start();
+  await h.http('POST', '/v1/vm-types', { name: 'small', spec });
+  await h.http('POST', '/v1/images', { image });
 });
 afterAll(() => h?.stop());
 
@@ -58,4 +60,84 @@ test('bad input, another tenant, a dry run: a stable code, and nothing is left',
   expect(await h.http('POST', '/v1/volumes?dryRun=true', { name: 'x', sizeMiB: 1 })).toMatchObject({ status: 200, body: { dryRun: true } });
   expect(await h.http('DELETE', `/v1/volumes/${volumeId}?dryRun=true`)).toMatchObject({ status: 200, body: { dryRun: true } });
   expect(await all()).toBe(before);
+});
+
+type Acted = Accepted & { readonly state: string };
+const ask = (id: string, verb: string, body: object = {}, tenant = 'main') =>
+  h.http<Acted>('POST', `/v1/volumes/${id}/${verb}`, body, { tenant });
+const requestOf = async (id: string) => WorkflowRequest.parse(((await h.store.read(id)).at(-1)!.data as { request: unknown }).request);
+
+test('attached, grown and detached: volume and VM are told in one commit, and the VM is locked meanwhile', async () => {
+  const vm = await h.runningVm('web');
+  const { volumeId } = await h.volume('data');
+  const { status, body } = await ask(volumeId, 'attach', { vm: vm.id });
+  expect([status, body.state]).toEqual([202, 'available']);
+  expect(validateRequest(await requestOf(volumeId))).toEqual([]);
+  expect((await requestOf(volumeId)).params).toMatchObject({ vmId: vm.id, hostId: 'a', epoch: 1, disk: { id: volumeId, sizeMiB: 64 } });
+  expect((await ask(volumeId, 'attach', { vm: vm.id })).body.operation).toBe(body.operation);
+  expect((await h.http('POST', `/v1/vms/${vm.id}/stop`, {})).body.code).toBe('vm.in_action');
+  expect((await h.http('DELETE', `/v1/vms/${vm.id}`)).body.code).toBe('vm.in_action');
+  const shape = withVolume(vm, volumeId);
+  const record = { volumeId, vmId: vm.id, ...shape };
+  expect(await h.run(body.operation, 'volume.record-attached', { ...record, seen: true })).toMatchObject({ ok: true });
+  expect(await h.vm(vm.id)).toMatchObject({ status: 'running', topologyHash: shape.topologyHash });
+  expect((await h.vm(vm.id)).action).toBeUndefined();
+  expect((await ask(volumeId, 'attach', { vm: vm.id })).body).toEqual({ volumeId, state: 'attached' });
+
+  const other = await h.runningVm('other');
+  expect((await ask(volumeId, 'attach', { vm: other.id })).body.code).toBe('volume.attached');
+  expect((await remove(volumeId)).body.code).toBe('volume.attached');
+  expect((await ask(volumeId, 'grow', { sizeMiB: 63 })).body.code).toBe('volume.shrink_refused');
+
+  const growing = (await ask(volumeId, 'grow', { sizeMiB: 128 })).body.operation;
+  expect(validateRequest(await requestOf(volumeId))).toEqual([]);
+  const grown = withVolume(vm, volumeId, 128);
+  await h.run(growing, 'volume.record-grown', { volumeId, sizeMiB: 128, vmId: vm.id, ...grown });
+  expect(await h.volumeNow(volumeId)).toMatchObject({ sizeMiB: 128, status: 'attached' });
+  expect((await h.vm(vm.id)).topologyHash).toBe(grown.topologyHash);
+
+  // Refused by the guest: it is the VM's as before, and the VM is free.
+  const refused = (await ask(volumeId, 'detach')).body.operation;
+  expect(validateRequest(await requestOf(volumeId))).toEqual([]);
+  const cause = { code: 'host.guest_uses_volume', message: '/dev/vdb is mounted at /mnt' };
+  await h.ended({ workflowId: refused, subject: volumeId, name: 'detach-volume', state: 'undone', cause });
+  await h.eventually(async () => (await h.volumeNow(volumeId)).action === undefined);
+  expect(await h.volumeNow(volumeId)).toMatchObject({ status: 'attached', vmId: vm.id, cause });
+  expect((await h.vm(vm.id)).action).toBeUndefined();
+
+  const detaching = (await ask(volumeId, 'detach', { force: true })).body.operation;
+  expect((await requestOf(volumeId)).params).toMatchObject({ force: true });
+  await h.run(detaching, 'volume.record-detached', { volumeId, vmId: vm.id, ...topologyOf(vm) });
+  expect(await h.volumeNow(volumeId)).toMatchObject({ status: 'available' });
+  expect((await ask(volumeId, 'detach')).body).toEqual({ volumeId, state: 'available' });
+  expect((await ask(volumeId, 'attach', { vm: other.id })).status).toBe(202);
+  expect(await events(volumeId)).toEqual([
+    ...['requested', 'created', 'attach-requested', 'attached', 'grow-requested', 'grown', 'detach-requested', 'action-failed'],
+    ...['detach-requested', 'detached', 'attach-requested'],
+  ]);
+});
+
+test('where the VM has other things to do, neither says anything; another tenant’s VM is no VM', async () => {
+  const vm = await h.runningVm('busy');
+  const { volumeId } = await h.volume('idle');
+  await h.http('POST', `/v1/vms/${vm.id}/stop`, {});
+  expect((await ask(volumeId, 'attach', { vm: vm.id })).body.code).toBe('vm.in_action');
+  expect((await ask(volumeId, 'attach', { vm: 'vm-0199c0de-0000-7000-8000-00000000dead' })).body.code).toBe('vm.unknown');
+  expect((await ask(volumeId, 'attach', { vm: vm.id }, 'other')).body.code).toBe('volume.unknown');
+  expect((await ask(volumeId, 'attach')).body.code).toBe('request.invalid');
+  expect(await events(volumeId)).toEqual(['requested', 'created']);
+  const placed = (await create({ name: 'here', sizeMiB: 64, pool: 'local' })).body;
+  await h.run(placed.operation, 'volume.record-created', { volumeId: placed.volumeId, hostId: 'elsewhere', shared: false });
+  expect((await ask(placed.volumeId, 'attach', { vm: (await h.runningVm('far')).id })).body.code).toBe('volume.not_on_host');
+});
+
+test('a VM that is deleted leaves its volumes, or takes them along where that is asked for', async () => {
+  for (const volumes of ['keep', 'delete'] as const) {
+    const vm = await h.runningVm(`gone-${volumes}`);
+    const { volumeId } = await h.attached(vm);
+    const { operation } = (await h.http('DELETE', `/v1/vms/${vm.id}`, { volumes })).body;
+    expect(await h.run(operation, 'vm.record-deleted', { vmId: vm.id })).toMatchObject({ ok: true });
+    expect(await h.volumeNow(volumeId)).toMatchObject({ status: volumes === 'keep' ? 'available' : 'deleting' });
+    expect((await events(volumeId)).slice(4)).toEqual(['detached', ...(volumes === 'delete' ? ['deletion-requested'] : [])]);
+  }
 });

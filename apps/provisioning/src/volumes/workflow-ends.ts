@@ -1,7 +1,8 @@
-import { workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
+import { volumeEvents, workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
 import type { volumes } from '@chrysalis/provisioning-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { decideVolume } from './decide-volume.ts';
+import { isChange, unlockVm } from './on-vm.ts';
 
 type Ended = DataOf<typeof events.instanceEnded>;
 
@@ -15,17 +16,29 @@ export class VolumeWorkflowEnds {
     const command = commandFor(data, cause ?? { code: 'workflow.ended', message: `The workflow ended: ${state}` });
     if (!command) return;
     const decided = await decideVolume(ctx, volumeId, command);
-    if (!decided.ok) ctx.log.warn({ volumeId, workflowId, rejection: decided.rejection }, 'the end of a workflow does not fit its volume');
+    if (!decided.ok) return amiss(ctx, data, decided.rejection);
+    for (const e of decided.events)
+      if (e.type === volumeEvents.volumeActionFailed.type && e.data.vmId !== undefined) {
+        const unlocked = await unlockVm(ctx, { vmId: e.data.vmId, workflowId, cause: e.data.cause });
+        if (!unlocked.ok) amiss(ctx, data, unlocked.rejection);
+      }
   }
 }
 
-const commandFor = ({ name, subject: volumeId, workflowId, state }: Ended, cause: Cause): volumes.VolumeCommand | undefined => {
+const amiss = (ctx: EventContext, { workflowId, subject: volumeId }: Ended, rejection: unknown): void =>
+  ctx.log.warn({ volumeId, workflowId, rejection }, 'the end of a workflow does not fit its volume');
+
+/** All that was done is taken back; a cancelled one says what is not. */
+const isUndone = ({ state, missing = [] }: Ended): boolean => state === 'undone' || (state === 'cancelled' && missing.length === 0);
+
+const commandFor = (ended: Ended, cause: Cause): volumes.VolumeCommand | undefined => {
+  const { name, subject: volumeId, workflowId } = ended;
   switch (name) {
     case 'create-volume':
-      return { type: 'fail-creation', volumeId, cause, left: state !== 'undone' };
+      return { type: 'fail-creation', volumeId, cause, left: !isUndone(ended) };
     case 'delete-volume':
       return { type: 'fail-deletion', volumeId, workflowId, cause };
     default:
-      return undefined;
+      return isChange(name) ? { type: 'fail-action', volumeId, workflowId, undone: isUndone(ended), cause } : undefined;
   }
 };

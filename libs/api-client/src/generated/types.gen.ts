@@ -83,6 +83,7 @@ export type HostDecided = {
     machineTypes: Array<string>;
     traits: Array<string>;
     storagePools: Array<string>;
+    localPools?: Array<string>;
     networks: Array<string>;
     inventory: {
         vcpu: {
@@ -715,7 +716,7 @@ export type Vm = {
      * under way
      */
     action?: {
-        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume';
+        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume';
         operation: string;
     };
     lastAction?: {
@@ -840,6 +841,7 @@ export type Host = {
         machineTypes: Array<string>;
         traits: Array<string>;
         storagePools: Array<string>;
+        localPools?: Array<string>;
         networks: Array<string>;
         inventory: {
             vcpu: {
@@ -1011,7 +1013,11 @@ export type Volume = {
     volumeId: string;
     name: string;
     tenant: string;
-    state: 'creating' | 'available' | 'deleting' | 'deleted' | 'failed';
+    state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+    /**
+     * before it was being deleted
+     */
+    stateBefore?: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
     pool: string;
     /**
      * of a pool that this host alone sees
@@ -1019,6 +1025,21 @@ export type Volume = {
     hostId?: string;
     sizeMiB: number;
     operation: string;
+    /**
+     * that has it
+     */
+    vmId?: string;
+    /**
+     * whether the guest of that VM was seen to show it
+     */
+    seen?: boolean;
+    /**
+     * under way
+     */
+    action?: {
+        action: 'attach' | 'detach' | 'grow';
+        operation: string;
+    };
     /**
      * why it could not be made, or the last operation on it did not come to its end
      */
@@ -1868,7 +1889,9 @@ export type PostV1VmsResponses = {
 export type PostV1VmsResponse = PostV1VmsResponses[keyof PostV1VmsResponses];
 
 export type DeleteV1VmsIdData = {
-    body?: never;
+    body: {
+        volumes?: 'keep' | 'delete';
+    };
     path: {
         id: string;
     };
@@ -2550,9 +2573,9 @@ export type GetV1VolumesData = {
          */
         cursor?: string;
         /**
-         * Only in this state: creating, available, deleting, deleted, failed, or all
+         * Only in this state: creating, available, attached, deleting, deleted, failed, or all
          */
-        state?: 'all' | 'creating' | 'available' | 'deleting' | 'deleted' | 'failed';
+        state?: 'all' | 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
         /**
          * Only of this name
          */
@@ -2561,6 +2584,10 @@ export type GetV1VolumesData = {
          * Only in this pool
          */
         pool?: string;
+        /**
+         * Only those that this VM has
+         */
+        vm?: string;
     };
     url: '/v1/volumes';
 };
@@ -2625,7 +2652,7 @@ export type PostV1VolumesResponses = {
      */
     200: {
         operation: string;
-        volumeId: unknown & unknown;
+        volumeId: string;
     } & {
         dryRun: true;
     };
@@ -2634,7 +2661,7 @@ export type PostV1VolumesResponses = {
      */
     202: {
         operation: string;
-        volumeId: unknown & unknown;
+        volumeId: string;
     };
 };
 
@@ -2677,7 +2704,7 @@ export type DeleteV1VolumesIdResponses = {
      */
     200: {
         operation: string;
-        volumeId: unknown & unknown;
+        volumeId: string;
     } & {
         dryRun: true;
     };
@@ -2686,7 +2713,7 @@ export type DeleteV1VolumesIdResponses = {
      */
     202: {
         operation: string;
-        volumeId: unknown & unknown;
+        volumeId: string;
     };
 };
 
@@ -5350,6 +5377,178 @@ export type PostV1VmsIdActionResponses = {
 };
 
 export type PostV1VmsIdActionResponse = PostV1VmsIdActionResponses[keyof PostV1VmsIdActionResponses];
+
+export type PostV1VolumesIdAttachData = {
+    body: {
+        vm: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}/attach';
+};
+
+export type PostV1VolumesIdAttachErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * `vm.unknown`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesIdAttachError = PostV1VolumesIdAttachErrors[keyof PostV1VolumesIdAttachErrors];
+
+export type PostV1VolumesIdAttachResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    };
+};
+
+export type PostV1VolumesIdAttachResponse = PostV1VolumesIdAttachResponses[keyof PostV1VolumesIdAttachResponses];
+
+export type PostV1VolumesIdDetachData = {
+    body: {
+        force?: boolean;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}/detach';
+};
+
+export type PostV1VolumesIdDetachErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesIdDetachError = PostV1VolumesIdDetachErrors[keyof PostV1VolumesIdDetachErrors];
+
+export type PostV1VolumesIdDetachResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    };
+};
+
+export type PostV1VolumesIdDetachResponse = PostV1VolumesIdDetachResponses[keyof PostV1VolumesIdDetachResponses];
+
+export type PostV1VolumesIdGrowData = {
+    body: {
+        sizeMiB: number;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}/grow';
+};
+
+export type PostV1VolumesIdGrowErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.shrink_refused`, `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesIdGrowError = PostV1VolumesIdGrowErrors[keyof PostV1VolumesIdGrowErrors];
+
+export type PostV1VolumesIdGrowResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    };
+};
+
+export type PostV1VolumesIdGrowResponse = PostV1VolumesIdGrowResponses[keyof PostV1VolumesIdGrowResponses];
 
 export type PostV1HostsIdStateData = {
     body: {

@@ -147,4 +147,20 @@ export const hostsCodes = {
     title: 'No host fits',
     next: 'free room or add a host; the reasons stand beside it or in `detail`, with the first hosts of each',
   },
+  'host.guest_uses_volume': {
+    title: 'The guest uses the volume',
+    next: 'unmount it in the guest, and detach it again; or, at the loss of what is not written yet: chrysalis volume detach --force',
+  },
+  'host.volume_use_unknown': {
+    title: 'Nobody in the guest says whether it uses the volume',
+    next: 'run qemu-ga in the guest, or stop the VM first, or: chrysalis volume detach --force',
+  },
+  'host.volume_not_delivered': {
+    title: 'The guest does not show the volume',
+    next: 'see its kernel’s log; virtio_blk and PCI hot-plug are needed',
+  },
+  'host.pool_local': {
+    title: 'A disk is in a storage pool that only one host sees',
+    next: 'detach the volume first, or choose a type whose disks are in a shared pool',
+  },
 } as const satisfies CodeEntries;

@@ -44,7 +44,10 @@ export const hypervisorCodes = {
     title: 'A VM of the host has the volume',
     next: 'detach it first: chrysalis volume list shows from which VM',
   },
-  'hypervisor.volume_conflict': { title: 'There is a volume of that name and another size', next: 'see the storage pool on the host' },
+  'hypervisor.volume_conflict': {
+    title: 'The volume has another size',
+    next: 'a grow that was given up may have been done: grow it to what it has, or to more',
+  },
   'hypervisor.volume_failed': { title: 'The volume could not be made or read', next: 'see the storage pool on the host' },
   'hypervisor.topology_mismatch': {
     title: 'What is there is not what was said; nothing was sent',

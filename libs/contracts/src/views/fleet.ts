@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ActionHow, Desired, RestartPolicy, VmAction } from '../provisioning.ts';
+import { ActionHow, Desired, RestartPolicy, VmAction, VmDoing } from '../provisioning.ts';
 import { GrantClaims } from '../agent-gateway.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
@@ -41,7 +41,7 @@ export const Vm = Row.extend({
   cause: Cause.optional(),
   move: MoveOfVm.optional(),
   desired: Desired.optional().describe('what it is meant to do, beside what its host sees; absent: running'),
-  action: z.object({ action: VmAction, operation: z.string() }).optional().describe('under way'),
+  action: z.object({ action: VmDoing, operation: z.string() }).optional().describe('under way'),
   lastAction: z
     .object({ action: VmAction, outcome: z.enum(['succeeded', 'failed']), how: ActionHow.optional(), at: z.string().optional() })
     .optional(),

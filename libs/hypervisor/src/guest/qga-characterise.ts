@@ -32,7 +32,7 @@ const onlineMiB = async (qga: QgaClient): Promise<number> => {
 };
 
 /** qemu-ga names disks and, without udev in the guest, not their serial numbers: those come from sysfs, as do the sizes. */
-const wholeDisks = async (qga: QgaClient): Promise<GuestFacts['disks']> => {
+export const wholeDisks = async (qga: QgaClient): Promise<GuestFacts['disks']> => {
   const names = (await qga.disks())
     .filter((d) => !d.partition && /^\/dev\/(vd|sd|xvd|nvme)[a-z0-9]+$/.test(d.name))
     .map((d) => d.name.slice('/dev/'.length));

@@ -10,7 +10,7 @@ export const isOff = (vm: Vm): boolean => !vm.alive;
 export const plugOff = async (vm: Vm, device: Device): Promise<Shaped> => {
   assertOwn(vm);
   if (!assertPlug(vm.topology, device)) return vm.shaped;
-  if (device.kind === 'disk') vm.parts.volumes.assertThere(device);
+  if (device.kind === 'disk') await vm.parts.volumes.assertVolume(device);
   await vm.saveTopology(plugged(vm.topology, device));
   return vm.shaped;
 };

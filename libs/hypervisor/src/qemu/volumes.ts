@@ -35,6 +35,12 @@ const sizeOf = async (path: string): Promise<number> => {
   }
 };
 
+const otherSize = ({ pool, volume, sizeMiB }: Pick<Disk, 'pool' | 'volume' | 'sizeMiB'>, there: number): HypervisorError =>
+  new HypervisorError('hypervisor.volume_conflict', `${volume} in pool ${pool} has ${there} MiB, not ${sizeMiB}`, {
+    sizeMiB: there,
+    requestedMiB: sizeMiB,
+  });
+
 export class Volumes {
   private readonly pools: Readonly<Record<string, Pool>>;
   private readonly qemu: string;
@@ -65,6 +71,13 @@ export class Volumes {
       });
   }
 
+  /** There, and of this size: else a VM would get other hardware than is recorded of it. */
+  async assertVolume(disk: Disk): Promise<void> {
+    this.assertThere(disk);
+    const there = await sizeOf(this.path(disk.pool, disk.volume));
+    if (there !== disk.sizeMiB) throw otherSize(disk, there);
+  }
+
   /** True when it was made now. A volume that is there keeps its content: a disk that is plugged again has its data. */
   ensure(disk: Disk): Promise<boolean> {
     return this.ensureBy(disk, (path) => this.make(disk, path));
@@ -79,9 +92,12 @@ export class Volumes {
   }
 
   private async ensureBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {
-    const path = this.path(disk.pool, disk.volume);
-    if (existsSync(path)) return false;
-    if (disk.readOnly || isVolumeFile(disk.volume)) this.assertThere(disk);
+    if (isVolumeFile(disk.volume)) {
+      await this.assertVolume(disk);
+      return false;
+    }
+    if (existsSync(this.path(disk.pool, disk.volume))) return false;
+    if (disk.readOnly) this.assertThere(disk);
     return this.madeBy(disk, make);
   }
 
@@ -113,11 +129,7 @@ export class Volumes {
     const path = this.path(pool, volume);
     const made = await this.madeBlank({ id: volume, pool, volume, format, sizeMiB, readOnly: false });
     const there = made ? sizeMiB : await sizeOf(path);
-    if (there !== sizeMiB)
-      throw new HypervisorError('hypervisor.volume_conflict', `There is a volume ${volume} of ${there} MiB in pool ${pool}`, {
-        sizeMiB: there,
-        requestedMiB: sizeMiB,
-      });
+    if (there !== sizeMiB) throw otherSize({ pool, volume, sizeMiB }, there);
     return { shared: this.pools[pool]!.shared, bytes: (await stat(path)).blocks * BLOCK };
   }
 

@@ -100,8 +100,15 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     const there = this.volumes.get(disk.pool, disk.volume);
     if (!there && (isVolumeFile(disk.volume) || (disk.readOnly && disk.pool !== 'packages')))
       throw new HypervisorError('hypervisor.volume_missing', `No volume ${disk.volume} in pool ${disk.pool}`, { disk: disk.id });
-    if (isVolumeFile(disk.volume)) this.takeOpen(disk, vm);
-    else if (!there) this.volumes.set(disk.pool, disk.volume, { sizeMiB: disk.sizeMiB });
+    if (there && isVolumeFile(disk.volume)) {
+      if (there.sizeMiB !== disk.sizeMiB)
+        throw new HypervisorError('hypervisor.volume_conflict', `${disk.volume} has ${there.sizeMiB} MiB, not ${disk.sizeMiB}`, {
+          ...there,
+        });
+      this.takeOpen(disk, vm);
+      return;
+    }
+    if (!there) this.volumes.set(disk.pool, disk.volume, { sizeMiB: disk.sizeMiB });
   }
 
   /** As QEMU's lock: of the VMs that run, one. */

@@ -82,13 +82,14 @@ export class SimulatedGuest {
     return { beforeBytes, afterBytes };
   }
 
-  /** Knows `true`, `false`, `exit N`, `echo TEXT`, `poweroff` and `reboot`, line by line; any other line succeeds in silence. */
+  /** Knows `true`, `false`, `exit N`, `echo TEXT`, `mount SERIAL`, `umount SERIAL`, `poweroff` and `reboot`, line by line; any other line succeeds in silence. */
   runScript(script: string): { exitCode: number; stdout: string; stderr: string; truncated: boolean; ms: number } {
     void this.inside;
     let stdout = '';
     let exitCode = 0;
     for (const line of script.split('\n').map((l) => l.trim())) {
       if (line.startsWith('echo ')) stdout += `${line.slice(5)}\n`;
+      this.mountBy(line);
       if (line === 'poweroff' || line === 'reboot') {
         this.machine[line]();
         break; // nothing comes after it
@@ -101,6 +102,11 @@ export class SimulatedGuest {
       break;
     }
     return { exitCode, stdout, stderr: '', truncated: false, ms: 1 };
+  }
+
+  private mountBy(line: string): void {
+    const [, word, serial] = /^(mount|umount) (\S+)$/.exec(line) ?? [];
+    if (serial !== undefined) this.mount(serial, word === 'mount');
   }
 
   /** False where it ignores who asks. */
@@ -123,6 +129,16 @@ export class SimulatedGuest {
     const { vm, guest } = this.inside;
     const { [portId]: _, ...listening } = guest.listening ?? {};
     guest.listening = listening;
+    this.changed(vm);
+  }
+
+  /** A file system over the whole disk, as a guest knows it: by its serial number; mounted, or not any more. */
+  private mount(serial: string, mounted: boolean): void {
+    const { vm, guest } = this.inside;
+    const found = vm.topology.disks.find((d) => d.serial === serial);
+    if (!found) throw new HypervisorError('hypervisor.device_unknown', `No disk ${serial}`, { serial });
+    const { [found.id]: _, ...others } = guest.fileSystems;
+    guest.fileSystems = mounted ? { ...others, [found.id]: fileSystemBytes(found.sizeMiB) } : others;
     this.changed(vm);
   }
 

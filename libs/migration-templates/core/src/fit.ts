@@ -46,6 +46,23 @@ const sameDriver = (source: KnownHost): Policy => ({
         },
 });
 
+/** A disk in a pool that its host alone sees stays there. Of agents that do not say which those are nothing is said either. */
+const reachesDisks = (source: KnownHost, { disks }: Topology): Policy => ({
+  name: 'local-disks',
+  refuses: ({ facts }) => {
+    const local = new Set([...(source.facts.localPools ?? []), ...(facts.localPools ?? [])]);
+    const stuck = disks.filter((d) => local.has(d.pool));
+    if (stuck.length === 0) return undefined;
+    const names = stuck.map((d) => d.id).join(', ');
+    return {
+      code: 'host.pool_local',
+      message: `${names} ${stuck.length === 1 ? 'is' : 'are'} in a pool that ${source.facts.hostId} and ${facts.hostId} do not share`,
+      remedy: 'detach the volume, or move it to a shared pool first',
+      evidence: { disks: stuck.map(({ id, pool }) => ({ id, pool })) },
+    };
+  },
+});
+
 /**
  * The engine, asked for a move: by the same policies as for a new VM and as for the hold that the move takes (compile/prepare.ts), and by
  * the move's own beside them. A morph is a move that is pinned to the host the VM is on.
@@ -58,7 +75,7 @@ export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   const { candidates, refused } = place(
     only === undefined ? others(wish, hosts) : [hosts.get(only) ?? []].flat(),
     request,
-    moves && source ? [...policies, sameDriver(source)] : policies,
+    moves && source ? [...policies, sameDriver(source), reachesDisks(source, wish.moved)] : policies,
   );
   const blockers: readonly Blocker[] = [
     ...(moves ? atSource(vm.hostId, source) : []),

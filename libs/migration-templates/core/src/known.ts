@@ -6,7 +6,7 @@ import {
   type Observed,
   type Ref,
   type Topology,
-  type VmAction,
+  type VmDoing,
   type VmTypeSpec,
 } from '@chrysalis/contracts';
 import type { HostView } from '@chrysalis/placement';
@@ -22,8 +22,8 @@ export type KnownVm = Readonly<{
   hostId: string;
   epoch: number;
   state: 'requested' | Desired | 'deleting';
-  /** The action under way, if any: it is started, stopped, restarted, paused or continued. */
-  action?: VmAction;
+  /** The action under way, if any: it is started, stopped, restarted, paused or continued, or its hardware is changed. */
+  action?: VmDoing;
   /** The move that holds it, if any. */
   moveId?: string;
   topology: Topology;

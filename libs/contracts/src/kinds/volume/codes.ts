@@ -12,6 +12,19 @@ export const volumeCodes = {
       'chrysalis volume list shows how each stands',
     ],
   },
+  'volume.in_action': {
+    status: 409,
+    title: 'The volume is being attached, detached or grown',
+    next: 'wait for the end of that: chrysalis operation wait {operation}',
+  },
+  'volume.attached': { status: 409, title: 'A VM has the volume', next: 'detach it from {vmId} first: chrysalis volume detach {volumeId}' },
+  'volume.not_attached': { status: 409, title: 'No VM has the volume', next: 'nothing is left to do' },
+  'volume.shrink_refused': { status: 409, title: 'Volumes only grow', next: 'ask for a size that is not smaller' },
+  'volume.not_on_host': {
+    status: 409,
+    title: 'The volume is in a pool that only its own host sees, and the VM is on another',
+    next: 'attach it to a VM on {hostId}',
+  },
   'volume.creation_undone': { title: 'The volume was taken back before it was there', next: 'create it again' },
   'volume.tenant_invalid': { status: 422, title: 'A volume is a tenant’s', next: 'ask with a token of the tenant' },
 } as const satisfies CodeEntries;

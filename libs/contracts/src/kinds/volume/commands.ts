@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { command } from '../../commands.ts';
 import { DEFAULT_POOL, Id, Name } from '../../shapes.ts';
-import { VolumeId, VolumeSizeMiB } from './shapes.ts';
+import { VolumeId, VolumeSizeMiB, volumeStates } from './shapes.ts';
 
 const Accepted = z.object({ operation: Id, volumeId: VolumeId });
+
+/** Without an operation it is so already. */
+const Acted = z.object({ volumeId: VolumeId, state: z.enum(volumeStates), operation: Id.optional() });
 
 /** Each is declared once for its route and for `chrysalis.commands`. */
 export const volumeCommands = {
@@ -16,6 +19,28 @@ export const volumeCommands = {
       host: Name.optional(),
     }),
     answer: Accepted,
+  }),
+  attachVolume: command('chrysalis.provisioning.volume.attach.v1', 'Ask that a VM has the volume, running or off', {
+    params: ['id'],
+    body: z.strictObject({ vm: Id }),
+    answer: Acted,
+  }),
+  detachVolume: command(
+    'chrysalis.provisioning.volume.detach.v1',
+    'Ask that the volume’s VM has it no more; refused while its guest uses it',
+    {
+      params: ['id'],
+      body: z.strictObject({
+        /** Whether or not the guest uses it: what it has not written yet is lost. */
+        force: z.boolean().optional(),
+      }),
+      answer: Acted,
+    },
+  ),
+  growVolume: command('chrysalis.provisioning.volume.grow.v1', 'Ask that the volume has this size', {
+    params: ['id'],
+    body: z.strictObject({ sizeMiB: VolumeSizeMiB }),
+    answer: Acted,
   }),
   deleteVolume: command('chrysalis.provisioning.volume.delete.v1', 'Ask to delete a volume', {
     params: ['id'],

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from '../../define.ts';
 import { Cause, Id, Name } from '../../shapes.ts';
 import { WorkflowRequest } from '../../workflow.ts';
-import { VolumeId, VolumePlace, VolumeSizeMiB } from './shapes.ts';
+import { VolumeAction, VolumeId, VolumePlace, VolumeSizeMiB } from './shapes.ts';
 
 /** Stream: `volume-<uuid>`, which is the volume's id. An event that carries `request` starts that workflow. */
 export const volumeEvents = {
@@ -20,6 +20,48 @@ export const volumeEvents = {
     'chrysalis.provisioning.volume.creation-failed.v1',
     'The volume could not be made; nobody may have it. `left`: a file of it may be in the pool',
     z.object({ volumeId: VolumeId, cause: Cause, left: z.boolean() }),
+  ),
+  volumeAttachRequested: event(
+    'chrysalis.provisioning.volume.attach-requested.v1',
+    'The volume is to be a disk of this VM; nobody else may have it until that has ended',
+    z.object({ volumeId: VolumeId, vmId: Id, request: WorkflowRequest }),
+  ),
+  volumeAttached: event(
+    'chrysalis.provisioning.volume.attached.v1',
+    'The VM has the volume. `seen`: its guest shows it; absent: there was nobody in it to ask, or it is off',
+    z.object({ volumeId: VolumeId, vmId: Id, workflowId: Id, seen: z.literal(true).optional() }),
+  ),
+  volumeDetachRequested: event(
+    'chrysalis.provisioning.volume.detach-requested.v1',
+    'The volume is to be taken from its VM; `force`: whether or not the guest uses it',
+    z.object({ volumeId: VolumeId, vmId: Id, force: z.boolean(), request: WorkflowRequest }),
+  ),
+  volumeDetached: event(
+    'chrysalis.provisioning.volume.detached.v1',
+    'The VM does not have the volume any more',
+    z.object({ volumeId: VolumeId, vmId: Id, why: z.enum(['asked', 'vm-deleted']) }),
+  ),
+  volumeGrowRequested: event(
+    'chrysalis.provisioning.volume.grow-requested.v1',
+    'The volume is to have this size',
+    z.object({ volumeId: VolumeId, sizeMiB: VolumeSizeMiB, request: WorkflowRequest }),
+  ),
+  volumeGrown: event(
+    'chrysalis.provisioning.volume.grown.v1',
+    'The volume has this size; `seen`: the guest of its VM shows it',
+    z.object({ volumeId: VolumeId, sizeMiB: VolumeSizeMiB, workflowId: Id, seen: z.literal(true).optional() }),
+  ),
+  volumeActionFailed: event(
+    'chrysalis.provisioning.volume.action-failed.v1',
+    'What was asked of the volume did not come to its end; it is as it was before. `left`: the VM may have it all the same, and so it counts as its',
+    z.object({
+      volumeId: VolumeId,
+      action: VolumeAction,
+      workflowId: Id,
+      vmId: Id.optional(),
+      left: z.literal(true).optional(),
+      cause: Cause,
+    }),
   ),
   volumeDeletionRequested: event(
     'chrysalis.provisioning.volume.deletion-requested.v1',

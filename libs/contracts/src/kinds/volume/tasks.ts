@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { task } from '../../define.ts';
-import { Count, Name, Positive, VolumeName } from '../../shapes.ts';
+import { Count, Disk, Id, Name, Positive, Sha256, Topology, VolumeName } from '../../shapes.ts';
+import { onVm, shaped } from '../../tasks/common.ts';
 import { VolumeId, VolumePlace } from './shapes.ts';
 
 const none = z.object({});
@@ -22,6 +23,34 @@ export const volumeTasks = {
     z.object({ volumeId: VolumeId }),
     none,
   ),
+  recordVolumeAttached: task(
+    'provisioning',
+    'volume.record-attached',
+    'Record that the VM has the volume, and its hardware; refused where that is not asked for any more',
+    z.object({ volumeId: VolumeId, vmId: Id, topology: Topology, topologyHash: Sha256, seen: z.boolean().optional() }),
+    none,
+  ),
+  recordVolumeDetached: task(
+    'provisioning',
+    'volume.record-detached',
+    'Record that the VM has the volume no more, and its hardware',
+    z.object({ volumeId: VolumeId, vmId: Id, topology: Topology, topologyHash: Sha256 }),
+    none,
+  ),
+  recordVolumeGrown: task(
+    'provisioning',
+    'volume.record-grown',
+    'Record the size of the volume, and the hardware of the VM that has it',
+    z.object({
+      volumeId: VolumeId,
+      sizeMiB: Positive,
+      vmId: Id.optional(),
+      topology: Topology.optional(),
+      topologyHash: Sha256.optional(),
+      seen: z.boolean().optional(),
+    }),
+    none,
+  ),
   recordVolumeDeleted: task(
     'provisioning',
     'volume.record-deleted',
@@ -30,6 +59,9 @@ export const volumeTasks = {
     none,
   ),
 };
+
+/** `seen`: the guest shows it; absent: there is nobody in it to ask, or it is off. */
+const delivered = shaped.extend({ seen: z.literal(true).optional() });
 
 /** Of executor `host:<hostId>`: files in its pools. */
 export const volumeHostTasks = {
@@ -47,5 +79,33 @@ export const volumeHostTasks = {
     'Delete a volume that no VM has; one that is gone is deleted',
     z.object(file),
     none,
+  ),
+  growVolume: task(
+    'agent-gateway',
+    'host.grow-volume',
+    'Grow a volume that no VM has; one that has the size is grown, none becomes smaller',
+    z.object({ ...file, sizeMiB: Positive }),
+    none,
+  ),
+  attachVolume: task(
+    'agent-gateway',
+    'host.attach-volume',
+    'Plug a volume, also into a VM that is off; done when the guest shows it, or nobody in it can be asked',
+    z.object({ ...onVm, disk: Disk.omit({ port: true }) }),
+    delivered,
+  ),
+  detachVolume: task(
+    'agent-gateway',
+    'host.detach-volume',
+    'Unplug a volume; done when the guest let it go. Refused, unless told, while the guest uses it or nobody in it can say',
+    z.object({ ...onVm, disk: VolumeId, force: z.boolean() }),
+    shaped,
+  ),
+  growAttachedVolume: task(
+    'agent-gateway',
+    'host.grow-attached-volume',
+    'Grow a volume that a VM has, running or off; done when the guest shows it, or nobody in it can be asked',
+    z.object({ ...onVm, disk: VolumeId, sizeMiB: Positive }),
+    delivered,
   ),
 };

@@ -29,6 +29,8 @@ export const hasVolumes = (story: Story): void => {
     const before = await rig.a().topology(MOVED);
     await refused(rig.a().plug(MOVED, disk), 'hypervisor.volume_missing');
     await rig.a().createVolume(spec);
+    await refused(rig.a().plug(MOVED, { ...disk, sizeMiB: 17 } as Device), 'hypervisor.volume_conflict');
+    expect(await rig.a().topology(MOVED)).toEqual(before);
     const other = { ...vm, vmId: 'vm-0192f7a0-0000-7000-8000-0000000000fd', uuid: '5f0c3a86-3a4b-4d7e-9a43-6b8a5f0d6afd', nics: [] };
     await rig.b().boot({ ...other, spec: { ...other.spec, nics: [] } });
     const plugged = await rig.a().plug(MOVED, disk);

@@ -1,4 +1,5 @@
 import { unreachable, type Decider } from '@chrysalis/kernel';
+import { beginChange, endChange, type BeginChange, type EndChange } from './change.ts';
 import { failDeletion, recordDeleted, requestDeletion, type FailDeletion, type RecordDeleted, type RequestDeletion } from './delete.ts';
 import { failAction, recordAction, requestAction, type FailAction, type RecordAction, type RequestAction } from './lifecycle.ts';
 import {
@@ -37,6 +38,8 @@ export type VmCommand =
   | SwitchOver
   | ChangeType
   | ChangeTopology
+  | BeginChange
+  | EndChange
   | RequestDeletion
   | RecordDeleted
   | FailDeletion
@@ -66,6 +69,10 @@ const decide = (command: VmCommand, vm: Vm): VmDecision => {
       return changeType(command, vm);
     case 'change-topology':
       return changeTopology(command, vm);
+    case 'begin-change':
+      return beginChange(command, vm);
+    case 'end-change':
+      return endChange(command, vm);
     case 'request-deletion':
       return requestDeletion(command, vm);
     case 'record-deleted':

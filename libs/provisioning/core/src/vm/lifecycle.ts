@@ -1,4 +1,13 @@
-import type { ActionHow, Cause, Desired, ObservedState, Topology, VmAction, VmActionOptions, WorkflowRequest } from '@chrysalis/contracts';
+import {
+  VmAction,
+  type ActionHow,
+  type Cause,
+  type Desired,
+  type ObservedState,
+  type Topology,
+  type VmActionOptions,
+  type WorkflowRequest,
+} from '@chrysalis/contracts';
 import { accept, canonicalJson, reject } from '@chrysalis/kernel';
 import { fitOf, fittingActions, insteadOf, settled } from './lifecycle-state.ts';
 import { inAction, notReady, wrongHash, type VmDecision } from './rejections.ts';
@@ -56,16 +65,17 @@ export const recordAction = ({ type: _, ...said }: RecordAction, vm: Vm): VmDeci
   const shaped = topology && topologyHash ? { topology, topologyHash } : undefined;
   const wrong = shaped && wrongHash(vmId, shaped.topology, shaped.topologyHash);
   if (wrong) return wrong;
-  return accept(ended(vm.action, { vmId, workflowId, outcome: 'succeeded', at, ...(how ? { how } : {}), ...shaped }));
+  return accept(...ended(vm.action, { vmId, workflowId, outcome: 'succeeded', at, ...(how ? { how } : {}), ...shaped }));
 };
 
 export const failAction = ({ vmId, workflowId, cause }: FailAction, vm: Vm): VmDecision => {
   if (vm.status === 'unknown' || vm.action?.workflowId !== workflowId) return accept();
-  return accept(ended(vm.action, { vmId, workflowId, outcome: 'failed', cause }));
+  return accept(...ended(vm.action, { vmId, workflowId, outcome: 'failed', cause }));
 };
 
 type Ended = Extract<VmEvent, { type: 'chrysalis.provisioning.vm.action-ended.v1' }>['data'];
-const ended = ({ name }: NonNullable<KnownVm['action']>, data: Omit<Ended, 'action'>): VmEvent => ({
-  type: 'chrysalis.provisioning.vm.action-ended.v1',
-  data: { ...data, action: name },
-});
+/** A change of the hardware is not ended by the word of an action. */
+const ended = ({ name }: NonNullable<KnownVm['action']>, data: Omit<Ended, 'action'>): VmEvent[] => {
+  const action = VmAction.safeParse(name).data;
+  return action ? [{ type: 'chrysalis.provisioning.vm.action-ended.v1', data: { ...data, action } }] : [];
+};

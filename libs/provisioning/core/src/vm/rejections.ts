@@ -1,4 +1,4 @@
-import { type Coded, type ObservedState, type VmAction, type Topology, topologyHash } from '@chrysalis/contracts';
+import { type Coded, type ObservedState, type Topology, type VmAction, type VmDoing, topologyHash } from '@chrysalis/contracts';
 import { reject, type Decision } from '@chrysalis/kernel';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
@@ -9,7 +9,7 @@ export type VmRejection = Coded<
   | { readonly code: 'vm.not_ready'; readonly vmId: string; readonly status: string }
   | { readonly code: 'vm.in_move'; readonly vmId: string; readonly moveId: string }
   /** An action is under way; `operation` is its workflow. */
-  | { readonly code: 'vm.in_action'; readonly vmId: string; readonly action: VmAction; readonly operation: string }
+  | { readonly code: 'vm.in_action'; readonly vmId: string; readonly action: VmDoing; readonly operation: string }
   | {
       readonly code: 'vm.action_not_possible';
       readonly vmId: string;

@@ -9,12 +9,14 @@ import type {
   Ref,
   RestartPolicy,
   Topology,
-  VmAction,
   VmActionOptions,
+  VmDoing,
   VmTypeSpec,
 } from '@chrysalis/contracts';
 import { unreachable } from '@chrysalis/kernel';
-import { actionEnded, actionRequested, settled } from './lifecycle-state.ts';
+import { changeBegun, changeEnded } from './change.ts';
+import { deletionRequested } from './delete.ts';
+import { actionEnded, actionRequested } from './lifecycle-state.ts';
 import { noRestartDue, restartCalledOff, restartPlanned } from './restart.ts';
 
 type OfOtherStreams = EventOf<
@@ -71,13 +73,19 @@ export type KnownVm = Readonly<{
   /** What it is meant to do; while an action is under way, what that is to bring about. */
   desired: Desired;
   /** The action under way; it locks the VM as a move does. */
-  action?: Readonly<{ name: VmAction; options: VmActionOptions; workflowId: string; before: Desired }>;
+  action?: Readonly<{
+    name: VmDoing;
+    options: VmActionOptions;
+    workflowId: string;
+    before: Desired;
+    /** Of a change. */ volumeId?: string;
+  }>;
   /** Why it could not be provisioned, or the last deletion or action did not come to its end. */
   cause?: Cause;
   move?: Move;
   /** Every move that let go of the VM: a late command of one of them must not take effect. */
   endedMoves: ReadonlySet<string>;
-  deletion?: Readonly<{ workflowId: string; before: Desired | 'failed' }>;
+  deletion?: Readonly<{ workflowId: string; before: Desired | 'failed'; volumes?: 'delete' }>;
   operation: string;
 }>;
 export type Vm = Readonly<{ status: 'unknown'; version: number }> | KnownVm;
@@ -129,10 +137,8 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       const { move: _, ...rest } = vm;
       return { ...rest, spentEpoch: e.data.spentEpoch ?? vm.spentEpoch, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
     }
-    case 'chrysalis.provisioning.vm.deletion-requested.v1': {
-      const before = settled(vm) || vm.status === 'failed' ? (vm.status as Desired | 'failed') : 'running';
-      return { ...vm, status: 'deleting', restart: noRestartDue(vm.restart), deletion: { workflowId: e.data.request.workflowId, before } };
-    }
+    case 'chrysalis.provisioning.vm.deletion-requested.v1':
+      return deletionRequested(vm, e.data);
     case 'chrysalis.provisioning.vm.deletion-failed.v1': {
       const { deletion, ...rest } = vm;
       return { ...rest, status: deletion?.before ?? 'running', cause: e.data.cause };
@@ -141,6 +147,10 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return actionRequested(vm, e.data);
     case 'chrysalis.provisioning.vm.action-ended.v1':
       return actionEnded(vm, e.data);
+    case 'chrysalis.provisioning.vm.change-begun.v1':
+      return changeBegun(vm, e.data);
+    case 'chrysalis.provisioning.vm.change-ended.v1':
+      return changeEnded(vm, e.data);
     case 'chrysalis.provisioning.vm.restart-policy-set.v1':
       return { ...vm, restart: { ...noRestartDue(vm.restart), policy: e.data.policy, attempts: 0, gaveUp: false } };
     case 'chrysalis.provisioning.vm.restart-planned.v1':

@@ -20,7 +20,7 @@ export const requestVolume = ({ volume: data }: RequestVolume, volume: Volume): 
 
 /** Where others see its pool too the volume is no host's. */
 export const recordVolumeCreated = ({ volumeId, hostId, shared }: RecordVolumeCreated, volume: Volume): VolumeDecision => {
-  if (volume.status === 'available') return accept();
+  if (volume.status === 'available' || volume.status === 'attached') return accept();
   if (volume.status !== 'creating') return notReady(volume, volumeId);
   const data = { volumeId, pool: volume.pool, ...(shared ? {} : { hostId }) };
   return accept({ type: 'chrysalis.provisioning.volume.created.v1', data });
@@ -34,6 +34,6 @@ export const failVolumeCreation = ({ volumeId, cause, left }: FailVolumeCreation
   if (volume.status === 'failed') {
     const known = volume.cause?.code;
     if (known !== VOLUME_CREATION_UNDONE || cause.code === VOLUME_CREATION_UNDONE) return accept();
-  } else if (volume.status !== 'creating' && volume.status !== 'available') return notReady(volume, volumeId);
+  } else if (volume.status !== 'creating' && (volume.status !== 'available' || volume.action)) return notReady(volume, volumeId);
   return accept({ type: 'chrysalis.provisioning.volume.creation-failed.v1', data: { volumeId, cause, left } });
 };

@@ -1,6 +1,20 @@
 import type { VolumeEvent } from '@chrysalis/contracts';
 import { unreachable, type Decider } from '@chrysalis/kernel';
 import {
+  failVolumeAction,
+  leaveVm,
+  recordAttached,
+  recordDetached,
+  requestAttach,
+  requestDetach,
+  type FailVolumeAction,
+  type LeaveVm,
+  type RecordAttached,
+  type RecordDetached,
+  type RequestAttach,
+  type RequestDetach,
+} from './attach.ts';
+import {
   failVolumeCreation,
   recordVolumeCreated,
   requestVolume,
@@ -16,10 +30,24 @@ import {
   type RecordVolumeDeleted,
   type RequestVolumeDeletion,
 } from './delete.ts';
+import { recordGrown, requestGrow, type RecordGrown, type RequestGrow } from './grow.ts';
 import { evolveVolume, initialVolume, type Volume, type VolumeDecision } from './volume.ts';
 
 export type VolumeCommand =
-  RequestVolume | RecordVolumeCreated | FailVolumeCreation | RequestVolumeDeletion | RecordVolumeDeleted | FailVolumeDeletion;
+  | RequestVolume
+  | RecordVolumeCreated
+  | FailVolumeCreation
+  | RequestAttach
+  | RecordAttached
+  | RequestDetach
+  | RecordDetached
+  | LeaveVm
+  | RequestGrow
+  | RecordGrown
+  | FailVolumeAction
+  | RequestVolumeDeletion
+  | RecordVolumeDeleted
+  | FailVolumeDeletion;
 
 const decide = (command: VolumeCommand, volume: Volume): VolumeDecision => {
   switch (command.type) {
@@ -29,6 +57,22 @@ const decide = (command: VolumeCommand, volume: Volume): VolumeDecision => {
       return recordVolumeCreated(command, volume);
     case 'fail-creation':
       return failVolumeCreation(command, volume);
+    case 'request-attach':
+      return requestAttach(command, volume);
+    case 'record-attached':
+      return recordAttached(command, volume);
+    case 'request-detach':
+      return requestDetach(command, volume);
+    case 'record-detached':
+      return recordDetached(command, volume);
+    case 'leave-vm':
+      return leaveVm(command, volume);
+    case 'request-grow':
+      return requestGrow(command, volume);
+    case 'record-grown':
+      return recordGrown(command, volume);
+    case 'fail-action':
+      return failVolumeAction(command, volume);
     case 'request-deletion':
       return requestVolumeDeletion(command, volume);
     case 'record-deleted':

@@ -1,6 +1,6 @@
 import type { Cause, WorkflowRequest } from '@chrysalis/contracts';
 import { accept } from '@chrysalis/kernel';
-import { notReady, type Volume, type VolumeDecision } from './volume.ts';
+import { notReady, taken, type Volume, type VolumeDecision } from './volume.ts';
 
 export type RequestVolumeDeletion = Readonly<{ type: 'request-deletion'; volumeId: string; request: WorkflowRequest }>;
 export type RecordVolumeDeleted = Readonly<{ type: 'record-deleted'; volumeId: string }>;
@@ -9,6 +9,9 @@ export type FailVolumeDeletion = Readonly<{ type: 'fail-deletion'; volumeId: str
 /** One that is being deleted already stays with its first request. */
 export const requestVolumeDeletion = ({ volumeId, request }: RequestVolumeDeletion, volume: Volume): VolumeDecision => {
   if (volume.status === 'deleting') return accept();
+  if (volume.status === 'unknown') return notReady(volume, volumeId);
+  const refused = taken(volume);
+  if (refused) return refused;
   if (volume.status !== 'available' && volume.status !== 'failed') return notReady(volume, volumeId);
   return accept({ type: 'chrysalis.provisioning.volume.deletion-requested.v1', data: { volumeId, request } });
 };

@@ -1,0 +1,36 @@
+import { expect, test } from '@jest/globals';
+import { diskSerial, volumeFile } from '@chrysalis/contracts';
+import { failsafe } from './characterisation.ts';
+import { withoutRemoved, difference } from './difference.ts';
+import { options } from './options.ts';
+import { AT, facts, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
+
+const id = 'volume-0199c0de-0000-7000-8000-0000000000d1';
+const bare = topology(small);
+const withVolume = (pool: string) => ({
+  ...bare,
+  disks: [
+    ...bare.disks,
+    { id, port: 6, serial: diskSerial(id), sizeMiB: 64, format: 'qcow2' as const, pool, volume: volumeFile(id), readOnly: false },
+  ],
+});
+const known = new Map([['vm-1', failsafe('vm-1', AT)]]);
+const asked = (pool: string, local?: string[]) => {
+  const pools = { storagePools: ['shared', 'local'], ...(local ? { localPools: local } : {}) };
+  const hosts = ['h1', 'h2'].map((h) => host(h, { facts: facts(h, pools) }));
+  return options([vm({ topology: withVolume(pool) })], [smallType, largeType], hosts, known);
+};
+
+test('a VM takes its attached volume along, whatever its types say of disks', () => {
+  expect(difference(withVolume('shared'), small, large)).toMatchObject({ disksRemoved: [], disksAdded: [] });
+  expect(withoutRemoved(withVolume('shared'), difference(withVolume('shared'), small, large)).disks.map((d) => d.id)).toContain(id);
+  expect(asked('shared', ['local']).options.map((o) => o.id)).toEqual(['small@1/move/pre-copy/expose']);
+});
+
+test('of a volume in a pool that only its host sees no move is offered; the code says which disk', () => {
+  const { refused } = asked('local', ['local']);
+  const blockers = refused.find((r) => r.id === 'small@1/move/pre-copy/expose')!.blockers;
+  expect(blockers.map((b) => b.code)).toEqual(['host.pool_local']);
+  expect(blockers[0]!.message).toContain(id);
+  expect(asked('local').options).toHaveLength(1); // an agent of before does not say which pools those are
+});
