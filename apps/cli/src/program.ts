@@ -1,3 +1,4 @@
+import type { KindNoun } from '@chrysalis/contracts';
 import { Command, Option } from 'commander';
 import { catalogueCommands } from './commands/catalogue.ts';
 import { eventCommands } from './commands/events.ts';
@@ -12,6 +13,9 @@ import { operationCommands, workflowCommands } from './commands/workflows.ts';
 import { completion } from './completion.ts';
 import { exitHelp, exits } from './exit.ts';
 import { formats } from './show/output.ts';
+
+/** The noun of each kind of virtual resource. */
+const kindCommands: Readonly<Record<KindNoun, (program: Command) => void>> = { volume: volumeCommands };
 
 const guide = `
 A first walk:
@@ -41,7 +45,7 @@ export const buildProgram = (): Command => {
     .addHelpText('after', guide);
   for (const add of [
     vmCommands,
-    volumeCommands,
+    ...Object.values(kindCommands),
     hostCommands,
     catalogueCommands,
     grantCommands,

@@ -1,4 +1,4 @@
-import type { EventContract } from '@chrysalis/contracts';
+import { kinds, type EventContract } from '@chrysalis/contracts';
 import type { z } from 'zod';
 import type { Recorded } from './recorded.ts';
 
@@ -10,7 +10,6 @@ export const tables = [
   'allocations',
   'vm_types',
   'images',
-  'volumes',
   'templates',
   'options_queries',
   'characterisations',
@@ -22,6 +21,7 @@ export const tables = [
   'tasks',
   'operations',
   'grants',
+  ...kinds.map((k) => k.plural),
 ] as const;
 export type Table = (typeof tables)[number];
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { command, type CommandContract } from './commands.ts';
-import { volumeCommands } from './kinds/volume/commands.ts';
+import { kinds } from './kinds/index.ts';
 import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
 import { DEFAULT_POOL, Id, Image, isOneLine, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
 import { Deprecated } from './views/fleet.ts';
@@ -91,5 +91,7 @@ export const vmActionCommands = VmAction.options.map(act);
 
 /** By type, of every context that takes any. */
 export const commandContracts: ReadonlyMap<string, CommandContract> = new Map(
-  [...Object.values(provisioningCommands), ...vmActionCommands, ...Object.values(volumeCommands)].map((c) => [c.type, c]),
+  [...Object.values(provisioningCommands), ...vmActionCommands, ...kinds.flatMap((k) => k.routes.map((r) => r.command))].map(
+    (c): [string, CommandContract] => [c.type, c],
+  ),
 );

@@ -1,6 +1,6 @@
 import { agentGatewayEvents } from './agent-gateway.ts';
 import type { EventContract } from './define.ts';
-import { volumeEvents } from './kinds/volume/events.ts';
+import { kinds } from './kinds/index.ts';
 import { migrationTemplatesEvents } from './migration-templates.ts';
 import { provisioningEvents } from './provisioning.ts';
 import { resourceAllocationEvents } from './resource-allocation.ts';
@@ -12,7 +12,7 @@ import type { Context } from './topics.ts';
 
 /** Every event version ever shipped, by context. A new event is a line in its context's file and a frozen example in ../examples. */
 export const eventsByContext: Readonly<Record<Context, Readonly<Record<string, EventContract>>>> = {
-  provisioning: { ...provisioningEvents, ...volumeEvents },
+  provisioning: Object.assign({}, provisioningEvents, ...kinds.map((k) => k.events)) as Readonly<Record<string, EventContract>>,
   'resource-allocation': resourceAllocationEvents,
   'migration-templates': migrationTemplatesEvents,
   workflow: { ...workflowEvents, ...workflowPolicyEvents, ...workflowQueueEvents, ...workflowTemplateEvents },

@@ -1,3 +1,4 @@
+import { kinds, type KindPath } from '@chrysalis/contracts';
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
 /** The projector's: it alone writes there, `admin-api` reads. */
@@ -52,7 +53,6 @@ export const entities = {
   allocations: over('allocations', 'state', 'hostId', 'vmId'),
   vm_types: over('vm_types'),
   images: over('images'),
-  volumes: over('volumes', 'state', 'name', 'pool', 'vmId'),
   templates: over('templates'),
   options_queries: over('options_queries'),
   characterisations: over('characterisations'),
@@ -64,6 +64,10 @@ export const entities = {
   tasks: over('tasks', 'workflowId'),
   operations: over('operations', 'state', 'subject', 'kind'),
   grants: over('grants', 'state'),
+  ...(Object.fromEntries(kinds.map((k) => [k.plural, over(k.plural, 'state', ...Object.values(k.filters).map((f) => f.member))])) as Record<
+    KindPath,
+    Made
+  >),
 } as const satisfies Readonly<Record<string, Made>>;
 export type ReadTable = keyof typeof entities;
 

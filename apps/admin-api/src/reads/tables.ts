@@ -1,4 +1,4 @@
-import type { UnknownCode } from '@chrysalis/contracts';
+import { kinds, type KindPath, type UnknownCode } from '@chrysalis/contracts';
 import { belongings, type Owner } from '@chrysalis/service-kit';
 import type { ReadTable } from '@chrysalis/service-kit/read-models';
 
@@ -38,13 +38,6 @@ export const models = {
   },
   vmTypes: { table: 'vm_types', unknown: 'vm-type.unknown', owner: belongings['vm-types'] },
   images: { table: 'images', unknown: 'image.unknown', owner: belongings.images },
-  volumes: {
-    table: 'volumes',
-    unknown: 'volume.unknown',
-    owner: belongings.volumes,
-    filters: { state: 'state', name: 'name', pool: 'pool', vm: 'vmId' },
-    unless: { state: `row.state <> 'deleted'` },
-  },
   templates: { table: 'templates', unknown: 'template.unknown', owner: belongings['migration-templates'] },
   optionsQueries: { table: 'options_queries', unknown: 'options-query.unknown', owner: belongings['migration-options-queries'] },
   characterisations: { table: 'characterisations', unknown: 'characterisation.unknown', owner: belongings.vms },
@@ -71,3 +64,17 @@ export const models = {
   },
   grants: { table: 'grants', unknown: 'grant.unknown', owner: belongings.grants, filters: { state: 'state' } },
 } as const satisfies Record<string, Model>;
+
+/** Of each kind of virtual resource, by its path. */
+export const kindModels = Object.fromEntries(
+  kinds.map(({ noun, plural, filters }): [KindPath, Model] => [
+    plural,
+    {
+      table: plural,
+      unknown: `${noun}.unknown`,
+      owner: belongings[plural],
+      filters: { state: 'state', ...Object.fromEntries(Object.entries(filters).map(([name, { member }]) => [name, member])) },
+      unless: { state: `row.state <> 'deleted'` },
+    },
+  ]),
+) as Readonly<Record<KindPath, Model>>;

@@ -1,5 +1,5 @@
 import { Controller, Delete, Get, Inject, Patch, Post, Put, Req } from '@nestjs/common';
-import type { Context } from '@chrysalis/contracts';
+import { kinds, type Context } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest, type Needed } from '@chrysalis/service-kit';
 import { Owners } from '../owners.ts';
 import { passedDoc } from './docs.ts';
@@ -45,23 +45,6 @@ const passed: readonly Passed[] = [
     'operator',
     'Start, stop, reboot, reset, pause or resume a VM: answers with an operation, or that it is so already',
   ),
-  route('createVolume', 'post /v1/volumes', 'provisioning', 'operator', 'Create a volume: answers with an operation to wait for'),
-  route(
-    'attachVolume',
-    'post /v1/volumes/:id/attach',
-    'provisioning',
-    'operator',
-    'Attach a volume to a VM, running or off: answers with an operation, or that it is so already',
-  ),
-  route(
-    'detachVolume',
-    'post /v1/volumes/:id/detach',
-    'provisioning',
-    'operator',
-    'Take a volume from its VM: answers with an operation; it fails while the guest uses it',
-  ),
-  route('growVolume', 'post /v1/volumes/:id/grow', 'provisioning', 'operator', 'Grow a volume: answers with an operation'),
-  route('deleteVolume', 'delete /v1/volumes/:id', 'provisioning', 'operator', 'Delete a volume: answers with an operation'),
   route('setHostState', 'post /v1/hosts/:id/state', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
     'releaseAgent',
@@ -179,6 +162,7 @@ const passed: readonly Passed[] = [
   route('trustKey', 'post /v1/tenant-keys', 'agent-gateway', 'admin', "Trust a tenant administrator's public key"),
   route('registerGrant', 'post /v1/grants', 'agent-gateway', 'operator', 'Register a signed grant'),
   route('revokeGrant', 'delete /v1/grants/:id', 'agent-gateway', 'operator', 'Revoke a grant'),
+  ...kinds.flatMap((k) => k.routes.map((r) => route(r.name, r.verb, 'provisioning', 'operator', r.command.summary))),
 ];
 
 @Controller()

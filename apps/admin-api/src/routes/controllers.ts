@@ -10,11 +10,11 @@ import { CommandsController } from './commands.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { RelayAuditsController } from './relay-audits.ts';
 import { DocumentsController } from './documents.ts';
-import { VolumesController } from './volumes.ts';
+import { kindControllers } from './kinds.ts';
 
 export const controllers = [
   FleetController,
-  VolumesController,
+  ...kindControllers,
   MigrationsController,
   LogsController,
   WorkflowsController,

@@ -1,3 +1,4 @@
+import type { KindNoun } from '@chrysalis/contracts';
 import type { Handler } from '../projection.ts';
 import { catalogue, grants } from './catalogue.ts';
 import { allocations, hosts } from './hosts.ts';
@@ -6,10 +7,12 @@ import { observations, vms } from './vms.ts';
 import { volumes } from './volumes.ts';
 import { workflows } from './workflows.ts';
 
+/** Of each kind of virtual resource. */
+const ofKinds: Readonly<Record<KindNoun, readonly Handler[]>> = { volume: volumes };
 const projections: readonly Handler[] = [
   ...vms,
   ...observations,
-  ...volumes,
+  ...Object.values(ofKinds).flat(),
   ...hosts,
   ...allocations,
   ...catalogue,

@@ -1,5 +1,5 @@
 import { CatalogueController } from './catalogue.controller.ts';
-import { VolumesController } from '../volumes/volumes.controller.ts';
+import { kindControllers } from '../kinds.ts';
 import { VmsController } from './vms.controller.ts';
 
-export const controllers = [CatalogueController, VmsController, VolumesController];
+export const controllers = [CatalogueController, VmsController, ...kindControllers];

@@ -66,9 +66,6 @@ export type Routes = {
     '/v1/operations/{id}/cancel': { data: t.PostV1OperationsIdCancelData; answers: t.PostV1OperationsIdCancelResponses };
     '/v1/vm-types/{name}/{version}/deprecate': { data: t.PostV1VmTypesNameVersionDeprecateData; answers: t.PostV1VmTypesNameVersionDeprecateResponses };
     '/v1/vms/{id}/{action}': { data: t.PostV1VmsIdActionData; answers: t.PostV1VmsIdActionResponses };
-    '/v1/volumes/{id}/attach': { data: t.PostV1VolumesIdAttachData; answers: t.PostV1VolumesIdAttachResponses };
-    '/v1/volumes/{id}/detach': { data: t.PostV1VolumesIdDetachData; answers: t.PostV1VolumesIdDetachResponses };
-    '/v1/volumes/{id}/grow': { data: t.PostV1VolumesIdGrowData; answers: t.PostV1VolumesIdGrowResponses };
     '/v1/hosts/{id}/state': { data: t.PostV1HostsIdStateData; answers: t.PostV1HostsIdStateResponses };
     '/v1/hosts/{id}/release-agent': { data: t.PostV1HostsIdReleaseAgentData; answers: t.PostV1HostsIdReleaseAgentResponses };
     '/v1/placements': { data: t.PostV1PlacementsData; answers: t.PostV1PlacementsResponses };
@@ -84,6 +81,9 @@ export type Routes = {
     '/v1/workflows/{id}/undo': { data: t.PostV1WorkflowsIdUndoData; answers: t.PostV1WorkflowsIdUndoResponses };
     '/v1/workflow-templates/validate': { data: t.PostV1WorkflowTemplatesValidateData; answers: t.PostV1WorkflowTemplatesValidateResponses };
     '/v1/tenant-keys': { data: t.PostV1TenantKeysData; answers: t.PostV1TenantKeysResponses };
+    '/v1/volumes/{id}/attach': { data: t.PostV1VolumesIdAttachData; answers: t.PostV1VolumesIdAttachResponses };
+    '/v1/volumes/{id}/detach': { data: t.PostV1VolumesIdDetachData; answers: t.PostV1VolumesIdDetachResponses };
+    '/v1/volumes/{id}/grow': { data: t.PostV1VolumesIdGrowData; answers: t.PostV1VolumesIdGrowResponses };
     '/v1/dead-letters/{context}/{id}/redrive': { data: t.PostV1DeadLettersContextIdRedriveData; answers: t.PostV1DeadLettersContextIdRedriveResponses };
     '/v1/dead-letters/{context}/{id}/discard': { data: t.PostV1DeadLettersContextIdDiscardData; answers: t.PostV1DeadLettersContextIdDiscardResponses };
     '/v1/relay-audits/{context}': { data: t.PostV1RelayAuditsContextData; answers: t.PostV1RelayAuditsContextResponses };

@@ -5378,178 +5378,6 @@ export type PostV1VmsIdActionResponses = {
 
 export type PostV1VmsIdActionResponse = PostV1VmsIdActionResponses[keyof PostV1VmsIdActionResponses];
 
-export type PostV1VolumesIdAttachData = {
-    body: {
-        vm: string;
-    };
-    path: {
-        id: string;
-    };
-    query?: {
-        /**
-         * true: all checks, the same refusals, and nothing is done
-         */
-        dryRun?: 'true' | 'false';
-    };
-    url: '/v1/volumes/{id}/attach';
-};
-
-export type PostV1VolumesIdAttachErrors = {
-    /**
-     * `volume.unknown`
-     */
-    404: Problem;
-    /**
-     * `volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
-     */
-    409: Problem;
-    /**
-     * `vm.unknown`
-     */
-    422: Problem;
-    /**
-     * A problem
-     */
-    default: Problem;
-};
-
-export type PostV1VolumesIdAttachError = PostV1VolumesIdAttachErrors[keyof PostV1VolumesIdAttachErrors];
-
-export type PostV1VolumesIdAttachResponses = {
-    /**
-     * A dry run: what would be answered
-     */
-    200: {
-        volumeId: string;
-        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
-        operation?: string;
-    } & {
-        dryRun: true;
-    };
-    /**
-     * The answer
-     */
-    202: {
-        volumeId: string;
-        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
-        operation?: string;
-    };
-};
-
-export type PostV1VolumesIdAttachResponse = PostV1VolumesIdAttachResponses[keyof PostV1VolumesIdAttachResponses];
-
-export type PostV1VolumesIdDetachData = {
-    body: {
-        force?: boolean;
-    };
-    path: {
-        id: string;
-    };
-    query?: {
-        /**
-         * true: all checks, the same refusals, and nothing is done
-         */
-        dryRun?: 'true' | 'false';
-    };
-    url: '/v1/volumes/{id}/detach';
-};
-
-export type PostV1VolumesIdDetachErrors = {
-    /**
-     * `volume.unknown`
-     */
-    404: Problem;
-    /**
-     * `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`
-     */
-    409: Problem;
-    /**
-     * A problem
-     */
-    default: Problem;
-};
-
-export type PostV1VolumesIdDetachError = PostV1VolumesIdDetachErrors[keyof PostV1VolumesIdDetachErrors];
-
-export type PostV1VolumesIdDetachResponses = {
-    /**
-     * A dry run: what would be answered
-     */
-    200: {
-        volumeId: string;
-        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
-        operation?: string;
-    } & {
-        dryRun: true;
-    };
-    /**
-     * The answer
-     */
-    202: {
-        volumeId: string;
-        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
-        operation?: string;
-    };
-};
-
-export type PostV1VolumesIdDetachResponse = PostV1VolumesIdDetachResponses[keyof PostV1VolumesIdDetachResponses];
-
-export type PostV1VolumesIdGrowData = {
-    body: {
-        sizeMiB: number;
-    };
-    path: {
-        id: string;
-    };
-    query?: {
-        /**
-         * true: all checks, the same refusals, and nothing is done
-         */
-        dryRun?: 'true' | 'false';
-    };
-    url: '/v1/volumes/{id}/grow';
-};
-
-export type PostV1VolumesIdGrowErrors = {
-    /**
-     * `volume.unknown`
-     */
-    404: Problem;
-    /**
-     * `volume.shrink_refused`, `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`
-     */
-    409: Problem;
-    /**
-     * A problem
-     */
-    default: Problem;
-};
-
-export type PostV1VolumesIdGrowError = PostV1VolumesIdGrowErrors[keyof PostV1VolumesIdGrowErrors];
-
-export type PostV1VolumesIdGrowResponses = {
-    /**
-     * A dry run: what would be answered
-     */
-    200: {
-        volumeId: string;
-        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
-        operation?: string;
-    } & {
-        dryRun: true;
-    };
-    /**
-     * The answer
-     */
-    202: {
-        volumeId: string;
-        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
-        operation?: string;
-    };
-};
-
-export type PostV1VolumesIdGrowResponse = PostV1VolumesIdGrowResponses[keyof PostV1VolumesIdGrowResponses];
-
 export type PostV1HostsIdStateData = {
     body: {
         state: 'enabled' | 'cordoned' | 'draining' | 'retiring';
@@ -6830,6 +6658,178 @@ export type DeleteV1GrantsIdResponses = {
 };
 
 export type DeleteV1GrantsIdResponse = DeleteV1GrantsIdResponses[keyof DeleteV1GrantsIdResponses];
+
+export type PostV1VolumesIdAttachData = {
+    body: {
+        vm: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}/attach';
+};
+
+export type PostV1VolumesIdAttachErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * `vm.unknown`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesIdAttachError = PostV1VolumesIdAttachErrors[keyof PostV1VolumesIdAttachErrors];
+
+export type PostV1VolumesIdAttachResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    };
+};
+
+export type PostV1VolumesIdAttachResponse = PostV1VolumesIdAttachResponses[keyof PostV1VolumesIdAttachResponses];
+
+export type PostV1VolumesIdDetachData = {
+    body: {
+        force?: boolean;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}/detach';
+};
+
+export type PostV1VolumesIdDetachErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesIdDetachError = PostV1VolumesIdDetachErrors[keyof PostV1VolumesIdDetachErrors];
+
+export type PostV1VolumesIdDetachResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    };
+};
+
+export type PostV1VolumesIdDetachResponse = PostV1VolumesIdDetachResponses[keyof PostV1VolumesIdDetachResponses];
+
+export type PostV1VolumesIdGrowData = {
+    body: {
+        sizeMiB: number;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/volumes/{id}/grow';
+};
+
+export type PostV1VolumesIdGrowErrors = {
+    /**
+     * `volume.unknown`
+     */
+    404: Problem;
+    /**
+     * `volume.shrink_refused`, `volume.in_action`, `volume.not_ready`, `vm.in_move`, `vm.in_action`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumesIdGrowError = PostV1VolumesIdGrowErrors[keyof PostV1VolumesIdGrowErrors];
+
+export type PostV1VolumesIdGrowResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        volumeId: string;
+        state: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
+        operation?: string;
+    };
+};
+
+export type PostV1VolumesIdGrowResponse = PostV1VolumesIdGrowResponses[keyof PostV1VolumesIdGrowResponses];
 
 export type GetV1DeadLettersData = {
     body?: never;

@@ -1,3 +1,4 @@
+import { kinds, type KindPath } from '@chrysalis/contracts';
 import { isOfFleet, type Caller } from './tokens.ts';
 
 /**
@@ -6,11 +7,8 @@ import { isOfFleet, type Caller } from './tokens.ts';
  */
 export type Owner = 'tenant' | 'shared' | 'fleet';
 
-/**
- * The one table of what belongs to whom, by the first part of a path behind `/v1/`: for the guard, for the read models, and for the
- * services that answer. A service with a route to what is not in it does not start.
- */
-export const belongings = {
+/** Beside the kinds of virtual resources, which are all tenants'. */
+const others = {
   agents: 'fleet',
   allocations: 'tenant',
   'dead-letters': 'fleet',
@@ -32,13 +30,17 @@ export const belongings = {
   'tenant-keys': 'tenant',
   'vm-types': 'shared',
   vms: 'tenant',
-  volumes: 'tenant',
   'workflow-limits': 'shared',
   'workflow-policies': 'tenant',
   'workflow-queue': 'tenant',
   'workflow-templates': 'shared',
   workflows: 'tenant',
 } as const satisfies Readonly<Record<string, Owner>>;
+/**
+ * The one table of what belongs to whom, by the first part of a path behind `/v1/`: for the guard, for the read models, and for the
+ * services that answer. A service with a route to what is not in it does not start.
+ */
+export const belongings = { ...others, ...(Object.fromEntries(kinds.map((k) => [k.plural, 'tenant'])) as Record<KindPath, 'tenant'>) };
 
 /** Undefined for a path that is no thing's, such as `/health/live`, and for things that nobody wrote down. */
 export const ownerOf = (path: string): Owner | undefined => {

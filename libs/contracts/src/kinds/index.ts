@@ -1,0 +1,9 @@
+import { volumeKind } from './volume/kind.ts';
+
+export type { Kind } from './kind.ts';
+
+/** The registry: the kinds of virtual resources beside VMs. What is not derived from it does not compile without an entry for each. */
+export const kinds = [volumeKind] as const;
+/** Of a registry of a layer: `Record<KindNoun, …>`. */
+export type KindNoun = (typeof kinds)[number]['noun'];
+export type KindPath = (typeof kinds)[number]['plural'];
