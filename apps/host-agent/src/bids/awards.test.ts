@@ -37,11 +37,11 @@ describe('offers, bids and awards from end to end', () => {
     (await workflow.service.store.read(`workflow-${id}`)).map(({ type, data }) => ({ type, data: data as Record<string, unknown> }));
   const of = async (id: string, what: string): Promise<Record<string, unknown>[]> =>
     (await history(id)).filter((e) => e.type === `chrysalis.workflow.${what}.v1`).map((e) => e.data);
-  const ended = (id: string, withinMs = 40_000): Promise<View> =>
+  const ended = (id: string): Promise<View> =>
     until(async () => {
       const view = await api<View>('GET', `/v1/workflows/${id}`);
       return !['running', 'compensating'].includes(view.state) && view;
-    }, withinMs);
+    });
   const rankOf = async (hostId: string): Promise<number> =>
     (await api<{ items: Executor[] }>('GET', '/v1/executors')).items.find((e) => e.executor === `host:${hostId}`)!.rank;
   const hosts = ['h1', 'h2', 'h3', 'h4'];
@@ -147,7 +147,7 @@ describe('offers, bids and awards from end to end', () => {
   test('a winner that dies at its work is heard no more; another does it, and what the first left is gone when it is back', async () => {
     fleet.fail({ 'host:image:made': { action: 'delay', ms: 60_000, where: { hostId: 'h3' } } });
     const retry = { attempts: 20, backoffMs: 50, codes: ['workflow.heartbeat_missed'] }; // a busy machine misses beats as well
-    const id = await begin(build('dies', { retry, route: { labels: { host: 'h3' } } }));
+    const id = await begin(build('dies', { retry, route: { labels: { host: 'h3' }, offers: 100 } })); // until h3 is back
     await until(async () => (await of(id, 'heartbeat.recorded')).length > 0);
     await fleet.kill('h3');
     await until(async () => (await of(id, 'task.failed')).length > 0);
