@@ -50,17 +50,13 @@ describe('a tool that starts VMs', () => {
     return { tool, vm: Number(said), code };
   };
 
-  test.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const)(
-    'leaves nothing after %s',
-    async (signal) => {
-      const { tool, vm, code } = await start();
-      expect(gone(vm)).toBe(false);
-      tool.kill(signal);
-      expect(await code).toBe(signal === 'SIGKILL' ? null : 130);
-      await until(async () => gone(vm));
-    },
-    60_000,
-  );
+  test.each(['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGKILL'] as const)('leaves nothing after %s', async (signal) => {
+    const { tool, vm, code } = await start();
+    expect(gone(vm)).toBe(false);
+    tool.kill(signal);
+    expect(await code).toBe(signal === 'SIGKILL' ? null : 130);
+    await until(async () => gone(vm));
+  });
 
   test('killed together with what waits for its end: the next one ends what is left', async () => {
     const { tool, vm, code } = await start();
@@ -69,7 +65,7 @@ describe('a tool that starts VMs', () => {
     await code;
     expect(gone(vm)).toBe(false);
     const next = await start();
-    expect(gone(vm)).toBe(true);
+    await until(async () => gone(vm)); // it has its signal; on a busy machine it ends a moment later
     expect(gone(next.vm)).toBe(false); // whose tool is there
     next.tool.kill('SIGTERM');
     await next.code;
