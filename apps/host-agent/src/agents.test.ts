@@ -180,28 +180,24 @@ describe('host agents, as processes, on the simulated driver', () => {
     ['transfer:answered', 'h1', 'target'],
     ['receipt:recorded', 'h2', 'target'],
     ['receipt:resumed', 'h2', 'target'],
-  ])(
-    'an agent killed at %s on %s: one runs, on the %s, and the report says so',
-    async (point, hostId, place) => {
-      const vmId = `vm-${point.replace(':', '-')}`;
-      const booted = await boot(vmId);
-      const moveId = `mov-${point.replace(':', '-')}`;
-      const target = await prepare(vmId, booted, moveId);
-      fleet.fail({ [`host:${point}`]: { action: 'exit', where: { hostId } } });
-      const task = await fleet.begin(hostTasks.transfer, 'h1', transferOf(vmId, moveId, target));
-      await fleet.ended(hostId);
-      fleet.fail({});
-      await fleet.start(hostId);
-      const outcome = await fleet.reported(task);
-      expect(outcome.ok).toBe(place === 'target');
-      const states = [simulated('h1', vmId), simulated('h2', vmId)];
-      expect(states.filter((s) => s === 'running')).toHaveLength(1);
-      expect(states[place === 'source' ? 0 : 1]).toBe('running');
-      if (place === 'source') await fleet.must(hostTasks.discardTarget, 'h2', { vmId, epoch: 2, moveId });
-      expect(stateOf('h1', vmId)['role']).toBe(place === 'source' ? 'runner' : 'fenced');
-    },
-    60_000,
-  );
+  ])('an agent killed at %s on %s: one runs, on the %s, and the report says so', async (point, hostId, place) => {
+    const vmId = `vm-${point.replace(':', '-')}`;
+    const booted = await boot(vmId);
+    const moveId = `mov-${point.replace(':', '-')}`;
+    const target = await prepare(vmId, booted, moveId);
+    fleet.fail({ [`host:${point}`]: { action: 'exit', where: { hostId } } });
+    const task = await fleet.begin(hostTasks.transfer, 'h1', transferOf(vmId, moveId, target));
+    await fleet.ended(hostId);
+    fleet.fail({});
+    await fleet.start(hostId);
+    const outcome = await fleet.reported(task);
+    expect(outcome.ok).toBe(place === 'target');
+    const states = [simulated('h1', vmId), simulated('h2', vmId)];
+    expect(states.filter((s) => s === 'running')).toHaveLength(1);
+    expect(states[place === 'source' ? 0 : 1]).toBe('running');
+    if (place === 'source') await fleet.must(hostTasks.discardTarget, 'h2', { vmId, epoch: 2, moveId });
+    expect(stateOf('h1', vmId)['role']).toBe(place === 'source' ? 'runner' : 'fenced');
+  });
 
   test('a user’s disk of whatever name is the user’s: the agent comes and goes beside it, and its file system grows', async () => {
     const vmId = 'vm-names';

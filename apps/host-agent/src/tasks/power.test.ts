@@ -76,23 +76,19 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     [hostTasks.pauseVm, {}, 'paused'],
     [hostTasks.resumeVm, {}, 'running'],
   ];
-  test.each(['before', 'after'])(
-    'an agent killed %s each has done it when it is back',
-    async (side) => {
-      const vmId = `vm-killed-${side}`;
-      await boot(vmId);
-      for (const [contract, input, state] of killed) {
-        fleet.fail({ [`task:${contract.kind}:${side}`]: { action: 'exit', where: { hostId: 'h1' } } });
-        const task = await fleet.begin(contract, 'h1', { vmId, epoch: 1, ...input });
-        await fleet.ended('h1');
-        fleet.fail({});
-        await fleet.start('h1');
-        expect(await fleet.reported(task)).toMatchObject({ ok: true });
-        expect(seen(vmId).state).toBe(state);
-      }
-    },
-    90_000,
-  );
+  test.each(['before', 'after'])('an agent killed %s each has done it when it is back', async (side) => {
+    const vmId = `vm-killed-${side}`;
+    await boot(vmId);
+    for (const [contract, input, state] of killed) {
+      fleet.fail({ [`task:${contract.kind}:${side}`]: { action: 'exit', where: { hostId: 'h1' } } });
+      const task = await fleet.begin(contract, 'h1', { vmId, epoch: 1, ...input });
+      await fleet.ended('h1');
+      fleet.fail({});
+      await fleet.start('h1');
+      expect(await fleet.reported(task)).toMatchObject({ ok: true });
+      expect(seen(vmId).state).toBe(state);
+    }
+  });
 
   test.each(['before', 'after'])('an agent killed %s a restart: the guest restarts once, and that is said', async (side) => {
     const vmId = `vm-restart-${side}`;

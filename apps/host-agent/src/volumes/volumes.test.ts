@@ -100,26 +100,22 @@ describe('volumes by host agents, as processes, on the simulated driver', () => 
     [tasks.growAttachedVolume, { disk: id, sizeMiB: 32 }],
     [tasks.detachVolume, { disk: id, force: false }],
   ];
-  test.each(['before', 'after'])(
-    'an agent killed %s each has done it when it is back',
-    async (side) => {
-      const v = volume();
-      const on = await boot(`vm-killed-${side}`, 'h1');
-      const all: [TaskContract, Record<string, unknown>][] = [
-        [tasks.createVolume, { ...v.file, sizeMiB: 16 }],
-        ...onVm(v).map(([contract, input]): [TaskContract, Record<string, unknown>] => [contract, { ...on, ...input }]),
-        [tasks.growVolume, { ...v.file, sizeMiB: 64 }],
-        [tasks.deleteVolume, v.file],
-      ];
-      for (const [contract, input] of all) {
-        fleet.fail({ [`task:${contract.kind}:${side}`]: { action: 'exit', where: { hostId: 'h1' } } });
-        const task = await fleet.begin(contract, 'h1', input);
-        await fleet.ended('h1');
-        fleet.fail({});
-        await fleet.start('h1');
-        expect(await fleet.reported(task)).toMatchObject({ ok: true });
-      }
-    },
-    120_000,
-  );
+  test.each(['before', 'after'])('an agent killed %s each has done it when it is back', async (side) => {
+    const v = volume();
+    const on = await boot(`vm-killed-${side}`, 'h1');
+    const all: [TaskContract, Record<string, unknown>][] = [
+      [tasks.createVolume, { ...v.file, sizeMiB: 16 }],
+      ...onVm(v).map(([contract, input]): [TaskContract, Record<string, unknown>] => [contract, { ...on, ...input }]),
+      [tasks.growVolume, { ...v.file, sizeMiB: 64 }],
+      [tasks.deleteVolume, v.file],
+    ];
+    for (const [contract, input] of all) {
+      fleet.fail({ [`task:${contract.kind}:${side}`]: { action: 'exit', where: { hostId: 'h1' } } });
+      const task = await fleet.begin(contract, 'h1', input);
+      await fleet.ended('h1');
+      fleet.fail({});
+      await fleet.start('h1');
+      expect(await fleet.reported(task)).toMatchObject({ ok: true });
+    }
+  });
 });

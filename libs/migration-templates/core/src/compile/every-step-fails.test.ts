@@ -99,12 +99,8 @@ describe('every step fails', () => {
         at: AT,
       }),
     ],
-  ])(
-    '%s ends with the true first cause, and undone leaves nothing',
-    (_, compiled) => {
-      const report = expectEveryStepFails({ ...compiled, executors, seeds: 4 });
-      expect(report.scenarios).toBeGreaterThan(40);
-    },
-    120_000,
-  );
+  ])('%s ends with the true first cause, and undone leaves nothing', (_, compiled) => {
+    const report = expectEveryStepFails({ ...compiled, executors, seeds: 4 });
+    expect(report.scenarios).toBeGreaterThan(40);
+  });
 });
