@@ -36,7 +36,7 @@ export const startDistributed = async (o: PlatformOptions): Promise<Platform> =>
     for (const name of serviceNames) ports.set(name, await freePort());
     const urlOf = (name: ServiceName): string => `http://127.0.0.1:${ports.get(name)!}`;
     const serviceUrls = Object.fromEntries(contextServices.map((n) => [n, urlOf(n)])) as Record<(typeof contextServices)[number], string>;
-    const config = baseConfig(postgres, key, { kind: 'kafka', brokers: kafka.brokers });
+    const config = baseConfig(postgres, key, { kind: 'kafka', brokers: kafka.brokers }, o);
     await Promise.all(
       serviceNames.map(async (name) => {
         const service = superviseService({

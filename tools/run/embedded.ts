@@ -33,7 +33,7 @@ export const startEmbedded = async (o: PlatformOptions): Promise<Platform> => {
     await postgres.stop();
   };
   try {
-    const config = { ...baseConfig(postgres, key, { kind: 'embedded' }), port: 0 };
+    const config = { ...baseConfig(postgres, key, { kind: 'embedded' }, o), port: 0 };
     const started = await Promise.allSettled([
       ...starts.map((start) => start({ ...config, agentListen: o.agentListen })),
       startProjector(config),

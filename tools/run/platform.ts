@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Context } from '@chrysalis/contracts';
-import { issueToken, newSigningKey, type Role, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
+import { ImageDepot, issueToken, newSigningKey, type Role, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
 import { ownUserNamespace } from '../../infra/network/user-namespace.ts';
 import { startPostgres, type Postgres } from '../../infra/postgres/launcher.ts';
 
@@ -46,11 +46,21 @@ export type PlatformOptions = {
   readonly environment?: Readonly<Record<string, string>>;
 };
 
-export const baseConfig = (postgres: Postgres, key: SigningKey, bus: ServiceConfig['bus']): Omit<ServiceConfig, 'port'> => ({
+export const baseConfig = (
+  postgres: Postgres,
+  key: SigningKey,
+  bus: ServiceConfig['bus'],
+  { runDir, dataDir }: Pick<PlatformOptions, 'runDir' | 'dataDir'>,
+): Omit<ServiceConfig, 'port'> => ({
   databaseUrl: postgres.connectionString,
   bus,
   listen: '127.0.0.1',
   tokenKey: key.publicJwk as Record<string, unknown>,
+  // Kept as long as the database, where images are registered.
+  images: ImageDepot.parse({
+    depot: dataDir === undefined ? path.join(runDir, 'depot') : `${dataDir}-images`,
+    imports: path.join(stateDir, 'imports'),
+  }),
   instance: '1',
   poolSize: 4,
 });

@@ -12,6 +12,7 @@ import { hear } from './delivery/wire.ts';
 import { Observations } from './observed/observations.ts';
 import { VmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
+import { imageFiles } from './sessions/image-files.ts';
 import { agentListener } from './sessions/listen.ts';
 import { sweepLost } from './sessions/liveness.ts';
 import { KnownVms } from './grants/vm-tenants.ts';
@@ -60,7 +61,7 @@ const startSessions = async (
   const hub = new Hub(service, t.heartbeatMs);
   const exchange = new Exchange(service);
   const observations = new Observations(service);
-  const listener = agentListener(hearing(hub, exchange, observations), log);
+  const listener = agentListener(hearing(hub, exchange, observations), log, imageFiles(service));
   const deaf = await hear(config.databaseUrl, log, {
     signal: (m) => (m.to === 'bidders' ? exchange.heard(m.offer, m.leftMs) : hub.heard(m)),
     again: () => hub.deliverAll(),

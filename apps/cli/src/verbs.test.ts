@@ -98,6 +98,7 @@ const lines: Readonly<Record<string, string>> = {
   'type publish': `large --file ${spec}`,
   'type deprecate': 'small@1 --reason x',
   'image register': 'linux --digest sha256:x',
+  'image import': `debian ${file('disk.raw', 'a disk')}`,
   'grant register': 'a.b.c',
   'grant revoke': 'g --reason x',
   'options query': '--vm web',

@@ -10,6 +10,7 @@ export * from './executors.ts';
 export * from './faults.ts';
 export * from './guest-link.ts';
 export * from './guest-protocol.ts';
+export * from './image-files.ts';
 export * from './kinds/index.ts';
 export * from './kinds/volume/index.ts';
 export * from './migration-templates.ts';

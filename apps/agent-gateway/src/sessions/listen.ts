@@ -19,8 +19,12 @@ export type AgentListener = {
   close(): Promise<void>;
 };
 
-/** `GET /v1/agents` as a WebSocket, on any HTTP server given, and on an address of its own. */
-export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentListener => {
+/** `GET /v1/agents` as a WebSocket, on any HTTP server given, and on an address of its own, where agents also fetch images (`files`). */
+export const agentListener = (
+  handlers: ConnectionHandlers,
+  log: Logger,
+  files: (request: IncomingMessage, response: ServerResponse) => boolean,
+): AgentListener => {
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_PAYLOAD, perMessageDeflate: false, clientTracking: true });
   const nonces = new WeakMap<IncomingMessage, string>();
   sockets.on('headers', (headers, request) => headers.push(`${AGENT_NONCE_HEADER}: ${nonces.get(request)!}`));
@@ -49,7 +53,7 @@ export const agentListener = (handlers: ConnectionHandlers, log: Logger): AgentL
   return {
     attach: (server) => void server.on('upgrade', upgrade),
     listen: (address) => {
-      const server = createServer(patience, onlyUpgrades).on('upgrade', upgrade);
+      const server = createServer(patience, (request, response) => void (files(request, response) || onlyUpgrades(request, response))).on('upgrade', upgrade);
       own.push(server);
       return bind(server, address);
     },

@@ -9,7 +9,7 @@ import {
   type TaskOffer,
   type ToHostAgent,
 } from '@chrysalis/contracts';
-import { issueToken, newSigningKey, type Role, type RunningService, type SigningKey } from '@chrysalis/service-kit';
+import { ImageDepot, issueToken, newSigningKey, type Role, type RunningService, type SigningKey } from '@chrysalis/service-kit';
 import { busEvent, serviceConfig, temporaryDatabase, type TemporaryDatabase } from '@chrysalis/testing';
 import { exportJWK, generateKeyPair, CompactSign, type CryptoKey, type JWK } from 'jose';
 import { WebSocket } from 'ws';
@@ -20,7 +20,7 @@ export type World = {
   readonly database: TemporaryDatabase;
   readonly key: SigningKey;
   readonly gateways: Gateway[];
-  start(times?: Partial<GatewayTimes>, agentListen?: string): Promise<Gateway>;
+  start(times?: Partial<GatewayTimes>, agentListen?: string, depot?: string): Promise<Gateway>;
   token(sub: string, role: Role, tenant?: string): Promise<string>;
   api(
     gateway: Gateway,
@@ -42,8 +42,9 @@ export const world = async (): Promise<World> => {
     database,
     key,
     gateways,
-    start: async (times = {}, agentListen = '127.0.0.1:0') => {
-      const config = { ...serviceConfig(database, key, 6), agentListen, instance: String(gateways.length + 1) };
+    start: async (times = {}, agentListen = '127.0.0.1:0', depot = undefined) => {
+      const images = depot === undefined ? {} : { images: ImageDepot.parse({ depot }) };
+      const config = { ...serviceConfig(database, key, 6), agentListen, instance: String(gateways.length + 1), ...images };
       const gateway = await start(config, { heartbeatMs: 200, lostAfterMs: 1_500, sweepMs: 50, reportGraceMs: 200, ...times });
       gateways.push(gateway);
       return gateway;

@@ -3,6 +3,7 @@ import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
+import { importCommand } from './images.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -108,6 +109,7 @@ const imageCommands = (program: Command): void => {
       age: (i) => age(i['registeredAt']),
     },
   });
+  importCommand(image);
   examples(
     changing(
       image
@@ -140,7 +142,7 @@ export const typeOf = (client: Client, text: string): Promise<VmType> => {
 };
 
 /** That of the same content, or the next one. */
-const versionFor = async (client: Client, text: string, { digest, cmdline }: OptionValues): Promise<{ name: string; version: number }> => {
+export const versionFor = async (client: Client, text: string, { digest, cmdline }: OptionValues): Promise<{ name: string; version: number }> => {
   const [name = '', version] = text.split('@');
   if (version !== undefined) return { name, version: Number(version) };
   const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);

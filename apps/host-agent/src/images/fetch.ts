@@ -1,5 +1,6 @@
 import { open, rm, stat, statfs } from 'node:fs/promises';
 import { get as httpGet, type IncomingMessage } from 'node:http';
+import { get as httpsGet } from 'node:https';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PeerAnswer, PeerRequest } from '@chrysalis/contracts';
@@ -7,33 +8,41 @@ import { TaskFailure } from '../execution/task-failure.ts';
 import { digestOf } from './store.ts';
 
 export type Source = Extract<PeerAnswer, { type: 'image' }>;
-export type Fetch = {
-  readonly image: string;
+/** Where a file can be had: `bytes` of it, for whoever shows the ticket. */
+type Place = { readonly url: string; readonly ticket: string; readonly bytes: number };
+type Wanted = {
   readonly digest: string;
-  readonly fromHost: string;
   /** What came so far is here, also from an earlier try. */
   readonly part: string;
   readonly signal: AbortSignal;
 };
+export type Fetch = Wanted & { readonly image: string; readonly fromHost: string };
 /** Through the gateway. Rejects without an answer. */
 export type AskHost = (host: string, request: PeerRequest) => Promise<PeerAnswer>;
 
 const TRIES = 6;
 const SILENCE_MS = 10_000;
 
-/** Brings the whole image into `part`, with its digest checked; goes on where an earlier try stopped. A fault in the content starts over. */
-export const fetchImage = async (ask: AskHost, fetch: Fetch): Promise<Source> => {
+/** From another host. */
+export const fetchImage = (ask: AskHost, fetch: Fetch): Promise<Source> =>
+  fetchWhole(fetch, async () => {
+    const source = await sourceOf(ask, fetch);
+    return { ...source, url: `http://${source.address}/images/${fetch.image}` };
+  });
+
+/** Brings the whole file into `part`, with its digest checked; goes on where an earlier try stopped. A fault in the content starts over. */
+export const fetchWhole = async <P extends Place>(wanted: Wanted, find: () => Promise<P>): Promise<P> => {
   for (let attempt = 1; ; attempt++) {
     try {
-      const source = await sourceOf(ask, fetch);
-      await assertRoom(fetch.part, source.bytes);
-      await download(source, fetch);
-      await verify(source, fetch);
-      return source;
+      const place = await find();
+      await assertRoom(wanted.part, place.bytes);
+      await download(place, wanted);
+      await verify(place, wanted);
+      return place;
     } catch (error) {
-      fetch.signal.throwIfAborted();
+      wanted.signal.throwIfAborted();
       if (attempt === TRIES || (error instanceof TaskFailure && !error.retriable)) throw error;
-      await sleep(Math.min(2_000, 100 * 2 ** attempt), undefined, { signal: fetch.signal }).catch(() => fetch.signal.throwIfAborted());
+      await sleep(Math.min(2_000, 100 * 2 ** attempt), undefined, { signal: wanted.signal }).catch(() => wanted.signal.throwIfAborted());
     }
   }
 };
@@ -55,12 +64,12 @@ export const assertRoom = async (part: string, bytes: number): Promise<void> => 
 };
 
 /** Appends what is missing. What breaks off is an error, and what came stays. */
-const download = async (source: Source, { image, part, signal }: Fetch): Promise<void> => {
+const download = async (source: Place, { part, signal }: Wanted): Promise<void> => {
   const from = await sizeOf(part);
   if (from > source.bytes) await rm(part, { force: true });
   if (from === source.bytes) return;
   const start = from > source.bytes ? 0 : from;
-  const response = await request(`http://${source.address}/images/${image}`, source.ticket, start, signal);
+  const response = await request(source.url, source.ticket, start, signal);
   const file = await open(part, 'a', 0o600);
   let size = start;
   try {
@@ -76,13 +85,15 @@ const download = async (source: Source, { image, part, signal }: Fetch): Promise
   if (size < source.bytes) throw new TaskFailure('host.image_incomplete', `${size} of ${source.bytes} bytes came`, true);
 };
 
-const request = (url: string, ticket: string, from: number, signal: AbortSignal): Promise<IncomingMessage> =>
+export const request = (url: string, ticket: string, from: number, signal: AbortSignal): Promise<IncomingMessage> =>
   new Promise((done, fail) => {
     const headers = { authorization: `Bearer ${ticket}`, ...(from > 0 ? { range: `bytes=${from}-` } : {}) };
-    const asked = httpGet(url, { headers, signal, timeout: SILENCE_MS, agent: false }, (response) => {
+    const get = url.startsWith('https:') ? httpsGet : httpGet;
+    const asked = get(url, { headers, signal, timeout: SILENCE_MS, agent: false as const }, (response) => {
       if (response.statusCode === (from > 0 ? 206 : 200)) return done(response);
       response.resume();
-      fail(new TaskFailure('host.image_refused', `the other host answered ${response.statusCode}`, true));
+      if (response.statusCode === 404) return fail(new TaskFailure('host.image_missing', `${url} is not there`));
+      fail(new TaskFailure('host.image_refused', `${url} answered ${response.statusCode}`, true));
     });
     asked.on('timeout', () => asked.destroy(new TaskFailure('host.peer_unreachable', `nothing came for ${SILENCE_MS} ms`, true)));
     asked.on('error', (error) =>
@@ -91,7 +102,7 @@ const request = (url: string, ticket: string, from: number, signal: AbortSignal)
   });
 
 /** Not what was asked for: nothing of it is kept. */
-const verify = async ({ bytes }: Source, { part, digest, signal }: Fetch): Promise<void> => {
+const verify = async ({ bytes }: Place, { part, digest, signal }: Wanted): Promise<void> => {
   const came = (await sizeOf(part)) === bytes ? await digestOf(part, signal) : 'something shorter';
   if (came === digest) return;
   await rm(part, { force: true });

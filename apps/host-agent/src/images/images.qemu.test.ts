@@ -2,12 +2,14 @@ import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   readSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -16,9 +18,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type GuestFacts, type OutputOf } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
+import { depotName } from '@chrysalis/service-kit/images';
 import { onQemu, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../../infra/network/fabric.ts';
+import { bootDisk } from '../../../../libs/hypervisor/src/test/boot-disk.ts';
 import { digestOf } from './store.ts';
 import { Fleet } from '../test/fleet.ts';
 
@@ -110,6 +114,52 @@ const suite = (): void => {
     await fleet.must(hostTasks.destroyVm, 'h1', { vmId, epoch: 1, deleteVolumes: true });
     expect(existsSync(imageFile('h1', 'bad'))).toBe(false);
   });
+
+  test('an image that is a disk is fetched from the gateway once, looked at, and VMs boot from copies of it', async () => {
+    const [raw, made, depot] = [join(fleet.dir, 'boot.raw'), join(fleet.dir, 'boot.qcow2'), join(fleet.dir, 'depot')];
+    writeFileSync(raw, bootDisk());
+    execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', '-c', raw, made]);
+    mkdirSync(depot, { recursive: true });
+    const inDepot = async (file: string) => {
+      const digest = await digestOf(file);
+      copyFileSync(file, join(depot, depotName(digest, 'qcow2')));
+      return { name: 'counts', version: 1, digest, cmdline: '', disk: { format: 'qcow2', sizeMiB: 1 } };
+    };
+    const disk = await inDepot(made);
+    const boot = (of: unknown) => ({
+      ...{ vmId: `vm-${randomUUID()}`, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, nics: [], pool: 'shared', waitForGuest: false },
+      image: of,
+    });
+    const volumes = readdirSync(join(fleet.dir, 'pool'));
+    const fails = async (of: unknown): Promise<unknown> => {
+      const outcome = await fleet.run(hostTasks.bootVm, 'h1', boot(of));
+      return outcome.ok || outcome.cause.code;
+    };
+    expect(await fails({ ...disk, disk: { ...disk.disk, sizeMiB: 2 } })).toBe('host.image_failed');
+    expect(await fails({ ...disk, digest: `sha256:${'0'.repeat(64)}` })).toBe('host.image_missing');
+    const broken = join(fleet.dir, 'broken.qcow2');
+    copyFileSync(made, broken);
+    const bytes = readFileSync(broken);
+    writeFileSync(broken, bytes.fill(0, Number(bytes.readBigUInt64BE(48)), Number(bytes.readBigUInt64BE(48)) + 8)); // its refcounts are gone
+    expect(await fails(await inDepot(broken))).toBe('host.image_failed');
+    expect(readdirSync(join(fleet.dir, 'pool'))).toEqual(volumes);
+
+    const vms = [boot(disk), boot(disk)];
+    const [first] = await Promise.all(vms.map((vm) => fleet.must(hostTasks.bootVm, 'h1', vm)));
+    expect(first!.topology.disks).toMatchObject([{ id: 'root', port: 0, sizeMiB: 1 }, { id: 'data' }]);
+    expect(readdirSync(join(fleet.dir, 'h1', 'images')).filter((f) => f.startsWith('i') && f.endsWith('.img'))).toHaveLength(1);
+    rmSync(depot, { recursive: true });
+    vms.push(boot(disk));
+    await fleet.must(hostTasks.bootVm, 'h1', vms[2]!); // what a host has it asks nobody for
+    // The loader counts its boots on the disk that it booted from.
+    const counted = (vm: string): number => {
+      execFileSync('qemu-img', ['convert', '-U', '-f', 'qcow2', '-O', 'raw', join(fleet.dir, 'pool', `${vm}.root.qcow2`), raw]);
+      return readFileSync(raw)[512]!;
+    };
+    for (const { vmId: vm } of vms) await until(() => counted(vm) === 1);
+    for (const { vmId: vm } of vms) await fleet.must(hostTasks.destroyVm, 'h1', { vmId: vm, epoch: 1, deleteVolumes: true });
+    expect(readdirSync(join(fleet.dir, 'pool'))).toEqual(volumes);
+  }, 90_000);
 
   test('a running VM is saved and runs on, the same guest; a copy on another host has its digest', async () => {
     const vm = `vm-${randomUUID()}`;

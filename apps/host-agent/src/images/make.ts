@@ -2,8 +2,9 @@ import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { copyFile, open, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
+import { judgeDisk, type DiskVerdict } from '@chrysalis/service-kit/images';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { QCOW2_HEADER_BYTES, readQcow2 } from './qcow2.ts';
+
 
 const run = promisify(execFile);
 const MIB = 1_048_576;
@@ -31,28 +32,23 @@ export const qemuImg: ImageMaker = async ({ to, format, sizeMiB, from, signal, t
 };
 
 /** What a guest sees. A qcow2 is judged by its header before a program opens it, as that would open the files it names. */
-const virtualBytesOf = async (path: string, format: Format): Promise<number> => {
-  const { size, header } = await beginning(path).catch((error: unknown) => {
+export const virtualBytesOf = async (path: string, format: Format): Promise<number> => {
+  const verdict = await judged(path, format).catch((error: unknown) => {
     throw new TaskFailure('host.image_failed', `the source is not read: ${String(error)}`);
   });
-  if (format === 'raw') return size;
-  const verdict = readQcow2(header);
   if (verdict.is === 'usable') return verdict.virtualBytes;
   const code = verdict.is === 'unsafe' ? 'host.image_unsafe' : 'host.image_failed';
   throw new TaskFailure(code, `the source is not read: ${verdict.why}`);
 };
 
-/** Without waiting for a writer, where it is a pipe. */
-const beginning = async (path: string): Promise<{ size: number; header: Buffer }> => {
+const judged = async (path: string, format: Format): Promise<DiskVerdict> => {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const found = await file.stat();
-    if (!found.isFile()) throw new Error('it is no file');
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(QCOW2_HEADER_BYTES), 0, QCOW2_HEADER_BYTES, 0);
-    return { size: found.size, header: buffer.subarray(0, bytesRead) };
-  } finally {
-    await file.close();
-  }
+  return judgeDisk(file, format).finally(() => file.close());
+};
+
+/** That QEMU finds no fault in it, either: what a header cannot tell. */
+export const qemuImgCheck = async (path: string, format: Format, signal: AbortSignal, timeoutMs: number): Promise<void> => {
+  if (format === 'qcow2') await qemuImgTool(['check', '-q', '-f', format, path], signal, timeoutMs);
 };
 
 /** `timeout`: a host agent that is killed in here leaves it behind for so long and not for ever. */

@@ -1,5 +1,6 @@
 import { hostTasks } from '@chrysalis/contracts';
 import type { Handler } from '../execution/handler.ts';
+import type { EnsureDisk } from '../images/from-depot.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { handler, notBelow, stale, timeLeft, type Admit, type HandlerContext } from './handler-context.ts';
 
@@ -14,10 +15,11 @@ const admit: Admit = (state, input) => {
  * A first boot that fails leaves nothing: a task that never succeeded is not compensated by anyone else. A VM that ran here once has
  * data, and is left as it is.
  */
-export const bootVm = (context: HandlerContext): Handler =>
+export const bootVm = (context: HandlerContext, ensure: EnsureDisk): Handler =>
   handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest }, run) => {
     await context.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
     try {
+      await ensure(image, run);
       const shaped = await context.driver.boot({ vmId, uuid, spec, image, nics, pool, signal: run.signal });
       if (waitForGuest) await context.guests.waitUntilUp(vmId, timeLeft(run, context.now()));
       await context.states.update(vmId, (s) => ({ ...s!, booted: true }));

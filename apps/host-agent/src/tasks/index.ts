@@ -3,6 +3,7 @@ import { bootVm } from './boot-vm.ts';
 import { destroyVm } from './destroy-vm.ts';
 import { plug, resizeDisk, unplug } from './devices.ts';
 import { addAgent, guestHandlers, removeAgent } from './guest.ts';
+import { ensureDisk } from '../images/from-depot.ts';
 import { imageHandlers, type ImageContext } from './images.ts';
 import type { HandlerContext } from './handler-context.ts';
 import { powerHandlers } from './power.ts';
@@ -14,7 +15,7 @@ import { volumeHandlers } from '../volumes/tasks.ts';
 
 /** Every kind of task that a host agent executes. */
 export const handlers = (context: HandlerContext & ImageContext): Handler[] => [
-  bootVm(context),
+  bootVm(context, ensureDisk(context)),
   destroyVm(context),
   preflight(context),
   plug(context),

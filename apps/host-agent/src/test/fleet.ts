@@ -28,8 +28,7 @@ export type HostOptions = {
 
 /** A gateway, and host agents as processes of their own. What the workflow service would say, tests say. */
 export class Fleet {
-  readonly dir = mkdtempSync(join(tmpdir(), 'chrysalis-fleet-'));
-  readonly failpoints = join(this.dir, 'failpoints.json');
+  readonly failpoints: string;
   readonly agents = new Map<string, ChildProcess>();
   #configs = new Map<string, { file: string; options: HostOptions }>();
   #token = Date.now() * 1000;
@@ -37,11 +36,16 @@ export class Fleet {
   private constructor(
     readonly world: World,
     public gateway: Gateway,
-  ) {}
+    /** Its folder `depot` is where the gateway has disks. */
+    readonly dir: string,
+  ) {
+    this.failpoints = join(dir, 'failpoints.json');
+  }
 
   static async open(agentListen = '127.0.0.1:0'): Promise<Fleet> {
     const w = await world();
-    return new Fleet(w, await w.start({ heartbeatMs: 500, lostAfterMs: 5_000 }, agentListen));
+    const dir = mkdtempSync(join(tmpdir(), 'chrysalis-fleet-'));
+    return new Fleet(w, await w.start({ heartbeatMs: 500, lostAfterMs: 5_000 }, agentListen, join(dir, 'depot')), dir);
   }
 
   async host(options: HostOptions): Promise<void> {

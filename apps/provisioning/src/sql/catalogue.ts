@@ -52,3 +52,9 @@ export const writeImage = async (tx: Queryable, schema: string, image: Image): P
     JSON.stringify(image),
   ]);
 };
+
+/** Of every version that is registered. */
+export const imageDigests = async ({ pool, schema }: { pool: Queryable; schema: string }): Promise<ReadonlySet<string>> => {
+  const { rows } = await pool.query<{ digest: string }>(`select image->>'digest' as digest from ${schema}.images`);
+  return new Set(rows.map((r) => r.digest));
+};

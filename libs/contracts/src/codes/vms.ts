@@ -87,6 +87,26 @@ export const vmsCodes = {
   'vm-type.in_use': { title: 'VMs still have this type', next: 'move them to another type first' },
   'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list' },
   'image.conflict': { status: 409, title: 'The image is registered with another content', next: 'give the new one a new version' },
+  'image-file.no_depot': {
+    status: 409,
+    title: 'This installation has no depot for disks',
+    next: 'name a folder for it in the configuration of provisioning and of the agent gateway: images.depot',
+  },
+  'image-file.unknown': { status: 404, title: 'Nothing came of this file', next: 'upload it: chrysalis image import' },
+  'image-file.gap': { status: 409, title: 'What comes before has not come yet', next: 'go on at `received`' },
+  'image-file.too_large': { status: 422, title: 'The disk is larger than disks may be here', next: 'take a smaller one, or raise the limit: images in the configuration' },
+  'image-file.unsafe': {
+    status: 422,
+    title: 'The disk refers to other files, is encrypted or needs what is not known here, and is not taken',
+    next: 'make a disk of its own from it: qemu-img convert -O qcow2 FILE NEW',
+  },
+  'image-file.broken': { status: 422, title: 'The file is not the disk that it says it is', next: 'read the message; qemu-img check FILE' },
+  'image-file.corrupt': { status: 422, title: 'What came is not what has this digest, and was thrown away', next: 'upload it again from its beginning' },
+  'image-file.path_refused': {
+    status: 422,
+    title: 'Nothing is taken from this path',
+    next: 'put the file itself, and no link to it, into the folder for imports: images.imports in the configuration of provisioning',
+  },
   'image.too_large': {
     status: 422,
     title: 'The root disk of the type cannot hold the image',

@@ -16,6 +16,7 @@ const others = {
   executors: 'shared',
   grants: 'tenant',
   hosts: 'shared',
+  'image-files': 'shared',
   images: 'shared',
   'migration-options-queries': 'tenant',
   'migration-plans': 'tenant',

@@ -3,6 +3,20 @@ import { contexts } from '@chrysalis/contracts';
 
 const Jwk = z.record(z.string(), z.unknown());
 
+/**
+ * Where disks are kept by their digest, for hosts to fetch: a folder that every instance of provisioning and of the agent gateway sees.
+ * `imports`: what is in that folder may be taken by its path.
+ */
+export const ImageDepot = z.object({
+  depot: z.string().min(1),
+  imports: z.string().min(1).optional(),
+  /** Of a file. */
+  maxFileMiB: z.int().positive().default(65_536),
+  /** Of what a guest would see. */
+  maxDiskMiB: z.int().positive().max(1_048_576).default(524_288),
+});
+export type ImageDepot = z.infer<typeof ImageDepot>;
+
 export const ServiceConfig = z.object({
   databaseUrl: z.string().min(1),
   bus: z.discriminatedUnion('kind', [
@@ -17,6 +31,8 @@ export const ServiceConfig = z.object({
   serviceUrls: z.record(z.enum(contexts), z.url()).optional(),
   /** Where host agents connect: `address:port`; only the agent gateway uses it. */
   agentListen: z.string().optional(),
+  /** Images that are disks; see `ImageDepot`. Only provisioning and the agent gateway use it. */
+  images: ImageDepot.optional(),
   instance: z.string().default('1'),
   /** Connections of this service to PostgreSQL. */
   poolSize: z.int().positive().default(8),

@@ -10,11 +10,12 @@ type Fields = {
   crypt: number;
   needs: bigint;
   length: number;
+  entries: number;
 };
 
 /** As `qemu-img create -f qcow2` writes it, but for `over`. */
 const header = (over: Partial<Fields> = {}): Buffer => {
-  const f: Fields = { version: 3, backingOffset: 0n, backingSize: 0, bits: 16, size: 1n << 30n, crypt: 0, needs: 0n, length: 112, ...over };
+  const f: Fields = { version: 3, backingOffset: 0n, backingSize: 0, bits: 16, size: 1n << 30n, crypt: 0, needs: 0n, length: 112, entries: 1 << 20, ...over };
   const bytes = Buffer.alloc(QCOW2_HEADER_BYTES);
   bytes.write('QFI\xfb', 'latin1');
   bytes.writeUInt32BE(f.version, 4);
@@ -23,6 +24,8 @@ const header = (over: Partial<Fields> = {}): Buffer => {
   bytes.writeUInt32BE(f.bits, 20);
   bytes.writeBigUInt64BE(f.size, 24);
   bytes.writeUInt32BE(f.crypt, 32);
+  bytes.writeUInt32BE(f.entries, 36);
+  bytes.writeBigUInt64BE(BigInt(QCOW2_HEADER_BYTES), 40);
   bytes.writeBigUInt64BE(f.needs, 72);
   bytes.writeUInt32BE(f.length, 100);
   return bytes;
@@ -76,4 +79,10 @@ test.each<[string, Uint8Array]>([
 test('a view into the middle of a larger buffer is read from its own beginning', () => {
   const larger = Buffer.concat([Buffer.alloc(7, 0xff), header()]);
   expect(readQcow2(larger.subarray(7)).is).toBe('usable');
+});
+
+test('a header that lies: of its size, or of what is in its file', () => {
+  expect(readQcow2(header({ size: 1n << 50n, entries: 1 })).is).toBe('broken');
+  expect(readQcow2(header({ size: 1n << 30n, entries: 2 }), QCOW2_HEADER_BYTES + 16).is).toBe('usable');
+  expect(readQcow2(header({ size: 1n << 30n, entries: 2 }), QCOW2_HEADER_BYTES + 15).is).toBe('broken');
 });

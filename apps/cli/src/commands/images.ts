@@ -1,0 +1,113 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Command } from 'commander';
+import type { Client } from '@chrysalis/api-client';
+import { ApiError } from '@chrysalis/api-client';
+import type { ImageFile } from '@chrysalis/contracts';
+import { changing, examples, type Run } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { print, ref } from '../show/output.ts';
+import { versionFor } from './catalogue.ts';
+
+type Format = ImageFile['format'];
+
+export const importCommand = (image: Command): void => {
+  examples(
+    changing(
+      image
+        .command('import')
+        .argument('<image>', '`debian`, or `debian@2` to say the version')
+        .argument('[file]', 'a disk that boots by BIOS, qcow2 or raw; one that broke off goes on where it was')
+        .option('--host-path <path>', 'a file in the folder for imports on the machine of provisioning, in place of an upload')
+        .option('--format <format>', '`qcow2` or `raw`; of a file here its first bytes say it')
+        .description('bring a disk to where hosts fetch it, and register it as an image; the same content again is the same version'),
+      importImage,
+    ),
+    'image import debian disk.qcow2',
+    'image import debian --host-path disk.qcow2 --format qcow2',
+  );
+};
+
+const importImage = async (run: Run): Promise<void> => {
+  const { client, args, options, format } = run;
+  const [name = '', file] = args;
+  const { hostPath } = options as { hostPath?: string };
+  if ((file === undefined) === (hostPath === undefined)) throw new UsageError('a FILE to upload, or --host-path, and not both');
+  const wanted = options['format'] as Format | undefined;
+  if (wanted !== undefined && !['qcow2', 'raw'].includes(wanted)) throw new UsageError('--format is qcow2 or raw');
+  if (hostPath !== undefined && wanted === undefined) throw new UsageError('with --host-path say its --format, which is never guessed');
+  const came = file === undefined ? await take(run, hostPath!, wanted!) : await upload(run, file, wanted ?? (await formatOf(file)));
+  const { digest, disk } = came;
+  const image = { ...(await versionFor(client, name, { digest, cmdline: '' })), digest: digest!, cmdline: '', disk: disk! };
+  const answer = await client.post('/v1/images', { body: { image } });
+  await print(format, answer, () => `imported ${ref(answer.image)}: ${disk!.format}, a disk of ${disk!.sizeMiB} MiB, ${digest}`);
+};
+
+/** Of a file of one's own; what a server holds it to it is told. */
+const formatOf = async (path: string): Promise<Format> => {
+  const file = await opened(path);
+  const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0).finally(() => file.close());
+  return buffer.toString('latin1') === 'QFI\xfb' ? 'qcow2' : 'raw';
+};
+
+const opened = (path: string) =>
+  open(path, 'r').catch((error: unknown) => {
+    throw new UsageError(`${path}: ${(error as Error).message}`);
+  });
+
+const take = async ({ client, quiet }: Run, path: string, format: Format): Promise<ImageFile> => {
+  for (;;) {
+    const file = await client.post('/v1/image-files', { body: { path, format } });
+    if (file.state === 'whole') return file;
+    tell(quiet, file);
+    await pause(500);
+  }
+};
+
+const upload = async (run: Run, path: string, format: Format): Promise<ImageFile> => {
+  const { IMAGE_CHUNK_BYTES } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+  const file = await opened(path);
+  try {
+    const found = await file.stat();
+    if (!found.isFile() || found.size === 0) throw new UsageError(`${path} is no file, or empty`);
+    const bytes = found.size;
+    const digest = await digestOf(path);
+    let state = await stateOf(run.client, digest, { format, bytes });
+    for (let last = 0; state?.state !== 'whole'; ) {
+      const offset = state?.received ?? 0;
+      if (offset === bytes) {
+        await pause(500);
+        state = await stateOf(run.client, digest, { format, bytes });
+        continue;
+      }
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(IMAGE_CHUNK_BYTES), 0, IMAGE_CHUNK_BYTES, offset);
+      if (bytesRead === 0) throw new UsageError(`${path} became shorter while it was read`);
+      const data = buffer.subarray(0, bytesRead).toString('base64');
+      state = await run.client.put('/v1/image-files/{digest}', { path: { digest }, body: { format, bytes, offset, data } });
+      if (state.state === 'receiving' && state.received !== offset + bytesRead) throw new Error(`the server is at ${state.received}`);
+      if (Date.now() - last > 2_000) tell(run.quiet, state);
+      if (Date.now() - last > 2_000) last = Date.now();
+    }
+    return state;
+  } finally {
+    await file.close();
+  }
+};
+
+const stateOf = async (client: Client, digest: string, { format, bytes }: { format: Format; bytes: number }): Promise<ImageFile | undefined> =>
+  client.get('/v1/image-files/{digest}', { path: { digest }, query: { format, bytes: String(bytes) } }).catch((error: unknown) => {
+    if (error instanceof ApiError && error.code === 'image-file.unknown') return undefined;
+    throw error;
+  });
+
+const tell = (quiet: boolean, { state, received, bytes }: ImageFile): void => {
+  if (!quiet) process.stderr.write(`${state} ${((received / bytes) * 100).toFixed(0)} % of ${(bytes / 1e6).toFixed(1)} MB\n`);
+};
+
+const digestOf = async (path: string): Promise<string> => {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576 })) hash.update(chunk as Buffer);
+  return `sha256:${hash.digest('hex')}`;
+};
