@@ -1,25 +1,28 @@
-import { amountsOf, FLEET_TENANT, parseRef, refText, type provisioningCommands, type Ref } from '@chrysalis/contracts';
+import { amountsOf, FLEET_TENANT, parseRef, refText, type provisioningCommands, type Ref, type Seed } from '@chrysalis/contracts';
 import { imageAt, imageDecider, misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
 import type { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
+import type { SeedOf } from './seed/seed.ts';
 import { takeMac } from './sql/addresses.ts';
 import { imagesThere, vmTypesThere } from './sql/catalogue.ts';
 import { vmsNamed } from './sql/vms.ts';
 
 type CreateVm = z.infer<typeof provisioningCommands.createVm.body>;
 
+/** Puts a seed where the VM's host finds it, and says how it is called there. */
+export type KeepSeed = (of: Omit<SeedOf, 'salt'>) => Promise<Seed>;
 export type VmWarning = { readonly place: string; readonly message: string };
 export type CreatedVm = { readonly vmId: string; readonly operation: string; readonly warnings?: readonly VmWarning[] };
 
 const split = (text: string): { name: string; version?: number } => parseRef(text) ?? { name: text };
 
 /** Pins the type's version, makes ids and MACs, and asks for the VM's workflow, all in the caller's transaction. */
-export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<CreatedVm> => {
+export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSeed): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
   const image = await imageOf(body.image, ctx);
-  const misfit = misfitOf(image, ref, spec);
+  const misfit = misfitOf(image, ref, spec, body.seed !== undefined);
   if (misfit) throw ProblemError.of(misfit);
   const vmId = ctx.newId('vm');
   const operation = ctx.newId('op');
@@ -31,6 +34,7 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<Cre
     });
   const uuid = ctx.newId();
   const nics = await nicsOf(vmId, spec.nics, ctx);
+  const seed = body.seed && (await keep({ vmId, hostName: body.name, nics, wanted: body.seed }));
   const params = {
     vmId,
     uuid,
@@ -42,10 +46,11 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<Cre
     networks: [...new Set(spec.nics.map((n) => n.network))],
     pool: body.pool,
     ...(body.host === undefined ? {} : { host: body.host }),
+    ...(seed ? { seed } : {}),
   };
   const request = {
     workflowId: operation,
-    definition: provisionVm({ pinned: body.host !== undefined, disk: image.disk !== undefined }),
+    definition: provisionVm({ pinned: body.host !== undefined, disk: image.disk !== undefined, seed: seed !== undefined }),
     params,
     subject: vmId,
   };
@@ -60,6 +65,7 @@ export const createVm = async (body: CreateVm, ctx: CommandContext): Promise<Cre
     nics,
     request,
     ...(body.restart ? { restart: body.restart } : {}),
+    ...(seed ? { seed } : {}),
   };
   const alike = await vmsNamed(ctx.tx, ctx.store.schema, tenant, body.name);
   const decided = await decideVm(ctx, vmId, { type: 'request', vm });

@@ -1,5 +1,8 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { parseRef, WorkflowRequest } from '@chrysalis/contracts';
+import { parseRef, WorkflowRequest, type Seed } from '@chrysalis/contracts';
+import { depotName } from '@chrysalis/service-kit/images';
 import { validateRequest } from '@chrysalis/workflow-core';
 import { Harness, image, spec, topologyOf } from './test/harness.ts';
 
@@ -136,6 +139,37 @@ describe('provisioning', () => {
     expect(request.params).toMatchObject({ image: disk, amounts: { diskMiB: 1536 + spec.disks.reduce((sum, d) => sum + d.sizeMiB, 0) } });
     expect(request.definition!.tasks.find((t) => t.name === 'boot')!.input).toMatchObject({ waitForGuest: false });
     validateRequest(request);
+  });
+
+  test('what a guest is told at its first boot is in its seed alone: in no event, answer or table', async () => {
+    await h.http('POST', '/v1/vm-types', { name: 'plain', spec });
+    await h.http('POST', '/v1/images', { image });
+    const userData = '#cloud-config\npassword: hunter2\n';
+    const body = { name: 'told', type: 'plain', image: 'linux@1', seed: { userData, sshKeys: ['ssh-ed25519 AAAA olga'] } };
+    const bad = { ...body, seed: { userData: '#cloud-config\n- hunter2\n' } };
+    const refused = await h.http('POST', '/v1/vms', bad);
+    expect(refused).toMatchObject({ status: 422, body: { code: 'seed.invalid', path: 'seed.userData' } });
+    expect((await h.http('POST', '/v1/vms', { ...body, seed: { sshKeys: ['a\nb'] } })).body.code).toBe('request.invalid');
+    const before = existsSync(h.depot) ? readdirSync(h.depot) : [];
+    expect((await h.http('POST', '/v1/vms?dryRun=true', body)).status).toBe(200);
+    expect(existsSync(h.depot) ? readdirSync(h.depot) : []).toEqual(before);
+    const made = await h.http('POST', '/v1/vms', body, { headers: { 'idempotency-key': 'told' } });
+    expect(made.status).toBe(202);
+    const [requested] = await h.running.service.store.read(made.body.vmId);
+    const { seed, request } = requested!.data as { seed: Seed; request: WorkflowRequest };
+    expect(request.params['seed']).toEqual(seed);
+    validateRequest(request);
+    const disk = readFileSync(join(h.depot, depotName(seed.digest, 'raw')));
+    expect(disk.length).toBe(seed.bytes);
+    expect(disk.includes(userData)).toBe(true);
+    const { rows } = await h.running.service.pool.query<{ name: string }>(
+      `select tablename as name from pg_tables where schemaname = 'provisioning' and tablename <> 'schema_migrations'`,
+    );
+    for (const { name } of rows) {
+      const { rows: told } = await h.running.service.pool.query(`select from provisioning.${name} t where t::text like '%hunter2%'`);
+      expect([name, told.length]).toEqual([name, 0]);
+    }
+    expect(JSON.stringify([refused, made])).not.toContain('hunter2');
   });
 
   test('a dry run refuses what the real one does, leaves nothing, and its key is free for the real one', async () => {

@@ -29,9 +29,17 @@ export const agentSerial = (packageDigest: string): string => `agent.${packageDi
 export const agentVolume = (packageDigest: string): string => `agent-${packageDigest.slice('sha256:'.length).slice(0, 32)}.squashfs`;
 const AGENT_VOLUME = /^agent-[0-9a-f]{32}\.squashfs$/;
 
+/**
+ * The disk that tells a guest at its first boot who it is: its id in a topology, and its serial number. It is there until the VM is started
+ * again after a stop.
+ */
+export const SEED_DISK = 'chrysalis.seed';
+const OURS = /^chrysalis\./;
+
 type Known = { readonly id: string; readonly readOnly: boolean; readonly volume: string };
 /** VMs of before have it as `agent`, which is a name that users may give: but theirs are never read-only, nor of such a volume. */
 const isAgentDisk = (d: Known): boolean => d.id === AGENT_DISK || (d.id === 'agent' && d.readOnly && AGENT_VOLUME.test(d.volume));
 export const agentDiskOf = <D extends Known>(t: { readonly disks: readonly D[] }): D | undefined => t.disks.find(isAgentDisk);
 /** Those that a type, a template or a user can mean. */
-export const namedDisksOf = <D extends Known>(t: { readonly disks: readonly D[] }): D[] => t.disks.filter((d) => !isAgentDisk(d));
+export const namedDisksOf = <D extends Known>(t: { readonly disks: readonly D[] }): D[] =>
+  t.disks.filter((d) => !isAgentDisk(d) && !OURS.test(d.id));

@@ -18,6 +18,26 @@ const Created = Accepted.extend({
     .describe('What is no fault, and yet perhaps not meant: another VM of this name'),
 });
 
+const Text = z.string().max(65_536);
+/**
+ * For the guest's cloud-init at its first boot. It may hold secrets: what it says is in the seed alone, and in no event, answer or log.
+ * `userData`: a cloud-config. `networkConfig`: of version 2; without it each NIC asks by DHCP.
+ */
+export const SeedRequest = z.strictObject({
+  sshKeys: z
+    .array(
+      z
+        .string()
+        .max(8192)
+        .regex(/^[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\r\n]*)?$/, 'a public key in one line'),
+    )
+    .max(32)
+    .optional(),
+  userData: Text.optional(),
+  networkConfig: Text.optional(),
+});
+export type SeedRequest = z.infer<typeof SeedRequest>;
+
 /** What provisioning is told to do beside a VM's actions, each declared once for its route and for `chrysalis.commands`. */
 export const provisioningCommands = {
   publishVmType: command('chrysalis.provisioning.vm-type.publish.v1', 'Publish a VM type; the same spec again is the same version', {
@@ -52,6 +72,8 @@ export const provisioningCommands = {
       pool: Name.default(DEFAULT_POOL),
       /** What is done where it goes off though it is meant to run; never, unless told. */
       restart: RestartPolicy.optional(),
+      /** A disk for its first boot. */
+      seed: SeedRequest.optional(),
     }),
     answer: Created,
   }),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Observed } from './observed.ts';
-import { Cause, Count, Id, Image, Name, Nic, Positive, Ref, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
+import { Cause, Count, Id, Image, Name, Nic, Positive, Ref, Seed, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
 import { taskReported } from './task-execution.ts';
 import { WorkflowRequest } from './workflow.ts';
 
@@ -72,6 +72,7 @@ export const provisioningEvents = {
       nics: z.array(Nic.omit({ port: true })),
       /** Absent: never. */
       restart: RestartPolicy.optional(),
+      seed: Seed.optional(),
       request: WorkflowRequest,
     }),
   ),

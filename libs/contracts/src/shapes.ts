@@ -97,6 +97,10 @@ export type Image = z.infer<typeof Image>;
 export const imageKinds = ['kernel', 'disk'] as const;
 export const imageKindOf = ({ disk }: Pick<Image, 'disk'>): (typeof imageKinds)[number] => (disk ? 'disk' : 'kernel');
 
+/** What a guest is told at its first boot, by reference: a file in the depot, which nobody finds who does not know its digest. */
+export const Seed = z.object({ digest: Sha256, bytes: Positive });
+export type Seed = z.infer<typeof Seed>;
+
 /** The disk that a VM of a disk image boots from. A type that has one of this name says its size; else it is as large as the image. */
 export const ROOT_DISK = 'root';
 /** The disks a VM of this type and image is made with, the one that it boots from first. */

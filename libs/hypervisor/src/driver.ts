@@ -29,6 +29,8 @@ export type BootSpec = {
   readonly pool: string;
   /** A versioned machine type; the newest q35 that every host of ours has by default. */
   readonly machine?: string;
+  /** A raw disk of whole MiB, read-only, for the first boot: copied. A start after a halt is without it. */
+  readonly seed?: { readonly file: string; readonly sizeMiB: number };
   /** Ends the making of its root disk, which may take minutes. */
   readonly signal?: AbortSignal;
 };

@@ -1,4 +1,4 @@
-import { diskSerial, disksOf, freePort, isVolumeFile, memoryMiBOf, portsInUse, vcpusOf, volumeFile } from '@chrysalis/contracts';
+import { diskSerial, disksOf, freePort, isVolumeFile, memoryMiBOf, portsInUse, SEED_DISK, vcpusOf, volumeFile } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, SerialPortSpec } from './driver.ts';
 import { HypervisorError } from './errors.ts';
@@ -23,12 +23,24 @@ export const assertVersionedMachine = (machine: string): void => {
 
 export const volumeName = (vmId: string, disk: string): string => `${vmId.replaceAll(/[^A-Za-z0-9._-]/g, '_')}.${disk}.qcow2`.slice(-128);
 
+/** Behind all others, so that it is in nobody's way when it goes. */
+const seedDisk = (vmId: string, at: { port: number; pool: string; sizeMiB: number }): Topology['disks'][number] => ({
+  ...at,
+  id: SEED_DISK,
+  serial: diskSerial(SEED_DISK),
+  format: 'raw',
+  volume: volumeName(vmId, 'seed').replace(/qcow2$/, 'raw'),
+  readOnly: true,
+});
+/** Of a VM that is started again: it has had its first boot. */
+export const withoutSeed = (t: Topology): Topology => ({ ...t, disks: t.disks.filter((d) => d.id !== SEED_DISK) });
+
 /** The hardware a VM of this type starts with. */
-export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, machine = DEFAULT_MACHINE }: BootSpec): Topology => {
+export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, seed, machine = DEFAULT_MACHINE }: BootSpec): Topology => {
   assertVersionedMachine(machine);
   assertMigratableCpu(spec.cpuModel);
   const wanted = disksOf(spec, image);
-  const devices = wanted.length + nics.length;
+  const devices = wanted.length + nics.length + (seed ? 1 : 0);
   if (devices > ROOT_PORTS)
     throw new HypervisorError('hypervisor.no_free_port', `${devices} devices and ${ROOT_PORTS} root ports`, { devices });
   const disks = wanted.map(({ id, sizeMiB }, port) => ({
@@ -48,7 +60,7 @@ export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, machine =
     vcpus: { boot: spec.vcpus.now, max: Math.max(spec.vcpus.max, spec.vcpus.now), plugged: [] },
     memory: { bootMiB: spec.memoryMiB.now, slots: DIMM_SLOTS, maxMiB: Math.max(spec.memoryMiB.max, spec.memoryMiB.now), dimms: [] },
     rootPorts: ROOT_PORTS,
-    disks,
+    disks: seed ? [...disks, seedDisk(vmId, { port: devices - 1, pool, sizeMiB: seed.sizeMiB })] : disks,
     nics: nics.map(({ id, mac, network }, i) => ({ id, port: disks.length + i, mac, network })),
     serialPorts: [GUEST_AGENT_PORT],
     image,
@@ -163,8 +175,9 @@ export const assertResize = (t: Topology, disk: string, sizeMiB: number): boolea
   return sizeMiB > present.sizeMiB;
 };
 
-/** Those that come and go with their VM: no volume of its own standing, nothing that is only read. */
-export const ownDisks = (t: Topology): Topology['disks'] => t.disks.filter((d) => !d.readOnly && !isVolumeFile(d.volume));
+/** Those that come and go with their VM: no volume of its own standing, nothing that is only read, but for its seed. */
+export const ownDisks = (t: Topology): Topology['disks'] =>
+  t.disks.filter((d) => d.id === SEED_DISK || (!d.readOnly && !isVolumeFile(d.volume)));
 
 /** As a device, a volume has its own id: so that also one that is gone is known as what it was. */
 export const isVolume = ({ kind, id }: Found): boolean => kind === 'disk' && isVolumeFile(volumeFile(id));

@@ -53,7 +53,10 @@ export const agentListener = (
   return {
     attach: (server) => void server.on('upgrade', upgrade),
     listen: (address) => {
-      const server = createServer(patience, (request, response) => void (files(request, response) || onlyUpgrades(request, response))).on('upgrade', upgrade);
+      const server = createServer(patience, (request, response) => void (files(request, response) || onlyUpgrades(request, response))).on(
+        'upgrade',
+        upgrade,
+      );
       own.push(server);
       return bind(server, address);
     },

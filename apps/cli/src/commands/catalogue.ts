@@ -1,9 +1,9 @@
-import type { Command, OptionValues } from 'commander';
+import type { Command } from 'commander';
 import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
-import { importCommand } from './images.ts';
+import { importCommand, versionFor } from './images.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -100,7 +100,7 @@ const imageCommands = (program: Command): void => {
   const image = program.command('image').description('guest images');
   listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
     path: '/v1/images',
-    empty: 'No images. Register one with: chrysalis image register NAME --digest DIGEST',
+    empty: 'No images. Import a disk: chrysalis image import NAME FILE; or a kernel: chrysalis image register NAME --digest DIGEST',
     columns: {
       image: (i) => ref(i),
       kind: (i) => (i['disk'] ? 'disk' : 'kernel'),
@@ -139,13 +139,4 @@ export const typeOf = (client: Client, text: string): Promise<VmType> => {
   return version === undefined
     ? client.get('/v1/vm-types/{name}', { path: { name } })
     : client.get('/v1/vm-types/{name}/{version}', { path: { name, version } });
-};
-
-/** That of the same content, or the next one. */
-export const versionFor = async (client: Client, text: string, { digest, cmdline }: OptionValues): Promise<{ name: string; version: number }> => {
-  const [name = '', version] = text.split('@');
-  if (version !== undefined) return { name, version: Number(version) };
-  const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
-  const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
-  return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
 };

@@ -1,6 +1,6 @@
-import type { Allocation, Placement, Vm } from '@chrysalis/api-client';
-import { InvalidArgumentError, Option, type Command } from 'commander';
-import { action, dryRun, duration, examples, finish, listCommand, vmOf, waits, type Run } from '../command.ts';
+import type { Allocation, BodyOf, Placement, Vm } from '@chrysalis/api-client';
+import { InvalidArgumentError, Option, type Command, type OptionValues } from 'commander';
+import { action, collect, dryRun, duration, examples, finish, listCommand, readText, vmOf, waits, type Run } from '../command.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
@@ -59,12 +59,20 @@ const createCommand = (vm: Command): void => {
           .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
           .option('--host <host>', 'on this host; else the best one is chosen')
           .addOption(restartOption())
+          .option(
+            '--ssh-key <file>',
+            'a public key for its first boot, of a guest that reads a NoCloud seed (cloud-init); again for more',
+            collect,
+          )
+          .option('--user-data <file>', 'a cloud-config for its first boot')
+          .option('--network-config <file>', 'how it comes to its network at its first boot, version 2; by DHCP without')
           .option('--dry-run', 'only show where it could go, and why not elsewhere'),
       ),
       create,
     ),
     'vm create web --type small --image linux --wait',
     'vm create web --type small --image linux --restart on-failure',
+    'vm create web --type small --image debian --ssh-key ~/.ssh/id_ed25519.pub --user-data cloud.yaml',
     'vm create web --type small --image linux --dry-run',
   );
 };
@@ -185,7 +193,15 @@ const remove = async (run: Run): Promise<number> => {
 
 const create = async (run: Run): Promise<number> => {
   const { type, image, host, restart, dryRun: trial } = run.options;
-  const body = { name: run.args[0]!, type, image: await versioned(run, image), ...(host ? { host } : {}), ...(restart ? { restart } : {}) };
+  const seed = seedOf(run.options);
+  const body = {
+    name: run.args[0]!,
+    type,
+    image: await versioned(run, image),
+    ...(host ? { host } : {}),
+    ...(restart ? { restart } : {}),
+    ...(seed ? { seed } : {}),
+  };
   const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
   for (const w of answer.warnings ?? []) process.stderr.write(`warning ${w.place}: ${w.message}\n`);
   if (!trial) return finish(run, answer, `creating ${run.args[0]}`);
@@ -205,6 +221,16 @@ const create = async (run: Run): Promise<number> => {
 };
 
 const imageOf = async (run: Run, text: string) => (await run.client.all('/v1/images')).find((i) => ref(i) === text);
+
+/** As the files are: what is wrong in them the server says. */
+const seedOf = ({ sshKey, userData, networkConfig }: OptionValues): BodyOf<'post', '/v1/vms'>['seed'] => {
+  if (sshKey === undefined && userData === undefined && networkConfig === undefined) return undefined;
+  return {
+    ...(sshKey ? { sshKeys: (sshKey as string[]).map((file) => readText(file).trim()) } : {}),
+    ...(userData ? { userData: readText(String(userData)) } : {}),
+    ...(networkConfig ? { networkConfig: readText(String(networkConfig)) } : {}),
+  };
+};
 
 /** The owner wants an image's version; people mostly mean the newest. */
 const versioned = async (run: Run, image: string): Promise<string> =>

@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Command } from 'commander';
+import type { Command, OptionValues } from 'commander';
 import type { Client } from '@chrysalis/api-client';
 import { ApiError } from '@chrysalis/api-client';
 import type { ImageFile } from '@chrysalis/contracts';
 import { changing, examples, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { print, ref } from '../show/output.ts';
-import { versionFor } from './catalogue.ts';
 
 type Format = ImageFile['format'];
 
@@ -67,36 +66,52 @@ const take = async ({ client, quiet }: Run, path: string, format: Format): Promi
 };
 
 const upload = async (run: Run, path: string, format: Format): Promise<ImageFile> => {
-  const { IMAGE_CHUNK_BYTES } = await import('@chrysalis/contracts'); // not at start: only this asks for it
   const file = await opened(path);
   try {
     const found = await file.stat();
     if (!found.isFile() || found.size === 0) throw new UsageError(`${path} is no file, or empty`);
-    const bytes = found.size;
-    const digest = await digestOf(path);
-    let state = await stateOf(run.client, digest, { format, bytes });
-    for (let last = 0; state?.state !== 'whole'; ) {
-      const offset = state?.received ?? 0;
-      if (offset === bytes) {
-        await pause(500);
-        state = await stateOf(run.client, digest, { format, bytes });
-        continue;
-      }
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(IMAGE_CHUNK_BYTES), 0, IMAGE_CHUNK_BYTES, offset);
-      if (bytesRead === 0) throw new UsageError(`${path} became shorter while it was read`);
-      const data = buffer.subarray(0, bytesRead).toString('base64');
-      state = await run.client.put('/v1/image-files/{digest}', { path: { digest }, body: { format, bytes, offset, data } });
-      if (state.state === 'receiving' && state.received !== offset + bytesRead) throw new Error(`the server is at ${state.received}`);
-      if (Date.now() - last > 2_000) tell(run.quiet, state);
-      if (Date.now() - last > 2_000) last = Date.now();
-    }
-    return state;
+    return await sent(run, { file, path, format, bytes: found.size, digest: await digestOf(path) });
   } finally {
     await file.close();
   }
 };
 
-const stateOf = async (client: Client, digest: string, { format, bytes }: { format: Format; bytes: number }): Promise<ImageFile | undefined> =>
+type Upload = {
+  readonly file: FileHandle;
+  readonly path: string;
+  readonly format: Format;
+  readonly bytes: number;
+  readonly digest: string;
+};
+/** From where it is on to its end. */
+const sent = async ({ client, quiet }: Run, upload: Upload): Promise<ImageFile> => {
+  let state = await stateOf(client, upload);
+  for (let told = 0; state?.state !== 'whole';) {
+    const offset = state?.received ?? 0;
+    if (offset === upload.bytes) {
+      await pause(500); // it is being looked at
+      state = await stateOf(client, upload);
+      continue;
+    }
+    state = await sendPiece(client, upload, offset);
+    if (Date.now() - told < 2_000) continue;
+    tell(quiet, state);
+    told = Date.now();
+  }
+  return state;
+};
+
+const sendPiece = async (client: Client, { file, path, format, bytes, digest }: Upload, offset: number): Promise<ImageFile> => {
+  const { IMAGE_CHUNK_BYTES } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(IMAGE_CHUNK_BYTES), 0, IMAGE_CHUNK_BYTES, offset);
+  if (bytesRead === 0) throw new UsageError(`${path} became shorter while it was read`);
+  const data = buffer.subarray(0, bytesRead).toString('base64');
+  const state = await client.put('/v1/image-files/{digest}', { path: { digest }, body: { format, bytes, offset, data } });
+  if (state.state === 'whole' || state.received > offset) return state;
+  throw new Error(`the server took nothing of it: it is at ${state.received}`);
+};
+
+const stateOf = async (client: Client, { digest, format, bytes }: Upload): Promise<ImageFile | undefined> =>
   client.get('/v1/image-files/{digest}', { path: { digest }, query: { format, bytes: String(bytes) } }).catch((error: unknown) => {
     if (error instanceof ApiError && error.code === 'image-file.unknown') return undefined;
     throw error;
@@ -110,4 +125,17 @@ const digestOf = async (path: string): Promise<string> => {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(path, { highWaterMark: 1_048_576 })) hash.update(chunk as Buffer);
   return `sha256:${hash.digest('hex')}`;
+};
+
+/** That of the same content, or the next one. */
+export const versionFor = async (
+  client: Client,
+  text: string,
+  { digest, cmdline }: OptionValues,
+): Promise<{ name: string; version: number }> => {
+  const [name = '', version] = text.split('@');
+  if (version !== undefined) return { name, version: Number(version) };
+  const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
+  const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
+  return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
 };

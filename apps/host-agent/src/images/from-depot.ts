@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
-import type { Image } from '@chrysalis/contracts';
+import type { Image, Seed } from '@chrysalis/contracts';
 import { Mutexes } from '@chrysalis/hypervisor';
-import { depotName, mibOf } from '@chrysalis/service-kit/images';
+import { depotName, mibOf, type DiskFormat } from '@chrysalis/service-kit/images';
 import { TaskFailure } from '../execution/task-failure.ts';
 import type { TaskRun } from '../execution/handler.ts';
 import { iso } from '../move/deps.ts';
@@ -10,20 +10,31 @@ import { fetchWhole, request } from './fetch.ts';
 import { qemuImgCheck, virtualBytesOf } from './make.ts';
 import type { DiskImages, Manifest } from './store.ts';
 
-type Context = Pick<HandlerContext, 'config' | 'now'> & {
+export type FromDepot = Pick<HandlerContext, 'config' | 'now'> & {
   readonly images: DiskImages;
   readonly at: (point: string, context: Record<string, string>) => Promise<void>;
 };
 export type EnsureDisk = (image: Image, run: TaskRun) => Promise<void>;
 
+/** A VM's seed, in a file that is the caller's to delete. It is nobody else's, and so in no store. */
+export const fetchSeed = async ({ config, images }: FromDepot, { digest, bytes }: Seed, { signal }: TaskRun): Promise<string> => {
+  const part = images.beside('seed', 'part', digest);
+  const url = urlOf(config, digest, 'raw');
+  await fetchWhole({ digest, part, signal }, async () => ({ url, ticket: config.token, bytes }));
+  return part;
+};
+
+const urlOf = ({ gatewayUrl }: FromDepot['config'], digest: string, format: DiskFormat): string =>
+  `${gatewayUrl.replace(/^ws/, 'http').replace(/\/agents$/, '')}/image-files/${depotName(digest, format)}`;
+
 /** A name that is one, of what is known by its digest alone. */
-export const nameOfDigest = (digest: string): string => `i${digest.slice('sha256:'.length, 'sha256:'.length + 62)}`;
+const nameOfDigest = (digest: string): string => `i${digest.slice('sha256:'.length, 'sha256:'.length + 62)}`;
 
 /**
  * Sees to it that this host's store has an image that is a disk: fetched once, from where the gateway is, however many VMs are made of it at
  * once, and looked at before it is one of the store's: by its header, and then by qemu-img in its own process.
  */
-export const ensureDisk = ({ config, images, now, at }: Context): EnsureDisk => {
+export const ensureDisk = ({ config, images, now, at }: FromDepot): EnsureDisk => {
   const one = new Mutexes();
   return (image, run) =>
     one.run(image.digest, async () => {
@@ -32,10 +43,23 @@ export const ensureDisk = ({ config, images, now, at }: Context): EnsureDisk => 
       const name = nameOfDigest(digest);
       const part = images.beside(name, 'part', digest);
       const { signal } = run;
-      const url = `${config.gatewayUrl.replace(/^ws/, 'http').replace(/\/agents$/, '')}/image-files/${depotName(digest, disk.format)}`;
-      const { bytes } = await fetchWhole({ digest, part, signal }, async () => ({ url, ticket: config.token, bytes: await lengthOf(url, config.token, signal) }));
+      const url = urlOf(config, digest, disk.format);
+      const { bytes } = await fetchWhole({ digest, part, signal }, async () => ({
+        url,
+        ticket: config.token,
+        bytes: await lengthOf(url, config.token, signal),
+      }));
       await judge(part, image, run, timeLeft(run, now()));
-      const manifest: Manifest = { image: name, format: disk.format, sizeMiB: disk.sizeMiB, bytes, digest, source: 'depot', madeBy: run.dispatch.workflowId, at: iso(now()) };
+      const manifest: Manifest = {
+        image: name,
+        format: disk.format,
+        sizeMiB: disk.sizeMiB,
+        bytes,
+        digest,
+        source: 'depot',
+        madeBy: run.dispatch.workflowId,
+        at: iso(now()),
+      };
       await images.put(part, manifest, (point) => at(point, { image: name }));
     });
 };

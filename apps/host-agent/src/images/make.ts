@@ -5,7 +5,6 @@ import { promisify } from 'node:util';
 import { judgeDisk, type DiskVerdict } from '@chrysalis/service-kit/images';
 import { TaskFailure } from '../execution/task-failure.ts';
 
-
 const run = promisify(execFile);
 const MIB = 1_048_576;
 export type Format = 'raw' | 'qcow2';

@@ -1,6 +1,9 @@
-import { hostTasks } from '@chrysalis/contracts';
-import type { Handler } from '../execution/handler.ts';
-import type { EnsureDisk } from '../images/from-depot.ts';
+import { rm } from 'node:fs/promises';
+import { hostTasks, type Seed } from '@chrysalis/contracts';
+import type { BootSpec } from '@chrysalis/hypervisor';
+import { mibOf } from '@chrysalis/service-kit/images';
+import type { Handler, TaskRun } from '../execution/handler.ts';
+import { fetchSeed, type EnsureDisk, type FromDepot } from '../images/from-depot.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { handler, notBelow, stale, timeLeft, type Admit, type HandlerContext } from './handler-context.ts';
 
@@ -15,12 +18,13 @@ const admit: Admit = (state, input) => {
  * A first boot that fails leaves nothing: a task that never succeeded is not compensated by anyone else. A VM that ran here once has
  * data, and is left as it is.
  */
-export const bootVm = (context: HandlerContext, ensure: EnsureDisk): Handler =>
-  handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest }, run) => {
+export const bootVm = (context: HandlerContext & FromDepot, ensure: EnsureDisk): Handler =>
+  handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest, seed }, run) => {
     await context.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
     try {
       await ensure(image, run);
-      const shaped = await context.driver.boot({ vmId, uuid, spec, image, nics, pool, signal: run.signal });
+      const boots = { vmId, uuid, spec, image, nics, pool, signal: run.signal };
+      const shaped = await withSeed(context, seed, run, (given) => context.driver.boot({ ...boots, ...given }));
       if (waitForGuest) await context.guests.waitUntilUp(vmId, timeLeft(run, context.now()));
       await context.states.update(vmId, (s) => ({ ...s!, booted: true }));
       return { ...shaped, bootedAt: new Date(context.now()).toISOString() };
@@ -29,6 +33,20 @@ export const bootVm = (context: HandlerContext, ensure: EnsureDisk): Handler =>
       throw error;
     }
   });
+
+/** What is told to a guest is in this host's hands for as long as it takes to copy it to a volume of the VM. */
+const withSeed = async <T>(
+  context: HandlerContext & FromDepot,
+  seed: Seed | undefined,
+  run: TaskRun,
+  work: (given: Pick<BootSpec, 'seed'>) => Promise<T>,
+): Promise<T> => {
+  if (!seed) return work({});
+  const sizeMiB = mibOf(seed.bytes);
+  if (context.config.driver === 'simulated') return work({ seed: { file: '', sizeMiB } });
+  const file = await fetchSeed(context, seed, run);
+  return work({ seed: { file, sizeMiB } }).finally(() => rm(file, { force: true }));
+};
 
 export const removeVm = async (context: HandlerContext, vmId: string, deleteVolumes: boolean): Promise<void> => {
   context.guests.forget(vmId);

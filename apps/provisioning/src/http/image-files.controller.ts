@@ -1,12 +1,23 @@
 import { Controller, Get, HttpCode, Inject, Param, Post, Put, Query, Req } from '@nestjs/common';
 import { ImageChunk, ImageFile, ImageFormat, ImageImport, Sha256 } from '@chrysalis/contracts';
-import { Allow, Answer, Doc, dryAnswer, dryRunQuery, isDryRun, parse, parseBody, ProblemError, type ApiRequest } from '@chrysalis/service-kit';
+import {
+  Allow,
+  Doc,
+  dryAnswer,
+  dryRunQuery,
+  isDryRun,
+  parse,
+  parseBody,
+  ProblemError,
+  type Answer,
+  type ApiRequest,
+} from '@chrysalis/service-kit';
 import { z } from 'zod';
 import type { ImageFiles } from '../images/files.ts';
 import type { ImageImports } from '../images/imports.ts';
 
 export const IMAGE_FILES = Symbol('image files');
-type Depot = { readonly files: ImageFiles; readonly imports: ImageImports } | undefined;
+export type Depot = { readonly files: ImageFiles; readonly imports: ImageImports } | undefined;
 
 const Bytes = z.string().regex(/^[1-9][0-9]{0,15}$/);
 const wholly = { bytes: Bytes.describe('of the whole file'), format: ImageFormat.describe('named by who gives it, and never guessed') };
@@ -36,7 +47,11 @@ export class ImageFilesController {
     summary: 'A piece of the file of a disk; the last one makes it whole, once its digest is right',
     body: ImageChunk,
     query: dryRunQuery,
-    answers: { 200: ImageFile, 409: '`image-file.gap` with what has come, `image-file.no_depot`', 422: '`image-file.*`: why it is not taken' },
+    answers: {
+      200: ImageFile,
+      409: '`image-file.gap` with what has come, `image-file.no_depot`',
+      422: '`image-file.*`: why it is not taken',
+    },
   })
   async put(@Param('digest') digest: string, @Req() request: ApiRequest): Promise<ImageFile | Answer> {
     const { format, bytes, ...piece } = parseBody(ImageChunk, request.body);

@@ -7,6 +7,7 @@ import {
   Commands,
   Doc,
   dryRunQuery,
+  isDryRun,
   ifMatch,
   ofTenant,
   parse,
@@ -20,6 +21,8 @@ import {
 } from '@chrysalis/service-kit';
 import { acting } from '../acting.ts';
 import { createVm as create, type CreatedVm } from '../create-vm.ts';
+import { IMAGE_FILES, type Depot } from './image-files.controller.ts';
+import { keepSeed } from '../seed/keep.ts';
 import { decideVm } from '../decide-vm.ts';
 import { sightingOf } from '../restart/sql.ts';
 import { vmOf } from '../sql/vms.ts';
@@ -32,6 +35,7 @@ export class VmsController {
   constructor(
     @Inject(SERVICE) private readonly service: ServiceContext,
     @Inject(Commands) private readonly commands: Commands,
+    @Inject(IMAGE_FILES) private readonly depot: Depot,
   ) {}
 
   @Post('/v1/vms')
@@ -43,11 +47,12 @@ export class VmsController {
     query: dryRunQuery,
     answers: {
       202: createVm.answer,
-      422: '`request.invalid`, `vm-type.unknown`, `image.unknown`',
+      422: '`request.invalid`, `vm-type.unknown`, `image.unknown`, `image.too_large`, `image.no_room`, `seed.invalid`',
     },
   })
   create(@Req() request: CommandRequest): Promise<Answer> {
-    return this.commands.run(request, createVm.body, async (body, ctx) => accepted(await create(body, ctx)));
+    const keep = keepSeed(this.depot?.files, isDryRun(request));
+    return this.commands.run(request, createVm.body, async (body, ctx) => accepted(await create(body, ctx, keep)));
   }
 
   @Patch('/v1/vms/:id')

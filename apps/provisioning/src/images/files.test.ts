@@ -1,11 +1,22 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { ImageDepot, ProblemError } from '@chrysalis/service-kit';
+import { ImageDepot, type ProblemError } from '@chrysalis/service-kit';
 import { ImageFiles, type Wanted } from './files.ts';
 import { ImageImports } from './imports.ts';
 
@@ -16,7 +27,8 @@ const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').u
 const named = (content: Buffer, format: Wanted['format'] = 'raw'): Wanted => ({ digest: digestOf(content), format, bytes: content.length });
 const there = (): string[] => readdirSync(join(dir, 'depot')).sort();
 const piece = (content: Buffer, from: number, to: number) => ({ offset: from, data: content.subarray(from, to).toString('base64') });
-const put = (content: Buffer, format: Wanted['format'] = 'raw') => files.put(named(content, format), piece(content, 0, content.length), false);
+const put = (content: Buffer, format: Wanted['format'] = 'raw') =>
+  files.put(named(content, format), piece(content, 0, content.length), false);
 const code = async (work: Promise<unknown>): Promise<string> =>
   work.then(
     () => 'done',
@@ -24,12 +36,12 @@ const code = async (work: Promise<unknown>): Promise<string> =>
   );
 
 /** The first bytes of a qcow2 that says it has so many bytes, and a table for it. */
-const qcow2 = ({ size = BigInt(MIB), backing = 0n, crypt = 0, entries = 1, bytes = 1024 } = {}): Buffer => {
+const qcow2 = ({ size = BigInt(MIB), backing = 0n, crypt = 0, entries = 1, bytes = 1024, clusterBits = 16 } = {}): Buffer => {
   const file = Buffer.alloc(bytes);
   file.write('QFI\xfb', 'latin1');
   file.writeUInt32BE(3, 4);
   file.writeBigUInt64BE(backing, 8);
-  file.writeUInt32BE(16, 20);
+  file.writeUInt32BE(clusterBits, 20);
   file.writeBigUInt64BE(size, 24);
   file.writeUInt32BE(crypt, 32);
   file.writeUInt32BE(entries, 36);
@@ -100,7 +112,7 @@ describe('an upload', () => {
   });
 
   test.each<[string, Buffer, string]>([
-    ['1 TiB in 1 KiB', qcow2({ size: 1n << 40n, entries: 2048 }), 'image-file.too_large'],
+    ['1 TiB in 1 KiB', qcow2({ size: 1n << 40n, entries: 2, clusterBits: 21 }), 'image-file.too_large'],
     ['a backing file', qcow2({ backing: 512n }), 'image-file.unsafe'],
     ['encrypted', qcow2({ crypt: 2 }), 'image-file.unsafe'],
     ['a size that its table does not have', qcow2({ size: 1n << 38n }), 'image-file.broken'],
@@ -143,7 +155,10 @@ describe('a file in the folder for imports', () => {
     mkdirSync(inside('sub'));
     writeFileSync(inside('sub/disk.raw'), content);
     const want = { state: 'whole', digest: digestOf(content), disk: { format: 'raw', sizeMiB: 3 } };
-    expect(await new ImageImports(files).take({ path: 'sub/disk.raw', format: 'raw' }, true)).toMatchObject({ state: 'copying', received: 0 });
+    expect(await new ImageImports(files).take({ path: 'sub/disk.raw', format: 'raw' }, true)).toMatchObject({
+      state: 'copying',
+      received: 0,
+    });
     for (const path of ['sub/disk.raw', inside('sub/disk.raw'), './sub/../sub/disk.raw']) expect(await take(path)).toMatchObject(want);
     expect(there()).toEqual([`${want.digest.slice(7)}.raw`]);
   });
@@ -157,7 +172,20 @@ describe('a file in the folder for imports', () => {
     symlinkSync(dir, inside('folder'));
     execFileSync('mkfifo', [inside('pipe')]);
     linkSync(secret, inside('hard')); // another name of one file: who could write it there could copy it as well
-    const refused = ['../secret', secret, '/etc/passwd', 'link', 'folder/secret', 'folder/imports/large', 'pipe', '.', '', '..', 'nothing', 'a\0b'];
+    const refused = [
+      '../secret',
+      secret,
+      '/etc/passwd',
+      'link',
+      'folder/secret',
+      'folder/imports/large',
+      'pipe',
+      '.',
+      '',
+      '..',
+      'nothing',
+      'a\0b',
+    ];
     for (const path of refused) expect([path, await code(take(path))]).toEqual([path, 'image-file.path_refused']);
     expect(await code(take('large'))).toBe('image-file.too_large');
     expect(await take('hard')).toMatchObject({ state: 'whole' });

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -49,6 +49,22 @@ export class ImageFiles {
     if (dryRun) return { ...wanted, received: Math.max(received, end), state: 'receiving' };
     await this.#write(wanted, offset, piece);
     return Math.max(received, end) === bytes ? this.#finish(wanted) : { ...wanted, received: Math.max(received, end), state: 'receiving' };
+  }
+
+  /** What was made here, as a raw disk. Its digest. */
+  async keep(content: Buffer, dryRun: boolean): Promise<string> {
+    const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    if (dryRun) return digest;
+    const part = await this.beside(randomUUID());
+    const file = await open(part, 'wx', 0o640);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await this.name(part, digest, 'raw');
+    return digest;
   }
 
   /** Gives a file that is whole its name. `from` is in the depot's folder. */

@@ -73,7 +73,7 @@ export class ImageImports {
   async #pumped(from: FileHandle, to: FileHandle, name: string): Promise<string> {
     const hash = createHash('sha256');
     const buffer = Buffer.allocUnsafe(CHUNK);
-    for (let at = 0; ; ) {
+    for (let at = 0; ;) {
       const { bytesRead } = await from.read(buffer, 0, CHUNK, at);
       if (bytesRead === 0) return `sha256:${hash.digest('hex')}`;
       hash.update(buffer.subarray(0, bytesRead));

@@ -31,4 +31,3 @@ export const whole = (digest: string, format: DiskFormat, bytes: number, virtual
   state: 'whole',
   disk: { format, sizeMiB: mibOf(virtualBytes) },
 });
-

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   agentGatewayEvents,
   diskSerial,
@@ -13,7 +16,15 @@ import {
 } from '@chrysalis/contracts';
 import { EventStore } from '@chrysalis/event-store';
 import { createBus, type EventBus } from '@chrysalis/messaging';
-import { issueToken, newSigningKey, type Role, type RunningService, type ServiceConfig, type SigningKey } from '@chrysalis/service-kit';
+import {
+  ImageDepot,
+  issueToken,
+  newSigningKey,
+  type Role,
+  type RunningService,
+  type ServiceConfig,
+  type SigningKey,
+} from '@chrysalis/service-kit';
 import { bareTopology, busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { starterTypes } from '../../../../tools/run/starter.ts';
 import { start } from '../main.ts';
@@ -68,17 +79,24 @@ export class Harness {
   static async start(over?: ServiceConfig['bus']): Promise<Harness> {
     const database = await temporaryDatabase();
     const key = await newSigningKey();
-    const config: ServiceConfig = { ...serviceConfig(database, key), ...(over ? { bus: over } : {}) };
+    const depot = mkdtempSync(join(tmpdir(), 'chrysalis-depot-'));
+    const config: ServiceConfig = { ...serviceConfig(database, key), images: ImageDepot.parse({ depot }), ...(over ? { bus: over } : {}) };
     const running = await start(config);
     const pool = database.pool({ max: 2 });
     const bus = createBus({ kind: 'embedded', pool, connectionString: database.connectionString });
     return new Harness(database, running, key, bus, new EventStore(pool, 'provisioning'));
   }
 
+  /** Where disks are. */
+  get depot(): string {
+    return this.running.service.config.images!.depot;
+  }
+
   async stop(): Promise<void> {
     await this.running.stop();
     await this.bus.close();
     await this.database.drop();
+    rmSync(this.depot, { recursive: true, force: true });
   }
 
   /** Olga's. `expires` in jose's words. */
@@ -93,7 +111,7 @@ export class Harness {
     { tenant = 'main', role = 'operator' as Role, headers = {} as Record<string, string> } = {},
   ) {
     // The catalogue is the fleet's to write, a VM its tenant's.
-    const token = await this.token(/^\/v1\/(vm-types|images)/.test(path) ? [role, 'fleet'] : [role], { tenant });
+    const token = await this.token(/^\/v1\/(vm-types|image)/.test(path) ? [role, 'fleet'] : [role], { tenant });
     const answer = await fetch(`${this.running.url}${path}`, {
       method,
       headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },

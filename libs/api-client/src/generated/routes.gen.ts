@@ -43,6 +43,7 @@ export type Routes = {
     '/v1/operations/{id}/events': { data: t.GetV1OperationsIdEventsData; answers: t.GetV1OperationsIdEventsResponses };
     '/v1/events': { data: t.GetV1EventsData; answers: t.GetV1EventsResponses };
     '/v1/progress': { data: t.GetV1ProgressData; answers: t.GetV1ProgressResponses };
+    '/v1/image-files/{digest}': { data: t.GetV1ImageFilesDigestData; answers: t.GetV1ImageFilesDigestResponses };
     '/v1/workflow-policies': { data: t.GetV1WorkflowPoliciesData; answers: t.GetV1WorkflowPoliciesResponses };
     '/v1/workflow-policies/{name}': { data: t.GetV1WorkflowPoliciesNameData; answers: t.GetV1WorkflowPoliciesNameResponses };
     '/v1/dead-letters': { data: t.GetV1DeadLettersData; answers: t.GetV1DeadLettersResponses };
@@ -65,6 +66,7 @@ export type Routes = {
     '/v1/workflow-templates': { data: t.PostV1WorkflowTemplatesData; answers: t.PostV1WorkflowTemplatesResponses };
     '/v1/operations/{id}/cancel': { data: t.PostV1OperationsIdCancelData; answers: t.PostV1OperationsIdCancelResponses };
     '/v1/vm-types/{name}/{version}/deprecate': { data: t.PostV1VmTypesNameVersionDeprecateData; answers: t.PostV1VmTypesNameVersionDeprecateResponses };
+    '/v1/image-files': { data: t.PostV1ImageFilesData; answers: t.PostV1ImageFilesResponses };
     '/v1/vms/{id}/{action}': { data: t.PostV1VmsIdActionData; answers: t.PostV1VmsIdActionResponses };
     '/v1/hosts/{id}/state': { data: t.PostV1HostsIdStateData; answers: t.PostV1HostsIdStateResponses };
     '/v1/hosts/{id}/release-agent': { data: t.PostV1HostsIdReleaseAgentData; answers: t.PostV1HostsIdReleaseAgentResponses };
@@ -101,5 +103,6 @@ export type Routes = {
   };
   put: {
     '/v1/workflow-limits': { data: t.PutV1WorkflowLimitsData; answers: t.PutV1WorkflowLimitsResponses };
+    '/v1/image-files/{digest}': { data: t.PutV1ImageFilesDigestData; answers: t.PutV1ImageFilesDigestResponses };
   };
 };

@@ -1829,6 +1829,11 @@ export type PostV1VmsData = {
         host?: string;
         pool?: string;
         restart?: 'never' | 'on-failure' | 'always';
+        seed?: {
+            sshKeys?: Array<string>;
+            userData?: string;
+            networkConfig?: string;
+        };
     };
     path?: never;
     query?: {
@@ -1842,7 +1847,7 @@ export type PostV1VmsData = {
 
 export type PostV1VmsErrors = {
     /**
-     * `request.invalid`, `vm-type.unknown`, `image.unknown`
+     * `request.invalid`, `vm-type.unknown`, `image.unknown`, `image.too_large`, `image.no_room`, `seed.invalid`
      */
     422: Problem;
     /**
@@ -5319,6 +5324,170 @@ export type PostV1VmTypesNameVersionDeprecateResponses = {
 };
 
 export type PostV1VmTypesNameVersionDeprecateResponse = PostV1VmTypesNameVersionDeprecateResponses[keyof PostV1VmTypesNameVersionDeprecateResponses];
+
+export type GetV1ImageFilesDigestData = {
+    body?: never;
+    path: {
+        digest: string;
+    };
+    query?: {
+        /**
+         * of the whole file
+         */
+        bytes?: string;
+        /**
+         * named by who gives it, and never guessed
+         */
+        format?: 'raw' | 'qcow2';
+    };
+    url: '/v1/image-files/{digest}';
+};
+
+export type GetV1ImageFilesDigestErrors = {
+    /**
+     * `image-file.unknown`
+     */
+    404: Problem;
+    /**
+     * `image-file.no_depot`
+     */
+    409: Problem;
+    /**
+     * `image-file.*`: why it was not taken
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1ImageFilesDigestError = GetV1ImageFilesDigestErrors[keyof GetV1ImageFilesDigestErrors];
+
+export type GetV1ImageFilesDigestResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        digest?: string;
+        format: 'raw' | 'qcow2';
+        bytes: number;
+        received: number;
+        state: 'receiving' | 'checking' | 'copying' | 'whole';
+        disk?: {
+            format: 'raw' | 'qcow2';
+            sizeMiB: number;
+        };
+    };
+};
+
+export type GetV1ImageFilesDigestResponse = GetV1ImageFilesDigestResponses[keyof GetV1ImageFilesDigestResponses];
+
+export type PutV1ImageFilesDigestData = {
+    body: {
+        format: 'raw' | 'qcow2';
+        bytes: number;
+        offset: number;
+        data: string;
+    };
+    path: {
+        digest: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/image-files/{digest}';
+};
+
+export type PutV1ImageFilesDigestErrors = {
+    /**
+     * `image-file.gap` with what has come, `image-file.no_depot`
+     */
+    409: Problem;
+    /**
+     * `image-file.*`: why it is not taken
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PutV1ImageFilesDigestError = PutV1ImageFilesDigestErrors[keyof PutV1ImageFilesDigestErrors];
+
+export type PutV1ImageFilesDigestResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        digest?: string;
+        format: 'raw' | 'qcow2';
+        bytes: number;
+        received: number;
+        state: 'receiving' | 'checking' | 'copying' | 'whole';
+        disk?: {
+            format: 'raw' | 'qcow2';
+            sizeMiB: number;
+        };
+    };
+};
+
+export type PutV1ImageFilesDigestResponse = PutV1ImageFilesDigestResponses[keyof PutV1ImageFilesDigestResponses];
+
+export type PostV1ImageFilesData = {
+    body: {
+        path: string;
+        format: 'raw' | 'qcow2';
+    };
+    path?: never;
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/image-files';
+};
+
+export type PostV1ImageFilesErrors = {
+    /**
+     * `image-file.no_depot`
+     */
+    409: Problem;
+    /**
+     * `image-file.*`: why it is not taken
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1ImageFilesError = PostV1ImageFilesErrors[keyof PostV1ImageFilesErrors];
+
+export type PostV1ImageFilesResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        digest?: string;
+        format: 'raw' | 'qcow2';
+        bytes: number;
+        received: number;
+        state: 'receiving' | 'checking' | 'copying' | 'whole';
+        disk?: {
+            format: 'raw' | 'qcow2';
+            sizeMiB: number;
+        };
+    };
+};
+
+export type PostV1ImageFilesResponse = PostV1ImageFilesResponses[keyof PostV1ImageFilesResponses];
 
 export type PostV1VmsIdActionData = {
     body: {

@@ -94,14 +94,22 @@ export const vmsCodes = {
   },
   'image-file.unknown': { status: 404, title: 'Nothing came of this file', next: 'upload it: chrysalis image import' },
   'image-file.gap': { status: 409, title: 'What comes before has not come yet', next: 'go on at `received`' },
-  'image-file.too_large': { status: 422, title: 'The disk is larger than disks may be here', next: 'take a smaller one, or raise the limit: images in the configuration' },
+  'image-file.too_large': {
+    status: 422,
+    title: 'The disk is larger than disks may be here',
+    next: 'take a smaller one, or raise the limit: images in the configuration',
+  },
   'image-file.unsafe': {
     status: 422,
     title: 'The disk refers to other files, is encrypted or needs what is not known here, and is not taken',
     next: 'make a disk of its own from it: qemu-img convert -O qcow2 FILE NEW',
   },
   'image-file.broken': { status: 422, title: 'The file is not the disk that it says it is', next: 'read the message; qemu-img check FILE' },
-  'image-file.corrupt': { status: 422, title: 'What came is not what has this digest, and was thrown away', next: 'upload it again from its beginning' },
+  'image-file.corrupt': {
+    status: 422,
+    title: 'What came is not what has this digest, and was thrown away',
+    next: 'upload it again from its beginning',
+  },
   'image-file.path_refused': {
     status: 422,
     title: 'Nothing is taken from this path',
@@ -116,6 +124,11 @@ export const vmsCodes = {
     status: 422,
     title: 'The type has so many disks and NICs that a root disk finds no room',
     next: 'take a type with fewer disks or NICs',
+  },
+  'seed.invalid': {
+    status: 422,
+    title: 'What the guest is to be told at its first boot cannot be read',
+    next: 'mend what `path` names: a cloud-config, a network-config of version 2',
   },
   'guest-address.exhausted': {
     status: 409,

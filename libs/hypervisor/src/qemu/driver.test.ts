@@ -121,6 +121,12 @@ const rig = async (): Promise<Rig> => {
       await withGuest(drivers[host], vmId, async (qga) => void (await qga.start('/bin/sh', ['-c', script], false)));
     },
     boots: async (driver, vmId, times) => void (await until(async () => (await driver.console(vmId)).includes(`boot ${times}`))),
+    seed: (driver, vmId) =>
+      withGuest(driver, vmId, (qga) =>
+        qga
+          .shell('for d in /sys/block/vd*; do grep -q chrysalis.seed $d/serial && head -n 1 /dev/${d##*/}; done; true')
+          .then((text) => text.trim()),
+      ),
     volumes: () => (existsSync(join(dir, 'pool')) ? readdirSync(join(dir, 'pool')).sort() : []),
     nowhere: 'tcp:127.0.0.1:1',
     close: async () => {

@@ -6,7 +6,7 @@ import type { Device, Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
-import { assertUnattached, initialTopology, isVolume, ownDisks } from '../shape.ts';
+import { assertUnattached, initialTopology, isVolume, ownDisks, withoutSeed } from '../shape.ts';
 import { readConsole } from './console.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
@@ -31,7 +31,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const topology = initialTopology(spec);
       const made: Topology['disks'] = [];
       try {
-        for (const disk of topology.disks) if (await this.ensureVolume(topology, disk, spec.signal)) made.push(disk);
+        for (const disk of topology.disks) if (await this.ensureVolume(topology, disk, spec)) made.push(disk);
         const vm = await this.fleet.create(spec.vmId, 'runner', topology, await this.how(topology, false), async (v) => {
           await continueVm(v.qmp);
         });
@@ -285,9 +285,18 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const off = this.fleet.get(vmId);
       power.assertOwn(off);
       if (off.alive) return off.exclusive(() => power.startedAlready(off));
+      await this.dropSeed(off);
       const vm = await this.fleet.restart(off, await this.how(off.topology, false), async (v) => void (await continueVm(v.qmp)));
       return vm.shaped;
     });
+  }
+  /** The volume first: a record that says there is none is never of one that stays behind, with what may be secret in it. */
+  private async dropSeed(off: Vm): Promise<void> {
+    const topology = withoutSeed(off.topology);
+    const seed = off.topology.disks.find((d) => !topology.disks.includes(d));
+    if (!seed) return;
+    await this.volumes.delete(seed.pool, seed.volume);
+    await off.saveTopology(topology);
   }
   async pause(vmId: string): Promise<void> {
     const vm = this.fleet.get(vmId);

@@ -1,4 +1,4 @@
-import { ROOT_DISK, type Image, type Topology } from '@chrysalis/contracts';
+import { ROOT_DISK, SEED_DISK, type Image, type Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { assertMigratableCpu, assertVersionedMachine } from '../shape.ts';
@@ -70,7 +70,8 @@ export class QemuHost {
   }
 
   /** True when it was made now. The root disk of a VM that boots from one begins as a copy of the image. */
-  protected ensureVolume({ image }: Topology, disk: Topology['disks'][number], signal?: AbortSignal): Promise<boolean> {
+  protected ensureVolume({ image }: Topology, disk: Topology['disks'][number], { seed, signal }: port.BootSpec): Promise<boolean> {
+    if (seed && disk.id === SEED_DISK) return this.volumes.replace(disk, seed.file);
     if (!image.disk || disk.id !== ROOT_DISK) return this.volumes.ensure(disk);
     const { copyDisk } = this.config;
     if (copyDisk) return this.volumes.ensureOf(image, disk, copyDisk, signal);

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 import { isVolumeFile, type Image, type Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
@@ -89,6 +89,12 @@ export class Volumes {
     const there = await readdir(dir).catch(() => []);
     for (const left of there.filter((name) => name.startsWith(`${base}.new-`))) await rm(join(dir, left), { force: true });
     return this.ensureBy(disk, (path) => copy(image, { path, sizeMiB: disk.sizeMiB, signal }));
+  }
+
+  /** The same, of a disk that is a copy of a file. Read-only, so that what is there is what was given, and anew each time. */
+  async replace(disk: Disk, file: string): Promise<boolean> {
+    await this.delete(disk.pool, disk.volume);
+    return this.madeBy(disk, (path) => copyFile(file, path));
   }
 
   private async ensureBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {

@@ -1,6 +1,6 @@
 import { expect } from '@jest/globals';
 import { driverContract } from '../test/driver-contract/contract.ts';
-import type { Rig } from '../test/driver-contract/rig.ts';
+import { SEED, type Rig } from '../test/driver-contract/rig.ts';
 import { happenings } from '../lifecycle.ts';
 import { SimulatedDriver } from './driver.ts';
 import { SimulatedWorld } from './world.ts';
@@ -45,6 +45,12 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
     stop: async (host, vmId) => drivers[host].stop(vmId),
     continue: async (host, vmId) => drivers[host].continue(vmId),
     boots: async (driver, vmId) => void expect(guest(vmId)(driver).facts().disks[0]?.serial).toBe('root'),
+    seed: async (driver, vmId) =>
+      guest(vmId)(driver)
+        .facts()
+        .disks.some((d) => d.serial === 'chrysalis.seed')
+        ? SEED
+        : '',
     volumes: () => [...world.volumes.keys()].sort(),
     nowhere,
     close: async () => {

@@ -358,7 +358,9 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       const { boot } = vm.topology.vcpus;
       const { listening: ___, ...guest } = vm.guest;
       const anew = { bootId: this.world.newBootId(), bootedAtMs: this.world.clock.now(), onlineCpus: boot };
-      this.keep({ ...vm, state: 'running', guest: { ...guest, ...anew } });
+      const topology = shape.withoutSeed(vm.topology);
+      for (const d of vm.topology.disks) if (!topology.disks.includes(d)) this.volumes.delete(d.pool, d.volume);
+      this.keep({ ...vm, topology, topologyHash: topologyHash(topology), state: 'running', guest: { ...guest, ...anew } });
       return this.shaped(vmId);
     });
   }

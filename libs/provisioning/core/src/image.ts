@@ -35,20 +35,23 @@ export type ImageMisfit = Coded<
   | { code: 'image.too_large'; message: string; image: string; type: string; needMiB: number; sizeMiB: number }
   | { code: 'image.no_room'; message: string; image: string; type: string }
 >;
-/** Why a VM of this type cannot boot from this image: what its host would say minutes later, after it has fetched the image. */
-export const misfitOf = (image: Image, of: Ref, spec: VmTypeSpec): ImageMisfit | undefined => {
-  if (!image.disk) return undefined;
-  const [root, ...others] = disksOf(spec, image);
+/**
+ * Why a VM of this type cannot boot from this image, with a seed or without: what its host would say minutes later, after it has fetched
+ * the image.
+ */
+export const misfitOf = (image: Image, of: Ref, spec: VmTypeSpec, seeded: boolean): ImageMisfit | undefined => {
+  const disks = disksOf(spec, image);
   const named = { image: refText(image), type: refText(of) };
-  const { sizeMiB: needMiB } = image.disk;
-  const { sizeMiB } = root!;
-  if (sizeMiB < needMiB) {
+  const sizeMiB = disks.find((d) => d.id === ROOT_DISK)?.sizeMiB ?? 0;
+  if (image.disk && sizeMiB < image.disk.sizeMiB) {
+    const needMiB = image.disk.sizeMiB;
     const message = `${named.image} is a disk of ${needMiB} MiB, and the disk ${ROOT_DISK} of ${named.type} has ${sizeMiB}`;
     return { code: 'image.too_large', message, ...named, needMiB, sizeMiB };
   }
-  const devices = 1 + others.length + spec.nics.length;
+  const devices = disks.length + spec.nics.length + (seeded ? 1 : 0);
   if (devices <= MAX_DEVICES) return undefined;
-  const message = `a VM of ${named.type} that boots from ${named.image} has ${devices} disks and NICs, and there are ports for ${MAX_DEVICES}`;
+  const how = seeded ? ' with a seed' : '';
+  const message = `a VM of ${named.type} that boots from ${named.image}${how} has ${devices} disks and NICs, and there are ports for ${MAX_DEVICES}`;
   return { code: 'image.no_room', message, ...named };
 };
 

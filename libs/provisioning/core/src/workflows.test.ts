@@ -54,8 +54,8 @@ test.each([
   [false, true],
 ])('provisioning through every failure there is a name for (pinned: %s, from a disk: %s)', (pinned, disk) => {
   const report = expectEveryStepFails({
-    definition: provisionVm({ pinned, disk }),
-    params: pinned ? { ...params, host: 'h1' } : params,
+    definition: provisionVm({ pinned, disk, seed: disk }),
+    params: { ...params, ...(pinned ? { host: 'h1' } : {}), ...(disk ? { seed: { digest: params.image.digest, bytes: 1 } } : {}) },
     executors,
   });
   expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));

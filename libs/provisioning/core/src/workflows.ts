@@ -12,7 +12,7 @@ const vm = { kind: 'vm', id: '${params.vmId}' };
  * From a request to a running VM. Compensations name only what is known before their task ran: a task that failed or timed out is
  * undone as well, since it may have had its effect.
  */
-export const provisionVm = (o: { pinned: boolean; disk?: boolean }): WorkflowDefinition => ({
+export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean }): WorkflowDefinition => ({
   name: 'provision-vm',
   version: 1,
   summary: 'Choose a host, hold what the VM needs, start it',
@@ -27,8 +27,9 @@ export const provisionVm = (o: { pinned: boolean; disk?: boolean }): WorkflowDef
     networks: { type: 'array', required: true },
     pool: { type: 'string', required: true },
     ...(o.pinned ? { host: { type: 'string', required: true } as const } : {}),
+    ...(o.seed ? { seed: { type: 'object', required: true } as const } : {}),
   },
-  tasks: [place(o), recordPlacement, o.disk ? bootDisk : boot, recordBoot],
+  tasks: [place(o), recordPlacement, seeded(o.disk ? bootDisk : boot, o), recordBoot],
   deadlineMs: o.disk ? 1_800_000 : 600_000,
   output: { vmId: '${params.vmId}', hostId: '${tasks.place.output.hostId}' },
 });
@@ -111,6 +112,9 @@ const bootDisk: TaskDefinition = {
   input: { ...boot.input, waitForGuest: false },
   deadlineMs: 900_000,
 };
+
+const seeded = (task: TaskDefinition, o: { seed?: boolean }): TaskDefinition =>
+  o.seed ? { ...task, input: { ...task.input, seed: '${params.seed}' } } : task;
 
 const recordBoot: TaskDefinition = {
   name: 'record-boot',

@@ -5,7 +5,7 @@ import type { ImageFormat, Sha256 } from '@chrysalis/contracts';
 import type { z } from 'zod';
 import { QCOW2_HEADER_BYTES, readQcow2, type Qcow2Verdict } from './qcow2.ts';
 
-export { QCOW2_HEADER_BYTES, readQcow2 } from './qcow2.ts';
+export { QCOW2_HEADER_BYTES } from './qcow2.ts';
 
 export type DiskFormat = z.infer<typeof ImageFormat>;
 const MIB = 1_048_576;
@@ -30,5 +30,4 @@ export const judgeDisk = async (file: FileHandle, format: DiskFormat): Promise<D
 };
 
 /** Without waiting for a writer, where it is a pipe, and without following a link. */
-export const openDisk = (path: string): Promise<FileHandle> =>
-  open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+export const openDisk = (path: string): Promise<FileHandle> => open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);

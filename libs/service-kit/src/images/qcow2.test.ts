@@ -15,7 +15,18 @@ type Fields = {
 
 /** As `qemu-img create -f qcow2` writes it, but for `over`. */
 const header = (over: Partial<Fields> = {}): Buffer => {
-  const f: Fields = { version: 3, backingOffset: 0n, backingSize: 0, bits: 16, size: 1n << 30n, crypt: 0, needs: 0n, length: 112, entries: 1 << 20, ...over };
+  const f: Fields = {
+    version: 3,
+    backingOffset: 0n,
+    backingSize: 0,
+    bits: 16,
+    size: 1n << 30n,
+    crypt: 0,
+    needs: 0n,
+    length: 112,
+    entries: 1 << 20,
+    ...over,
+  };
   const bytes = Buffer.alloc(QCOW2_HEADER_BYTES);
   bytes.write('QFI\xfb', 'latin1');
   bytes.writeUInt32BE(f.version, 4);

@@ -48,22 +48,21 @@ export const readQcow2 = (header: Uint8Array, fileBytes?: number): Qcow2Verdict 
   if (clusterBits < 9 || clusterBits > 21) return broken(`clusters of 2^${clusterBits} bytes: 2^9 to 2^21 can be`);
   const size = view.getBigUint64(at.size);
   if (size > BigInt(Number.MAX_SAFE_INTEGER)) return broken(`a virtual size of ${size} bytes`);
-  const lie = judgeTable(view, { clusterBits, size, fileBytes });
-  return lie ?? { is: 'usable', virtualBytes: Number(size) };
+  return judgeTable(view, { clusterBits, size, fileBytes });
 };
 
 /** The first table has an entry for each stretch of the disk; one that is too short, or beyond the file's end, is of a header that lies. */
 const judgeTable = (
   view: DataView,
   { clusterBits, size, fileBytes }: { clusterBits: number; size: bigint; fileBytes: number | undefined },
-): Qcow2Verdict | undefined => {
+): Qcow2Verdict => {
   const extended = view.getUint32(at.version) === 3 && (view.getBigUint64(at.incompatible) & EXTENDED_L2) !== 0n;
   const stretch = 1n << BigInt(clusterBits + clusterBits - (extended ? 4 : 3));
   const entries = BigInt(view.getUint32(at.tableEntries));
   if (entries * stretch < size) return broken(`a table for ${entries * stretch} of the ${size} bytes that it says it has`);
   if (fileBytes !== undefined && view.getBigUint64(at.tableOffset) + entries * 8n > BigInt(fileBytes))
     return broken('it is cut off: its table lies beyond its end');
-  return undefined;
+  return { is: 'usable', virtualBytes: Number(size) };
 };
 
 const judgeFeatures = (view: DataView): Qcow2Verdict | undefined => {

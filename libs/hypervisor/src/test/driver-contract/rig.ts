@@ -27,6 +27,8 @@ export type Rig = {
   strandInSave(vmId: string): Promise<void>;
   /** Waits until a VM of `bootImage` has been booted so often, as its root disk remembers. A simulated disk remembers nothing. */
   boots(driver: HypervisorDriver, vmId: string, times: number): Promise<void>;
+  /** How the disk begins that the guest has as its seed; empty where it has none. */
+  seed(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** Names of what is in the pool. */
   volumes(): string[];
   /** An address where nobody listens. */
@@ -51,6 +53,8 @@ export const bootSpec = (vmId: string, over: Partial<BootSpec> = {}): BootSpec =
   },
   ...over,
 });
+/** How every seed of these tests begins. */
+export const SEED = 'a seed';
 /** Of kind `disk`, and 1 MiB; see `rig.boots`. */
 export const bootImage: BootSpec['image'] = {
   name: 'counts',

@@ -1,4 +1,4 @@
-import { disksOf, guestTasks, memoryMiBOf, provisioningTasks, refText, vcpusOf } from '@chrysalis/contracts';
+import { disksOf, guestTasks, memoryMiBOf, provisioningTasks, refText, SEED_DISK, vcpusOf } from '@chrysalis/contracts';
 import type { MoveContext } from './context.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, param } from './task-list.ts';
@@ -40,7 +40,7 @@ export const verify = (m: MoveContext, there: readonly string[], handedOver: rea
  */
 const verifyGuest = (m: MoveContext, there: readonly string[], beside: readonly string[]): string => {
   const { tasks, runner, shape } = m;
-  const own = new Set(disksOf(m.input.target.spec, shape.after.image).map((d) => d.id));
+  const own = new Set([SEED_DISK, ...disksOf(m.input.target.spec, shape.after.image).map((d) => d.id)]);
   return tasks.add(guestTasks.verify, {
     name: 'verify-guest',
     summary: 'See in the guest that it has exactly this',

@@ -98,7 +98,7 @@ export const evolveVm = (vm: Vm, e: VmEvent): Vm => {
   return { ...change(vm, e), version };
 };
 
-const requested = ({ request, restart = 'never', ...data }: Requested): Omit<KnownVm, 'version'> => ({
+const requested = ({ request, restart = 'never', seed: _, ...data }: Requested): Omit<KnownVm, 'version'> => ({
   ...data,
   status: 'requested',
   desired: 'running',
