@@ -164,12 +164,13 @@ export class World {
   async outlivesLook(workflowId: string): Promise<number[]> {
     const text = `select (extract(epoch from at) * 1000)::float8 as at, (extract(epoch from now()) * 1000)::float8 as now
       from workflow.timers where workflow_id = $1`;
-    const look = async () => (await this.running[0]!.service.pool.query<{ at: number; now: number }>(text, [workflowId])).rows[0]!;
-    const [first, ahead] = [await look(), [] as number[]];
+    const look = async () => (await this.running[0]!.service.pool.query<{ at: number; now: number }>(text, [workflowId])).rows[0];
+    const [first, ahead] = [await until(look), [] as number[]];
     await until(async () => {
-      const { at, now } = await look();
-      ahead.push(at - now);
-      return now > first.at && at > first.at;
+      const next = await look();
+      if (!next) return false;
+      ahead.push(next.at - next.now);
+      return next.now > first.at && next.at > first.at;
     });
     return ahead;
   }
