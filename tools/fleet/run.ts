@@ -11,7 +11,7 @@ import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
 import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
 import { tenantKeyFile } from '../run/grant.ts';
-import { cacheDir, removeCurrent, stateDir, writeCurrent, type Platform } from '../run/platform.ts';
+import { cacheDir, removeCurrent, stateDir, writeCurrent, type Platform, type PlatformOptions } from '../run/platform.ts';
 import { atEnd, interrupted } from '../run/tool.ts';
 
 export type Run = {
@@ -33,6 +33,8 @@ export type RunOptions = {
   readonly driver?: Driver;
   /** `namespaces` unless told; simulated hosts have `loopback`. */
   readonly network?: Network;
+  /** Services of an embedded run that are processes of their own even so. */
+  readonly apart?: PlatformOptions['apart'];
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
@@ -79,6 +81,7 @@ const open = async (o: RunOptions): Promise<Run> => {
     const platform = await (o.distributed ? startDistributed : startEmbedded)({
       agentListen,
       runDir: dir,
+      ...(o.apart ? { apart: o.apart } : {}),
       environment: o.environment ?? {},
     });
     undoBy(() => platform.stop());

@@ -43,6 +43,8 @@ export type PlatformOptions = {
   readonly runDir: string;
   /** PostgreSQL's data, kept between runs; without it a database that goes with the run. */
   readonly dataDir?: string;
+  /** Embedded: services that are processes of their own even so, to be killed. */
+  readonly apart?: readonly (typeof contextServices)[number][];
   readonly environment?: Readonly<Record<string, string>>;
 };
 

@@ -1,4 +1,5 @@
 import { justBooted } from './just-booted.ts';
+import { provisioning } from './provisioning.ts';
 import type { Recorder } from './scenario.ts';
 import { undo } from './undo.ts';
 
@@ -12,5 +13,10 @@ export const groups: Readonly<Record<string, Group>> = {
   'just-booted': {
     summary: 'VMs moved at every moment of their start, on real QEMU: none hangs, and each comes up at the target (--rounds, 20)',
     run: justBooted,
+  },
+  provisioning: {
+    summary:
+      'VMs made, started, stopped, ended in every way and deleted, on real QEMU, some while a process is killed: each as it was to be',
+    run: provisioning,
   },
 };

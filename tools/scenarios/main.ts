@@ -6,17 +6,19 @@ import { asTool, interrupted } from '../run/tool.ts';
 import { groups } from './groups.ts';
 import type { Scenario } from './scenario.ts';
 
-const usage = `npm run scenarios -- [GROUP] [--rounds N] [--json]
+const usage = `npm run scenarios -- [GROUP] [--rounds N] [--only NAME] [--json]
 
 Runs every scenario of a group (or of all) on the real parts and says what was expected and what was seen.
+--only: of provisioning those alone that have NAME in their name.
 Groups: ${Object.entries(groups)
-  .map(([name, g]) => `\n  ${name.padEnd(10)} ${g.summary}`)
+  .map(([name, g]) => `\n  ${name.padEnd(12)} ${g.summary}`)
   .join('')}`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '20' },
+    only: { type: 'string' },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },
@@ -44,6 +46,7 @@ const main = async (): Promise<number> => {
     await groups[name]!.run({
       signal: interrupted,
       rounds,
+      only: values.only,
       say: (text) => screen.line(text),
       record: (s) => {
         scenarios.push(s);

@@ -13,6 +13,8 @@ export type Recorder = {
   readonly signal: AbortSignal;
   /** Of a group that repeats one thing. */
   readonly rounds: number;
+  /** Of a group that is a table: a part of the names of those that are wanted. */
+  readonly only: string | undefined;
   readonly say: (text: string) => void;
   readonly record: (scenario: Scenario) => void;
 };

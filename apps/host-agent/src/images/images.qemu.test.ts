@@ -157,6 +157,13 @@ const suite = (): void => {
       return readFileSync(raw)[512]!;
     };
     for (const { vmId: vm } of vms) await until(async () => counted(vm) === 1);
+    // It is started and reset, whether anybody in it has an agent or not.
+    const on = { vmId: vms[0]!.vmId, epoch: 1 };
+    expect(await fleet.must(hostTasks.stopVm, 'h1', { ...on, modes: ['power-off'], timeoutMs: 1_000 })).toMatchObject({ how: 'power-off' });
+    expect(await fleet.must(hostTasks.startVm, 'h1', on)).toMatchObject({ topology: first!.topology });
+    await until(async () => counted(on.vmId) === 2);
+    expect(await fleet.must(hostTasks.resetVm, 'h1', on)).toMatchObject({ how: 'reset' });
+    await until(async () => counted(on.vmId) === 3);
     for (const { vmId: vm } of vms) await fleet.must(hostTasks.destroyVm, 'h1', { vmId: vm, epoch: 1, deleteVolumes: true });
     expect(readdirSync(join(fleet.dir, 'pool'))).toEqual(volumes);
   });

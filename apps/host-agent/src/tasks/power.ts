@@ -21,7 +21,7 @@ export const powerHandlers = (context: HandlerContext): Handler[] => [
   handler(hostTasks.stopVm, admit, (input, run) => stop(context, input, run)),
   handler(hostTasks.startVm, admit, async ({ vmId }, run) => {
     const shaped = await context.driver.start(vmId);
-    await context.guests.waitUntilUp(vmId, timeLeft(run, context.now()));
+    await isUp(context, vmId, run);
     return { ...shaped, at: iso(context.now()) };
   }),
   handler(hostTasks.rebootVm, admit, (input, run) => reboot(context, input, run)),
@@ -127,9 +127,15 @@ const restarted = async (
 };
 
 /** Over a new connection: the one before may hold what the guest said before it restarted. */
-const answersAnew = async ({ guests, now }: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
-  guests.forget(vmId);
-  await guests.waitUntilUp(vmId, timeLeft(run, now()));
+const answersAnew = (context: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
+  context.guests.forget(vmId);
+  return isUp(context, vmId, run);
+};
+
+/** Whether the guest of a disk has an agent nobody knows: as when it was made, it is up when it has begun. */
+const isUp = async ({ driver, guests, now }: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
+  const { topology } = await driver.status(vmId);
+  if (!topology.image.disk) await guests.waitUntilUp(vmId, timeLeft(run, now()));
 };
 
 const stays = (vmId: string, why: string): TaskFailure => new TaskFailure('host.guest_stays', `the guest of ${vmId} ${why}`);

@@ -17,9 +17,29 @@ const LOADER =
   '31c08ed88ec08ed0bc007c88160280b80102bb007eb9020030f6cd13fe06007eb80103bb007eb9020030f68a160280cd13' +
   'baf803be4c7cac84c07403eeebf8a0007e0430eeb00aeefbf4ebfd626f6f742000';
 
-export const bootDisk = (): Buffer => {
+/** `sti; jmp` behind the text, where more is to be done, in place of `sti; rest: hlt; jmp rest`. */
+const REST = 'fbf4ebfd';
+const GOES_ON = 'fbe90600';
+
+/** `mov dx,0x604; mov ax,0x2000; out dx,ax`: q35's ACPI, S5. `mov dx,0xcf9; mov al,6; out dx,al`: a reset by its chipset. */
+const acts = { 'power-off': 'ba0406b80020ef', reset: 'baf90cb006ee' };
+
+/**
+ * At its first boot alone, `ticks` of 55 ms after its word: `cmp byte [0x7e00],1; jne rest; mov cx,ticks; wait: hlt; loop wait`, the act,
+ * `rest: hlt; jmp rest`.
+ */
+const once = (act: string, ticks: number): string => {
+  const word = Buffer.alloc(2);
+  word.writeUInt16LE(ticks);
+  const skipped = `b9${word.toString('hex')}f4e2fd${act}`;
+  return `803e007e0175${Buffer.of(skipped.length / 2).toString('hex')}${skipped}f4ebfd`;
+};
+
+/** `then`: what the guest does by itself at its first boot, 3 s after it has said so. */
+export const bootDisk = (then?: keyof typeof acts): Buffer => {
   const disk = Buffer.alloc(1024 * 1024);
-  Buffer.from(LOADER, 'hex').copy(disk);
+  const program = then ? LOADER.replace(REST, GOES_ON) + once(acts[then], 55) : LOADER;
+  Buffer.from(program, 'hex').copy(disk);
   disk.writeUInt16LE(0xaa55, SECTOR - 2);
   return disk;
 };

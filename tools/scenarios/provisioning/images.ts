@@ -1,0 +1,91 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { settles, type Claim } from './claim.ts';
+import { digestOf, upload } from './guests.ts';
+import type { Lab } from './lab.ts';
+import { refusal } from './look.ts';
+
+/** How many files of this content each host has in its store of disks. */
+const storedAt = (lab: Lab, digest: string): number[] =>
+  lab.run.hosts.agents.map(({ stateDir }) => {
+    const store = path.join(stateDir, 'images');
+    return readdirSync(store).filter((f) => f.endsWith('.img') && digestOf(readFileSync(path.join(store, f))) === digest).length;
+  });
+
+/** Disks that no host may open: made by `qemu-img`, each with what is wrong with it. */
+const hostile: Readonly<Record<string, { readonly options: readonly string[]; readonly size: string; readonly code: string }>> = {
+  'a backing file': { options: ['-b', '/etc/passwd', '-F', 'raw'], size: '1M', code: 'image-file.unsafe' },
+  'a data file elsewhere': { options: ['-o', 'data_file=elsewhere.raw'], size: '1M', code: 'image-file.unsafe' },
+  encryption: {
+    options: ['--object', 'secret,id=key,data=abc', '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'],
+    size: '1M',
+    code: 'image-file.unsafe',
+  },
+  '1 TiB in a few KiB': { options: [], size: '1T', code: 'image-file.too_large' },
+};
+const made = (options: readonly string[], size: string): Buffer => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-hostile-'));
+  try {
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, 'disk', size], { cwd: dir });
+    return readFileSync(path.join(dir, 'disk'));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+};
+
+export const imageClaims: readonly Claim[] = [
+  {
+    name: 'hostile disks are refused with a code, and none is in the depot: a backing file, a file elsewhere, encryption, 1 TiB in a few KiB',
+    see: async (lab) => {
+      const before = lab.depot();
+      const expected = { ...Object.fromEntries(Object.entries(hostile).map(([what, { code }]) => [what, code])), left: [] };
+      const observed: Record<string, unknown> = {};
+      for (const [what, { options, size }] of Object.entries(hostile)) {
+        const said = await refusal(upload(lab.api, made(options, size), 'qcow2'));
+        observed[what] = (said as { refused: string }).refused;
+      }
+      return { expected, observed: { ...observed, left: lab.depot().filter((f) => !before.includes(f)) } };
+    },
+  },
+  {
+    name: 'a VM of an image of kind kernel boots, and its guest serves',
+    see: async (lab) => {
+      const vm = await lab.running('linux');
+      const expected = {
+        ...{ state: 'running', observed: 'running', qemus: 1, cpus: ['running'], withKernel: true, taps: 2, serves: true },
+        host: lab.host.hostId,
+      };
+      const look = async () => {
+        const { state, observed } = await lab.shown(vm.vmId);
+        const qemus = lab.outside.processes(vm);
+        return {
+          ...{ state, observed, qemus: qemus.length, cpus: await lab.outside.cpus(vm) },
+          ...{ withKernel: qemus.every((q) => q.argv.includes('-kernel')), taps: lab.outside.taps(vm).length },
+          ...{ serves: (await lab.outside.asks(vm)) !== undefined, host: vm.hostId },
+        };
+      };
+      return { vm, ...(await settles(expected, look)) };
+    },
+  },
+  {
+    name: 'a VM of an image of kind disk boots: uploaded in pieces, fetched by its host once, and a copy of its own',
+    see: async (lab) => {
+      const vm = await lab.running('tiny');
+      const { digest, pieces, state: depot } = lab.images.find((i) => i.image === 'tiny')!;
+      const expected = {
+        ...{ pieces: 2, depot: 'whole', stored: [1, 0], state: 'running', observed: 'running', boots: [1], withKernel: false, disks: 1 },
+      };
+      const look = async () => {
+        const { state, observed } = await lab.shown(vm.vmId);
+        const withKernel = lab.outside.processes(vm).some((q) => q.argv.includes('-kernel'));
+        return {
+          ...{ pieces, depot, stored: storedAt(lab, digest), state, observed, boots: await lab.outside.boots(vm), withKernel },
+          disks: lab.outside.disks(vm).length,
+        };
+      };
+      return { vm, ...(await settles(expected, look)) };
+    },
+  },
+];

@@ -1,0 +1,31 @@
+import type pg from 'pg';
+import type { Outside } from './outside.ts';
+
+/** What there is of VMs: processes, network interfaces and files of the hosts, holds of the ledger, addresses of guests. */
+export type Inventory = Readonly<Record<'processes' | 'links' | 'files' | 'holds' | 'addresses', readonly string[]>>;
+
+export const takeInventory = async (outside: Outside, db: pg.ClientBase): Promise<Inventory> => {
+  const { rows: holds } = await db.query<{ text: string }>(
+    `select concat_ws(' ', host, consumer, vcpu, memory_mib, disk_mib) as text from resource_allocation.ledger order by 1`,
+  );
+  const { rows: addresses } = await db.query<{ text: string }>(
+    `select concat_ws(' ', fifth, sixth, vm, nic) as text from provisioning.guest_addresses order by 1`,
+  );
+  return {
+    processes: outside.qemus(),
+    links: await outside.links(),
+    files: outside.files(),
+    holds: holds.map((r) => r.text),
+    addresses: addresses.map((r) => r.text),
+  };
+};
+
+/** What one has and the other has not, by kind: `+` where it came, `-` where it went. */
+export const changes = (before: Inventory, after: Inventory): Record<keyof Inventory, string[]> => {
+  const kinds = Object.keys(before) as (keyof Inventory)[];
+  const of = (kind: keyof Inventory): string[] => [
+    ...after[kind].filter((x) => !before[kind].includes(x)).map((x) => `+ ${x}`),
+    ...before[kind].filter((x) => !after[kind].includes(x)).map((x) => `- ${x}`),
+  ];
+  return Object.fromEntries(kinds.map((kind) => [kind, of(kind)])) as Record<keyof Inventory, string[]>;
+};

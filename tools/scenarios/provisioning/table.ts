@@ -1,0 +1,19 @@
+import type { Claim } from './claim.ts';
+import { deletionClaims } from './deletions.ts';
+import { endingClaims } from './endings.ts';
+import { firstBootClaims } from './first-boot.ts';
+import { imageClaims } from './images.ts';
+import { killClaims } from './kills.ts';
+import { lifecycleClaims } from './lifecycle.ts';
+import { volumeClaims } from './volumes.ts';
+
+/** In this order: what comes later takes the VMs as they were left, and the last one counts what is there when all are gone. */
+export const claims: readonly Claim[] = [
+  ...imageClaims,
+  ...firstBootClaims,
+  ...lifecycleClaims,
+  ...endingClaims,
+  ...killClaims,
+  ...volumeClaims,
+  ...deletionClaims,
+];
