@@ -144,6 +144,15 @@ describe('how it ends', () => {
     expect(() => readText('/no/such/file')).toThrow(expect.objectContaining({ name: 'UsageError' }));
   });
 
+  test('a private key that is named for the public one does not leave the machine', async () => {
+    const { publicKey } = await import('./commands/fleet.ts');
+    const file = path.join(mkdtempSync(path.join(tmpdir(), 'chrysalis-key-')), 'id_test');
+    writeFileSync(file, '-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n');
+    writeFileSync(`${file}.pub`, 'ssh-ed25519 AAAA me\n');
+    expect(() => publicKey(file)).toThrow(/is a private key; it was not sent\nnext: .*id_test\.pub/);
+    expect(publicKey(`${file}.pub`)).toBe('ssh-ed25519 AAAA me');
+  });
+
   test('4 where it conflicts, 7 where one may not', async () => {
     const viewer = { ...environment(), CHRYSALIS_TOKEN: await plane.token(['viewer']) };
     expect(await chrysalis('vm create web --type small --image linux', { env: viewer })).toMatchObject({

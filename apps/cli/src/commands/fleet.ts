@@ -1,6 +1,7 @@
 import type { Allocation, BodyOf, Placement, Vm } from '@chrysalis/api-client';
 import { InvalidArgumentError, Option, type Command, type OptionValues } from 'commander';
 import { action, collect, dryRun, duration, examples, finish, listCommand, readText, vmOf, waits, type Run } from '../command.ts';
+import { UsageError } from '../errors.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
@@ -222,11 +223,18 @@ const create = async (run: Run): Promise<number> => {
 
 const imageOf = async (run: Run, text: string) => (await run.client.all('/v1/images')).find((i) => ref(i) === text);
 
+/** A private key must not leave this machine: it is refused here, where the server would refuse it as well. */
+export const publicKey = (file: string): string => {
+  const key = readText(file).trim();
+  if (!key.includes('PRIVATE KEY')) return key;
+  throw new UsageError(`--ssh-key: ${file} is a private key; it was not sent\nnext: name the public one, mostly ${file}.pub`);
+};
+
 /** As the files are: what is wrong in them the server says. */
 const seedOf = ({ sshKey, userData, networkConfig }: OptionValues): BodyOf<'post', '/v1/vms'>['seed'] => {
   if (sshKey === undefined && userData === undefined && networkConfig === undefined) return undefined;
   return {
-    ...(sshKey ? { sshKeys: (sshKey as string[]).map((file) => readText(file).trim()) } : {}),
+    ...(sshKey ? { sshKeys: (sshKey as string[]).map(publicKey) } : {}),
     ...(userData ? { userData: readText(String(userData)) } : {}),
     ...(networkConfig ? { networkConfig: readText(String(networkConfig)) } : {}),
   };

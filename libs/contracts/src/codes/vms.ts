@@ -8,7 +8,8 @@ export const vmsCodes = {
     status: 409,
     title: 'The VM is not in a state in which this can be done',
     next: [
-      'wait until its operation has ended, or cancel it: chrysalis operation list --subject {vmId}',
+      'where an operation of it goes on, wait for its end or cancel it: chrysalis operation list --subject {vmId}',
+      'one that is paused goes on by chrysalis vm resume {vmId}',
       'chrysalis vm list shows how each stands',
     ],
   },

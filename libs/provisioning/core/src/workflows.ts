@@ -137,7 +137,7 @@ const recordBoot: TaskDefinition = {
 export const deleteVm = (o: { onHost: boolean }): WorkflowDefinition => ({
   name: 'delete-vm',
   version: 1,
-  summary: 'End the VM, delete its volumes, let go of what it holds',
+  summary: 'End the VM, delete its own disks, let go of what it holds',
   params: {
     vmId: { type: 'string', required: true },
     ...(o.onHost ? { hostId: { type: 'string', required: true } as const, epoch: { type: 'number', required: true } as const } : {}),

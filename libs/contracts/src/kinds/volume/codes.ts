@@ -8,7 +8,8 @@ export const volumeCodes = {
     status: 409,
     title: 'The volume is not in a state in which this can be done',
     next: [
-      'wait until its operation has ended, or cancel it: chrysalis operation list --subject {volumeId}',
+      'where an operation of it goes on, wait for its end or cancel it: chrysalis operation list --subject {volumeId}',
+      'one that failed can be deleted alone: chrysalis volume delete {volumeId}',
       'chrysalis volume list shows how each stands',
     ],
   },
