@@ -194,7 +194,10 @@ export interface HypervisorDriver {
    * also when the driver is lost. Not while it migrates or is saved.
    */
   halt(vmId: string): Promise<void>;
-  /** A new process with the recorded hardware, after a halt or an end by itself. One that runs is answered; one that fails is halted. */
+  /**
+   * A new process with the recorded hardware: after a halt, after an end by itself, and in place of one that stands though its guest is
+   * over (panicked, shut down). One that runs is answered; one that fails is halted.
+   */
   start(vmId: string): Promise<Shaped>;
   /** Stops the CPUs of a runner; `unpause` lets them go on. Refused where it stands still for another reason. */
   pause(vmId: string): Promise<void>;

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { hostTasks, type TaskContract } from '@chrysalis/contracts';
@@ -25,8 +25,9 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     fleet.must(hostTasks.bootVm, 'h1', {
       ...{ vmId, epoch: 1, uuid: randomUUID(), tenant: 'acme', spec, image, nics: [], pool: 'shared', waitForGuest: true },
     });
+  const file = (vmId: string): string => join(fleet.dir, 'h1', 'simulated', `${vmId}.json`);
   const seen = (vmId: string): { state: string; halted?: boolean; guest: { bootId: string } } =>
-    JSON.parse(readFileSync(join(fleet.dir, 'h1', 'simulated', `${vmId}.json`), 'utf8')) as ReturnType<typeof seen>;
+    JSON.parse(readFileSync(file(vmId), 'utf8')) as ReturnType<typeof seen>;
 
   beforeAll(async () => {
     fleet = await Fleet.open();
@@ -68,6 +69,20 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     const force = { ...on, modes: ['guest-agent', 'acpi', 'power-off'], timeoutMs: 60_000 };
     expect(await fleet.must(hostTasks.stopVm, 'h1', force)).toMatchObject({ how: 'power-off' });
     await fleet.must(hostTasks.destroyVm, 'h1', { ...on, deleteVolumes: true });
+  });
+
+  test('guests that panicked, with their processes there, are started; or stopped, without force: they lose nothing by it', async () => {
+    const [again, off] = ['vm-panicked', 'vm-panicked-off'];
+    for (const vmId of [again, off]) await boot(vmId);
+    const first = seen(again).guest.bootId;
+    await fleet.kill('h1');
+    for (const vmId of [again, off]) writeFileSync(file(vmId), JSON.stringify({ ...seen(vmId), state: 'guest-panicked' }));
+    await fleet.start('h1');
+    for (const _ of [1, 2]) await fleet.must(hostTasks.startVm, 'h1', { vmId: again, epoch: 1 });
+    expect(seen(again)).toMatchObject({ state: 'running' });
+    expect(seen(again).guest.bootId).not.toBe(first);
+    for (const _ of [1, 2]) await fleet.must(hostTasks.stopVm, 'h1', { vmId: off, epoch: 1, ...modes });
+    expect(seen(off)).toMatchObject({ state: 'gone', halted: true });
   });
 
   const killed: [TaskContract, Record<string, unknown>, string][] = [

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostTasks, type ActionHow, type InputOf, type OutputOf } from '@chrysalis/contracts';
+import type { VmStatus } from '@chrysalis/hypervisor';
 import type { Handler, TaskRun } from '../execution/handler.ts';
 import { iso } from '../move/deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
@@ -21,7 +22,7 @@ export const powerHandlers = (context: HandlerContext): Handler[] => [
   handler(hostTasks.stopVm, admit, (input, run) => stop(context, input, run)),
   handler(hostTasks.startVm, admit, async ({ vmId }, run) => {
     const shaped = await context.driver.start(vmId);
-    await isUp(context, vmId, run);
+    await answersAnew(context, vmId, run);
     return { ...shaped, at: iso(context.now()) };
   }),
   handler(hostTasks.rebootVm, admit, (input, run) => reboot(context, input, run)),
@@ -53,7 +54,7 @@ const stop = async (
     return done(context, how);
   };
   const before = await driver.status(vmId);
-  if (isOff(before.state)) return off();
+  if (isOff(before.state) || isOver(before)) return off();
   for (const mode of modes) {
     if (mode === 'power-off') return off(mode);
     if (!before.running) continue; // a guest that stands still hears nobody
@@ -69,6 +70,8 @@ const wentOffMeanwhile = async ({ driver }: HandlerContext, vmId: string, { disp
   dispatch.action === 'compensate' && isOff((await driver.status(vmId)).state);
 
 const isOff = (state: string): boolean => state === 'gone' || state === 'halted';
+/** Its process stands, and there is nobody in it who could be asked, or lose anything. */
+const isOver = ({ observed }: VmStatus): boolean => observed?.state === 'shut-down' || observed?.state === 'panicked';
 const goesOff = async ({ driver, now }: HandlerContext, vmId: string, withinMs: number, signal: AbortSignal): Promise<boolean> => {
   for (const end = now() + withinMs; now() < end; await sleep(LOOK_EVERY_MS, undefined, { signal }))
     if (isOff((await driver.status(vmId)).state)) return true;
@@ -126,7 +129,7 @@ const restarted = async (
   }
 };
 
-/** Over a new connection: the one before may hold what the guest said before it restarted. */
+/** Over a new connection: the one before may hold what the guest said before it restarted, or be that of a process which has ended. */
 const answersAnew = (context: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
   context.guests.forget(vmId);
   return isUp(context, vmId, run);

@@ -71,7 +71,7 @@ export const vmsCodes = {
     next: 'start it again: chrysalis vm start {vmId}; or delete it',
   },
   'vm.off_as_told': { title: 'The VM was stopped, as it was asked to be', next: 'nothing, until it is to run again' },
-  'vm.panicked': { title: 'The guest panicked', next: 'see its console; reset it on its host, or delete it' },
+  'vm.panicked': { title: 'The guest panicked', next: 'start it again: chrysalis vm start {vmId}; or delete it' },
   'vm.io_error': {
     title: 'The guest stands still at a disk',
     next: 'make room where its volumes are, then continue it on its host (QMP `cont`)',

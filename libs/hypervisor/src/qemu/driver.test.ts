@@ -38,6 +38,13 @@ const powerOff = async (qmp: QmpClient): Promise<void> => {
   while (!qmp.isClosed) await hmp(qmp, 'o /w 0x604 0x2000').then(() => sleep(20), () => undefined); // prettier-ignore
 };
 
+/** As on a host whose QEMU was told to keep what ended, to look into it. */
+const endInside = async (qmp: QmpClient): Promise<void> => {
+  await qmp.execute('set-action', { shutdown: 'pause' });
+  while ((await qmp.execute<{ status: string }>('query-status')).status !== 'shutdown')
+    await hmp(qmp, 'o /w 0x604 0x2000').then(() => sleep(20));
+};
+
 /** A disk on which the first write finds no room, as in a full pool; the next one does. */
 const plugFull = async (qmp: QmpClient, file: string): Promise<void> => {
   writeFileSync(file, Buffer.alloc(1024 * 1024));
@@ -111,6 +118,7 @@ const rig = async (): Promise<Rig> => {
     },
     powerOff: (host, vmId) => monitor(host, vmId, powerOff),
     reset: (host, vmId) => monitor(host, vmId, async (qmp) => void (await hmp(qmp, 'o /b 0xcf9 6'))),
+    endsInside: (host, vmId) => monitor(host, vmId, endInside),
     stop: (host, vmId) => monitor(host, vmId, async (qmp) => void (await qmp.execute('stop'))),
     continue: (host, vmId) => monitor(host, vmId, async (qmp) => void (await qmp.execute('cont'))),
     ioError: async (host, vmId) => {

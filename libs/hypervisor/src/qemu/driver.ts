@@ -282,9 +282,15 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
   start(vmId: string): Promise<port.Shaped> {
     return this.fleet.gate(vmId, async () => {
+      const before = this.fleet.get(vmId);
+      power.assertOwn(before);
+      if (before.alive) {
+        const started = await before.exclusive(() => power.startedAlready(before));
+        if (started) return started;
+        // Halted on disk before its process ends: who dies between the two leaves a VM that the same start starts.
+        await before.exclusive(() => this.fleet.halt(before));
+      }
       const off = this.fleet.get(vmId);
-      power.assertOwn(off);
-      if (off.alive) return off.exclusive(() => power.startedAlready(off));
       await this.dropSeed(off);
       const vm = await this.fleet.restart(off, await this.how(off.topology, false), async (v) => void (await continueVm(v.qmp)));
       return vm.shaped;

@@ -17,9 +17,16 @@ export const assertOwn = ({ vmId, record: { role, givenAway } }: Vm): void => {
 const otherwise = ({ vmId }: Vm, state: string): HypervisorError =>
   new HypervisorError('hypervisor.not_ready', `${vmId} is ${state}`, { state });
 
-/** A driver that was lost in the middle of a start leaves a process that stands before its first instruction. */
-export const startedAlready = async (vm: Vm): Promise<Shaped> => {
+/** The process stands and its guest is over: what it had in memory is nobody's any more, and QEMU itself refuses to continue it. */
+const OVER = new Set(['shutdown', 'guest-panicked', 'internal-error']);
+
+/**
+ * What is left to be done where the process stands. A driver that was lost in the middle of a start leaves one before its first instruction.
+ * `undefined`: its guest is over, and a process of its own has to begin.
+ */
+export const startedAlready = async (vm: Vm): Promise<Shaped | undefined> => {
   const state = await stateOf(vm);
+  if (OVER.has(state)) return undefined;
   if (state === 'prelaunch') await continueVm(vm.qmp);
   else if (state !== 'running') throw otherwise(vm, state);
   return vm.verified(vm.topology);

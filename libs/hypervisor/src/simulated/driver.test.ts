@@ -41,6 +41,7 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
       stores[host].save({ ...stores[host].vms.get(vmId)!, state: 'gone', happened: happenings.shutDown(Date.now() * 1000) });
     },
     reset: async (host, vmId) => drivers[host].reset(vmId),
+    endsInside: async (host, vmId) => drivers[host].panic(vmId),
     ioError: async (host, vmId) => drivers[host].ioError(vmId),
     stop: async (host, vmId) => drivers[host].stop(vmId),
     continue: async (host, vmId) => drivers[host].continue(vmId),

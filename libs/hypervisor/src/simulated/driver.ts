@@ -350,7 +350,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return this.gate(vmId, async () => {
       const { halted: _, happened: __, ...vm } = this.own(vmId);
       if (vm.state === 'running') return this.shaped(vmId);
-      if (vm.state !== 'gone' || !vm.guest) throw this.otherwise(vm);
+      if ((vm.state !== 'gone' && vm.state !== 'guest-panicked') || !vm.guest) throw this.otherwise(vm);
       await this.assertHost(vm.topology);
       await this.pass('start', vmId);
       for (const d of vm.topology.disks) if (isVolumeFile(d.volume)) this.ensureVolume({ kind: 'disk', ...d }, { ...vm, state: 'running' });

@@ -9,7 +9,7 @@ const goesOn = 'continue it on its host (QMP `cont`)';
 /** Why a guest that its host sees do anything but run cannot be moved or changed. A code never changes its meaning. */
 const reasons: Readonly<Record<Exclude<ObservedState, 'running'>, Reason>> = {
   'shut-down': { code: 'vm.shut_down', is: 'is off', remedy: again },
-  panicked: { code: 'vm.panicked', is: 'panicked', remedy: 'see its console; reset it on its host, or delete it' },
+  panicked: { code: 'vm.panicked', is: 'panicked', remedy: again },
   'io-error': { code: 'vm.io_error', is: 'stands still at a disk', remedy: `make room where its volumes are, then ${goesOn}` },
   'internal-error': {
     code: 'vm.internal_error',

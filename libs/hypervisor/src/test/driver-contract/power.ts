@@ -57,12 +57,20 @@ export const goesOffAndOn = (story: Story): void => {
     silent.stop();
 
     expect(await rig.a().start(vmId)).toEqual(shaped); // without the seed, which was for its first boot
+    // One whose guest comes to an end while its process stands (here in its firmware: a boot costs seconds) gets another process.
+    await rig.endsInside('a', vmId);
+    expect(await rig.a().status(vmId)).toMatchObject({ state: expect.stringMatching(/^(shutdown|guest-panicked)$/), running: false });
+    const deaf = listen(rig.a());
+    expect(await rig.a().start(vmId)).toEqual(shaped);
     const third = await up();
     expect(await rig.seed(rig.a(), vmId)).toBe('');
     expect(third).not.toBe(second);
     expect(await rig.a().start(vmId)).toEqual(shaped);
     expect(await rig.bootId(rig.a(), vmId)).toBe(third);
     expect(await rig.mark(rig.a(), vmId)).toBe('kept');
+    expect(await rig.a().status(vmId)).toMatchObject({ running: true, observed: { state: 'running' } });
+    expect(deaf.of(vmId).filter(([kind]) => kind === 'ended' || kind === 'shut-down')).toEqual([]);
+    deaf.stop();
 
     // One that powered itself off starts in the same way, and one that crashed then is told as that.
     await rig.powerOff('a', vmId);

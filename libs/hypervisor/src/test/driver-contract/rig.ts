@@ -18,6 +18,8 @@ export type Rig = {
   /** What a guest does to its own machine, also while no driver holds it. */
   powerOff(host: 'a' | 'b', vmId: string): Promise<void>;
   reset(host: 'a' | 'b', vmId: string): Promise<void>;
+  /** Its guest comes to an end, and its process stands. */
+  endsInside(host: 'a' | 'b', vmId: string): Promise<void>;
   /** The guest writes where there is no room left. */
   ioError(host: 'a' | 'b', vmId: string): Promise<void>;
   /** Someone on the host, past the driver. */

@@ -13,22 +13,20 @@ export const actionTable: Readonly<Record<VmAction, Readonly<Record<Desired, Fit
   resume: { running: 'already', stopped: 'refused', paused: 'fits' },
 };
 /**
- * A guest that stands still hears nobody: only its power can be taken from it. One that went off by itself (`seen`) is started or stopped;
- * where that has not been heard yet a forced start starts it, and does nothing where it runs.
+ * A guest that stands still hears nobody: only its power can be taken from it. One that went off by itself (`seen`), or panicked, is started
+ * or stopped, whether its process stands or not; where that has not been heard yet a forced start starts it, and does nothing where it runs.
  */
 export const fitOf = (action: VmAction, desired: Desired, { force }: VmActionOptions, seen?: ObservedState): Fit => {
-  if (seen) return fitOff(action, force === true || seen !== 'panicked');
+  if (seen) return action === 'start' || action === 'stop' ? 'fits' : 'refused';
   if (force === true && ((action === 'stop' && desired === 'paused') || (action === 'start' && desired === 'running'))) return 'fits';
   return actionTable[action][desired];
 };
-/** The process of one that panicked may stand yet: its guest hears nobody. */
-const fitOff = (action: VmAction, stops: boolean): Fit => (action === 'start' || (action === 'stop' && stops) ? 'fits' : 'refused');
 
 export const fittingActions = (desired: Desired, seen?: ObservedState): VmAction[] =>
   vmActions.filter((a) => fitOf(a, desired, {}, seen) === 'fits');
 /** The one to type in place of what was refused. */
 export const insteadOf = (action: VmAction, vmId: string, desired: Desired, seen?: ObservedState): string =>
-  action === 'stop' || seen === 'panicked' ? `vm stop ${vmId} --force` : `vm ${fittingActions(desired, seen)[0]} ${vmId}`;
+  action === 'stop' ? `vm stop ${vmId} --force` : `vm ${fittingActions(desired, seen)[0]} ${vmId}`;
 
 /** The status of a VM that has come up is what it was last brought to: what is asked for is so only when its action has ended. */
 export const settled = (vm: Vm): vm is KnownVm & { status: Desired } =>

@@ -130,15 +130,13 @@ describe.each(ObservedState.options)('of a VM that its host sees %s', (state) =>
       const told = vm(brought(as)).when({ ...command, ...seenAs(state) });
       // Not off, or as it is to be: what is wanted decides.
       if (!off || as === 'stopped') return expect(told.decision).toEqual(vm(brought(as)).when(command).decision) as void;
-      if (action === 'start' || (action === 'stop' && (force || state !== 'panicked')))
-        return void told.then([requested(action, force ? { force } : {})]);
-      const instead = state === 'panicked' ? `vm stop ${vmId} --force` : `vm start ${vmId}`;
+      if (action === 'start' || action === 'stop') return void told.then([requested(action, force ? { force } : {})]);
       told.thenRejected('vm.action_not_possible', {
         action,
         status: as,
         observed: state,
-        fits: state === 'panicked' ? ['start'] : ['start', 'stop'],
-        instead,
+        fits: ['start', 'stop'],
+        instead: `vm start ${vmId}`,
       });
     },
   );
