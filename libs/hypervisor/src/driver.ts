@@ -199,7 +199,7 @@ export interface HypervisorDriver {
    * over (panicked, shut down). One that runs is answered; one that fails is halted.
    */
   start(vmId: string): Promise<Shaped>;
-  /** Stops the CPUs of a runner; `unpause` lets them go on. Refused where it stands still for another reason. */
+  /** Stops the CPUs of a runner; `unpause` lets them go on, also after a disk that took no more. Refused where it stands still for another reason. */
   pause(vmId: string): Promise<void>;
   unpause(vmId: string): Promise<void>;
   /** What the guest wrote to its console: the last 64 KiB. */

@@ -5,7 +5,7 @@ import { UsageError } from '../errors.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
-import { isOff, restartPolicies, restartText } from '../show/restart.ts';
+import { restartPolicies, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
@@ -168,7 +168,7 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
       });
       const name = String(found['name']);
       const { operation } = answer;
-      if (!operation && verb === 'start' && isOff(found)) throw new RefusedError(meantToRun(found));
+      if (!operation && verb === 'start' && !runs(found)) throw new RefusedError(meantToRun(found));
       if (operation && !trial) return finish(run, { ...answer, operation }, `${verb} of ${name}`);
       await print(run.format, answer, () => (operation ? `would ${verb} ${name}` : `${name} is ${answer.status} already`));
       return exits.ok;
@@ -177,8 +177,10 @@ const lifecycleVerb = (vm: Command, verb: (typeof verbs)[number][0], what: strin
   );
 };
 
-const meantToRun = ({ vmId, name, observed }: Vm): string =>
-  `${name} is meant to run, so there is nothing to start by that; its host sees it ${observed?.state}\nnext: chrysalis vm start ${vmId} --force`;
+const meantToRun = (vm: Vm): string => {
+  const onward = standsStill(vm) ? `resume ${vm.vmId}` : `start ${vm.vmId} --force`;
+  return `${vm.name} is meant to run, so there is nothing to start by that; its host sees it ${vm.observed?.state}\nnext: chrysalis vm ${onward}`;
+};
 
 const remove = async (run: Run): Promise<number> => {
   const { vmId, name } = await vmOf(run.client, run.args[0]!);

@@ -85,6 +85,18 @@ describe('starting and stopping VMs by host agents, as processes, on the simulat
     expect(seen(off)).toMatchObject({ state: 'gone', halted: true });
   });
 
+  test('a guest that stands still at a disk is continued; where it could not be, that is undone without more', async () => {
+    const on = { vmId: 'vm-full', epoch: 1 };
+    await boot(on.vmId);
+    await fleet.kill('h1');
+    writeFileSync(file(on.vmId), JSON.stringify({ ...seen(on.vmId), state: 'io-error' }));
+    await fleet.start('h1');
+    await fleet.must(hostTasks.pauseVm, 'h1', on, { action: 'compensate' });
+    expect(seen(on.vmId).state).toBe('io-error');
+    for (const _ of [1, 2]) await fleet.must(hostTasks.resumeVm, 'h1', on);
+    expect(seen(on.vmId).state).toBe('running');
+  });
+
   const killed: [TaskContract, Record<string, unknown>, string][] = [
     [hostTasks.stopVm, modes, 'gone'],
     [hostTasks.startVm, {}, 'running'],

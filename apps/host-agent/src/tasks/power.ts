@@ -32,7 +32,7 @@ export const powerHandlers = (context: HandlerContext): Handler[] => [
     return done(context, 'reset');
   }),
   handler(hostTasks.pauseVm, admit, async ({ vmId }, run) => {
-    if (!(await wentOffMeanwhile(context, vmId, run))) await context.driver.pause(vmId);
+    if (!(await standsStillAnyway(context, vmId, run))) await context.driver.pause(vmId);
     return done(context);
   }),
   handler(hostTasks.resumeVm, admit, async ({ vmId }, run) => {
@@ -65,7 +65,10 @@ const stop = async (
   throw stays(vmId, `did not shut down by ${modes.join(', ')}`);
 };
 
-/** What was to be paused or continued and has gone off by itself has nothing to be taken back: its undo is done. */
+/** What was to be continued and does not run, whyever, has nothing to be taken back: its undo is done. */
+const standsStillAnyway = async ({ driver }: HandlerContext, vmId: string, { dispatch }: TaskRun): Promise<boolean> =>
+  dispatch.action === 'compensate' && !(await driver.status(vmId)).running;
+/** What was to be paused and has gone off by itself neither. */
 const wentOffMeanwhile = async ({ driver }: HandlerContext, vmId: string, { dispatch }: TaskRun): Promise<boolean> =>
   dispatch.action === 'compensate' && isOff((await driver.status(vmId)).state);
 

@@ -63,9 +63,9 @@ export const vmsCodes = {
   'vm.provisioning_undone': { title: 'The VM was taken back before it was there', next: 'create it again' },
   'vm.reset': { title: 'The guest was restarted', next: 'nothing: it runs' },
   'vm.resumed': { title: 'The guest’s CPUs run again', next: 'nothing: it runs' },
-  'vm.stopped': { title: 'The guest’s CPUs were stopped on its host', next: 'continue it on its host (QMP `cont`)' },
+  'vm.stopped': { title: 'The guest’s CPUs were stopped on its host', next: 'let it run on: chrysalis vm resume {vmId}' },
   'vm.suspended': { title: 'The guest suspended itself', next: 'wake it on its host (QMP `system_wakeup`)' },
-  'vm.paused': { title: 'The guest is stopped on its host', next: 'continue it on its host (QMP `cont`)' },
+  'vm.paused': { title: 'The guest is stopped on its host', next: 'let it run on: chrysalis vm resume {vmId}' },
   'vm.shut_down': {
     title: 'The guest powered itself off',
     next: 'start it again: chrysalis vm start {vmId}; or delete it',
@@ -74,9 +74,9 @@ export const vmsCodes = {
   'vm.panicked': { title: 'The guest panicked', next: 'start it again: chrysalis vm start {vmId}; or delete it' },
   'vm.io_error': {
     title: 'The guest stands still at a disk',
-    next: 'make room where its volumes are, then continue it on its host (QMP `cont`)',
+    next: 'make room where its volumes are, then let it run on: chrysalis vm resume {vmId}',
   },
-  'vm.internal_error': { title: 'The guest cannot go on', next: 'see what its hypervisor says; reset it on its host, or delete it' },
+  'vm.internal_error': { title: 'The guest cannot go on', next: 'start it anew: chrysalis vm start {vmId} --force; or delete it' },
   'vm.gone': {
     title: 'The guest has no process any more',
     next: 'start it again: chrysalis vm start {vmId}; or delete it',

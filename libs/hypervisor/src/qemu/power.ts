@@ -39,6 +39,7 @@ export const pause = async (vm: Vm): Promise<void> => {
 };
 export const unpause = async (vm: Vm): Promise<void> => {
   const state = await stateOf(vm);
-  if (state === 'paused') await continueVm(vm.qmp);
+  // Its CPUs were stopped, or a disk took no more: what failed there is written again.
+  if (state === 'paused' || state === 'io-error') await continueVm(vm.qmp);
   else if (state !== 'running') throw otherwise(vm, state);
 };

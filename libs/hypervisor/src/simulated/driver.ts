@@ -371,7 +371,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   }
   async unpause(vmId: string): Promise<void> {
     const vm = this.own(vmId);
-    if (vm.state === 'paused') this.continue(vmId);
+    if (vm.state === 'paused' || vm.state === 'io-error') this.continue(vmId);
     else if (vm.state !== 'running') throw this.otherwise(vm);
   }
   private own(vmId: string): SimulatedVm {

@@ -4,7 +4,7 @@ import type { KnownVm } from './known.ts';
 
 type Reason = Readonly<{ code: Code; is: string; remedy: string }>;
 const again = 'chrysalis vm start starts it again; or delete it';
-const goesOn = 'continue it on its host (QMP `cont`)';
+const goesOn = 'chrysalis vm resume lets it run on';
 
 /** Why a guest that its host sees do anything but run cannot be moved or changed. A code never changes its meaning. */
 const reasons: Readonly<Record<Exclude<ObservedState, 'running'>, Reason>> = {
@@ -14,7 +14,7 @@ const reasons: Readonly<Record<Exclude<ObservedState, 'running'>, Reason>> = {
   'internal-error': {
     code: 'vm.internal_error',
     is: 'cannot go on',
-    remedy: 'see what its hypervisor says; reset it on its host, or delete it',
+    remedy: 'chrysalis vm start --force starts it anew; or delete it',
   },
   gone: { code: 'vm.gone', is: 'has no process any more', remedy: again },
   paused: { code: 'vm.paused', is: 'is stopped on its host', remedy: goesOn },

@@ -43,7 +43,8 @@ export const isToldAndEnds = (story: Story): void => {
     await rig.ioError('b', MOVED);
     await shows({ state: 'io-error', why: { code: 'vm.io_error', message: expect.stringContaining('no space left') } });
     await refused(rig.b().migrate(MOVED, { address: rig.nowhere, limits }), 'hypervisor.not_ready');
-    await rig.continue('b', MOVED);
+    await refused(rig.b().pause(MOVED), 'hypervisor.not_ready');
+    for (const _ of [1, 2]) await rig.b().unpause(MOVED);
     await shows({ state: 'running' });
     await rig.reset('b', MOVED);
     await heard.until(MOVED, 'reset');

@@ -1,5 +1,5 @@
 import { desiredBy, vmActions, type Desired, type ObservedState, type VmAction, type VmActionOptions } from '@chrysalis/contracts';
-import { restartAfterFailure, restartAfterRequest } from './restart.ts';
+import { restartAfterFailure, restartAfterRequest, standsStill } from './restart.ts';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
 /** Whether an action can be done with a VM that is meant to be so; `already`: there is nothing to do. */
@@ -15,8 +15,10 @@ export const actionTable: Readonly<Record<VmAction, Readonly<Record<Desired, Fit
 /**
  * A guest that stands still hears nobody: only its power can be taken from it. One that went off by itself (`seen`), or panicked, is started
  * or stopped, whether its process stands or not; where that has not been heard yet a forced start starts it, and does nothing where it runs.
+ * One that is meant to run and is seen to stand still is continued. What is seen may be a moment old, so that rules nothing else out.
  */
 export const fitOf = (action: VmAction, desired: Desired, { force }: VmActionOptions, seen?: ObservedState): Fit => {
+  if (seen && standsStill(seen)) return action === 'resume' ? 'fits' : fitOf(action, desired, { force });
   if (seen) return action === 'start' || action === 'stop' ? 'fits' : 'refused';
   if (force === true && ((action === 'stop' && desired === 'paused') || (action === 'start' && desired === 'running'))) return 'fits';
   return actionTable[action][desired];

@@ -11,7 +11,7 @@ import {
 import { accept, canonicalJson, reject } from '@chrysalis/kernel';
 import { fitOf, fittingActions, insteadOf, settled } from './lifecycle-state.ts';
 import { inAction, notReady, wrongHash, type VmDecision } from './rejections.ts';
-import { seenOff, type Sighting } from './restart.ts';
+import { seenAmiss, type Sighting } from './restart.ts';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
 export type RequestAction = Readonly<{
@@ -39,22 +39,22 @@ export const requestAction = ({ vmId, action, options, request, seen }: RequestA
   if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
   if (vm.action)
     return vm.action.name === action && canonicalJson(vm.action.options) === canonicalJson(options) ? accept() : inAction(vm, vm.action);
-  const off = seenOff(seen, vm);
-  const fit = fitOf(action, vm.status, options, off);
+  const amiss = seenAmiss(seen, vm);
+  const fit = fitOf(action, vm.status, options, amiss);
   if (fit === 'already') return accept();
-  if (fit === 'refused') return notPossible(action, vm, off);
+  if (fit === 'refused') return notPossible(action, vm, amiss);
   return accept({ type: 'chrysalis.provisioning.vm.action-requested.v1', data: { vmId, action, options, request } });
 };
 
-const notPossible = (action: VmAction, { vmId, status }: KnownVm & { status: Desired }, off: ObservedState | undefined): VmDecision =>
+const notPossible = (action: VmAction, { vmId, status }: KnownVm & { status: Desired }, seen: ObservedState | undefined): VmDecision =>
   reject({
     code: 'vm.action_not_possible',
     vmId,
     action,
     status,
-    ...(off ? { observed: off } : {}),
-    fits: fittingActions(status, off),
-    instead: insteadOf(action, vmId, status, off),
+    ...(seen ? { observed: seen } : {}),
+    fits: fittingActions(status, seen),
+    instead: insteadOf(action, vmId, status, seen),
   });
 
 /** Welcome also where the action has ended: what an earlier one says late is nothing about the newer. */

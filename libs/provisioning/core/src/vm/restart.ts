@@ -76,9 +76,17 @@ const startWhenDue = (
   return accept({ type: 'chrysalis.provisioning.vm.action-requested.v1', data });
 };
 
-/** How its host sees one that is off and is not to be; nothing where it is not, or was only before it was booted last. */
-export const seenOff = (seen: Sighting | undefined, vm: KnownVm): ObservedState | undefined =>
-  seen && vm.desired !== 'stopped' && speaksOf(seen, vm) && isOff(seen) && !answered(seen, vm) ? seen.observed.state : undefined;
+/**
+ * How its host sees one that is not as it is to be: off where it is not to be, or standing still where it is to run. Nothing where neither
+ * is so, or was only before it was booted last.
+ */
+export const seenAmiss = (seen: Sighting | undefined, vm: KnownVm): ObservedState | undefined => {
+  if (!seen || vm.desired === 'stopped' || !speaksOf(seen, vm) || answered(seen, vm)) return undefined;
+  return isOff(seen) || (vm.desired === 'running' && standsStill(seen.observed.state)) ? seen.observed.state : undefined;
+};
+
+/** Its host stopped it, or a disk that took no more: its guest is whole, and goes on from there. */
+export const standsStill = (state: ObservedState): boolean => state === 'paused' || state === 'io-error';
 
 const isOff = ({ observed: { state } }: Sighting): boolean => state === 'shut-down' || state === 'gone' || state === 'panicked';
 /** Both times are one host's clock: what was seen before it booted the VM is of the life before. */
