@@ -65,9 +65,12 @@ const stop = async (
   throw stays(vmId, `did not shut down by ${modes.join(', ')}`);
 };
 
-/** What was to be continued and does not run, whyever, has nothing to be taken back: its undo is done. */
-const standsStillAnyway = async ({ driver }: HandlerContext, vmId: string, { dispatch }: TaskRun): Promise<boolean> =>
-  dispatch.action === 'compensate' && !(await driver.status(vmId)).running;
+/** What was to be continued and does not run has nothing to be taken back: its undo is done. One that does not say is asked again. */
+const standsStillAnyway = async ({ driver }: HandlerContext, vmId: string, { dispatch }: TaskRun): Promise<boolean> => {
+  if (dispatch.action !== 'compensate') return false;
+  const { running, state } = await driver.status(vmId);
+  return !running && state !== 'unknown';
+};
 /** What was to be paused and has gone off by itself neither. */
 const wentOffMeanwhile = async ({ driver }: HandlerContext, vmId: string, { dispatch }: TaskRun): Promise<boolean> =>
   dispatch.action === 'compensate' && isOff((await driver.status(vmId)).state);
