@@ -63,6 +63,17 @@ describe('projections', () => {
     );
   });
 
+  test('what came of an action stands with its operation and cause while another one is asked for', () => {
+    const steps = restarted();
+    const n = steps.findIndex((e) => (e.data as { outcome?: string }).outcome === 'failed');
+    const { workflowId } = steps[n]!.data as { workflowId: string };
+    const again = { ...steps[n - 1]!, version: n + 2 };
+    const vm = Object.entries(fold([...steps.slice(0, n + 1), again])).find(([k]) => k.startsWith('vms/'))![1];
+    const cause = { code: 'host.fault', message: 'no' };
+    expect(vm).toMatchObject({ lastAction: { action: 'start', outcome: 'failed', operation: workflowId, cause } });
+    expect(vm['cause']).toBeUndefined();
+  });
+
   test('what a host sees has the reason of this state, not of one before', () => {
     const seen = corpus().find((e) => e.type === 'chrysalis.agent-gateway.vm.observed.v1')!;
     const at = (observed: object): Recorded => ({ ...seen, data: { ...(seen.data as object), observed } }) as Recorded;

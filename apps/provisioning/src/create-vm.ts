@@ -85,12 +85,12 @@ const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; sp
   const type = fold(vmTypeDecider.evolve, vmTypeDecider.initial, events as never);
   const found = specAt(type, version);
   if (!found)
-    throw ProblemError.ofMember({ code: 'vm-type.unknown', type: text, known: await vmTypesThere(ctx.tx, ctx.store.schema, name) });
+    throw ProblemError.ofMember({ code: 'vm-type.unknown', vmType: text, known: await vmTypesThere(ctx.tx, ctx.store.schema, name) });
   const deprecated = type.deprecated.get(found.ref.version);
   if (deprecated)
     throw ProblemError.of({
       code: 'vm-type.deprecated',
-      type: refText(found.ref),
+      vmType: refText(found.ref),
       ...deprecated,
       message: `${refText(found.ref)} takes no new VMs: ${deprecated.reason}`,
     });

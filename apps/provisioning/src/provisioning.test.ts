@@ -89,7 +89,7 @@ describe('provisioning', () => {
     expect((await deprecate(9, { reason: 'x' })).body.code).toBe('vm-type.unknown');
     expect(await deprecate(1, { reason: 'x', replacement: 'dated@9' })).toMatchObject({
       status: 422,
-      body: { code: 'vm-type.unknown', type: 'dated@9' },
+      body: { code: 'vm-type.unknown', vmType: 'dated@9' },
     });
     expect((await deprecate(1, { reason: 'old', replacement: 'dated@2' })).status).toBe(200);
     expect((await kept('vm_types')).find((t) => t['name'] === 'dated')).toMatchObject({ version: 1, deprecated: { reason: 'old' } });
@@ -131,7 +131,7 @@ describe('provisioning', () => {
     for (const [name, of] of Object.entries({ plain: spec, rooted, full })) await h.http('POST', '/v1/vm-types', { name, spec: of });
     const create = (type: string) => h.http('POST', '/v1/vms', { name: 'own', type, image: 'whole@1' });
     expect(await create('rooted')).toMatchObject({ status: 422, body: { code: 'image.too_large', needMiB: 1536, sizeMiB: 1024 } });
-    expect(await create('full')).toMatchObject({ status: 422, body: { code: 'image.no_room', image: 'whole@1', type: 'full@1' } });
+    expect(await create('full')).toMatchObject({ status: 422, body: { code: 'image.no_room', image: 'whole@1', vmType: 'full@1' } });
     const made = await create('plain');
     expect(made.status).toBe(202);
     const [requested] = await h.running.service.store.read(made.body.vmId);

@@ -5,7 +5,7 @@ import { UsageError } from '../errors.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
-import { restartPolicies, restartText, runs, standsStill } from '../show/restart.ts';
+import { restartCell, restartPolicies, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
@@ -25,6 +25,7 @@ export const vmCommands = (program: Command): void => {
         type: (v) => ref(v['type']),
         host: (v) => v['hostId'],
         'under way': (v) => v['action']?.action,
+        restart: restartCell,
         age: (v) => age(v['createdAt']),
       },
     }),
@@ -264,8 +265,14 @@ const stateFields = ({ desired, observed, action: doing, lastAction: last }: Vm)
   desired,
   observed: observedText(observed),
   'under way': doing && `${doing.action} (${doing.operation})`,
-  'last action': last && [last.action, last.outcome, last.how].filter(Boolean).join(' '),
+  'last action': last && lastText(last),
 });
+
+const lastText = ({ action: name, outcome, how, operation, cause }: NonNullable<Vm['lastAction']>): string =>
+  [
+    [name, outcome, how, operation && `(${operation})`].filter(Boolean).join(' '),
+    ...(cause ? [`${cause.code}: ${cause.message}`] : []),
+  ].join('\n');
 
 const vmText = (v: Vm): string => {
   const t = v['topology'];

@@ -9,6 +9,14 @@ const isOff = ({ observed }: Vm): boolean => observed !== undefined && ['shut-do
 export const runs = ({ observed }: Vm): boolean => observed === undefined || observed.state === 'running' || observed.state === 'unknown';
 export const standsStill = ({ observed }: Vm): boolean => observed?.state === 'paused' || observed?.state === 'io-error';
 
+/** In a list: the policy, where there is one, and what comes of it: `on-failure, starts 12:00:10Z` (the day is today). */
+export const restartCell = ({ restart }: Vm): string | undefined => {
+  if (!restart || (restart.policy === 'never' && !restart.dueAt)) return undefined;
+  const { policy, dueAt, gaveUp } = restart;
+  if (dueAt) return `${policy}, starts ${dueAt.slice(11, 19)}Z`;
+  return gaveUp ? `${policy}, given up` : policy;
+};
+
 /** The policy; of a VM that is not as it is meant to be, what comes of it, or what to type. */
 export const restartText = (vm: Vm): string => {
   const { policy, attempts, dueAt, gaveUp } = vm.restart ?? { policy: 'never' };

@@ -65,7 +65,7 @@ export class PlansController {
     const vmIds = [...new Set(body.vmIds)];
     const row = 'template' in body ? await this.#template(ctx, body.template) : await templateByOption(ctx, body, vmIds);
     const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
-    if (!target) throw ProblemError.ofMember({ code: 'vm-type.unknown', type: refText(row.spec.options.targetType) });
+    if (!target) throw ProblemError.ofMember({ code: 'vm-type.unknown', vmType: refText(row.spec.options.targetType) });
     const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
     const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
     const made = plan({

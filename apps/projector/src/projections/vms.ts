@@ -77,7 +77,7 @@ export const vms: readonly Handler[] = [
   on(e.vmActionEnded, (d) => [
     merge('vms', d.vmId, (before) => ({
       action: undefined,
-      lastAction: pick({ action: d.action, outcome: d.outcome, how: d.how, at: d.at }),
+      lastAction: pick({ action: d.action, outcome: d.outcome, how: d.how, at: d.at, operation: d.workflowId, cause: d.cause }),
       ...(d.outcome === 'failed'
         ? { desired: before['state'], cause: d.cause }
         : { state: desiredBy[d.action], ...pick({ topology: d.topology, topologyHash: d.topologyHash }) }),

@@ -100,7 +100,7 @@ export class CatalogueController {
   /** Of the type that the path names, or of the one that is to replace it. */
   async #refused(db: pg.PoolClient, rejection: VmTypeRejection | StreamRefusal): Promise<ProblemError> {
     if (rejection.code !== 'vm-type.unknown') return ProblemError.of(rejection);
-    const known = await vmTypesThere(db, this.service.schema, rejection.type.split('@')[0]!);
+    const known = await vmTypesThere(db, this.service.schema, rejection.vmType.split('@')[0]!);
     return rejection.member === undefined ? ProblemError.of({ ...rejection, known }) : ProblemError.ofMember({ ...rejection, known });
   }
 }

@@ -68,6 +68,25 @@ describe('restart policies', () => {
     expect(await act('start')).toMatchObject({ status: 202, body: { operation: expect.any(String) } });
   });
 
+  test('one that panicked is started by hand and by policy, as what is advised for it says; one that stands still is resumed', async () => {
+    const act = (id: string, action: string) => h.http<Record<string, unknown>>('POST', `/v1/vms/${id}/${action}`, {});
+    const [byHand, byPolicy, still] = [await h.runningVm('oops'), await h.runningVm('oops-again'), await h.runningVm('still')];
+    await set(byPolicy.id, 'on-failure');
+    for (const { id } of [byHand, byPolicy]) await h.sees(id, 1, { ...gone, state: 'panicked' });
+    await h.sees(still.id, 1, { ...gone, state: 'paused' });
+    await h.eventually(async () => (await act(byHand.id, 'start?dryRun=true')).body['operation'] !== undefined);
+    expect(await act(byHand.id, 'reset')).toMatchObject({
+      status: 409,
+      body: { type: expect.stringMatching(/problems\/vm\.action_not_possible$/), status: 409, state: 'running', observed: 'panicked', fits: ['start', 'stop'], next: `chrysalis vm start ${byHand.id}` },
+    }); // prettier-ignore
+    expect(await act(byHand.id, 'start')).toMatchObject({ status: 202, body: { operation: expect.any(String) } });
+    await planned(byPolicy.id);
+    await replica().look();
+    expect((await h.vm(byPolicy.id)).action).toMatchObject({ action: 'start' });
+    await h.eventually(async () => (await act(still.id, 'resume?dryRun=true')).body['operation'] !== undefined);
+    expect(await act(still.id, 'resume')).toMatchObject({ status: 202, body: { operation: expect.any(String) } });
+  });
+
   test('what was seen while an action had the VM is considered when that has failed', async () => {
     const { id } = await h.runningVm('busy');
     await set(id, 'on-failure');

@@ -724,6 +724,16 @@ export type Vm = {
         outcome: 'succeeded' | 'failed';
         how?: 'guest-agent' | 'acpi' | 'power-off' | 'reset';
         at?: string;
+        operation?: string;
+        /**
+         * why it failed
+         */
+        cause?: {
+            code: string;
+            message: string;
+            retriable?: boolean;
+            detail?: unknown;
+        };
     };
     /**
      * what is done where it goes off though it is meant to run; absent: never. `dueAt`: when it is started again

@@ -54,10 +54,13 @@ export type UnknownCode = OfStatus<404>;
 export type GuestCode = keyof typeof guestsCodes | keyof typeof grantsCodes;
 export type HypervisorCode = keyof typeof hypervisorCodes;
 
+/** What a problem document has of its own, beside `code`. Evidence of such a name would hide it, or be hidden by it. */
+export const problemMembers = ['type', 'title', 'status', 'detail', 'instance', 'next'] as const;
+type NoProblemMembers = { readonly [M in (typeof problemMembers)[number]]?: never };
 /** A refusal with a listed code; further members are evidence, and `message`, where there is one, its words. */
-export type Refusal<C extends Code = Code> = { readonly code: C; readonly [evidence: string]: unknown };
-/** A union of refusals, each with a listed code: another one does not compile. */
-export type Coded<R extends { readonly code: Code }> = R;
+export type Refusal<C extends Code = Code> = { readonly code: C; readonly [evidence: string]: unknown } & NoProblemMembers;
+/** A union of refusals, each with a listed code and no member that a problem document has of its own: another one does not compile. */
+export type Coded<R extends { readonly code: Code } & NoProblemMembers> = R;
 
 export const formerCodes: Readonly<Record<string, Code>> = formerNames;
 

@@ -43,7 +43,14 @@ export const Vm = Row.extend({
   desired: Desired.optional().describe('what it is meant to do, beside what its host sees; absent: running'),
   action: z.object({ action: VmDoing, operation: z.string() }).optional().describe('under way'),
   lastAction: z
-    .object({ action: VmAction, outcome: z.enum(['succeeded', 'failed']), how: ActionHow.optional(), at: z.string().optional() })
+    .object({
+      action: VmAction,
+      outcome: z.enum(['succeeded', 'failed']),
+      how: ActionHow.optional(),
+      at: z.string().optional(),
+      operation: z.string().optional(),
+      cause: Cause.optional().describe('why it failed'),
+    })
     .optional(),
   restart: z
     .object({ policy: RestartPolicy, attempts: Count.optional(), dueAt: z.string().optional(), gaveUp: z.boolean().optional() })

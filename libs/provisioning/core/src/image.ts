@@ -32,8 +32,8 @@ export const imageAt = (versions: ImageVersions, version?: number): Image | unde
   versions.get(version ?? Math.max(...versions.keys()));
 
 export type ImageMisfit = Coded<
-  | { code: 'image.too_large'; message: string; image: string; type: string; needMiB: number; sizeMiB: number }
-  | { code: 'image.no_room'; message: string; image: string; type: string }
+  | { code: 'image.too_large'; message: string; image: string; vmType: string; needMiB: number; sizeMiB: number }
+  | { code: 'image.no_room'; message: string; image: string; vmType: string }
 >;
 /**
  * Why a VM of this type cannot boot from this image, with a seed or without: what its host would say minutes later, after it has fetched
@@ -41,17 +41,17 @@ export type ImageMisfit = Coded<
  */
 export const misfitOf = (image: Image, of: Ref, spec: VmTypeSpec, seeded: boolean): ImageMisfit | undefined => {
   const disks = disksOf(spec, image);
-  const named = { image: refText(image), type: refText(of) };
+  const named = { image: refText(image), vmType: refText(of) };
   const sizeMiB = disks.find((d) => d.id === ROOT_DISK)?.sizeMiB ?? 0;
   if (image.disk && sizeMiB < image.disk.sizeMiB) {
     const needMiB = image.disk.sizeMiB;
-    const message = `${named.image} is a disk of ${needMiB} MiB, and the disk ${ROOT_DISK} of ${named.type} has ${sizeMiB}`;
+    const message = `${named.image} is a disk of ${needMiB} MiB, and the disk ${ROOT_DISK} of ${named.vmType} has ${sizeMiB}`;
     return { code: 'image.too_large', message, ...named, needMiB, sizeMiB };
   }
   const devices = disks.length + spec.nics.length + (seeded ? 1 : 0);
   if (devices <= MAX_DEVICES) return undefined;
   const how = seeded ? ' with a seed' : '';
-  const message = `a VM of ${named.type} that boots from ${named.image}${how} has ${devices} disks and NICs, and there are ports for ${MAX_DEVICES}`;
+  const message = `a VM of ${named.vmType} that boots from ${named.image}${how} has ${devices} disks and NICs, and there are ports for ${MAX_DEVICES}`;
   return { code: 'image.no_room', message, ...named };
 };
 

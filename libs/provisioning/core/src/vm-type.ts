@@ -24,7 +24,7 @@ export type VmTypeEvent = Extract<
 export type VmTypeRejection = Coded<
   | { readonly code: 'vm-type.invalid'; readonly message: string; readonly faults: readonly Fault[] }
   /** `member`: it is not the type itself that is unknown, but one that this member names. */
-  | { readonly code: 'vm-type.unknown'; readonly type: string; readonly member?: 'replacement' }
+  | { readonly code: 'vm-type.unknown'; readonly vmType: string; readonly member?: 'replacement' }
 >;
 
 /** Every fault at once: of the shape, or if that is sound, of what it would mean. */
@@ -96,9 +96,9 @@ const replacesItself = { code: 'vm-type.invalid', message, faults: [{ path: 'rep
 /** The same again says nothing; another reason or replacement is told. */
 const deprecate = (cmd: DeprecateVmType, state: VmType): Decision<VmTypeEvent, VmTypeRejection> => {
   const { name, version, reason, replacement } = cmd;
-  if (!state.versions[version - 1]) return reject({ code: 'vm-type.unknown', type: `${name}@${version}` });
+  if (!state.versions[version - 1]) return reject({ code: 'vm-type.unknown', vmType: `${name}@${version}` });
   if (replacement && refText(replacement) === `${name}@${version}`) return reject(replacesItself);
-  if (replacement && !cmd.replacementKnown) return reject({ code: 'vm-type.unknown', type: refText(replacement), member: 'replacement' });
+  if (replacement && !cmd.replacementKnown) return reject({ code: 'vm-type.unknown', vmType: refText(replacement), member: 'replacement' });
   const data = { name, version, reason, ...(replacement ? { replacement } : {}) };
   const { name: _, version: __, ...next } = data;
   if (canonicalJson(state.deprecated.get(version) ?? null) === canonicalJson(next)) return accept();

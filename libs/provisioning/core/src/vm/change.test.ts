@@ -24,7 +24,7 @@ const halted = (action: 'stop' | 'pause'): VmEvent[] => [
 test('a change of the hardware locks the VM, running or off: no action, no move, no deletion, no other change', () => {
   for (const before of [running, halted('stop')])
     expect(vm(before).when(begin).then([begun])).toMatchObject({ action: { name: 'attach-volume' } });
-  vm(halted('pause')).when(begin).thenRejected('vm.not_ready', { status: 'paused' });
+  vm(halted('pause')).when(begin).thenRejected('vm.not_ready', { state: 'paused' });
   const changing = [...running, begun];
   vm(changing).when(begin).thenNothing();
   vm(changing).when(stop).thenRejected('vm.in_action', { action: 'attach-volume', operation: 'op-1' });

@@ -129,7 +129,7 @@ describe('a move', () => {
     vm(running)
       .when({ ...begin, fromType: large })
       .thenRejected('vm.type_mismatch');
-    vm([requested, placed]).when(begin).thenRejected('vm.not_ready', { status: 'placed' });
+    vm([requested, placed]).when(begin).thenRejected('vm.not_ready', { state: 'placed' });
   });
   test('switches over once, raising the epoch by one', () => {
     const command: VmCommand = { type: 'switch-over', vmId, moveId: 'mov-1', fromHost: 'a', toHost: 'b', epoch: 2, ...shaped(1) };

@@ -37,7 +37,7 @@ describe('an action', () => {
         case 'already':
           return void told.thenNothing();
         case 'refused':
-          return void told.thenRejected('vm.action_not_possible', { action, status: as, fits: fittingActions(as) });
+          return void told.thenRejected('vm.action_not_possible', { action, state: as, fits: fittingActions(as) });
         case 'fits':
           expect(told.then([requested(action)])).toMatchObject({ status: as, desired: desiredBy[action] });
           expect(vm([...brought(as), requested(action)]).when({ type: 'record-action', vmId, workflowId: `op-${action}`, at }).then([done(action)])).toMatchObject({ status: desiredBy[action], desired: desiredBy[action] }); // prettier-ignore
@@ -63,10 +63,10 @@ describe('an action', () => {
       .when(want('stop'))
       .thenRejected('vm.in_move');
     vm([]).when(want('stop')).thenRejected('vm.unknown');
-    vm(running.slice(0, 2)).when(want('start')).thenRejected('vm.not_ready', { status: 'placed' });
+    vm(running.slice(0, 2)).when(want('start')).thenRejected('vm.not_ready', { state: 'placed' });
     vm([...running, { type: `${p}deletion-requested.v1`, data: { vmId, request: asked('op-9', 'stop') } }])
       .when(want('stop'))
-      .thenRejected('vm.not_ready', { status: 'deleting' });
+      .thenRejected('vm.not_ready', { state: 'deleting' });
   });
 
   test('a failed one gives the VM back as it was; what an earlier one says late is nothing', () => {
@@ -101,7 +101,7 @@ describe('an action', () => {
 });
 
 test.each(['stopped', 'paused'] as const)('a VM that is %s is not moved, and may be deleted; a failed deletion leaves it so', (as) => {
-  vm(brought(as)).when(begin).thenRejected('vm.halted', { status: as });
+  vm(brought(as)).when(begin).thenRejected('vm.halted', { state: as });
   const removing: VmEvent = { type: `${p}deletion-requested.v1`, data: { vmId, request: asked('op-9', 'stop') } };
   vm(brought(as)).when(remove).then([removing]);
   const cause = { code: 'host.unreachable', message: 'no' };
@@ -135,7 +135,7 @@ describe.each(ObservedState.options)('of a VM that its host sees %s', (state) =>
       if (action === 'start' || action === 'stop') return void told.then([requested(action, force ? { force } : {})]);
       told.thenRejected('vm.action_not_possible', {
         action,
-        status: as,
+        state: as,
         observed: state,
         fits: ['start', 'stop'],
         instead: `vm start ${vmId}`,

@@ -51,7 +51,7 @@ const notPossible = (action: VmAction, { vmId, status }: KnownVm & { status: Des
     code: 'vm.action_not_possible',
     vmId,
     action,
-    status,
+    state: status,
     ...(seen ? { observed: seen } : {}),
     fits: fittingActions(status, seen),
     instead: insteadOf(action, vmId, status, seen),

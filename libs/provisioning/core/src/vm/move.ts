@@ -47,7 +47,7 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
   if (expectedVersion !== undefined && expectedVersion !== vm.version)
     return reject({ code: 'vm.version_outdated', vmId, expected: expectedVersion, actual: vm.version });
   if (vm.hostId !== fromHost) return reject({ code: 'vm.not_on_host', vmId, host: fromHost, actual: vm.hostId });
-  if (!sameRef(vm.type, fromType)) return reject({ code: 'vm.type_mismatch', vmId, type: refText(fromType), actual: refText(vm.type) });
+  if (!sameRef(vm.type, fromType)) return reject({ code: 'vm.type_mismatch', vmId, expected: refText(fromType), actual: refText(vm.type) });
   return accept({ type: 'chrysalis.provisioning.vm.move-begun.v1', data: { vmId, moveId, fromHost, toHost, fromType, toType } });
 };
 
@@ -55,7 +55,7 @@ export const beginMove = (cmd: BeginMove, vm: Vm): VmDecision => {
 const heldBy = (vm: KnownVm, vmId: string, moveId: string): VmDecision | undefined => {
   if (vm.endedMoves.has(moveId)) return reject({ code: 'vm.move_ended', vmId, moveId });
   if (vm.move) return reject({ code: 'vm.in_move', vmId, moveId: vm.move.moveId });
-  if (vm.status === 'stopped' || vm.status === 'paused') return reject({ code: 'vm.halted', vmId, status: vm.status });
+  if (vm.status === 'stopped' || vm.status === 'paused') return reject({ code: 'vm.halted', vmId, state: vm.status });
   if (vm.status !== 'running') return notReady(vm, vmId);
   return vm.action ? inAction(vm, vm.action) : undefined;
 };
@@ -75,7 +75,7 @@ export const endMove = ({ vmId, moveId, outcome, becomes }: EndMove, vm: Vm): Vm
 const typeEvents = (vm: KnownVm, data: { vmId: string; from: Ref; to: Ref; spec: VmTypeSpec }): VmDecision => {
   if (sameRef(vm.type, data.to)) return accept();
   if (sameRef(vm.type, data.from)) return accept({ type: 'chrysalis.provisioning.vm.type-changed.v1', data });
-  return reject({ code: 'vm.type_mismatch', vmId: data.vmId, type: refText(data.from), actual: refText(vm.type) });
+  return reject({ code: 'vm.type_mismatch', vmId: data.vmId, expected: refText(data.from), actual: refText(vm.type) });
 };
 
 /**

@@ -6,7 +6,7 @@ export type VmRejection = Coded<
   | { readonly code: 'vm.unknown'; readonly vmId: string }
   | { readonly code: 'vm.conflict'; readonly vmId: string }
   /** The VM is not in a state in which this can be done. */
-  | { readonly code: 'vm.not_ready'; readonly vmId: string; readonly status: string }
+  | { readonly code: 'vm.not_ready'; readonly vmId: string; readonly state: string }
   | { readonly code: 'vm.in_move'; readonly vmId: string; readonly moveId: string }
   /** An action is under way; `operation` is its workflow. */
   | { readonly code: 'vm.in_action'; readonly vmId: string; readonly action: VmDoing; readonly operation: string }
@@ -14,19 +14,19 @@ export type VmRejection = Coded<
       readonly code: 'vm.action_not_possible';
       readonly vmId: string;
       readonly action: VmAction;
-      readonly status: string;
+      readonly state: string;
       /** Where that is why: it is off, whatever was wanted of it. */
       readonly observed?: ObservedState;
       readonly fits: readonly VmAction[];
       /** What to type after `chrysalis`. */
       readonly instead: string;
     }
-  | { readonly code: 'vm.halted'; readonly vmId: string; readonly status: string }
+  | { readonly code: 'vm.halted'; readonly vmId: string; readonly state: string }
   | { readonly code: 'vm.not_in_move'; readonly vmId: string; readonly moveId: string }
   | { readonly code: 'vm.move_ended'; readonly vmId: string; readonly moveId: string }
   | { readonly code: 'vm.version_outdated'; readonly vmId: string; readonly expected: number; readonly actual: number }
   | { readonly code: 'vm.not_on_host'; readonly vmId: string; readonly host: string; readonly actual: string | undefined }
-  | { readonly code: 'vm.type_mismatch'; readonly vmId: string; readonly type: string; readonly actual: string }
+  | { readonly code: 'vm.type_mismatch'; readonly vmId: string; readonly expected: string; readonly actual: string }
   | { readonly code: 'vm.epoch_stale'; readonly vmId: string; readonly epoch: number; readonly current: number }
   | { readonly code: 'vm.topology_mismatch'; readonly vmId: string; readonly given: string; readonly computed: string }
 >;
@@ -34,7 +34,7 @@ export type VmRejection = Coded<
 export type VmDecision = Decision<VmEvent, VmRejection>;
 
 export const notReady = (vm: Vm, vmId: string): VmDecision =>
-  vm.status === 'unknown' ? reject({ code: 'vm.unknown', vmId }) : reject({ code: 'vm.not_ready', vmId, status: vm.status });
+  vm.status === 'unknown' ? reject({ code: 'vm.unknown', vmId }) : reject({ code: 'vm.not_ready', vmId, state: vm.status });
 
 /** What an action under way rules out: a move, a deletion, another action. */
 export const inAction = ({ vmId }: KnownVm, { name, workflowId }: NonNullable<KnownVm['action']>): VmDecision =>

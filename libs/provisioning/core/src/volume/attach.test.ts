@@ -74,7 +74,7 @@ describe('a volume has one VM', () => {
       .when(grow(128))
       .thenRejected('volume.in_action');
     volume().when(attach()).thenRejected('volume.unknown');
-    volume(made()[0]!).when(attach()).thenRejected('volume.not_ready', { status: 'creating' });
+    volume(made()[0]!).when(attach()).thenRejected('volume.not_ready', { state: 'creating' });
   });
 
   test('on its own host, where no other sees its pool', () => {

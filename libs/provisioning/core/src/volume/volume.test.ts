@@ -68,7 +68,7 @@ describe('a volume', () => {
       .then([failure(cause, false)]);
     expect(failed).toMatchObject({ status: 'failed', cause, left: false });
     volume(requested, failure(cause, false)).when(fail(undone, true)).thenNothing();
-    volume(requested, created, deleting).when(fail(undone, true)).thenRejected('volume.not_ready', { status: 'deleting' });
+    volume(requested, created, deleting).when(fail(undone, true)).thenRejected('volume.not_ready', { state: 'deleting' });
     volume(requested, failure(cause, false)).when({ type: 'record-created', volumeId, hostId: 'a', shared: true }).thenRejected('volume.not_ready'); // prettier-ignore
     volume(requested, failure(cause, false)).when({ type: 'request-deletion', volumeId, request: removal }).then([deleting]);
   });
@@ -76,7 +76,7 @@ describe('a volume', () => {
   test('is deleted once; a deletion that failed leaves it as it was', () => {
     volume(requested)
       .when({ type: 'request-deletion', volumeId, request: removal })
-      .thenRejected('volume.not_ready', { status: 'creating' });
+      .thenRejected('volume.not_ready', { state: 'creating' });
     volume(requested, created).when({ type: 'request-deletion', volumeId, request: removal }).then([deleting]);
     volume(requested, created, deleting)
       .when({ type: 'request-deletion', volumeId, request: asked('op-3') })

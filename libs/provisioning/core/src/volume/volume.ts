@@ -33,7 +33,7 @@ export const initialVolume: Volume = { status: 'unknown', version: 0 };
 export type VolumeRejection = Coded<
   | { readonly code: 'volume.unknown'; readonly volumeId: string }
   | { readonly code: 'volume.conflict'; readonly volumeId: string }
-  | { readonly code: 'volume.not_ready'; readonly volumeId: string; readonly status: string }
+  | { readonly code: 'volume.not_ready'; readonly volumeId: string; readonly state: string }
   | { readonly code: 'volume.in_action'; readonly volumeId: string; readonly action: VolumeAction; readonly operation: string }
   | { readonly code: 'volume.attached'; readonly volumeId: string; readonly vmId: string }
   | { readonly code: 'volume.not_attached'; readonly volumeId: string }
@@ -48,7 +48,7 @@ export type VolumeDecision = Decision<VolumeEvent, VolumeRejection>;
 export const notReady = (volume: Volume, volumeId: string): VolumeDecision =>
   volume.status === 'unknown'
     ? reject({ code: 'volume.unknown', volumeId })
-    : reject({ code: 'volume.not_ready', volumeId, status: volume.status });
+    : reject({ code: 'volume.not_ready', volumeId, state: volume.status });
 
 /** What rules out whatever else is asked: something under way, or a VM that has it. */
 export const taken = (volume: KnownVolume): VolumeDecision | undefined => {
