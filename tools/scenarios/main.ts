@@ -6,7 +6,7 @@ import { asTool, interrupted } from '../run/tool.ts';
 import { groups } from './groups.ts';
 import type { Scenario } from './scenario.ts';
 
-const usage = `npm run scenarios -- [GROUP] [--rounds N] [--only NAME] [--json]
+const usage = `npm run scenarios -- [GROUP] [--rounds N] [--only NAME]... [--json]
 
 Runs every scenario of a group (or of all) on the real parts and says what was expected and what was seen.
 --only: of provisioning those alone that have NAME in their name.
@@ -18,7 +18,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: 'string', default: '20' },
-    only: { type: 'string' },
+    only: { type: 'string', multiple: true, default: [] },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
   },

@@ -13,8 +13,8 @@ export type Recorder = {
   readonly signal: AbortSignal;
   /** Of a group that repeats one thing. */
   readonly rounds: number;
-  /** Of a group that is a table: a part of the names of those that are wanted. */
-  readonly only: string | undefined;
+  /** Of a group that is a table: parts of the names of those that are wanted; none: all. */
+  readonly only: readonly string[];
   readonly say: (text: string) => void;
   readonly record: (scenario: Scenario) => void;
 };

@@ -8,7 +8,6 @@ import { openRun, type Run } from '../../fleet/run.ts';
 import type { VmView } from '../../fleet/story.ts';
 import { tenantKey } from '../../run/grant.ts';
 import { hostsUp, publishStarter } from '../../run/starter.ts';
-import { atEnd } from '../../run/tool.ts';
 import { guests, publishTinyGuests, type GuestName, type Uploaded } from './guests.ts';
 import { takeInventory, type Inventory } from './inventory.ts';
 import { Outside } from './outside.ts';
@@ -55,13 +54,14 @@ export class Lab {
     const images = await publishTinyGuests(api);
     const db = new pg.Client({ connectionString: run.platform.database.url });
     await db.connect();
-    atEnd(() => db.end());
+    db.on('error', () => undefined); // at an interruption its server may go first; whoever asks then is told
     const lab = new Lab(run, api, db, failpoints, images);
     lab.bare = await lab.inventory();
     return lab;
   }
 
   async close(): Promise<void> {
+    await this.db.end(); // before its server
     await this.run.stop();
   }
 

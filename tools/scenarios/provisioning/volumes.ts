@@ -88,6 +88,7 @@ const fromVmToVm: Claim['see'] = async (lab): Promise<Seen> => {
     grown: { ended: 'succeeded', state: 'attached', vm: 'first', seen: true, sizeMiB: 2 * SIZE_MIB, onQemu: true },
     detached: { ended: 'succeeded', state: 'available', vm: 'none', sizeMiB: 2 * SIZE_MIB, onQemu: false },
     attachedToAnother: { ended: 'succeeded', state: 'attached', vm: 'second', seen: false, sizeMiB: 2 * SIZE_MIB },
+    detachedWhileOff: { ended: 'succeeded', state: 'available', vm: 'none', sizeMiB: 2 * SIZE_MIB },
     bytes,
     left: 0,
   };
@@ -103,7 +104,9 @@ const fromVmToVm: Claim['see'] = async (lab): Promise<Seen> => {
   await step('grown', larger, async () => ({ ...(await at()), onQemu: await has(2 * SIZE_MIB) }));
   await step('detached', await act(lab, volumeId, 'detach', {}), async () => ({ ...(await at()), onQemu: await has(2 * SIZE_MIB) }));
   await step('attachedToAnother', await act(lab, volumeId, 'attach', { vm: second.vmId }), at);
-  await act(lab, volumeId, 'detach', { force: true });
+  // A guest without a system never lets go of a device: its power is taken first.
+  await lab.act(second.vmId, 'stop', { force: true, timeoutMs: 1_000 });
+  await step('detachedWhileOff', await act(lab, volumeId, 'detach', {}), at);
   observed['bytes'] = checksum(lab, volumeId);
   await remove(lab, volumeId);
   observed['left'] = filesOf(lab, volumeId);
