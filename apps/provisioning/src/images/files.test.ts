@@ -96,6 +96,14 @@ describe('an upload', () => {
     expect(there()).toHaveLength(1);
   });
 
+  test('what came stays as it came, whatever is said at its place later', async () => {
+    await files.put(named(content), piece(content, 0, 6_000), false);
+    await files.put(named(content), { offset: 1_000, data: Buffer.alloc(2_000, 7).toString('base64') }, false);
+    const overlapping = Buffer.concat([Buffer.alloc(1_000, 7), content.subarray(6_000)]);
+    const end = await files.put(named(content), { offset: 5_000, data: overlapping.toString('base64') }, false);
+    expect(end).toMatchObject({ state: 'whole', digest });
+  });
+
   test('an instance that was killed after the last piece: the next that is asked makes it whole', async () => {
     await files.put(named(content), piece(content, 0, 9_999), false);
     writeFileSync(join(dir, 'depot', there()[0]!), content);

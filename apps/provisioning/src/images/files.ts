@@ -47,7 +47,9 @@ export class ImageFiles {
     if (offset > received)
       throw ProblemError.of({ code: 'image-file.gap', message: `${received} bytes are here, and these begin at ${offset}`, received });
     if (dryRun) return { ...wanted, received: Math.max(received, end), state: 'receiving' };
-    await this.#write(wanted, offset, piece);
+    // What is here is not written again: whoever is checking it by then would give its name to something else.
+    const fresh = piece.subarray(Math.max(received - offset, 0));
+    if (fresh.length > 0) await this.#write(wanted, Math.max(received, offset), fresh);
     return Math.max(received, end) === bytes ? this.#finish(wanted) : { ...wanted, received: Math.max(received, end), state: 'receiving' };
   }
 
