@@ -64,6 +64,7 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
     image,
     nics,
     request,
+    ...(body.labels ? { labels: body.labels } : {}),
     ...(body.restart ? { restart: body.restart } : {}),
     ...(seed ? { seed } : {}),
   };

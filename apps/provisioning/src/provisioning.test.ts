@@ -201,6 +201,30 @@ describe('provisioning', () => {
     expect(second).toMatchObject({ status: 202, body: { warnings: [{ place: 'name', message: `${first.body.vmId} is called twin too: name them by id` }] } });
   }); // prettier-ignore
 
+  test('what a VM is called, its labels and its restart policy change together or not at all', async () => {
+    const made = await h.http('POST', '/v1/vms', { name: 'named', type: 'small', image: 'linux@1', labels: { team: 'web', old: 'yes' } });
+    const id = made.body.vmId as string;
+    const set = (body: object, query = '') => h.http('PATCH', `/v1/vms/${id}${query}`, body);
+    const asked = { name: 'shop', labels: { old: null, 'example.org/tier': '2' }, restart: 'always' };
+    const becomes = { name: 'shop', labels: { team: 'web', 'example.org/tier': '2' }, restart: 'always' };
+    expect(await set(asked, '?dryRun=true')).toMatchObject({ status: 200, body: { ...becomes, dryRun: true } });
+    expect(await h.vm(id)).toMatchObject({ name: 'named', labels: { team: 'web', old: 'yes' }, restart: { policy: 'never' } });
+    const { body } = await set(asked);
+    expect(body).toMatchObject(becomes);
+    expect((await set(asked)).body.version).toBe(body.version); // it is so already
+    const many = Object.fromEntries(Array.from({ length: 31 }, (_, i) => [`k${i}`, 'v']));
+    expect(await set({ name: 'never', labels: many })).toMatchObject({ status: 422, body: { code: 'vm.labels_full' } });
+    for (const bad of [
+      {},
+      { labels: { 'a b': 'c' } },
+      { labels: { a: 'x'.repeat(64) } },
+      { name: 'X'.repeat(10_000) },
+      { labels: { '-a': 'c' } },
+    ])
+      expect(await set(bad)).toMatchObject({ status: 422, body: { code: 'request.invalid' } });
+    expect(await h.vm(id)).toMatchObject({ name: 'shop', version: body.version });
+  });
+
   test('a VM is asked for once per Idempotency-Key, and its workflow is one that can run', async () => {
     const body = { name: 'web', type: 'small@1', image: 'linux', host: 'a' };
     const headers = { 'idempotency-key': 'k1' };

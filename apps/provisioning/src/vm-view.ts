@@ -5,6 +5,7 @@ import type { KnownVm } from '@chrysalis/provisioning-core';
 export const vmView = (vm: KnownVm) => ({
   id: vm.vmId,
   name: vm.name,
+  labels: vm.labels,
   tenant: vm.tenant,
   status: vm.status,
   desired: vm.desired,

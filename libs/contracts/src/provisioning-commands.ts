@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { command, type CommandContract } from './commands.ts';
 import { kinds } from './kinds/index.ts';
 import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
-import { DEFAULT_POOL, Id, Image, isOneLine, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
+import { DEFAULT_POOL, Id, Image, isOneLine, VmLabelChanges, VmLabels, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
 import { Deprecated } from './views/fleet.ts';
 
 /** `small@1`, or `small` for its newest version. */
@@ -70,6 +70,7 @@ export const provisioningCommands = {
       host: Name.optional(),
       /** The storage pool its disks are made in. */
       pool: Name.default(DEFAULT_POOL),
+      labels: VmLabels.optional(),
       /** What is done where it goes off though it is meant to run; never, unless told. */
       restart: RestartPolicy.optional(),
       /** A disk for its first boot. */
@@ -77,11 +78,21 @@ export const provisioningCommands = {
     }),
     answer: Created,
   }),
-  changeVm: command('chrysalis.provisioning.vm.change.v1', 'Change what is done where a VM goes off though it is meant to run', {
-    params: ['id'],
-    body: z.strictObject({ restart: RestartPolicy }),
-    answer: z.object({ vmId: Id, restart: RestartPolicy, version: z.int() }),
-  }),
+  changeVm: command(
+    'chrysalis.provisioning.vm.change.v1',
+    'Change what a VM is called, its labels, or what is done where it goes off though it is meant to run',
+    {
+      params: ['id'],
+      body: z
+        .strictObject({
+          name: Name.optional(),
+          labels: VmLabelChanges.optional().describe('those to change; null takes one away, what is not named stays'),
+          restart: RestartPolicy.optional(),
+        })
+        .refine((body) => Object.values(body).some((v) => v !== undefined), 'name, labels or restart: nothing else changes here'),
+      answer: z.object({ vmId: Id, name: Name, labels: VmLabels, restart: RestartPolicy, version: z.int() }),
+    },
+  ),
   deleteVm: command('chrysalis.provisioning.vm.delete.v1', 'Ask to delete a VM', {
     params: ['id'],
     body: z.strictObject({

@@ -2,7 +2,23 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Observed } from './observed.ts';
-import { Cause, Count, Id, Image, Name, Nic, Positive, Ref, Seed, Sha256, Timestamp, Topology, Uuid, VmTypeSpec } from './shapes.ts';
+import {
+  Cause,
+  Count,
+  Id,
+  Image,
+  VmLabels,
+  Name,
+  Nic,
+  Positive,
+  Ref,
+  Seed,
+  Sha256,
+  Timestamp,
+  Topology,
+  Uuid,
+  VmTypeSpec,
+} from './shapes.ts';
 import { taskReported } from './task-execution.ts';
 import { WorkflowRequest } from './workflow.ts';
 
@@ -73,6 +89,7 @@ export const provisioningEvents = {
       /** Absent: never. */
       restart: RestartPolicy.optional(),
       seed: Seed.optional(),
+      labels: VmLabels.optional(),
       request: WorkflowRequest,
     }),
   ),
@@ -172,6 +189,11 @@ export const provisioningEvents = {
       topology: Topology.optional(),
       topologyHash: Sha256.optional(),
     }),
+  ),
+  vmReconfigured: event(
+    'chrysalis.provisioning.vm.reconfigured.v1',
+    'The VM is called otherwise, or has other labels; nothing of its hardware changed',
+    z.object({ vmId: Id, name: Name.optional(), labels: VmLabels.optional().describe('all that it has now') }),
   ),
   vmRestartPolicySet: event(
     'chrysalis.provisioning.vm.restart-policy-set.v1',

@@ -5,6 +5,25 @@ export const Name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
 export const Id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}$/);
 export const Uuid = z.uuid();
 export const Mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+/** What people sort their things by, as with Kubernetes: `team=web`, `example.org/tier=2`. */
+export const LabelKey = z
+  .string()
+  .max(128)
+  .regex(
+    /^([a-z0-9]([a-z0-9.-]*[a-z0-9])?\/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/,
+    'a label is called like team, or example.org/team',
+  );
+export const LabelValue = z
+  .string()
+  .max(63)
+  .regex(/^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$/, 'letters, digits, dashes, dots and underscores, no other at either end');
+export const MOST_LABELS = 32;
+const atMost = (labels: object): boolean => Object.keys(labels).length <= MOST_LABELS;
+export const VmLabels = z.record(LabelKey, LabelValue).refine(atMost, `at most ${MOST_LABELS} labels`);
+export type VmLabels = z.infer<typeof VmLabels>;
+/** Those that are named; null takes one away, as a JSON merge patch does. */
+export const VmLabelChanges = z.record(LabelKey, LabelValue.nullable()).refine(atMost, `at most ${MOST_LABELS} labels`);
+export type VmLabelChanges = z.infer<typeof VmLabelChanges>;
 export const Timestamp = z.iso.datetime({ offset: true });
 export const Sha256 = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 export const Positive = z.int().positive();

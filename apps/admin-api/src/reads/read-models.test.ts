@@ -32,7 +32,7 @@ describe('lists of many rows', () => {
       await pool.query(
         `insert into read.${table} (id, version, tenant, created_at, updated_at, data)
          select n::text, 1, case when n % 2 = 0 then 'acme' else 'other' end, timestamptz '2026-01-01' + n * interval '1 second', now(),
-           jsonb_build_object('state', s, 'hostId', s, 'vmId', s, 'migrationId', s, 'subject', s, 'n', n)
+           jsonb_build_object('state', s, 'hostId', s, 'vmId', s, 'migrationId', s, 'subject', s, 'labels', jsonb_build_object('team', s, 'all', ''), 'n', n)
          from (select n, case when n % 300 = 0 then 'rare' else 'usual-' || n % 7 end as s from generate_series(1, $1) n) rows`,
         [ROWS],
       );
@@ -74,6 +74,15 @@ describe('lists of many rows', () => {
     const { items } = await reads.list(models.operations, { limit: '3' }, own);
     expect(items.map((item) => item['n'])).toEqual([6000, 5998, 5996]);
     expect(await indexOf(asked.at(-1)!)).toBe('operations_newest');
+  });
+
+  test('vms by label: from its index, newest first', async () => {
+    const by = async (label: string) => (await reads.list(models.vms, { state: 'all', label, limit: '3' }, own)).items.map((i) => i['n']);
+    expect(await by('team=rare')).toEqual([6000, 5700, 5400]);
+    const plan = await pool.query<{ 'QUERY PLAN': string }>(`explain ${asked.at(-1)!.text}`, asked.at(-1)!.values);
+    expect(plan.rows.map((r) => r['QUERY PLAN']).join('\n')).toContain('vms_by_label');
+    expect(await by('all=')).toEqual([6000, 5998, 5996]);
+    for (const none of ['team=', 'rare=team', 'team=rare=', '=', `team=' or true --`]) expect(await by(none)).toEqual([]);
   });
 
   test('a filter is a value, whatever it says', async () => {

@@ -59,6 +59,8 @@ export class ReadModels {
     listed.orderBy('row.createdAt', 'DESC').addOrderBy('row.id', 'DESC');
     for (const [name, column] of Object.entries(model.filters ?? {}))
       if (query[name] && query[name] !== 'all') listed.andWhere(`row.${column} = :${name}`, { [name]: query[name] });
+    if (model.labelled && query['label'])
+      listed.andWhere(`row.data -> 'labels' @> cast(:label as jsonb)`, { label: labelOf(query['label']) });
     for (const [name, condition] of Object.entries(model.unless ?? {})) if (!query[name]) listed.andWhere(condition);
     if (query['cursor'] !== undefined) {
       const [at, id] = Cursor.read(query['cursor']);
@@ -94,6 +96,12 @@ export class ReadModels {
     return made === undefined ? Date.now() - this.#lastCommand < WAIT_MS : Math.abs(Date.now() - made) < FRESH_MS;
   }
 }
+
+/** `team=web` as PostgreSQL looks for it. A label's value has no `=`. */
+const labelOf = (text: string): string => {
+  const at = text.indexOf('=');
+  return JSON.stringify({ [text.slice(0, at)]: text.slice(at + 1) });
+};
 
 /** The thing that a path names: another tenant's is as unknown as none. */
 export const unknown = (code: UnknownCode, id: string, known?: readonly string[]): ProblemError =>

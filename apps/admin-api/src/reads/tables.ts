@@ -12,6 +12,8 @@ export type Model = {
   readonly andFleets?: true;
   /** Query parameter -> column. */
   readonly filters?: Readonly<Record<string, string>>;
+  /** `label=KEY=VALUE` is asked of its document’s `labels`. */
+  readonly labelled?: true;
   /** What holds of a `row` unless the filter of that name is given. */
   readonly unless?: Readonly<Record<string, string>>;
   /** Members that a list leaves out. */
@@ -24,6 +26,7 @@ export const models = {
     unknown: 'vm.unknown',
     owner: belongings.vms,
     filters: { state: 'state', host: 'hostId', type: 'type', name: 'name' },
+    labelled: true,
     unless: { state: `row.state <> 'deleted'` },
     heavy: ['topology'],
   },

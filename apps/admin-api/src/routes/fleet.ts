@@ -1,5 +1,6 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
 import { hostStates, views, type UnknownCode } from '@chrysalis/contracts';
+import { z } from 'zod';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { withObserved } from '../reads/observed.ts';
@@ -20,6 +21,10 @@ export class FleetController {
       host: 'Only on this host',
       type: 'Only of this type',
       name: 'Only of this name',
+      label: z
+        .string()
+        .regex(/^[^=]+=[^=]*$/, 'KEY=VALUE')
+        .describe('Only with this label, `team=web`'),
     }),
   )
   async vms(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {

@@ -5,8 +5,10 @@ import { UsageError } from '../errors.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { observedCell, observedText } from '../show/observed.ts';
-import { restartCell, restartPolicies, restartText, runs, standsStill } from '../show/restart.ts';
+import { labelsOfNew, labelsText } from '../show/labels.ts';
+import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
+import { setVm } from './vm-set.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
 
@@ -15,7 +17,11 @@ export const vmCommands = (program: Command): void => {
   examples(
     listCommand(vm.command('list').alias('ls').description('the VMs, newest first'), {
       path: '/v1/vms',
-      filters: { state: 'requested, placed, running, stopped, paused, moving, deleting, deleted, failed or all', host: 'on this host' },
+      filters: {
+        state: 'requested, placed, running, stopped, paused, moving, deleting, deleted, failed or all',
+        host: 'on this host',
+        label: 'with this label, KEY=VALUE',
+      },
       empty: 'No VMs. Make one with: chrysalis vm create NAME --type TYPE --image IMAGE',
       columns: {
         id: (v) => v['vmId'],
@@ -31,7 +37,7 @@ export const vmCommands = (program: Command): void => {
     }),
     'vm list',
     'vm list --state running -o json',
-    'vm list --watch',
+    'vm list --label team=web --watch',
   );
   examples(
     action(
@@ -45,7 +51,7 @@ export const vmCommands = (program: Command): void => {
     'vm get vm-0199c0de-0000-7000-8000-000000000001 -o yaml',
   );
   createCommand(vm);
-  setCommand(vm);
+  setVm(vm);
   deleteCommand(vm);
 };
 
@@ -61,6 +67,7 @@ const createCommand = (vm: Command): void => {
           .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
           .option('--host <host>', 'on this host; else the best one is chosen')
           .addOption(restartOption())
+          .option('--label <KEY=VALUE>', 'what to sort VMs by; again for more', collect)
           .option(
             '--ssh-key <file>',
             'a public key for its first boot, of a guest that reads a NoCloud seed (cloud-init); again for more',
@@ -76,38 +83,6 @@ const createCommand = (vm: Command): void => {
     'vm create web --type small --image linux --restart on-failure',
     'vm create web --type small --image debian --ssh-key ~/.ssh/id_ed25519.pub --user-data cloud.yaml',
     'vm create web --type small --image linux --dry-run',
-  );
-};
-
-const restartOption = (): Option =>
-  new Option(
-    '--restart <policy>',
-    'what is done where it goes off though it is meant to run (a shutdown of its own is no failure)',
-  ).choices(restartPolicies);
-
-const setCommand = (vm: Command): void => {
-  examples(
-    action(
-      vm
-        .command('set')
-        .argument('<vm>', 'id or name')
-        .description('change what is done where a VM goes off though it is meant to run')
-        .addOption(restartOption().makeOptionMandatory())
-        .option('--dry-run', 'only say whether it could be done'),
-      async (run) => {
-        const { vmId, name } = await vmOf(run.client, run.args[0]!);
-        const { restart, dryRun: trial } = run.options;
-        const answer = await run.client.patch('/v1/vms/{id}', {
-          path: { id: vmId },
-          body: { restart },
-          query: { dryRun: trial ? 'true' : undefined },
-        });
-        await print(run.format, answer, () => `${name} ${trial ? 'would be' : 'is'} restarted: ${answer.restart}`);
-        return exits.ok;
-      },
-    ),
-    'vm set web --restart on-failure',
-    'vm set web --restart never',
   );
 };
 
@@ -196,7 +171,7 @@ const remove = async (run: Run): Promise<number> => {
 };
 
 const create = async (run: Run): Promise<number> => {
-  const { type, image, host, restart, dryRun: trial } = run.options;
+  const { type, image, host, restart, label, dryRun: trial } = run.options;
   const seed = seedOf(run.options);
   const body = {
     name: run.args[0]!,
@@ -204,6 +179,7 @@ const create = async (run: Run): Promise<number> => {
     image: await versioned(run, image),
     ...(host ? { host } : {}),
     ...(restart ? { restart } : {}),
+    ...(label ? { labels: labelsOfNew(label) } : {}),
     ...(seed ? { seed } : {}),
   };
   const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
@@ -281,6 +257,7 @@ const vmText = (v: Vm): string => {
     fields({
       vm: v['vmId'],
       name: v['name'],
+      labels: labelsText(v['labels']),
       state: v['state'],
       ...wantedFields(v),
       type: ref(v['type']),

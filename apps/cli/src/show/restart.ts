@@ -1,7 +1,14 @@
 import type { Vm } from '@chrysalis/api-client';
+import { Option } from 'commander';
 
 /** As the contracts have them; those are not loaded for a word. */
-export const restartPolicies = ['never', 'on-failure', 'always'] as const;
+const restartPolicies = ['never', 'on-failure', 'always'] as const;
+
+export const restartOption = (): Option =>
+  new Option(
+    '--restart <policy>',
+    'what is done where it goes off though it is meant to run (a shutdown of its own is no failure)',
+  ).choices(restartPolicies);
 
 const isOff = ({ observed }: Vm): boolean => observed !== undefined && ['shut-down', 'panicked', 'gone'].includes(observed.state);
 

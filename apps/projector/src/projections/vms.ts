@@ -30,6 +30,7 @@ export const vms: readonly Handler[] = [
       image: { name: d.image.name, version: d.image.version },
       spec: d.spec,
       operation: d.request.workflowId,
+      ...pick({ labels: d.labels }),
       ...(d.restart ? { restart: { policy: d.restart } } : {}),
     }),
   ]),
@@ -99,6 +100,7 @@ export const vms: readonly Handler[] = [
   on(e.vmDeletionFailed, (d) => [
     merge('vms', d.vmId, (before) => ({ state: before['stateBefore'] ?? 'running', stateBefore: undefined, cause: d.cause })),
   ]),
+  on(e.vmReconfigured, (d) => [merge('vms', d.vmId, pick({ name: d.name, labels: d.labels }))]),
   on(e.vmRestartPolicySet, (d) => [merge('vms', d.vmId, { restart: { policy: d.policy } })]),
   on(e.vmRestartPlanned, (d) => [merge('vms', d.vmId, (before) => restarting(before, { attempts: d.attempt, dueAt: d.dueAt }))]),
   on(e.vmRestartCalledOff, (d) => [

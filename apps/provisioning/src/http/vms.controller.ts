@@ -1,6 +1,6 @@
 import { Controller, Delete, Inject, Param, Patch, Post, Req } from '@nestjs/common';
 import { provisioningCommands, VmAction, vmActionCommands, vmActionShape } from '@chrysalis/contracts';
-import { deleteVm as deletionOf } from '@chrysalis/provisioning-core';
+import { deleteVm as deletionOf, type KnownVm, type Reconfigure, type SetRestartPolicy } from '@chrysalis/provisioning-core';
 import {
   Allow,
   AsMessage,
@@ -62,14 +62,21 @@ export class VmsController {
     summary: changeVm.summary,
     body: changeVm.body,
     query: dryRunQuery,
-    answers: { 200: changeVm.answer, 404: '`vm.unknown`', 409: '`vm.version_outdated`' },
+    answers: {
+      200: changeVm.answer,
+      404: '`vm.unknown`',
+      409: '`vm.version_outdated`, `vm.not_ready`',
+      422: '`request.invalid`, `vm.labels_full`',
+    },
   })
   change(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
-    return this.commands.run(request, changeVm.body, async ({ restart: policy }, ctx) => {
+    return this.commands.run(request, changeVm.body, async ({ restart: policy, name, labels }, ctx) => {
       const { tenant } = await this.#present(ctx, id);
-      const decided = await decideVm(ofTenant(ctx, tenant), id, { type: 'set-restart-policy', vmId: id, policy }, ifMatch(request));
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
-      return { status: 200, body: { vmId: id, restart: decided.vm.restart.policy, version: decided.vm.version } };
+      const reconfigure: Reconfigure = { type: 'reconfigure', vmId: id, ...(name ? { name } : {}), ...(labels ? { labels } : {}) };
+      // Also where it changes nothing: what stands of the VM, at the version that the caller may have named.
+      let vm = await this.#changed(ctx, tenant, reconfigure, ifMatch(request));
+      if (policy) vm = await this.#changed(ctx, tenant, { type: 'set-restart-policy', vmId: id, policy });
+      return { status: 200, body: { vmId: id, name: vm.name, labels: vm.labels, restart: vm.restart.policy, version: vm.version } };
     });
   }
 
@@ -136,6 +143,12 @@ export class VmsController {
       const body = { vmId: id, status: decided.vm.status };
       return operation ? accepted({ ...body, operation }) : { status: 202, body };
     });
+  }
+
+  async #changed(ctx: CommandContext, tenant: string, command: Reconfigure | SetRestartPolicy, ifVersion?: number): Promise<KnownVm> {
+    const decided = await decideVm(ofTenant(ctx, tenant), command.vmId, command, ifVersion);
+    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    return decided.vm;
   }
 
   async #present(ctx: CommandContext, id: string): Promise<VmView> {

@@ -585,6 +585,9 @@ export type Vm = {
     name: string;
     tenant: string;
     uuid: string;
+    labels?: {
+        [key: string]: string;
+    };
     state: 'requested' | 'placed' | 'running' | 'stopped' | 'paused' | 'moving' | 'deleting' | 'deleted' | 'failed';
     /**
      * before it was being deleted
@@ -1803,6 +1806,10 @@ export type GetV1VmsData = {
          * Only of this name
          */
         name?: string;
+        /**
+         * Only with this label, `team=web`
+         */
+        label?: string;
     };
     url: '/v1/vms';
 };
@@ -1838,6 +1845,9 @@ export type PostV1VmsData = {
         image: string;
         host?: string;
         pool?: string;
+        labels?: {
+            [key: string]: string;
+        };
         restart?: 'never' | 'on-failure' | 'always';
         seed?: {
             sshKeys?: Array<string>;
@@ -1986,7 +1996,14 @@ export type GetV1VmsIdResponse = GetV1VmsIdResponses[keyof GetV1VmsIdResponses];
 
 export type PatchV1VmsIdData = {
     body: {
-        restart: 'never' | 'on-failure' | 'always';
+        name?: string;
+        /**
+         * those to change; null takes one away, what is not named stays
+         */
+        labels?: {
+            [key: string]: string | null;
+        };
+        restart?: 'never' | 'on-failure' | 'always';
     };
     path: {
         id: string;
@@ -2006,9 +2023,13 @@ export type PatchV1VmsIdErrors = {
      */
     404: Problem;
     /**
-     * `vm.version_outdated`
+     * `vm.version_outdated`, `vm.not_ready`
      */
     409: Problem;
+    /**
+     * `request.invalid`, `vm.labels_full`
+     */
+    422: Problem;
     /**
      * A problem
      */
@@ -2023,6 +2044,10 @@ export type PatchV1VmsIdResponses = {
      */
     200: {
         vmId: string;
+        name: string;
+        labels: {
+            [key: string]: string;
+        };
         restart: 'never' | 'on-failure' | 'always';
         version: number;
     };

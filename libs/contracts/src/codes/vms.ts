@@ -13,6 +13,11 @@ export const vmsCodes = {
       'chrysalis vm list shows how each stands',
     ],
   },
+  'vm.labels_full': {
+    status: 422,
+    title: 'The VM would have more labels than one may have',
+    next: 'take some away: chrysalis vm set {vmId} --label NAME-',
+  },
   'vm.in_move': {
     status: 409,
     title: 'The VM is in a move',

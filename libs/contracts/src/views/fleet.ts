@@ -4,7 +4,7 @@ import { GrantClaims } from '../agent-gateway.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
 import { Consumer, hostStates } from '../resource-allocation.ts';
-import { Amounts, Cause, Characterisation, Count, HostFacts, Image as ImageShape, Ref, Topology, VmTypeSpec } from '../shapes.ts';
+import { Amounts, Cause, Characterisation, Count, HostFacts, Image as ImageShape, VmLabels, Ref, Topology, VmTypeSpec } from '../shapes.ts';
 import { Standing } from './operations.ts';
 import { Row } from './rows.ts';
 
@@ -27,6 +27,7 @@ export const Vm = Row.extend({
   name: z.string(),
   tenant: z.string(),
   uuid: z.string(),
+  labels: VmLabels.optional(),
   state: z.enum(vmStates),
   stateBefore: z.enum(vmStates).optional().describe('before it was being deleted'),
   type: Ref,

@@ -24,6 +24,7 @@ import {
   type RecordPlacement,
   type RequestVm,
 } from './provision.ts';
+import { reconfigure, type Reconfigure } from './reconfigure.ts';
 import { considerRestart, setRestartPolicy, type ConsiderRestart, type SetRestartPolicy } from './restart.ts';
 import type { VmDecision } from './rejections.ts';
 import { evolveVm, initialVm, type Vm, type VmEvent } from './vm.ts';
@@ -46,6 +47,7 @@ export type VmCommand =
   | RequestAction
   | RecordAction
   | FailAction
+  | Reconfigure
   | SetRestartPolicy
   | ConsiderRestart;
 
@@ -85,6 +87,8 @@ const decide = (command: VmCommand, vm: Vm): VmDecision => {
       return recordAction(command, vm);
     case 'fail-action':
       return failAction(command, vm);
+    case 'reconfigure':
+      return reconfigure(command, vm);
     case 'set-restart-policy':
       return setRestartPolicy(command, vm);
     case 'consider-restart':

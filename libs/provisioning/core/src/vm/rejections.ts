@@ -21,6 +21,7 @@ export type VmRejection = Coded<
       /** What to type after `chrysalis`. */
       readonly instead: string;
     }
+  | { readonly code: 'vm.labels_full'; readonly vmId: string; readonly count: number; readonly most: number }
   | { readonly code: 'vm.halted'; readonly vmId: string; readonly state: string }
   | { readonly code: 'vm.not_in_move'; readonly vmId: string; readonly moveId: string }
   | { readonly code: 'vm.move_ended'; readonly vmId: string; readonly moveId: string }

@@ -3,6 +3,7 @@ import type {
   Desired,
   EventOf,
   Image,
+  VmLabels,
   ObservedState,
   ProvisioningEvent,
   provisioningEvents,
@@ -17,6 +18,7 @@ import { unreachable } from '@chrysalis/kernel';
 import { changeBegun, changeEnded } from './change.ts';
 import { deletionRequested } from './delete.ts';
 import { actionEnded, actionRequested } from './lifecycle-state.ts';
+import { reconfigured } from './reconfigure.ts';
 import { noRestartDue, restartCalledOff, restartPlanned } from './restart.ts';
 
 type OfOtherStreams = EventOf<
@@ -53,6 +55,7 @@ export type KnownVm = Readonly<{
   version: number;
   vmId: string;
   name: string;
+  labels: VmLabels;
   tenant: string;
   uuid: string;
   type: Ref;
@@ -98,8 +101,9 @@ export const evolveVm = (vm: Vm, e: VmEvent): Vm => {
   return { ...change(vm, e), version };
 };
 
-const requested = ({ request, restart = 'never', seed: _, ...data }: Requested): Omit<KnownVm, 'version'> => ({
+const requested = ({ request, restart = 'never', labels = {}, seed: _, ...data }: Requested): Omit<KnownVm, 'version'> => ({
   ...data,
+  labels,
   status: 'requested',
   desired: 'running',
   epoch: 0,
@@ -151,6 +155,8 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return changeBegun(vm, e.data);
     case 'chrysalis.provisioning.vm.change-ended.v1':
       return changeEnded(vm, e.data);
+    case 'chrysalis.provisioning.vm.reconfigured.v1':
+      return reconfigured(vm, e.data);
     case 'chrysalis.provisioning.vm.restart-policy-set.v1':
       return { ...vm, restart: { ...noRestartDue(vm.restart), policy: e.data.policy, attempts: 0, gaveUp: false } };
     case 'chrysalis.provisioning.vm.restart-planned.v1':
