@@ -96,17 +96,22 @@ const ownModulesAreShaken: Plugin = {
   },
 };
 
-/** Node sets it anew in the process that starts from the snapshot: the maker's own would be the one thing in it that is never the same. */
-const noPid = `Object.defineProperty(process, 'pid', { value: 0, writable: true, enumerable: true, configurable: true });\n`;
+/** Node sets these anew in the process that starts from the snapshot: the maker's own would differ from one making to the next, or place. */
+const noMaker = [
+  `for (const [name, value] of [['pid', 0], ['argv0', 'node']])`,
+  `  Object.defineProperty(process, name, { value, writable: true, enumerable: true, configurable: true });`,
+  `process.argv[0] = process.execPath = 'node';`,
+  '',
+].join('\n');
 
 /**
  * The agent as it is after loading. What V8 would draw at random is given, and the script's name is the same in every folder, so that the
- * same code gives the same bytes. Node refuses a snapshot of another version or architecture.
+ * same code gives the same bytes, wherever `node` lies. Node refuses a snapshot of another version or architecture.
  */
-export const agentSnapshot = async (work: string, code?: string): Promise<Buffer> => {
-  await writeFile(join(work, 'agent.cjs'), noPid + (code ?? (await bundleAgent()).code));
+export const agentSnapshot = async (work: string, code?: string, node?: string): Promise<Buffer> => {
+  await writeFile(join(work, 'agent.cjs'), noMaker + (code ?? (await bundleAgent()).code));
   const args = ['--random-seed=1', '--hash-seed=1', '--predictable', '--snapshot-blob', 'agent.blob', '--build-snapshot'];
-  await run('env', ['-i', await nodeFile(), ...args, '/proc/self/cwd/agent.cjs'], { cwd: work }); // with no variable of the maker's
+  await run('env', ['-i', node ?? (await nodeFile()), ...args, '/proc/self/cwd/agent.cjs'], { cwd: work }); // with no variable of the maker's
   return readFile(join(work, 'agent.blob'));
 };
 

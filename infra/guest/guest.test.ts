@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -57,7 +57,9 @@ onQemu('a real guest', () => {
   test("the agent's snapshot is the same bytes wherever it is made, so that a grant can name its package", async () => {
     const elsewhere = await mkdtemp(join(tmpdir(), 'chrysalis-snapshot-'));
     try {
-      const made = createHash('sha256').update(await agentSnapshot(elsewhere));
+      const node = join(elsewhere, 'node-of-another-folder');
+      await copyFile(process.execPath, node);
+      const made = createHash('sha256').update(await agentSnapshot(elsewhere, undefined, node));
       expect(agentPackage.manifest.files['agent.blob']).toBe(made.digest('hex'));
     } finally {
       await rm(elsewhere, { recursive: true });
