@@ -57,11 +57,7 @@ export class ReadModels {
     const limit = Number(query['limit'] ?? 100); // the route's document says what it may be
     const listed = whole(seenBy(model, caller), model.heavy).limit(limit + 1);
     listed.orderBy('row.createdAt', 'DESC').addOrderBy('row.id', 'DESC');
-    for (const [name, column] of Object.entries(model.filters ?? {}))
-      if (query[name] && query[name] !== 'all') listed.andWhere(`row.${column} = :${name}`, { [name]: query[name] });
-    if (model.labelled && query['label'])
-      listed.andWhere(`row.data -> 'labels' @> cast(:label as jsonb)`, { label: labelOf(query['label']) });
-    for (const [name, condition] of Object.entries(model.unless ?? {})) if (!query[name]) listed.andWhere(condition);
+    narrow(listed, model, query);
     if (query['cursor'] !== undefined) {
       const [at, id] = Cursor.read(query['cursor']);
       listed.andWhere('(row.createdAt, row.id) < (:at, :id)', { at, id });
@@ -96,6 +92,15 @@ export class ReadModels {
     return made === undefined ? Date.now() - this.#lastCommand < WAIT_MS : Math.abs(Date.now() - made) < FRESH_MS;
   }
 }
+
+/** To what the model's filters say. */
+const narrow = (listed: SelectQueryBuilder<ObjectLiteral>, model: Model, query: Query): void => {
+  for (const [name, column] of Object.entries(model.filters ?? {}))
+    if (query[name] && query[name] !== 'all') listed.andWhere(`row.${column} = :${name}`, { [name]: query[name] });
+  if (model.labelled && query['label'])
+    listed.andWhere(`row.data -> 'labels' @> cast(:label as jsonb)`, { label: labelOf(query['label']) });
+  for (const [name, condition] of Object.entries(model.unless ?? {})) if (!query[name]) listed.andWhere(condition);
+};
 
 /** `team=web` as PostgreSQL looks for it. A label's value has no `=`. */
 const labelOf = (text: string): string => {
