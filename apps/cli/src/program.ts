@@ -7,6 +7,7 @@ import { grantCommands } from './commands/grants.ts';
 import { hostCommands } from './commands/hosts.ts';
 import { migrationCommands } from './commands/migrations.ts';
 import { relayCommands } from './commands/relay.ts';
+import { networkCommands } from './commands/networks.ts';
 import { volumeCommands } from './commands/volumes.ts';
 import { versionCommand } from './commands/version.ts';
 import { operationCommands, workflowCommands } from './commands/workflows.ts';
@@ -15,7 +16,7 @@ import { exitHelp, exits } from './exit.ts';
 import { formats } from './show/output.ts';
 
 /** The noun of each kind of virtual resource. */
-const kindCommands: Readonly<Record<KindNoun, (program: Command) => void>> = { volume: volumeCommands };
+const kindCommands: Readonly<Record<KindNoun, (program: Command) => void>> = { volume: volumeCommands, network: networkCommands };
 
 const guide = `
 A first walk:

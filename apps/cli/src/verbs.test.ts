@@ -29,6 +29,7 @@ const file = (name: string, text: string): string => {
 
 const vmId = 'vm-0199c0de-0000-7000-8000-000000000001';
 const vm = { vmId, name: 'web', state: 'running', hostId: 'h1', tenant: 'acme' };
+const network = { networkId: 'network-0199c0de-0000-7000-8000-000000000001', name: 'back', state: 'active', addresses: {} };
 const volume = { volumeId: 'volume-0199c0de-0000-7000-8000-000000000001', name: 'data', state: 'available' };
 const ref = { name: 'small', version: 1 };
 const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
@@ -36,6 +37,8 @@ const usual = ({ method, url: at }: Asked): Reply => {
   if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', requested: 1, candidates: [], refused: [] } };
   if (at.startsWith('/v1/vms?')) return { body: { items: [vm] } };
   if (at.startsWith('/v1/vms/')) return { body: vm };
+  if (at.startsWith('/v1/networks?')) return { body: { items: [network] } };
+  if (at.startsWith('/v1/networks/')) return { body: network };
   if (at.startsWith('/v1/volumes?')) return { body: { items: [volume] } };
   if (at.startsWith('/v1/volumes/')) return { body: volume };
   if (at.startsWith('/v1/workflow-limits')) return { body: { limits: {}, running: [] } };
@@ -77,7 +80,7 @@ const leaves = (command: Command, at: readonly string[] = []): { name: string; c
   });
 
 const reads = new Set(
-  ['vm', 'volume', 'host', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
+  ['vm', 'volume', 'network', 'host', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
     .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors'].map((verb) => `${noun} ${verb}`))
     .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
 ); // prettier-ignore
@@ -90,6 +93,8 @@ const lines: Readonly<Record<string, string>> = {
   'vm delete': 'web',
   ...Object.fromEntries(['start', 'stop', 'reboot', 'reset', 'pause', 'resume'].map((v) => [`vm ${v}`, 'web'])),
   ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),
+  'network create': 'back --subnet 10.7.0.0/24',
+  'network delete': 'back',
   'volume create': 'data --size 64',
   'volume delete': 'data',
   'volume attach': 'data --vm web',

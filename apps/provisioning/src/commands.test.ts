@@ -15,6 +15,7 @@ let olga: Commander;
 let token: string;
 let names = 0;
 const newName = (): string => `n-${++names}`;
+const newSubnet = (): string => `10.7.${++names}.0/24`;
 const newVm = { type: 'small', image: 'linux' };
 
 beforeAll(async () => {
@@ -46,6 +47,8 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
   'vm.create': () => Promise.resolve({ body: { name: newName(), ...newVm } }),
   'vm.change': onVm({ restart: 'always' }),
   'vm.delete': onVm(),
+  'network.create': () => Promise.resolve({ body: { name: newName(), subnet: newSubnet() } }),
+  'network.delete': async () => ({ params: { id: (await h.network(newSubnet())).networkId } }),
   'volume.create': () => Promise.resolve({ body: { name: newName(), sizeMiB: 64 } }),
   'volume.attach': async () => ({
     params: { id: (await h.volume(newName())).volumeId },

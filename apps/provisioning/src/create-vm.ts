@@ -1,10 +1,11 @@
-import { amountsOf, FLEET_TENANT, parseRef, refText, type provisioningCommands, type Ref, type Seed } from '@chrysalis/contracts';
+import { amountsOf, FLEET_TENANT, parseRef, refText, segmentMtuOf, type provisioningCommands, type Ref, type Seed } from '@chrysalis/contracts';
 import { imageAt, imageDecider, misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
 import type { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
 import type { SeedOf } from './seed/seed.ts';
+import { joinNetworks } from './networks/join.ts';
 import { takeMac } from './sql/addresses.ts';
 import { imagesThere, vmTypesThere } from './sql/catalogue.ts';
 import { vmsNamed } from './sql/vms.ts';
@@ -22,7 +23,8 @@ const split = (text: string): { name: string; version?: number } => parseRef(tex
 export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSeed): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
   const image = await imageOf(body.image, ctx);
-  const misfit = misfitOf(image, ref, spec, body.seed !== undefined);
+  const { networks: joined = [], allow = [] } = body;
+  const misfit = misfitOf(image, ref, { ...spec, nics: [...spec.nics, ...joined.map(({ network }) => ({ id: network, network }))] }, body.seed !== undefined); // prettier-ignore
   if (misfit) throw ProblemError.of(misfit);
   const vmId = ctx.newId('vm');
   const operation = ctx.newId('op');
@@ -33,7 +35,10 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
       message: 'a VM is a tenant’s, and the caller is of none: ask with a token of the tenant',
     });
   const uuid = ctx.newId();
-  const nics = await nicsOf(vmId, spec.nics, ctx);
+  const own = await nicsOf(vmId, spec.nics, ctx);
+  let index = own.length;
+  const mac = (id: string): Promise<string> => macFor(ctx, { vm: vmId, id, index: index++ });
+  const nics = [...own, ...(await joinNetworks(ctx, { vmId, wanted: joined, allow, mac }))];
   const seed = body.seed && (await keep({ vmId, hostName: body.name, nics, wanted: body.seed }));
   const params = {
     vmId,
@@ -45,12 +50,13 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
     nics,
     networks: [...new Set(spec.nics.map((n) => n.network))],
     pool: body.pool,
+    ...segmentMtuOf(nics),
     ...(body.host === undefined ? {} : { host: body.host }),
     ...(seed ? { seed } : {}),
   };
   const request = {
     workflowId: operation,
-    definition: provisionVm({ pinned: body.host !== undefined, disk: image.disk !== undefined, seed: seed !== undefined }),
+    definition: provisionVm({ pinned: body.host !== undefined, disk: image.disk !== undefined, seed: seed !== undefined, segments: joined.length > 0 }),
     params,
     subject: vmId,
   };
@@ -109,9 +115,13 @@ const imageOf = async (text: string, ctx: CommandContext): Promise<Requested['im
 const nicsOf = async (vm: string, wanted: Requested['spec']['nics'], ctx: CommandContext): Promise<Requested['nics']> => {
   const nics: Requested['nics'] = [];
   for (const [index, { id, network }] of wanted.entries()) {
-    const mac = await takeMac(ctx.tx, ctx.store.schema, { vm, id, index });
-    if (!mac) throw ProblemError.of({ code: 'guest-address.exhausted', message: 'every guest address is taken' });
-    nics.push({ id, mac, network });
+    nics.push({ id, mac: await macFor(ctx, { vm, id, index }), network });
   }
   return nics;
+};
+
+const macFor = async (ctx: CommandContext, nic: Parameters<typeof takeMac>[2]): Promise<string> => {
+  const mac = await takeMac(ctx.tx, ctx.store.schema, nic);
+  if (!mac) throw ProblemError.of({ code: 'guest-address.exhausted', message: 'every guest address is taken' });
+  return mac;
 };

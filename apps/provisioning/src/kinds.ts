@@ -1,13 +1,15 @@
+import type { Type } from '@nestjs/common';
 import type { KindNoun } from '@chrysalis/contracts';
+import { networkPart } from './networks/index.ts';
 import { volumePart } from './volumes/index.ts';
 
 /** What of the service a kind of virtual resource is: its routes, and what it does with tasks and events. */
 type Part = {
-  readonly controllers: readonly (new (...args: never[]) => unknown)[];
-  readonly handlers: readonly (new (...args: never[]) => unknown)[];
+  readonly controllers: readonly Type[];
+  readonly handlers: readonly Type[];
 };
 
-const parts = { volume: volumePart } as const satisfies Readonly<Record<KindNoun, Part>>;
+const parts: Readonly<Record<KindNoun, Part>> = { volume: volumePart, network: networkPart };
 
 export const kindControllers = Object.values(parts).flatMap((p) => p.controllers);
 export const kindHandlers = Object.values(parts).flatMap((p) => p.handlers);

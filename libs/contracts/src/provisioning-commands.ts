@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { command, type CommandContract } from './commands.ts';
+import { Ipv4 } from './ipv4.ts';
 import { kinds } from './kinds/index.ts';
+import { NetworkId } from './kinds/network/shapes.ts';
 import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
+import { FilterRules } from './segment.ts';
 import { DEFAULT_POOL, Id, Image, isOneLine, VmLabelChanges, VmLabels, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
 import { Deprecated } from './views/fleet.ts';
 
@@ -75,6 +78,10 @@ export const provisioningCommands = {
       restart: RestartPolicy.optional(),
       /** A disk for its first boot. */
       seed: SeedRequest.optional(),
+      /** It has a NIC on each, behind those of its type; without an address it is given one. */
+      networks: z.array(z.strictObject({ network: NetworkId, address: Ipv4.optional() })).max(4).optional(),
+      /** What may come in to it from those; nothing, unless told, but answers to what it asked. */
+      allow: FilterRules.optional(),
     }),
     answer: Created,
   }),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Segment, SegmentFacts } from './segment.ts';
 
 /** Names people choose: types, images, templates, networks, hosts. */
 export const Name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
@@ -89,6 +90,8 @@ export const HostFacts = z.object({
   /** Of those, the ones that no other host sees; absent: none, or an agent of before. */
   localPools: z.array(Name).max(32).optional(),
   networks: z.array(Name).max(256),
+  /** Of segments that span hosts; absent: an agent of before, which carries none. */
+  segments: SegmentFacts.optional(),
   inventory: z.object({ vcpu: Inventory, memoryMiB: Inventory, diskMiB: Inventory }),
 });
 export type HostFacts = z.infer<typeof HostFacts>;
@@ -150,7 +153,8 @@ export const Disk = z.object({
   readOnly: z.boolean(),
 });
 export type Disk = z.infer<typeof Disk>;
-export const Nic = z.object({ id: Name, port: Count, mac: Mac, network: Name });
+/** `segment`: of a NIC on a network that is a resource of its own, whose id is then `id` and `network`; else `network` is one of the host's. */
+export const Nic = z.object({ id: Name, port: Count, mac: Mac, network: Name, segment: Segment.optional() });
 export type Nic = z.infer<typeof Nic>;
 export const SerialPort = z.object({ id: Name, nr: Positive, name: z.string().max(64) });
 

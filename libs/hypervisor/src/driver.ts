@@ -4,6 +4,9 @@ import type { z } from 'zod';
 import type { GuestReading, LifecycleEvent } from './lifecycle.ts';
 import type { SimulatedGuest } from './simulated/guest.ts';
 
+/** This host's part of a segment; `peersVersion`: of the word that it has of the other hosts', 0 before the first. */
+export type SegmentPart = { readonly vni: number; readonly peersVersion: number };
+
 /** The whole hardware of a VM after a step, as the hypervisor shows it, and its hash. */
 export type Shaped = { readonly topology: Topology; readonly topologyHash: string };
 export type SerialPortSpec = z.infer<typeof SerialPort>;
@@ -12,7 +15,7 @@ export type DeviceRef = { readonly kind: Device['kind']; readonly id: string };
 /** What the driver knows of its host; the host agent adds name, place, traits and inventory. */
 export type DriverFacts = Pick<
   HostFacts,
-  'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks'
+  'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks' | 'segments'
 > & {
   /** Models this host cannot give, and the CPU features it lacks for each. */
   readonly cpuBlockers: Readonly<Record<string, readonly string[]>>;
@@ -213,6 +216,11 @@ export interface HypervisorDriver {
   onLifecycle(listener: (event: LifecycleEvent) => void): () => void;
   /** A VM's process ended by itself. */
   onExit(listener: (exit: { readonly vmId: string; readonly lastWords: string }) => void): () => void;
+  /** Its parts of networks that span hosts: there while a VM of this host is on one. */
+  segments(): readonly SegmentPart[];
+  onSegments(listener: () => void): () => void;
+  /** Which other hosts have a part of the segment; word of before is not taken again. */
+  setSegmentPeers(vni: number, version: number, peers: readonly string[]): Promise<void>;
   /** Lets go of every VM; they run on. */
   close(): Promise<void>;
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { diskSerial, disksOf, freePort, isVolumeFile, memoryMiBOf, portsInUse, SEED_DISK, vcpusOf, volumeFile } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, SerialPortSpec } from './driver.ts';
@@ -61,7 +62,7 @@ export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, seed, mac
     memory: { bootMiB: spec.memoryMiB.now, slots: DIMM_SLOTS, maxMiB: Math.max(spec.memoryMiB.max, spec.memoryMiB.now), dimms: [] },
     rootPorts: ROOT_PORTS,
     disks: seed ? [...disks, seedDisk(vmId, { port: devices - 1, pool, sizeMiB: seed.sizeMiB })] : disks,
-    nics: nics.map(({ id, mac, network }, i) => ({ id, port: disks.length + i, mac, network })),
+    nics: nics.map(({ id, mac, network, segment }, i) => ({ id, port: disks.length + i, mac, network, ...(segment ? { segment } : {}) })),
     serialPorts: [GUEST_AGENT_PORT],
     image,
   };
@@ -85,7 +86,7 @@ export const findDevice = (t: Topology, { kind, id }: Found): Device | undefined
 
 export const sameDevice = (a: Device, b: Device): boolean =>
   Object.keys(a).length === Object.keys(b).length &&
-  Object.entries(a).every(([key, value]) => value === (b as Record<string, unknown>)[key]);
+  Object.entries(a).every(([key, value]) => isDeepStrictEqual(value, (b as Record<string, unknown>)[key]));
 
 /** Throws where the hardware has no room. QEMU 7.2 itself takes a second device on a root port, where no guest looks for it. */
 export const assertRoom = (t: Topology, d: Device): void => {

@@ -109,7 +109,7 @@ describe('every refused host has all its reasons', () => {
 
   test('every policy has a verdict', () => {
     const all = verdicts(host('a', { state: 'lost' }), request());
-    expect(all).toHaveLength(11);
+    expect(all).toHaveLength(12);
     expect(all.filter((v) => !v.ok).map((v) => v.policy)).toEqual(['state']);
   });
 });
@@ -207,4 +207,14 @@ describe('for any fleet and request', () => {
       { numRuns: 300 },
     );
   });
+});
+
+test('a host that carries no segments, or none of that size, is refused where the VM is on one', () => {
+  const refusals = (segments: HostFacts['segments'], segmentMtu?: number) =>
+    verdicts(host('a', { facts: segments ? { segments } : {} }), request(segmentMtu === undefined ? {} : { segmentMtu })).flatMap((v) => (v.ok ? [] : v.code));
+  expect(refusals(undefined)).toEqual([]);
+  expect(refusals(undefined, 1450)).toEqual(['host.segments_missing']);
+  expect(refusals({ mtu: 0, lacking: ['dnsmasq'] }, 1450)).toEqual(['host.segments_missing']);
+  expect(refusals({ mtu: 1400, lacking: [] }, 1450)).toEqual(['host.mtu_too_small']);
+  expect(refusals({ mtu: 1450, lacking: [] }, 1450)).toEqual([]);
 });

@@ -99,6 +99,20 @@ const networks = policy('networks', ({ facts }: Facts, r: HardwareRequest) => {
   });
 });
 
+const segments = policy('segments', ({ facts }: Facts, { segmentMtu }: HardwareRequest) => {
+  if (segmentMtu === undefined) return undefined;
+  const { hostId } = facts;
+  const { mtu, lacking } = facts.segments ?? { mtu: 0, lacking: ['an agent that knows them'] };
+  if (lacking.length > 0)
+    return refusal('host.segments_missing', `${hostId} cannot carry networks that span hosts: it lacks ${lacking.join(', ')}`, `give it ${lacking.join(', ')}, or choose another host`, { lacking }); // prettier-ignore
+  if (segmentMtu <= mtu) return undefined;
+  const message = `${hostId} can carry frames of ${mtu} between hosts, and the network’s have ${segmentMtu}`;
+  return refusal('host.mtu_too_small', message, `raise the MTU of the network of ${hostId}, or choose another host`, {
+    requested: segmentMtu,
+    mtu,
+  });
+});
+
 export const pools = policy('pools', ({ facts }: Facts, r: HardwareRequest) => {
   const lacking = missing(r.pools, facts.storagePools);
   if (lacking.length === 0) return undefined;
@@ -127,7 +141,7 @@ const enough = policy('capacity', (host: Pick<HostView, 'facts' | 'held' | 'vms'
 });
 
 /** What a host can judge of itself, whatever the ledger says: its preflight. */
-export const hardwarePolicies = [cpuModel, machineType, traits, networks, pools] as const;
+export const hardwarePolicies = [cpuModel, machineType, traits, networks, segments, pools] as const;
 
 /** What a host's own stream decides on when something is to be held there. */
 export const ledgerPolicies = [state, units, enough] as const;

@@ -1,4 +1,4 @@
-import { amountsOf, type InputOf, type resourceAllocationTasks, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { amountsOf, segmentMtuOf, type InputOf, type resourceAllocationTasks, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import type { HardwareRequest, PlacementRequest } from './types.ts';
 
 /** What hardware asks of the host it moves to; `topology` is as it arrives there. The same for a plan, for its hold and for the host itself. */
@@ -6,7 +6,8 @@ export const hardwareRequest = (topology: Topology, { requiredTraits }: Pick<VmT
   cpuModel: topology.cpuModel,
   machine: topology.machine,
   traits: requiredTraits,
-  networks: [...new Set(topology.nics.map((n) => n.network))],
+  networks: [...new Set(topology.nics.filter((n) => !n.segment).map((n) => n.network))],
+  ...segmentMtuOf(topology.nics),
   pools: [...new Set(topology.disks.map((d) => d.pool))],
 });
 

@@ -17,6 +17,8 @@ export type HardwareRequest = Readonly<{
   cpuModel: string;
   traits: readonly string[];
   networks: readonly string[];
+  /** The largest MTU of the segments that span hosts; absent: it is on none. */
+  segmentMtu?: number | undefined;
   pools: readonly string[];
   /** A machine type with its version, where the VM has one already. */
   machine?: string | undefined;

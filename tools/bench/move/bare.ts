@@ -79,7 +79,7 @@ const start = async (host: FabricHost, dir: string, t: Topology, p: Parts, o: { 
       accelerator: 'tcg',
       kernel: p.image,
       volumePath: (_pool, volume) => (volume === 'package' ? p.agentPackage.file : o.disk),
-      netdev: (_network, nic) => ({ type: 'tap', ifname: tap(dir, nic), script: 'no', downscript: 'no' }),
+      netdev: ({ id: nic }) => ({ type: 'tap', ifname: tap(dir, nic), script: 'no', downscript: 'no' }),
       socket: (name) => path.join(dir, `${name}.sock`),
       pidFile: path.join(dir, 'pid'),
     },

@@ -132,6 +132,8 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
       return (body['state'] as unknown) === state && body;
     });
   await shown(`/v1/vms/${String(vmId)}`, 'running');
+  const { networkId } = await made('provisioning', 'POST', '/v1/networks', { name: `${tenant}-back`, subnet: '10.7.0.0/24' });
+  await shown(`/v1/networks/${String(networkId)}`, 'active');
   const { volumeId } = await made('provisioning', 'POST', '/v1/volumes', { name: `${tenant}-data`, sizeMiB: 64 });
   await shown(`/v1/volumes/${String(volumeId)}`, 'available');
   const { queryId } = await made('migration-templates', 'POST', '/v1/migration-options-queries', { vmIds: [vmId] });
@@ -159,7 +161,7 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
     .setProtectedHeader({ alg: 'EdDSA', kid })
     .sign(signer.privateKey);
   const { grantId } = await made('agent-gateway', 'POST', '/v1/grants', { jws });
-  return { tenant, vmId, volumeId, operation, queryId, template, planId, migrationId, policy, workflowId, kid, jws, grantId } as Record<
+  return { tenant, vmId, volumeId, networkId, operation, queryId, template, planId, migrationId, policy, workflowId, kid, jws, grantId } as Record<
     Thing,
     string
   >;
@@ -168,6 +170,7 @@ export type Thing =
   | 'tenant'
   | 'vmId'
   | 'volumeId'
+  | 'networkId'
   | 'operation'
   | 'queryId'
   | 'template'

@@ -17,6 +17,7 @@ export type Line = {
   readonly code?: string;
 };
 const why = { reason: 'a test' };
+let subnets = 0;
 const apart: Line = { foreign: 'apart' };
 const hidden = (path: Line['path'] & object, more: Partial<Line> = {}): Line => ({ path, foreign: 'hidden', ...more });
 const workflow = (rest: string, more?: Partial<Line>): Line => hidden((t) => `/v1/workflows/${t.workflowId}${rest}`, more);
@@ -87,6 +88,10 @@ export const lines: Readonly<Record<string, Line>> = {
   'PATCH /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { body: () => ({ restart: 'always' }) }),
   'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
   'POST /v1/vms/{}/{}': hidden((t) => `/v1/vms/${t.vmId}/start`, { body: () => ({}) }),
+  'GET /v1/networks': apart,
+  'POST /v1/networks': { body: () => ({ name: 'back', subnet: `10.8.${++subnets}.0/24` }), foreign: 'apart' },
+  'GET /v1/networks/{}': hidden((t) => `/v1/networks/${t.networkId}`),
+  'DELETE /v1/networks/{}': hidden((t) => `/v1/networks/${t.networkId}`, { last: true }),
   'GET /v1/volumes': apart,
   'POST /v1/volumes': { body: () => ({ name: 'data', sizeMiB: 64 }), foreign: 'apart' },
   'GET /v1/volumes/{}': hidden((t) => `/v1/volumes/${t.volumeId}`),

@@ -9,6 +9,7 @@ import { labelsOfNew, labelsText } from '../show/labels.ts';
 import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { setVm } from './vm-set.ts';
+import { filterRule, networksOf } from './networks.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
 
@@ -68,6 +69,8 @@ const createCommand = (vm: Command): void => {
           .option('--host <host>', 'on this host; else the best one is chosen')
           .addOption(restartOption())
           .option('--label <KEY=VALUE>', 'what to sort VMs by; again for more', collect)
+          .option('--network <network>', 'a NIC on it, `back` or `back,address=10.7.0.9`; again for more', collect)
+          .option('--allow <rule>', 'what may come in from those networks: `tcp:80`, `udp:53@10.7.0.0/28`, `icmp`; again for more', (text, all: ReturnType<typeof filterRule>[] = []) => [...all, filterRule(text)])
           .option(
             '--ssh-key <file>',
             'a public key for its first boot, of a guest that reads a NoCloud seed (cloud-init); again for more',
@@ -82,6 +85,7 @@ const createCommand = (vm: Command): void => {
     'vm create web --type small --image linux --wait',
     'vm create web --type small --image linux --restart on-failure',
     'vm create web --type small --image debian --ssh-key ~/.ssh/id_ed25519.pub --user-data cloud.yaml',
+    'vm create web --type small --image linux --network back --allow tcp:80 --allow icmp',
     'vm create web --type small --image linux --dry-run',
   );
 };
@@ -171,7 +175,7 @@ const remove = async (run: Run): Promise<number> => {
 };
 
 const create = async (run: Run): Promise<number> => {
-  const { type, image, host, restart, label, dryRun: trial } = run.options;
+  const { type, image, host, restart, label, network, allow, dryRun: trial } = run.options;
   const seed = seedOf(run.options);
   const body = {
     name: run.args[0]!,
@@ -181,6 +185,8 @@ const create = async (run: Run): Promise<number> => {
     ...(restart ? { restart } : {}),
     ...(label ? { labels: labelsOfNew(label) } : {}),
     ...(seed ? { seed } : {}),
+    ...(network ? { networks: await networksOf(run.client, network as string[]) } : {}),
+    ...(allow ? { allow } : {}),
   };
   const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
   for (const w of answer.warnings ?? []) process.stderr.write(`warning ${w.place}: ${w.message}\n`);
@@ -274,7 +280,7 @@ const vmText = (v: Vm): string => {
       vcpus: t && t.vcpus.boot + t.vcpus.plugged.length,
       memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s, d) => s + d.sizeMiB, 0)} MiB`,
       disks: t?.disks.map((d) => `${d.id} ${d.sizeMiB} MiB`).join(', '),
-      nics: t?.nics.map((n) => `${n.id} ${n.mac} on ${n.network}`).join(', '),
+      nics: t?.nics.map(nicText).join(', '),
       hardware: v['topologyHash'],
       cause: v['cause'] && `${v['cause'].code}: ${v['cause'].message}`,
       created: v['createdAt'],
@@ -282,6 +288,8 @@ const vmText = (v: Vm): string => {
     ...(guest ? ['', `Guest (by ${guest.source}, ${guest.at}):`, guestText(guest)] : []),
   ].join('\n');
 };
+const nicText = ({ id, mac, network, segment }: NonNullable<Vm['topology']>['nics'][number]): string =>
+  segment ? `${segment.address} ${mac} on ${network}` : `${id} ${mac} on ${network}`;
 const guestText = (g: NonNullable<Vm['characterisation']>): string => {
   const f = g['facts'];
   const about =

@@ -3,12 +3,13 @@ import type { Handler } from '../projection.ts';
 import { catalogue, grants } from './catalogue.ts';
 import { allocations, hosts } from './hosts.ts';
 import { migrations, optionsAndPlans } from './migrations.ts';
+import { networks } from './networks.ts';
 import { observations, vms } from './vms.ts';
 import { volumes } from './volumes.ts';
 import { workflows } from './workflows.ts';
 
 /** Of each kind of virtual resource. */
-const ofKinds: Readonly<Record<KindNoun, readonly Handler[]>> = { volume: volumes };
+const ofKinds: Readonly<Record<KindNoun, readonly Handler[]>> = { volume: volumes, network: networks };
 const projections: readonly Handler[] = [
   ...vms,
   ...observations,

@@ -2,6 +2,7 @@ import { FLEET_TENANT, provisioningTasks as tasks, type Cause, type InputOf } fr
 import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
 import { done, Executor, failed, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { decideVm } from '../decide-vm.ts';
+import { leaveNetworks } from '../networks/join.ts';
 import { vmsOfType } from '../sql/vms.ts';
 import { leaveVolumes } from '../volumes/leave.ts';
 
@@ -70,7 +71,10 @@ export class VmTasks {
   async recordDeleted(input: Input<'recordDeleted'>, ctx: TaskContext): Result<'recordDeleted'> {
     const result = await decideVm(ctx, input.vmId, { type: 'record-deleted', ...input });
     if (!result.ok) return refused(result.rejection);
-    if (result.events.length > 0) await leaveVolumes(ctx, input.vmId, result.vm.deletion?.volumes === 'delete');
+    if (result.events.length > 0) {
+      await leaveVolumes(ctx, input.vmId, result.vm.deletion?.volumes === 'delete');
+      await leaveNetworks(ctx, input.vmId);
+    }
     return done({});
   }
 

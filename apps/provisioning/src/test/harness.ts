@@ -177,6 +177,9 @@ export class Harness {
     return this.vm(vmId);
   }
 
+  async network(subnet: string, name = 'back') {
+    return (await this.http<{ networkId: string }>('POST', '/v1/networks', { name, subnet })).body;
+  }
   /** A volume that is available, in the pool that all hosts see. */
   async volume(name = 'data', sizeMiB = 64) {
     const { volumeId, operation } = (await this.http<{ volumeId: string; operation: string }>('POST', '/v1/volumes', { name, sizeMiB }))

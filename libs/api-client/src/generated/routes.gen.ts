@@ -16,6 +16,8 @@ export type Routes = {
     '/v1/grants': { data: t.GetV1GrantsData; answers: t.GetV1GrantsResponses };
     '/v1/volumes': { data: t.GetV1VolumesData; answers: t.GetV1VolumesResponses };
     '/v1/volumes/{id}': { data: t.GetV1VolumesIdData; answers: t.GetV1VolumesIdResponses };
+    '/v1/networks': { data: t.GetV1NetworksData; answers: t.GetV1NetworksResponses };
+    '/v1/networks/{id}': { data: t.GetV1NetworksIdData; answers: t.GetV1NetworksIdResponses };
     '/v1/migration-templates': { data: t.GetV1MigrationTemplatesData; answers: t.GetV1MigrationTemplatesResponses };
     '/v1/migration-templates/{name}': { data: t.GetV1MigrationTemplatesNameData; answers: t.GetV1MigrationTemplatesNameResponses };
     '/v1/migration-templates/{name}/{version}': { data: t.GetV1MigrationTemplatesNameVersionData; answers: t.GetV1MigrationTemplatesNameVersionResponses };
@@ -60,6 +62,7 @@ export type Routes = {
     '/v1/images': { data: t.PostV1ImagesData; answers: t.PostV1ImagesResponses };
     '/v1/grants': { data: t.PostV1GrantsData; answers: t.PostV1GrantsResponses };
     '/v1/volumes': { data: t.PostV1VolumesData; answers: t.PostV1VolumesResponses };
+    '/v1/networks': { data: t.PostV1NetworksData; answers: t.PostV1NetworksResponses };
     '/v1/migration-templates': { data: t.PostV1MigrationTemplatesData; answers: t.PostV1MigrationTemplatesResponses };
     '/v1/migrations': { data: t.PostV1MigrationsData; answers: t.PostV1MigrationsResponses };
     '/v1/workflows': { data: t.PostV1WorkflowsData; answers: t.PostV1WorkflowsResponses };
@@ -96,6 +99,7 @@ export type Routes = {
   delete: {
     '/v1/vms/{id}': { data: t.DeleteV1VmsIdData; answers: t.DeleteV1VmsIdResponses };
     '/v1/volumes/{id}': { data: t.DeleteV1VolumesIdData; answers: t.DeleteV1VolumesIdResponses };
+    '/v1/networks/{id}': { data: t.DeleteV1NetworksIdData; answers: t.DeleteV1NetworksIdResponses };
     '/v1/migration-templates/{name}': { data: t.DeleteV1MigrationTemplatesNameData; answers: t.DeleteV1MigrationTemplatesNameResponses };
     '/v1/workflow-templates/{name}': { data: t.DeleteV1WorkflowTemplatesNameData; answers: t.DeleteV1WorkflowTemplatesNameResponses };
     '/v1/workflow-policies/{name}': { data: t.DeleteV1WorkflowPoliciesNameData; answers: t.DeleteV1WorkflowPoliciesNameResponses };

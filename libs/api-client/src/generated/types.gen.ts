@@ -85,6 +85,10 @@ export type HostDecided = {
     storagePools: Array<string>;
     localPools?: Array<string>;
     networks: Array<string>;
+    segments?: {
+        mtu: number;
+        lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
+    };
     inventory: {
         vcpu: {
             total: number;
@@ -664,6 +668,20 @@ export type Vm = {
             port: number;
             mac: string;
             network: string;
+            segment?: {
+                vni: number;
+                subnet: string;
+                address: string;
+                mtu: number;
+                allow: Array<{
+                    protocol: 'tcp' | 'udp' | 'icmp';
+                    ports?: {
+                        first: number;
+                        last: number;
+                    };
+                    from?: string;
+                }>;
+            };
         }>;
         serialPorts: Array<{
             id: string;
@@ -856,6 +874,10 @@ export type Host = {
         storagePools: Array<string>;
         localPools?: Array<string>;
         networks: Array<string>;
+        segments?: {
+            mtu: number;
+            lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
+        };
         inventory: {
             vcpu: {
                 total: number;
@@ -1061,6 +1083,34 @@ export type Volume = {
         message: string;
         retriable?: boolean;
         detail?: unknown;
+    };
+};
+
+export type Network = {
+    /**
+     * of the stream; also the ETag
+     */
+    version: number;
+    createdAt: string;
+    updatedAt: string;
+    networkId: string;
+    name: string;
+    tenant: string;
+    state: 'active' | 'deleted';
+    subnet: string;
+    /**
+     * the number of its segment; no other network has it
+     */
+    vni: number;
+    /**
+     * of the frames that VMs send
+     */
+    mtu: number;
+    /**
+     * address -> the VM that has it
+     */
+    addresses: {
+        [key: string]: string;
     };
 };
 
@@ -1854,6 +1904,18 @@ export type PostV1VmsData = {
             userData?: string;
             networkConfig?: string;
         };
+        networks?: Array<{
+            network: string;
+            address?: string;
+        }>;
+        allow?: Array<{
+            protocol: 'tcp' | 'udp' | 'icmp';
+            ports?: {
+                first: number;
+                last: number;
+            };
+            from?: string;
+        }>;
     };
     path?: never;
     query?: {
@@ -2785,6 +2847,176 @@ export type GetV1VolumesIdResponses = {
 };
 
 export type GetV1VolumesIdResponse = GetV1VolumesIdResponses[keyof GetV1VolumesIdResponses];
+
+export type GetV1NetworksData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * At most so many, 1 to 1000
+         */
+        limit?: string;
+        /**
+         * The `next` of the page before
+         */
+        cursor?: string;
+        /**
+         * Only in this state: active, deleted, or all
+         */
+        state?: 'all' | 'active' | 'deleted';
+        /**
+         * Only of this name
+         */
+        name?: string;
+    };
+    url: '/v1/networks';
+};
+
+export type GetV1NetworksErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1NetworksError = GetV1NetworksErrors[keyof GetV1NetworksErrors];
+
+export type GetV1NetworksResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        items: Array<Network>;
+        /**
+         * the `cursor` of the next page; absent on the last one
+         */
+        next?: string;
+    };
+};
+
+export type GetV1NetworksResponse = GetV1NetworksResponses[keyof GetV1NetworksResponses];
+
+export type PostV1NetworksData = {
+    body: {
+        name: string;
+        subnet: string;
+        mtu?: number;
+    };
+    path?: never;
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/networks';
+};
+
+export type PostV1NetworksErrors = {
+    /**
+     * `network.subnet_overlaps`, `network.vnis_exhausted`
+     */
+    409: Problem;
+    /**
+     * `network.subnet_unusable`, `network.tenant_invalid`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1NetworksError = PostV1NetworksErrors[keyof PostV1NetworksErrors];
+
+export type PostV1NetworksResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        networkId: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    201: {
+        networkId: string;
+    };
+};
+
+export type PostV1NetworksResponse = PostV1NetworksResponses[keyof PostV1NetworksResponses];
+
+export type DeleteV1NetworksIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/networks/{id}';
+};
+
+export type DeleteV1NetworksIdErrors = {
+    /**
+     * `network.unknown`
+     */
+    404: Problem;
+    /**
+     * `network.in_use`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DeleteV1NetworksIdError = DeleteV1NetworksIdErrors[keyof DeleteV1NetworksIdErrors];
+
+export type DeleteV1NetworksIdResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        networkId: string;
+        state: 'active' | 'deleted';
+    };
+};
+
+export type DeleteV1NetworksIdResponse = DeleteV1NetworksIdResponses[keyof DeleteV1NetworksIdResponses];
+
+export type GetV1NetworksIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/networks/{id}';
+};
+
+export type GetV1NetworksIdErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1NetworksIdError = GetV1NetworksIdErrors[keyof GetV1NetworksIdErrors];
+
+export type GetV1NetworksIdResponses = {
+    /**
+     * The answer
+     */
+    200: Network;
+};
+
+export type GetV1NetworksIdResponse = GetV1NetworksIdResponses[keyof GetV1NetworksIdResponses];
 
 export type GetV1MigrationTemplatesData = {
     body?: never;
@@ -5677,6 +5909,7 @@ export type PostV1PlacementsData = {
         cpuModel: string;
         traits: Array<string>;
         networks: Array<string>;
+        segmentMtu?: number;
         pools: Array<string>;
         machine?: string;
         host?: string;

@@ -30,6 +30,14 @@ export const hostsCodes = {
   'host.cpu_model_missing': { title: 'The host cannot give this CPU model', next: 'choose a host that can' },
   'host.machine_type_missing': { title: 'The host has no such machine type', next: 'choose a host that has it' },
   'host.networks_missing': { title: 'The host is not on one of the networks', next: 'connect it, or choose another host' },
+  'host.segments_missing': {
+    title: 'The host cannot carry networks that span hosts',
+    next: 'give it what it lacks (root, Debian’s nftables and dnsmasq-base, an address that other hosts reach), or choose another host',
+  },
+  'host.mtu_too_small': {
+    title: 'The host’s own network carries no frames of the size that the network’s VMs send, and what VXLAN adds',
+    next: 'raise the MTU of the host’s network, or make the network with a smaller one',
+  },
   'host.pools_missing': { title: 'The host does not reach one of the storage pools', next: 'attach it, or choose another host' },
   'host.traits_missing': { title: 'The host lacks a trait', next: 'choose a host that has it' },
   'host.driver_differs': { title: 'The host runs another driver than the VM’s', next: 'choose a host of the same driver' },

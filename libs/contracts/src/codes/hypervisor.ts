@@ -13,6 +13,10 @@ export const hypervisorCodes = {
   'hypervisor.qmp_closed': { title: 'QEMU’s monitor went away', next: 'see whether its QEMU still runs, and try again' },
   'hypervisor.qmp_protocol': { title: 'QEMU’s monitor spoke nonsense', next: 'see its version, and who else speaks on that socket' },
   'hypervisor.qmp_refused': { title: 'QEMU refused a command', next: 'read its words in the message' },
+  'hypervisor.segment_failed': {
+    title: 'The host could not make its part of a network, or the VM’s place on it',
+    next: 'see what is said: it is of ip, nft or dnsmasq on the host; and try again',
+  },
   'hypervisor.cpu_model_unsafe': { title: 'A VM with this CPU model may not survive a migration', next: 'choose a named CPU model' },
   'hypervisor.cpu_unsupported': {
     title: 'This host cannot give the CPU model',

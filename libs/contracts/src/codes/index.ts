@@ -8,6 +8,7 @@ import { hypervisorCodes } from './hypervisor.ts';
 import { movesCodes } from './moves.ts';
 import { policiesCodes } from './policies.ts';
 import { requestsCodes } from './requests.ts';
+import { networkCodes } from '../kinds/network/codes.ts';
 import { volumeCodes } from '../kinds/volume/codes.ts';
 import { vmsCodes } from './vms.ts';
 import { workflowsCodes } from './workflows.ts';
@@ -19,6 +20,7 @@ export const codeAreas = {
   Requests: requestsCodes,
   'VMs, types and images': vmsCodes,
   Volumes: volumeCodes,
+  Networks: networkCodes,
   'Hosts and placement': hostsCodes,
   'Options, templates, plans and migrations': movesCodes,
   Workflows: workflowsCodes,
@@ -34,6 +36,7 @@ export const CODES = {
   ...requestsCodes,
   ...vmsCodes,
   ...volumeCodes,
+  ...networkCodes,
   ...hostsCodes,
   ...movesCodes,
   ...workflowsCodes,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
 import { Consumer } from '../resource-allocation.ts';
+import { Mtu } from '../segment.ts';
 import { Amounts, Count, Id, Name, Positive, Timestamp } from '../shapes.ts';
 import { none } from './common.ts';
 import { LeftThere } from './migration-templates.ts';
@@ -17,6 +18,8 @@ export const resourceAllocationTasks = {
       cpuModel: z.string(),
       traits: z.array(z.string()),
       networks: z.array(Name),
+      /** It has NICs on segments that span hosts; the largest MTU of those. */
+      segmentMtu: Mtu.optional(),
       pools: z.array(Name),
       machine: z.string().optional(),
       host: Name.optional(),

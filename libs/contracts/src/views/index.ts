@@ -5,4 +5,5 @@ export * from './operations.ts';
 export * from './rows.ts';
 export * from './services.ts';
 export * from './workflows.ts';
+export * from '../kinds/network/view.ts';
 export * from '../kinds/volume/view.ts';

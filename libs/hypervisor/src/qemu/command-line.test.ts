@@ -13,7 +13,7 @@ const host = (dir: string): HostSide => ({
   accelerator: 'tcg',
   kernel: { kernel: `${dir}/vmlinuz`, initrd: `${dir}/initrd` },
   volumePath: (pool, volume) => `${dir}/${pool}/${volume}`,
-  netdev: (_, nic) => ({ type: 'tap', ifname: `tap-${nic}` }),
+  netdev: (nic) => ({ type: 'tap', ifname: `tap-${nic.id}` }),
   socket: (name) => `${dir}/${name}.sock`,
   pidFile: `${dir}/qemu.pid`,
 });

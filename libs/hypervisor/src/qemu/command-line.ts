@@ -11,7 +11,7 @@ export type HostSide = {
   /** Of a VM whose image is a kernel. */
   readonly kernel: KernelFiles | undefined;
   readonly volumePath: (pool: string, volume: string) => string;
-  readonly netdev: (network: string, nic: string) => Record<string, unknown>;
+  readonly netdev: (nic: Nic) => Record<string, unknown>;
   readonly socket: (name: 'qmp' | 'qmp-spare' | `port-${string}`) => string;
   readonly pidFile: string;
 };
@@ -106,6 +106,8 @@ export const nicDevice = (nic: Nic): Record<string, unknown> => ({
   bus: `rp${nic.port}`,
   netdev: `net-${nic.id}`,
   mac: nic.mac,
+  // What its guest takes for the size of its frames, also where it asks nobody.
+  ...(nic.segment ? { host_mtu: nic.segment.mtu } : {}),
   romfile: '',
 });
 
@@ -175,7 +177,7 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
       const nodes = blockNodes(d, host.volumePath(d.pool, d.volume));
       return [...nodes.flatMap((n) => ['-blockdev', json(n)]), '-device', json({ ...diskDevice(d), ...bootOrder(t, d) })];
     }),
-    t.nics.flatMap((n) => ['-netdev', json({ ...host.netdev(n.network, n.id), id: `net-${n.id}` }), '-device', json(nicDevice(n))]),
+    t.nics.flatMap((n) => ['-netdev', json({ ...host.netdev(n), id: `net-${n.id}` }), '-device', json(nicDevice(n))]),
     t.memory.dimms.flatMap((d) => ['-object', json(dimmBackend(d.id, d.sizeMiB)), '-device', json(dimmDevice(t, d.id))]),
     t.vcpus.plugged.flatMap((c) => ['-device', json(cpuDevice(t, c.id, c.coreId))]),
     incoming ? ['-incoming', 'defer'] : [],

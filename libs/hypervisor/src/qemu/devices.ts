@@ -57,16 +57,16 @@ const plugDisk = (vm: Vm, disk: Extract<Device, { kind: 'disk' }>): Promise<void
 
 const plugNic = (vm: Vm, nic: Extract<Device, { kind: 'nic' }>): Promise<void> =>
   steps(async (undo) => {
-    await vm.parts.networks.attach(vm.vmId, nic.network, nic.id);
+    await vm.parts.networks.attach(vm.vmId, nic);
     undo(() => vm.parts.networks.detach(vm.vmId, nic.id));
     await vm.qmp.execute('netdev_add', netdevOf(vm, nic));
     undo(() => vm.qmp.execute('netdev_del', { id: `net-${nic.id}` }));
     await vm.qmp.execute('device_add', nicDevice(nic));
   });
 
-const netdevOf = (vm: Vm, { id, network }: { id: string; network: string }): Record<string, unknown> => ({
-  ...vm.parts.networks.netdev(vm.vmId, network, id, vm.files.socket(`net-${id}`)),
-  id: `net-${id}`,
+const netdevOf = (vm: Vm, nic: Extract<Device, { kind: 'nic' }>): Record<string, unknown> => ({
+  ...vm.parts.networks.netdev(vm.vmId, nic, vm.files.socket(`net-${nic.id}`)),
+  id: `net-${nic.id}`,
 });
 
 export const plugPort = (vm: Vm, port: SerialPortSpec): Promise<void> =>

@@ -51,6 +51,8 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
 
   async adopt(): Promise<port.VmStatus[]> {
     const vms = await this.fleet.adopt();
+    const nics = vms.filter((vm) => vm.alive).flatMap((vm) => vm.topology.nics.map(({ id }) => ({ vmId: vm.vmId, nic: id })));
+    await this.networks.segments.reconcile(nics);
     return Promise.all(vms.map((vm) => this.status(vm.vmId)));
   }
 
@@ -325,7 +327,18 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     return this.fleet.onExit(listener);
   }
 
+  segments(): readonly port.SegmentPart[] {
+    return this.networks.segments.parts();
+  }
+  onSegments(listener: () => void): () => void {
+    return this.networks.segments.onChange(listener);
+  }
+  setSegmentPeers(vni: number, version: number, peers: readonly string[]): Promise<void> {
+    return this.networks.segments.setPeers(vni, version, peers);
+  }
+
   async close(): Promise<void> {
+    this.networks.segments.close();
     this.fleet.close();
   }
 }

@@ -7,6 +7,7 @@ import { readFacts } from './facts.ts';
 import { Fleet } from './fleet.ts';
 import type { KernelFiles } from './command-line.ts';
 import type { Launch } from './launch.ts';
+import { Segments } from './segment/segments.ts';
 import { Networks } from './tap.ts';
 import type { Network } from './tap.ts';
 import { Volumes } from './volumes.ts';
@@ -40,7 +41,7 @@ export class QemuHost {
     this.config = config;
     this.qemu = config.qemu ?? 'qemu-system-x86_64';
     this.volumes = new Volumes(config.pools, this.qemu);
-    this.networks = new Networks(config.networks);
+    this.networks = new Networks(config.networks, new Segments(config.stateDir, config.address));
     this.fleet = new Fleet(config.stateDir, { volumes: this.volumes, networks: this.networks });
   }
 
@@ -66,6 +67,7 @@ export class QemuHost {
       machineTypes,
       storagePools,
       networks: this.networks.names,
+      segments: await this.networks.segments.facts(),
     };
   }
 

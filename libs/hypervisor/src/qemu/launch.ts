@@ -17,7 +17,7 @@ export type Launch = {
 export const launch = async (vm: Vm, { qemu, accelerator, kernel, incoming }: Launch): Promise<void> => {
   const { files, topology, parts } = vm;
   for (const disk of topology.disks) parts.volumes.assertThere(disk);
-  for (const nic of topology.nics) await parts.networks.attach(vm.vmId, nic.network, nic.id);
+  for (const nic of topology.nics) await parts.networks.attach(vm.vmId, nic);
   const argv = commandLine(
     topology,
     {
@@ -25,7 +25,7 @@ export const launch = async (vm: Vm, { qemu, accelerator, kernel, incoming }: La
       accelerator,
       kernel,
       volumePath: (pool, volume) => parts.volumes.path(pool, volume),
-      netdev: (network, nic) => parts.networks.netdev(vm.vmId, network, nic, files.socket(`net-${nic}`)),
+      netdev: (nic) => parts.networks.netdev(vm.vmId, nic, files.socket(`net-${nic.id}`)),
       socket: (name) => files.socket(name),
       pidFile: files.pidFile,
     },

@@ -82,7 +82,8 @@ export class Readings {
   async nic(id: string): Promise<Nic> {
     const [port, mac] = await Promise.all([this.portOf(`nic-${id}`), this.get<string>(`/machine/peripheral/nic-${id}`, 'mac')]);
     // Which network a tap is on is this host's business, not QEMU's.
-    return { id, port, mac, network: this.recorded.nics.find((n) => n.id === id)?.network ?? '?' };
+    const { network = '?', segment } = this.recorded.nics.find((n) => n.id === id) ?? {};
+    return { id, port, mac, network, ...(segment ? { segment } : {}) };
   }
 
   async serialPort(id: string): Promise<SerialPort> {

@@ -70,17 +70,18 @@ export class VmFiles {
 }
 
 /** Whole or not at all, and on the disk when this returns. */
-export const writeRecord = async (files: VmFiles, record: VmRecord): Promise<void> => {
-  const temporary = `${files.record}.new`;
+export const writeWhole = async (path: string, text: string): Promise<void> => {
+  const temporary = `${path}.new`;
   const file = await open(temporary, 'w', 0o600);
   try {
-    await file.writeFile(JSON.stringify(record));
+    await file.writeFile(text);
     await file.sync();
   } finally {
     await file.close();
   }
-  await rename(temporary, files.record);
+  await rename(temporary, path);
 };
+export const writeRecord = (files: VmFiles, record: VmRecord): Promise<void> => writeWhole(files.record, JSON.stringify(record));
 
 export const readRecord = (files: VmFiles): VmRecord | undefined => {
   try {

@@ -1,26 +1,25 @@
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
+import { isNetworkId, type Nic } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
+import { tapAddress, tapName } from './segment/names.ts';
+import type { Segments } from './segment/segments.ts';
 
 /** `bridge`: a tap on that bridge, so that VMs reach each other and the outside at L2. `isolated`: a NIC that leads nowhere. */
 export type Network = { readonly kind: 'bridge'; readonly bridge: string } | { readonly kind: 'isolated' };
+/** On a network that this host is connected to, or on a segment that it makes its part of. */
+type Wired = Omit<Nic, 'port'>;
 
 const run = promisify(execFile);
-/** Interface names have at most 15 characters. The same NIC has the same name always: making it twice makes one. */
-const tapName = (vmId: string, nic: string): string => `chyt${createHash('sha256').update(`${vmId} ${nic}`).digest('hex').slice(0, 10)}`;
-
-/**
- * A bridge takes the lowest address of its ports. A tap with a low one would change the host's own address as VMs come and go,
- * and every peer would send to the old one until its ARP entry runs out: seconds in which the host agents don't reach each other.
- */
-const tapAddress = (tap: string): string => `fe:${tap.slice(4).match(/../g)!.join(':')}`;
 
 export class Networks {
   private readonly networks: Readonly<Record<string, Network>>;
 
-  constructor(networks: Readonly<Record<string, Network>>) {
+  constructor(
+    networks: Readonly<Record<string, Network>>,
+    readonly segments: Segments,
+  ) {
     this.networks = networks;
   }
 
@@ -36,21 +35,23 @@ export class Networks {
   }
 
   /** An isolated NIC ends in a socket that nobody opens. */
-  netdev(vmId: string, network: string, nic: string, socket: string): Record<string, unknown> {
-    const { kind } = this.find(network);
-    if (kind === 'isolated') return { type: 'stream', server: true, addr: { type: 'unix', path: socket } };
-    return { type: 'tap', ifname: tapName(vmId, nic), script: 'no', downscript: 'no' };
+  netdev(vmId: string, { id, network, segment }: Wired, socket: string): Record<string, unknown> {
+    if (!segment && this.find(network).kind === 'isolated')
+      return { type: 'stream', server: true, addr: { type: 'unix', path: socket } };
+    return { type: 'tap', ifname: tapName(vmId, id), script: 'no', downscript: 'no' };
   }
 
-  async attach(vmId: string, network: string, nic: string): Promise<void> {
+  async attach(vmId: string, nic: Wired): Promise<void> {
+    if (nic.segment) return this.segments.attach(vmId, nic);
+    const { id, network } = nic;
     const found = this.find(network);
     if (found.kind === 'isolated') return;
-    const tap = tapName(vmId, nic);
+    const tap = tapName(vmId, id);
     try {
       if (!existsSync(`/sys/class/net/${tap}`)) await run('ip', ['tuntap', 'add', 'dev', tap, 'mode', 'tap']);
       await run('ip', ['link', 'set', 'dev', tap, 'address', tapAddress(tap), 'master', found.bridge, 'up']);
     } catch (error) {
-      await this.detach(vmId, nic);
+      await this.detach(vmId, id);
       throw new HypervisorError('hypervisor.network_unknown', `No tap on bridge ${found.bridge}: ${String(error)}`, {
         network,
         bridge: found.bridge,
@@ -58,7 +59,9 @@ export class Networks {
     }
   }
 
+  /** A NIC on a segment has its network's id. */
   async detach(vmId: string, nic: string): Promise<void> {
+    if (isNetworkId(nic)) return this.segments.detach(vmId, nic);
     await run('ip', ['link', 'delete', 'dev', tapName(vmId, nic)]).catch(() => undefined);
   }
 }

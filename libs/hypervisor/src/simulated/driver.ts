@@ -292,6 +292,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.shut(vmId);
       this.held.delete(vmId);
       this.store.delete(vmId);
+      this.segmentsOf(vm);
       if (vm.role !== 'runner' || vm.state === 'postmigrate') return; // they are another host's now
       this.letGo(vmId, vm.topology.disks);
       if (deleteVolumes) for (const d of shape.ownDisks(vm.topology)) this.volumes.delete(d.pool, d.volume);
@@ -395,6 +396,20 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       (vm) => this.keep(vm),
       { poweroff: () => this.powerOff(vmId), reboot: () => this.reset(vmId) },
     );
+  }
+
+  segments(): readonly port.SegmentPart[] {
+    return this.segmentParts.parts();
+  }
+  onSegments(listener: () => void): () => void {
+    return this.segmentParts.on(listener);
+  }
+  async setSegmentPeers(vni: number, version: number, peers: readonly string[]): Promise<void> {
+    this.segmentParts.setPeers(vni, version, peers);
+  }
+  /** For tests. */
+  segmentPeers(vni: number): readonly string[] {
+    return this.segmentParts.peersOf(vni);
   }
 
   async close(): Promise<void> {

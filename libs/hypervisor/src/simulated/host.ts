@@ -9,6 +9,7 @@ import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';
 import { preCopy } from './migration.ts';
 import { beforeSave, writeSave } from './save.ts';
+import { SimulatedSegments } from './segments.ts';
 import { SimulatedStore } from './state.ts';
 import type { SimulatedVm } from './state.ts';
 import { SimulatedVolumes } from './volumes.ts';
@@ -35,6 +36,7 @@ export class SimulatedHost {
   protected readonly migrating = new Map<string, { cancelled: boolean; done: Promise<unknown> }>();
   protected readonly listeners = new Set<(exit: Exit) => void>();
   protected readonly lifecycles = new Lifecycles();
+  protected readonly segmentParts = new SimulatedSegments(() => this.topologiesHere());
 
   constructor(config: SimulatedConfig) {
     this.config = config;
@@ -55,6 +57,7 @@ export class SimulatedHost {
       machineTypes: [...(machineTypes ?? [shape.DEFAULT_MACHINE])],
       storagePools: [...(pools ?? ['shared', 'packages'])],
       networks: [...(networks ?? ['lan'])],
+      segments: { mtu: 1_450, lacking: [] },
     };
   }
 
@@ -69,7 +72,7 @@ export class SimulatedHost {
     if (!facts.machineTypes.includes(t.machine))
       throw new HypervisorError('hypervisor.machine_unsupported', `No machine ${t.machine} here`);
     for (const d of t.disks) this.assertPool(d.pool);
-    for (const n of t.nics) this.assertNetwork(n.network);
+    for (const n of t.nics) if (!n.segment) this.assertNetwork(n.network);
   }
   protected assertPool(pool: string): void {
     if (!(this.config.pools ?? ['shared', 'packages']).includes(pool))
@@ -270,6 +273,15 @@ export class SimulatedHost {
   protected keep(vm: SimulatedVm): void {
     this.held.add(vm.vmId);
     this.store.save(vm);
+    this.segmentsOf(vm);
+  }
+  /** Of most VMs there is nothing to see to. */
+  protected segmentsOf({ topology }: SimulatedVm): void {
+    if (topology.nics.some((n) => n.segment)) this.segmentParts.changed();
+  }
+  private topologiesHere(): Topology[] {
+    const here = [...this.held].flatMap((vmId) => this.store.vms.get(vmId) ?? []);
+    return here.filter((vm) => vm.state !== 'gone').map((vm) => vm.topology);
   }
   protected change(vmId: string, change: Partial<SimulatedVm>): void {
     this.keep({ ...this.get(vmId), ...change });

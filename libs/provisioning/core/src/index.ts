@@ -11,4 +11,5 @@ export type * from './vm/vm.ts';
 export * from './vm-actions.ts';
 export * from './vm-type.ts';
 export * from './workflows.ts';
+export * as networks from './network/index.ts';
 export * as volumes from './volume/index.ts';

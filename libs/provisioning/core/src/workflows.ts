@@ -12,7 +12,7 @@ const vm = { kind: 'vm', id: '${params.vmId}' };
  * From a request to a running VM. Compensations name only what is known before their task ran: a task that failed or timed out is
  * undone as well, since it may have had its effect.
  */
-export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean }): WorkflowDefinition => ({
+export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean; segments?: boolean }): WorkflowDefinition => ({
   name: 'provision-vm',
   version: 1,
   summary: 'Choose a host, hold what the VM needs, start it',
@@ -27,6 +27,7 @@ export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean
     networks: { type: 'array', required: true },
     pool: { type: 'string', required: true },
     ...(o.pinned ? { host: { type: 'string', required: true } as const } : {}),
+    ...(o.segments ? { segmentMtu: { type: 'number', required: true } as const } : {}),
     ...(o.seed ? { seed: { type: 'object', required: true } as const } : {}),
   },
   tasks: [place(o), recordPlacement, seeded(o.disk ? bootDisk : boot, o), recordBoot],
@@ -34,7 +35,7 @@ export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean
   output: { vmId: '${params.vmId}', hostId: '${tasks.place.output.hostId}' },
 });
 
-const place = (o: { pinned: boolean }): TaskDefinition => ({
+const place = (o: { pinned: boolean; segments?: boolean }): TaskDefinition => ({
   name: 'place',
   kind: 'allocation.place',
   summary: 'Choose a host and hold capacity there',
@@ -45,6 +46,7 @@ const place = (o: { pinned: boolean }): TaskDefinition => ({
     cpuModel: '${params.spec.cpuModel}',
     traits: '${params.spec.requiredTraits}',
     networks: '${params.networks}',
+    ...(o.segments ? { segmentMtu: '${params.segmentMtu}' } : {}),
     pools: ['${params.pool}'],
     ...(o.pinned ? { host: '${params.host}' } : {}),
   },

@@ -1,0 +1,133 @@
+import type { BodyOf, Client, Network } from '@chrysalis/api-client';
+import { InvalidArgumentError, type Command } from 'commander';
+import { action, dryRun, examples, listCommand, positive } from '../command.ts';
+import { UsageError } from '../errors.ts';
+import { exits } from '../exit.ts';
+import { age, fields, print, table } from '../show/output.ts';
+
+export const networkCommands = (program: Command): void => {
+  const network = program.command('network').description('layer-2 segments that span hosts, for VMs to be on');
+  examples(
+    listCommand(network.command('list').alias('ls').description('the networks, newest first'), {
+      path: '/v1/networks',
+      filters: { state: 'active, deleted or all' },
+      empty: 'No networks. Make one with: chrysalis network create NAME --subnet 10.7.0.0/24',
+      columns: {
+        id: (n) => n.networkId,
+        name: (n) => n.name,
+        state: (n) => n.state,
+        subnet: (n) => n.subnet,
+        mtu: (n) => n.mtu,
+        vms: (n) => Object.keys(n.addresses).length,
+        age: (n) => age(n.createdAt),
+      },
+    }),
+    'network list',
+    'network list -o json',
+  );
+  examples(
+    action(
+      network.command('get').argument('<network>', 'id or name').description('a network: its subnet, and who has which address'),
+      async (run) => {
+        const found = await networkOf(run.client, run.args[0]!);
+        await print(run.format, found, () => networkText(found));
+      },
+    ),
+    'network get back',
+  );
+  createCommand(network);
+  deleteCommand(network);
+};
+
+const createCommand = (network: Command): void => {
+  examples(
+    action(
+      network
+        .command('create')
+        .argument('<name>')
+        .description('make a network')
+        .requiredOption('--subnet <subnet>', 'of /16 to /29, e.g. 10.7.0.0/24; beside those of the tenant’s other networks')
+        .option('--mtu <bytes>', 'of its frames; what hosts have between them has to carry 50 more (1450, unless told)', positive)
+        .option('--dry-run', 'only say whether it could be made'),
+      async (run) => {
+        const { subnet, mtu, dryRun: trial } = run.options;
+        const body = { name: run.args[0]!, subnet, ...(mtu ? { mtu } : {}) };
+        const answer = await run.client.post('/v1/networks', { body, query: { dryRun: trial ? 'true' : undefined } });
+        await print(run.format, answer, () => (trial ? `would make ${run.args[0]}` : `made ${run.args[0]}: ${answer.networkId}`));
+        return exits.ok;
+      },
+    ),
+    'network create back --subnet 10.7.0.0/24',
+  );
+};
+
+const deleteCommand = (network: Command): void => {
+  examples(
+    action(
+      network
+        .command('delete')
+        .alias('rm')
+        .argument('<network>', 'id or name')
+        .description('delete a network that no VM is on')
+        .option('--dry-run', 'only say whether it could be done'),
+      async (run) => {
+        const { networkId, name } = await networkOf(run.client, run.args[0]!);
+        const query = run.options['dryRun'] ? dryRun : {};
+        const answer = await run.client.delete('/v1/networks/{id}', { path: { id: networkId }, query });
+        await print(run.format, answer, () => (run.options['dryRun'] ? `would delete ${name} (${networkId})` : `${name} is deleted`));
+        return exits.ok;
+      },
+    ),
+    'network delete back',
+  );
+};
+
+/** A network by its id or by its name. */
+export const networkOf = async (client: Client, text: string): Promise<Network> => {
+  if (/^network-[0-9a-f]{8}-/.test(text)) return client.get('/v1/networks/{id}', { path: { id: text } });
+  const found = await client.all('/v1/networks', { name: text });
+  if (found.length > 1)
+    throw new UsageError(
+      `${found.length} networks are named ${text}\n${found.map((n) => `  ${n.networkId}  ${n.subnet}`).join('\n')}\nnext: name the one you mean by its id`,
+    );
+  return client.get('/v1/networks/{id}', { path: { id: found[0]?.networkId ?? text } });
+};
+
+type OfVm = Pick<BodyOf<'post', '/v1/vms'>, 'networks' | 'allow'>;
+/** `back` or `back,address=10.7.0.9`. */
+export const networksOf = async (client: Client, texts: readonly string[]): Promise<NonNullable<OfVm['networks']>> =>
+  Promise.all(
+    texts.map(async (text) => {
+      const [name = '', ...more] = text.split(',');
+      const address = more[0]?.startsWith('address=') ? more[0].slice('address='.length) : undefined;
+      if (more.length > 1 || (more.length === 1 && address === undefined))
+        throw new UsageError(`--network: ${text} is not NAME or NAME,address=ADDRESS\nnext: --network ${name}`);
+      const { networkId } = await networkOf(client, name);
+      return { network: networkId, ...(address === undefined ? {} : { address }) };
+    }),
+  );
+
+/** `tcp:80`, `tcp:8000-8099`, `udp`, `icmp`, each `from` a subnet: `tcp:22@10.7.0.0/28`. */
+export const filterRule = (text: string): NonNullable<OfVm['allow']>[number] => {
+  const m = /^(tcp|udp|icmp)(?::([0-9]{1,5})(?:-([0-9]{1,5}))?)?(?:@(.+))?$/.exec(text);
+  if (!m || (m[1] === 'icmp' && m[2] !== undefined))
+    throw new InvalidArgumentError('tcp, tcp:80, tcp:8000-8099, udp:53 or icmp, each with @SUBNET behind it, or without');
+  const ports = m[2] === undefined ? {} : { ports: { first: Number(m[2]), last: Number(m[3] ?? m[2]) } };
+  return { protocol: m[1] as 'tcp' | 'udp' | 'icmp', ...ports, ...(m[4] === undefined ? {} : { from: m[4] }) };
+};
+
+const networkText = (n: Network): string =>
+  [
+    fields({
+      network: n.networkId,
+      name: n.name,
+      state: n.state,
+      subnet: n.subnet,
+      mtu: n.mtu,
+      'segment number': n.vni,
+      created: n.createdAt,
+    }),
+    ...(Object.keys(n.addresses).length > 0
+      ? ['', table({ address: ([address]) => address, vm: ([, vm]) => vm }, Object.entries(n.addresses))]
+      : []),
+  ].join('\n');

@@ -1,0 +1,3 @@
+import { NetworksController } from './networks.controller.ts';
+
+export const networkPart = { controllers: [NetworksController], handlers: [] };

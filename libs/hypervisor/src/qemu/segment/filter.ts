@@ -1,0 +1,110 @@
+import { gatewayOf, type FilterRule, type Segment } from '@chrysalis/contracts';
+import { BRIDGES, HOST_MACS, TUNNELS } from './names.ts';
+
+/**
+ * What nft is told; each text is one transaction: all of it, or nothing. Each may be said again.
+ *
+ * No connection is followed, so that none has to be carried along in a move: of TCP only what would begin a connection is judged, answers to
+ * UDP by what the VM itself sent in the last two minutes. (The bridge family follows none on many kernels either.)
+ */
+const T = 'bridge chrysalis';
+const chains = (tap: string) => ({ from: `from_${tap}`, to: `to_${tap}`, asked: `asked_${tap}` });
+
+/** The table, and what goes between hosts: none of what is each host's own (DHCP, the address that all of them have). */
+export const baseFilter = (): string =>
+  lines(
+    `add table ${T}`,
+    `add map ${T} from_nic { type ifname : verdict ; }`,
+    `add map ${T} to_nic { type ifname : verdict ; }`,
+    `add chain ${T} between_hosts`,
+    `flush chain ${T} between_hosts`,
+    `add rule ${T} between_hosts ether saddr & ff:ff:ff:00:00:00 == ${HOST_MACS} drop`,
+    `add rule ${T} between_hosts udp dport { 67, 68 } drop`,
+    ...hook('bridge', 'pre', 'prerouting', ['iifname vmap @from_nic', `iifname "${TUNNELS}*" jump between_hosts`]),
+    ...hook('bridge', 'post', 'postrouting', ['oifname vmap @to_nic', `oifname "${TUNNELS}*" jump between_hosts`]),
+    // The host itself is on each segment for DHCP and to be asked whether it is there; it is no way in, and no way out.
+    'add table inet chrysalis',
+    ...hook('inet', 'in', 'input', [
+      `iifname "${BRIDGES}*" udp dport 67 accept`,
+      `iifname "${BRIDGES}*" icmp type { echo-request, echo-reply } accept`,
+      `iifname "${BRIDGES}*" drop`,
+    ]),
+    ...hook('inet', 'through', 'forward', [`iifname "${BRIDGES}*" drop`, `oifname "${BRIDGES}*" drop`]),
+  );
+
+const hook = (family: string, chain: string, at: string, rules: readonly string[]): string[] => [
+  `add chain ${family} chrysalis ${chain} { type filter hook ${at} priority 0 ; policy accept ; }`,
+  `flush chain ${family} chrysalis ${chain}`,
+  ...rules.map((rule) => `add rule ${family} chrysalis ${chain} ${rule}`),
+];
+
+/** Before the tap is a port of its bridge. */
+export const nicFilter = (tap: string, mac: string, segment: Segment): string => {
+  const { from, to, asked } = chains(tap);
+  return lines(
+    `add set ${T} ${asked} { type ipv4_addr . inet_service . inet_service ; flags dynamic,timeout ; timeout 2m ; size 4096 ; }`,
+    `add chain ${T} ${from}`,
+    `flush chain ${T} ${from}`,
+    ...outgoing(mac, segment, asked).map((rule) => `add rule ${T} ${from} ${rule}`),
+    `add chain ${T} ${to}`,
+    `flush chain ${T} ${to}`,
+    ...incoming(segment, asked).map((rule) => `add rule ${T} ${to} ${rule}`),
+    `add element ${T} from_nic { "${tap}" : jump ${from} }`,
+    `add element ${T} to_nic { "${tap}" : jump ${to} }`,
+  );
+};
+
+/** Its own addresses and no others, as ARP says them too; QEMU's announcement (0x8035) has its MAC alone. */
+const outgoing = (mac: string, { address }: Segment, asked: string): string[] => [
+  `ether saddr != ${mac} counter drop`,
+  `ether type arp arp saddr ether ${mac} arp saddr ip { ${address}, 0.0.0.0 } accept`,
+  'ether type 0x8035 accept',
+  'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
+  'udp sport 67 counter drop',
+  `ip saddr ${address} ip protocol udp update @${asked} { ip daddr . udp dport . udp sport }`,
+  `ip saddr ${address} accept`,
+  'counter drop',
+];
+
+const incoming = ({ subnet, allow }: Segment, asked: string): string[] => [
+  'ether type arp accept',
+  'ether type != ip drop',
+  'ip frag-off & 0x1fff != 0 accept', // without its first part it is nothing
+  'icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept',
+  `ip saddr ${gatewayOf(subnet)} udp sport 67 udp dport 68 accept`,
+  'tcp flags & (syn | ack) != syn accept',
+  `ip saddr . udp sport . udp dport @${asked} accept`,
+  ...allow.map(ruleText),
+  'counter drop',
+];
+
+const ruleText = ({ protocol, ports, from }: FilterRule): string =>
+  [
+    ...(from ? [`ip saddr ${from}`] : []),
+    ports && protocol !== 'icmp' ? `${protocol} dport ${ports.first}-${ports.last}` : `ip protocol ${protocol}`,
+    'accept',
+  ].join(' ');
+
+/** After the tap is gone; also where there is nothing. */
+export const withoutNic = (tap: string): string => {
+  const { from, to, asked } = chains(tap);
+  return lines(
+    `add table ${T}`,
+    `add map ${T} from_nic { type ifname : verdict ; }`,
+    `add map ${T} to_nic { type ifname : verdict ; }`,
+    `add set ${T} ${asked} { type ipv4_addr . inet_service . inet_service ; flags dynamic,timeout ; timeout 2m ; size 4096 ; }`,
+    ...[from, to].flatMap((chain) => [`add chain ${T} ${chain}`, `flush chain ${T} ${chain}`]),
+    `add element ${T} from_nic { "${tap}" : jump ${from} }`,
+    `add element ${T} to_nic { "${tap}" : jump ${to} }`,
+    `delete element ${T} from_nic { "${tap}" }`,
+    `delete element ${T} to_nic { "${tap}" }`,
+    ...[from, to].map((chain) => `delete chain ${T} ${chain}`),
+    `delete set ${T} ${asked}`,
+  );
+};
+
+/** When the last segment is gone. */
+export const withoutFilter = (): string =>
+  lines(`add table ${T}`, `delete table ${T}`, 'add table inet chrysalis', 'delete table inet chrysalis');
+
+const lines = (...all: readonly string[]): string => `${all.join('\n')}\n`;
