@@ -8,6 +8,8 @@ const parts = {
     { command: 'qemu-system-x86_64', package: 'qemu-system-x86', why: 'runs the VMs' },
     { command: 'qemu-img', package: 'qemu-utils', why: 'makes their disks' },
     { command: 'ip', package: 'iproute2', why: "makes the hosts' network namespaces" },
+    { command: 'nft', package: 'nftables', why: 'filters what VMs send and get on networks' },
+    { command: 'dnsmasq', package: 'dnsmasq-base', why: 'tells VMs their addresses on networks' },
     { command: 'mksquashfs', package: 'squashfs-tools', why: "packs the migration agent's disk" },
     { command: 'xz', package: 'xz-utils', why: "unpacks the guest kernel's modules" },
     { command: 'mkfs.ext4', package: 'e2fsprogs', why: 'makes file systems' },

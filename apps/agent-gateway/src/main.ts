@@ -14,6 +14,7 @@ import { VmPlaces } from './observed/places.ts';
 import { Hub } from './sessions/hub.ts';
 import { imageFiles } from './sessions/image-files.ts';
 import { agentListener } from './sessions/listen.ts';
+import { Segments } from './segments/segments.ts';
 import { sweepLost } from './sessions/liveness.ts';
 import { KnownVms } from './grants/vm-tenants.ts';
 
@@ -61,15 +62,20 @@ const startSessions = async (
   const hub = new Hub(service, t.heartbeatMs);
   const exchange = new Exchange(service);
   const observations = new Observations(service);
-  const listener = agentListener(hearing(hub, exchange, observations), log, imageFiles(service));
+  const segments = new Segments(service);
+  const listener = agentListener(hearing(hub, exchange, observations, segments), log, imageFiles(service));
   const deaf = await hear(config.databaseUrl, log, {
-    signal: (m) => (m.to === 'bidders' ? exchange.heard(m.offer, m.leftMs) : hub.heard(m)),
+    signal: (m) => {
+      if (m.to === 'bidders') return exchange.heard(m.offer, m.leftMs);
+      if (m.to === 'segments') return void segments.tell(m.vnis).catch((err: unknown) => log.warn({ err }, 'who has a part of a segment was not told; it will be'));
+      hub.heard(m);
+    },
     again: () => hub.deliverAll(),
   });
   listener.attach(server);
   const url = config.agentListen ? await listener.listen(config.agentListen) : '';
   if (url) log.info({ url }, 'agents connect here');
-  const stopTimers = timers(service, t, hub, exchange);
+  const stopTimers = timers(service, t, hub, exchange, segments);
   const stop = async (): Promise<void> => {
     for (const stopTimer of stopTimers) await stopTimer();
     hub.close();
@@ -82,26 +88,31 @@ const startSessions = async (
 };
 
 /** Who takes what agents say. */
-const hearing = (hub: Hub, exchange: Exchange, observations: Observations): Parameters<typeof agentListener>[0] => ({
+const hearing = (hub: Hub, exchange: Exchange, observations: Observations, segments: Segments): Parameters<typeof agentListener>[0] => ({
   hello: async (c, h) => {
     const open = await hub.hello(c, h);
     if (open) exchange.joined(c, h);
     if (open) observations.heard(c, h.vms);
+    if (open) segments.heard(c, h.segments, h.facts.address);
     return open;
   },
   frame: async (c, f) => {
     if (isBidFrame(f)) return exchange.frame(c, f);
-    if (f.type === 'heartbeat') observations.heard(c, f.vms);
+    if (f.type === 'heartbeat') {
+      observations.heard(c, f.vms);
+      segments.heard(c, f.segments);
+    }
     return hub.frame(c, f);
   },
   closed: (c) => {
     exchange.left(c);
     observations.left(c);
+    segments.left(c);
     hub.closed(c);
   },
 });
 
-const timers = (service: ServiceContext, t: GatewayTimes, hub: Hub, exchange: Exchange): (() => Promise<void>)[] => {
+const timers = (service: ServiceContext, t: GatewayTimes, hub: Hub, exchange: Exchange, segments: Segments): (() => Promise<void>)[] => {
   const { log, pool } = service;
   const startedAt = Date.now();
   return [
@@ -119,6 +130,7 @@ const timers = (service: ServiceContext, t: GatewayTimes, hub: Hub, exchange: Ex
       hub.deliverAll();
       await hub.forgetEnded();
     }),
+    every(t.heartbeatMs, log, () => segments.again()),
     every(1_000, log, () => exchange.sweep()),
     every(60_000, log, async () => void (await forgetClosed(pool))),
     every(3_600_000, log, async () => void (await forgetEnded(pool))),

@@ -72,8 +72,9 @@ export const startHostAgent = async (
     send: (report) => tell({ type: 'report', report }),
   });
   const observer = new Observer({ driver, states, store: kept.observed, log, now, everyMs: config.lookEveryMs });
-  const link = gatewayLink(config, { ...kept, facts, line, pace, executor, observer, imageServer, target, log });
+  const link = gatewayLink(config, { ...kept, driver, facts, line, pace, executor, observer, imageServer, target, log });
   observer.told.on('news', () => link.beat());
+  const deaf = driver.onSegments(() => link.beat());
 
   const stopSweep = moves.settle();
   await observer.start();
@@ -88,6 +89,7 @@ export const startHostAgent = async (
     stop: async () => {
       stopSweep();
       stopForgetting();
+      deaf();
       observer.stop();
       link.stop();
       await moves.stop();
@@ -124,6 +126,7 @@ const openKept = async (config: HostAgentConfig): Promise<Kept> => {
 };
 
 type Linked = Kept & {
+  readonly driver: HypervisorDriver;
   readonly facts: () => ReturnType<typeof hostFacts>;
   readonly line: GatewayLine;
   readonly pace: Pace;
@@ -136,7 +139,7 @@ type Linked = Kept & {
 
 /** What the control plane hears of this host, and who does what it says. */
 const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
-  const { states, lanes, journal, identity, facts, line, pace, executor, observer, imageServer, target, log } = parts;
+  const { driver, states, lanes, journal, identity, facts, line, pace, executor, observer, imageServer, target, log } = parts;
   const { hostId, token, capacity } = config;
   const bidder = newBidder(config, { pace, line, executor });
   const tell = (frame: FromHostAgent): void => void line.send(frame);
@@ -147,10 +150,14 @@ const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
     hello: async () => {
       await identity.ready();
       const kinds = executor.kinds;
-      return { hostId, agentVersion: AGENT_VERSION, token, facts: await facts(), vms: observer.vms(), kinds, capacity };
+      return { hostId, agentVersion: AGENT_VERSION, token, facts: await facts(), vms: observer.vms(), kinds, capacity, segments: [...driver.segments()] };
     },
     prove: (nonce) => identity.prove(hostId, nonce),
     vms: () => observer.vms(),
+    segments: () => driver.segments(),
+    segmentPeers: (vni, version, peers) => {
+      driver.setSegmentPeers(vni, version, peers).catch((err: unknown) => log.error({ err, vni }, 'the other hosts of a segment were not set; they are said again'));
+    },
     keeps: () => ({ vmsGone: states.all().filter((s) => s.role === 'none').length, lanes: lanes.all().length, results: journal.size }),
     welcomed: () => {
       identity.welcomed().catch((err: unknown) => log.error({ err }, 'a welcome was not kept; the next start names this instance as well'));

@@ -8,6 +8,7 @@ import {
   type Keeps,
   type PeerAnswer,
   type PeerRequest,
+  type SegmentPart,
   type TaskOffer,
 } from '@chrysalis/contracts';
 import { WebSocket } from 'ws';
@@ -24,12 +25,14 @@ type Options = {
   readonly prove: (nonce: string) => HostAgentIdentity;
   readonly vms: () => Hello['vms'];
   readonly keeps: () => Keeps;
+  readonly segments: () => readonly SegmentPart[];
   /** The gateway knows us: what waits to be said is said again now. */
   readonly welcomed: () => void;
   readonly offered: (offer: TaskOffer) => void;
   /** The control plane's time, in a frame that came just now; `undefined` before a connection is made anew. */
   readonly clock: (now: string | undefined) => void;
   readonly take: (frame: Extract<ToHostAgent, { type: 'task' | 'cancel' | 'report-ack' }>) => void;
+  readonly segmentPeers: (vni: number, version: number, peers: readonly string[]) => void;
   readonly answerPeer: (request: PeerRequest) => Promise<PeerAnswer>;
   readonly log: Log;
   readonly random?: () => number;
@@ -124,6 +127,8 @@ export class GatewayLink {
         return this.options.line.answered(frame.id, frame.answer);
       case 'peer-request':
         return void this.#answer(frame.id, frame.fromHost, frame.request);
+      case 'segment-peers':
+        return this.options.segmentPeers(frame.vni, frame.version, frame.peers);
       case 'offer':
         this.options.clock(frame.now);
         return this.options.offered(frame.offer);
@@ -166,6 +171,7 @@ export class GatewayLink {
       at: new Date().toISOString(),
       vms: this.options.vms(),
       keeps: this.options.keeps(),
+      segments: [...this.options.segments()],
     });
   }
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from './shapes.ts';
 import { Capacity, TaskKinds } from './executors.ts';
+import { Vni } from './segment.ts';
 import { Observed } from './observed.ts';
 import { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from './task-execution.ts';
 import { TaskName } from './workflow-definition.ts';
@@ -50,6 +51,11 @@ export const VmOnHost = z.object({
 /** What a host agent remembers of what is over: VMs that are not here any more, lanes of the host, results of tasks. */
 export const Keeps = z.object({ vmsGone: Count, lanes: Count, results: Count });
 export type Keeps = z.infer<typeof Keeps>;
+
+/** A segment that this host has a part of, and the version of what it was told of the other parts; 0: nothing yet. */
+export const SegmentPart = z.object({ vni: Vni, peersVersion: Count });
+export type SegmentPart = z.infer<typeof SegmentPart>;
+const segmentParts = z.array(SegmentPart).max(4_096);
 
 const moveRequests = [
   /** Is the target there and waiting? Asked before a byte is sent. */
@@ -128,6 +134,8 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     /** The kinds that this agent runs, and how many tasks at a time; absent (an agent of version 1): it is offered nothing. */
     kinds: TaskKinds.optional(),
     capacity: Capacity.optional(),
+    /** Absent: an agent that does not speak of segments, and is told nothing of them. */
+    segments: segmentParts.optional(),
     /** From version 3 on. */
     identity: HostAgentIdentity.optional(),
   }),
@@ -137,6 +145,7 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     at: Timestamp,
     vms: z.array(VmOnHost).max(10_000),
     keeps: Keeps.optional(),
+    segments: segmentParts.optional(),
   }),
   /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */
   z.object({ type: z.literal('report'), report: TaskReport }),
@@ -173,6 +182,8 @@ export const ToHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('report-ack'), workflowId: Id, task: TaskName, action: z.enum(['run', 'compensate']), attempt: Positive }),
   z.object({ type: z.literal('peer-request'), id: Id, fromHost: Name, request: PeerRequest }),
   z.object({ type: z.literal('peer-answer'), id: Id, fromHost: Name, answer: PeerAnswer }),
+  /** The addresses of all hosts that have a part of the segment, this one too. Sent to who speaks of segments, until it shows that it has heard. */
+  z.object({ type: z.literal('segment-peers'), vni: Vni, version: Count, peers: z.array(z.string().max(255)).max(10_000) }),
   z.object({ type: z.literal('refused'), cause: Cause }),
 ]);
 export type ToHostAgent = z.infer<typeof ToHostAgent>;

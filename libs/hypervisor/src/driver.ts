@@ -1,11 +1,8 @@
 import type { Duplex } from 'node:stream';
-import type { Device, Disk, HostFacts, Image, Nic, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Device, Disk, HostFacts, Image, Nic, SegmentPart, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import type { z } from 'zod';
 import type { GuestReading, LifecycleEvent } from './lifecycle.ts';
 import type { SimulatedGuest } from './simulated/guest.ts';
-
-/** This host's part of a segment; `peersVersion`: of the word that it has of the other hosts', 0 before the first. */
-export type SegmentPart = { readonly vni: number; readonly peersVersion: number };
 
 /** The whole hardware of a VM after a step, as the hypervisor shows it, and its hash. */
 export type Shaped = { readonly topology: Topology; readonly topologyHash: string };

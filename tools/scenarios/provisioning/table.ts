@@ -5,6 +5,7 @@ import { firstBootClaims } from './first-boot.ts';
 import { imageClaims } from './images.ts';
 import { killClaims } from './kills.ts';
 import { lifecycleClaims } from './lifecycle.ts';
+import { networkClaims } from './networks.ts';
 import { volumeClaims } from './volumes.ts';
 
 /** In this order: what comes later takes the VMs as they were left, and the last one counts what is there when all are gone. */
@@ -15,5 +16,6 @@ export const claims: readonly Claim[] = [
   ...endingClaims,
   ...killClaims,
   ...volumeClaims,
+  ...networkClaims,
   ...deletionClaims,
 ];

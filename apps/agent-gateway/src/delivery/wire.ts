@@ -12,10 +12,12 @@ const Signal = z.discriminatedUnion('to', [
   /** A frame for a host, from whoever holds its connection. */
   z.object({ to: z.literal('frame'), hostId: z.string(), frame: ToHostAgent }),
   /** Something to bid for, for so many milliseconds more. */
+  /** Who has a part of these segments has changed. */
+  z.object({ to: z.literal('segments'), vnis: z.array(z.int()) }),
   z.object({ to: z.literal('bidders'), offer: TaskOffer, leftMs: z.number() }),
 ]);
 export type Signal = z.infer<typeof Signal>;
-export type HostSignal = Exclude<Signal, { to: 'bidders' }>;
+export type HostSignal = Exclude<Signal, { to: 'bidders' | 'segments' }>;
 
 const CHANNEL = 'agent_gateway';
 /** PostgreSQL takes at most 8000 bytes. */

@@ -3,6 +3,7 @@ import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/cont
 import type { Handler } from '../execution/handler.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { notWell } from '../move/well.ts';
+import { peersKnown } from '../segments.ts';
 import { asRunner, handler, notBelow, type HandlerContext } from './handler-context.ts';
 
 export const prepareTarget = (context: HandlerContext): Handler =>
@@ -10,6 +11,7 @@ export const prepareTarget = (context: HandlerContext): Handler =>
     if (hashOf(topology) !== topologyHash)
       throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
     const { migrationAddress, peerToken } = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash });
+    await peersKnown(context.driver, topology);
     return { migrationAddress, peerAddress: context.peerAddress(), peerToken };
   });
 

@@ -2,7 +2,7 @@ import { createConnection } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { topologyHash } from '@chrysalis/contracts';
-import type { Device, Topology } from '@chrysalis/contracts';
+import type { Device, SegmentPart, Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
@@ -327,7 +327,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     return this.fleet.onExit(listener);
   }
 
-  segments(): readonly port.SegmentPart[] {
+  segments(): readonly SegmentPart[] {
     return this.networks.segments.parts();
   }
   onSegments(listener: () => void): () => void {

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
-import type { Device, Disk } from '@chrysalis/contracts';
+import type { Device, Disk, SegmentPart } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { happenings } from '../lifecycle.ts';
@@ -398,7 +398,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     );
   }
 
-  segments(): readonly port.SegmentPart[] {
+  segments(): readonly SegmentPart[] {
     return this.segmentParts.parts();
   }
   onSegments(listener: () => void): () => void {

@@ -1,5 +1,4 @@
-import type { Topology } from '@chrysalis/contracts';
-import type { SegmentPart } from '../driver.ts';
+import type { SegmentPart, Topology } from '@chrysalis/contracts';
 
 /** Parts of segments that put no frame on any wire: one for each that a VM of the host is on, and what its peers are. */
 export class SimulatedSegments {

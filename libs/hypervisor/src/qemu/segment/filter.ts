@@ -29,7 +29,12 @@ export const baseFilter = (): string =>
       `iifname "${BRIDGES}*" icmp type { echo-request, echo-reply } accept`,
       `iifname "${BRIDGES}*" drop`,
     ]),
-    ...hook('inet', 'through', 'forward', [`iifname "${BRIDGES}*" drop`, `oifname "${BRIDGES}*" drop`]),
+    // Where the kernel shows bridged frames here too (`bridge-nf-call-iptables`), they come from a bridge and go to it; no route leads there.
+    ...hook('inet', 'through', 'forward', [
+      `iifname "${BRIDGES}*" oifname "${BRIDGES}*" accept`,
+      `iifname "${BRIDGES}*" drop`,
+      `oifname "${BRIDGES}*" drop`,
+    ]),
   );
 
 const hook = (family: string, chain: string, at: string, rules: readonly string[]): string[] => [

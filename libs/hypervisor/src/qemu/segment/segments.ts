@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { gatewayOf, rangeOf, type Nic, type SegmentFacts } from '@chrysalis/contracts';
-import type { SegmentPart } from '../../driver.ts';
+import { gatewayOf, rangeOf, type Nic, type SegmentFacts, type SegmentPart } from '@chrysalis/contracts';
 import { HypervisorError } from '../../errors.ts';
 import { Mutexes } from '../../mutexes.ts';
 import { Dhcp } from './dhcp.ts';

@@ -1,0 +1,17 @@
+import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import type { Topology } from '@chrysalis/contracts';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const HEARD_WITHIN_MS = 3_000;
+const LOOK_MS = 10;
+
+/**
+ * Waits until this host has heard who else has a part of the segments of a VM that is to come: then those have heard of this host as well,
+ * and what they send to all comes here too. Where nobody says it in time the VM comes all the same: its own announcement shows its place.
+ */
+export const peersKnown = async (driver: HypervisorDriver, { nics }: Pick<Topology, 'nics'>, withinMs = HEARD_WITHIN_MS): Promise<void> => {
+  const vnis = nics.flatMap((n) => n.segment?.vni ?? []);
+  const unheard = (): boolean => driver.segments().some((s) => vnis.includes(s.vni) && s.peersVersion === 0);
+  const until = performance.now() + withinMs;
+  while (unheard() && performance.now() < until) await sleep(LOOK_MS);
+};
