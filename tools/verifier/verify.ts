@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net';
 import pg from 'pg';
+import { addressesHaveOneVm } from './networks.ts';
 import { restartsHaveTimers, startsArePlanned } from './restarts.ts';
 import { hostsHoldWhatVolumesSay, noVmLockedByFinishedChanges, volumesHaveOneVm } from './volumes.ts';
 
@@ -45,6 +46,7 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
         I6: await judge(async () => [
           ...(await allocationsConserved(db)),
           ...(await volumesHaveOneVm(db)),
+          ...(await addressesHaveOneVm(db)),
           ...(await hostsHoldWhatVolumesSay(db, o.monitors())),
         ]),
         I7: await judge(async () => [

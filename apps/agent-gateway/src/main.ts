@@ -67,7 +67,10 @@ const startSessions = async (
   const deaf = await hear(config.databaseUrl, log, {
     signal: (m) => {
       if (m.to === 'bidders') return exchange.heard(m.offer, m.leftMs);
-      if (m.to === 'segments') return void segments.tell(m.vnis).catch((err: unknown) => log.warn({ err }, 'who has a part of a segment was not told; it will be'));
+      if (m.to === 'segments')
+        return void segments
+          .tell(m.vnis)
+          .catch((err: unknown) => log.warn({ err }, 'who has a part of a segment was not told; it will be'));
       hub.heard(m);
     },
     again: () => hub.deliverAll(),

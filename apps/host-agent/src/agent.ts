@@ -150,13 +150,24 @@ const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
     hello: async () => {
       await identity.ready();
       const kinds = executor.kinds;
-      return { hostId, agentVersion: AGENT_VERSION, token, facts: await facts(), vms: observer.vms(), kinds, capacity, segments: [...driver.segments()] };
+      return {
+        hostId,
+        agentVersion: AGENT_VERSION,
+        token,
+        facts: await facts(),
+        vms: observer.vms(),
+        kinds,
+        capacity,
+        segments: [...driver.segments()],
+      };
     },
     prove: (nonce) => identity.prove(hostId, nonce),
     vms: () => observer.vms(),
     segments: () => driver.segments(),
     segmentPeers: (vni, version, peers) => {
-      driver.setSegmentPeers(vni, version, peers).catch((err: unknown) => log.error({ err, vni }, 'the other hosts of a segment were not set; they are said again'));
+      driver
+        .setSegmentPeers(vni, version, peers)
+        .catch((err: unknown) => log.error({ err, vni }, 'the other hosts of a segment were not set; they are said again'));
     },
     keeps: () => ({ vmsGone: states.all().filter((s) => s.role === 'none').length, lanes: lanes.all().length, results: journal.size }),
     welcomed: () => {

@@ -1,4 +1,13 @@
-import { amountsOf, FLEET_TENANT, parseRef, refText, segmentMtuOf, type provisioningCommands, type Ref, type Seed } from '@chrysalis/contracts';
+import {
+  amountsOf,
+  FLEET_TENANT,
+  parseRef,
+  refText,
+  segmentMtuOf,
+  type provisioningCommands,
+  type Ref,
+  type Seed,
+} from '@chrysalis/contracts';
 import { imageAt, imageDecider, misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
@@ -23,7 +32,7 @@ const split = (text: string): { name: string; version?: number } => parseRef(tex
 export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSeed): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
   const image = await imageOf(body.image, ctx);
-  const { networks: joined = [], allow = [] } = body;
+  const { networks: joined = [] } = body;
   const misfit = misfitOf(image, ref, { ...spec, nics: [...spec.nics, ...joined.map(({ network }) => ({ id: network, network }))] }, body.seed !== undefined); // prettier-ignore
   if (misfit) throw ProblemError.of(misfit);
   const vmId = ctx.newId('vm');
@@ -35,10 +44,7 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
       message: 'a VM is a tenant’s, and the caller is of none: ask with a token of the tenant',
     });
   const uuid = ctx.newId();
-  const own = await nicsOf(vmId, spec.nics, ctx);
-  let index = own.length;
-  const mac = (id: string): Promise<string> => macFor(ctx, { vm: vmId, id, index: index++ });
-  const nics = [...own, ...(await joinNetworks(ctx, { vmId, wanted: joined, allow, mac }))];
+  const nics = await nicsOf(vmId, spec.nics, body, ctx);
   const seed = body.seed && (await keep({ vmId, hostName: body.name, nics, wanted: body.seed }));
   const params = {
     vmId,
@@ -56,7 +62,12 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
   };
   const request = {
     workflowId: operation,
-    definition: provisionVm({ pinned: body.host !== undefined, disk: image.disk !== undefined, seed: seed !== undefined, segments: joined.length > 0 }),
+    definition: provisionVm({
+      pinned: body.host !== undefined,
+      disk: image.disk !== undefined,
+      seed: seed !== undefined,
+      segments: joined.length > 0,
+    }),
     params,
     subject: vmId,
   };
@@ -112,12 +123,18 @@ const imageOf = async (text: string, ctx: CommandContext): Promise<Requested['im
   return found;
 };
 
-const nicsOf = async (vm: string, wanted: Requested['spec']['nics'], ctx: CommandContext): Promise<Requested['nics']> => {
+/** Those of its type, and behind them one on each network that is asked for. */
+const nicsOf = async (
+  vm: string,
+  ofType: Requested['spec']['nics'],
+  { networks = [], allow = [] }: Pick<CreateVm, 'networks' | 'allow'>,
+  ctx: CommandContext,
+): Promise<Requested['nics']> => {
+  let index = 0;
+  const mac = (id: string): Promise<string> => macFor(ctx, { vm, id, index: index++ });
   const nics: Requested['nics'] = [];
-  for (const [index, { id, network }] of wanted.entries()) {
-    nics.push({ id, mac: await macFor(ctx, { vm, id, index }), network });
-  }
-  return nics;
+  for (const { id, network } of ofType) nics.push({ id, mac: await mac(id), network });
+  return [...nics, ...(await joinNetworks(ctx, { vmId: vm, wanted: networks, allow, mac }))];
 };
 
 const macFor = async (ctx: CommandContext, nic: Parameters<typeof takeMac>[2]): Promise<string> => {

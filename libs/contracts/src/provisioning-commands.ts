@@ -79,7 +79,10 @@ export const provisioningCommands = {
       /** A disk for its first boot. */
       seed: SeedRequest.optional(),
       /** It has a NIC on each, behind those of its type; without an address it is given one. */
-      networks: z.array(z.strictObject({ network: NetworkId, address: Ipv4.optional() })).max(4).optional(),
+      networks: z
+        .array(z.strictObject({ network: NetworkId, address: Ipv4.optional() }))
+        .max(4)
+        .optional(),
       /** What may come in to it from those; nothing, unless told, but answers to what it asked. */
       allow: FilterRules.optional(),
     }),

@@ -211,7 +211,9 @@ describe('for any fleet and request', () => {
 
 test('a host that carries no segments, or none of that size, is refused where the VM is on one', () => {
   const refusals = (segments: HostFacts['segments'], segmentMtu?: number) =>
-    verdicts(host('a', { facts: segments ? { segments } : {} }), request(segmentMtu === undefined ? {} : { segmentMtu })).flatMap((v) => (v.ok ? [] : v.code));
+    verdicts(host('a', { facts: segments ? { segments } : {} }), request(segmentMtu === undefined ? {} : { segmentMtu })).flatMap((v) =>
+      v.ok ? [] : v.code,
+    );
   expect(refusals(undefined)).toEqual([]);
   expect(refusals(undefined, 1450)).toEqual(['host.segments_missing']);
   expect(refusals({ mtu: 0, lacking: ['dnsmasq'] }, 1450)).toEqual(['host.segments_missing']);

@@ -9,11 +9,12 @@ export const takeInventory = async (outside: Outside, db: pg.ClientBase): Promis
     `select concat_ws(' ', host, consumer, vcpu, memory_mib, disk_mib) as text from resource_allocation.ledger order by 1`,
   );
   const { rows: addresses } = await db.query<{ text: string }>(
-    `select concat_ws(' ', fifth, sixth, vm, nic) as text from provisioning.guest_addresses order by 1`,
+    `select concat_ws(' ', fifth, sixth, vm, nic) as text from provisioning.guest_addresses
+     union all select concat_ws(' ', network, address, vm) from provisioning.network_addresses order by 1`,
   );
   return {
-    processes: outside.qemus(),
-    links: await outside.links(),
+    processes: [...outside.qemus(), ...outside.dnsmasqs()],
+    links: [...(await outside.links()), ...(await outside.filters())],
     files: outside.files(),
     holds: holds.map((r) => r.text),
     addresses: addresses.map((r) => r.text),

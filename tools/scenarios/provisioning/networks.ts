@@ -1,5 +1,4 @@
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { VmView } from '../../fleet/story.ts';
 import { settles, type Claim, type Seen } from './claim.ts';
@@ -37,7 +36,10 @@ X
 chmod +x /tmp/dhcp`;
 
 const member = async (lab: Lab, networkId: string, name: string, host: string, address?: string): Promise<Member> => {
-  const allow = [{ protocol: 'icmp' as const }, ...(['tcp', 'udp'] as const).map((protocol) => ({ protocol, ports: { first: 7, last: 7 } }))];
+  const allow = [
+    { protocol: 'icmp' as const },
+    ...(['tcp', 'udp'] as const).map((protocol) => ({ protocol, ports: { first: 7, last: 7 } })),
+  ];
   const networks = [{ network: networkId, ...(address ? { address } : {}) }];
   const body = { name, type: 'small', image: 'linux@1', host, networks, allow };
   const { vmId, operation } = await lab.api.post('/v1/vms', { body });
@@ -48,6 +50,7 @@ const member = async (lab: Lab, networkId: string, name: string, host: string, a
   await shell(DHCP);
   const nic = vm.topology.nics.find((n) => n.network === networkId)!;
   await shell(`${interfaceOf(nic.mac)}; udhcpc -i $i -n -q -f -t 20 -T 1 -O mtu -s /tmp/dhcp; echo $i > /tmp/back`);
+  await shell(ECHO);
   lab.share(name, vmId);
   return { vm, shell, address: nic.segment!.address };
 };
@@ -66,12 +69,13 @@ const connects = async ({ shell }: Member, to: string, port: number): Promise<st
 const talk: Claim['see'] = async (lab): Promise<Seen> => {
   const { left, right, networkId } = await pairOf(lab);
   const lease = async ({ shell }: Member) => {
-    const text = await shell('. /tmp/lease 2>/dev/null; cat /sys/class/net/$(cat /tmp/back)/mtu; ip -o -4 addr show dev $(cat /tmp/back); cat /tmp/lease');
+    const text = await shell(
+      '. /tmp/lease 2>/dev/null; cat /sys/class/net/$(cat /tmp/back)/mtu; ip -o -4 addr show dev $(cat /tmp/back); cat /tmp/lease',
+    );
     return { mtu: Number(text.split('\n')[0]), address: / inet ([0-9.]+)\//.exec(text)?.[1], told: /^ip='?([0-9.]+)/m.exec(text)?.[1], mtuTold: Number(/^mtu='?(\d+)/m.exec(text)?.[1]) }; // prettier-ignore
   };
   const leases = { left: await lease(left), right: await lease(right) };
   const of = (address: string) => ({ mtu: 1450, address, told: address, mtuTold: 1450 });
-  await right.shell('(while :; do echo here | nc -l -p 7; done) > /dev/null 2>&1 &');
   return {
     expected: {
       leases: { left: of('10.77.0.10'), right: of(right.address) },
@@ -116,7 +120,7 @@ if (!fork) { while (my $from = recv($u, my $d, 2000, 0)) { send($u, $d, 0, $from
 socket(my $l, 2, 1, 0); setsockopt($l, 1, 2, pack('i', 1)); bind($l, pack('S n a4 x8', 2, 7, "\\0\\0\\0\\0")) or die $!; listen($l, 8);
 while (accept(my $s, $l)) { next if fork; while (sysread($s, my $d, 2000)) { syswrite($s, $d) } exit }
 X
-pkill -f nc.-l; pkill nc; pkill -f echo.pl; perl /tmp/echo.pl > /dev/null 2>&1 < /dev/null &`;
+perl /tmp/echo.pl > /dev/null 2>&1 < /dev/null &`;
 const WATCH = (to: string) => `cat > /tmp/watch.pl <<'X'
 sub now { my $b = pack('q2'); syscall(228, 1, $b); my ($s, $n) = unpack('q2', $b); $s * 1000 + $n / 1e6 }
 my ($mode, $a) = @ARGV; my $at = pack('S n a4 x8', 2, 7, pack('C4', split /\\./, $a));
@@ -129,8 +133,8 @@ while (!our $over) {
       my $t = now(); $gap = $t - $last if $t - $last > $gap; $last = $t; $back += $mode eq 'udp' ? 1 : $n } } }
 open(my $o, '>', "/tmp/watched.$mode"); printf $o "%d %d %d %d\\n", $sent, $back, $gap, $errors;
 X
-rm -f /tmp/watched.*; for m in udp tcp; do perl /tmp/watch.pl $m ${to} > /tmp/watch.$m.log 2>&1 < /dev/null & done`;
-const WATCHED = `pkill -TERM -f watch.pl; sleep 1; cat /tmp/watched.udp; cat /tmp/watched.tcp; cat /tmp/watch.*.log`;
+rm -f /tmp/watched.*; for m in udp tcp; do perl /tmp/watch.pl $m ${to} > /tmp/watch.$m.log 2>&1 < /dev/null & echo $! > /tmp/watch.$m.pid; done`;
+const WATCHED = `kill $(cat /tmp/watch.*.pid); sleep 1; cat /tmp/watched.udp; cat /tmp/watched.tcp; cat /tmp/watch.*.log`;
 
 /** To the other host, as it is. */
 const migrate = async (lab: Lab, vmId: string): Promise<string> => {
@@ -152,27 +156,14 @@ const migrate = async (lab: Lab, vmId: string): Promise<string> => {
 let shifts = 0;
 
 /** What of the segment a host has, as its kernel and its processes show it. */
-export const partOf = async (lab: Lab, hostId: string): Promise<{ links: number; dhcp: number; filters: number }> => {
+const partOf = async (lab: Lab, hostId: string): Promise<{ links: number; dhcp: number; filters: number }> => {
   const links = (await lab.outside.links()).filter((l) => l.startsWith(`${hostId} chyb`) || l.startsWith(`${hostId} chyv`)).length;
-  const host = lab.run.fabric.hosts.find((h) => h.name === hostId)!;
-  const [command, ...args] = host.inside(['nft', '-j', 'list', 'ruleset']);
-  const rules = (await exec(command!, args)).stdout;
-  const dir = lab.run.hosts.agents.find((a) => a.hostId === hostId)!.stateDir;
-  return { links, dhcp: dnsmasqs(`${dir}/`).length, filters: new Set(rules.match(/from_chyt[0-9a-f]+/g) ?? []).size };
+  const filters = (await lab.outside.filters()).filter((f) => f.startsWith(`${hostId} filter from_chyt`)).length;
+  return { links, dhcp: lab.outside.dnsmasqs(hostId).length, filters };
 };
-export const dnsmasqs = (text: string): string[] =>
-  readdirSync('/proc').filter((pid) => {
-    try {
-      const argv = /^\d+$/.test(pid) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : '';
-      return argv.startsWith('dnsmasq') && argv.includes(text);
-    } catch {
-      return false; // it ended while we looked
-    }
-  });
 
 const moved: Claim['see'] = async (lab): Promise<Seen> => {
   const { left, right } = await pairOf(lab);
-  await right.shell(ECHO);
   const { hostId: from } = await lab.vm(right.vm.vmId);
   const to = lab.run.hosts.agents.find((a) => a.hostId !== from)!.hostId;
   const before = { spoofed: await spoofs(left, right), answered: await ping(left, right.address), source: await partOf(lab, from!) };
@@ -217,8 +208,7 @@ const moved: Claim['see'] = async (lab): Promise<Seen> => {
 
 /** While no agent is there, what is beside QEMU is taken away behind its back. */
 const broken = async (lab: Lab, hostId: string): Promise<void> => {
-  const agent = lab.run.hosts.agents.find((a) => a.hostId === hostId)!;
-  for (const pid of dnsmasqs(`${agent.stateDir}/`)) process.kill(Number(pid), 'SIGKILL');
+  for (const pid of lab.outside.dnsmasqs(hostId)) process.kill(Number(pid), 'SIGKILL');
   const host = lab.run.fabric.hosts.find((h) => h.name === hostId)!;
   const [command, ...args] = host.inside(['nft', 'flush', 'ruleset']);
   await exec(command!, args);

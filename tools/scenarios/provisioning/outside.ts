@@ -91,6 +91,22 @@ export class Outside {
     return (await Promise.all(of)).flat().sort();
   }
 
+  /** Chains of the hosts' filters, of VMs' NICs and of all. */
+  async filters(): Promise<string[]> {
+    const of = this.run.fabric.hosts.map(async ({ name, inside }) => {
+      const [command, ...args] = inside(['nft', 'list', 'chains']);
+      const { stdout } = await exec(command!, args);
+      return [...stdout.matchAll(/chain (\S+)/g)].map((m) => `${name} filter ${m[1]}`);
+    });
+    return (await Promise.all(of)).flat().sort();
+  }
+
+  /** Process ids of every dnsmasq that this run's hosts have started; `host`: of that one. */
+  dnsmasqs(host?: string): string[] {
+    const dir = host === undefined ? `${this.run.dir}/` : `${path.join(this.run.dir, host)}/`;
+    return pidsOf((argv) => argv.startsWith('dnsmasq') && argv.includes(dir));
+  }
+
   /** Its disks' files in the pool of the run. */
   disks({ vmId }: Pick<VmView, 'vmId'>): string[] {
     return this.pool().filter((name) => name.startsWith(vmId));
@@ -107,15 +123,7 @@ export class Outside {
 
   /** Of those whose command line has this text in it: the id of a VM. */
   qemusOf(text: string): string[] {
-    const pids = readdirSync('/proc').filter((n) => /^\d+$/.test(n));
-    return pids.filter((pid) => {
-      try {
-        const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-        return argv.includes('qemu-system') && argv.includes(text);
-      } catch {
-        return false; // it ended while we looked
-      }
-    });
+    return pidsOf((argv) => argv.includes('qemu-system') && argv.includes(text));
   }
 
   /** Files of VMs in the hosts' state and in the pool, and what is unfinished in their stores of disks: what is whole there stays, for the next VM of it. */
@@ -142,3 +150,12 @@ export class Outside {
     return answers;
   }
 }
+
+const pidsOf = (ours: (argv: string) => boolean): string[] =>
+  readdirSync('/proc').filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && ours(readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+    } catch {
+      return false; // it ended while we looked
+    }
+  });

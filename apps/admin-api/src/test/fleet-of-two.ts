@@ -161,10 +161,22 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
     .setProtectedHeader({ alg: 'EdDSA', kid })
     .sign(signer.privateKey);
   const { grantId } = await made('agent-gateway', 'POST', '/v1/grants', { jws });
-  return { tenant, vmId, volumeId, networkId, operation, queryId, template, planId, migrationId, policy, workflowId, kid, jws, grantId } as Record<
-    Thing,
-    string
-  >;
+  return {
+    tenant,
+    vmId,
+    volumeId,
+    networkId,
+    operation,
+    queryId,
+    template,
+    planId,
+    migrationId,
+    policy,
+    workflowId,
+    kid,
+    jws,
+    grantId,
+  } as Record<Thing, string>;
 };
 export type Thing =
   | 'tenant'

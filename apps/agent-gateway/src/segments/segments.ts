@@ -66,10 +66,7 @@ export class Segments {
         await lockSegments(tx, hostId, vnis);
         if (!(await currentSessions(tx, [connection.id])).has(connection.id)) return [];
         const before = await partsOf(tx, hostId);
-        const changed = [
-          ...vnis.filter((vni) => before.get(vni) !== address),
-          ...[...before.keys()].filter((vni) => !vnis.includes(vni)),
-        ];
+        const changed = [...vnis.filter((vni) => before.get(vni) !== address), ...[...before.keys()].filter((vni) => !vnis.includes(vni))];
         if (changed.length === 0) return [];
         await failpoint('gateway:segments:before', { hostId });
         await writeParts(tx, hostId, address, vnis);

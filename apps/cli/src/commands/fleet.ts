@@ -70,7 +70,11 @@ const createCommand = (vm: Command): void => {
           .addOption(restartOption())
           .option('--label <KEY=VALUE>', 'what to sort VMs by; again for more', collect)
           .option('--network <network>', 'a NIC on it, `back` or `back,address=10.7.0.9`; again for more', collect)
-          .option('--allow <rule>', 'what may come in from those networks: `tcp:80`, `udp:53@10.7.0.0/28`, `icmp`; again for more', (text, all: ReturnType<typeof filterRule>[] = []) => [...all, filterRule(text)])
+          .option(
+            '--allow <rule>',
+            'what may come in from those networks: `tcp:80`, `udp:53@10.7.0.0/28`, `icmp`; again for more',
+            (text, all: ReturnType<typeof filterRule>[] = []) => [...all, filterRule(text)],
+          )
           .option(
             '--ssh-key <file>',
             'a public key for its first boot, of a guest that reads a NoCloud seed (cloud-init); again for more',

@@ -36,8 +36,7 @@ export class Networks {
 
   /** An isolated NIC ends in a socket that nobody opens. */
   netdev(vmId: string, { id, network, segment }: Wired, socket: string): Record<string, unknown> {
-    if (!segment && this.find(network).kind === 'isolated')
-      return { type: 'stream', server: true, addr: { type: 'unix', path: socket } };
+    if (!segment && this.find(network).kind === 'isolated') return { type: 'stream', server: true, addr: { type: 'unix', path: socket } };
     return { type: 'tap', ifname: tapName(vmId, id), script: 'no', downscript: 'no' };
   }
 

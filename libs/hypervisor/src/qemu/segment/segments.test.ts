@@ -38,7 +38,15 @@ class Host {
   start(): void {
     const register = path.resolve(import.meta.dirname, '../../../../../tools/node/register.mjs');
     const program = [process.execPath, '--disable-warning=ExperimentalWarning', '--import', register];
-    const argv = ['netns', 'exec', `${id}${this.ns}`, ...program, path.join(import.meta.dirname, 'testing/one-host.ts'), this.dir, this.address];
+    const argv = [
+      'netns',
+      'exec',
+      `${id}${this.ns}`,
+      ...program,
+      path.join(import.meta.dirname, 'testing/one-host.ts'),
+      this.dir,
+      this.address,
+    ];
     this.#child = spawn('ip', argv, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
@@ -92,7 +100,9 @@ const wire = (guest: Guest, host: Host): void => {
   const tap = tapName(guest, NETWORK);
   sh(`for n in a b; do ip -n ${id}$n link delete ${tap} 2>/dev/null; done; ip -n ${id}${guest} link delete eth0 2>/dev/null`);
   must(`ip link add ${tap} netns ${id}${host.ns} type veth peer name eth0 netns ${id}${guest}`);
-  must(`ip -n ${id}${guest} link set eth0 address ${macs[guest]} mtu 1450 up && ip -n ${id}${guest} addr add ${addresses[guest]}/24 dev eth0`);
+  must(
+    `ip -n ${id}${guest} link set eth0 address ${macs[guest]} mtu 1450 up && ip -n ${id}${guest} addr add ${addresses[guest]}/24 dev eth0`,
+  );
 };
 const LISTEN = `require('net').createServer((s) => s.on('error', () => 0).end()).listen(7)`;
 const ASK = `const [to, port, from] = process.argv.slice(1);
@@ -151,7 +161,9 @@ here('a guest that is at another host now is found there, and nothing is left wh
 
 here('killed in any state, it is made whole for those who are there and taken away for all others', async () => {
   const before = a.left();
-  expect(before).toEqual(['chyb5000', 'chyt', 'chyv5000', 'dnsmasq', 'filter'].map((x) => (x === 'chyt' ? tapName('ga', NETWORK) : x)).sort());
+  expect(before).toEqual(
+    ['chyb5000', 'chyt', 'chyv5000', 'dnsmasq', 'filter'].map((x) => (x === 'chyt' ? tapName('ga', NETWORK) : x)).sort(),
+  );
   await a.kill();
   must(`pkill -9 -f "[d]nsmasq.*${a.dir}/"; ip netns exec ${id}a nft flush ruleset; ip -n ${id}a link delete chyv5000`);
   a.start();

@@ -191,7 +191,8 @@ export class Segments {
         if (!this.dhcp.running(record.vni))
           void this.turns.run('all', async () => {
             const still = this.records.get(record.vni);
-            if (still && !this.dhcp.running(still.vni) && isThere(bridgeName(still.vni))) await this.dhcp.serve(still).catch(() => undefined);
+            if (still && !this.dhcp.running(still.vni) && isThere(bridgeName(still.vni)))
+              await this.dhcp.serve(still).catch(() => undefined);
           });
     }, LOOK_MS).unref();
   }

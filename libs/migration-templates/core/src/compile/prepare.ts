@@ -80,6 +80,7 @@ const holdTarget = ({ input, tasks, shape }: MoveContext): string => {
       cpuModel: literal(asked.cpuModel),
       traits: asked.traits.map(literal),
       networks: [...asked.networks],
+      ...(asked.segmentMtu === undefined ? {} : { segmentMtu: asked.segmentMtu }),
       pools: [...asked.pools],
       machine: literal(shape.moved.machine),
       host: target.hostId,

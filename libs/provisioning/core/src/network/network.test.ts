@@ -26,23 +26,40 @@ describe('a network', () => {
       .when({ type: 'create', network: data, other: { networkId: 'x', subnet: '10.7.0.0/16' } })
       .thenRejected('network.subnet_overlaps');
     for (const subnet of ['10.7.0.1/24', '10.0.0.0/8', '10.7.0.0/30', '127.0.0.0/24', '169.254.7.0/24', '224.0.0.0/24', '0.0.0.0/16'])
-      network().when({ type: 'create', network: { ...data, subnet } }).thenRejected('network.subnet_unusable');
+      network()
+        .when({ type: 'create', network: { ...data, subnet } })
+        .thenRejected('network.subnet_unusable');
   });
 
   test('gives an address to one VM at a time, the next that is free, and again as late as can be', () => {
-    network(created).when(give('a')).then([has('a', '10.7.0.2')]);
+    network(created)
+      .when(give('a'))
+      .then([has('a', '10.7.0.2')]);
     network(created, has('a', '10.7.0.2')).when(give('a')).thenNothing();
-    network(created, has('a', '10.7.0.2'), left('a', '10.7.0.2')).when(give('b')).then([has('b', '10.7.0.3')]);
-    network(created, has('a', '10.7.0.6')).when(give('b')).then([has('b', '10.7.0.2')]);
+    network(created, has('a', '10.7.0.2'), left('a', '10.7.0.2'))
+      .when(give('b'))
+      .then([has('b', '10.7.0.3')]);
+    network(created, has('a', '10.7.0.6'))
+      .when(give('b'))
+      .then([has('b', '10.7.0.2')]);
     const all = [2, 3, 4, 5, 6].map((i) => has(`vm-${i}`, `10.7.0.${i}`));
-    network(created, ...all).when(give('b')).thenRejected('network.addresses_exhausted');
-    network(created, ...all, left('vm-4', '10.7.0.4')).when(give('b')).then([has('b', '10.7.0.4')]);
+    network(created, ...all)
+      .when(give('b'))
+      .thenRejected('network.addresses_exhausted');
+    network(created, ...all, left('vm-4', '10.7.0.4'))
+      .when(give('b'))
+      .then([has('b', '10.7.0.4')]);
   });
 
   test('gives the one that is asked for, where it is anybody’s to have', () => {
-    network(created).when(give('a', '10.7.0.5')).then([has('a', '10.7.0.5')]);
+    network(created)
+      .when(give('a', '10.7.0.5'))
+      .then([has('a', '10.7.0.5')]);
     network(created).when(give('a', '10.7.1.5')).thenRejected('network.address_outside');
-    for (const i of [0, 1, 7]) network(created).when(give('a', `10.7.0.${i}`)).thenRejected('network.address_reserved');
+    for (const i of [0, 1, 7])
+      network(created)
+        .when(give('a', `10.7.0.${i}`))
+        .thenRejected('network.address_reserved');
     network(created, has('b', '10.7.0.5')).when(give('a', '10.7.0.5')).thenRejected('network.address_taken');
     network(created, has('a', '10.7.0.5')).when(give('a', '10.7.0.5')).thenNothing();
     network(created, has('a', '10.7.0.5')).when(give('a', '10.7.0.6')).thenRejected('network.address_taken');
@@ -50,7 +67,9 @@ describe('a network', () => {
   });
 
   test('takes an address back once, and goes when nobody has one', () => {
-    network(created, has('a', '10.7.0.2')).when({ type: 'return-address', networkId, vmId: 'a' }).then([left('a', '10.7.0.2')]);
+    network(created, has('a', '10.7.0.2'))
+      .when({ type: 'return-address', networkId, vmId: 'a' })
+      .then([left('a', '10.7.0.2')]);
     network(created).when({ type: 'return-address', networkId, vmId: 'a' }).thenNothing();
     const gone: NetworkEvent = { type: `${n}deleted.v1`, data: { networkId } };
     network(created, has('a', '10.7.0.2')).when({ type: 'delete', networkId }).thenRejected('network.in_use');
