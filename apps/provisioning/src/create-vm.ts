@@ -32,9 +32,7 @@ const split = (text: string): { name: string; version?: number } => parseRef(tex
 export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSeed): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
   const image = await imageOf(body.image, ctx);
-  const { networks: joined = [] } = body;
-  const misfit = misfitOf(image, ref, { ...spec, nics: [...spec.nics, ...joined.map(({ network }) => ({ id: network, network }))] }, body.seed !== undefined); // prettier-ignore
-  if (misfit) throw ProblemError.of(misfit);
+  assertFits(body, image, ref, spec);
   const vmId = ctx.newId('vm');
   const operation = ctx.newId('op');
   const { tenant } = ctx.caller;
@@ -66,7 +64,7 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
       pinned: body.host !== undefined,
       disk: image.disk !== undefined,
       seed: seed !== undefined,
-      segments: joined.length > 0,
+      segments: nics.some((n) => n.segment),
     }),
     params,
     subject: vmId,
@@ -89,6 +87,13 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
   const decided = await decideVm(ctx, vmId, { type: 'request', vm });
   if (!decided.ok) throw ProblemError.of(decided.rejection);
   return { vmId, operation, ...(alike.length > 0 ? { warnings: [nameTaken(body.name, alike)] } : {}) };
+};
+
+/** With its NICs on networks, which its type knows nothing of. */
+const assertFits = ({ networks = [], seed }: CreateVm, image: Requested['image'], ref: Ref, spec: Requested['spec']): void => {
+  const nics = [...spec.nics, ...networks.map(({ network }) => ({ id: network, network }))];
+  const misfit = misfitOf(image, ref, { ...spec, nics }, seed !== undefined);
+  if (misfit) throw ProblemError.of(misfit);
 };
 
 /** A name is a label, and two may have one, as with servers of OpenStack; who then says the name alone is asked which is meant. */

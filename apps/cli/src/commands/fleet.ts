@@ -9,7 +9,7 @@ import { labelsOfNew, labelsText } from '../show/labels.ts';
 import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { setVm } from './vm-set.ts';
-import { filterRule, networksOf } from './networks.ts';
+import { networkOptions, onNetworks } from './networks.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
 
@@ -60,29 +60,25 @@ const createCommand = (vm: Command): void => {
   examples(
     action(
       waits(
-        vm
-          .command('create')
-          .argument('<name>')
-          .description('create a VM')
-          .requiredOption('--type <type>', 'VM type, `small` (its newest version) or `small@1`')
-          .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
-          .option('--host <host>', 'on this host; else the best one is chosen')
-          .addOption(restartOption())
-          .option('--label <KEY=VALUE>', 'what to sort VMs by; again for more', collect)
-          .option('--network <network>', 'a NIC on it, `back` or `back,address=10.7.0.9`; again for more', collect)
-          .option(
-            '--allow <rule>',
-            'what may come in from those networks: `tcp:80`, `udp:53@10.7.0.0/28`, `icmp`; again for more',
-            (text, all: ReturnType<typeof filterRule>[] = []) => [...all, filterRule(text)],
-          )
-          .option(
-            '--ssh-key <file>',
-            'a public key for its first boot, of a guest that reads a NoCloud seed (cloud-init); again for more',
-            collect,
-          )
-          .option('--user-data <file>', 'a cloud-config for its first boot')
-          .option('--network-config <file>', 'how it comes to its network at its first boot, version 2; by DHCP without')
-          .option('--dry-run', 'only show where it could go, and why not elsewhere'),
+        networkOptions(
+          vm
+            .command('create')
+            .argument('<name>')
+            .description('create a VM')
+            .requiredOption('--type <type>', 'VM type, `small` (its newest version) or `small@1`')
+            .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
+            .option('--host <host>', 'on this host; else the best one is chosen')
+            .addOption(restartOption())
+            .option('--label <KEY=VALUE>', 'what to sort VMs by; again for more', collect)
+            .option(
+              '--ssh-key <file>',
+              'a public key for its first boot, of a guest that reads a NoCloud seed (cloud-init); again for more',
+              collect,
+            )
+            .option('--user-data <file>', 'a cloud-config for its first boot')
+            .option('--network-config <file>', 'how it comes to its network at its first boot, version 2; by DHCP without')
+            .option('--dry-run', 'only show where it could go, and why not elsewhere'),
+        ),
       ),
       create,
     ),
@@ -179,7 +175,7 @@ const remove = async (run: Run): Promise<number> => {
 };
 
 const create = async (run: Run): Promise<number> => {
-  const { type, image, host, restart, label, network, allow, dryRun: trial } = run.options;
+  const { type, image, host, restart, label, dryRun: trial } = run.options;
   const seed = seedOf(run.options);
   const body = {
     name: run.args[0]!,
@@ -189,8 +185,7 @@ const create = async (run: Run): Promise<number> => {
     ...(restart ? { restart } : {}),
     ...(label ? { labels: labelsOfNew(label) } : {}),
     ...(seed ? { seed } : {}),
-    ...(network ? { networks: await networksOf(run.client, network as string[]) } : {}),
-    ...(allow ? { allow } : {}),
+    ...(await onNetworks(run)),
   };
   const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
   for (const w of answer.warnings ?? []) process.stderr.write(`warning ${w.place}: ${w.message}\n`);

@@ -1,6 +1,6 @@
 import type { BodyOf, Client, Network } from '@chrysalis/api-client';
 import { InvalidArgumentError, type Command } from 'commander';
-import { action, dryRun, examples, listCommand, positive } from '../command.ts';
+import { action, dryRun, examples, listCommand, positive, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print, table } from '../show/output.ts';
@@ -83,7 +83,7 @@ const deleteCommand = (network: Command): void => {
 };
 
 /** A network by its id or by its name. */
-export const networkOf = async (client: Client, text: string): Promise<Network> => {
+const networkOf = async (client: Client, text: string): Promise<Network> => {
   if (/^network-[0-9a-f]{8}-/.test(text)) return client.get('/v1/networks/{id}', { path: { id: text } });
   const found = await client.all('/v1/networks', { name: text });
   if (found.length > 1)
@@ -94,27 +94,43 @@ export const networkOf = async (client: Client, text: string): Promise<Network> 
 };
 
 type OfVm = Pick<BodyOf<'post', '/v1/vms'>, 'networks' | 'allow'>;
-/** `back` or `back,address=10.7.0.9`. */
-export const networksOf = async (client: Client, texts: readonly string[]): Promise<NonNullable<OfVm['networks']>> =>
-  Promise.all(
-    texts.map(async (text) => {
-      const [name = '', ...more] = text.split(',');
-      const address = more[0]?.startsWith('address=') ? more[0].slice('address='.length) : undefined;
-      if (more.length > 1 || (more.length === 1 && address === undefined))
-        throw new UsageError(`--network: ${text} is not NAME or NAME,address=ADDRESS\nnext: --network ${name}`);
-      const { networkId } = await networkOf(client, name);
-      return { network: networkId, ...(address === undefined ? {} : { address }) };
-    }),
-  );
+/** Again for more, and not by a comma: what is behind one is said of that network. */
+const again = <T>(of: (text: string) => T) => (text: string, all: readonly T[] = []): readonly T[] => [...all, of(text)]; // prettier-ignore
+
+/** Of a new VM. */
+export const networkOptions = (command: Command): Command =>
+  command
+    .option('--network <network>', 'a NIC on it, `back` or `back,address=10.7.0.9`; again for more', again(String))
+    .option(
+      '--allow <rule>',
+      'what may come in from those networks: `tcp:80`, `udp:53@10.7.0.0/28`, `icmp`; again for more',
+      again(filterRule),
+    );
+export const onNetworks = async ({ client, options }: Run): Promise<OfVm> => {
+  const { network, allow } = options as { network?: readonly string[]; allow?: NonNullable<OfVm['allow']> };
+  return {
+    ...(network ? { networks: await Promise.all(network.map((text) => networkAsked(client, text))) } : {}),
+    ...(allow ? { allow: [...allow] } : {}),
+  };
+};
+
+const networkAsked = async (client: Client, text: string): Promise<NonNullable<OfVm['networks']>[number]> => {
+  const [name = '', ...more] = text.split(',');
+  const address = more[0]?.startsWith('address=') ? more[0].slice('address='.length) : undefined;
+  if (more.length > 1 || (more.length === 1 && address === undefined))
+    throw new UsageError(`--network: ${text} is not NAME or NAME,address=ADDRESS\nnext: --network ${name}`);
+  const { networkId } = await networkOf(client, name);
+  return { network: networkId, ...(address === undefined ? {} : { address }) };
+};
 
 /** `tcp:80`, `tcp:8000-8099`, `udp`, `icmp`, each `from` a subnet: `tcp:22@10.7.0.0/28`. */
-export const filterRule = (text: string): NonNullable<OfVm['allow']>[number] => {
+function filterRule(text: string): NonNullable<OfVm['allow']>[number] {
   const m = /^(tcp|udp|icmp)(?::([0-9]{1,5})(?:-([0-9]{1,5}))?)?(?:@(.+))?$/.exec(text);
   if (!m || (m[1] === 'icmp' && m[2] !== undefined))
     throw new InvalidArgumentError('tcp, tcp:80, tcp:8000-8099, udp:53 or icmp, each with @SUBNET behind it, or without');
   const ports = m[2] === undefined ? {} : { ports: { first: Number(m[2]), last: Number(m[3] ?? m[2]) } };
   return { protocol: m[1] as 'tcp' | 'udp' | 'icmp', ...ports, ...(m[4] === undefined ? {} : { from: m[4] }) };
-};
+}
 
 const networkText = (n: Network): string =>
   [
