@@ -20,7 +20,7 @@ const setAside = [
 ] as const;
 
 /** Why no network can have this subnet. */
-export const unusable = (subnet: string): string | undefined => {
+const unusable = (subnet: string): string | undefined => {
   const range = rangeOf(subnet);
   if (subnetText(range) !== subnet) return `bits are set behind its prefix: ${subnetText(range)} is meant, or another`;
   if (range.prefix < LARGEST || range.prefix > SMALLEST) return `a network has /${LARGEST} to /${SMALLEST}`;
