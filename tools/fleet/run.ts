@@ -12,6 +12,7 @@ import { imageStoreOf, installImage, installPackage, installStandIns, packageSto
 import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
 import { tenantKeyFile } from '../run/grant.ts';
 import { cacheDir, removeCurrent, stateDir, writeCurrent, type Platform, type PlatformOptions } from '../run/platform.ts';
+import { mountSmall, unmountSmall } from '../run/small-pool.ts';
 import { atEnd, interrupted } from '../run/tool.ts';
 
 export type Run = {
@@ -35,6 +36,8 @@ export type RunOptions = {
   readonly network?: Network;
   /** Services of an embedded run that are processes of their own even so. */
   readonly apart?: PlatformOptions['apart'];
+  /** The first host has a pool `small` for itself, of so much. */
+  readonly smallPoolMiB?: number;
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
@@ -85,8 +88,10 @@ const open = async (o: RunOptions): Promise<Run> => {
       environment: o.environment ?? {},
     });
     undoBy(() => platform.stop());
+    const ownPools = ownPoolsOf(dir, o);
     const hosts = await startHostAgents(platform, fabric, {
       runDir: dir,
+      ownPools,
       imageStore: imageStoreOf(dir),
       packageStore: packageStoreOf(dir),
       driver,
@@ -101,6 +106,12 @@ const open = async (o: RunOptions): Promise<Run> => {
     await stop();
     throw error;
   }
+};
+
+const ownPoolsOf = (dir: string, { smallPoolMiB }: RunOptions): Readonly<Record<string, string>> => {
+  if (smallPoolMiB === undefined) return {};
+  mountSmall(smallPoolOf(dir), smallPoolMiB);
+  return { small: smallPoolOf(dir) };
 };
 
 const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'image' | 'agentPackage'>> => {
@@ -123,8 +134,10 @@ const unless = <T>(signal: AbortSignal, work: Promise<T>): Promise<T> =>
 const forget = async (name: string): Promise<void> => {
   const dir = path.join(runsDir, name);
   for (const { hostId } of demoHosts) await sweepStateDir(path.join(dir, hostId, 'qemu'));
+  unmountSmall(smallPoolOf(dir));
   rmSync(dir, { recursive: true, force: true });
 };
+export const smallPoolOf = (runDir: string): string => path.join(runDir, 'small-pool');
 
 const forgetDeadRuns = async (): Promise<void> => {
   if (!existsSync(runsDir)) return;

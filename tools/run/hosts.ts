@@ -43,6 +43,8 @@ export type HostsOptions = {
   readonly packageStore: string;
   readonly driver: Driver;
   readonly network: Network;
+  /** Pools that the first host has for itself: name -> directory. */
+  readonly ownPools?: Readonly<Record<string, string>>;
   readonly environment?: Readonly<Record<string, string>>;
 };
 export type Hosts = {
@@ -78,7 +80,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         ...shape,
         address: host.address,
         networks: { front: host.bridge, legacy: host.innerBridge },
-        pools: { shared: pool },
+        pools: { shared: pool, ...(shape === demoHosts[0] ? ownPools(o) : {}) },
         imageStore: o.imageStore,
         packageStore: o.packageStore,
         stateDir: dir,
@@ -98,6 +100,9 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
   );
   return { agents, stop: async () => void (await Promise.all(agents.map((a) => a.stop()))) };
 };
+
+const ownPools = ({ ownPools: own = {} }: HostsOptions) =>
+  Object.fromEntries(Object.entries(own).map(([name, directory]) => [name, { directory, shared: false }]));
 
 const superviseAgent = (host: FabricHost, config: string, environment: Readonly<Record<string, string>>) => {
   let child: ChildProcess | undefined;

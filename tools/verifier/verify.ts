@@ -1,6 +1,7 @@
 import { createConnection } from 'node:net';
 import pg from 'pg';
 import { addressesHaveOneVm } from './networks.ts';
+import { poolsAreWhatTheirEventsSay, poolsHoldWhatIsThere } from './pools.ts';
 import { restartsHaveTimers, startsArePlanned } from './restarts.ts';
 import { hostsHoldWhatVolumesSay, noVmLockedByFinishedChanges, volumesHaveOneVm } from './volumes.ts';
 
@@ -45,6 +46,8 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
         I4: await judge(() => denseVersions(db)),
         I6: await judge(async () => [
           ...(await allocationsConserved(db)),
+          ...(await poolsAreWhatTheirEventsSay(db)),
+          ...(await poolsHoldWhatIsThere(db)),
           ...(await volumesHaveOneVm(db)),
           ...(await addressesHaveOneVm(db)),
           ...(await hostsHoldWhatVolumesSay(db, o.monitors())),

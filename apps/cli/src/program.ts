@@ -6,6 +6,7 @@ import { vmCommands } from './commands/fleet.ts';
 import { grantCommands } from './commands/grants.ts';
 import { hostCommands } from './commands/hosts.ts';
 import { migrationCommands } from './commands/migrations.ts';
+import { poolCommands } from './commands/pools.ts';
 import { relayCommands } from './commands/relay.ts';
 import { networkCommands } from './commands/networks.ts';
 import { volumeCommands } from './commands/volumes.ts';
@@ -48,6 +49,7 @@ export const buildProgram = (): Command => {
     vmCommands,
     ...Object.values(kindCommands),
     hostCommands,
+    poolCommands,
     catalogueCommands,
     grantCommands,
     migrationCommands,

@@ -31,6 +31,7 @@ const vmId = 'vm-0199c0de-0000-7000-8000-000000000001';
 const vm = { vmId, name: 'web', state: 'running', hostId: 'h1', tenant: 'acme' };
 const network = { networkId: 'network-0199c0de-0000-7000-8000-000000000001', name: 'back', state: 'active', addresses: {} };
 const volume = { volumeId: 'volume-0199c0de-0000-7000-8000-000000000001', name: 'data', state: 'available' };
+const pool = { poolId: 'pool-0199c0de-0000-7000-8000-000000000001', name: 'shared', hosts: ['h1'] };
 const ref = { name: 'small', version: 1 };
 const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
 const usual = ({ method, url: at }: Asked): Reply => {
@@ -41,6 +42,8 @@ const usual = ({ method, url: at }: Asked): Reply => {
   if (at.startsWith('/v1/networks/')) return { body: network };
   if (at.startsWith('/v1/volumes?')) return { body: { items: [volume] } };
   if (at.startsWith('/v1/volumes/')) return { body: volume };
+  if (at.startsWith('/v1/pools?')) return { body: { items: [pool] } };
+  if (at.startsWith('/v1/pools/')) return { body: pool };
   if (at.startsWith('/v1/workflow-limits')) return { body: { limits: {}, running: [] } };
   if (at.startsWith('/v1/vm-types/')) return { body: { spec: { vcpus: { now: 1 }, memoryMiB: { now: 1 }, disks: [], nics: [], requiredTraits: [] } } };
   return { body: { items: [], unavailable: [] } };
@@ -80,7 +83,7 @@ const leaves = (command: Command, at: readonly string[] = []): { name: string; c
   });
 
 const reads = new Set(
-  ['vm', 'volume', 'network', 'host', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
+  ['vm', 'volume', 'network', 'host', 'pool', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
     .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors'].map((verb) => `${noun} ${verb}`))
     .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
 ); // prettier-ignore
@@ -100,9 +103,11 @@ const lines: Readonly<Record<string, string>> = {
   'volume attach': 'data --vm web',
   'volume detach': 'data --force',
   'volume grow': 'data --size 128',
+  'pool set': 'shared --ratio 2000 --reason x',
   'type publish': `large --file ${spec}`,
   'type deprecate': 'small@1 --reason x',
   'image register': 'linux --digest sha256:x',
+  'image delete': 'linux@1',
   'image import': `debian ${file('disk.raw', 'a disk')}`,
   'grant register': 'a.b.c',
   'grant revoke': 'g --reason x',
@@ -147,7 +152,7 @@ describe('every command', () => {
   test.each(Object.entries(lines))('%s %s --dry-run asks for nothing but a dry run', async (name, line) => {
     const { error } = await run(`${name} ${line} --dry-run`);
     expect(error).toBeUndefined();
-    const sent = asked.filter((a) => a.method !== 'GET' && a.url !== '/v1/placements'); // which is a trial by itself
+    const sent = asked.filter((a) => a.method !== 'GET' && !/^\/v1\/(volume-)?placements$/.test(a.url)); // which are trials by themselves
     expect(sent.length).toBeGreaterThan(0);
     expect(sent.filter((a) => !/[?&]dryRun=true$/.test(a.url))).toEqual([]);
   });

@@ -11,6 +11,9 @@ import { forgetLongGone } from './durable/remember.ts';
 import { VmStates } from './durable/vm-states.ts';
 import { Executor } from './execution/executor.ts';
 import { hostFacts } from './facts.ts';
+import { forgetDeleted } from './images/from-depot.ts';
+import { goOn } from './pools/go-on.ts';
+import { Pools } from './pools/index.ts';
 import { GatewayLine } from './gateway-line.ts';
 import { GatewayLink } from './gateway-link.ts';
 import type { Guests } from './guests/guests.ts';
@@ -55,7 +58,8 @@ export const startHostAgent = async (
   const at = (point: string, context: Record<string, string>): Promise<void> => failpoint(`host:${point}`, { ...context, hostId });
   const imageServer = new ImageServer({ images, host: config.address, port: config.imagePort, now, log, at });
   await imageServer.listen();
-  const facts = (): ReturnType<typeof hostFacts> => hostFacts(driver, config);
+  const pools = new Pools(config, log);
+  const facts = async (): ReturnType<typeof hostFacts> => hostFacts(driver, config, await pools.known());
   const pace = await openPace(config, { log, now, line });
   const executor = new Executor({
     hostId,
@@ -72,13 +76,12 @@ export const startHostAgent = async (
     send: (report) => tell({ type: 'report', report }),
   });
   const observer = new Observer({ driver, states, store: kept.observed, log, now, everyMs: config.lookEveryMs });
-  const link = gatewayLink(config, { ...kept, driver, facts, line, pace, executor, observer, imageServer, target, log });
+  const link = gatewayLink(config, { ...kept, driver, facts, pools, line, pace, executor, observer, imageServer, target, log });
   observer.told.on('news', () => link.beat());
-  const deaf = driver.onSegments(() => link.beat());
-
-  const stopSweep = moves.settle();
+  const stops = [driver.onSegments(() => link.beat()), moves.settle()];
   await observer.start();
-  const stopForgetting = forgetting([states, lanes], pace, log);
+  stops.push(forgetting([states, lanes], pace, log), forgettingImages({ config, images }, log));
+  stops.push(lookingAt(pools, { driver, states, log }, config.lookAtPoolsEveryMs));
   link.start();
   log.info({ hostId, peerAddress, vms: states.all().length }, 'host agent is up');
 
@@ -87,9 +90,7 @@ export const startHostAgent = async (
     peerAddress,
     connected: () => line.open,
     stop: async () => {
-      stopSweep();
-      stopForgetting();
-      deaf();
+      stops.forEach((stop) => stop());
       observer.stop();
       link.stop();
       await moves.stop();
@@ -128,6 +129,7 @@ const openKept = async (config: HostAgentConfig): Promise<Kept> => {
 type Linked = Kept & {
   readonly driver: HypervisorDriver;
   readonly facts: () => ReturnType<typeof hostFacts>;
+  readonly pools: Pools;
   readonly line: GatewayLine;
   readonly pace: Pace;
   readonly executor: Executor;
@@ -139,7 +141,7 @@ type Linked = Kept & {
 
 /** What the control plane hears of this host, and who does what it says. */
 const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
-  const { driver, states, lanes, journal, identity, facts, line, pace, executor, observer, imageServer, target, log } = parts;
+  const { driver, states, lanes, journal, identity, facts, pools, line, pace, executor, observer, imageServer, target, log } = parts;
   const { hostId, token, capacity } = config;
   const bidder = newBidder(config, { pace, line, executor });
   const tell = (frame: FromHostAgent): void => void line.send(frame);
@@ -150,6 +152,7 @@ const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
     hello: async () => {
       await identity.ready();
       const kinds = executor.kinds;
+      const seen = await pools.look();
       return {
         hostId,
         agentVersion: AGENT_VERSION,
@@ -159,10 +162,12 @@ const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
         kinds,
         capacity,
         segments: [...driver.segments()],
+        pools: [...seen],
       };
     },
     prove: (nonce) => identity.prove(hostId, nonce),
     vms: () => observer.vms(),
+    pools: () => pools.seen,
     segments: () => driver.segments(),
     segmentPeers: (vni, version, peers) => {
       driver
@@ -185,6 +190,29 @@ const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
     answerPeer: (request) => (request.type === 'image' ? imageServer.ticket(request.image, request.digest) : target.answer(request)),
     log,
   });
+};
+
+/** As often as it matters little when: an image that was deleted takes room here, and no more. */
+const forgettingImages = (from: Parameters<typeof forgetDeleted>[0], log: Log): (() => void) => {
+  const timer = setInterval(() => {
+    forgetDeleted(from, AbortSignal.timeout(30_000)).catch((err: unknown) =>
+      log.warn({ err }, 'images that were deleted could not be looked for'),
+    );
+  }, from.config.lookAtImagesEveryMs).unref();
+  return () => clearInterval(timer);
+};
+
+/** Between heartbeats, so that a slow file system holds none of them up: one look at a time. */
+const lookingAt = (pools: Pools, parts: Parameters<typeof goOn>[0], everyMs: number): (() => void) => {
+  let looking: Promise<unknown> | undefined;
+  const timer = setInterval(() => {
+    looking ??= pools
+      .look()
+      .then(() => goOn(parts, pools))
+      .catch((err: unknown) => parts.log.warn({ err }, 'storage pools could not be looked at'))
+      .finally(() => (looking = undefined));
+  }, everyMs).unref();
+  return () => clearInterval(timer);
 };
 
 /** What left this host long ago is not remembered for ever. */

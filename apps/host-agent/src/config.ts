@@ -19,8 +19,15 @@ export const HostAgentConfig = z.object({
   /** Storage pool name -> directory. A bare path is one that all hosts see; volumes of others go when their VM leaves this host. */
   pools: z.record(
     Name,
-    z.union([z.string().transform((directory) => ({ directory, shared: true })), z.object({ directory: z.string(), shared: z.boolean() })]),
+    z.union([
+      z.string().transform((directory) => ({ directory, shared: true, kind: 'folder' as const })),
+      z.object({ directory: z.string(), shared: z.boolean(), kind: z.enum(['folder']).default('folder') }),
+    ]),
   ),
+  /** How often it looks at the room in its pools. */
+  lookAtPoolsEveryMs: z.int().positive().default(10_000),
+  /** How often it asks whether images that it has were deleted. */
+  lookAtImagesEveryMs: z.int().positive().default(60_000),
   imageStore: z.string(),
   packageStore: z.string(),
   /** Disk images that tasks make or fetch; absent: `images` in the state directory. */
@@ -49,6 +56,9 @@ export const HostAgentConfig = z.object({
   targetPatienceMs: z.int().positive().default(600_000),
 });
 export type HostAgentConfig = z.infer<typeof HostAgentConfig>;
+
+/** Where each pool's files are. */
+export type PoolPlaces = Readonly<Record<string, Readonly<{ directory: string; shared: boolean }>>>;
 
 export const diskImagesOf = ({ diskImages, stateDir }: HostAgentConfig): string => diskImages ?? join(stateDir, 'images');
 

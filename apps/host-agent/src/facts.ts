@@ -1,9 +1,9 @@
-import type { HostFacts } from '@chrysalis/contracts';
+import type { HostFacts, HostPool } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from './config.ts';
 
 /** What the hypervisor can do, within what this host's configuration allows. */
-export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfig): Promise<HostFacts> => {
+export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfig, pools: readonly HostPool[]): Promise<HostFacts> => {
   const { cpuBlockers: _, ...facts } = await driver.facts();
   const local = Object.entries(config.pools).flatMap(([name, { shared }]) => (shared ? [] : [name]));
   const { hostId, address, place, traits, inventory, cpuModels, machineTypes } = config;
@@ -17,6 +17,7 @@ export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfi
     inventory,
     ...facts,
     ...(local.length > 0 ? { localPools: local } : {}),
+    pools: [...pools],
     cpuModels: within(facts.cpuModels, cpuModels),
     machineTypes: within(facts.machineTypes, machineTypes),
   };

@@ -8,6 +8,7 @@ import {
   type Keeps,
   type PeerAnswer,
   type PeerRequest,
+  type PoolSeen,
   type SegmentPart,
   type TaskOffer,
 } from '@chrysalis/contracts';
@@ -26,6 +27,7 @@ type Options = {
   readonly vms: () => Hello['vms'];
   readonly keeps: () => Keeps;
   readonly segments: () => readonly SegmentPart[];
+  readonly pools: () => readonly PoolSeen[];
   /** The gateway knows us: what waits to be said is said again now. */
   readonly welcomed: () => void;
   readonly offered: (offer: TaskOffer) => void;
@@ -172,6 +174,7 @@ export class GatewayLink {
       vms: this.options.vms(),
       keeps: this.options.keeps(),
       segments: [...this.options.segments()],
+      pools: [...this.options.pools()],
     });
   }
 }

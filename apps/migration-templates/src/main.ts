@@ -5,6 +5,7 @@ import { controllers } from './http/controllers.ts';
 import { KnownAgents } from './known/agents.ts';
 import { KnownGrants } from './known/grants.ts';
 import { KnownHosts } from './known/hosts.ts';
+import { KnownPools } from './known/pools.ts';
 import { KnownObserved } from './known/observed.ts';
 import { KnownVms } from './known/vms.ts';
 import { Moves } from './moves/moves-consumer.ts';
@@ -18,7 +19,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'migration_templates',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
-    handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownAgents, KnownGrants, Moves],
+    handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownPools, KnownAgents, KnownGrants, Moves],
     parts: (service) => ({ background: [async () => startRounds(service)] }),
   });
 

@@ -8,6 +8,8 @@ export const tables = [
   'host_inventory',
   'host_agents',
   'allocations',
+  'pools',
+  'pool_holds',
   'vm_types',
   'images',
   'templates',

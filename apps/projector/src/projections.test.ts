@@ -22,6 +22,7 @@ describe('projections', () => {
   test('each event has one, or is one of those that only the feed shows', () => {
     const feedOnly = [...contractOf.keys()].filter((t) => !handlersOf.has(t));
     expect(feedOnly.sort()).toEqual([
+      'chrysalis.agent-gateway.host-agent.pools-observed.v1', // what comes of it its pool’s stream says
       'chrysalis.agent-gateway.task.bid.v1',
       'chrysalis.agent-gateway.task.heartbeat.v1',
       'chrysalis.agent-gateway.task.reported.v1',
@@ -105,6 +106,13 @@ describe('projections', () => {
   test('a swap is the end of the move’s hold and the start of the VM’s', () => {
     expect(row('allocations', /h2\/move:/)).toMatchObject({ state: 'released' });
     expect(row('allocations', /h2\/vm:/)).toMatchObject({ state: 'held', vcpu: 2, memoryMiB: 1024, diskMiB: 512 });
+  });
+
+  test('a pool has the room, the settings and the sum that were told last; a swap is the VM’s', () => {
+    expect(row('pools', /pool-/)).toMatchObject({ name: 'shared', usedMiB: 512, settings: { ratioPerMille: 2000 }, heldMiB: 2048 });
+    expect(row('pool_holds', /\/move:/)).toMatchObject({ state: 'released' });
+    expect(row('pool_holds', /\/vm:/)).toMatchObject({ state: 'held', sizeMiB: 2048 });
+    expect(row('pool_holds', /\/volume:/)).toMatchObject({ state: 'released', reason: 'deleted' });
   });
 
   test('the end of an older session does not disconnect a newer one', () => {

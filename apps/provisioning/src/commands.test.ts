@@ -44,6 +44,11 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
     return { params: { name, version: '1' }, body: { reason: 'old' } };
   },
   'image.register': () => Promise.resolve({ body: { image: { ...image, name: newName() } } }),
+  'image.delete': async () => {
+    const name = newName();
+    await h.http('POST', '/v1/images', { image: { ...image, name } });
+    return { params: { name, version: '1' } };
+  },
   'vm.create': () => Promise.resolve({ body: { name: newName(), ...newVm } }),
   'vm.change': onVm({ restart: 'always' }),
   'vm.delete': onVm(),

@@ -8,15 +8,16 @@ import {
   type Ref,
   type Seed,
 } from '@chrysalis/contracts';
-import { imageAt, imageDecider, misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
+import { misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
 import type { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
+import { imageNamed } from './images/named.ts';
 import type { SeedOf } from './seed/seed.ts';
 import { joinNetworks } from './networks/join.ts';
 import { takeMac } from './sql/addresses.ts';
-import { imagesThere, vmTypesThere } from './sql/catalogue.ts';
+import { vmTypesThere } from './sql/catalogue.ts';
 import { vmsNamed } from './sql/vms.ts';
 
 type CreateVm = z.infer<typeof provisioningCommands.createVm.body>;
@@ -31,30 +32,27 @@ const split = (text: string): { name: string; version?: number } => parseRef(tex
 /** Pins the type's version, makes ids and MACs, and asks for the VM's workflow, all in the caller's transaction. */
 export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSeed): Promise<CreatedVm> => {
   const { ref, spec } = await typeOf(body.type, ctx);
-  const image = await imageOf(body.image, ctx);
+  const image = await imageNamed(body.image, ctx);
   assertFits(body, image, ref, spec);
   const vmId = ctx.newId('vm');
   const operation = ctx.newId('op');
-  const { tenant } = ctx.caller;
-  if (tenant === FLEET_TENANT)
-    throw ProblemError.of({
-      code: 'vm.tenant_invalid',
-      message: 'a VM is a tenant’s, and the caller is of none: ask with a token of the tenant',
-    });
+  const tenant = tenantOf(ctx);
   const uuid = ctx.newId();
   const nics = await nicsOf(vmId, spec.nics, body, ctx);
   const seed = body.seed && (await keep({ vmId, hostName: body.name, nics, wanted: body.seed }));
+  const amounts = amountsOf(spec, image);
   const params = {
     vmId,
     uuid,
     tenant,
     spec,
-    amounts: amountsOf(spec, image),
+    amounts,
     image,
     nics,
     networks: [...new Set(spec.nics.map((n) => n.network))],
     pool: body.pool,
     ...segmentMtuOf(nics),
+    room: [{ pool: body.pool, sizeMiB: amounts.diskMiB }],
     ...(body.host === undefined ? {} : { host: body.host }),
     ...(seed ? { seed } : {}),
   };
@@ -89,6 +87,12 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
   return { vmId, operation, ...(alike.length > 0 ? { warnings: [nameTaken(body.name, alike)] } : {}) };
 };
 
+const tenantOf = ({ caller: { tenant } }: CommandContext): string => {
+  if (tenant !== FLEET_TENANT) return tenant;
+  const message = 'a VM is a tenant’s, and the caller is of none: ask with a token of the tenant';
+  throw ProblemError.of({ code: 'vm.tenant_invalid', message });
+};
+
 /** With its NICs on networks, which its type knows nothing of. */
 const assertFits = ({ networks = [], seed }: CreateVm, image: Requested['image'], ref: Ref, spec: Requested['spec']): void => {
   const nics = [...spec.nics, ...networks.map(({ network }) => ({ id: network, network }))];
@@ -117,14 +121,6 @@ const typeOf = async (text: string, ctx: CommandContext): Promise<{ ref: Ref; sp
       ...deprecated,
       message: `${refText(found.ref)} takes no new VMs: ${deprecated.reason}`,
     });
-  return found;
-};
-
-const imageOf = async (text: string, ctx: CommandContext): Promise<Requested['image']> => {
-  const { name, version } = split(text);
-  const events = await ctx.store.read(`image-${name}`, {}, ctx.tx);
-  const found = imageAt(fold(imageDecider.evolve, imageDecider.initial, events as never), version);
-  if (!found) throw ProblemError.ofMember({ code: 'image.unknown', image: text, known: await imagesThere(ctx.tx, ctx.store.schema, name) });
   return found;
 };
 

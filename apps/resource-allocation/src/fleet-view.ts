@@ -5,6 +5,7 @@ import { Fleet, type HostEvent, type Versioned } from '@chrysalis/resource-alloc
 import { Mutex } from 'async-mutex';
 import type pg from 'pg';
 import { hostVersions } from './sql/hosts.ts';
+import { poolViews } from './sql/pools.ts';
 
 const views = new WeakMap<EventStore, FleetView>();
 
@@ -37,7 +38,8 @@ export class FleetView {
       if (version >= from)
         ahead.set(host, (await this.store.read(`host-${host}`, { from }, db as pg.PoolClient)) as unknown as Versioned[]);
     }
-    return this.fleet.views((host) => away.get(host), ahead);
+    const pools = await poolViews(db, this.store.schema);
+    return this.fleet.views((host) => away.get(host), ahead).map((view) => ({ ...view, pools }));
   }
 
   async #catchUp(db: Queryable): Promise<void> {

@@ -8,6 +8,7 @@ import { forgetReleases } from './sql/ledger.ts';
 import { Owners } from './owners.ts';
 import { AuditHolds } from './tasks/audit-holds.ts';
 import { FindHost } from './tasks/find-host.ts';
+import { HoldRoom } from './tasks/hold-room.ts';
 import { ListOnHost } from './tasks/list-on-host.ts';
 import { Place } from './tasks/place.ts';
 import { Release } from './tasks/release.ts';
@@ -19,7 +20,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'resource_allocation',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
-    handlers: [Place, FindHost, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
+    handlers: [Place, FindHost, HoldRoom, Release, Swap, ListOnHost, AuditHolds, HostAgents, Owners],
     parts: (service) => ({
       background: [
         async () => sweep(service, 'released', () => forgetReleases(service.pool, service.schema)),

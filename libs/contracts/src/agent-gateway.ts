@@ -3,6 +3,7 @@ import { event, type EventsOf } from './define.ts';
 import { Capacity, TaskKinds } from './executors.ts';
 import { HostAgentIdentity } from './agent-protocol.ts';
 import { Observed } from './observed.ts';
+import { PoolSeen } from './pools.ts';
 import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
 import { taskBid, taskHeartbeat, taskReported } from './task-execution.ts';
 
@@ -37,7 +38,13 @@ export const agentGatewayEvents = {
       kinds: TaskKinds.optional(),
       capacity: Capacity.optional(),
       agentKey: AgentKey.optional(),
+      pools: z.array(PoolSeen).optional(),
     }),
+  ),
+  hostPoolsObserved: event(
+    'chrysalis.agent-gateway.host-agent.pools-observed.v1',
+    'The room of pools of a host differs from what was told of it',
+    z.object({ hostId: Name, pools: z.array(PoolSeen) }),
   ),
   hostAgentLost: event(
     'chrysalis.agent-gateway.host-agent.lost.v1',

@@ -3,6 +3,7 @@ import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, StoredFormat, Time
 import { Capacity, TaskKinds } from './executors.ts';
 import { Vni } from './segment.ts';
 import { Observed } from './observed.ts';
+import { PoolSeen } from './pools.ts';
 import { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from './task-execution.ts';
 import { TaskName } from './workflow-definition.ts';
 
@@ -136,6 +137,8 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     capacity: Capacity.optional(),
     /** Absent: an agent that does not speak of segments, and is told nothing of them. */
     segments: segmentParts.optional(),
+    /** Of each pool among its facts; an agent of before says nothing. */
+    pools: z.array(PoolSeen).max(32).optional(),
     /** From version 3 on. */
     identity: HostAgentIdentity.optional(),
   }),
@@ -146,6 +149,7 @@ export const FromHostAgent = z.discriminatedUnion('type', [
     vms: z.array(VmOnHost).max(10_000),
     keeps: Keeps.optional(),
     segments: segmentParts.optional(),
+    pools: z.array(PoolSeen).max(32).optional(),
   }),
   /** Sent again after each reconnect until `report-ack`; kept on the host's disk meanwhile. */
   z.object({ type: z.literal('report'), report: TaskReport }),

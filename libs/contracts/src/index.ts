@@ -17,6 +17,7 @@ export * from './kinds/network/index.ts';
 export * from './kinds/volume/index.ts';
 export * from './migration-templates.ts';
 export * from './observed.ts';
+export * from './pools.ts';
 export * from './provisioning-commands.ts';
 export * from './provisioning.ts';
 export * from './registry.ts';

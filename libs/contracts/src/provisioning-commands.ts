@@ -5,7 +5,7 @@ import { kinds } from './kinds/index.ts';
 import { NetworkId } from './kinds/network/shapes.ts';
 import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
 import { FilterRules } from './segment.ts';
-import { DEFAULT_POOL, Id, Image, isOneLine, VmLabelChanges, VmLabels, Name, RefText, Version, VmTypeSpec } from './shapes.ts';
+import { DEFAULT_POOL, Id, Image, isOneLine, VmLabelChanges, VmLabels, Name, Positive, RefText, Version, VmTypeSpec } from './shapes.ts';
 import { Deprecated } from './views/fleet.ts';
 
 /** `small@1`, or `small` for its newest version. */
@@ -65,6 +65,11 @@ export const provisioningCommands = {
     }),
     answer: z.object({ image: Image }),
   }),
+  deleteImage: command('chrysalis.provisioning.image.delete.v1', 'Delete a version of an image that nothing uses', {
+    params: ['name', 'version'],
+    body: z.strictObject({}),
+    answer: z.object({ name: Name, version: Version }),
+  }),
   createVm: command('chrysalis.provisioning.vm.create.v1', 'Ask for a VM', {
     body: z.strictObject({
       name: Name,
@@ -109,7 +114,10 @@ export const provisioningCommands = {
       /** What becomes of attached volumes: they stay, unless told. */
       volumes: z.enum(['keep', 'delete']).optional(),
     }),
-    answer: Accepted,
+    answer: Accepted.extend({
+      /** Those that are to go with it, where that is asked for. */
+      volumes: z.array(z.object({ volumeId: Id, name: Name, sizeMiB: Positive })).optional(),
+    }),
   }),
 };
 

@@ -17,6 +17,7 @@ import {
   Timestamp,
   Topology,
   Uuid,
+  Version,
   VmTypeSpec,
 } from './shapes.ts';
 import { taskReported } from './task-execution.ts';
@@ -74,6 +75,11 @@ export const provisioningEvents = {
     z.object({ name: Name, version: Positive, reason: z.string().max(255), replacement: Ref.optional() }),
   ),
   imageRegistered: event('chrysalis.provisioning.image.registered.v1', 'A version of an image was registered', z.object({ image: Image })),
+  imageDeleted: event(
+    'chrysalis.provisioning.image.deleted.v1',
+    'Nothing is made of this version of an image any more; its number is not given to another content',
+    z.object({ name: Name, version: Version, digest: Sha256 }),
+  ),
   vmRequested: event(
     'chrysalis.provisioning.vm.requested.v1',
     'A tenant asked for a VM; its type is pinned to a version',

@@ -76,6 +76,16 @@ export const amountsOf = (spec: VmTypeSpec, image?: Pick<Image, 'disk'>): Amount
 export const Inventory = z.object({ total: Count, reserved: Count, ratioPerMille: Positive, min: Positive, max: Positive, step: Positive });
 export type Inventory = z.infer<typeof Inventory>;
 
+/**
+ * A storage pool as a resource: `pool-<uuid>`, which is written in the pool itself. Hosts that read the same id share it, whatever they call
+ * it; two pools of one name are two.
+ */
+export const PoolId = z.string().regex(/^pool-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+
+/** A pool that a host has: `name` is what its volumes and VMs call it there. */
+export const HostPool = z.object({ name: Name, poolId: PoolId, kind: Name });
+export type HostPool = z.infer<typeof HostPool>;
+
 export const HostFacts = z.object({
   hostId: Name,
   address: z.string().max(255),
@@ -89,6 +99,8 @@ export const HostFacts = z.object({
   storagePools: z.array(Name).max(32),
   /** Of those, the ones that no other host sees; absent: none, or an agent of before. */
   localPools: z.array(Name).max(32).optional(),
+  /** Which pools those are; absent: an agent of before, of whose pools nothing is held. */
+  pools: z.array(HostPool).max(32).optional(),
   networks: z.array(Name).max(256),
   /** Of segments that span hosts; absent: an agent of before, which carries none. */
   segments: SegmentFacts.optional(),

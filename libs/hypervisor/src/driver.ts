@@ -1,5 +1,16 @@
 import type { Duplex } from 'node:stream';
-import type { Device, Disk, HostFacts, Image, Nic, SegmentPart, SerialPort, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type {
+  Device,
+  Disk,
+  HostFacts,
+  Image,
+  Nic,
+  PoolAllocation,
+  SegmentPart,
+  SerialPort,
+  Topology,
+  VmTypeSpec,
+} from '@chrysalis/contracts';
 import type { z } from 'zod';
 import type { GuestReading, LifecycleEvent } from './lifecycle.ts';
 import type { SimulatedGuest } from './simulated/guest.ts';
@@ -31,11 +42,20 @@ export type BootSpec = {
   readonly machine?: string;
   /** A raw disk of whole MiB, read-only, for the first boot: copied. A start after a halt is without it. */
   readonly seed?: { readonly file: string; readonly sizeMiB: number };
+  /** How the files of its disks are made; absent: thin. */
+  readonly allocation?: PoolAllocation | undefined;
   /** Ends the making of its root disk, which may take minutes. */
   readonly signal?: AbortSignal;
 };
 
 export type VolumeSpec = Pick<Disk, 'pool' | 'volume' | 'format' | 'sizeMiB'>;
+/** `from`: what it is a copy of: an image of this host's, or a volume that nobody writes to. */
+export type NewVolume = VolumeSpec & {
+  readonly allocation?: PoolAllocation | undefined;
+  readonly from?:
+    { readonly kind: 'image'; readonly image: Image } | { readonly kind: 'volume'; readonly pool: string; readonly volume: string };
+  readonly signal?: AbortSignal;
+};
 /** `shared`: other hosts see its pool too. `bytes`: of the pool that it takes now. */
 export type VolumeMade = { readonly shared: boolean; readonly bytes: number };
 
@@ -178,11 +198,13 @@ export interface HypervisorDriver {
   destroy(vmId: string, options: { readonly deleteVolumes: boolean }): Promise<void>;
   /** Of a disk that was taken from a VM. Refused while a VM of this host has it, or another process (`hypervisor.volume_locked`). */
   deleteVolume(pool: string, volume: string): Promise<void>;
-  /** A blank one; one that is there and has this size is the answer. */
-  createVolume(volume: VolumeSpec): Promise<VolumeMade>;
+  /** Blank, or a copy; one that is there and has this size is the answer. */
+  createVolume(volume: NewVolume): Promise<VolumeMade>;
   /** Of one that no running VM has; what has the size already is done, and none becomes smaller. */
   growVolume(volume: VolumeSpec): Promise<void>;
 
+  /** The disks of a runner that stands still because a write found no room in their pools, by the hypervisor's own word; else none. */
+  starved(vmId: string): Promise<readonly string[]>;
   /** Do the CPUs of a running VM do anything? Looked at for so long before that is denied; of a guest that is well it takes milliseconds. */
   progress(vmId: string, withinMs: number): Promise<Progress>;
   /** As its button does. */

@@ -1,6 +1,6 @@
 import type { Amounts, Code, HostState } from '@chrysalis/contracts';
 import { beyond, misfits, shortages } from './capacity.ts';
-import type { HardwareRequest, HostView, LedgerRequest, Objection, Policy, StateCode } from './types.ts';
+import type { HardwareRequest, HostView, LedgerRequest, Objection, Policy, PoolView, StateCode } from './types.ts';
 
 type Here = Pick<HostView, 'vms'>;
 /** What a request needs on this host: all of it, or for a move of a VM that is here already, what the VM does not hold yet. */
@@ -123,6 +123,46 @@ export const pools = policy('pools', ({ facts }: Facts, r: HardwareRequest) => {
   });
 });
 
+/** Of a pool, by the name that this host has for it; undefined where nobody has told of its room. */
+export const poolNamed = ({ facts, pools: known }: Pick<HostView, 'facts' | 'pools'>, name: string): PoolView | undefined => {
+  const found = facts.pools?.find((p) => p.name === name);
+  return found && known?.get(found.poolId);
+};
+
+/** What disks take in pools beyond what they have there: a disk that goes along in a pool that hosts share takes nothing more. */
+const room = policy('room', (host: Pick<HostView, 'facts' | 'pools'>, request: Pick<LedgerRequest, 'room'>) => {
+  for (const { pool, sizeMiB, hasMiB = 0 } of request.room ?? []) {
+    const { hostId, pools: told } = host.facts;
+    if (told && !told.some((p) => p.name === pool))
+      return refusal('host.pools_missing', `${hostId} cannot tell of the storage pool ${pool}`, `see the agent’s log on ${hostId}`, {
+        missing: [pool],
+      });
+    const there = poolNamed(host, pool);
+    if (!there || sizeMiB <= hasMiB) continue;
+    const { poolId, name, capacityMiB } = there;
+    const [requestedMiB, freeMiB] = [sizeMiB - hasMiB, Math.max(0, capacityMiB - there.heldMiB)];
+    if (requestedMiB <= freeMiB) continue;
+    const text = `the pool ${name} has too little room: ${requestedMiB} MiB wanted, ${freeMiB} free of ${capacityMiB}`;
+    const evidence = { poolId, requestedMiB, freeMiB, capacityMiB };
+    return refusal('pool.capacity_exceeded', text, `free ${requestedMiB - freeMiB} MiB in ${name}, or choose another pool`, evidence);
+  }
+  return undefined;
+});
+
+/** The very pool of that name, where it is known which: two of one name are two. */
+export const samePools = (wanted: readonly { readonly pool: string; readonly poolId?: string | undefined }[]): Policy<Facts, unknown> =>
+  policy('same-pool', ({ facts }) => {
+    const other = wanted.find(({ pool, poolId }) => {
+      const here = facts.pools?.find((p) => p.name === pool)?.poolId;
+      return poolId !== undefined && here !== undefined && here !== poolId;
+    });
+    if (!other) return undefined;
+    const message = `the pool that ${facts.hostId} calls ${other.pool} is another one than ${other.poolId}`;
+    return refusal('host.pools_missing', message, `attach ${other.poolId} to ${facts.hostId}, or choose another host`, {
+      missing: [other.pool],
+    });
+  });
+
 const units = policy('units', ({ facts }: Facts, { amounts }: LedgerRequest) => {
   const wrong = misfits(facts, amounts);
   if (wrong.length === 0) return undefined;
@@ -140,6 +180,8 @@ const enough = policy('capacity', (host: Pick<HostView, 'facts' | 'held' | 'vms'
   return refusal('host.capacity_exceeded', `${hostId} has too little room: ${text}`, `free ${lacks} on ${hostId}`, { shortages: short });
 });
 
+export { room as enoughRoom };
+
 /** What a host can judge of itself, whatever the ledger says: its preflight. */
 export const hardwarePolicies = [cpuModel, machineType, traits, networks, segments, pools] as const;
 
@@ -147,4 +189,4 @@ export const hardwarePolicies = [cpuModel, machineType, traits, networks, segmen
 export const ledgerPolicies = [state, units, enough] as const;
 
 /** All of them, in the order in which an operator would ask. */
-export const policies: readonly Policy[] = [pinned, excluded, state, connected, ...hardwarePolicies, units, enough];
+export const policies: readonly Policy[] = [pinned, excluded, state, connected, ...hardwarePolicies, units, enough, room];

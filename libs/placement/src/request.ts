@@ -1,4 +1,13 @@
-import { amountsOf, segmentMtuOf, type InputOf, type resourceAllocationTasks, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import {
+  amountsOf,
+  isVolumeFile,
+  segmentMtuOf,
+  type InputOf,
+  type resourceAllocationTasks,
+  type RoomWanted,
+  type Topology,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
 import type { HardwareRequest, PlacementRequest } from './types.ts';
 
 /** What hardware asks of the host it moves to; `topology` is as it arrives there. The same for a plan, for its hold and for the host itself. */
@@ -11,12 +20,28 @@ export const hardwareRequest = (topology: Topology, { requiredTraits }: Pick<VmT
   pools: [...new Set(topology.disks.map((d) => d.pool))],
 });
 
+/**
+ * What its own disks take in pools once it is of this type: those that it has with it, of which a type may make some larger. Volumes hold room
+ * for themselves, and what is read-only is a seed or a package, which counts for nothing.
+ */
+export const roomOf = ({ disks }: Topology, target: Pick<VmTypeSpec, 'disks'>): RoomWanted[] => {
+  const room = new Map<string, { sizeMiB: number; hasMiB: number }>();
+  for (const d of disks) {
+    if (d.readOnly || isVolumeFile(d.volume)) continue;
+    const { sizeMiB, hasMiB } = room.get(d.pool) ?? { sizeMiB: 0, hasMiB: 0 };
+    const wanted = Math.max(d.sizeMiB, target.disks.find((t) => t.id === d.id)?.sizeMiB ?? 0);
+    room.set(d.pool, { sizeMiB: sizeMiB + wanted, hasMiB: hasMiB + d.sizeMiB });
+  }
+  return [...room].map(([pool, sizes]) => ({ pool, ...sizes }));
+};
+
 /** A VM that is there already, and is to be of this type in the end. */
 export const moveRequest = (vmId: string, topology: Topology, target: VmTypeSpec): PlacementRequest => ({
   ...hardwareRequest(topology, target),
   vmId,
   consumer: 'move',
   amounts: amountsOf(target, topology.image),
+  room: roomOf(topology, target),
 });
 
 /** From the task that holds. */

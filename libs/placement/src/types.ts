@@ -1,4 +1,4 @@
-import type { Amounts, Code, HostFacts, HostState } from '@chrysalis/contracts';
+import type { Amounts, Code, HostFacts, HostState, RoomWanted } from '@chrysalis/contracts';
 
 /** A host as known: the facts on which "does it fit" is decided, whoever asks. It may be stale: the host's own stream decides. */
 export type HostView = Readonly<{
@@ -10,7 +10,12 @@ export type HostView = Readonly<{
   held: Amounts;
   /** What each VM itself holds here (without its moves). */
   vms: ReadonlyMap<string, Amounts>;
+  /** The pools that it has, by their ids, as far as their room is known. */
+  pools?: ReadonlyMap<string, PoolView> | undefined;
 }>;
+
+/** A pool as known: what may be promised of it in all, and what is. */
+export type PoolView = Readonly<{ poolId: string; name: string; capacityMiB: number; heldMiB: number }>;
 
 /** What a VM's hardware asks of the host that carries it. */
 export type HardwareRequest = Readonly<{
@@ -30,6 +35,8 @@ export type LedgerRequest = Readonly<{
   /** A move to the host that the VM is on needs only what the VM does not hold there yet. */
   consumer: 'vm' | 'move';
   amounts: Amounts;
+  /** Of its own disks, in pools by the names they have on the host. */
+  room?: readonly RoomWanted[] | undefined;
 }>;
 
 export type PlacementRequest = HardwareRequest &

@@ -51,6 +51,8 @@ export const entities = {
   /** A view over those two. */
   hosts: over('hosts', 'state'),
   allocations: over('allocations', 'state', 'hostId', 'vmId'),
+  pools: over('pools', 'name'),
+  pool_holds: over('pool_holds', 'state', 'poolId'),
   vm_types: over('vm_types'),
   images: over('images'),
   templates: over('templates'),

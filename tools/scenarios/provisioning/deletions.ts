@@ -2,7 +2,7 @@ import { settles, type Claim } from './claim.ts';
 import { changes } from './inventory.ts';
 import type { Lab } from './lab.ts';
 
-const nothing = { processes: [], links: [], files: [], holds: [], addresses: [] };
+const nothing = { processes: [], links: [], files: [], holds: [], room: [], addresses: [] };
 
 const removed = (given: string, prepare: (lab: Lab) => ReturnType<Lab['vm']>): Claim => ({
   name: `a VM that ${given} is deleted: process, taps, disks, hold and addresses go with it`,

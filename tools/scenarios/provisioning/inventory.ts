@@ -1,12 +1,15 @@
 import type pg from 'pg';
 import type { Outside } from './outside.ts';
 
-/** What there is of VMs: processes, network interfaces and files of the hosts, holds of the ledger, addresses of guests. */
-export type Inventory = Readonly<Record<'processes' | 'links' | 'files' | 'holds' | 'addresses', readonly string[]>>;
+/** What there is of VMs: processes, network interfaces and files of the hosts, holds of the ledger and in pools, addresses of guests. */
+export type Inventory = Readonly<Record<'processes' | 'links' | 'files' | 'holds' | 'room' | 'addresses', readonly string[]>>;
 
 export const takeInventory = async (outside: Outside, db: pg.ClientBase): Promise<Inventory> => {
   const { rows: holds } = await db.query<{ text: string }>(
     `select concat_ws(' ', host, consumer, vcpu, memory_mib, disk_mib) as text from resource_allocation.ledger order by 1`,
+  );
+  const { rows: room } = await db.query<{ text: string }>(
+    `select concat_ws(' ', pool, consumer, size_mib) as text from resource_allocation.pool_holds order by 1`,
   );
   const { rows: addresses } = await db.query<{ text: string }>(
     `select concat_ws(' ', fifth, sixth, vm, nic) as text from provisioning.guest_addresses
@@ -17,6 +20,7 @@ export const takeInventory = async (outside: Outside, db: pg.ClientBase): Promis
     links: [...(await outside.links()), ...(await outside.filters())],
     files: outside.files(),
     holds: holds.map((r) => r.text),
+    room: room.map((r) => r.text),
     addresses: addresses.map((r) => r.text),
   };
 };

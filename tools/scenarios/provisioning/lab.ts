@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient, type BodyOf, type Client, type Operation } from '@chrysalis/api-client';
+import { createClient, type AnswerOf, type BodyOf, type Client, type Operation } from '@chrysalis/api-client';
 import type { RestartPolicy, VmAction } from '@chrysalis/contracts';
 import pg from 'pg';
 import { openRun, type Run } from '../../fleet/run.ts';
@@ -14,9 +14,12 @@ import { Outside } from './outside.ts';
 
 /** Of one operation; a guest boots in 5 to 8 s of an emulated CPU. */
 const OPERATION_MS = 120_000;
+/** A guest with a file system on 128 MiB writes about 10 of them. */
+export const SMALL_POOL_MIB = 48;
 /** The kernel takes an NMI that it does not know for what it is: a button that makes it panic. */
 const PANIC_BUTTON = ' unknown_nmi_panic';
 
+export type Pool = AnswerOf<'get', '/v1/pools/{id}'>;
 export type ActionOptions = BodyOf<'post', '/v1/vms/{id}/{action}'>;
 
 /** A run of its own with provisioning as a process that can be killed, and the VMs that the scenarios share. */
@@ -45,6 +48,7 @@ export class Lab {
       apart: ['provisioning'],
       trustedKeys: [tenant.publicJwk],
       say,
+      smallPoolMiB: SMALL_POOL_MIB,
       environment: { CHRYSALIS_FAILPOINTS: failpoints, CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'fatal' },
     });
     writeFileSync(failpoints, '{}');
@@ -81,7 +85,7 @@ export class Lab {
   /** Asked for, and where that has ended. */
   async create(
     guest: GuestName,
-    o: { name: string } & Pick<BodyOf<'post', '/v1/vms'>, 'restart' | 'seed'>,
+    o: { name: string } & Pick<BodyOf<'post', '/v1/vms'>, 'restart' | 'seed' | 'pool'>,
   ): Promise<{ vmId: string; end: Operation }> {
     const { vmId, operation } = await this.api.post('/v1/vms', { body: { ...guests[guest], host: this.host.hostId, ...o } });
     return { vmId, end: await this.ended(operation) };
@@ -146,6 +150,13 @@ export class Lab {
     return this.api.get('/v1/vms/{id}', { path: { id: vmId } }) as Promise<VmView>;
   }
 
+  /** The pool of this name, as the API shows it. */
+  async poolNamed(name: string): Promise<Pool> {
+    const { items } = await this.api.get('/v1/pools', { query: { name } });
+    if (items.length !== 1) throw new Error(`${items.length} pools are named ${name}`);
+    return this.api.get('/v1/pools/{id}', { path: { id: items[0]!.poolId } });
+  }
+
   /** As its host is told to have it, and as it is seen: `[state, observed, cause]`. */
   async shown(vmId: string): Promise<{ state: string; observed: string | undefined; cause: string | undefined }> {
     const { state, observed } = await this.vm(vmId);
@@ -180,8 +191,8 @@ export class Lab {
 
   /** All of the inventory that is this VM's: by its id, or its taps. */
   async leftOf({ vmId }: VmView, taps: readonly string[]): Promise<string[]> {
-    const { links, files, holds, addresses } = await this.inventory();
-    const its = [...files, ...holds, ...addresses].filter((text) => text.includes(vmId));
+    const { links, files, holds, room, addresses } = await this.inventory();
+    const its = [...files, ...holds, ...room, ...addresses].filter((text) => text.includes(vmId));
     return [...its, ...links.filter((l) => taps.some((t) => l.endsWith(` ${t}`))), ...this.outside.qemusOf(vmId)];
   }
 

@@ -134,7 +134,7 @@ export class Outside {
       ...below(path.join(stateDir, 'qemu/vms')),
       ...below(path.join(stateDir, 'images')).filter((f) => !/^[^.].*\.(img|json)$/.test(path.basename(f))),
     ]);
-    return [...hosts, ...this.pool()].sort();
+    return [...hosts, ...this.pool(), ...below(path.join(this.run.dir, 'small-pool'))].sort();
   }
 
   async #each<T>(vm: VmView, ask: (qmp: QmpClient) => Promise<T>): Promise<T[]> {

@@ -6,6 +6,8 @@ import { imageClaims } from './images.ts';
 import { killClaims } from './kills.ts';
 import { lifecycleClaims } from './lifecycle.ts';
 import { networkClaims } from './networks.ts';
+import { copyClaims } from './copies.ts';
+import { poolClaims } from './pools.ts';
 import { volumeClaims } from './volumes.ts';
 
 /** In this order: what comes later takes the VMs as they were left, and the last one counts what is there when all are gone. */
@@ -17,5 +19,7 @@ export const claims: readonly Claim[] = [
   ...killClaims,
   ...volumeClaims,
   ...networkClaims,
+  ...copyClaims,
+  ...poolClaims,
   ...deletionClaims,
 ];

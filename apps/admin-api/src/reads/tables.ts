@@ -39,6 +39,15 @@ export const models = {
     filters: { host: 'hostId', vm: 'vmId', state: 'state' },
     unless: { state: `row.state = 'held'` },
   },
+  pools: { table: 'pools', unknown: 'pool.unknown', owner: belongings.pools, filters: { name: 'name' } },
+  /** Who holds in them is tenants' own. */
+  poolHolds: {
+    table: 'pool_holds',
+    unknown: 'allocation.unknown',
+    owner: belongings.allocations,
+    filters: { pool: 'poolId', state: 'state' },
+    unless: { state: `row.state = 'held'` },
+  },
   vmTypes: { table: 'vm_types', unknown: 'vm-type.unknown', owner: belongings['vm-types'] },
   images: { table: 'images', unknown: 'image.unknown', owner: belongings.images },
   templates: { table: 'templates', unknown: 'template.unknown', owner: belongings['migration-templates'] },

@@ -35,6 +35,7 @@ const passed: readonly Passed[] = [
     'A version of a VM type takes no new VMs any more',
   ),
   route('registerImage', 'post /v1/images', 'provisioning', 'operator', 'Register a version of an image'),
+  route('deleteImage', 'delete /v1/images/:name/:version', 'provisioning', 'operator', 'Delete a version of an image that nothing uses'),
   route('imageFile', 'get /v1/image-files/:digest', 'provisioning', 'viewer', 'How far the file of a disk is'),
   route('putImageFile', 'put /v1/image-files/:digest', 'provisioning', 'operator', 'A piece of the file of a disk'),
   route('takeImageFile', 'post /v1/image-files', 'provisioning', 'operator', 'Take a disk from the folder for imports'),
@@ -62,6 +63,20 @@ const passed: readonly Passed[] = [
     'resource-allocation',
     'viewer',
     'Where could this go? Nothing is held; a reason for each refused host',
+  ),
+  route(
+    'changePool',
+    'patch /v1/pools/:id',
+    'resource-allocation',
+    'admin',
+    'Say how much of a storage pool may be promised, and whether its files are made thin or in full',
+  ),
+  route(
+    'tryVolumePlacement',
+    'post /v1/volume-placements',
+    'resource-allocation',
+    'viewer',
+    'Where could a volume be made? Nothing is held; a reason for each refused host',
   ),
   route(
     'queryOptions',

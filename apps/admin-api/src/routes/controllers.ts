@@ -10,10 +10,12 @@ import { CommandsController } from './commands.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { RelayAuditsController } from './relay-audits.ts';
 import { DocumentsController } from './documents.ts';
+import { PoolsController } from './pools.ts';
 import { kindControllers } from './kinds.ts';
 
 export const controllers = [
   FleetController,
+  PoolsController,
   ...kindControllers,
   MigrationsController,
   LogsController,

@@ -111,7 +111,8 @@ export class FleetController {
   @Allow('viewer')
   @Doc(listDoc('Images, each with its newest version', views.Image))
   async images(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
-    return newest(await this.reads.list(models.images, query, request.caller));
+    const page = newest(await this.reads.list(models.images, query, request.caller));
+    return { ...page, items: page.items.filter((i) => Number(i['latest']) > 0) }; // of the others every version was deleted
   }
 
   @Get('/v1/grants')

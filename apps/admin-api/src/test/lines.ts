@@ -48,6 +48,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'POST /v1/image-files': { body: () => ({ path: 'disk', format: 'raw' }) },
   'GET /v1/images': {},
   'POST /v1/images': { body: () => ({ image }) },
+  'DELETE /v1/images/{}/{}': { path: () => '/v1/images/linux/1', code: 'image.in_use' },
   'POST /v1/migration-options-queries': { body: ({ vmId }) => ({ vmIds: [vmId] }), foreign: 'hidden' },
   'GET /v1/migration-options-queries/{}': hidden((t) => `/v1/migration-options-queries/${t.queryId}`),
   'POST /v1/migration-plans': { body: ({ template, vmId }) => ({ template, vmIds: [vmId] }), foreign: 'hidden' },
@@ -71,6 +72,9 @@ export const lines: Readonly<Record<string, Line>> = {
   'GET /v1/operations/{}/events': hidden((t) => `/v1/operations/${t.operation}/events`),
   'POST /v1/operations/{}/cancel': hidden((t) => `/v1/operations/${t.operation}/cancel`, { body: () => why, last: true }),
   'POST /v1/placements': { body: () => ({}) },
+  'GET /v1/pools': {},
+  'GET /v1/pools/{}': { path: () => pool, code: 'pool.unknown' },
+  'PATCH /v1/pools/{}': { path: () => pool, body: () => ({ ratioPerMille: 2000, ...why }), code: 'pool.unknown' },
   'GET /v1/progress': apart,
   'GET /v1/relay-audit': {},
   'POST /v1/relay-audit': { body: () => ({}) },
@@ -92,6 +96,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'POST /v1/networks': { body: () => ({ name: 'back', subnet: `10.8.${++subnets}.0/24` }), foreign: 'apart' },
   'GET /v1/networks/{}': hidden((t) => `/v1/networks/${t.networkId}`),
   'DELETE /v1/networks/{}': hidden((t) => `/v1/networks/${t.networkId}`, { last: true }),
+  'POST /v1/volume-placements': { body: () => ({ pool: 'shared', sizeMiB: 64 }) },
   'GET /v1/volumes': apart,
   'POST /v1/volumes': { body: () => ({ name: 'data', sizeMiB: 64 }), foreign: 'apart' },
   'GET /v1/volumes/{}': hidden((t) => `/v1/volumes/${t.volumeId}`),
@@ -139,6 +144,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'POST /v1/workflows/{}/cancel': workflow('/cancel', { body: () => why, last: true }),
   'POST /v1/workflows/{}/undo': workflow('/undo', { body: () => why, last: true }),
 };
+const pool = '/v1/pools/pool-0199c0de-0000-7000-8000-0000000000b1';
 const publicKeyJwk = { kty: 'OKP', crv: 'Ed25519', x: 'a'.repeat(43) };
 const templateSpec = {
   sourceType: { name: 'small', version: 1 },

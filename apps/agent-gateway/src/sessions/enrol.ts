@@ -54,7 +54,7 @@ export const enrol = async (service: ServiceContext, hello: Hello, asking: Askin
 const openSession = async (
   service: ServiceContext,
   tx: pg.PoolClient,
-  { hostId, agentVersion, facts, kinds, capacity, identity }: Hello,
+  { hostId, agentVersion, facts, kinds, capacity, identity, pools }: Hello,
   connectionId: string,
   tenant: string,
 ): Promise<Opened> => {
@@ -71,7 +71,7 @@ const openSession = async (
   const generation = await keepSession(tx, { hostId, sessionId, connectionId, factsHash });
   await signal(tx, { to: 'replaced', hostId, generation });
   if (before !== undefined) return { sessionId, generation, isNew: false };
-  const data = { hostId, sessionId, ...told };
+  const data = { hostId, sessionId, ...told, ...(pools ? { pools } : {}) }; // no part of the hash: room changes all the time
   await appendOf(service, tx, hostId, tenant, { type: agentGatewayEvents.hostAgentEnrolled.type, data });
   return { sessionId, generation, isNew: true };
 };

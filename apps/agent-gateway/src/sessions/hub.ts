@@ -11,6 +11,7 @@ import type { Connection, Frame, Hello } from './connection.ts';
 import { Clocks, tellSkews } from './clocks.ts';
 import { enrol } from './enrol.ts';
 import { HostsKeep } from './keeps.ts';
+import { Rooms, tellRooms } from './pools.ts';
 import { VmTenants } from '../grants/vm-tenants.ts';
 import { seen } from './liveness.ts';
 
@@ -35,6 +36,7 @@ export class Hub {
   readonly #refused: Counter<'code'>;
   readonly #clocks: Clocks;
   readonly #keeps: HostsKeep;
+  readonly #rooms = new Rooms();
 
   constructor(
     private readonly service: ServiceContext,
@@ -82,6 +84,7 @@ export class Hub {
     connection.hostId = hostId;
     connection.tenant = enrolled.tenant;
     connection.protocol = enrolled.protocol;
+    if (enrolled.isNew) this.#rooms.told(connection, { hostId, tenant: enrolled.tenant }, hello.pools);
     this.#sessions.set(hostId, { connection, generation, sent: new Set(), draining: false, again: false });
     connection.send({
       type: 'welcome',
@@ -98,6 +101,7 @@ export class Hub {
   closed(connection: Connection): void {
     this.#clocks.left(connection);
     this.#keeps.left(connection);
+    this.#rooms.left(connection);
     const { hostId } = connection;
     if (hostId !== undefined && this.#sessions.get(hostId)?.connection === connection) this.#sessions.delete(hostId);
   }
@@ -108,6 +112,7 @@ export class Hub {
       case 'heartbeat':
         this.#clocks.heard(connection, { hostId, tenant: connection.tenant }, frame.at, Date.now());
         this.#keeps.heard(connection, frame.keeps);
+        this.#rooms.heard(connection, { hostId, tenant: connection.tenant }, frame.pools);
         this.#alive.set(connection.id, connection);
         return;
       case 'report':
@@ -133,6 +138,7 @@ export class Hub {
   /** One statement for all heartbeats of a moment. */
   async flushHeartbeats(): Promise<void> {
     await tellSkews(this.service, this.#clocks.due());
+    await tellRooms(this.service, this.#rooms);
     const heard = new Map(this.#alive);
     this.#alive.clear();
     for (const id of await seen(this.service, [...heard.keys()]))

@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { verifyToken, type ServiceContext } from '@chrysalis/service-kit';
-import { depotFile } from '@chrysalis/service-kit/images';
+import { depotFile, GONE } from '@chrysalis/service-kit/images';
 
 const PREFIX = '/v1/image-files/';
 const AT_ONCE = 64;
@@ -34,7 +35,7 @@ const serve = async (config: ServiceContext['config'], request: IncomingMessage,
   if (!(await isHost(config, request))) return void response.writeHead(403).end();
   const path = config.images && depotFile(config.images.depot, request.url!.slice(PREFIX.length));
   const file = path === undefined ? undefined : await open(path, 'r').catch(() => undefined);
-  if (!file) return void response.writeHead(404).end();
+  if (!file) return void response.writeHead(path !== undefined && existsSync(`${path}${GONE}`) ? 410 : 404).end();
   try {
     await send(file, request, response);
   } finally {

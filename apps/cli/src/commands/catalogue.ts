@@ -3,7 +3,7 @@ import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
-import { importCommand, versionFor } from './images.ts';
+import { deleteImageCommand, importCommand, registerAs } from './images.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -110,6 +110,7 @@ const imageCommands = (program: Command): void => {
     },
   });
   importCommand(image);
+  deleteImageCommand(image);
   examples(
     changing(
       image
@@ -124,8 +125,7 @@ const imageCommands = (program: Command): void => {
         const { disk, size, digest, cmdline } = options;
         if ((disk === undefined) !== (size === undefined)) throw new UsageError('a disk has --disk and --size, a kernel neither');
         const kind = disk === undefined ? {} : { disk: { format: disk, sizeMiB: size } };
-        const image = { ...(await versionFor(client, args[0]!, options)), digest, cmdline, ...kind };
-        const answer = await client.post('/v1/images', { body: { image } });
+        const answer = await registerAs(client, args[0]!, { digest: String(digest), cmdline: String(cmdline), ...kind });
         await print(format, answer, () => `registered ${ref(answer['image'])}`);
       },
     ),

@@ -1,4 +1,4 @@
-import type { Allocation, BodyOf, Placement, Vm } from '@chrysalis/api-client';
+import type { Allocation, BodyOf, Vm } from '@chrysalis/api-client';
 import { InvalidArgumentError, Option, type Command, type OptionValues } from 'commander';
 import { action, collect, dryRun, duration, examples, finish, listCommand, readText, vmOf, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
@@ -12,6 +12,7 @@ import { setVm } from './vm-set.ts';
 import { networkOptions, onNetworks } from './networks.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
+import { placementText } from '../show/placement.ts';
 
 export const vmCommands = (program: Command): void => {
   const vm = program.command('vm').description('virtual machines');
@@ -68,6 +69,7 @@ const createCommand = (vm: Command): void => {
             .requiredOption('--type <type>', 'VM type, `small` (its newest version) or `small@1`')
             .requiredOption('--image <image>', 'image, `linux` or `linux@1`')
             .option('--host <host>', 'on this host; else the best one is chosen')
+            .option('--pool <pool>', 'where its disks are made; else in the shared one')
             .addOption(restartOption())
             .option('--label <KEY=VALUE>', 'what to sort VMs by; again for more', collect)
             .option(
@@ -169,19 +171,30 @@ const remove = async (run: Run): Promise<number> => {
     return finish(run, { ...(await run.client.delete('/v1/vms/{id}', { path: { id: vmId }, body })), vmId }, `deleting ${name}`);
   await run.client.delete('/v1/vms/{id}', { path: { id: vmId }, body, query: dryRun });
   const held = await run.client.all('/v1/allocations', { vm: vmId });
-  const text = `would delete ${name} (${vmId})\n${held.length ? table(ledgerColumns, held) : 'It holds nothing.'}`;
-  await print(run.format, { vm: vmId, held }, () => text);
+  const volumes = (await run.client.all('/v1/volumes', { vm: vmId })).map((v) => ({
+    volumeId: v.volumeId,
+    name: v.name,
+    sizeMiB: v.sizeMiB,
+  }));
+  const fate = body.volumes === 'delete' ? 'would be deleted with it' : 'would stay, without a VM';
+  const text = [
+    `would delete ${name} (${vmId})`,
+    held.length ? table(ledgerColumns, held) : 'It holds nothing.',
+    ...volumes.map((v) => `volume ${v.name} (${v.volumeId}, ${v.sizeMiB} MiB) ${fate}`),
+  ].join('\n');
+  await print(run.format, { vm: vmId, held, volumes: { andDeleted: body.volumes === 'delete', items: volumes } }, () => text);
   return exits.ok;
 };
 
 const create = async (run: Run): Promise<number> => {
-  const { type, image, host, restart, label, dryRun: trial } = run.options;
+  const { type, image, host, pool, restart, label, dryRun: trial } = run.options;
   const seed = seedOf(run.options);
   const body = {
     name: run.args[0]!,
     type,
     image: await versioned(run, image),
     ...(host ? { host } : {}),
+    ...(pool ? { pool: String(pool) } : {}),
     ...(restart ? { restart } : {}),
     ...(label ? { labels: labelsOfNew(label) } : {}),
     ...(seed ? { seed } : {}),
@@ -189,15 +202,21 @@ const create = async (run: Run): Promise<number> => {
   };
   const answer = await run.client.post('/v1/vms', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
   for (const w of answer.warnings ?? []) process.stderr.write(`warning ${w.place}: ${w.message}\n`);
-  if (!trial) return finish(run, answer, `creating ${run.args[0]}`);
-  const { spec } = await typeOf(run.client, String(type));
+  return trial ? whereItCouldGo(run, body) : finish(run, answer, `creating ${run.args[0]}`);
+};
+
+type NewVm = BodyOf<'post', '/v1/vms'>;
+const whereItCouldGo = async (run: Run, { type, image, host, pool }: NewVm): Promise<number> => {
+  const { spec } = await typeOf(run.client, type);
   const { amountsOf, DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+  const amounts = amountsOf(spec, await imageOf(run, image));
   const asked = {
-    amounts: amountsOf(spec, await imageOf(run, body.image)),
+    amounts,
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
     networks: spec.nics.map((n) => n.network),
-    pools: [DEFAULT_POOL],
+    pools: [pool ?? DEFAULT_POOL],
+    room: [{ pool: pool ?? DEFAULT_POOL, sizeMiB: amounts.diskMiB }],
     ...(host ? { host } : {}),
   };
   const where = await run.client.post('/v1/placements', { body: asked });
@@ -227,15 +246,6 @@ const seedOf = ({ sshKey, userData, networkConfig }: OptionValues): BodyOf<'post
 /** The owner wants an image's version; people mostly mean the newest. */
 const versioned = async (run: Run, image: string): Promise<string> =>
   image.includes('@') ? image : `${image}@${(await run.client.all('/v1/images')).find((i) => i['name'] === image)?.['version'] ?? 1}`;
-
-/** So many hosts are told of one by one. */
-const SHOWN = 20;
-const placementText = ({ candidates, refused }: Placement): string =>
-  [
-    candidates.length ? `Could go to, best first: ${candidates.map((c) => c.hostId).join(', ')}` : 'Could go nowhere.',
-    ...refused.slice(0, SHOWN).map((r) => `  not ${r.hostId}: ${r.reasons.map((x) => `${x.code}: ${x.message}`).join('; ')}`),
-    ...(refused.length > SHOWN ? [`  and ${refused.length - SHOWN} more hosts; -o json has them all`] : []),
-  ].join('\n');
 
 /** What it is meant to do beside what it is seen to do, and what is done about it. */
 const wantedFields = (vm: Vm) => ({

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Command, OptionValues } from 'commander';
-import type { Client } from '@chrysalis/api-client';
+import type { Command } from 'commander';
+import type { AnswerOf, BodyOf, Client } from '@chrysalis/api-client';
 import { ApiError } from '@chrysalis/api-client';
 import type { ImageFile } from '@chrysalis/contracts';
 import { changing, examples, type Run } from '../command.ts';
@@ -29,6 +29,27 @@ export const importCommand = (image: Command): void => {
   );
 };
 
+export const deleteImageCommand = (image: Command): void => {
+  examples(
+    changing(
+      image
+        .command('delete')
+        .alias('rm')
+        .argument('<image>', '`debian@1`: the version has to be said')
+        .description('delete a version of an image that no VM is of; its disk goes from the depot and, within minutes, from hosts'),
+      async ({ client, format, args }) => {
+        const { parseRef } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+        const found = parseRef(args[0]!);
+        if (!found) throw new UsageError(`${args[0]}: say the version that is to go, as in debian@1`);
+        const path = { name: found.name, version: String(found.version) };
+        const answer = await client.delete('/v1/images/{name}/{version}', { path });
+        await print(format, answer, () => `deleted ${args[0]}`);
+      },
+    ),
+    'image delete debian@1',
+  );
+};
+
 const importImage = async (run: Run): Promise<void> => {
   const { client, args, options, format } = run;
   const [name = '', file] = args;
@@ -39,8 +60,7 @@ const importImage = async (run: Run): Promise<void> => {
   if (hostPath !== undefined && wanted === undefined) throw new UsageError('with --host-path say its --format, which is never guessed');
   const came = file === undefined ? await take(run, hostPath!, wanted!) : await upload(run, file, wanted ?? (await formatOf(file)));
   const { digest, disk } = came;
-  const image = { ...(await versionFor(client, name, { digest, cmdline: '' })), digest: digest!, cmdline: '', disk: disk! };
-  const answer = await client.post('/v1/images', { body: { image } });
+  const answer = await registerAs(client, name, { digest: digest!, cmdline: '', disk: disk! });
   await print(format, answer, () => `imported ${ref(answer.image)}: ${disk!.format}, a disk of ${disk!.sizeMiB} MiB, ${digest}`);
 };
 
@@ -128,14 +148,23 @@ const digestOf = async (path: string): Promise<string> => {
 };
 
 /** That of the same content, or the next one. */
-export const versionFor = async (
-  client: Client,
-  text: string,
-  { digest, cmdline }: OptionValues,
-): Promise<{ name: string; version: number }> => {
+const versionFor = async (client: Client, text: string, { digest, cmdline }: Content): Promise<{ name: string; version: number }> => {
   const [name = '', version] = text.split('@');
   if (version !== undefined) return { name, version: Number(version) };
   const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
   const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
   return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
+};
+
+type Registered = BodyOf<'post', '/v1/images'>['image'];
+type Content = Omit<Registered, 'name' | 'version'>;
+/** As the version that is said; else as the next one, and numbers of versions that were deleted are not given again. */
+export const registerAs = async (client: Client, text: string, content: Content): Promise<AnswerOf<'post', '/v1/images'>> => {
+  const image = { ...(await versionFor(client, text, content)), ...content };
+  try {
+    return await client.post('/v1/images', { body: { image } });
+  } catch (error) {
+    if (text.includes('@') || !(error instanceof ApiError) || error.code !== 'image.deleted') throw error;
+    return client.post('/v1/images', { body: { image: { ...image, version: 1 + Number(error.problem['highest']) } } });
+  }
 };

@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AGENT_DISK, agentDiskOf, agentSerial, agentVolume, freePort, GUEST_PORT_NAME, type Topology } from '@chrysalis/contracts';
 import type { AgentHardware, HypervisorDriver } from '@chrysalis/hypervisor';
-import type { HostAgentConfig } from '../config.ts';
+import type { PoolPlaces } from '../config.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 
 export const AGENT_PORT = 'agent';
 const MAX_PORT_NR = 7;
 const MIB = 1_048_576;
-type Pools = HostAgentConfig['pools'];
+type Pools = PoolPlaces;
 type Package = { readonly digest: string; readonly file: string };
 
 /** What the agent came with in this guest: its disk and its port, as devices like any other, which therefore move with the VM. */

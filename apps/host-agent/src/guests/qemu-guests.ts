@@ -13,7 +13,7 @@ import {
   type HypervisorDriver,
 } from '@chrysalis/hypervisor';
 import { AGENT_PORT, agentHardware } from './agent-hardware.ts';
-import type { HostAgentConfig } from '../config.ts';
+import type { PoolPlaces } from '../config.ts';
 import type { AddAgent, Added, Guests, Relay } from './guests.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { look } from '../move/look.ts';
@@ -31,7 +31,7 @@ export class QemuGuests implements Guests {
 
   constructor(
     private readonly driver: HypervisorDriver,
-    private readonly pools: HostAgentConfig['pools'],
+    private readonly pools: PoolPlaces,
   ) {}
 
   async waitUntilUp(vmId: string, deadlineMs: number): Promise<void> {

@@ -93,6 +93,7 @@ export const request = (url: string, ticket: string, from: number, signal: Abort
       if (response.statusCode === (from > 0 ? 206 : 200)) return done(response);
       response.resume();
       if (response.statusCode === 404) return fail(new TaskFailure('host.image_missing', `${url} is not there`));
+      if (response.statusCode === 410) return fail(new TaskFailure('host.image_deleted', `${url}: the image was deleted`));
       fail(new TaskFailure('host.image_refused', `${url} answered ${response.statusCode}`, true));
     });
     asked.on('timeout', () => asked.destroy(new TaskFailure('host.peer_unreachable', `nothing came for ${SILENCE_MS} ms`, true)));

@@ -8,7 +8,7 @@ import { iso } from '../move/deps.ts';
 import { timeLeft, type HandlerContext } from '../tasks/handler-context.ts';
 import { fetchWhole, request } from './fetch.ts';
 import { qemuImgCheck, virtualBytesOf } from './make.ts';
-import type { DiskImages, Manifest } from './store.ts';
+import { DEPOT, type DiskImages, type Manifest } from './store.ts';
 
 export type FromDepot = Pick<HandlerContext, 'config' | 'now'> & {
   readonly images: DiskImages;
@@ -56,12 +56,31 @@ export const ensureDisk = ({ config, images, now, at }: FromDepot): EnsureDisk =
         sizeMiB: disk.sizeMiB,
         bytes,
         digest,
-        source: 'depot',
+        source: DEPOT,
         madeBy: run.dispatch.workflowId,
         at: iso(now()),
       };
       await images.put(part, manifest, (point) => at(point, { image: name }));
     });
+};
+
+/**
+ * Copies of images that were deleted go from this host: those alone of which the depot says so. A depot that does not answer, or does not have
+ * the file and no mark of it either, says nothing of the kind.
+ */
+export const forgetDeleted = async ({ config, images }: Pick<FromDepot, 'config' | 'images'>, signal: AbortSignal): Promise<number> => {
+  let gone = 0;
+  for (const { image, digest, format } of await images.ofDepot()) {
+    if (format === 'vm-state') continue;
+    const wasDeleted = await request(urlOf(config, digest, format), config.token, 0, signal).then(
+      (answer) => (answer.destroy(), false),
+      (error: unknown) => error instanceof TaskFailure && error.code === 'host.image_deleted',
+    );
+    if (!wasDeleted) continue;
+    await images.remove(image);
+    gone++;
+  }
+  return gone;
 };
 
 /** What is not fit to be read is not kept either: no later try would find it better. */

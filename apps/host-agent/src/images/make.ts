@@ -14,6 +14,10 @@ export type MakeImage = {
   readonly sizeMiB: number;
   /** Blank without. */
   readonly from?: { readonly file: string; readonly format: Format };
+  /** It has all its room from the beginning on. */
+  readonly full?: boolean;
+  /** Both are read once more, to the last byte: what a disk or a cable made of it on the way is found before anybody has it. */
+  readonly compared?: boolean;
   readonly signal: AbortSignal;
   readonly timeoutMs: number;
 };
@@ -21,13 +25,14 @@ export type MakeImage = {
 export type ImageMaker = (make: MakeImage) => Promise<void>;
 
 /** With qemu-img. Formats are named and never guessed: a guest that writes a header into a raw disk makes no other format of it. */
-export const qemuImg: ImageMaker = async ({ to, format, sizeMiB, from, signal, timeoutMs }) => {
+export const qemuImg: ImageMaker = async ({ to, format, sizeMiB, from, full, compared, signal, timeoutMs }) => {
   const img = (...args: string[]): Promise<string> => qemuImgTool(args, signal, timeoutMs);
   if (!from) return void (await img('create', '-q', '-f', format, to, `${sizeMiB}M`));
   const bytes = await virtualBytesOf(from.file, from.format);
   if (bytes > sizeMiB * MIB) throw tooSmall(sizeMiB, bytes);
-  await img('convert', '-q', '-f', from.format, '-O', format, from.file, to);
-  await img('resize', '-q', '-f', format, to, `${sizeMiB}M`);
+  await img('convert', '-q', '-f', from.format, '-O', format, ...(full ? ['-o', 'preallocation=falloc'] : []), from.file, to);
+  if (compared) await img('compare', '-q', '-f', from.format, '-F', format, from.file, to);
+  await img('resize', '-q', '-f', format, ...(full ? ['--preallocation=falloc'] : []), to, `${sizeMiB}M`);
 };
 
 /** What a guest sees. A qcow2 is judged by its header before a program opens it, as that would open the files it names. */
@@ -61,6 +66,8 @@ const qemuImgTool = async (args: readonly string[], signal: AbortSignal, timeout
     if (code === 127) throw new TaskFailure('host.tool_missing', 'no qemu-img on this host. Debian: apt-get install qemu-utils');
     if (code === 124 || code === 137)
       throw new TaskFailure('host.image_timeout', `qemu-img ${args[0]} took longer than ${seconds} s`, true);
+    if (/No space left/.test(stderr)) throw new TaskFailure('hypervisor.pool_full', stderr.trim().slice(0, 2000));
+    if (args[0] === 'compare' && code === 1) throw new TaskFailure('host.image_corrupt', 'the copy is not what it was made of', true);
     if (/lock/.test(stderr)) throw new TaskFailure('host.volume_busy', stderr.trim().slice(0, 2000), true);
     throw new TaskFailure('host.image_failed', `qemu-img ${args[0]}: ${stderr.trim() || String(error)}`.slice(0, 2000));
   }

@@ -26,6 +26,8 @@ const Manifest = z.object({
 export type Manifest = z.infer<typeof Manifest>;
 
 const STALE_MS = 86_400_000;
+/** The source of an image that was fetched from where the gateway is. */
+export const DEPOT = 'depot';
 
 /**
  * The disk images of a host: `<name>.img` beside `<name>.json`. A file is written beside and renamed, then its manifest is written: without
@@ -64,6 +66,13 @@ export class DiskImages {
   /** One of this content, whatever its name here. */
   async ofDigest(digest: string): Promise<Manifest | undefined> {
     return (await findByDigest(this.directory, digest))?.manifest;
+  }
+
+  /** Those that a depot gave. */
+  async ofDepot(): Promise<Manifest[]> {
+    const names = (await readdir(this.directory)).filter((n) => /^[a-z].*\.json$/.test(n)).map((n) => n.replace(/\.json$/, ''));
+    const found = await Promise.all(names.map((name) => this.get(name).catch(() => undefined)));
+    return found.filter((m) => m?.source === DEPOT) as Manifest[];
   }
 
   /** The file made beside becomes the image. Again after a crash anywhere: the same. */

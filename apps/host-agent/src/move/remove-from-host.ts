@@ -1,11 +1,11 @@
 import { ownDisks, type HypervisorDriver } from '@chrysalis/hypervisor';
-import type { HostAgentConfig } from '../config.ts';
+import type { PoolPlaces } from '../config.ts';
 
 /**
  * Ends a VM's process on this host when the VM itself lives elsewhere. Its volumes in a pool that other hosts see are the VM's, and
  * stay; those in this host's own pools are copies that nobody uses any more.
  */
-export const removeFromHost = async (driver: HypervisorDriver, pools: HostAgentConfig['pools'], vmId: string): Promise<void> => {
+export const removeFromHost = async (driver: HypervisorDriver, pools: PoolPlaces, vmId: string): Promise<void> => {
   const disks = driver.list().includes(vmId) ? ownDisks((await driver.status(vmId)).topology) : [];
   await driver.destroy(vmId, { deleteVolumes: false });
   for (const { pool, volume } of disks) if (pools[pool]?.shared === false) await driver.deleteVolume(pool, volume);

@@ -19,11 +19,11 @@ const admit: Admit = (state, input) => {
  * data, and is left as it is.
  */
 export const bootVm = (context: HandlerContext & FromDepot, ensure: EnsureDisk): Handler =>
-  handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, waitForGuest, seed }, run) => {
+  handler(hostTasks.bootVm, admit, async ({ vmId, epoch, uuid, spec, image, nics, pool, allocation, waitForGuest, seed }, run) => {
     await context.states.update(vmId, (s) => ({ ...s!, role: 'runner', epoch, floor: epoch }));
     try {
       await ensure(image, run);
-      const boots = { vmId, uuid, spec, image, nics, pool, signal: run.signal };
+      const boots = { vmId, uuid, spec, image, nics, pool, allocation, signal: run.signal };
       const shaped = await withSeed(context, seed, run, (given) => context.driver.boot({ ...boots, ...given }));
       if (waitForGuest) await context.guests.waitUntilUp(vmId, timeLeft(run, context.now()));
       await context.states.update(vmId, (s) => ({ ...s!, booted: true }));

@@ -3,7 +3,7 @@ import { bootVm } from './boot-vm.ts';
 import { destroyVm } from './destroy-vm.ts';
 import { plug, resizeDisk, unplug } from './devices.ts';
 import { addAgent, guestHandlers, removeAgent } from './guest.ts';
-import { ensureDisk } from '../images/from-depot.ts';
+import { ensureDisk, type EnsureDisk } from '../images/from-depot.ts';
 import { imageHandlers, type ImageContext } from './images.ts';
 import type { HandlerContext } from './handler-context.ts';
 import { powerHandlers } from './power.ts';
@@ -14,8 +14,10 @@ import { releaseSource, transfer } from './transfer.ts';
 import { volumeHandlers } from '../volumes/tasks.ts';
 
 /** Every kind of task that a host agent executes. */
-export const handlers = (context: HandlerContext & ImageContext): Handler[] => [
-  bootVm(context, ensureDisk(context)),
+export const handlers = (context: HandlerContext & ImageContext): Handler[] => handlersBy(context, ensureDisk(context));
+
+const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk): Handler[] => [
+  bootVm(context, ensure),
   destroyVm(context),
   preflight(context),
   plug(context),
@@ -31,6 +33,6 @@ export const handlers = (context: HandlerContext & ImageContext): Handler[] => [
   saveVm(context),
   ...powerHandlers(context),
   ...imageHandlers(context),
-  ...volumeHandlers(context),
+  ...volumeHandlers(context, ensure),
   ...guestHandlers(context),
 ];

@@ -1,5 +1,6 @@
 import { freePort, volumeHostTasks as tasks, type Topology } from '@chrysalis/contracts';
 import type { Handler } from '../execution/handler.ts';
+import type { EnsureDisk } from '../images/from-depot.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { asRunner, handler, notInMove, timeLeft, type Admit, type HandlerContext } from '../tasks/handler-context.ts';
 import { delivered, unused } from './in-guest.ts';
@@ -17,11 +18,14 @@ const onVm: Admit = (state, input) => {
 };
 
 /** What is so already is done: each of these may come twice, late, and after a crash in its middle. */
-export const volumeHandlers = (context: HandlerContext): Handler[] => [...ofFiles(context), ...ofVms(context)];
+export const volumeHandlers = (context: HandlerContext, ensure: EnsureDisk): Handler[] => [...ofFiles(context, ensure), ...ofVms(context)];
 
-const ofFiles = ({ driver }: HandlerContext): Handler[] => [
+const ofFiles = ({ driver }: HandlerContext, ensure: EnsureDisk): Handler[] => [
   ofVolume(
-    handler(tasks.createVolume, anyState, ({ pool, volume, sizeMiB }) => driver.createVolume({ pool, volume, sizeMiB, format: FORMAT })),
+    handler(tasks.createVolume, anyState, async ({ from, ...volume }, run) => {
+      if (from?.kind === 'image') await ensure(from.image, run);
+      return driver.createVolume({ ...volume, format: FORMAT, signal: run.signal, ...(from ? { from } : {}) });
+    }),
   ),
   ofVolume(
     handler(tasks.growVolume, anyState, async ({ pool, volume, sizeMiB }) => {

@@ -36,7 +36,7 @@ class Host {
     this.driver = new QemuDriver({ stateDir, address: '127.0.0.1', pools, networks: {}, resolveImage: async () => ({ ...image }) });
     this.guests = new QemuGuests(this.driver, pools);
     const context = { driver: this.driver, guests: this.guests, now: () => Date.now() } as unknown as HandlerContext;
-    this.#handlers = new Map(volumeHandlers(context).map((h) => [h.contract.kind, h]));
+    this.#handlers = new Map(volumeHandlers(context, async () => undefined).map((h) => [h.contract.kind, h]));
   }
 
   run<C extends TaskContract>(contract: C, input: Record<string, unknown>, withinMs = 30_000): Promise<OutputOf<C>> {

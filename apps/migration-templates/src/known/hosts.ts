@@ -10,6 +10,7 @@ import type { KnownHost } from '@chrysalis/migration-templates-core';
 import { evolveHost, hostView, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
+import { knownPools } from './pools.ts';
 
 const { hostRegistered, hostFactsChanged, hostStateChanged, allocationHeld, allocationReleased, allocationSwapped } = events;
 
@@ -63,10 +64,11 @@ export const knownHosts = async (q: Queryable, schema: string): Promise<KnownHos
   const { rows } = await q.query<{ version: number; host: HostDoc; away: string | null }>(
     `select h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
   );
+  const pools = await knownPools(q, schema);
   return rows.flatMap(({ version, away, host: doc }) => {
     const host = hostOf(doc);
     if (host.status === 'unknown') return [];
-    return [{ ...hostView(host), generation: version, ...(away === null ? {} : { away }) }];
+    return [{ ...hostView(host), pools, generation: version, ...(away === null ? {} : { away }) }];
   });
 };
 

@@ -5,7 +5,7 @@ import { merge, on, type Change, type Document, type Handler, type Table } from 
 const versioned = (table: Table, name: string, version: { version: number } & Document): Change =>
   merge(table, name, (before) => ({
     name,
-    latest: version.version,
+    latest: Math.max(version.version, Number(before['latest'] ?? 0)),
     versions: [...((before['versions'] as { version: number }[] | undefined) ?? []).filter((v) => v.version !== version.version), version],
   }));
 
@@ -19,6 +19,12 @@ export const catalogue: readonly Handler[] = [
     })),
   ]),
   on(p.imageRegistered, ({ image }, { at }) => [versioned('images', image.name, { ...image, registeredAt: at })]),
+  on(p.imageDeleted, ({ name, version }) => [
+    merge('images', name, (before) => {
+      const versions = ((before['versions'] as { version: number }[] | undefined) ?? []).filter((v) => v.version !== version);
+      return { versions, latest: Math.max(0, ...versions.map((v) => v.version)) };
+    }),
+  ]),
   on(m.templatePublished, ({ name, version, spec }, { at }) => [versioned('templates', name, { version, spec, publishedAt: at })]),
   on(m.templateRetired, ({ name }) => [merge('templates', name, { retired: true })]),
 ];

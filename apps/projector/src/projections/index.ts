@@ -4,6 +4,7 @@ import { catalogue, grants } from './catalogue.ts';
 import { allocations, hosts } from './hosts.ts';
 import { migrations, optionsAndPlans } from './migrations.ts';
 import { networks } from './networks.ts';
+import { pools } from './pools.ts';
 import { observations, vms } from './vms.ts';
 import { volumes } from './volumes.ts';
 import { workflows } from './workflows.ts';
@@ -16,6 +17,7 @@ const projections: readonly Handler[] = [
   ...Object.values(ofKinds).flat(),
   ...hosts,
   ...allocations,
+  ...pools,
   ...catalogue,
   ...grants,
   ...optionsAndPlans,

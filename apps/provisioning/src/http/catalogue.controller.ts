@@ -1,4 +1,4 @@
-import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
+import { Controller, Delete, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { parseRef, provisioningCommands, provisioningEvents, VmTypeSpec } from '@chrysalis/contracts';
 import { imageDecider, versionOf, vmTypeDecider, type VmTypeRejection } from '@chrysalis/provisioning-core';
 import {
@@ -16,9 +16,19 @@ import {
 } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { z } from 'zod';
-import { vmTypesThere, vmTypeVersions, writeDeprecation, writeImage, writeVmType } from '../sql/catalogue.ts';
+import {
+  deletingImage,
+  forgetImage,
+  imagesThere,
+  usesOfImage,
+  vmTypesThere,
+  vmTypeVersions,
+  writeDeprecation,
+  writeImage,
+  writeVmType,
+} from '../sql/catalogue.ts';
 
-const { publishVmType, deprecateVmType, registerImage } = provisioningCommands;
+const { publishVmType, deprecateVmType, registerImage, deleteImage } = provisioningCommands;
 /** The spec is checked by the type's own rules, so that all its faults come with one code. */
 const PublishVmType = publishVmType.body.extend({ spec: z.unknown() });
 
@@ -92,8 +102,36 @@ export class CatalogueController {
     return this.commands.run(request, registerImage.body, async ({ image }, ctx) => {
       const decided = await ctx.decide(`image-${image.name}`, imageDecider, { type: 'register', image });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
-      for (const e of decided.events) await writeImage(ctx.tx, this.service.schema, e.data.image);
+      for (const e of decided.events)
+        if (e.type === provisioningEvents.imageRegistered.type) await writeImage(ctx.tx, this.service.schema, e.data.image);
       return { status: 201, body: { image } };
+    });
+  }
+
+  @Delete('/v1/images/:name/:version')
+  @HttpCode(200)
+  @Allow('operator')
+  @AsMessage(deleteImage)
+  @Doc({
+    summary: deleteImage.summary,
+    query: dryRunQuery,
+    answers: { 200: deleteImage.answer, 404: '`image.unknown`', 409: '`image.in_use`, with who uses it' },
+  })
+  remove(@Req() request: CommandRequest, @Param('name') name: string, @Param('version') text: string): Promise<Answer> {
+    return this.commands.run(request, deleteImage.body, async (_, ctx) => {
+      const { schema } = this.service;
+      const version = /^[1-9][0-9]{0,8}$/.test(text) ? Number(text) : 0;
+      await deletingImage(ctx.tx, schema, name);
+      const uses = await usesOfImage(ctx.tx, schema, `${name}@${version}`);
+      const decided = await ctx.decide(`image-${name}`, imageDecider, { type: 'delete', name, version, uses });
+      if (!decided.ok) {
+        const { rejection } = decided;
+        throw ProblemError.of(
+          rejection.code === 'image.unknown' ? { ...rejection, known: await imagesThere(ctx.tx, schema, name) } : rejection,
+        );
+      }
+      if (decided.events.length > 0) await forgetImage(ctx.tx, schema, { name, version });
+      return { status: 200, body: { name, version } };
     });
   }
 

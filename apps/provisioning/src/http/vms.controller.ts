@@ -26,6 +26,7 @@ import { keepSeed } from '../seed/keep.ts';
 import { decideVm } from '../decide-vm.ts';
 import { sightingOf } from '../restart/sql.ts';
 import { vmOf } from '../sql/vms.ts';
+import { volumesOfVm } from '../volumes/sql.ts';
 import type { VmView } from '../vm-view.ts';
 
 const { createVm, changeVm, deleteVm } = provisioningCommands;
@@ -104,7 +105,9 @@ export class VmsController {
         ifMatch(request),
       );
       if (!decided.ok) throw ProblemError.of(decided.rejection);
-      return accepted({ vmId: id, operation: decided.vm.deletion!.workflowId });
+      const going = volumes === 'delete' ? await volumesOfVm(ctx.tx, this.service.schema, id) : [];
+      const named = going.map(({ volumeId, name, sizeMiB }) => ({ volumeId, name, sizeMiB }));
+      return accepted({ vmId: id, operation: decided.vm.deletion!.workflowId, ...(volumes === 'delete' ? { volumes: named } : {}) });
     });
   }
 
@@ -158,7 +161,7 @@ export class VmsController {
   }
 }
 
-const accepted = (body: CreatedVm & { readonly status?: string }) => ({
+const accepted = (body: CreatedVm & { readonly status?: string; readonly volumes?: readonly object[] }) => ({
   status: 202,
   body,
   headers: { location: `/v1/operations/${body.operation}` },

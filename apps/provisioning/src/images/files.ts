@@ -3,13 +3,24 @@ import { constants, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProblemError, type ImageDepot } from '@chrysalis/service-kit';
-import { depotName, judgeDisk, judgeHeader, openDisk, QCOW2_HEADER_BYTES, type DiskFormat } from '@chrysalis/service-kit/images';
+import {
+  depotName,
+  GONE,
+  goneName,
+  judgeDisk,
+  judgeHeader,
+  openDisk,
+  QCOW2_HEADER_BYTES,
+  type DiskFormat,
+} from '@chrysalis/service-kit/images';
 import type { ImageChunk, ImageFile } from '@chrysalis/contracts';
 import { Background } from './background.ts';
 import { assertFileFits, usable, whole } from './judge.ts';
 
 /** What is not finished for so long is given up. */
 const STALE_MS = 86_400_000;
+/** A host that was away for longer keeps its copy until somebody takes it away. */
+const MARK_MS = 30 * STALE_MS;
 export type Wanted = { readonly digest: string; readonly format: DiskFormat; readonly bytes: number };
 
 /**
@@ -72,6 +83,19 @@ export class ImageFiles {
   /** Gives a file that is whole its name. `from` is in the depot's folder. */
   async name(from: string, digest: string, format: DiskFormat): Promise<void> {
     await rename(from, join(this.config.depot, depotName(digest, format)));
+    await rm(join(this.config.depot, goneName(digest, format)), { force: true });
+    await syncFolder(this.config.depot);
+  }
+
+  /**
+   * Of an image that was deleted. What is left is a mark, for a month: by it hosts know that their copies may go, which they cannot from a file
+   * that is not to be seen, as then the depot may be.
+   */
+  async remove(digest: string, format: DiskFormat): Promise<void> {
+    await this.beside('gone'); // makes the folder
+    const mark = await open(join(this.config.depot, goneName(digest, format)), 'w', 0o640);
+    await mark.close();
+    await rm(join(this.config.depot, depotName(digest, format)), { force: true });
     await syncFolder(this.config.depot);
   }
 
@@ -87,9 +111,10 @@ export class ImageFiles {
     for (const name of await readdir(this.config.depot).catch(() => [])) {
       const path = join(this.config.depot, name);
       const digest = /^([0-9a-f]{64})\.(raw|qcow2)$/.exec(name)?.[1];
-      if (!name.endsWith('.part') && (digest === undefined || registered.has(`sha256:${digest}`))) continue;
+      const mark = name.endsWith(GONE);
+      if (!mark && !name.endsWith('.part') && (digest === undefined || registered.has(`sha256:${digest}`))) continue;
       const found = await stat(path).catch(() => undefined);
-      if (!found || now - found.mtimeMs < STALE_MS) continue;
+      if (!found || now - found.mtimeMs < (mark ? MARK_MS : STALE_MS)) continue;
       await rm(path, { force: true });
       gone++;
     }

@@ -58,3 +58,47 @@ export const imageDigests = async ({ pool, schema }: { pool: Queryable; schema: 
   const { rows } = await pool.query<{ digest: string }>(`select image->>'digest' as digest from ${schema}.images`);
   return new Set(rows.map((r) => r.digest));
 };
+
+const lockOf = (schema: string, name: string): string => `${schema} image ${name}`;
+/** Many may make something of an image at once; who deletes it waits for them, and they for that. Ends with the transaction. */
+export const useImage = async (tx: Queryable, schema: string, name: string): Promise<void> => {
+  await tx.query(`select pg_advisory_xact_lock_shared(hashtextextended($1, 0))`, [lockOf(schema, name)]);
+};
+export const deletingImage = async (tx: Queryable, schema: string, name: string): Promise<void> => {
+  await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [lockOf(schema, name)]);
+};
+
+/** The VMs that are of it, whatever they do, and the volumes that are being made of it: of every tenant. `image`: `debian@1`. */
+export const usesOfImage = async (tx: Queryable, schema: string, image: string): Promise<string[]> => {
+  const { rows } = await tx.query<{ id: string }>(
+    `(select vm as id from ${schema}.vms where view ->> 'image' = $1 and status not in ('deleted', 'failed') order by vm limit 100)
+     union all
+     (select volume as id from ${schema}.volumes
+      where status = 'creating' and view #>> '{from,image,name}' || '@' || (view #>> '{from,image,version}') = $1 order by volume limit 100)`,
+    [image],
+  );
+  return rows.map((r) => r.id);
+};
+
+/** Its file goes with it unless another image has the same. */
+export const forgetImage = async (tx: Queryable, schema: string, { name, version }: { name: string; version: number }): Promise<void> => {
+  await tx.query(
+    `with gone as (delete from ${schema}.images where name = $1 and version = $2 returning image)
+     insert into ${schema}.image_files_to_go (digest, format)
+     select image ->> 'digest', image #>> '{disk,format}' from gone where image ? 'disk' on conflict do nothing`,
+    [name, version],
+  );
+};
+
+export type FileToGo = { readonly digest: string; readonly format: 'raw' | 'qcow2'; readonly registered: boolean };
+/** `registered`: an image has it again, or another one has it too. */
+export const filesToGo = async ({ pool, schema }: { pool: Queryable; schema: string }): Promise<FileToGo[]> =>
+  (
+    await pool.query<FileToGo>(
+      `select digest, format, exists (select from ${schema}.images i where i.image ->> 'digest' = f.digest) as registered
+       from ${schema}.image_files_to_go f order by digest limit 100`,
+    )
+  ).rows;
+export const fileWent = async ({ pool, schema }: { pool: Queryable; schema: string }, digest: string): Promise<void> => {
+  await pool.query(`delete from ${schema}.image_files_to_go where digest = $1`, [digest]);
+};

@@ -1,6 +1,7 @@
 import { volumeTasks as tasks, type Cause, type InputOf, type Topology } from '@chrysalis/contracts';
 import { volumes } from '@chrysalis/provisioning-core';
 import { done, Executor, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
+import { endCopyOf } from './copy.ts';
 import { decideVolume } from './decide-volume.ts';
 import { unlockVm } from './on-vm.ts';
 
@@ -38,11 +39,12 @@ const undone: Cause = { code: volumes.VOLUME_CREATION_UNDONE, message: 'A later 
 @Executor()
 export class VolumeTasks {
   @OnTask(tasks.recordVolumeCreated)
-  recordCreated(input: Input<'recordVolumeCreated'>, ctx: TaskContext): Result<'recordVolumeCreated'> {
-    return decided(ctx, { type: 'record-created', ...input }, ({ pool, hostId }) => ({
-      pool,
-      ...(hostId === undefined ? {} : { hostId }),
-    }));
+  async recordCreated(input: Input<'recordVolumeCreated'>, ctx: TaskContext): Result<'recordVolumeCreated'> {
+    const result = await decideVolume(ctx, input.volumeId, { type: 'record-created', ...input });
+    if (!result.ok) return refused(result.rejection);
+    const { pool, poolId, hostId, from } = result.volume;
+    await endCopyOf(ctx, from, ctx.dispatch.workflowId);
+    return done({ pool, ...(poolId === undefined ? {} : { poolId }), ...(hostId === undefined ? {} : { hostId }) });
   }
 
   @OnTask(tasks.failVolumeCreation)

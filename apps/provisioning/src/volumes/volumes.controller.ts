@@ -1,6 +1,6 @@
 import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
-import { FLEET_TENANT, volumeCommands, volumeFile, type VmChange } from '@chrysalis/contracts';
-import { volumes } from '@chrysalis/provisioning-core';
+import { freePort, volumeCommands, type VmChange } from '@chrysalis/contracts';
+import type { volumes } from '@chrysalis/provisioning-core';
 import {
   Allow,
   AsMessage,
@@ -20,6 +20,7 @@ import {
 } from '@chrysalis/service-kit';
 import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
+import { createVolume as createVolumeOf } from './create.ts';
 import { decideVolume } from './decide-volume.ts';
 import { lockVm } from './on-vm.ts';
 import { attachment, deletion, detachment, growth } from './requests.ts';
@@ -41,27 +42,14 @@ export class VolumesController {
     summary: createVolume.summary,
     body: createVolume.body,
     query: dryRunQuery,
-    answers: { 202: createVolume.answer, 422: '`volume.tenant_invalid`' },
+    answers: {
+      202: createVolume.answer,
+      409: '`volume.attached`, `volume.in_action`, `volume.not_ready`, of what it is made of',
+      422: '`volume.tenant_invalid`, `volume.size_missing`, `volume.source_larger`, `image.unknown`, `image.no_disk`, `volume.unknown`',
+    },
   })
   create(@Req() request: CommandRequest): Promise<Answer> {
-    return this.commands.run(request, createVolume.body, async ({ host, ...body }, ctx) => {
-      const { tenant } = ctx.caller;
-      if (tenant === FLEET_TENANT)
-        throw ProblemError.of({
-          code: 'volume.tenant_invalid',
-          message: 'a volume is a tenant’s, and the caller is of none: ask with a token of the tenant',
-        });
-      const volumeId = ctx.newId('volume');
-      const asked = {
-        workflowId: ctx.newId('op'),
-        definition: volumes.createVolume({ pinned: host !== undefined }),
-        params: { volumeId, volume: volumeFile(volumeId), pool: body.pool, sizeMiB: body.sizeMiB, ...(host === undefined ? {} : { host }) },
-        subject: volumeId,
-      };
-      const decided = await decideVolume(ctx, volumeId, { type: 'request', volume: { volumeId, tenant, ...body, request: asked } });
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
-      return accepted(decided.volume);
-    });
+    return this.commands.run(request, createVolume.body, async (body, ctx) => accepted(await createVolumeOf(body, ctx)));
   }
 
   @Post('/v1/volumes/:id/attach')
@@ -74,7 +62,7 @@ export class VolumesController {
     answers: {
       202: attachVolume.answer,
       404: '`volume.unknown`',
-      409: '`volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `vm.in_move`, `vm.in_action`, `vm.not_ready`',
+      409: '`volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `volume.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`',
       422: '`vm.unknown`',
     },
   })
@@ -83,6 +71,9 @@ export class VolumesController {
       const volume = await this.#present(ctx, id);
       const vm = await vmOf(ctx.tx, this.service.schema, volume.tenant, vmId);
       if (!vm || vm.status === 'deleted') throw ProblemError.ofMember({ code: 'vm.unknown', vmId });
+      // What its host would find a moment later: a volume that it has by then, or is to have, finds none of its ports missing.
+      const has = volume.vmId === vmId || volume.action?.vmId === vmId;
+      if (!has && vm.topology && freePort(vm.topology) === undefined) throw ProblemError.of({ code: 'volume.no_port', vmId });
       const asked = attachment(volume, vm, ctx.newId('op'));
       return this.#begun(ofTenant(ctx, volume.tenant), id, 'attach-volume', ifMatch(request) ?? volume.version, {
         type: 'request-attach',

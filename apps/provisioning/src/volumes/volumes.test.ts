@@ -44,7 +44,7 @@ test('what a workflow’s end says is its volume’s state: the first cause, and
   expect(failed).toMatchObject({ cause, left: false });
   const deleting = (await remove(volumeId)).body.operation;
   const request = (await h.store.read(volumeId)).at(-1)!.data as { request: WorkflowRequest };
-  expect(request.request.definition.tasks.map((t) => t.name)).toEqual(['record']); // nothing of it is on any host
+  expect(request.request.definition.tasks.map((t) => t.name)).toEqual(['release', 'record']); // nothing of it is on any host
   await h.ended({ workflowId: deleting, subject: volumeId, name: 'delete-volume', state: 'failed', cause });
   await h.eventually(async () => (await h.volumeNow(volumeId)).status === 'failed');
 });
@@ -53,8 +53,9 @@ test('bad input, another tenant, a dry run: a stable code, and nothing is left',
   const all = async () => Number((await h.running.service.pool.query('select count(*) from provisioning.events')).rows[0].count);
   const { volumeId } = await h.volume('mine');
   const before = await all();
-  for (const bad of [{ name: 'x' }, { name: 'X', sizeMiB: 1 }, { name: 'x', sizeMiB: 0 }, { name: 'x', sizeMiB: 1_048_577 }, { name: 'x'.repeat(10_000), sizeMiB: 1 }, { name: 'x', sizeMiB: 1, colour: 'red' }])
+  for (const bad of [{ name: 'X', sizeMiB: 1 }, { name: 'x', sizeMiB: 0 }, { name: 'x', sizeMiB: 1_048_577 }, { name: 'x'.repeat(10_000), sizeMiB: 1 }, { name: 'x', sizeMiB: 1, colour: 'red' }])
     expect((await create(bad)).body.code).toBe('request.invalid'); // prettier-ignore
+  expect((await create({ name: 'x' })).body.code).toBe('volume.size_missing');
   expect((await remove(volumeId, 'other')).body.code).toBe('volume.unknown');
   expect((await remove('volume-0199c0de-0000-7000-8000-00000000dead')).body.code).toBe('volume.unknown');
   expect(await h.http('POST', '/v1/volumes?dryRun=true', { name: 'x', sizeMiB: 1 })).toMatchObject({ status: 200, body: { dryRun: true } });

@@ -1,6 +1,7 @@
 import { volumeEvents, workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
 import type { volumes } from '@chrysalis/provisioning-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
+import { endCopyOf } from './copy.ts';
 import { decideVolume } from './decide-volume.ts';
 import { isChange, unlockVm } from './on-vm.ts';
 
@@ -17,6 +18,7 @@ export class VolumeWorkflowEnds {
     if (!command) return;
     const decided = await decideVolume(ctx, volumeId, command);
     if (!decided.ok) return amiss(ctx, data, decided.rejection);
+    if (data.name === 'create-volume') await endCopyOf(ctx, decided.volume.from, workflowId);
     for (const e of decided.events)
       if (e.type === volumeEvents.volumeActionFailed.type && e.data.vmId !== undefined) {
         const unlocked = await unlockVm(ctx, { vmId: e.data.vmId, workflowId, cause: e.data.cause });

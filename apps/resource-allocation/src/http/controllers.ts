@@ -1,4 +1,5 @@
 import { HostsController } from './hosts.controller.ts';
 import { PlacementsController } from './placements.controller.ts';
+import { PoolsController } from './pools.controller.ts';
 
-export const controllers = [HostsController, PlacementsController];
+export const controllers = [HostsController, PlacementsController, PoolsController];

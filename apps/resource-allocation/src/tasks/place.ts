@@ -1,7 +1,6 @@
 import { consumerText, resourceAllocationTasks as tasks, type InputOf, type Refusal } from '@chrysalis/contracts';
 import { place as rank, requestOf, type Refused } from '@chrysalis/placement';
 import {
-  done,
   Executor,
   failed,
   OnTask,
@@ -14,10 +13,11 @@ import {
 import { decideHost, type HostDecided } from '../decide-host.ts';
 import { FleetView } from '../fleet-view.ts';
 import { lockHosts } from '../sql/hosts.ts';
+import { holdRoomOn } from '../pools/room.ts';
 import { hostOf, lockConsumers, releasedSince } from '../sql/ledger.ts';
 
 type PlaceInput = InputOf<typeof tasks.place>;
-type Placed = { hostId: string; address: string; generation: number };
+type Placed = { hostId: string; address: string; generation: number; allocation?: 'full' };
 
 /** How many hosts are asked after ranking: more refusals than this in a row mean that the ranking is far behind. */
 const MAX_CANDIDATES = 32;
@@ -46,11 +46,28 @@ const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<Ta
   const { candidates, refused: reasons } = rank(await FleetView.of(ctx.store).hosts(ctx.tx), requestOf(input));
   const late: Refused[] = [];
   for (const { hostId } of candidates.slice(0, MAX_CANDIDATES)) {
-    const decided = await holdOn(input, hostId, ctx);
-    if (decided.ok) return answer(hostId, decided);
-    late.push(lateRefusal(hostId, decided.rejection));
+    await ctx.tx.query('savepoint candidate'); // what was held on a host whose pool then refuses goes with it
+    const held = await holdAll(input, hostId, ctx);
+    if (held.ok) return held;
+    await ctx.tx.query('rollback to savepoint candidate');
+    late.push(lateRefusal(hostId, held.rejection));
   }
   return noHost(input, [...late, ...reasons], candidates.length > late.length);
+};
+
+type Held = { readonly ok: true; readonly output: Placed } | { readonly ok: false; readonly rejection: Refusal };
+/** On the host, and in its pools. */
+const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<Held> => {
+  const decided = await holdOn(input, hostId, ctx);
+  if (!decided.ok) return decided;
+  const { state, version } = decided;
+  if (state.status === 'unknown') throw new Error(`${hostId} holds but is not known`);
+  const { consumer, vmId, room = [] } = input;
+  const held = await holdRoomOn(ctx, state.facts, { consumer, vmId, room });
+  if (!held.ok) return held;
+  const full = held.pools.some((p) => p.settings.allocation === 'full');
+  const output = { hostId, address: state.facts.address, generation: version, ...(full ? { allocation: 'full' as const } : {}) };
+  return { ok: true, output };
 };
 
 const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<HostDecided> => {
@@ -66,13 +83,8 @@ const holdAgain = async (input: PlaceInput, hostId: string, ctx: MessageContext)
       message: `${consumerText(input.consumer)} holds on ${hostId}, not on ${input.host}`,
       hostId,
     });
-  const decided = await holdOn(input, hostId, ctx);
-  return decided.ok ? answer(hostId, decided) : refused(decided.rejection);
-};
-
-const answer = (hostId: string, { state, version }: Extract<HostDecided, { ok: true }>): TaskResult<Placed> => {
-  if (state.status === 'unknown') throw new Error(`${hostId} holds but is not known`);
-  return done({ hostId, address: state.facts.address, generation: version });
+  const held = await holdAll(input, hostId, ctx);
+  return held.ok ? held : refused(held.rejection);
 };
 
 const lateRefusal = (hostId: string, { code, ...evidence }: Refusal): Refused => ({

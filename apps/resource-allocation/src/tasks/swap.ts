@@ -2,6 +2,7 @@ import { consumerText, resourceAllocationTasks as tasks, type InputOf } from '@c
 import { moveConsumer, vmConsumer } from '@chrysalis/resource-allocation-core';
 import { done, Executor, failpoint, OnTask, refused, type ResultOf, type TaskContext } from '@chrysalis/service-kit';
 import { decideHost } from '../decide-host.ts';
+import { swapRoomOn } from '../pools/room.ts';
 import { lockHosts } from '../sql/hosts.ts';
 import { lockConsumers } from '../sql/ledger.ts';
 
@@ -12,7 +13,10 @@ export class Swap {
    * fails, and the kit rolls its whole effect back: the source's hold stays.
    */
   @OnTask(tasks.swap)
-  async swap({ moveId, vmId, fromHost, toHost, amounts }: InputOf<typeof tasks.swap>, ctx: TaskContext): ResultOf<typeof tasks.swap> {
+  async swap(
+    { moveId, vmId, fromHost, toHost, amounts, room = [] }: InputOf<typeof tasks.swap>,
+    ctx: TaskContext,
+  ): ResultOf<typeof tasks.swap> {
     const { schema } = ctx.store;
     const vm = vmConsumer(vmId);
     await lockConsumers(ctx.tx, schema, [consumerText(vm), consumerText(moveConsumer(moveId))]);
@@ -24,6 +28,8 @@ export class Swap {
       await failpoint('allocation.swap:between', { moveId });
     }
     const swapped = await decideHost(ctx, toHost, { type: 'swap', hostId: toHost, moveId, vmId, amounts });
-    return swapped.ok ? done({}) : refused(swapped.rejection);
+    if (!swapped.ok) return refused(swapped.rejection);
+    if (swapped.state.status === 'known') await swapRoomOn(ctx, swapped.state.facts, { moveId, vmId, room });
+    return done({});
   }
 }

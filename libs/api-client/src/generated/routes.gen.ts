@@ -14,6 +14,8 @@ export type Routes = {
     '/v1/vm-types/{name}/{version}': { data: t.GetV1VmTypesNameVersionData; answers: t.GetV1VmTypesNameVersionResponses };
     '/v1/images': { data: t.GetV1ImagesData; answers: t.GetV1ImagesResponses };
     '/v1/grants': { data: t.GetV1GrantsData; answers: t.GetV1GrantsResponses };
+    '/v1/pools': { data: t.GetV1PoolsData; answers: t.GetV1PoolsResponses };
+    '/v1/pools/{id}': { data: t.GetV1PoolsIdData; answers: t.GetV1PoolsIdResponses };
     '/v1/volumes': { data: t.GetV1VolumesData; answers: t.GetV1VolumesResponses };
     '/v1/volumes/{id}': { data: t.GetV1VolumesIdData; answers: t.GetV1VolumesIdResponses };
     '/v1/networks': { data: t.GetV1NetworksData; answers: t.GetV1NetworksResponses };
@@ -74,6 +76,7 @@ export type Routes = {
     '/v1/hosts/{id}/state': { data: t.PostV1HostsIdStateData; answers: t.PostV1HostsIdStateResponses };
     '/v1/hosts/{id}/release-agent': { data: t.PostV1HostsIdReleaseAgentData; answers: t.PostV1HostsIdReleaseAgentResponses };
     '/v1/placements': { data: t.PostV1PlacementsData; answers: t.PostV1PlacementsResponses };
+    '/v1/volume-placements': { data: t.PostV1VolumePlacementsData; answers: t.PostV1VolumePlacementsResponses };
     '/v1/migration-options-queries': { data: t.PostV1MigrationOptionsQueriesData; answers: t.PostV1MigrationOptionsQueriesResponses };
     '/v1/migration-plans': { data: t.PostV1MigrationPlansData; answers: t.PostV1MigrationPlansResponses };
     '/v1/migrations/{id}/cancel': { data: t.PostV1MigrationsIdCancelData; answers: t.PostV1MigrationsIdCancelResponses };
@@ -95,6 +98,7 @@ export type Routes = {
   };
   patch: {
     '/v1/vms/{id}': { data: t.PatchV1VmsIdData; answers: t.PatchV1VmsIdResponses };
+    '/v1/pools/{id}': { data: t.PatchV1PoolsIdData; answers: t.PatchV1PoolsIdResponses };
   };
   delete: {
     '/v1/vms/{id}': { data: t.DeleteV1VmsIdData; answers: t.DeleteV1VmsIdResponses };
@@ -102,6 +106,7 @@ export type Routes = {
     '/v1/networks/{id}': { data: t.DeleteV1NetworksIdData; answers: t.DeleteV1NetworksIdResponses };
     '/v1/migration-templates/{name}': { data: t.DeleteV1MigrationTemplatesNameData; answers: t.DeleteV1MigrationTemplatesNameResponses };
     '/v1/workflow-templates/{name}': { data: t.DeleteV1WorkflowTemplatesNameData; answers: t.DeleteV1WorkflowTemplatesNameResponses };
+    '/v1/images/{name}/{version}': { data: t.DeleteV1ImagesNameVersionData; answers: t.DeleteV1ImagesNameVersionResponses };
     '/v1/workflow-policies/{name}': { data: t.DeleteV1WorkflowPoliciesNameData; answers: t.DeleteV1WorkflowPoliciesNameResponses };
     '/v1/grants/{id}': { data: t.DeleteV1GrantsIdData; answers: t.DeleteV1GrantsIdResponses };
   };

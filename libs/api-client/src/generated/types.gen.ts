@@ -84,6 +84,11 @@ export type HostDecided = {
     traits: Array<string>;
     storagePools: Array<string>;
     localPools?: Array<string>;
+    pools?: Array<{
+        name: string;
+        poolId: string;
+        kind: string;
+    }>;
     networks: Array<string>;
     segments?: {
         mtu: number;
@@ -164,6 +169,19 @@ export type Placement = {
             };
         }>;
     }>;
+};
+
+export type PoolDecided = {
+    poolId: string;
+    name: string;
+    settings: {
+        allocation: 'thin' | 'full';
+        ratioPerMille: number;
+        reservedMiB: number;
+    };
+    capacityMiB: number;
+    heldMiB: number;
+    version: number;
 };
 
 export type PlanMade = {
@@ -873,6 +891,11 @@ export type Host = {
         traits: Array<string>;
         storagePools: Array<string>;
         localPools?: Array<string>;
+        pools?: Array<{
+            name: string;
+            poolId: string;
+            kind: string;
+        }>;
         networks: Array<string>;
         segments?: {
             mtu: number;
@@ -1038,6 +1061,78 @@ export type Grant = {
     reason?: string;
 };
 
+export type Pool = {
+    /**
+     * of the stream; also the ETag
+     */
+    version: number;
+    createdAt: string;
+    updatedAt: string;
+    poolId: string;
+    /**
+     * what the host that told of it first calls it
+     */
+    name: string;
+    kind: string;
+    usedMiB: number;
+    freeMiB: number;
+    settings: {
+        allocation: 'thin' | 'full';
+        ratioPerMille: number;
+        reservedMiB: number;
+    };
+    /**
+     * what may be promised in all, by its room and settings
+     */
+    capacityMiB: number;
+    /**
+     * what is promised: to disks of VMs, volumes and moves
+     */
+    heldMiB: number;
+    /**
+     * below 0 where more is held than may be promised now
+     */
+    unpromisedMiB: number;
+    /**
+     * that have it; counted once, however many
+     */
+    hosts: Array<string>;
+    /**
+     * when its room was told last
+     */
+    seenAt: string;
+    /**
+     * of its settings
+     */
+    reason?: string;
+    /**
+     * who holds what in it, as far as the caller may see; left out of lists
+     */
+    holds?: Array<PoolHold>;
+};
+
+export type PoolHold = {
+    /**
+     * of the stream; also the ETag
+     */
+    version: number;
+    createdAt: string;
+    updatedAt: string;
+    poolId: string;
+    consumer: {
+        kind: 'vm' | 'move' | 'volume';
+        id: string;
+    };
+    vmId?: string;
+    /**
+     * of a move that ended by becoming its VM’s: absent
+     */
+    sizeMiB?: number;
+    state: 'held' | 'released';
+    since: string;
+    reason?: string;
+};
+
 export type Volume = {
     /**
      * of the stream; also the ETag
@@ -1054,6 +1149,17 @@ export type Volume = {
      */
     stateBefore?: 'creating' | 'available' | 'attached' | 'deleting' | 'deleted' | 'failed';
     pool: string;
+    /**
+     * which pool of that name, where hosts say so
+     */
+    poolId?: string;
+    /**
+     * what it was made of; absent: blank
+     */
+    from?: {
+        image?: string;
+        volumeId?: string;
+    };
     /**
      * of a pool that this host alone sees
      */
@@ -1072,7 +1178,7 @@ export type Volume = {
      * under way
      */
     action?: {
-        action: 'attach' | 'detach' | 'grow';
+        action: 'attach' | 'detach' | 'grow' | 'copy';
         operation: string;
     };
     /**
@@ -2015,6 +2121,11 @@ export type DeleteV1VmsIdResponses = {
     200: {
         operation: string;
         vmId: string;
+        volumes?: Array<{
+            volumeId: string;
+            name: string;
+            sizeMiB: number;
+        }>;
     } & {
         dryRun: true;
     };
@@ -2024,6 +2135,11 @@ export type DeleteV1VmsIdResponses = {
     202: {
         operation: string;
         vmId: string;
+        volumes?: Array<{
+            volumeId: string;
+            name: string;
+            sizeMiB: number;
+        }>;
     };
 };
 
@@ -2662,6 +2778,122 @@ export type PostV1GrantsResponses = {
 
 export type PostV1GrantsResponse = PostV1GrantsResponses[keyof PostV1GrantsResponses];
 
+export type GetV1PoolsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * At most so many, 1 to 1000
+         */
+        limit?: string;
+        /**
+         * The `next` of the page before
+         */
+        cursor?: string;
+        /**
+         * Only of this name
+         */
+        name?: string;
+    };
+    url: '/v1/pools';
+};
+
+export type GetV1PoolsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1PoolsError = GetV1PoolsErrors[keyof GetV1PoolsErrors];
+
+export type GetV1PoolsResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        items: Array<Pool>;
+        /**
+         * the `cursor` of the next page; absent on the last one
+         */
+        next?: string;
+    };
+};
+
+export type GetV1PoolsResponse = GetV1PoolsResponses[keyof GetV1PoolsResponses];
+
+export type GetV1PoolsIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/pools/{id}';
+};
+
+export type GetV1PoolsIdErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1PoolsIdError = GetV1PoolsIdErrors[keyof GetV1PoolsIdErrors];
+
+export type GetV1PoolsIdResponses = {
+    /**
+     * The answer
+     */
+    200: Pool;
+};
+
+export type GetV1PoolsIdResponse = GetV1PoolsIdResponses[keyof GetV1PoolsIdResponses];
+
+export type PatchV1PoolsIdData = {
+    body: {
+        allocation?: 'thin' | 'full';
+        ratioPerMille?: number;
+        reservedMiB?: number;
+        reason: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/pools/{id}';
+};
+
+export type PatchV1PoolsIdErrors = {
+    /**
+     * `pool.unknown`
+     */
+    404: Problem;
+    /**
+     * `pool.overcommit_refused`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PatchV1PoolsIdError = PatchV1PoolsIdErrors[keyof PatchV1PoolsIdErrors];
+
+export type PatchV1PoolsIdResponses = {
+    /**
+     * The answer
+     */
+    200: PoolDecided;
+};
+
+export type PatchV1PoolsIdResponse = PatchV1PoolsIdResponses[keyof PatchV1PoolsIdResponses];
+
 export type GetV1VolumesData = {
     body?: never;
     path?: never;
@@ -2721,7 +2953,12 @@ export type GetV1VolumesResponse = GetV1VolumesResponses[keyof GetV1VolumesRespo
 export type PostV1VolumesData = {
     body: {
         name: string;
-        sizeMiB: number;
+        sizeMiB?: number;
+        from?: {
+            image: string;
+        } | {
+            volume: string;
+        };
         pool?: string;
         host?: string;
     };
@@ -2737,7 +2974,11 @@ export type PostV1VolumesData = {
 
 export type PostV1VolumesErrors = {
     /**
-     * `volume.tenant_invalid`
+     * `volume.attached`, `volume.in_action`, `volume.not_ready`, of what it is made of
+     */
+    409: Problem;
+    /**
+     * `volume.tenant_invalid`, `volume.size_missing`, `volume.source_larger`, `image.unknown`, `image.no_disk`, `volume.unknown`
      */
     422: Problem;
     /**
@@ -5592,6 +5833,50 @@ export type PostV1VmTypesNameVersionDeprecateResponses = {
 
 export type PostV1VmTypesNameVersionDeprecateResponse = PostV1VmTypesNameVersionDeprecateResponses[keyof PostV1VmTypesNameVersionDeprecateResponses];
 
+export type DeleteV1ImagesNameVersionData = {
+    body?: never;
+    path: {
+        name: string;
+        version: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/images/{name}/{version}';
+};
+
+export type DeleteV1ImagesNameVersionErrors = {
+    /**
+     * `image.unknown`
+     */
+    404: Problem;
+    /**
+     * `image.in_use`, with who uses it
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DeleteV1ImagesNameVersionError = DeleteV1ImagesNameVersionErrors[keyof DeleteV1ImagesNameVersionErrors];
+
+export type DeleteV1ImagesNameVersionResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        name: string;
+        version: number;
+    };
+};
+
+export type DeleteV1ImagesNameVersionResponse = DeleteV1ImagesNameVersionResponses[keyof DeleteV1ImagesNameVersionResponses];
+
 export type GetV1ImageFilesDigestData = {
     body?: never;
     path: {
@@ -5914,6 +6199,11 @@ export type PostV1PlacementsData = {
         machine?: string;
         host?: string;
         notHost?: string;
+        room?: Array<{
+            pool: string;
+            sizeMiB: number;
+            hasMiB?: number;
+        }>;
         consumer?: 'vm' | 'move';
     };
     path?: never;
@@ -5938,6 +6228,36 @@ export type PostV1PlacementsResponses = {
 };
 
 export type PostV1PlacementsResponse = PostV1PlacementsResponses[keyof PostV1PlacementsResponses];
+
+export type PostV1VolumePlacementsData = {
+    body: {
+        pool: string;
+        poolId?: string;
+        sizeMiB: number;
+        host?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/volume-placements';
+};
+
+export type PostV1VolumePlacementsErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VolumePlacementsError = PostV1VolumePlacementsErrors[keyof PostV1VolumePlacementsErrors];
+
+export type PostV1VolumePlacementsResponses = {
+    /**
+     * The answer
+     */
+    200: Placement;
+};
+
+export type PostV1VolumePlacementsResponse = PostV1VolumePlacementsResponses[keyof PostV1VolumePlacementsResponses];
 
 export type PostV1MigrationOptionsQueriesData = {
     body: {
@@ -7118,7 +7438,7 @@ export type PostV1VolumesIdAttachErrors = {
      */
     404: Problem;
     /**
-     * `volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     * `volume.attached`, `volume.in_action`, `volume.not_ready`, `volume.not_on_host`, `volume.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
      */
     409: Problem;
     /**

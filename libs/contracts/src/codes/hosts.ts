@@ -105,6 +105,10 @@ export const hostsCodes = {
   },
   'host.image_timeout': { title: 'qemu-img took too long', next: 'try again, or choose a smaller image' },
   'host.image_too_small': { title: 'The size asked for cannot hold the source', next: 'ask for a larger one' },
+  'host.image_deleted': {
+    title: 'The image was deleted, and its disk is not to be had any more',
+    next: 'import it again, or take another: chrysalis image list',
+  },
   'host.image_unsafe': {
     title: 'The source refers to other files, is encrypted or needs what is not known here, and is not read',
     next: 'make an image of its own from it (qemu-img convert)',

@@ -52,6 +52,7 @@ export const hypervisorCodes = {
     title: 'The volume has another size',
     next: 'a grow that was given up may have been done: grow it to what it has, or to more',
   },
+  'hypervisor.pool_full': { title: 'The storage pool is full', next: 'make room in it; chrysalis pool list shows how each stands' },
   'hypervisor.volume_failed': { title: 'The volume could not be made or read', next: 'see the storage pool on the host' },
   'hypervisor.topology_mismatch': {
     title: 'What is there is not what was said; nothing was sent',

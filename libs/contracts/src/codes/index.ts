@@ -7,6 +7,7 @@ import { hostsCodes } from './hosts.ts';
 import { hypervisorCodes } from './hypervisor.ts';
 import { movesCodes } from './moves.ts';
 import { policiesCodes } from './policies.ts';
+import { poolsCodes } from './pools.ts';
 import { requestsCodes } from './requests.ts';
 import { networkCodes } from '../kinds/network/codes.ts';
 import { volumeCodes } from '../kinds/volume/codes.ts';
@@ -22,6 +23,7 @@ export const codeAreas = {
   Volumes: volumeCodes,
   Networks: networkCodes,
   'Hosts and placement': hostsCodes,
+  'Storage pools': poolsCodes,
   'Options, templates, plans and migrations': movesCodes,
   Workflows: workflowsCodes,
   'Workflow policies': policiesCodes,
@@ -38,6 +40,7 @@ export const CODES = {
   ...volumeCodes,
   ...networkCodes,
   ...hostsCodes,
+  ...poolsCodes,
   ...movesCodes,
   ...workflowsCodes,
   ...policiesCodes,

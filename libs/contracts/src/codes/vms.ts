@@ -93,6 +93,17 @@ export const vmsCodes = {
   'vm-type.in_use': { title: 'VMs still have this type', next: 'move them to another type first' },
   'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list' },
   'image.conflict': { status: 409, title: 'The image is registered with another content', next: 'give the new one a new version' },
+  'image.in_use': {
+    status: 409,
+    title: 'There are VMs of the image, or something is being made of it',
+    next: 'delete those VMs first, or let what is being made of it end: chrysalis vm list',
+  },
+  'image.deleted': {
+    status: 409,
+    title: 'This version of the image was deleted, and had another content',
+    next: 'give the new one a new version',
+  },
+  'image.no_disk': { status: 422, title: 'The image is no disk', next: 'take one of kind `disk`: chrysalis image list' },
   'image-file.no_depot': {
     status: 409,
     title: 'This installation has no depot for disks',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
 import { Blocker, MigrationMethod, TemplateOptions } from '../migration-templates.ts';
+import { PoolAllocation } from '../pools.ts';
 import { ActionHow } from '../provisioning.ts';
 import {
   Count,
@@ -43,6 +44,7 @@ export const hostTasks = {
       image: Image,
       nics: z.array(Nic.omit({ port: true })),
       pool: Name,
+      allocation: PoolAllocation.optional(),
       waitForGuest: z.boolean(),
       seed: Seed.optional(),
     }),

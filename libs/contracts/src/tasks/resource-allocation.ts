@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { task } from '../define.ts';
 import { Consumer } from '../resource-allocation.ts';
 import { Mtu } from '../segment.ts';
-import { Amounts, Count, Id, Name, Positive, Timestamp } from '../shapes.ts';
+import { PoolAllocation, RoomWanted } from '../pools.ts';
+import { Amounts, Count, Id, Name, PoolId, Positive, Timestamp } from '../shapes.ts';
 import { none } from './common.ts';
 import { LeftThere } from './migration-templates.ts';
 
@@ -24,16 +25,43 @@ export const resourceAllocationTasks = {
       machine: z.string().optional(),
       host: Name.optional(),
       notHost: Name.optional(),
+      /** What its own disks take in pools, which is held there; of pools that no host tells the room of nothing is. */
+      room: z.array(RoomWanted).max(32).optional(),
     }),
-    z.object({ hostId: Name, address: z.string(), generation: Count }),
+    /** `allocation`: how the files of its disks are made; absent: thin. */
+    z.object({ hostId: Name, address: z.string(), generation: Count, allocation: PoolAllocation.optional() }),
   ),
   findHost: task(
     'resource-allocation',
     'allocation.find-host',
     'Choose a host that reaches a storage pool; nothing is held there',
     /** `fresh`: it is to be given something new, so a host that takes nothing new is passed over. */
-    z.object({ pool: Name, host: Name.optional(), fresh: z.boolean() }),
+    z.object({ pool: Name, poolId: PoolId.optional(), host: Name.optional(), fresh: z.boolean() }),
     z.object({ hostId: Name }),
+  ),
+  holdRoom: task(
+    'resource-allocation',
+    'allocation.hold-room',
+    'Choose a host that reaches a storage pool, and hold room for a volume there: so much, whatever it held before',
+    z.object({
+      volumeId: Id,
+      sizeMiB: Positive,
+      pool: Name,
+      /** This one of that name, where the volume is there already. */
+      poolId: PoolId.optional(),
+      /** The host reaches that one as well: what it is copied from is there. */
+      also: z.object({ pool: Name, poolId: PoolId.optional() }).optional(),
+      host: Name.optional(),
+      fresh: z.boolean(),
+    }),
+    z.object({ hostId: Name, poolId: PoolId.optional(), allocation: PoolAllocation.optional() }),
+  ),
+  releaseRoom: task(
+    'resource-allocation',
+    'allocation.release-room',
+    'What a volume holds in its pool ends, or is so much again',
+    z.object({ volumeId: Id, toMiB: Count, reason: z.string() }),
+    none,
   ),
   release: task(
     'resource-allocation',
@@ -46,7 +74,7 @@ export const resourceAllocationTasks = {
     'resource-allocation',
     'allocation.swap',
     "The move's hold becomes the VM's, and the VM's hold on the source ends, in one commit",
-    z.object({ moveId: Id, vmId: Id, fromHost: Name, toHost: Name, amounts: Amounts }),
+    z.object({ moveId: Id, vmId: Id, fromHost: Name, toHost: Name, amounts: Amounts, room: z.array(RoomWanted).max(32).optional() }),
     none,
   ),
   /**

@@ -2,6 +2,7 @@
 export * from './fleet.ts';
 export * from './migrations.ts';
 export * from './operations.ts';
+export * from './pools.ts';
 export * from './rows.ts';
 export * from './services.ts';
 export * from './workflows.ts';

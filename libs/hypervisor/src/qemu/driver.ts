@@ -250,8 +250,8 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     assertUnattached(this.topologies(), pool, volume);
     await this.volumes.deleteUnused(pool, volume);
   }
-  createVolume(spec: port.VolumeSpec): Promise<port.VolumeMade> {
-    return this.volumes.create(spec);
+  createVolume(spec: port.NewVolume): Promise<port.VolumeMade> {
+    return this.volumes.create(spec, this.config.copyDisk);
   }
   async growVolume(spec: port.VolumeSpec): Promise<void> {
     assertUnattached(this.topologies(), spec.pool, spec.volume);
@@ -259,6 +259,11 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
   private topologies(): ReadonlyMap<string, Topology> {
     return new Map(this.fleet.list().map((vmId) => [vmId, this.fleet.get(vmId).topology]));
+  }
+
+  async starved(vmId: string): Promise<readonly string[]> {
+    const vm = this.fleet.get(vmId);
+    return vm.connected && vm.record.role === 'runner' && !vm.record.givenAway ? power.starvedDisks(vm) : [];
   }
 
   async progress(vmId: string, withinMs: number): Promise<port.Progress> {

@@ -72,11 +72,16 @@ export class QemuHost {
   }
 
   /** True when it was made now. The root disk of a VM that boots from one begins as a copy of the image. */
-  protected ensureVolume({ image }: Topology, disk: Topology['disks'][number], { seed, signal }: port.BootSpec): Promise<boolean> {
+  protected ensureVolume(
+    { image }: Topology,
+    disk: Topology['disks'][number],
+    { seed, signal, allocation }: port.BootSpec,
+  ): Promise<boolean> {
     if (seed && disk.id === SEED_DISK) return this.volumes.replace(disk, seed.file);
-    if (!image.disk || disk.id !== ROOT_DISK) return this.volumes.ensure(disk);
+    const full = allocation === 'full';
+    if (!image.disk || disk.id !== ROOT_DISK) return this.volumes.ensure(disk, full);
     const { copyDisk } = this.config;
-    if (copyDisk) return this.volumes.ensureOf(image, disk, copyDisk, signal);
+    if (copyDisk) return this.volumes.ensureOf(image, disk, copyDisk, { signal, full });
     throw new HypervisorError('hypervisor.volume_failed', 'This host was given no way to disk images', { disk: disk.id });
   }
 

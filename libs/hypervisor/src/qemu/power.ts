@@ -43,3 +43,11 @@ export const unpause = async (vm: Vm): Promise<void> => {
   if (state === 'paused' || state === 'io-error') await continueVm(vm.qmp);
   else if (state !== 'running') throw otherwise(vm, state);
 };
+
+type Block = { readonly qdev?: string; readonly 'io-status'?: 'ok' | 'failed' | 'nospace' };
+/** Read anew each time: it is so also where nobody was there when it happened. */
+export const starvedDisks = async ({ qmp }: Vm): Promise<readonly string[]> => {
+  if ((await queryStatus(qmp))?.status !== 'io-error') return [];
+  const blocks = await qmp.execute<Block[]>('query-block');
+  return blocks.flatMap((b) => (b['io-status'] === 'nospace' ? (/\/disk-([^/]+)\//.exec(b.qdev ?? '')?.[1] ?? []) : []));
+};

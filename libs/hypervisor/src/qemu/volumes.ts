@@ -3,7 +3,7 @@ import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promis
 import { join, parse } from 'node:path';
 import { isVolumeFile, type Image, type Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
-import type { VolumeMade, VolumeSpec } from '../driver.ts';
+import type { NewVolume, VolumeMade, VolumeSpec } from '../driver.ts';
 import type { QmpClient } from '../qmp.ts';
 import { locked } from './devices.ts';
 import { withToolQemu } from './tool.ts';
@@ -12,10 +12,19 @@ import { withToolQemu } from './tool.ts';
 export type Pool = { readonly directory: string; readonly shared: boolean };
 type Disk = Pick<Topology['disks'][number], 'id' | 'pool' | 'volume' | 'format' | 'sizeMiB' | 'readOnly'>;
 
-/** `path` is not there; the disk at it is to be a qcow2 of this size that needs no other file. What it rejects with goes on as it is. */
+/**
+ * `path` is not there; the disk at it is to be a qcow2 of this size that needs no other file, `compared` with what it was made of: an image of
+ * this host's, or a qcow2. What it rejects with goes on as it is.
+ */
 export type CopyDisk = (
-  image: Image,
-  to: { readonly path: string; readonly sizeMiB: number; readonly signal: AbortSignal | undefined },
+  from: Image | { readonly qcow2: string },
+  to: {
+    readonly path: string;
+    readonly sizeMiB: number;
+    readonly signal: AbortSignal | undefined;
+    readonly full?: boolean;
+    readonly compared?: boolean;
+  },
 ) => Promise<void>;
 
 const MiB = 1024 * 1024;
@@ -79,16 +88,21 @@ export class Volumes {
   }
 
   /** True when it was made now. A volume that is there keeps its content: a disk that is plugged again has its data. */
-  ensure(disk: Disk): Promise<boolean> {
-    return this.ensureBy(disk, (path) => this.make(disk, path));
+  ensure(disk: Disk, full = false): Promise<boolean> {
+    return this.ensureBy(disk, (path) => this.make(disk, path, full));
   }
 
   /** The same, of a disk that begins as an image is. What a host agent that was killed in here had copied goes first: it may be large. */
-  async ensureOf(image: Image, disk: Disk, copy: CopyDisk, signal?: AbortSignal): Promise<boolean> {
+  async ensureOf(
+    image: Image,
+    disk: Disk,
+    copy: CopyDisk,
+    { signal, full = false }: { signal?: AbortSignal | undefined; full?: boolean },
+  ): Promise<boolean> {
     const { dir, base } = parse(this.path(disk.pool, disk.volume));
     const there = await readdir(dir).catch(() => []);
     for (const left of there.filter((name) => name.startsWith(`${base}.new-`))) await rm(join(dir, left), { force: true });
-    return this.ensureBy(disk, (path) => copy(image, { path, sizeMiB: disk.sizeMiB, signal }));
+    return this.ensureBy(disk, (path) => copy(image, { path, sizeMiB: disk.sizeMiB, signal, full }));
   }
 
   /** The same, of a disk that is a copy of a file. Read-only, so that what is there is what was given, and anew each time. */
@@ -120,20 +134,25 @@ export class Volumes {
       return true;
     } catch (error) {
       if (!(error instanceof Error && 'syscall' in error)) throw error;
+      if ('code' in error && error.code === 'ENOSPC') throw poolFull(disk.pool, String(error));
       throw new HypervisorError('hypervisor.volume_failed', `Volume ${disk.volume} could not be made: ${String(error)}`, { disk: disk.id });
     } finally {
       await rm(temporary, { force: true });
     }
   }
 
-  private madeBlank(disk: Disk): Promise<boolean> {
-    return this.madeBy(disk, (path) => this.make(disk, path));
-  }
-
   /** See HypervisorDriver.createVolume. */
-  async create({ pool, volume, format, sizeMiB }: VolumeSpec): Promise<VolumeMade> {
+  async create({ pool, volume, format, sizeMiB, allocation, from, signal }: NewVolume, copy?: CopyDisk): Promise<VolumeMade> {
     const path = this.path(pool, volume);
-    const made = await this.madeBlank({ id: volume, pool, volume, format, sizeMiB, readOnly: false });
+    const disk = { id: volume, pool, volume, format, sizeMiB, readOnly: false };
+    const full = allocation === 'full';
+    const made = await this.madeBy(disk, async (to) => {
+      if (!from) return this.make(disk, to, full);
+      if (!copy) throw new HypervisorError('hypervisor.volume_failed', 'This host was given no way to copy disks', { volume });
+      const source = from.kind === 'image' ? from.image : { qcow2: this.path(from.pool, from.volume) };
+      if (from.kind === 'volume') this.assertThere({ id: from.volume, ...from });
+      await copy(source, { path: to, sizeMiB, signal, full, compared: true });
+    });
     const there = made ? sizeMiB : await sizeOf(path);
     if (there !== sizeMiB) throw otherSize({ pool, volume, sizeMiB }, there);
     return { shared: this.pools[pool]!.shared, bytes: (await stat(path)).blocks * BLOCK };
@@ -177,9 +196,9 @@ export class Volumes {
   }
 
   /** Blank: the guest makes its file systems, with room to grow. */
-  private async make(disk: Disk, path: string): Promise<void> {
+  private async make(disk: Disk, path: string, full: boolean): Promise<void> {
     const size = disk.sizeMiB * MiB;
-    if (disk.format === 'qcow2') return withToolQemu(this.qemu, 'tcg', (qmp) => makeQcow2(qmp, path, size));
+    if (disk.format === 'qcow2') return withToolQemu(this.qemu, 'tcg', (qmp) => makeQcow2(qmp, { path, size, full, pool: disk.pool }));
     const file = await open(path, 'w', 0o600);
     await file.truncate(size).finally(() => file.close());
   }
@@ -191,11 +210,19 @@ const sync = async (path: string): Promise<void> => {
 };
 
 /** There may be no qemu-img on a host: QEMU itself makes the image. */
-const makeQcow2 = async (qmp: QmpClient, path: string, size: number): Promise<void> => {
+type NewQcow2 = { readonly path: string; readonly size: number; readonly full: boolean; readonly pool: string };
+/** In full: its blocks are the file's from the beginning on, which takes as long as the file system takes to say so. */
+const makeQcow2 = async (qmp: QmpClient, { path, size, full, pool }: NewQcow2): Promise<void> => {
   await job(qmp, 'blockdev-create', { 'job-id': 'file', options: { driver: 'file', filename: path, size: 0 } });
   await qmp.execute('blockdev-add', { driver: 'file', 'node-name': 'file', filename: path });
-  await job(qmp, 'blockdev-create', { 'job-id': 'qcow2', options: { driver: 'qcow2', file: 'file', size } });
+  const options = { driver: 'qcow2', file: 'file', size, ...(full ? { preallocation: 'falloc' } : {}) };
+  await job(qmp, 'blockdev-create', { 'job-id': 'qcow2', options }).catch((error: unknown) => {
+    throw /No space left/.test(String(error)) ? poolFull(pool, String(error)) : error;
+  });
 };
+
+const poolFull = (pool: string, words: string): HypervisorError =>
+  new HypervisorError('hypervisor.pool_full', `The storage pool ${pool} is full: ${words}`, { pool });
 
 const job = async (qmp: QmpClient, command: string, args: { 'job-id': string } & Record<string, unknown>): Promise<void> => {
   const id = args['job-id'];

@@ -302,8 +302,10 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     this.assertFree(pool, volume);
     this.volumes.delete(pool, volume);
   }
-  async createVolume({ pool, volume, sizeMiB }: port.VolumeSpec): Promise<port.VolumeMade> {
+  async createVolume({ pool, volume, sizeMiB, from }: port.NewVolume): Promise<port.VolumeMade> {
     this.assertPool(pool);
+    if (from?.kind === 'volume' && !this.assertFree(from.pool, from.volume))
+      throw new HypervisorError('hypervisor.volume_missing', `No volume ${from.volume} in pool ${from.pool}`);
     const there = this.volumes.get(pool, volume);
     if (there && there.sizeMiB !== sizeMiB)
       throw new HypervisorError('hypervisor.volume_conflict', `There is a volume ${volume} of ${there.sizeMiB} MiB`, { ...there });
@@ -324,6 +326,11 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     if (there?.holder !== undefined)
       throw new HypervisorError('hypervisor.volume_locked', `${there.holder} has the volume ${volume} open`, { holder: there.holder });
     return there;
+  }
+
+  /** Its pools have no files that fill. */
+  async starved(): Promise<readonly string[]> {
+    return [];
   }
 
   async progress(vmId: string): Promise<port.Progress> {

@@ -1,4 +1,4 @@
-import type { Blocker, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Blocker, HostFacts, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import {
   blockerOf,
   blockersOf,
@@ -46,12 +46,17 @@ const sameDriver = (source: KnownHost): Policy => ({
         },
 });
 
-/** A disk in a pool that its host alone sees stays there. Of agents that do not say which those are nothing is said either. */
+/** A disk in a pool that its host alone sees stays there, and so does one whose pool is another at the target, whatever both are called. Of agents that do not say which those are nothing is said either. */
 const reachesDisks = (source: KnownHost, { disks }: Topology): Policy => ({
   name: 'local-disks',
   refuses: ({ facts }) => {
     const local = new Set([...(source.facts.localPools ?? []), ...(facts.localPools ?? [])]);
-    const stuck = disks.filter((d) => local.has(d.pool));
+    const idOf = (host: HostFacts, name: string) => host.pools?.find((p) => p.name === name)?.poolId;
+    const other = (name: string): boolean => {
+      const [here, there] = [idOf(source.facts, name), idOf(facts, name)];
+      return here !== undefined && there !== undefined && here !== there;
+    };
+    const stuck = disks.filter((d) => local.has(d.pool) || other(d.pool));
     if (stuck.length === 0) return undefined;
     const names = stuck.map((d) => d.id).join(', ');
     return {

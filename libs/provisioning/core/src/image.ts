@@ -8,28 +8,71 @@ import {
   type Ref,
   type VmTypeSpec,
 } from '@chrysalis/contracts';
-import { accept, canonicalJson, reject, type Decider, type Decision } from '@chrysalis/kernel';
+import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 import { MAX_DEVICES } from './vm-type.ts';
 
-export type ImageVersions = ReadonlyMap<number, Image>;
+/** `deleted`: of these nothing is made any more. */
+export type ImageVersions = Readonly<{ there: ReadonlyMap<number, Image>; deleted: ReadonlyMap<number, Image> }>;
 export type RegisterImage = Readonly<{ type: 'register'; image: Image }>;
-export type ImageEvent = Extract<ProvisioningEvent, { type: 'chrysalis.provisioning.image.registered.v1' }>;
-export type ImageRejection = Coded<{ readonly code: 'image.conflict'; readonly message: string; readonly registered: Image }>;
+/** `uses`: who is made of it, or is being made. */
+export type DeleteImage = Readonly<{ type: 'delete'; name: string; version: number; uses: readonly string[] }>;
+export type ImageEvent = Extract<
+  ProvisioningEvent,
+  { type: 'chrysalis.provisioning.image.registered.v1' | 'chrysalis.provisioning.image.deleted.v1' }
+>;
+export type ImageRejection = Coded<
+  | { readonly code: 'image.conflict'; readonly message: string; readonly registered: Image }
+  | { readonly code: 'image.deleted'; readonly message: string; readonly highest: number }
+  | { readonly code: 'image.unknown'; readonly image: string }
+  | { readonly code: 'image.in_use'; readonly message: string; readonly image: string; readonly uses: string }
+>;
+type ImageDecision = Decision<ImageEvent, ImageRejection>;
 
-/** A version is what it is for ever: VMs are pinned to it. The same again says nothing. */
-const decide = ({ image }: RegisterImage, versions: ImageVersions): Decision<ImageEvent, ImageRejection> => {
-  const known = versions.get(image.version);
-  if (!known) return accept({ type: 'chrysalis.provisioning.image.registered.v1', data: { image } });
-  if (canonicalJson(known) === canonicalJson(image)) return accept();
-  return reject({
-    code: 'image.conflict',
-    message: `${image.name}@${image.version} is registered with another content: give the new one a new version`,
-    registered: known,
-  });
+/** A version is what it is for ever: VMs are pinned to it. The same again says nothing, and brings one back that was deleted. */
+const register = ({ image }: RegisterImage, { there, deleted }: ImageVersions): ImageDecision => {
+  const [known, before] = [there.get(image.version), deleted.get(image.version)];
+  const event: ImageEvent = { type: 'chrysalis.provisioning.image.registered.v1', data: { image } };
+  const same = canonicalJson(known ?? before ?? image) === canonicalJson(image);
+  if (same) return known ? accept() : accept(event);
+  const now = 'give the new one a new version';
+  const highest = Math.max(...there.keys(), ...deleted.keys());
+  if (!known) return reject({ code: 'image.deleted', message: `${refText(image)} was deleted, and had another content: ${now}`, highest });
+  return reject({ code: 'image.conflict', message: `${refText(image)} is registered with another content: ${now}`, registered: known });
 };
 
-export const imageAt = (versions: ImageVersions, version?: number): Image | undefined =>
-  versions.get(version ?? Math.max(...versions.keys()));
+/** As many as are worth reading. */
+const NAMED = 10;
+/** Whoever is made of it is named; one that is deleted already is. */
+const remove = ({ name, version, uses }: DeleteImage, { there, deleted }: ImageVersions): ImageDecision => {
+  const image = there.get(version);
+  if (!image) return deleted.has(version) ? accept() : reject({ code: 'image.unknown', image: `${name}@${version}` });
+  if (uses.length === 0) return accept({ type: 'chrysalis.provisioning.image.deleted.v1', data: { name, version, digest: image.digest } });
+  const named = `${uses.slice(0, NAMED).join(', ')}${uses.length > NAMED ? ` and ${uses.length - NAMED} more` : ''}`;
+  return reject({ code: 'image.in_use', message: `${refText(image)} is used by ${named}`, image: refText(image), uses: named });
+};
+
+/** Without a version: the newest that is there. */
+export const imageAt = ({ there }: ImageVersions, version?: number): Image | undefined => there.get(version ?? Math.max(...there.keys()));
+
+const without = (versions: ReadonlyMap<number, Image>, version: number): ReadonlyMap<number, Image> => {
+  const rest = new Map(versions);
+  rest.delete(version);
+  return rest;
+};
+const evolve = ({ there, deleted }: ImageVersions, e: ImageEvent): ImageVersions => {
+  switch (e.type) {
+    case 'chrysalis.provisioning.image.registered.v1': {
+      const { image } = e.data;
+      return { there: new Map(there).set(image.version, image), deleted: without(deleted, image.version) };
+    }
+    case 'chrysalis.provisioning.image.deleted.v1': {
+      const image = there.get(e.data.version);
+      return image ? { there: without(there, image.version), deleted: new Map(deleted).set(image.version, image) } : { there, deleted };
+    }
+    default:
+      return unreachable(e);
+  }
+};
 
 export type ImageMisfit = Coded<
   | { code: 'image.too_large'; message: string; image: string; vmType: string; needMiB: number; sizeMiB: number }
@@ -56,8 +99,8 @@ export const misfitOf = (image: Image, of: Ref, spec: VmTypeSpec, seeded: boolea
 };
 
 /** Decides on stream `image-<name>`. */
-export const imageDecider: Decider<RegisterImage, ImageVersions, ImageEvent, Decision<ImageEvent, ImageRejection>> = {
-  initial: new Map(),
-  decide,
-  evolve: (versions, e) => new Map(versions).set(e.data.image.version, e.data.image),
+export const imageDecider: Decider<RegisterImage | DeleteImage, ImageVersions, ImageEvent, ImageDecision> = {
+  initial: { there: new Map(), deleted: new Map() },
+  decide: (command, versions) => (command.type === 'register' ? register(command, versions) : remove(command, versions)),
+  evolve,
 };

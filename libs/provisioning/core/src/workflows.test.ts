@@ -23,6 +23,7 @@ const params = {
   nics: [{ id: 'front', mac: '52:54:00:00:10:01', network: 'front' }],
   networks: ['front'],
   pool: 'shared',
+  room: [{ pool: 'shared', sizeMiB: 128 }],
 };
 const topology = bareTopology({ uuid: params.uuid, image: params.image });
 /** An executor takes only what its contract says, and gives what it says: a wrong reference in a definition throws here. */

@@ -19,10 +19,15 @@ export type Host =
 export type KnownHost = Extract<Host, { status: 'known' }>;
 export const initialHost: Host = { status: 'unknown' };
 
-/** A host's own events: these two are on other streams. */
+/** A host's own events: those on other streams are left out. */
 export type HostEvent = Exclude<
   ResourceAllocationEvent,
-  { type: 'chrysalis.resource-allocation.task.reported.v1' | 'chrysalis.resource-allocation.executor.announced.v1' }
+  {
+    type:
+      | 'chrysalis.resource-allocation.task.reported.v1'
+      | 'chrysalis.resource-allocation.executor.announced.v1'
+      | `chrysalis.resource-allocation.pool.${string}`;
+  }
 >;
 
 export type HostRejection = Coded<

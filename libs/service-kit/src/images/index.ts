@@ -16,6 +16,10 @@ export const depotName = (digest: z.infer<typeof Sha256>, format: DiskFormat): s
 export const depotFile = (depot: string, name: string): string | undefined =>
   /^[0-9a-f]{64}\.(raw|qcow2)$/.test(name) ? join(depot, name) : undefined;
 
+/** Of a disk whose image was deleted there is a mark in its place. */
+export const GONE = '.gone';
+export const goneName = (digest: z.infer<typeof Sha256>, format: DiskFormat): string => `${depotName(digest, format)}${GONE}`;
+
 export type DiskVerdict = Qcow2Verdict;
 /** What a disk is by its first bytes. A raw one is what its length says; formats are named by who gives it, and never guessed. */
 export const judgeHeader = (header: Uint8Array, format: DiskFormat, fileBytes: number, whole: boolean): DiskVerdict => {

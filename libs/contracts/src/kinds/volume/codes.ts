@@ -15,7 +15,7 @@ export const volumeCodes = {
   },
   'volume.in_action': {
     status: 409,
-    title: 'The volume is being attached, detached or grown',
+    title: 'The volume is being attached, detached, grown or copied',
     next: 'wait for the end of that: chrysalis operation wait {operation}',
   },
   'volume.attached': { status: 409, title: 'A VM has the volume', next: 'detach it from {vmId} first: chrysalis volume detach {volumeId}' },
@@ -27,5 +27,20 @@ export const volumeCodes = {
     next: 'attach it to a VM on {hostId}',
   },
   'volume.creation_undone': { title: 'The volume was taken back before it was there', next: 'create it again' },
+  'volume.size_missing': {
+    status: 422,
+    title: 'A blank volume has the size that is asked for',
+    next: 'say sizeMiB, or what it is made of',
+  },
+  'volume.source_larger': {
+    status: 422,
+    title: 'What the volume is to be made of is larger than it',
+    next: 'ask for {sourceMiB} MiB at least',
+  },
+  'volume.no_port': {
+    status: 409,
+    title: 'The VM has no port left for another disk',
+    next: 'detach a volume from it first: chrysalis volume list --vm {vmId}',
+  },
   'volume.tenant_invalid': { status: 422, title: 'A volume is a tenant’s', next: 'ask with a token of the tenant' },
 } as const satisfies CodeEntries;

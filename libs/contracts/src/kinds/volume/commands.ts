@@ -10,10 +10,19 @@ const Acted = z.object({ volumeId: VolumeId, state: z.enum(volumeStates), operat
 
 /** Each is declared once for its route and for `chrysalis.commands`. */
 export const volumeCommands = {
-  createVolume: command('chrysalis.provisioning.volume.create.v1', 'Ask for a volume, blank', {
+  createVolume: command('chrysalis.provisioning.volume.create.v1', 'Ask for a volume, blank or with what an image or another volume has', {
     body: z.strictObject({
       name: Name,
-      sizeMiB: VolumeSizeMiB,
+      /** Without it, as large as what it is made of; of a blank one it has to be said. */
+      sizeMiB: VolumeSizeMiB.optional(),
+      from: z
+        .union([
+          /** `debian@1`, or `debian` for its newest version: a disk. */
+          z.strictObject({ image: z.string().max(80) }),
+          /** One that no VM has, and that is not written meanwhile. */
+          z.strictObject({ volume: VolumeId }),
+        ])
+        .optional(),
       pool: Name.default(DEFAULT_POOL),
       /** Makes it; where only that host sees the pool, it stays there. */
       host: Name.optional(),

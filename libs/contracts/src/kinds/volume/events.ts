@@ -2,18 +2,26 @@ import { z } from 'zod';
 import { event, type EventsOf } from '../../define.ts';
 import { Cause, Id, Name } from '../../shapes.ts';
 import { WorkflowRequest } from '../../workflow.ts';
-import { VolumeAction, VolumeId, VolumePlace, VolumeSizeMiB } from './shapes.ts';
+import { VolumeAction, VolumeId, VolumePlace, VolumeSizeMiB, VolumeSource } from './shapes.ts';
 
 /** Stream: `volume-<uuid>`, which is the volume's id. An event that carries `request` starts that workflow. */
 export const volumeEvents = {
   volumeRequested: event(
     'chrysalis.provisioning.volume.requested.v1',
     'A tenant asked for a volume',
-    z.object({ volumeId: VolumeId, name: Name, tenant: Name, pool: Name, sizeMiB: VolumeSizeMiB, request: WorkflowRequest }),
+    z.object({
+      volumeId: VolumeId,
+      name: Name,
+      tenant: Name,
+      pool: Name,
+      sizeMiB: VolumeSizeMiB,
+      from: VolumeSource.optional(),
+      request: WorkflowRequest,
+    }),
   ),
   volumeCreated: event(
     'chrysalis.provisioning.volume.created.v1',
-    'The volume is in its pool, blank; `hostId`, where only that host sees the pool',
+    'The volume is in its pool; `hostId`, where only that host sees the pool',
     z.object({ volumeId: VolumeId, ...VolumePlace.shape }),
   ),
   volumeCreationFailed: event(
@@ -50,6 +58,16 @@ export const volumeEvents = {
     'chrysalis.provisioning.volume.grown.v1',
     'The volume has this size; `seen`: the guest of its VM shows it',
     z.object({ volumeId: VolumeId, sizeMiB: VolumeSizeMiB, workflowId: Id, seen: z.literal(true).optional() }),
+  ),
+  volumeCopyBegun: event(
+    'chrysalis.provisioning.volume.copy-begun.v1',
+    'Another volume is being made of this one; nobody may write to it until that has ended',
+    z.object({ volumeId: VolumeId, to: VolumeId, workflowId: Id }),
+  ),
+  volumeCopyEnded: event(
+    'chrysalis.provisioning.volume.copy-ended.v1',
+    'The other volume was made of this one, or was given up',
+    z.object({ volumeId: VolumeId, to: VolumeId, workflowId: Id }),
   ),
   volumeActionFailed: event(
     'chrysalis.provisioning.volume.action-failed.v1',

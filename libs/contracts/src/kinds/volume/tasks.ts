@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { task } from '../../define.ts';
-import { Count, Disk, Id, Name, Positive, Sha256, Topology, VolumeName } from '../../shapes.ts';
+import { PoolAllocation } from '../../pools.ts';
+import { Count, Disk, Id, Image, Name, PoolId, Positive, Sha256, Topology, VolumeName } from '../../shapes.ts';
 import { onVm, shaped } from '../../tasks/common.ts';
 import { VolumeId, VolumePlace } from './shapes.ts';
 
@@ -13,7 +14,7 @@ export const volumeTasks = {
     'provisioning',
     'volume.record-created',
     'Record that the volume is in its pool',
-    z.object({ volumeId: VolumeId, hostId: Name, shared: z.boolean() }),
+    z.object({ volumeId: VolumeId, hostId: Name, poolId: PoolId.optional(), shared: z.boolean() }),
     VolumePlace,
   ),
   failVolumeCreation: task(
@@ -68,8 +69,19 @@ export const volumeHostTasks = {
   createVolume: task(
     'agent-gateway',
     'host.create-volume',
-    'Make a blank volume in a pool of this host; one of that name and size that is there is the answer',
-    z.object({ ...file, sizeMiB: Positive }),
+    'Make a volume in a pool of this host, blank or as a copy; one of that name and size that is there is the answer',
+    z.object({
+      ...file,
+      sizeMiB: Positive,
+      allocation: PoolAllocation.optional(),
+      /** A copy of all of it, compared with what it was made of before it has its name. */
+      from: z
+        .discriminatedUnion('kind', [
+          z.object({ kind: z.literal('image'), image: Image }),
+          z.object({ kind: z.literal('volume'), ...file }),
+        ])
+        .optional(),
+    }),
     /** `shared`: other hosts see it too. `bytes`: what it takes now. */
     z.object({ shared: z.boolean(), bytes: Count }),
   ),

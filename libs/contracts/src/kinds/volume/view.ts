@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Cause, Name } from '../../shapes.ts';
+import { Cause, Name, PoolId } from '../../shapes.ts';
 import { Row } from '../../views/rows.ts';
 import { VolumeAction, VolumeSizeMiB, volumeStates } from './shapes.ts';
 
@@ -10,6 +10,11 @@ export const Volume = Row.extend({
   state: z.enum(volumeStates),
   stateBefore: z.enum(volumeStates).optional().describe('before it was being deleted'),
   pool: Name,
+  poolId: PoolId.optional().describe('which pool of that name, where hosts say so'),
+  from: z
+    .object({ image: z.string().optional(), volumeId: z.string().optional() })
+    .optional()
+    .describe('what it was made of; absent: blank'),
   hostId: Name.optional().describe('of a pool that this host alone sees'),
   sizeMiB: VolumeSizeMiB,
   operation: z.string(),

@@ -1,4 +1,5 @@
 import { amountsOf, resourceAllocationTasks } from '@chrysalis/contracts';
+import { roomOf } from '@chrysalis/placement';
 import type { MoveContext } from './context.ts';
 import { onService } from './task-list.ts';
 import { retries } from './timings.ts';
@@ -18,6 +19,7 @@ export const swapHolds = ({ input, tasks, moves, runner, shape }: MoveContext, a
       fromHost: input.vm.hostId,
       toHost: runner.hostId,
       amounts: amountsOf(input.target.spec, input.vm.topology.image),
+      room: roomOf(shape.moved, input.target.spec),
     },
     // A morph may be undone up to here; a disk that was grown has closed that way before.
     ...(moves || shape.growths.length > 0 ? {} : { pointOfNoReturn: true }),

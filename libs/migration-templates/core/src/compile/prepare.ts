@@ -84,6 +84,7 @@ const holdTarget = ({ input, tasks, shape }: MoveContext): string => {
       pools: [...asked.pools],
       machine: literal(shape.moved.machine),
       host: target.hostId,
+      room: [...(asked.room ?? [])],
     },
     compensation: undoing(
       resourceAllocationTasks.release,

@@ -25,6 +25,7 @@ type OfOtherStreams = EventOf<
   | (typeof provisioningEvents)['vmTypePublished']
   | (typeof provisioningEvents)['vmTypeDeprecated']
   | (typeof provisioningEvents)['imageRegistered']
+  | (typeof provisioningEvents)['imageDeleted']
   | (typeof provisioningEvents)['taskReported']
   | (typeof provisioningEvents)['executorAnnounced']
 >['type'];

@@ -6,7 +6,8 @@ import { bareTopology } from '@chrysalis/testing/topology';
 import fc from 'fast-check';
 import { volumeDecider, type VolumeCommand } from './decider.ts';
 import type { Volume } from './volume.ts';
-import { attachVolume, createVolume, detachVolume, growVolume } from './workflows.ts';
+import { attachVolume, detachVolume } from './attach-workflows.ts';
+import { createVolume, growVolume } from './workflows.ts';
 
 const v = 'chrysalis.provisioning.volume.';
 const volumeId = 'volume-0199c0de-0000-7000-8000-0000000000d1';
@@ -188,6 +189,44 @@ describe('a volume has one VM', () => {
   });
 });
 
+test('a volume that another is made of is nobody’s until that has ended, whoever hears of the end', () => {
+  const copy = (sizeMiB = 64, workflowId = 'op-9'): VolumeCommand => ({
+    type: 'begin-copy',
+    volumeId,
+    to: 'volume-2',
+    sizeMiB,
+    workflowId,
+  });
+  const begun: VolumeEvent = { type: `${v}copy-begun.v1`, data: { volumeId, to: 'volume-2', workflowId: 'op-9' } };
+  const over: VolumeEvent = { type: `${v}copy-ended.v1`, data: { volumeId, to: 'volume-2', workflowId: 'op-9' } };
+  volume(...made())
+    .when(copy())
+    .then([begun]);
+  volume(...made())
+    .when(copy(63))
+    .thenRejected('volume.source_larger', { sourceMiB: 64, requestedMiB: 63 });
+  volume(...had)
+    .when(copy())
+    .thenRejected('volume.attached', { vmId: 'vm-1' });
+  for (const other of [attach(), grow(128), copy(64, 'op-8'), { type: 'request-deletion' as const, volumeId, request: asked('op-7') }])
+    volume(...made(), begun)
+      .when(other)
+      .thenRejected('volume.in_action', { action: 'copy', operation: 'op-9' });
+  const end: VolumeCommand = { type: 'end-copy', volumeId, workflowId: 'op-9' };
+  volume(...made(), begun)
+    .when(end)
+    .then([over]);
+  volume(...made(), begun, over)
+    .when(end)
+    .thenNothing();
+  volume(...made(), begun)
+    .when({ ...end, workflowId: 'op-8' })
+    .thenNothing();
+  volume(...made(), begun, over)
+    .when(attach())
+    .then([attaching]);
+});
+
 test('whatever is asked and told, in whatever order: a volume is one VM’s at a time, and changes hands only by way of nobody', () => {
   const vms = fc.constantFrom('vm-1', 'vm-2');
   const ops = fc.constantFrom('op-1', 'op-2', 'op-3');
@@ -229,7 +268,8 @@ const kind = (contract: TaskContract, output: Record<string, unknown> = {}): [st
   },
 ];
 const executors = Object.fromEntries([
-  kind(allTasks.findHost, { hostId: 'h1' }),
+  kind(allTasks.holdRoom, { hostId: 'h1' }),
+  kind(allTasks.releaseRoom),
   kind(allTasks.attachVolume, { ...shaped, seen: true }),
   kind(allTasks.detachVolume, shaped),
   kind(allTasks.growVolume),
@@ -245,9 +285,9 @@ const disk = { id: volumeId, serial: 'x', sizeMiB: 64, format: 'qcow2', readOnly
 test.each([
   [attachVolume, { ...onVm, disk }],
   [detachVolume, { ...onVm, force: false }],
-  [growVolume({ attached: true, pinned: false }), { ...onVm, sizeMiB: 128 }],
-  [growVolume({ attached: false, pinned: false }), { volumeId, ...file, sizeMiB: 128 }],
-  [growVolume({ attached: false, pinned: true }), { volumeId, ...file, host: 'h1', sizeMiB: 128 }],
+  [growVolume({ attached: true, pinned: false }), { ...onVm, pool: 'shared', sizeMiB: 128, fromMiB: 64 }],
+  [growVolume({ attached: false, pinned: false }), { volumeId, ...file, sizeMiB: 128, fromMiB: 64 }],
+  [growVolume({ attached: false, pinned: true }), { volumeId, ...file, host: 'h1', sizeMiB: 128, fromMiB: 64 }],
 ])('$name through every failure there is a name for', (definition, params) => {
   const report = expectEveryStepFails({ definition, params, executors });
   expect(Object.keys(report.finalStates)).toContain('succeeded');

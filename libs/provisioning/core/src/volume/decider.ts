@@ -14,6 +14,7 @@ import {
   type RequestAttach,
   type RequestDetach,
 } from './attach.ts';
+import { beginCopy, endCopy, type BeginCopy, type EndCopy } from './copy.ts';
 import {
   failVolumeCreation,
   recordVolumeCreated,
@@ -44,6 +45,8 @@ export type VolumeCommand =
   | LeaveVm
   | RequestGrow
   | RecordGrown
+  | BeginCopy
+  | EndCopy
   | FailVolumeAction
   | RequestVolumeDeletion
   | RecordVolumeDeleted
@@ -71,6 +74,10 @@ const decide = (command: VolumeCommand, volume: Volume): VolumeDecision => {
       return requestGrow(command, volume);
     case 'record-grown':
       return recordGrown(command, volume);
+    case 'begin-copy':
+      return beginCopy(command, volume);
+    case 'end-copy':
+      return endCopy(command, volume);
     case 'fail-action':
       return failVolumeAction(command, volume);
     case 'request-deletion':

@@ -105,6 +105,8 @@ const kind = (contract: TaskContract, output: Record<string, unknown> = {}): [st
 ];
 const executors = Object.fromEntries([
   kind(allTasks.findHost, { hostId: 'h1' }),
+  kind(allTasks.holdRoom, { hostId: 'h1', poolId: 'pool-0199c0de-0000-7000-8000-0000000000b1' }),
+  kind(allTasks.releaseRoom),
   kind(allTasks.createVolume, { shared: true, bytes: 196_608 }),
   kind(allTasks.deleteVolume),
   kind(allTasks.recordVolumeCreated, { pool: 'shared' }),
@@ -113,12 +115,13 @@ const executors = Object.fromEntries([
 ]);
 const params = { volumeId, volume: `${volumeId}.qcow2`, pool: 'shared', sizeMiB: 64 };
 
-test.each([true, false])('its creation through every failure there is a name for (pinned: %s)', (pinned) => {
-  const report = expectEveryStepFails({
-    definition: createVolume({ pinned }),
-    params: pinned ? { ...params, host: 'h1' } : params,
-    executors,
-  });
+const from = { kind: 'volume', pool: 'shared', volume: `${volumeId}.qcow2` };
+test.each([
+  { pinned: true, given: { host: 'h1' } },
+  { pinned: false, given: {} },
+  { pinned: true, copy: true, also: true, given: { host: 'h1', from, also: { pool: 'shared' } } },
+])('its creation through every failure there is a name for: %j', ({ given: more, ...o }) => {
+  const report = expectEveryStepFails({ definition: createVolume(o), params: { ...params, ...more }, executors });
   expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));
 });
 

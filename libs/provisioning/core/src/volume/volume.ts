@@ -1,4 +1,4 @@
-import type { Cause, Coded, VolumeAction, VolumeEvent } from '@chrysalis/contracts';
+import type { Cause, Coded, VolumeAction, VolumeEvent, VolumeSource } from '@chrysalis/contracts';
 import { reject, unreachable, type Decision } from '@chrysalis/kernel';
 
 export type VolumeRequested = Extract<VolumeEvent, { type: 'chrysalis.provisioning.volume.requested.v1' }>['data'];
@@ -12,13 +12,17 @@ export type KnownVolume = Readonly<{
   name: string;
   tenant: string;
   pool: string;
+  /** Which of that name, where hosts say so. */
+  poolId?: string;
   sizeMiB: number;
+  /** What it was made of; absent: blank. */
+  from?: VolumeSource;
   /** The one host that sees its pool; absent where several do. */
   hostId?: string;
   /** The one VM that has it. */
   vmId?: string;
   /** What is under way; nothing else may be done with it until that has ended. */
-  action?: Readonly<{ name: VolumeAction; workflowId: string; vmId?: string; sizeMiB?: number }>;
+  action?: Readonly<{ name: VolumeAction; workflowId: string; vmId?: string; sizeMiB?: number; to?: string }>;
   /** The workflow that has it, or had it last. */
   operation: string;
   /** Where it goes back to when its deletion does not come to its end. */
@@ -38,6 +42,7 @@ export type VolumeRejection = Coded<
   | { readonly code: 'volume.attached'; readonly volumeId: string; readonly vmId: string }
   | { readonly code: 'volume.not_attached'; readonly volumeId: string }
   | { readonly code: 'volume.not_on_host'; readonly volumeId: string; readonly hostId: string; readonly vmId: string }
+  | { readonly code: 'volume.source_larger'; readonly sourceMiB: number; readonly requestedMiB: number }
   | { readonly code: 'volume.shrink_refused'; readonly volumeId: string; readonly sizeMiB: number; readonly requestedMiB: number }
 >;
 /** Whether there is a file to delete. */
@@ -64,16 +69,19 @@ export const evolveVolume = (volume: Volume, e: VolumeEvent): Volume => {
   return { ...change(volume, e), version };
 };
 
-const requested = ({ request, ...data }: VolumeRequested): Omit<KnownVolume, 'version'> => ({
+const requested = ({ request, from, ...data }: VolumeRequested): Omit<KnownVolume, 'version'> => ({
   ...data,
+  ...(from ? { from } : {}),
   status: 'creating',
   operation: request.workflowId,
 });
 
 const change = (volume: KnownVolume, e: Exclude<VolumeEvent, { type: 'chrysalis.provisioning.volume.requested.v1' }>): KnownVolume => {
   switch (e.type) {
-    case 'chrysalis.provisioning.volume.created.v1':
-      return { ...volume, status: 'available', ...(e.data.hostId === undefined ? {} : { hostId: e.data.hostId }) };
+    case 'chrysalis.provisioning.volume.created.v1': {
+      const { hostId, poolId } = e.data;
+      return { ...volume, status: 'available', ...(hostId === undefined ? {} : { hostId }), ...(poolId === undefined ? {} : { poolId }) };
+    }
     case 'chrysalis.provisioning.volume.creation-failed.v1':
       return { ...volume, status: 'failed', cause: e.data.cause, left: e.data.left };
     case 'chrysalis.provisioning.volume.attach-requested.v1':
@@ -90,6 +98,10 @@ const change = (volume: KnownVolume, e: Exclude<VolumeEvent, { type: 'chrysalis.
       return begun(volume, { name: 'grow', workflowId: e.data.request.workflowId, sizeMiB: e.data.sizeMiB });
     case 'chrysalis.provisioning.volume.grown.v1':
       return { ...ended(volume), sizeMiB: e.data.sizeMiB };
+    case 'chrysalis.provisioning.volume.copy-begun.v1':
+      return { ...volume, action: { name: 'copy', workflowId: e.data.workflowId, to: e.data.to } };
+    case 'chrysalis.provisioning.volume.copy-ended.v1':
+      return ended(volume);
     case 'chrysalis.provisioning.volume.action-failed.v1':
       return {
         ...ended(volume),

@@ -1,154 +1,103 @@
-import type { Route, TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
+import type { TaskDefinition, WorkflowDefinition } from '@chrysalis/contracts';
+import {
+  passing,
+  stubborn,
+  provisioning,
+  onFound,
+  SHORT_MS,
+  FILE_MS,
+  COPY_MS,
+  file,
+  volumeId,
+  text,
+  at,
+  atParams,
+  allocation,
+  findHost,
+  holdRoom,
+  onHeld,
+  vmParams,
+  vm,
+  onVm,
+  GUEST_MS,
+  shaped,
+  type At,
+} from './workflow-parts.ts';
 
-const passing = { attempts: 4, backoffMs: 250, maxBackoffMs: 5_000 };
-const stubborn = { attempts: 10, backoffMs: 500, maxBackoffMs: 30_000 };
-const provisioning: Route = { mode: 'group', group: 'provisioning' };
-const onFound: Route = { mode: 'direct', group: 'agent-gateway', executor: 'host:${tasks.find-host.output.hostId}' };
-const SHORT_MS = 30_000;
-/** A volume is a sparse file: it is made and deleted in a moment, on a slow disk too. */
-const FILE_MS = 60_000;
-
-const file = { pool: '${params.pool}', volume: '${params.volume}' };
-const volumeId = '${params.volumeId}';
-const text = { type: 'string', required: true } as const;
-
-/** `pinned`: to the param `host`. */
-const findHost = ({ fresh, pinned }: { fresh: boolean; pinned: boolean }): TaskDefinition => ({
-  name: 'find-host',
-  kind: 'allocation.find-host',
-  summary: 'Choose a host that reaches the pool',
-  input: { pool: '${params.pool}', fresh, ...(pinned ? { host: '${params.host}' } : {}) },
-  route: { mode: 'group', group: 'resource-allocation' },
-  deadlineMs: SHORT_MS,
-  retry: passing,
-  effect: 'none',
-});
-
-/** Undone by what is known before each task ran. */
-export const createVolume = (o: { pinned: boolean }): WorkflowDefinition => ({
-  name: 'create-volume',
-  version: 1,
-  summary: 'Make a volume in its pool',
-  params: { volumeId: text, volume: text, pool: text, sizeMiB: { type: 'number', required: true }, ...(o.pinned ? { host: text } : {}) },
-  tasks: [
-    findHost({ fresh: true, ...o }),
-    {
-      name: 'make',
-      kind: 'host.create-volume',
-      summary: 'Make the volume, blank',
-      input: { ...file, sizeMiB: '${params.sizeMiB}' },
-      route: onFound,
-      deadlineMs: FILE_MS,
-      retry: passing,
-      compensation: { kind: 'host.delete-volume', input: file, route: onFound, deadlineMs: FILE_MS, retry: stubborn },
+/** Of an image or a volume: that is copied, which may take minutes. `also`: the host reaches the pool of what it is made of as well. */
+export const createVolume = (o: { pinned: boolean; copy?: boolean; also?: boolean }): WorkflowDefinition => {
+  const makeMs = o.copy ? COPY_MS : FILE_MS;
+  return {
+    name: 'create-volume',
+    version: 1,
+    summary: 'Make a volume in its pool',
+    params: {
+      volumeId: text,
+      volume: text,
+      sizeMiB: { type: 'number', required: true },
+      ...atParams(o),
+      ...(o.copy ? { from: { type: 'object', required: true } as const } : {}),
+      ...(o.also ? { also: { type: 'object', required: true } as const } : {}),
     },
-    {
-      name: 'record',
-      kind: 'volume.record-created',
-      summary: 'Record that the volume is there',
-      input: { volumeId, hostId: '${tasks.find-host.output.hostId}', shared: '${tasks.make.output.shared}' },
-      route: provisioning,
-      deadlineMs: SHORT_MS,
-      retry: stubborn,
-      compensation: { kind: 'volume.fail-creation', input: { volumeId }, route: provisioning, deadlineMs: SHORT_MS, retry: stubborn },
-    },
-  ],
-  deadlineMs: 600_000,
-  output: { volumeId },
-});
-
-const vmParams = { vmId: text, hostId: text, epoch: { type: 'number', required: true } } as const;
-const vm = { vmId: '${params.vmId}', epoch: '${params.epoch}' };
-const onVm: Route = { mode: 'direct', group: 'agent-gateway', executor: 'host:${params.hostId}' };
-/** A guest lets a disk go, or shows it, in a second or so; a busy one in more. */
-const GUEST_MS = 60_000;
-const shaped = (task: string) => ({
-  topology: `\${tasks.${task}.output.topology}`,
-  topologyHash: `\${tasks.${task}.output.topologyHash}`,
-});
-
-/** Undone by taking it out again whatever the guest does with it by then: it was never said to have it. */
-export const attachVolume: WorkflowDefinition = {
-  name: 'attach-volume',
-  version: 1,
-  summary: 'Attach a volume to a VM',
-  params: { ...vmParams, volumeId: text, disk: { type: 'object', required: true } },
-  tasks: [
-    {
-      name: 'plug',
-      kind: 'host.attach-volume',
-      summary: 'Plug the volume, see it in the guest',
-      input: { ...vm, disk: '${params.disk}' },
-      route: onVm,
-      deadlineMs: GUEST_MS,
-      retry: passing,
-      compensation: {
-        kind: 'host.detach-volume',
-        input: { ...vm, disk: volumeId, force: true },
-        route: onVm,
-        deadlineMs: GUEST_MS,
-        retry: stubborn,
+    tasks: [
+      holdRoom({ ...at(o), ...(o.also ? { also: '${params.also}' } : {}), fresh: true }, 0),
+      {
+        name: 'make',
+        kind: 'host.create-volume',
+        summary: o.copy ? 'Make the volume, as a copy' : 'Make the volume, blank',
+        input: {
+          ...file,
+          sizeMiB: '${params.sizeMiB}',
+          allocation: '${tasks.hold.output.allocation}',
+          ...(o.copy ? { from: '${params.from}' } : {}),
+        },
+        route: onHeld,
+        deadlineMs: makeMs,
+        retry: passing,
+        compensation: { kind: 'host.delete-volume', input: file, route: onHeld, deadlineMs: FILE_MS, retry: stubborn },
       },
-    },
-    {
-      name: 'record',
-      kind: 'volume.record-attached',
-      summary: 'Record that the VM has the volume',
-      input: { volumeId, vmId: '${params.vmId}', ...shaped('plug'), seen: '${tasks.plug.output.seen}' },
-      route: provisioning,
-      deadlineMs: SHORT_MS,
-      retry: stubborn,
-    },
-  ],
-  deadlineMs: 600_000,
-  output: { volumeId, vmId: '${params.vmId}' },
+      {
+        name: 'record',
+        kind: 'volume.record-created',
+        summary: 'Record that the volume is there',
+        input: {
+          volumeId,
+          hostId: '${tasks.hold.output.hostId}',
+          poolId: '${tasks.hold.output.poolId}',
+          shared: '${tasks.make.output.shared}',
+        },
+        route: provisioning,
+        deadlineMs: SHORT_MS,
+        retry: stubborn,
+        compensation: { kind: 'volume.fail-creation', input: { volumeId }, route: provisioning, deadlineMs: SHORT_MS, retry: stubborn },
+      },
+    ],
+    deadlineMs: 600_000 + makeMs,
+    output: { volumeId },
+  };
 };
 
 /**
- * Forward only: where its record is lost, a volume that were plugged again would be a VM's that nobody knows of. A guest that lets go after all
- * was given up has let go: the volume stays that VM's until it is detached again, which finds nothing to do there.
+ * Forward only: what has grown does not become smaller. `attached`: by the VM that has it; else `pinned`, or wherever its pool is seen. What is
+ * held of the pool goes back to `fromMiB` where it was given up.
  */
-export const detachVolume: WorkflowDefinition = {
-  name: 'detach-volume',
-  version: 1,
-  summary: 'Detach a volume from its VM',
-  params: { ...vmParams, volumeId: text, force: { type: 'boolean', required: true } },
-  tasks: [
-    {
-      name: 'unplug',
-      kind: 'host.detach-volume',
-      summary: 'Have the guest let go of the volume',
-      input: { ...vm, disk: volumeId, force: '${params.force}' },
-      route: onVm,
-      deadlineMs: GUEST_MS,
-      retry: passing,
-    },
-    {
-      name: 'record',
-      kind: 'volume.record-detached',
-      summary: 'Record that the VM has the volume no more',
-      input: { volumeId, vmId: '${params.vmId}', ...shaped('unplug') },
-      route: provisioning,
-      deadlineMs: SHORT_MS,
-      retry: stubborn,
-    },
-  ],
-  deadlineMs: 600_000,
-  output: { volumeId },
-};
-
-/** Forward only: what has grown does not become smaller. `attached`: by the VM that has it; else `pinned`, or wherever its pool is seen. */
-export const growVolume = (o: { attached: boolean; pinned: boolean }): WorkflowDefinition => ({
+export const growVolume = (o: At & { attached: boolean }): WorkflowDefinition => ({
   name: 'grow-volume',
   version: 1,
   summary: 'Grow a volume',
   params: {
     volumeId: text,
     sizeMiB: { type: 'number', required: true },
-    ...(o.attached ? vmParams : { volume: text, pool: text, ...(o.pinned ? { host: text } : {}) }),
+    fromMiB: { type: 'number', required: true },
+    ...atParams({ ...o, pinned: o.pinned && !o.attached }),
+    ...(o.attached ? vmParams : { volume: text }),
   },
   tasks: [
-    ...(o.attached ? [growAttached] : [findHost({ fresh: false, ...o }), growFile]),
+    holdRoom(
+      { ...at({ ...o, pinned: o.pinned && !o.attached }), ...(o.attached ? { host: '${params.hostId}' } : {}), fresh: false },
+      '${params.fromMiB}',
+    ),
+    o.attached ? growAttached : growFile,
     {
       name: 'record',
       kind: 'volume.record-grown',
@@ -172,6 +121,7 @@ const growAttached: TaskDefinition = {
   kind: 'host.grow-attached-volume',
   summary: 'Grow the volume under its VM, see it in the guest',
   input: { ...vm, disk: volumeId, sizeMiB: '${params.sizeMiB}' },
+  after: ['hold'],
   route: onVm,
   deadlineMs: GUEST_MS,
   retry: passing,
@@ -181,25 +131,35 @@ const growFile: TaskDefinition = {
   kind: 'host.grow-volume',
   summary: 'Grow the file of the volume',
   input: { ...file, sizeMiB: '${params.sizeMiB}' },
-  route: onFound,
+  route: onHeld,
   deadlineMs: FILE_MS,
   retry: passing,
 };
 
-/** Forward only: what is deleted does not come back. `file`: there may be one. */
-export const deleteVolume = (o: { file: boolean; pinned: boolean }): WorkflowDefinition => ({
+/** Forward only: what is deleted does not come back. `file`: there may be one. What it held ends after that. */
+export const deleteVolume = (o: At & { file: boolean }): WorkflowDefinition => ({
   name: 'delete-volume',
   version: 1,
   summary: 'Delete a volume',
-  params: { volumeId: text, volume: text, pool: text, ...(o.pinned ? { host: text } : {}) },
+  params: { volumeId: text, volume: text, ...atParams(o) },
   tasks: [
-    ...(o.file ? [findHost({ fresh: false, ...o }), deleteFile] : []),
+    ...(o.file ? [findHost(o), deleteFile] : []),
+    {
+      name: 'release',
+      kind: 'allocation.release-room',
+      summary: 'Let go of what it holds in its pool',
+      input: { volumeId, toMiB: 0, reason: 'deleted' },
+      ...(o.file ? { after: ['delete'] } : {}),
+      route: allocation,
+      deadlineMs: SHORT_MS,
+      retry: stubborn,
+    },
     {
       name: 'record',
       kind: 'volume.record-deleted',
       summary: 'Record that the volume is gone',
       input: { volumeId },
-      ...(o.file ? { after: ['delete'] } : {}),
+      after: ['release'],
       route: provisioning,
       deadlineMs: SHORT_MS,
       retry: stubborn,
