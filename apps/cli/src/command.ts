@@ -160,12 +160,16 @@ export const listCommand = <P extends ListPath>(
     const query = Object.fromEntries(Object.keys(filters).map((f) => [f, run.options[f] || undefined])) as QueryOf<P>;
     const show = async (): Promise<void> => {
       const items = await run.client.all(path, query);
-      await print(run.format, items, () => (items.length === 0 ? empty : table(columns, items)));
+      await print(run.format, items, () =>
+        items.length > 0 ? table(columns, items) : narrowed(query) ? 'None that fits the filters.' : empty,
+      );
     };
     await show();
     if (run.options['watch']) await again(run.client, show);
   });
 };
+
+const narrowed = (query: object): boolean => Object.values(query).some((v) => v !== undefined);
 
 /** After each burst of events. */
 const again = async (client: Client, show: () => Promise<void>): Promise<void> => {

@@ -8,6 +8,11 @@ const Shape = z.object({
 });
 const errorOf = (schema: z.ZodType, value: unknown): z.ZodError => schema.safeParse(value).error!;
 
+test('a key of a record: what the key is at fault in', () => {
+  const { error } = z.record(z.string().regex(/^[a-z]+$/, 'letters'), z.string()).safeParse({ 'a b': 'c' });
+  expect(faultText(error!)).toBe('a b: letters');
+});
+
 test('every fault in one line, each with its place; of a choice, those of the shape that comes nearest', () => {
   const error = errorOf(Shape, { disks: [{ id: 'root' }, { pool: { sizeMiB: 'much' } }] });
   expect(faultText(error)).toBe(

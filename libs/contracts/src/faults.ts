@@ -1,6 +1,11 @@
 import type { z } from 'zod';
 
-type Issue = { readonly path: readonly PropertyKey[]; readonly message: string; readonly errors?: readonly (readonly Issue[])[] };
+type Issue = {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  readonly errors?: readonly (readonly Issue[])[];
+  readonly issues?: readonly Issue[];
+};
 
 /** What does not fit a schema, each fault with its place: `disks.0.id`. `whole` is the place of the value itself. 100 at most. */
 export const faultsIn = (error: z.ZodError, whole = ''): { path: string; message: string }[] =>
@@ -16,9 +21,12 @@ export const faultText = (error: z.ZodError, most = 2000): string =>
     .join('; ')
     .slice(0, most);
 
-/** Of a choice of shapes `Invalid input` is all that zod says: the faults of the shape that comes nearest say what to mend. */
+/**
+ * Of a choice of shapes `Invalid input` is all that zod says, and of a key `Invalid key in record`: the faults of the shape that comes
+ * nearest, or of the key itself, say what to mend.
+ */
 const nearestOf = (issue: Issue): readonly Issue[] => {
-  const [nearest] = [...(issue.errors ?? [])].sort((a, b) => strangeness(a) - strangeness(b));
+  const [nearest] = [...(issue.errors ?? (issue.issues ? [issue.issues] : []))].sort((a, b) => strangeness(a) - strangeness(b));
   if (nearest === undefined) return [issue];
   return nearest.flatMap((inner) => nearestOf({ ...inner, path: [...issue.path, ...inner.path] }));
 };
