@@ -54,7 +54,7 @@ export const baseConfig = (
   bus: ServiceConfig['bus'],
   { runDir, dataDir }: Pick<PlatformOptions, 'runDir' | 'dataDir'>,
 ): Omit<ServiceConfig, 'port'> => ({
-  databaseUrl: postgres.connectionString,
+  databaseUrl: postgres.localString,
   bus,
   listen: '127.0.0.1',
   tokenKey: key.publicJwk as Record<string, unknown>,

@@ -91,7 +91,7 @@ export const everyEventOnTheBus = async (db: pg.ClientBase): Promise<string[]> =
       `select e.stream_id, e.version, e.type from ${s}.checkpoints c
        join ${s}.events e on (e.transaction_id, e.global_position) <= (c.transaction_id, c.position)
        where c.name = 'relay' and c.detail->>'replay' is null
-         and e.id::text not in (select event->>'id' from bus.messages where topic = $1)`,
+         and not exists (select from bus.messages m where m.topic = $1 and m.event->>'id' = e.id::text)`,
       [`chrysalis.${s.replaceAll('_', '-')}.events`],
     );
     faults.push(...rows.map((r) => `I3: ${s}.${r.stream_id}@${r.version} ${r.type} was committed and is not on the bus`));
@@ -199,9 +199,10 @@ const observedByItsHost = async (db: pg.Client): Promise<string[]> => {
     `select data->>'vmId' as vm, data->>'hostId' as host, (data->>'epoch')::int as epoch, version
      from agent_gateway.events where type like 'chrysalis.agent-gateway.vm.observed.v%' order by stream_id, version`,
   );
+  const staysOf = Map.groupBy(places, (p) => p.vm);
   const reached = new Map<string, number>();
   return seen.flatMap(({ vm, host, epoch, version }) => {
-    const stays = places.filter((p) => p.vm === vm);
+    const stays = staysOf.get(vm) ?? [];
     const from = reached.get(vm) ?? 0;
     const at = stays.findLastIndex((p, i) => i >= from && p.host === host && p.epoch <= epoch);
     reached.set(vm, Math.max(from, at));

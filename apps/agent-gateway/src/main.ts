@@ -73,7 +73,7 @@ const startSessions = async (
           .catch((err: unknown) => log.warn({ err }, 'who has a part of a segment was not told; it will be'));
       hub.heard(m);
     },
-    again: () => hub.deliverAll(),
+    again: () => void hub.deliverAll().catch((err: unknown) => log.warn({ err }, 'what is pending could not be read; it will be')),
   });
   listener.attach(server);
   const url = config.agentListen ? await listener.listen(config.agentListen) : '';
@@ -130,7 +130,7 @@ const timers = (service: ServiceContext, t: GatewayTimes, hub: Hub, exchange: Ex
     }),
     // A signal that was missed costs at most this.
     every(5_000, log, async () => {
-      hub.deliverAll();
+      await hub.deliverAll();
       await hub.forgetEnded();
     }),
     every(t.heartbeatMs, log, () => segments.again()),

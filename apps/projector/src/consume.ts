@@ -1,6 +1,6 @@
 import { contexts, eventsTopic } from '@chrysalis/contracts';
 import type { EventStore } from '@chrysalis/event-store';
-import { consume, Parking, Poison, type CloudEvent, type Consumption, type EventBus } from '@chrysalis/messaging';
+import { consume, Gather, Parking, Poison, type CloudEvent, type Consumption, type Delivery, type EventBus } from '@chrysalis/messaging';
 import type { Logger } from 'pino';
 import { applyBatch } from './apply.ts';
 import type { Recorded } from './recorded.ts';
@@ -16,7 +16,7 @@ type Projecting = {
 };
 
 /**
- * Follows every `…events` topic. The usual way is a whole batch in one transaction. Where that fails, or something of these keys is
+ * Follows every `…events` topic. The usual way is a whole batch in one transaction, and batches of one moment together. Where that fails, or something of these keys is
  * parked, the events go one by one through `consume`, which retries, parks the poisonous one and what follows under its key, and can
  * put them back later.
  */
@@ -51,8 +51,16 @@ export const project = async ({ bus, store, log, onApplied }: Projecting): Promi
 
 const batchesFirst = (bus: EventBus, whole: (events: readonly CloudEvent[]) => Promise<boolean>): EventBus =>
   Object.assign(Object.create(bus) as EventBus, {
-    subscribe: (o: Parameters<EventBus['subscribe']>[0]) =>
-      bus.subscribe({ ...o, handle: async (events, delivery) => void ((await whole(events)) || (await o.handle(events, delivery))) }),
+    subscribe: (o: Parameters<EventBus['subscribe']>[0]) => {
+      const gather = new Gather<{ readonly event: CloudEvent; readonly delivery: Delivery }>({
+        together: (batches) => whole(batches.flat().map((d) => d.event)),
+        apart: async (batch) => {
+          const events = batch.map((d) => d.event);
+          if (!(await whole(events))) await o.handle(events, batch[0]!.delivery);
+        },
+      });
+      return bus.subscribe({ ...o, handle: (events, delivery) => gather.submit(events.map((event) => ({ event, delivery }))) });
+    },
   });
 
 const fromCloudEvent = (e: CloudEvent): Recorded => {

@@ -1,6 +1,6 @@
 import { vmDecider, type KnownVm, type VmCommand, type VmEvent, type VmRejection } from '@chrysalis/provisioning-core';
 import { failpoint, type MessageContext, type StreamRefusal } from '@chrysalis/service-kit';
-import { forgetSighting, lookAt } from './restart/sql.ts';
+import { forgetSighting } from './restart/sql.ts';
 import { giveBackMacs } from './sql/addresses.ts';
 import { writeVm } from './sql/vms.ts';
 import { vmView } from './vm-view.ts';
@@ -15,17 +15,19 @@ const nextLook = ({ restart, action, move, status }: KnownVm, now: string): stri
 
 /** The VM's stream decides; the service's own view of it follows in the same transaction. */
 export const decideVm = async (ctx: MessageContext, vmId: string, command: VmCommand, ifVersion?: number): Promise<VmDecided> => {
-  const decided = await ctx.decide(vmId, vmDecider, command, ifVersion === undefined ? {} : { ifVersion });
+  // What is requested has an id that was made for it: there is nothing to read, and the append sees to it.
+  const known = command.type === 'request' ? { state: vmDecider.initial, version: 0, current: true } : undefined;
+  const decided = await ctx.decide(vmId, vmDecider, command, { ifVersion, known });
   if (!decided.ok) return decided;
   const { events, state } = decided;
   if (state.status === 'unknown') return { ok: false, rejection: { code: 'vm.unknown', vmId } };
   if (events.length > 0) {
     await failpoint('vm:appended', { vm: vmId, command: command.type });
-    await writeVm(ctx.tx, ctx.store.schema, vmView(state));
+    await writeVm(ctx.tx, ctx.store.schema, vmView(state), nextLook(state, ctx.now));
     if (state.status === 'deleted') {
       await giveBackMacs(ctx.tx, ctx.store.schema, vmId);
       await forgetSighting(ctx.tx, ctx.store.schema, vmId);
-    } else await lookAt(ctx.tx, ctx.store.schema, vmId, nextLook(state, ctx.now));
+    }
   }
   return { ok: true, events, vm: state };
 };

@@ -3,8 +3,11 @@ import { actionOfWorkflow, type VmCommand } from '@chrysalis/provisioning-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { decideVm } from './decide-vm.ts';
 
+/** Nearly all workflows succeed, and of those there is nothing to be done here. */
+export const endedShort = ({ data }: { readonly data: unknown }): boolean => (data as { state?: unknown } | null)?.state !== 'succeeded';
+
 /** Our workflows that end without success leave their VM in a final state, with the first cause. */
-@Consumer('workflow-ends')
+@Consumer('workflow-ends', { wants: endedShort })
 export class WorkflowEnds {
   @OnEvent(events.instanceEnded)
   async instanceEnded(data: DataOf<typeof events.instanceEnded>, ctx: EventContext): Promise<void> {

@@ -1,22 +1,33 @@
 import type { EventStore, Position, Queryable } from '@chrysalis/event-store';
 import { origin } from '@chrysalis/event-store';
 import type { HostView } from '@chrysalis/placement';
-import { Fleet, type HostEvent, type Versioned } from '@chrysalis/resource-allocation-core';
+import { Fleet, type HostEvent, type KnownState, type Versioned } from '@chrysalis/resource-allocation-core';
 import { Mutex } from 'async-mutex';
 import type pg from 'pg';
-import { hostVersions } from './sql/hosts.ts';
+import { hostVersions, type HostVersion } from './sql/hosts.ts';
 import { poolViews } from './sql/pools.ts';
 
 const views = new WeakMap<EventStore, FleetView>();
 
 /**
- * The hosts in memory, for ranking: folded from the service's own log at the first use, and up to its end before each. Reading the
- * log in order stops at the oldest open transaction, of any service; hosts that are further by then, as the caller's transaction sees
+ * The log is not read to its end for each answer: what was added since is read of the hosts that have it, which are few. Milliseconds,
+ * and hosts.
+ */
+const CATCH_UP_MS = 100;
+const FEW = 16;
+
+/** All hosts as the caller's transaction sees them; and of each the state, to decide on. */
+export type FleetLook = { readonly hosts: HostView[]; readonly known: (hostId: string) => KnownState };
+
+/**
+ * The hosts in memory, for ranking: folded from the service's own log at the first use, and up to its end each tenth of a second. Reading
+ * the log in order stops at the oldest open transaction, of any service; hosts that are further by then, as the caller's transaction sees
  * them, are folded for this one answer only, since that transaction may still be undone.
  */
 export class FleetView {
   readonly fleet = new Fleet();
   #position: Position = origin;
+  #caughtUpAt = -Infinity;
   readonly #turn = new Mutex();
 
   static of(store: EventStore): FleetView {
@@ -27,29 +38,42 @@ export class FleetView {
 
   private constructor(private readonly store: EventStore) {}
 
-  /** Reads through the caller's own connection: two that wait for a second one each could wait for ever. */
   async hosts(db: Queryable): Promise<HostView[]> {
-    await this.#turn.runExclusive(() => this.#catchUp(db));
+    return (await this.look(db)).hosts;
+  }
+
+  /** Reads through the caller's own connection: two that wait for a second one each could wait for ever. */
+  async look(db: Queryable): Promise<FleetLook> {
+    if (performance.now() - this.#caughtUpAt > CATCH_UP_MS) await this.#turn.runExclusive(() => this.#catchUp(db));
     const rows = await hostVersions(db, this.store.schema);
+    if (this.#behind(rows).length > FEW) await this.#turn.runExclusive(() => this.#catchUp(db));
     const away = new Map(rows.map((r) => [r.host, r.away ?? undefined]));
-    const ahead = new Map<string, readonly Versioned[]>();
-    for (const { host, version } of rows) {
-      const from = this.fleet.versionOf(host) + 1;
-      if (version >= from)
-        ahead.set(host, (await this.store.read(`host-${host}`, { from }, db as pg.PoolClient)) as unknown as Versioned[]);
-    }
+    const ahead = new Map<string, KnownState>();
+    for (const { host } of this.#behind(rows)) ahead.set(host, await this.#ahead(host, db));
     const pools = await poolViews(db, this.store.schema);
-    return this.fleet.views((host) => away.get(host), ahead).map((view) => ({ ...view, pools }));
+    const hosts = this.fleet.views((host) => away.get(host), ahead).map((view) => ({ ...view, pools }));
+    return { hosts, known: (host) => ahead.get(host) ?? this.fleet.known(host) };
+  }
+
+  #behind(rows: readonly HostVersion[]): readonly HostVersion[] {
+    return rows.filter(({ host, version }) => version > this.fleet.versionOf(host));
+  }
+
+  async #ahead(host: string, db: Queryable): Promise<KnownState> {
+    const events = await this.store.read(`host-${host}`, { from: this.fleet.versionOf(host) + 1 }, db as pg.PoolClient);
+    return this.fleet.known(host, events as unknown as Versioned[]);
   }
 
   async #catchUp(db: Queryable): Promise<void> {
+    const at = performance.now();
     for (;;) {
       const events = await this.store.readAll(this.#position, 1000, db as pg.PoolClient);
       for (const e of events) {
         if (e.stream.startsWith('host-')) this.fleet.apply(e.stream.slice('host-'.length), e.version, e as unknown as HostEvent);
         this.#position = { transactionId: e.transactionId, position: e.position };
       }
-      if (events.length < 1000) return;
+      if (events.length < 1000) break;
     }
+    this.#caughtUpAt = at;
   }
 }

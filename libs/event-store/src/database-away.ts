@@ -7,7 +7,8 @@ const words =
 
 /** PostgreSQL was not reached, or the connection to it ended: the same may be tried again, and says nothing of what was asked for. */
 export const isDatabaseAway = (error: unknown): boolean => {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  const { code, message, syscall } = (error ?? {}) as { code?: unknown; message?: unknown; syscall?: unknown };
+  if (code === 'ENOENT' && syscall === 'connect') return true; // its socket goes with it
   if (typeof code === 'string' && (codes.has(code) || classes.test(code))) return true;
   return typeof message === 'string' && words.test(message);
 };

@@ -19,6 +19,12 @@ export type VersionMismatch = {
   readonly actual: number;
 };
 
+/**
+ * What events of the stream lead to, up to a version: only what came after is read, and not even that where it is `current`, as the
+ * caller holds what guards the stream and saw its version there. Where that was wrong the append says so.
+ */
+export type Known<S> = { readonly state: S; readonly version: number; readonly current?: boolean };
+
 export type DecideAndAppend<C, S, E, R extends Rejection> = {
   readonly store: EventStore;
   readonly stream: string;
@@ -32,18 +38,20 @@ export type DecideAndAppend<C, S, E, R extends Rejection> = {
   readonly attempts?: number;
   /** Decide only if the stream is at this version; else `stream.version_mismatch`. */
   readonly ifVersion?: number;
+  readonly known?: Known<S>;
   readonly tx?: pg.PoolClient;
 };
 
 /** Load, fold, decide, append at the version decided on; after a conflict all of it again. In `tx` contention is thrown, as by `append`. */
 export const decideAndAppend = async <C, S, E, R extends Rejection>(o: DecideAndAppend<C, S, E, R>): Promise<Decided<S, E, R>> => {
   const { store, stream, decider, command, attempts = 5, fromStored = plain<E>, tx } = o;
+  const from: Known<S> = o.known ?? { state: decider.initial, version: 0 };
   for (let attempt = 1; attempt <= attempts; attempt++) {
-    const history = await store.read(stream, {}, tx);
-    const actual = history.length;
+    const history = await after(from, attempt, o);
+    const actual = from.version + history.length;
     if (o.ifVersion !== undefined && o.ifVersion !== actual)
       return { ok: false, rejection: { code: 'stream.version_mismatch', stream, expected: o.ifVersion, actual } };
-    const state = fold(decider.evolve, decider.initial, history.map(fromStored));
+    const state = fold(decider.evolve, from.state, history.map(fromStored));
     const decision = decider.decide(command, state);
     if (!decision.ok) return decision;
     const { events } = decision;
@@ -55,5 +63,11 @@ export const decideAndAppend = async <C, S, E, R extends Rejection>(o: DecideAnd
   if (tx) throw new ConcurrentAppend([stream]);
   return { ok: false, rejection: { code: 'service.contended', stream, attempts } };
 };
+
+const after = async (
+  { version, current = false }: Omit<Known<unknown>, 'state'>,
+  attempt: number,
+  { store, stream, tx }: { readonly store: EventStore; readonly stream: string; readonly tx?: pg.PoolClient },
+): Promise<readonly StoredEvent[]> => (current && attempt === 1 ? [] : store.read(stream, { from: version + 1 }, tx));
 
 const plain = <E>(event: StoredEvent): E => ({ type: event.type, data: event.data }) as E;

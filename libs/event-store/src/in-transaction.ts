@@ -8,8 +8,12 @@ export const inTransaction = async <T>(pool: pg.Pool, work: (tx: pg.PoolClient) 
   const died = (error: Error): void => void (broken = error);
   tx.on('error', died);
   try {
-    await tx.query('begin');
+    const begun = tx.query('begin');
+    if (tx.pipeline)
+      begun.catch(() => undefined); // goes out with the first statement, which fails where this does; heard of below
+    else await begun;
     const result = await work(tx);
+    await begun;
     await tx.query('commit');
     return result;
   } catch (error) {
@@ -20,3 +24,7 @@ export const inTransaction = async <T>(pool: pg.Pool, work: (tx: pg.PoolClient) 
     tx.release(broken);
   }
 };
+
+/** Two statements that need not wait for each other, one each, so that none comes after the end of a transaction that the other failed: on their way at once where the connection is made for that, else one after the other. */
+export const both = async <A, B>(tx: pg.PoolClient, first: () => Promise<A>, second: () => Promise<B>): Promise<[A, B]> =>
+  tx.pipeline ? Promise.all([first(), second()]) : [await first(), await second()];

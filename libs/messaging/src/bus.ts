@@ -36,6 +36,11 @@ export type SubscribeOptions = {
   readonly fromBeginning?: boolean;
   /** Events in one call at most, 100 unless told. */
   readonly maxBatch?: number;
+  /**
+   * Of these types events may be left out, as if they were handled: a bus that knows an event's type before it has read it does so. Pure, and
+   * of the type as it was published.
+   */
+  readonly skips?: (type: string) => boolean;
   /** Resolves when the events are dealt with, for good. A throw means: again, the same events, after a pause. See consume.ts. */
   readonly handle: (events: readonly CloudEvent[], delivery: Delivery) => Promise<void>;
 };

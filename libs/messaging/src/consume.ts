@@ -1,7 +1,8 @@
-import type { EventStore } from '@chrysalis/event-store';
+import { both, type EventStore } from '@chrysalis/event-store';
 import type pg from 'pg';
-import type { CloudEvent, Delivery, EventBus, Health } from './bus.ts';
+import type { CloudEvent, Delivery, EventBus, Health, SubscribeOptions } from './bus.ts';
 import { isNoFault, patient } from './faults.ts';
+import { Gather } from './gather.ts';
 import { Parking } from './parking.ts';
 import { backoff, messageOf, Pause } from './pause.ts';
 
@@ -20,6 +21,8 @@ export type ConsumeOptions = {
    * most events of a topic are nothing to most who read it. Pure, and of the event alone.
    */
   readonly wants?: (event: CloudEvent) => boolean;
+  /** Types that the bus need not bring at all. */
+  readonly skips?: SubscribeOptions['skips'];
   readonly fromBeginning?: boolean;
   readonly maxBatch?: number;
   /** Faults of one event before it is parked, 5 unless told; an outage or contention is none. A thrown `Poison` is parked at once. */
@@ -44,9 +47,9 @@ export class Poison extends Error {
 }
 
 /**
- * Effects once. The inbox row and the effect are one transaction, so an event delivered again finds its row and does nothing. A batch
- * is one transaction while all goes well (one commit for a hundred events); when one fails, they go one by one, so that only the
- * poisonous one is parked, and what follows under its key.
+ * Effects once. The inbox row and the effect are one transaction, so an event delivered again finds its row and does nothing. Batches of
+ * one moment are one transaction while all goes well (one commit for a hundred events); when one fails, each batch is one, and where that
+ * fails its events go one by one, so that only the poisonous one is parked, and what follows under its key.
  */
 export const consume = async (options: ConsumeOptions): Promise<Consumption> => {
   const consumer = new Consumer(options);
@@ -55,6 +58,7 @@ export const consume = async (options: ConsumeOptions): Promise<Consumption> => 
     topics: options.topics,
     ...(options.fromBeginning === undefined ? {} : { fromBeginning: options.fromBeginning }),
     ...(options.maxBatch === undefined ? {} : { maxBatch: options.maxBatch }),
+    ...(options.skips ? { skips: options.skips } : {}),
     handle: (events, delivery) => consumer.deliver(events, delivery),
   });
   const redriving = consumer.redriveOnRequest();
@@ -69,10 +73,19 @@ export const consume = async (options: ConsumeOptions): Promise<Consumption> => 
   };
 };
 
+/** Thrown so that the transaction is rolled back. */
+class Behind extends Error {}
+
+type Delivered = { readonly event: CloudEvent; readonly topic: string };
+
 class Consumer {
   readonly counts = { handled: 0, repeated: 0, parked: 0 };
   readonly #parking: Parking;
   readonly #pause = new Pause();
+  readonly #gather = new Gather<Delivered>({
+    together: (batches) => this.#together(batches.flat()),
+    apart: (batch) => this.#apart(batch),
+  });
   #stopped = false;
 
   constructor(private readonly o: ConsumeOptions) {
@@ -87,17 +100,26 @@ class Consumer {
   /** Resolves when each event is handled, known, or parked. Throws only where not even parking works: then the bus tries again. */
   async deliver(delivered: readonly CloudEvent[], { topic }: Delivery): Promise<void> {
     const events = this.o.wants ? delivered.filter(this.o.wants) : delivered;
-    if (events.length === 0) return;
-    const parked = await this.#parking.keysAmong(events);
-    if (parked.size === 0 && (await this.#together(events))) return;
-    for (const event of events) await this.#alone(event, topic);
+    if (events.length > 0) await this.#gather.submit(events.map((event) => ({ event, topic })));
   }
 
-  async #together(events: readonly CloudEvent[]): Promise<boolean> {
+  async #apart(batch: readonly Delivered[]): Promise<void> {
+    if (batch.length > 1 && (await this.#together(batch))) return;
+    for (const { event, topic } of batch) await this.#alone(event, topic);
+  }
+
+  /** False where something of their keys is parked, one of them failed, or the database did: going one by one tells. */
+  async #together(delivered: readonly Delivered[]): Promise<boolean> {
+    const events = delivered.map((d) => d.event);
     try {
       const { store, consumer } = this.o;
       const handled = await store.transaction(async (tx) => {
-        const fresh = await store.firstSeenOf(tx, consumer, [...new Set(events.map((event) => event.id))].sort());
+        const [parked, fresh] = await both(
+          tx,
+          () => this.#parking.keysAmong(events, tx),
+          () => store.firstSeenOf(tx, consumer, [...new Set(events.map((event) => event.id))].sort()),
+        );
+        if (parked.size > 0) throw new Behind();
         const pending = new Set(fresh);
         // `delete` is false for a repetition within the batch.
         for (const event of events) if (pending.delete(event.id)) await this.o.handle(event, tx);
@@ -106,7 +128,7 @@ class Consumer {
       this.#count(handled, events.length - handled);
       return true;
     } catch {
-      return false; // one of them failed, or the database did: going one by one tells
+      return false;
     }
   }
 

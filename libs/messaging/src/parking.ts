@@ -62,9 +62,9 @@ export class Parking {
     };
   }
 
-  async keysAmong(events: readonly CloudEvent[]): Promise<ReadonlySet<string>> {
+  async keysAmong(events: readonly CloudEvent[], db: Queryable = this.store.pool): Promise<ReadonlySet<string>> {
     const keys = [...new Set(events.map((event) => event.partitionkey))];
-    const { rows } = await this.store.pool.query<{ key: string }>(this.#sql.keys, [this.consumer, keys]);
+    const { rows } = await db.query<{ key: string }>(this.#sql.keys, [this.consumer, keys]);
     return new Set(rows.map((row) => row.key));
   }
 

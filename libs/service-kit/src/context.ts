@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { Contended, EventMeta, EventStore, NewEvent, VersionMismatch } from '@chrysalis/event-store';
+import type { Contended, EventMeta, EventStore, Known, NewEvent, VersionMismatch } from '@chrysalis/event-store';
 import { decideAndAppend } from '@chrysalis/event-store';
 import type { Refusal } from '@chrysalis/contracts';
 import type { Decider, Decision } from '@chrysalis/kernel';
@@ -37,12 +37,12 @@ export type MessageContext = {
   readonly now: string;
   readonly newId: (prefix?: string) => string;
   readonly meta: EventMeta;
-  /** Load, fold, decide, append within `tx`. Nothing is written when the decision is a refusal. */
+  /** Load (after what is `known`), fold, decide, append within `tx`. Nothing is written when the decision is a refusal. */
   readonly decide: <C, S, E extends { type: string; data: unknown }, R extends Refusal>(
     stream: string,
     decider: Decider<C, S, E, Decision<E, R>>,
     command: C,
-    options?: { ifVersion?: number },
+    options?: { ifVersion?: number | undefined; known?: Known<S> | undefined },
   ) => Promise<Decided<S, E, R>>;
   readonly append: (
     stream: string,
@@ -79,6 +79,7 @@ export const messageContext = (
         toEvents,
         tx,
         ...(options?.ifVersion === undefined ? {} : { ifVersion: options.ifVersion }),
+        ...(options?.known ? { known: options.known } : {}),
       }),
     append: (stream, expected, ...events) => service.store.append({ stream, expected, events: toEvents(events) }, tx),
   };

@@ -18,6 +18,7 @@ import { CheckedAnswers, checksAnswers } from './http/checked-answers.ts';
 import { documentedRoutes, guardedRoutes } from './http/documentation.ts';
 import { EventBusStrategy } from './handlers/event-bus-strategy.ts';
 import { HEALTH, HealthController, OPENAPI, type Health } from './controllers/health.ts';
+import { PreparingClient } from './runtime/prepared.ts';
 import { createLog } from './runtime/log.ts';
 import { openApi } from './http/openapi.ts';
 import { DeadLettersController } from './controllers/dead-letters.ts';
@@ -134,6 +135,8 @@ const openContext = async (config: ServiceConfig, definition: ServiceDefinition,
     connectionString: config.databaseUrl,
     options: `-c role=${appRole}`,
     max: config.poolSize,
+    Client: PreparingClient,
+    pipeline: true, // what need not wait for each other goes out together
     application_name: `chrysalis-${context}`,
   });
   pool.on('error', ({ message }) => log.warn({ message }, 'a database connection was lost'));
@@ -179,7 +182,7 @@ class AnswerInterceptor implements NestInterceptor {
 
 const startHttp = async (service: ServiceContext, providers: readonly Provider[], controllers: Type[], parts: Part[]) => {
   const health: Health = { ready: () => [{ ok: false, reason: 'starting' }] };
-  const document = openApi(`Chrysalis ${service.context}`, controllers);
+  let document: object | undefined;
   class ServiceModule {}
   Module({
     controllers,
@@ -187,7 +190,7 @@ const startHttp = async (service: ServiceContext, providers: readonly Provider[]
       { provide: SERVICE, useValue: service },
       { provide: Commands, useValue: new Commands(service) },
       { provide: HEALTH, useValue: health },
-      { provide: OPENAPI, useValue: document },
+      { provide: OPENAPI, useValue: () => (document ??= openApi(`Chrysalis ${service.context}`, controllers)) },
       ...providers,
     ],
   })(ServiceModule);

@@ -42,6 +42,9 @@ export const readFeed = async (reads: ReadModels, { after, limit = 500, streams,
 export const lastPosition = async (reads: ReadModels): Promise<string> =>
   (await reads.query<{ position: string }>('select coalesce(max(position), 0)::text as position from read.feed', [])).rows[0]!.position;
 
+/** Of two positions. They become visible in their order: behind the last one that is seen nothing comes up to it. */
+export const later = (a: string, b: string): string => (BigInt(a) < BigInt(b) ? b : a);
+
 /** The position a reader has seen, from `Last-Event-ID`. */
 export const positionOf = (text: string | undefined): string | undefined => {
   if (text === undefined || text === '') return undefined;

@@ -3,10 +3,27 @@ import { Allow, Doc, eventStream, reaches, SERVICE, type ApiRequest, type Servic
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { ProgressHub } from '../progress.ts';
-import { lastPosition, positionOf, readFeed } from '../reads/feed.ts';
+import { lastPosition, later, positionOf, readFeed } from '../reads/feed.ts';
 import { ReadModels, type Query } from '../reads/read-models.ts';
 import { Wake } from '../reads/wake.ts';
 import { streamed } from '../sse.ts';
+
+/** Events in one look. */
+const LIMIT = 500;
+/** So often what nobody asked for is passed over for good: else a reader of few events would look through all others at each change. */
+const PASS_MS = 250;
+
+class Every {
+  #last = -Infinity;
+  constructor(private readonly ms: number) {}
+
+  isDue(): boolean {
+    const now = performance.now();
+    if (now - this.#last < this.ms) return false;
+    this.#last = now;
+    return true;
+  }
+}
 
 @Controller()
 export class StreamsController {
@@ -44,14 +61,16 @@ export class StreamsController {
       ...(query['stream'] ? { streams: [query['stream']] } : {}),
     };
     const asked = positionOf(last) ?? (query['from'] === 'start' ? '0' : positionOf(query['from']));
+    const passing = new Every(PASS_MS);
     let after = asked ?? (await lastPosition(this.reads));
     await streamed(reply, request, this.service.log, async (stream) => {
       // Who said not where to begin is told: a connection that is cut before the first event is resumed from there.
       if (asked === undefined) await stream.send('position', { position: after }, after);
       while (!stream.signal.aborted && !this.wake.stopped) {
-        const entries = await readFeed(this.reads, { ...filter, after });
+        const pass = passing.isDue() ? await lastPosition(this.reads) : after;
+        const entries = await readFeed(this.reads, { ...filter, after, limit: LIMIT });
         for (const e of entries) await stream.send(e.type, e, e.position);
-        after = entries.at(-1)?.position ?? after;
+        after = later(entries.at(-1)?.position ?? after, entries.length < LIMIT ? pass : after);
         if (entries.length === 0) await this.wake.changed(1_000, stream.signal);
       }
     });

@@ -24,5 +24,5 @@ const failNow = async (dispatch: TaskDispatch, ctx: EventContext, cause: Cause):
     type: agentGatewayEvents.taskReported.type,
     data: reportOf(dispatch, { ok: false, cause }, ctx.now),
   });
-  await markReported(ctx.tx, taskKey(dispatch));
+  await markReported(ctx.tx, [taskKey(dispatch)]);
 };

@@ -23,6 +23,6 @@ export const withdrawRevoked = async (ctx: MessageContext, grantId: string): Pro
       meta: { ...meta, at: ctx.now, actor: ctx.meta.actor },
     };
     await ctx.store.append({ stream: `task-${workflowId}`, expected: 'any', events: [event] }, ctx.tx);
-    await markReported(ctx.tx, key);
+    await markReported(ctx.tx, [key]);
   }
 };

@@ -9,6 +9,8 @@ type Vms = Extract<FromHostAgent, { type: 'heartbeat' }>['vms'];
 const BATCH = 200;
 /** A VM that is not this host's, as far as we know: asked again so much later, as we may hear of its place after its host does. */
 const AGAIN_MS = 1_000;
+/** One whose place somebody is writing at the moment: transactions here take some milliseconds. */
+const SOON_MS = 50;
 
 /**
  * What heartbeats say of VMs, turned into events where it is new. The same again costs a comparison in memory; a heartbeat waits for
@@ -18,6 +20,8 @@ export class Observations {
   readonly #told = new Map<string, Map<string, string>>();
   readonly #refused = new Map<string, number>();
   readonly #waiting = new Map<string, Said>();
+  /** To be said again in a moment, unless the connection has said anything of the VM since. */
+  readonly #later = new Map<string, Said>();
   #flushing: Promise<void> | undefined;
 
   readonly #recorded: Counter<'state'>;
@@ -38,6 +42,7 @@ export class Observations {
     this.#told.set(connectionId, told);
     for (const { vmId, epoch, role, observed } of vms) {
       const key = `${connectionId} ${vmId}`;
+      this.#later.delete(key);
       if (role !== 'runner' || !observed || told.get(vmId) === textOf({ epoch, observed })) continue;
       if ((this.#refused.get(key) ?? 0) > performance.now()) continue;
       this.#waiting.set(key, { connectionId, hostId, vmId, epoch, observed });
@@ -47,9 +52,10 @@ export class Observations {
 
   left({ id }: Pick<Connection, 'id'>): void {
     this.#told.delete(id);
-    for (const key of [...this.#waiting.keys(), ...this.#refused.keys()])
+    for (const key of [...this.#waiting.keys(), ...this.#refused.keys(), ...this.#later.keys()])
       if (key.startsWith(`${id} `)) {
         this.#waiting.delete(key);
+        this.#later.delete(key);
         this.#refused.delete(key);
       }
   }
@@ -67,12 +73,24 @@ export class Observations {
       for (const [key] of batch) this.#waiting.delete(key);
       const verdicts = await record(this.service, batch.map(([, said]) => said)); // prettier-ignore
       batch.forEach(([key, said], i) => {
+        if (verdicts[i] === 'busy') return this.#soon(key, said);
         if (verdicts[i] === 'foreign') this.#refused.set(key, performance.now() + AGAIN_MS);
         else this.#refused.delete(key);
         if (verdicts[i] === 'recorded') this.#recorded.inc({ state: said.observed.state });
         if (verdicts[i] !== 'foreign') this.#told.get(said.connectionId)?.set(said.vmId, textOf(said));
       });
     }
+  }
+
+  #soon(key: string, said: Said): void {
+    if (!this.#told.has(said.connectionId) || this.#waiting.has(key)) return; // gone, or something newer is on its way
+    this.#later.set(key, said);
+    setTimeout(() => {
+      if (this.#later.get(key) !== said) return;
+      this.#later.delete(key);
+      this.#waiting.set(key, said);
+      void this.flush();
+    }, SOON_MS).unref();
   }
 }
 

@@ -13,8 +13,8 @@ export type Said = {
   readonly epoch: number;
   readonly observed: Observed;
 };
-/** `foreign`: not this host's VM, or of a past epoch, or of one that we do not know yet. `stale`: the host has another session by now. */
-export type Verdict = 'recorded' | 'known' | 'foreign' | 'stale';
+/** `foreign`: not this host's VM, or of a past epoch, or of one that we do not know yet. `stale`: the host has another session by now. `busy`: to be said again in a moment. */
+export type Verdict = 'recorded' | 'known' | 'foreign' | 'stale' | 'busy';
 
 /**
  * In one transaction: whose VMs these are, whose sessions still are, and an event for each that says something new. The rows of the VMs
@@ -23,7 +23,7 @@ export type Verdict = 'recorded' | 'known' | 'foreign' | 'stale';
 export const record = (service: ServiceContext, said: readonly Said[]): Promise<Verdict[]> =>
   service.store.transaction(
     async (tx) => {
-      const places = await placesOf(
+      const { places, busy } = await placesOf(
         tx,
         said.map((s) => s.vmId),
       );
@@ -35,7 +35,7 @@ export const record = (service: ServiceContext, said: readonly Said[]): Promise<
       const verdicts: Verdict[] = [];
       for (const one of said) {
         const place = places.get(one.vmId);
-        const verdict = current.has(one.connectionId) ? judge(one, place) : 'stale';
+        const verdict = verdictOn(one, place, { current: current.has(one.connectionId), busy: busy.has(one.vmId) });
         verdicts.push(verdict);
         if (verdict !== 'recorded' || !place) continue;
         await append(service, tx, one, place.tenant);
@@ -45,6 +45,11 @@ export const record = (service: ServiceContext, said: readonly Said[]): Promise<
     },
     { attempts: 5 },
   );
+
+const verdictOn = (said: Said, place: PlaceRow | undefined, is: { readonly current: boolean; readonly busy: boolean }): Verdict => {
+  if (!is.current) return 'stale';
+  return !place && is.busy ? 'busy' : judge(said, place);
+};
 
 /** Only the host that has the VM is believed, and said again is nothing new. */
 const judge = (said: Said, place: PlaceRow | undefined): Verdict => {

@@ -24,14 +24,25 @@ export const forgetPlace = async (tx: pg.PoolClient, vmId: string): Promise<void
   await tx.query('delete from agent_gateway.vm_places where vm_id = $1', [vmId]);
 };
 
-/** Locked, in the order of their ids. */
-export const placesOf = async (tx: pg.PoolClient, vmIds: readonly string[]): Promise<Map<string, PlaceRow>> => {
+/**
+ * Locked; `busy` are those that another transaction has at the moment. They are not waited for: who waited, with others locked already, and
+ * whoever moves the places of several VMs would wait for each other.
+ */
+export const placesOf = async (
+  tx: pg.PoolClient,
+  vmIds: readonly string[],
+): Promise<{ places: Map<string, PlaceRow>; busy: ReadonlySet<string> }> => {
+  const all = [...new Set(vmIds)];
   const { rows } = await tx.query<PlaceRow>(
     `select vm_id, tenant, host_id, epoch, observed, jsonb_build_object('hostId', told_host, 'epoch', told_epoch) as told
-     from agent_gateway.vm_places where vm_id = any($1::text[]) order by vm_id for update`,
-    [[...new Set(vmIds)]],
+     from agent_gateway.vm_places where vm_id = any($1::text[]) for update skip locked`,
+    [all],
   );
-  return new Map(rows.map((r) => [r.vm_id, r]));
+  const places = new Map(rows.map((r) => [r.vm_id, r]));
+  const others = all.filter((id) => !places.has(id));
+  if (others.length === 0) return { places, busy: new Set() };
+  const there = await tx.query<{ vm_id: string }>('select vm_id from agent_gateway.vm_places where vm_id = any($1::text[])', [others]);
+  return { places, busy: new Set(there.rows.map((r) => r.vm_id)) };
 };
 
 export const noteObserved = async (tx: pg.PoolClient, { vmId, hostId, epoch, observed }: At & { observed: Observed }): Promise<void> => {

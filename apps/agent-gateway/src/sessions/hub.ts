@@ -2,10 +2,10 @@ import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ToHostAge
 import type { ServiceContext } from '@chrysalis/service-kit';
 import pLimit from 'p-limit';
 import { Counter, Gauge } from 'prom-client';
-import { endedOf, pendingOf, type Pending } from '../sql/pending-tasks.ts';
+import { endedOf, hostsWithWork, pendingOf, type Pending } from '../sql/pending-tasks.ts';
 import { mayGo } from '../sql/granted-tasks.ts';
 import { signal, type HostSignal } from '../delivery/wire.ts';
-import { takeReport } from '../delivery/report-task.ts';
+import { Reports } from '../delivery/report-task.ts';
 import type { BidFrame } from '../bids/exchange.ts';
 import type { Connection, Frame, Hello } from './connection.ts';
 import { Clocks, tellSkews } from './clocks.ts';
@@ -32,6 +32,7 @@ export class Hub {
   /** A storm of agents that come back waits here and not in the database. */
   readonly #enrolling = pLimit(ENROLLING_AT_ONCE);
   readonly #tenants: VmTenants;
+  readonly #reports: Reports;
   #publishing = 0;
   readonly #refused: Counter<'code'>;
   readonly #clocks: Clocks;
@@ -60,6 +61,7 @@ export class Hub {
       registers: [service.metrics],
     });
     this.#tenants = new VmTenants(service.pool);
+    this.#reports = new Reports(service);
   }
 
   get size(): number {
@@ -146,7 +148,7 @@ export class Hub {
   }
 
   async #report(connection: Connection, hostId: string, { report }: Extract<Frame, { type: 'report' }>): Promise<void> {
-    const taken = await takeReport(this.service, hostId, report);
+    const taken = await this.#reports.take(hostId, report);
     if (!taken.ok) return connection.refuse(taken.code, taken.message);
     const { workflowId, task, action, attempt } = report;
     connection.send({ type: 'report-ack', workflowId, task, action, attempt });
@@ -212,8 +214,9 @@ export class Hub {
     for (const [session, keys] of sent) for (const key of keys) if (ended.has(key)) session.sent.delete(key);
   }
 
-  deliverAll(): void {
-    for (const hostId of this.#sessions.keys()) this.deliver(hostId);
+  /** To those of its hosts for which something is pending: one statement, however many there are. */
+  async deliverAll(): Promise<void> {
+    for (const hostId of await hostsWithWork(this.service.pool, [...this.#sessions.keys()])) this.deliver(hostId);
   }
 
   /** Sends what is pending and was not sent over this connection; again if asked meanwhile. In the order in which it came. */

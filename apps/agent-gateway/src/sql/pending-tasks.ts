@@ -52,6 +52,17 @@ export const pendingOf = async (db: Queryable, hostId: string, sent: readonly st
   return rows;
 };
 
+/** Which of these hosts something is pending for, sent or not. */
+export const hostsWithWork = async (db: Queryable, hostIds: readonly string[]): Promise<readonly string[]> => {
+  if (hostIds.length === 0) return [];
+  const { rows } = await db.query<{ host: string }>({
+    name: 'hosts_with_work',
+    text: `select distinct host_id as host from agent_gateway.pending_tasks where host_id = any($1::text[]) and state = 'pending'`,
+    values: [hostIds],
+  });
+  return rows.map((r) => r.host);
+};
+
 /** Which of these are not pending any more. */
 export const endedOf = async (db: Queryable, taskKeys: readonly string[]): Promise<ReadonlySet<string>> => {
   if (taskKeys.length === 0) return new Set();
@@ -70,17 +81,18 @@ export type Known = {
   readonly meta: KeptMeta;
   readonly state: 'pending' | 'reported' | 'expired';
 };
-/** Locked until the transaction ends: of two instances that get one report, one waits and then sees it reported. */
-export const find = async (tx: pg.PoolClient, taskKey: string): Promise<Known | undefined> => {
-  const { rows } = await tx.query<Known>(
-    `select host_id as "hostId", dispatch, meta, state from agent_gateway.pending_tasks where task_key = $1 for update`,
-    [taskKey],
+/** Locked until the transaction ends, in the order of their keys: of two instances that get one report, one waits and then sees it reported. */
+export const findAll = async (tx: pg.PoolClient, taskKeys: readonly string[]): Promise<ReadonlyMap<string, Known>> => {
+  const { rows } = await tx.query<Known & { readonly key: string }>(
+    `select task_key as key, host_id as "hostId", dispatch, meta, state from agent_gateway.pending_tasks
+     where task_key = any($1::text[]) order by task_key for update`,
+    [taskKeys],
   );
-  return rows[0];
+  return new Map(rows.map(({ key, ...known }) => [key, known]));
 };
 
-export const markReported = (tx: pg.PoolClient, taskKey: string): Promise<unknown> =>
-  tx.query(`update agent_gateway.pending_tasks set state = 'reported', ended_at = now() where task_key = $1`, [taskKey]);
+export const markReported = (tx: pg.PoolClient, taskKeys: readonly string[]): Promise<unknown> =>
+  tx.query(`update agent_gateway.pending_tasks set state = 'reported', ended_at = now() where task_key = any($1::text[])`, [taskKeys]);
 
 /** Past their deadline by a little, so that a report made just in time still finds them. */
 export const expire = async (db: Queryable, graceMs: number): Promise<readonly { hostId: string; dispatch: TaskDispatch }[]> => {

@@ -1,4 +1,5 @@
 import {
+  consumerText,
   resourceAllocationEvents as events,
   type Amounts,
   type Consumer as Holder,
@@ -7,47 +8,81 @@ import {
 } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 import type { KnownHost } from '@chrysalis/migration-templates-core';
-import { evolveHost, hostView, initialHost, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
+import { hostView, initialHost, moveConsumer, vmConsumer, type Hold, type Host, type HostEvent } from '@chrysalis/resource-allocation-core';
+import { unreachable } from '@chrysalis/kernel';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { knownPools } from './pools.ts';
 
 const { hostRegistered, hostFactsChanged, hostStateChanged, allocationHeld, allocationReleased, allocationSwapped } = events;
 
-/** A host's state as its row keeps it. Rows of before have the amounts alone of each hold, by the text of its consumer. */
-export type HostDoc = Readonly<{ facts?: HostFacts; state: HostState; holds: Readonly<Record<string, Hold | Amounts>> }>;
+/** A host as its row keeps it; who holds there has rows of their own. */
+type HostDoc = Readonly<{ facts?: HostFacts; state: HostState }>;
+/** Rows of before have the amounts alone. */
+type HoldDoc = Hold | Amounts;
+export type HostRow = HostDoc & { readonly holds: Readonly<Record<string, HoldDoc>> };
 
-export const docOf = (host: Host): HostDoc =>
-  host.status === 'unknown'
-    ? { state: 'enabled', holds: {} }
-    : { facts: host.facts, state: host.state, holds: Object.fromEntries(host.holds) };
-
-export const hostOf = ({ facts, state, holds }: HostDoc): Host =>
+export const hostOf = ({ facts, state, holds }: HostRow): Host =>
   facts === undefined
     ? initialHost
     : { status: 'known', facts, state, holds: new Map(Object.entries(holds).map(([text, hold]) => [text, holdOf(text, hold)])) };
 
 /** Whose VM a move of before was for is not told any more: what it holds counts all the same, and its end needs its id alone. */
-const holdOf = (text: string, hold: Hold | Amounts): Hold => {
+const holdOf = (text: string, hold: HoldDoc): Hold => {
   if ('amounts' in hold) return hold;
   const [kind, id] = [text.slice(0, text.indexOf(':')) as Holder['kind'], text.slice(text.indexOf(':') + 1)];
   return { consumer: { kind, id }, vmId: kind === 'vm' ? id : '', amounts: hold };
 };
 
-const apply = async (told: HostEvent, { event, tx, store }: EventContext): Promise<void> => {
+/** What an event changes in the rows: the host's own, and of holds those that go (`undefined`) and those that are as told. */
+type Changed = { readonly host?: HostDoc; readonly holds: Readonly<Record<string, Hold | undefined>> };
+export const changedBy = (before: HostDoc, e: HostEvent): Changed => {
+  switch (e.type) {
+    case hostRegistered.type:
+      return { host: { facts: e.data.facts, state: 'enabled' }, holds: {} };
+    case hostFactsChanged.type:
+      return { host: { ...before, facts: e.data.facts }, holds: {} };
+    case hostStateChanged.type:
+      return { host: { ...before, state: e.data.to }, holds: {} };
+    case allocationHeld.type: {
+      const { consumer, vmId, amounts } = e.data;
+      return { holds: { [consumerText(consumer)]: { consumer, vmId, amounts } } };
+    }
+    case allocationReleased.type:
+      return { holds: { [consumerText(e.data.consumer)]: undefined } };
+    case allocationSwapped.type: {
+      const { moveId, vmId, amounts } = e.data;
+      const consumer = vmConsumer(vmId);
+      return { holds: { [consumerText(moveConsumer(moveId))]: undefined, [consumerText(consumer)]: { consumer, vmId, amounts } } };
+    }
+    default:
+      return unreachable(e);
+  }
+};
+
+const apply = async (told: HostEvent, { event, tx, store: { schema } }: EventContext): Promise<void> => {
   const version = Number(event.streamversion);
   const hostId = event.subject.slice('host-'.length);
   const { rows } = await tx.query<{ host: HostDoc; version: number }>(
-    `select host, version from ${store.schema}.known_hosts where host_id = $1 for update`,
+    `select host, version from ${schema}.known_hosts where host_id = $1 for update`,
     [hostId],
   );
   if (rows[0] && rows[0].version >= version) return;
-  const next = evolveHost(rows[0] ? hostOf(rows[0].host) : initialHost, told);
+  const before = rows[0]?.host ?? { state: 'enabled' };
+  const { host = before, holds } = changedBy(before, told);
   await tx.query(
-    `insert into ${store.schema}.known_hosts (host_id, version, host) values ($1, $2, $3)
+    `insert into ${schema}.known_hosts (host_id, version, host) values ($1, $2, $3)
      on conflict (host_id) do update set version = excluded.version, host = excluded.host`,
-    [hostId, version, JSON.stringify(docOf(next))],
+    [hostId, version, JSON.stringify(host)],
   );
+  for (const [consumer, hold] of Object.entries(holds))
+    await (hold
+      ? tx.query(
+          `insert into ${schema}.known_holds (host_id, consumer, hold) values ($1, $2, $3)
+           on conflict (host_id, consumer) do update set hold = excluded.hold`,
+          [hostId, consumer, JSON.stringify(hold)],
+        )
+      : tx.query(`delete from ${schema}.known_holds where host_id = $1 and consumer = $2`, [hostId, consumer]));
 };
 
 @Consumer('known-hosts')
@@ -61,8 +96,11 @@ export class KnownHosts {
 
 /** Every host by name, as the engine sees it. */
 export const knownHosts = async (q: Queryable, schema: string): Promise<KnownHost[]> => {
-  const { rows } = await q.query<{ version: number; host: HostDoc; away: string | null }>(
-    `select h.version, host, away from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id) order by host_id`,
+  const { rows } = await q.query<{ version: number; host: HostRow; away: string | null }>(
+    `select h.version, away, host || jsonb_build_object('holds', coalesce(holds, '{}')) as host
+     from ${schema}.known_hosts h left join ${schema}.known_agents using (host_id)
+     left join (select host_id, jsonb_object_agg(consumer, hold) as holds from ${schema}.known_holds group by host_id) of_host using (host_id)
+     order by host_id`,
   );
   const pools = await knownPools(q, schema);
   return rows.flatMap(({ version, away, host: doc }) => {
@@ -77,7 +115,8 @@ export type HostStanding = Readonly<{ version: number; state: HostState; consume
 export const hostStanding = async (q: pg.PoolClient, schema: string, hostId: string): Promise<HostStanding | undefined> =>
   (
     await q.query<HostStanding>(
-      `select version, host ->> 'state' as state, array(select jsonb_object_keys(host -> 'holds') order by 1) as consumers
+      `select version, host ->> 'state' as state,
+         array(select consumer from ${schema}.known_holds where host_id = $1 order by consumer collate "C") as consumers
        from ${schema}.known_hosts where host_id = $1`,
       [hostId],
     )

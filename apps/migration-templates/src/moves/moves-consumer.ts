@@ -15,13 +15,24 @@ import { runGivenOut } from '../runs/run-task.ts';
 import { migrationEnded, runsCancelled } from '../runs/step.ts';
 import { CANCELLED, OVER } from '../runs/stops.ts';
 import { goesOn, moveChanged } from './move-changes.ts';
-import { makeStarts, noteStarts } from './start-move.ts';
+import { makeStarts, MOVE, noteStarts } from './start-move.ts';
 
 type Told<K extends keyof typeof events> = DataOf<(typeof events)[K]>;
 const open: readonly TaskState[] = ['pending', 'running', 'failed'];
 
+const { instanceStarted, taskDispatched, taskSucceeded, taskFailed, taskSkipped, taskCompensated } = events;
+/** What these tell is kept of moves alone, whose workflows have ids of their own: see start-move.ts. */
+const ofMovesAlone = new Set<string>(
+  [instanceStarted, taskDispatched, taskSucceeded, taskFailed, taskSkipped, taskCompensated].map((c) => c.type),
+);
+const concernsMoves = ({ type, data }: { readonly type: string; readonly data: unknown }): boolean => {
+  if (!ofMovesAlone.has(type)) return true;
+  const { workflowId, kind } = (data ?? {}) as { workflowId?: unknown; kind?: unknown };
+  return typeof workflowId !== 'string' || workflowId.startsWith(`${MOVE}-`) || kind === migrationTemplatesTasks.run.kind;
+};
+
 /** The workflows of moves, as they go; the events of one workflow come in order. Others pass by: their id is no move's. */
-@Consumer('moves')
+@Consumer('moves', { wants: concernsMoves })
 export class Moves {
   @OnEvent(events.instanceStarted)
   async started({ workflowId, at }: Told<'instanceStarted'>, { tx, store }: EventContext): Promise<void> {

@@ -7,6 +7,9 @@ import { knownVms } from '../known/vms.ts';
 import { inMove, insertMove, insertTasks } from '../sql/moves.ts';
 import { versionsOf } from '../sql/templates.ts';
 
+/** What the ids of moves, and of their workflows, begin with. */
+export const MOVE = 'mov';
+
 /** Moves made ready for these VMs of a plan, from what is known now; a VM that is gone or in another move is left out. */
 export const makeStarts = async (
   ctx: MessageContext,
@@ -27,7 +30,7 @@ export const makeStarts = async (
   return vms.flatMap((vm) => {
     const planned = plan.moves.find((m) => m.vmId === vm.vmId);
     if (!planned || vm.moveId !== undefined || busy.has(vm.vmId)) return [];
-    const moveId = ctx.newId('mov');
+    const moveId = ctx.newId(MOVE);
     const { compiled } = compileFor(
       { migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec } },
       guests.get(vm.vmId) ?? unknownGuest,

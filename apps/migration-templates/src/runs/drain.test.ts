@@ -322,8 +322,11 @@ describe('a run of VMs that are found', () => {
   test('has each that holds on the host, beyond a thousand', async () => {
     const { pool, store, newId, log, clock } = world.service.service;
     const n = 2_345;
-    const doc = { state: 'retiring', holds: Object.fromEntries(Array.from({ length: n }, (_, i) => [`vm:vm-many-${i}`, amounts])) };
-    await pool.query(`insert into migration_templates.known_hosts (host_id, version, host) values ('many', 1, $1)`, [JSON.stringify(doc)]);
+    await pool.query(`insert into migration_templates.known_hosts (host_id, version, host) values ('many', 1, '{"state": "retiring"}')`);
+    await pool.query(
+      `insert into migration_templates.known_holds (host_id, consumer, hold) select 'many', 'vm:vm-many-' || i, $1 from generate_series(0, $2 - 1) i`,
+      [JSON.stringify(amounts), n],
+    );
     const { vmId: _, tenant: __, version: ___, ...one } = vm({ hostId: 'many' });
     await pool.query(
       `insert into migration_templates.known_vms (vm_id, tenant, version, vm)

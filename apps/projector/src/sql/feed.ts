@@ -16,8 +16,8 @@ export const appendFeed = async (tx: pg.ClientBase, schema: string, events: read
     text: `
       insert into ${schema}.feed (event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data)
       select event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data
-      from unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::jsonb[])
-        with ordinality as e (event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data, nr)
+      from rows from (unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[]),
+        jsonb_array_elements($10::jsonb)) with ordinality as e (event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data, nr)
       order by nr
       on conflict (event_id) do nothing`,
     values: columnsOf(events),
@@ -35,5 +35,5 @@ const columnsOf = (events: readonly Recorded[]): unknown[] => [
   events.map((e) => e.actor),
   events.map((e) => e.correlationId),
   events.map((e) => e.causationId ?? null),
-  events.map((e) => JSON.stringify(redact(e.data))),
+  JSON.stringify(events.map((e) => redact(e.data) ?? null)),
 ];

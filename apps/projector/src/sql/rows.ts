@@ -43,7 +43,7 @@ export const upsertRows = async (tx: pg.ClientBase, schema: string, table: Table
     name: `${schema}.${table}.upsert`,
     text: `
       insert into ${schema}.${table} as t (id, version, tenant, created_at, updated_at, data)
-      select * from unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::jsonb[])
+      select * from rows from (unnest($1::text[], $2::integer[], $3::text[], $4::timestamptz[], $5::timestamptz[]), jsonb_array_elements($6::jsonb)) r
       on conflict (id) do update set version = excluded.version, updated_at = excluded.updated_at, data = excluded.data
       where t.version < excluded.version`,
     values: [
@@ -52,7 +52,7 @@ export const upsertRows = async (tx: pg.ClientBase, schema: string, table: Table
       rows.map((r) => r.tenant),
       rows.map((r) => r.createdAt),
       rows.map((r) => r.updatedAt),
-      rows.map((r) => JSON.stringify(r.data)),
+      JSON.stringify(rows.map((r) => r.data)),
     ],
   });
 };

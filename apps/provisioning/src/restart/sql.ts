@@ -1,6 +1,6 @@
 import type { Observed } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
-import type { Sighting } from '@chrysalis/provisioning-core';
+import { isOff, type Sighting } from '@chrysalis/provisioning-core';
 
 type Told = {
   readonly vmId: string;
@@ -10,14 +10,18 @@ type Told = {
   readonly observed: Observed;
 };
 
-/** An older one than what is there is not taken. */
+/**
+ * An older one than what is there is not taken. One that is not off has nothing to be started: it is looked at only where something is due
+ * already, which it may call off.
+ */
 export const noteSighting = async (tx: Queryable, schema: string, { vmId, version, hostId, epoch, observed }: Told): Promise<void> => {
   await tx.query(
-    `insert into ${schema}.sightings as s (vm, version, host, epoch, observed, look_at) values ($1, $2, $3, $4, $5, now())
+    `insert into ${schema}.sightings as s (vm, version, host, epoch, observed, look_at) values ($1, $2, $3, $4, $5, case when $6 then now() end)
      on conflict (vm) do update
-       set version = excluded.version, host = excluded.host, epoch = excluded.epoch, observed = excluded.observed, look_at = now()
+       set version = excluded.version, host = excluded.host, epoch = excluded.epoch, observed = excluded.observed,
+           look_at = case when $6 or s.look_at is not null then now() end
      where s.version < excluded.version`,
-    [vmId, version, hostId, epoch, JSON.stringify(observed)],
+    [vmId, version, hostId, epoch, JSON.stringify(observed), isOff({ observed })],
   );
 };
 
@@ -38,11 +42,6 @@ export const sightingOf = async (db: Queryable, schema: string, vm: string): Pro
   );
   const row = rows[0];
   return row && { hostId: row.host, epoch: row.epoch, observed: row.observed };
-};
-
-/** By the VM's own stream: when its last sighting is to be considered next. Null: not before something else is heard. */
-export const lookAt = async (tx: Queryable, schema: string, vm: string, at: string | null): Promise<void> => {
-  await tx.query(`update ${schema}.sightings set look_at = $2 where vm = $1 and look_at is distinct from $2`, [vm, at]);
 };
 
 /** After a look that changed nothing. What was set or heard meanwhile stays. */

@@ -1,12 +1,16 @@
 import type { Queryable } from '@chrysalis/event-store';
 import type { VmView } from '../vm-view.ts';
 
-export const writeVm = async (tx: Queryable, schema: string, view: VmView): Promise<void> => {
-  await tx.query(
-    `insert into ${schema}.vms (vm, tenant, status, version, view) values ($1, $2, $3, $4, $5)
-     on conflict (vm) do update set status = excluded.status, version = excluded.version, view = excluded.view`,
-    [view.id, view.tenant, view.status, view.version, JSON.stringify(view)],
-  );
+/** `lookAt`: when its last sighting is to be considered next. Null: not before something else is heard. */
+export const writeVm = async (tx: Queryable, schema: string, view: VmView, lookAt: string | null): Promise<void> => {
+  await tx.query({
+    name: `${schema}.write_vm`,
+    text: `
+      with looked as (update ${schema}.sightings set look_at = $6::timestamptz where vm = $1 and look_at is distinct from $6::timestamptz)
+      insert into ${schema}.vms (vm, tenant, status, version, view) values ($1, $2, $3, $4, $5)
+      on conflict (vm) do update set status = excluded.status, version = excluded.version, view = excluded.view`,
+    values: [view.id, view.tenant, view.status, view.version, JSON.stringify(view), lookAt],
+  });
 };
 
 /** Another tenant's VM is not there; `tenant` undefined: whoever's it is. */

@@ -1,6 +1,7 @@
 import { volumeEvents, workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
 import type { volumes } from '@chrysalis/provisioning-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
+import { endedShort } from '../workflow-ends.ts';
 import { endCopyOf } from './copy.ts';
 import { decideVolume } from './decide-volume.ts';
 import { isChange, unlockVm } from './on-vm.ts';
@@ -8,7 +9,7 @@ import { isChange, unlockVm } from './on-vm.ts';
 type Ended = DataOf<typeof events.instanceEnded>;
 
 /** Workflows of volumes that end without success leave their volume in a final state, with the first cause. */
-@Consumer('volume-workflow-ends')
+@Consumer('volume-workflow-ends', { wants: endedShort })
 export class VolumeWorkflowEnds {
   @OnEvent(events.instanceEnded)
   async instanceEnded(data: Ended, ctx: EventContext): Promise<void> {

@@ -42,7 +42,7 @@ export class HostsController {
     return this.commands.run(request, StateChange, async ({ state, reason }, ctx) => {
       const { schema } = this.service;
       await lockHosts(ctx.tx, schema, [id]);
-      const decided = await decideHost(ctx, id, { type: 'change-state', hostId: id, to: state, reason }, ifMatch(request));
+      const decided = await decideHost(ctx, id, { type: 'change-state', hostId: id, to: state, reason }, { ifVersion: ifMatch(request) });
       if (!decided.ok)
         throw decided.rejection.code === 'host.unknown'
           ? await this.#unknown(ctx.tx, { code: 'host.unknown', hostId: id })

@@ -13,9 +13,17 @@ export type HostRow = {
   readonly disk_mib_held: string;
 };
 
-/** In the order of names, so that two who lock the same hosts never wait for each other in a ring. Unknown hosts are passed over. */
-export const lockHosts = async (tx: Queryable, schema: string, hosts: readonly string[]): Promise<void> => {
-  await tx.query(`select from ${schema}.hosts where host = any($1) order by host for update`, [hosts]);
+/**
+ * In the order of names, so that two who lock the same hosts never wait for each other in a ring. Unknown hosts are passed over. Answers the
+ * version of each, which nobody else changes from here on.
+ */
+export const lockHosts = async (tx: Queryable, schema: string, hosts: readonly string[]): Promise<ReadonlyMap<string, number>> => {
+  const { rows } = await tx.query<{ host: string; version: number }>({
+    name: `${schema}.lock_hosts`,
+    text: `select host, version from ${schema}.hosts where host = any($1) order by host for update`,
+    values: [hosts],
+  });
+  return new Map(rows.map((r) => [r.host, r.version]));
 };
 
 /** A host as registered or as it reports now. Capacity may fall below what is held; what is held stays. */

@@ -6,6 +6,21 @@ export const lockConsumers = async (tx: Queryable, schema: string, consumers: re
   for (const c of [...consumers].sort()) await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema} ${c}`]);
 };
 
+/** Where a consumer holds, and whether this workflow released it after it gave out this token. */
+export const standingOf = async (
+  tx: Queryable,
+  schema: string,
+  { consumer, workflow, token }: { readonly consumer: string; readonly workflow: string; readonly token: number },
+): Promise<{ readonly host: string | null; readonly released: boolean }> =>
+  (
+    await tx.query<{ host: string | null; released: boolean }>({
+      name: `${schema}.standing_of`,
+      text: `select (select host from ${schema}.ledger where consumer = $1) as host,
+               exists (select from ${schema}.released where consumer = $1 and workflow = $2 and token > $3) as released`,
+      values: [consumer, workflow, token],
+    })
+  ).rows[0]!;
+
 export const hostOf = async (tx: Queryable, schema: string, consumer: string): Promise<string | undefined> =>
   (await tx.query<{ host: string }>(`select host from ${schema}.ledger where consumer = $1`, [consumer])).rows[0]?.host;
 

@@ -1,4 +1,5 @@
 import { consumerText, resourceAllocationTasks as tasks, type InputOf, type Refusal } from '@chrysalis/contracts';
+import type { KnownState } from '@chrysalis/resource-allocation-core';
 import { place as rank, requestOf, type Refused } from '@chrysalis/placement';
 import {
   Executor,
@@ -14,7 +15,7 @@ import { decideHost, type HostDecided } from '../decide-host.ts';
 import { FleetView } from '../fleet-view.ts';
 import { lockHosts } from '../sql/hosts.ts';
 import { holdRoomOn } from '../pools/room.ts';
-import { hostOf, lockConsumers, releasedSince } from '../sql/ledger.ts';
+import { lockConsumers, standingOf } from '../sql/ledger.ts';
 
 type PlaceInput = InputOf<typeof tasks.place>;
 type Placed = { hostId: string; address: string; generation: number; allocation?: 'full' };
@@ -29,25 +30,25 @@ export class Place {
     const consumer = consumerText(input.consumer);
     await lockConsumers(ctx.tx, ctx.store.schema, [consumer]);
     const { workflowId, token } = ctx.dispatch;
-    if (await releasedSince(ctx.tx, ctx.store.schema, consumer, workflowId, token))
+    const { host, released } = await standingOf(ctx.tx, ctx.store.schema, { consumer, workflow: workflowId, token });
+    if (released)
       return failed({
         code: 'allocation.superseded',
         message: `${consumer} was released by this workflow after this placement was sent`,
         retriable: false,
       });
-    return placeConsumer(input, ctx);
+    return host === null ? placeConsumer(input, ctx) : holdAgain(input, host, ctx);
   }
 }
 
-/** The engine ranks, the host's stream decides; where it refuses, the next candidate. A consumer that holds already gets the same answer. */
+/** The engine ranks, the host's stream decides; where it refuses, the next candidate. */
 const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<TaskResult<Placed>> => {
-  const already = await hostOf(ctx.tx, ctx.store.schema, consumerText(input.consumer));
-  if (already) return holdAgain(input, already, ctx);
-  const { candidates, refused: reasons } = rank(await FleetView.of(ctx.store).hosts(ctx.tx), requestOf(input));
+  const { hosts, known } = await FleetView.of(ctx.store).look(ctx.tx);
+  const { candidates, refused: reasons } = rank(hosts, requestOf(input));
   const late: Refused[] = [];
   for (const { hostId } of candidates.slice(0, MAX_CANDIDATES)) {
     await ctx.tx.query('savepoint candidate'); // what was held on a host whose pool then refuses goes with it
-    const held = await holdAll(input, hostId, ctx);
+    const held = await holdAll(input, hostId, ctx, known(hostId));
     if (held.ok) return held;
     await ctx.tx.query('rollback to savepoint candidate');
     late.push(lateRefusal(hostId, held.rejection));
@@ -57,8 +58,8 @@ const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<Ta
 
 type Held = { readonly ok: true; readonly output: Placed } | { readonly ok: false; readonly rejection: Refusal };
 /** On the host, and in its pools. */
-const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<Held> => {
-  const decided = await holdOn(input, hostId, ctx);
+const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: KnownState): Promise<Held> => {
+  const decided = await holdOn(input, hostId, ctx, known);
   if (!decided.ok) return decided;
   const { state, version } = decided;
   if (state.status === 'unknown') throw new Error(`${hostId} holds but is not known`);
@@ -70,12 +71,15 @@ const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext): 
   return { ok: true, output };
 };
 
-const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<HostDecided> => {
+/** Nobody else appends to a host's stream who has not locked its row: at the version that the row has, what is known is all there is. */
+const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: KnownState): Promise<HostDecided> => {
   const { consumer, vmId, amounts } = input;
-  await lockHosts(ctx.tx, ctx.store.schema, [hostId]);
-  return decideHost(ctx, hostId, { type: 'hold', hostId, consumer, vmId, amounts });
+  const version = (await lockHosts(ctx.tx, ctx.store.schema, [hostId])).get(hostId);
+  const state = known && { known: { ...known, current: known.version === version } };
+  return decideHost(ctx, hostId, { type: 'hold', hostId, consumer, vmId, amounts }, state);
 };
 
+/** A consumer that holds already gets the same answer. */
 const holdAgain = async (input: PlaceInput, hostId: string, ctx: MessageContext): Promise<TaskResult<Placed>> => {
   if (input.host !== undefined && input.host !== hostId)
     return refused({

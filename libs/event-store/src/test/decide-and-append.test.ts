@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { accept, reject, type Decider, type Decision } from '@chrysalis/kernel';
 import { given, type TemporaryDatabase, readAllOf } from '@chrysalis/testing';
 import fc from 'fast-check';
-import { decideAndAppend, upcasters, type EventStore, type NewEvent } from '../index.ts';
+import { decideAndAppend, upcasters, type EventStore, type Known, type NewEvent } from '../index.ts';
 import { event, openStore } from './support.ts';
 
 type Take = { readonly amount: number };
@@ -68,6 +68,17 @@ describe('load, decide, append', () => {
       decideAndAppend({ store, stream: 'seen', decider: stock, command: { amount: 1 }, toEvents, ifVersion });
     expect(await take(0)).toMatchObject({ ok: true, version: 1, state: 19 });
     expect(await take(0)).toEqual({ ok: false, rejection: { code: 'stream.version_mismatch', stream: 'seen', expected: 0, actual: 1 } });
+  });
+
+  test('from what is known of the stream, and where that is not all of it, from what came after as well', async () => {
+    const take = (known: Known<number>) =>
+      decideAndAppend({ store, stream: 'known', decider: stock, command: { amount: 5 }, toEvents, known });
+    expect(await take({ state: 20, version: 0, current: true })).toMatchObject({ ok: true, version: 1, state: 15 });
+    expect(await take({ state: 20, version: 0 })).toMatchObject({ ok: true, version: 2, state: 10 });
+    // Said to be current and is not: the append tells, and it is decided anew on what is there.
+    expect(await take({ state: 15, version: 1, current: true })).toMatchObject({ ok: true, version: 3, state: 5 });
+    expect(await take({ state: 5, version: 3, current: true })).toMatchObject({ ok: true, version: 4, state: 0 });
+    expect(await take({ state: 0, version: 4 })).toEqual({ ok: false, rejection: { code: 'stock.empty', left: 0 } });
   });
 });
 

@@ -32,7 +32,7 @@ export class EmbeddedBus implements EventBus {
       messages.map(async (m) => ({ ...m, partition: partitionOf(m.event.partitionkey, await this.#count(m.topic)) })),
     );
     const texts = placed.map((m) => JSON.stringify(m.event));
-    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), texts, this.#shared.membership.others];
+    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), `[${texts.join()}]`, this.#shared.membership.others];
     const { rows } = await this.#guarded(() => this.config.pool.query<Stored>(sql.publish, values));
     const stored = rows[0]?.stored ?? 0;
     if (stored !== messages.length) {
@@ -40,8 +40,10 @@ export class EmbeddedBus implements EventBus {
       throw new Error(`the bus stored ${stored} of ${messages.length} messages`);
     }
     for (const { topic, partition, first, bus } of rows) {
-      const part = texts.filter((_, i) => placed[i]!.topic === topic && placed[i]!.partition === partition);
-      this.#shared.membership.offer(topic, partition, { bus, first: BigInt(first), texts: part });
+      const events = placed.flatMap((m, i) =>
+        m.topic === topic && m.partition === partition ? [{ type: m.event.type, text: texts[i]! }] : [],
+      );
+      this.#shared.membership.offer(topic, partition, { bus, first: BigInt(first), events });
     }
   }
 

@@ -4,6 +4,7 @@ import pg from 'pg';
 import type { Health, SubscribeOptions } from '../bus.ts';
 import { messageOf, Pause } from '../pause.ts';
 import { serial, type Serial } from '../serial.ts';
+import { Offsets } from './offsets.ts';
 import { PartitionReader, type Offer } from './partition-reader.ts';
 import * as sql from './sql.ts';
 
@@ -14,7 +15,8 @@ type Member = {
   readonly readers: Map<string, PartitionReader>;
 };
 type MemberRow = { id: string; consumer_group: string; topics: string[]; ours: boolean };
-type PartitionRow = { topic: string; partition: number; behind: boolean };
+type Place = { readonly topic: string; readonly partition: number };
+type PartitionRow = { topic: string; partition: number; next: string; bus: string; behind: boolean };
 
 /**
  * Shares partitions between the members of each group. One connection a process holds a lock for each partition it reads, so a crash
@@ -32,6 +34,7 @@ export class Membership {
   #others = false;
   #running: Promise<void> | undefined;
   readonly #round = new Mutex();
+  readonly #offsets = new Offsets(() => this.#query);
 
   constructor(
     private readonly connectionString: string,
@@ -57,7 +60,7 @@ export class Membership {
     const query = await this.#connect();
     await query(sql.register, [member.id, member.options.group, member.options.topics]);
     await query('notify bus_members');
-    await this.#rebalance();
+    await this.#round.runExclusive(async () => this.#rebalanceOnce(member.options.group));
   }
 
   async remove(member: Member): Promise<void> {
@@ -85,6 +88,7 @@ export class Membership {
   async close(): Promise<void> {
     this.#stopped = true;
     await Promise.all([...this.#members.values()].map((member) => this.remove(member)));
+    this.#offsets.stop();
     this.#pause.cut();
     await this.#running;
     await this.#connection?.end().catch(() => undefined);
@@ -149,7 +153,8 @@ export class Membership {
     return this.#round.runExclusive(() => this.#rebalanceOnce());
   }
 
-  async #rebalanceOnce(): Promise<void> {
+  /** Of one group, or of all: who joins changes nothing for others, and twenty that join one after the other are not two hundred. */
+  async #rebalanceOnce(group?: string): Promise<void> {
     const query = await this.#connect();
     await query(sql.beat, [[...this.#members.keys()]]);
     const { rows } = await query<MemberRow>(sql.members);
@@ -157,36 +162,49 @@ export class Membership {
     // A member somebody else took for dead joins again.
     for (const member of this.#members.values())
       if (!rows.some((row) => row.id === member.id)) await query(sql.register, [member.id, member.options.group, member.options.topics]);
-    for (const member of [...this.#members.values()]) await this.#balance(query, member, rows);
+    for (const member of [...this.#members.values()])
+      if (group === undefined || member.options.group === group) await this.#balance(query, member, rows);
   }
 
   async #balance(query: Serial, member: Member, all: readonly MemberRow[]): Promise<void> {
     const { group, topics } = member.options;
     const { rows } = await query<PartitionRow>(sql.partitions.text, [group, topics]);
     const ours = new Set<string>();
-    for (const { topic, partition, behind } of rows) {
+    const missing: Place[] = [];
+    for (const { topic, partition, behind, next, bus } of rows) {
       const candidates = all.filter((m) => m.consumer_group === group && m.topics.includes(topic));
       if (candidates.length > 0 && candidates[partition % candidates.length]!.id !== member.id) continue;
       const key = `${topic} ${partition}`;
       ours.add(key);
-      if (behind) member.readers.get(key)?.wake();
-      if (!member.readers.has(key)) await this.#take(query, member, topic, partition);
+      const reader = member.readers.get(key);
+      if (behind && !reader?.isAt(next, bus)) reader?.wake();
+      if (!reader) missing.push({ topic, partition });
     }
+    await this.#take(query, member, missing);
     for (const [key, reader] of [...member.readers]) if (!ours.has(key)) void this.#release(member, key, reader);
   }
 
-  async #take(query: Serial, member: Member, topic: string, partition: number): Promise<void> {
-    const name = sql.lockName(member.options.group, topic, partition);
-    if (this.#owners.has(name) || !this.#members.has(member.id)) return;
-    this.#owners.set(name, member.id);
-    const { rows } = await query<{ locked: boolean }>(sql.tryLock, [name]).catch((error: Error) => {
-      this.#owners.delete(name);
+  async #take(query: Serial, member: Member, places: readonly Place[]): Promise<void> {
+    const nameOf = ({ topic, partition }: Place): string => sql.lockName(member.options.group, topic, partition);
+    const free = places.filter((place) => !this.#owners.has(nameOf(place)) && this.#members.has(member.id));
+    if (free.length === 0) return;
+    const names = free.map(nameOf);
+    for (const name of names) this.#owners.set(name, member.id);
+    const { rows } = await query<{ name: string; locked: boolean }>(sql.tryLocks, [names]).catch((error: Error) => {
+      for (const name of names) this.#owners.delete(name);
       throw error;
     });
-    if (!rows[0]!.locked) return void this.#owners.delete(name); // its owner is about to let go; the next round takes it
-    // A connection that was lost meanwhile took the lock with it, and whom it was for is forgotten already.
-    if (this.#query === query)
-      member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition));
+    const locked = new Set(rows.flatMap((row) => (row.locked ? [row.name] : [])));
+    for (const place of free) {
+      if (!locked.has(nameOf(place))) {
+        this.#owners.delete(nameOf(place)); // its owner is about to let go; the next round takes it
+        continue;
+      }
+      // A connection that was lost meanwhile took the lock with it, and whom it was for is forgotten already.
+      if (this.#query !== query) continue;
+      const { topic, partition } = place;
+      member.readers.set(`${topic} ${partition}`, new PartitionReader(member.pool, member.options, topic, partition, this.#offsets));
+    }
   }
 
   async #release(member: Member, key: string, reader: PartitionReader): Promise<void> {

@@ -1,16 +1,15 @@
 import type pg from 'pg';
 import type { CloudEvent, SubscribeOptions } from '../bus.ts';
 import { backoff, messageOf, Pause } from '../pause.ts';
+import type { Offsets, Place } from './offsets.ts';
 import * as sql from './sql.ts';
-
-/** Offsets are kept in the background, at most this often: what comes again after a crash, consumers know. */
-const commitMs = 100;
 
 /** Events offered and not yet read; above this they are fetched, as by any reader in another process. */
 const mostOffered = 1_000;
 
-/** Committed at these offsets of this bus, as JSON: each reader makes its own events of it. */
-export type Offer = { readonly bus: string; readonly first: bigint; readonly texts: readonly string[] };
+/** Committed at these offsets of this bus, as JSON: each reader makes its own events of it, of those types that it reads. */
+type Offered = { readonly type: string; readonly text: string };
+export type Offer = { readonly bus: string; readonly first: bigint; readonly events: readonly Offered[] };
 
 type Batch = { readonly next: bigint; readonly events: CloudEvent[] };
 
@@ -19,11 +18,14 @@ export class PartitionReader {
   readonly #pause = new Pause();
   #stopped = false;
   #fault: string | undefined;
-  #offered: { readonly at: bigint; readonly text: string }[] = [];
+  #offered: (Offered & { readonly at: bigint })[] = [];
+  /** There may be something that was not offered. */
+  #look = true;
   /** Which bus our offsets are of; another one, made anew in its place, is joined anew. */
   #bus: string | undefined;
   #handled: bigint | undefined;
-  #committing: Promise<void> | undefined;
+  /** After what was read last, handled or still in hand. */
+  #next = 0n;
   readonly #done: Promise<void>;
 
   constructor(
@@ -31,6 +33,7 @@ export class PartitionReader {
     private readonly options: SubscribeOptions,
     readonly topic: string,
     readonly partition: number,
+    private readonly offsets: Pick<Offsets, 'moved' | 'forget'>,
   ) {
     this.#done = this.#run();
   }
@@ -40,23 +43,41 @@ export class PartitionReader {
   }
 
   wake(): void {
+    this.#look = true;
     this.#pause.cut();
   }
 
-  offer({ bus, first, texts }: Offer): void {
-    if (bus === this.#bus && this.#offered.length + texts.length <= mostOffered)
-      texts.forEach((text, i) => this.#offered.push({ at: first + BigInt(i), text }));
+  /** Whether it has read all before this place, of this bus: there is nothing to wake it for. */
+  isAt(next: string, bus: string): boolean {
+    return bus === this.#bus && this.#next >= BigInt(next);
+  }
+
+  /** Where it is, as long as that is not kept. */
+  place(): Place | undefined {
+    if (this.#handled === undefined) return undefined;
+    const kept = (next: bigint): void => void (this.#handled === next && (this.#handled = undefined));
+    return { group: this.options.group, topic: this.topic, partition: this.partition, bus: this.#bus, next: this.#handled, kept };
+  }
+
+  offer({ bus, first, events }: Offer): void {
+    if (bus === this.#bus && this.#offered.length + events.length <= mostOffered)
+      events.forEach((event, i) => this.#offered.push({ ...event, at: first + BigInt(i) }));
+    else this.#look = true;
     this.#pause.cut();
   }
 
   /** What was offered from `next` on without a gap. Two publishers may offer in another order than they committed in: then we fetch. */
   #takeOffered(next: bigint, most: number): Batch | undefined {
     while (this.#offered.length > 0 && this.#offered[0]!.at < next) this.#offered.shift();
+    const { skips } = this.options;
     const events: CloudEvent[] = [];
-    for (let at = next; events.length < most && this.#offered[0]?.at === at; at++)
-      events.push(JSON.parse(this.#offered.shift()!.text) as CloudEvent);
-    if (events.length === 0) this.#offered = [];
-    return events.length === 0 ? undefined : { next: next + BigInt(events.length), events };
+    let at = next;
+    for (; events.length < most && this.#offered[0]?.at === at; at++) {
+      const { type, text } = this.#offered.shift()!;
+      if (!skips?.(type)) events.push(JSON.parse(text) as CloudEvent);
+    }
+    if (at === next && this.#offered.length > 0) [this.#offered, this.#look] = [[], true];
+    return at === next ? undefined : { next: at, events };
   }
 
   /** Resolves when the batch in hand is done; after that the partition may go to another. */
@@ -64,7 +85,7 @@ export class PartitionReader {
     this.#stopped = true;
     this.#pause.cut();
     await this.#done;
-    await this.#committing;
+    this.offsets.forget(this);
     await this.#commit().catch(() => undefined); // comes again, then
   }
 
@@ -79,11 +100,6 @@ export class PartitionReader {
     }
   }
 
-  async #commitLater(): Promise<void> {
-    if (!this.#stopped) await new Promise((resolve) => setTimeout(resolve, commitMs));
-    await this.#commit().catch(() => undefined); // the next one tells, or the next member has it again
-  }
-
   async #commit(): Promise<void> {
     const next = this.#handled;
     if (next === undefined) return;
@@ -91,32 +107,43 @@ export class PartitionReader {
     if (this.#handled === next) this.#handled = undefined;
   }
 
-  /** Until it is stopped, or the bus is another. */
-  async #read(progress: () => void): Promise<void> {
-    const { group, handle, fromBeginning = true, maxBatch = 100 } = this.options;
-    const place = [this.topic, this.partition] as const;
-    const joined = await this.pool.query<{ next_offset: string; bus: string }>(sql.join, [group, ...place, fromBeginning]);
+  /** Answers where the group stands. */
+  async #join(): Promise<bigint> {
+    const { group, fromBeginning = true } = this.options;
+    const values = [group, this.topic, this.partition, fromBeginning];
+    const joined = await this.pool.query<{ next_offset: string; bus: string }>(sql.join, values);
     if (!joined.rows[0]) throw new Error('the topic is gone');
     if (this.#bus !== joined.rows[0].bus) this.#handled = undefined; // a place in a bus that is gone
-    [this.#offered, this.#bus] = [[], joined.rows[0].bus];
-    for (let next = BigInt(joined.rows[0].next_offset); !this.#stopped;) {
+    [this.#offered, this.#bus, this.#look] = [[], joined.rows[0].bus, true];
+    return (this.#next = BigInt(joined.rows[0].next_offset));
+  }
+
+  /** Until it is stopped, or the bus is another. */
+  async #read(progress: () => void): Promise<void> {
+    const { handle, maxBatch = 100 } = this.options;
+    for (let next = await this.#join(); !this.#stopped;) {
       const batch = this.#takeOffered(next, maxBatch) ?? (await this.#fetch(next, maxBatch));
       if (!batch) return;
-      if (batch.events.length > 0) {
-        await handle(batch.events, { topic: this.topic, partition: this.partition });
+      const full = batch.events.length === maxBatch;
+      if (full) this.#look = true; // there may be more, however it came
+      this.#next = batch.next;
+      if (batch.events.length > 0) await handle(batch.events, { topic: this.topic, partition: this.partition });
+      if (batch.next > next) {
         next = batch.next;
         this.#handled = next;
-        this.#committing ??= this.#commitLater().finally(() => (this.#committing = undefined));
+        this.offsets.moved(this);
       }
       this.#fault = undefined;
       progress();
       // Woken by publishers, and each second by the membership's look.
-      if (batch.events.length < maxBatch && this.#offered.length === 0) await this.#pause.wait(30_000);
+      if (!full && this.#offered.length === 0) await this.#pause.wait(30_000);
     }
   }
 
   /** Nothing where the bus was made anew. */
   async #fetch(next: bigint, most: number): Promise<Batch | undefined> {
+    if (!this.#look) return { next, events: [] }; // woken by what is read by now
+    this.#look = false;
     type Row = { message_offset: string | null; event: CloudEvent };
     const { rows } = await this.pool.query<Row>(sql.fetch, [this.topic, this.partition, next, most, this.#bus]);
     const last = rows.at(-1);

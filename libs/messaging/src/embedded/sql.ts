@@ -1,5 +1,5 @@
 /**
- * $1 topics, $2 partitions, $3 events, one element a message in the order of publishing; $4 whether other processes must be woken.
+ * $1 topics, $2 partitions, $3 events as one JSON array, one element a message in the order of publishing; $4 whether other processes must be woken.
  * Commits without waiting for the disk: the truth is in the logs. What a crash takes is sent again, since a relay flushes before it says
  * how far it came: by a commit of its row, which flushes all of the WAL before it, or by the statement below.
  * Returns the first offset it gave in each partition, and of which bus. Partitions are locked in one order, so that two publishers wait for each other and never in a circle.
@@ -9,7 +9,7 @@ export const publish = {
   text: `
     with incoming as (
       select topic, partition, event, row_number() over (partition by topic, partition order by place) - 1 as step
-      from unnest($1::text[], $2::int[], $3::json[]) with ordinality as m (topic, partition, event, place)
+      from rows from (unnest($1::text[]), unnest($2::int[]), json_array_elements($3::json)) with ordinality as m (topic, partition, event, place)
     ), counts as materialized (
       select topic, partition, count(*) as n from incoming group by topic, partition
     ), locked as materialized (
@@ -80,11 +80,19 @@ export const commit = {
       and (select id from bus.identity) = $5`,
 };
 
-/** $1 group, $2 topics: every partition, and whether the group has something to read there. */
+/** The same for many: $1 groups, $2 topics, $3 partitions, $4 next offsets, $5 buses. Two who meet in a row hand a partition over; the one that a deadlock ends says it again. */
+export const commitAll = `
+  update bus.offsets o set next_offset = m.next
+  from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::text[]) as m (consumer_group, topic, partition, next, bus)
+  where o.consumer_group = m.consumer_group and o.topic = m.topic and o.partition = m.partition and o.next_offset < m.next
+    and m.bus = (select id::text from bus.identity)`;
+
+/** $1 group, $2 topics: every partition with its next offset, of which bus, and whether the group has something to read there. */
 export const partitions = {
   name: 'bus.partitions',
   text: `
-    select p.topic, p.partition, p.next_offset > coalesce(o.next_offset, 0) as behind from bus.partitions p
+    select p.topic, p.partition, p.next_offset as next, (select id from bus.identity) as bus, p.next_offset > coalesce(o.next_offset, 0) as behind
+    from bus.partitions p
     left join bus.offsets o on o.consumer_group = $1 and o.topic = p.topic and o.partition = p.partition
     where p.topic = any($2::text[]) order by 1, 2`,
 };
@@ -115,5 +123,6 @@ export const members = `
   where id not in (select id from gone) order by id`;
 
 export const lockName = (group: string, topic: string, partition: number): string => `bus ${group} ${topic} ${partition}`;
-export const tryLock = `select pg_try_advisory_lock(hashtextextended($1, 0)) as locked`;
+/** $1 names: which of them were free, and are this connection's now. */
+export const tryLocks = `select name, pg_try_advisory_lock(hashtextextended(name, 0)) as locked from unnest($1::text[]) as name`;
 export const unlock = `select pg_advisory_unlock(hashtextextended($1, 0))`;

@@ -5,7 +5,7 @@ export { actionTable, fittingActions, type Fit } from './vm/lifecycle-state.ts';
 export { offeredEpoch } from './vm/move.ts';
 export { FIRST_EPOCH, PROVISIONING_UNDONE } from './vm/provision.ts';
 export type { Reconfigure } from './vm/reconfigure.ts';
-export { MOST_RESTARTS, restartDelayMs, type SetRestartPolicy, type Sighting } from './vm/restart.ts';
+export { isOff, MOST_RESTARTS, restartDelayMs, type SetRestartPolicy, type Sighting } from './vm/restart.ts';
 export type { VmDecision, VmRejection } from './vm/rejections.ts';
 export type * from './vm/vm.ts';
 export * from './vm-actions.ts';

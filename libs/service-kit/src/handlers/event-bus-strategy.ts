@@ -5,6 +5,7 @@ import {
   eventsTopic,
   faultText,
   tasksTopic,
+  upcastings,
   type EventContract,
   type Outcome,
   type TaskGroup,
@@ -78,7 +79,11 @@ export class EventBusStrategy extends Server implements CustomTransportStrategy 
 
   async #start(): Promise<void> {
     const { bus, store, context } = this.service;
-    const run = async (name: string, topics: readonly string[], more: Pick<Parameters<typeof consume>[0], 'handle' | 'wants'>) => {
+    const run = async (
+      name: string,
+      topics: readonly string[],
+      more: Pick<Parameters<typeof consume>[0], 'handle' | 'wants' | 'skips'>,
+    ) => {
       const consumer = `${context}.${name}`;
       this.#running.push(await consume({ bus, store, consumer, group: consumer, topics, ...more }));
     };
@@ -89,7 +94,9 @@ export class EventBusStrategy extends Server implements CustomTransportStrategy 
     }
     for (const consumer of this.#consumers.values())
       await run(consumer.name, topicsOf(consumer), {
-        wants: (event) => consumer.on.has(event.type),
+        wants: (event) => consumer.on.has(event.type) && (consumer.wants?.(event) ?? true),
+        // One of an older version may become one that it takes.
+        skips: (type) => isNewest(type) && !consumer.on.has(type),
         handle: eventEffect(this.service, consumer),
       });
   }
@@ -111,6 +118,9 @@ export class EventBusStrategy extends Server implements CustomTransportStrategy 
     return this.service.bus as T;
   }
 }
+
+/** What a bus carries of this type is handed out as it is. */
+const isNewest = (type: string): boolean => contractOf.has(type) && !upcastings.some(({ of, version }) => type === `${of}.v${version}`);
 
 const topicsOf = ({ topics, on }: Consumes): readonly string[] =>
   topics ?? [...new Set([...on.keys()].map((type) => eventsTopic(contextOf.get(type)!)))];

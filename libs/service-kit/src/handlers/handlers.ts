@@ -57,12 +57,17 @@ export type ConsumerOptions = {
   readonly name: string;
   /** Those of its events' contexts unless told. */
   readonly topics?: readonly string[];
+  /**
+   * Which events of its types are its business; all are unless told. Of the rest nothing is written, nor asked of the database. Pure, of the
+   * event alone, and before its data is checked: where that is in doubt it says yes.
+   */
+  readonly wants?: (event: CloudEvent) => boolean;
 };
 const CONSUMER = 'chrysalis:consumer';
 
 /** A class whose `@OnEvent` methods take events in order, each once. Another name is another consumer, which reads from the beginning. */
-export const Consumer = (name: string, { topics }: Omit<ConsumerOptions, 'name'> = {}): ClassDecorator => {
-  const options: ConsumerOptions = topics ? { name, topics } : { name };
+export const Consumer = (name: string, more: Omit<ConsumerOptions, 'name'> = {}): ClassDecorator => {
+  const options: ConsumerOptions = { name, ...more };
   return (target) => {
     Controller()(target);
     SetMetadata(CONSUMER, options)(target);

@@ -88,7 +88,8 @@ export const seenAmiss = (seen: Sighting | undefined, vm: KnownVm): ObservedStat
 /** Its host stopped it, or a disk that took no more: its guest is whole, and goes on from there. */
 export const standsStill = (state: ObservedState): boolean => state === 'paused' || state === 'io-error';
 
-const isOff = ({ observed: { state } }: Sighting): boolean => state === 'shut-down' || state === 'gone' || state === 'panicked';
+export const isOff = ({ observed: { state } }: Pick<Sighting, 'observed'>): boolean =>
+  state === 'shut-down' || state === 'gone' || state === 'panicked';
 /** Both times are one host's clock: what was seen before it booted the VM is of the life before. */
 const answered = ({ hostId, observed }: Sighting, { bootedAt, bootedOn }: KnownVm): boolean =>
   bootedAt !== undefined && bootedOn === hostId && Date.parse(observed.since) <= Date.parse(bootedAt);

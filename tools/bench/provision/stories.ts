@@ -1,0 +1,43 @@
+import pg from 'pg';
+import type { Made } from './client.ts';
+import type { Commit, Story } from './shape.ts';
+
+export const contexts = ['provisioning', 'resource-allocation', 'migration-templates', 'workflow', 'agent-gateway'] as const;
+const schemaOf = (context: string): string => context.replaceAll('-', '_');
+
+type Row = { stream_id: string; type: string; data: { vmId?: string }; meta: { at: string }; tx: string };
+
+/** What the logs have of these VMs, commit by commit, for the floor to write again. */
+export const storiesOf = async (databaseUrl: string, vms: readonly Made[]): Promise<Story[]> => {
+  const db = new pg.Client({ connectionString: databaseUrl });
+  await db.connect();
+  try {
+    const commits = new Map<string, { at: string; commit: Commit & { events: unknown[] } }[]>(vms.map((v) => [v.vmId, []]));
+    const owners = new Map(
+      vms.flatMap(({ vmId, operation }) => [vmId, `observed-${vmId}`, `workflow-${operation}`, `task-${operation}`].map((s) => [s, vmId])),
+    );
+    for (const context of contexts)
+      for (const rows of Map.groupBy(await eventsOf(db, schemaOf(context), [...owners.keys()], [...commits.keys()]), keyOf).values()) {
+        const { stream_id: stream, data, meta } = rows[0]!;
+        const vmId = owners.get(stream) ?? data.vmId!;
+        commits.get(vmId)!.push({
+          at: meta.at,
+          commit: { context, stream, events: rows.map(({ type, data: d, meta: m }) => ({ type, data: d, meta: m })) },
+        });
+      }
+    return [...commits.values()].map((list) => list.sort((a, b) => (a.at < b.at ? -1 : 1)).map((c) => c.commit));
+  } finally {
+    await db.end();
+  }
+};
+
+const keyOf = ({ stream_id, tx, data }: Row): string => `${tx} ${stream_id} ${stream_id.startsWith('host-') ? data.vmId : ''}`;
+
+const eventsOf = async (db: pg.Client, schema: string, streams: readonly string[], vmIds: readonly string[]): Promise<Row[]> => {
+  const { rows } = await db.query<Row>(
+    `select stream_id, type, data, meta, transaction_id::text as tx from ${schema}.events
+     where stream_id = any($1) or (stream_id like 'host-%' and data->>'vmId' = any($2)) order by global_position`,
+    [streams, vmIds],
+  );
+  return rows;
+};
