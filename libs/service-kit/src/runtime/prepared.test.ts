@@ -28,6 +28,11 @@ describe('a connection of a service', () => {
     expect((await pool.query({ ...named, values: ['b'] })).rows).toEqual([{ t: 'b' }]);
     expect((await pool.query({ text: 'select 1 as one', rowMode: 'array' })).rows).toEqual([[1]]);
     expect((await pool.query('select 2 as two', [])).rows).toEqual([{ two: 2 }]);
+    // A column that is added beside us would be the end of a prepared one.
+    await pool.query('create table wide (a int)');
+    expect((await pool.query('select * from wide where a = $1', [1])).fields).toHaveLength(1);
+    await pool.query('alter table wide add column b int');
+    expect((await pool.query('select * from wide where a = $1', [1])).fields).toHaveLength(2);
     expect(await prepared()).toEqual(['select $1::int as n', 'select $1::text as t']);
   });
 

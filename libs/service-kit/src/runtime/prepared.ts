@@ -2,10 +2,12 @@ import pg from 'pg';
 
 /** Texts that are made anew each time are not worth keeping: above so many none is added. */
 const MOST = 1_000;
+/** What has all columns of a table has others when a newer release adds one beside us, and a prepared statement may not. */
+const ALL_COLUMNS = /\b(select|returning)\s+(\w+\.)?\*/i;
 const names = new Map<string, string>();
 const nameOf = (text: string): string | undefined => {
   const known = names.get(text);
-  if (known !== undefined || names.size >= MOST) return known;
+  if (known !== undefined || names.size >= MOST || ALL_COLUMNS.test(text)) return known;
   const name = `said_${names.size}`;
   names.set(text, name);
   return name;
