@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { VmView } from '../../fleet/story.ts';
 import { settles, type Claim, type Seen } from './claim.ts';
+import { guests } from './guests.ts';
 import { openShell } from './in-guest.ts';
 import type { Lab } from './lab.ts';
 import { refusal } from './look.ts';
@@ -227,8 +228,48 @@ const whole: Claim['see'] = async (lab): Promise<Seen> => {
   return { expected: { back: before, spoofed: none }, observed: { back: back.observed, spoofed }, vm: left.vm };
 };
 
+/** A VM that rests, on a network of its own: its host agent ends as by kill -9 when it has been booted and again when it is to go, provisioning when its address was given. */
+const killed: Claim['see'] = async (lab): Promise<Seen> => {
+  const { hostId } = lab.host;
+  const before = await partOf(lab, hostId);
+  const { networkId } = await lab.api.post('/v1/networks', { body: { name: 'short', subnet: '10.78.0.0/29' } });
+  const body = { name: 'short', ...guests.tiny, host: hostId, networks: [{ network: networkId }] };
+  const asked = await lab.killedAt('provisioning', 'network:appended', { command: 'give-address' }, () =>
+    lab.api.post('/v1/vms', { body }),
+  );
+  const { vmId, operation } = asked.done;
+  const made = await lab.killedAt('host agent', 'task:host.boot-vm:after', {}, () => lab.ended(operation));
+  const there = { links: before.links + 2, dhcp: before.dhcp + 1, filters: before.filters + 1 };
+  const has = (await settles(there, () => partOf(lab, hostId))).observed;
+  const gone = await lab.killedAt('host agent', 'task:host.destroy-vm:after', {}, () => lab.remove(vmId));
+  const left = (await settles(before, () => partOf(lab, hostId))).observed;
+  const deleted = await lab.api.delete('/v1/networks/{id}', { path: { id: networkId } });
+  return {
+    expected: {
+      killed: [true, true, true],
+      ended: ['succeeded', 'succeeded'],
+      there,
+      left: before,
+      network: 'deleted',
+      addresses: ['network.created', 'network.address-given', 'network.address-returned', 'network.deleted'],
+    },
+    observed: {
+      killed: [asked.killed, made.killed, gone.killed],
+      ended: [made.done.state, gone.done.state],
+      there: has,
+      left,
+      network: deleted.state,
+      addresses: await lab.events(networkId),
+    },
+  };
+};
+
 export const networkClaims: readonly Claim[] = [
   { name: 'two VMs on two hosts talk over one network: by DHCP, in whole frames, and nothing comes in that is not allowed', see: talk },
   { name: 'a VM on a network moves: what it says and is told goes on, a spoofed packet is dropped before and after', see: moved },
   { name: 'kill -9 of a host agent, its DHCP and its filter: a network’s part of a host is whole again', see: whole },
+  {
+    name: 'kill -9 of provisioning and of the host agent while a VM is put on a network and deleted: one address, and none; one part, and none',
+    see: killed,
+  },
 ];

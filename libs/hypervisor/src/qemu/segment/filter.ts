@@ -1,5 +1,5 @@
 import { gatewayOf, type FilterRule, type Segment } from '@chrysalis/contracts';
-import { BRIDGES, HOST_MACS, TUNNELS } from './names.ts';
+import { BRIDGES, HOST_MACS, TUNNELS, VXLAN_PORT } from './names.ts';
 
 /**
  * What nft is told; each text is one transaction: all of it, or nothing. Each may be said again.
@@ -24,7 +24,9 @@ export const baseFilter = (): string =>
     ...hook('bridge', 'post', 'postrouting', ['oifname vmap @to_nic', `oifname "${TUNNELS}*" jump between_hosts`]),
     // The host itself is on each segment for DHCP and to be asked whether it is there; it is no way in, and no way out.
     'add table inet chrysalis',
+    'add set inet chrysalis hosts { type ipv4_addr ; }',
     ...hook('inet', 'in', 'input', [
+      `udp dport ${VXLAN_PORT} ip saddr != @hosts drop`,
       `iifname "${BRIDGES}*" udp dport 67 accept`,
       `iifname "${BRIDGES}*" icmp type { echo-request, echo-reply } accept`,
       `iifname "${BRIDGES}*" drop`,
@@ -42,6 +44,15 @@ const hook = (family: string, chain: string, at: string, rules: readonly string[
   `flush chain ${family} chrysalis ${chain}`,
   ...rules.map((rule) => `add rule ${family} chrysalis ${chain} ${rule}`),
 ];
+
+/** From whom this host takes what comes from a segment: the hosts that have a part of one that it has a part of too. */
+export const hostsFilter = (hosts: readonly string[]): string =>
+  lines(
+    'add table inet chrysalis',
+    'add set inet chrysalis hosts { type ipv4_addr ; }',
+    'flush set inet chrysalis hosts',
+    ...(hosts.length > 0 ? [`add element inet chrysalis hosts { ${hosts.join(', ')} }`] : []),
+  );
 
 /** Before the tap is a port of its bridge. */
 export const nicFilter = (tap: string, mac: string, segment: Segment): string => {

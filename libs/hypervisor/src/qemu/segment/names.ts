@@ -10,6 +10,7 @@ export const tapName = (vmId: string, nic: string): string =>
  */
 export const tapAddress = (tap: string): string => `fe:${tap.slice(4).match(/../g)!.join(':')}`;
 
+export const VXLAN_PORT = 4789;
 /** What a segment is on a host. */
 export const BRIDGES = 'chyb';
 export const TUNNELS = 'chyv';

@@ -181,6 +181,17 @@ here('killed in any state, it is made whole for those who are there and taken aw
   expect(b.left()).toEqual([]);
 });
 
+here('what somebody takes away beside it is made again', async () => {
+  wire('ga', a);
+  await a.call('attach', 'ga', nicOf('ga'));
+  const before = a.left();
+  must(`pkill -9 -f "[d]nsmasq.*${a.dir}/"; ip -n ${id}a link delete chyv5000; ip netns exec ${id}a nft delete table bridge chrysalis`);
+  expect(a.left()).not.toEqual(before);
+  await until(async () => a.left().join() === before.join() && inside('a', 'nft list map bridge chrysalis from_nic').ok);
+  await a.call('detach', 'ga', NETWORK);
+  expect(a.left()).toEqual([]);
+});
+
 here('frames that do not fit are refused before anything is made', async () => {
   const nic = nicOf('ga');
   await expect(a.call('attach', 'ga', { ...nic, segment: { ...nic.segment, mtu: 1500 } })).rejects.toThrow(/1450/);

@@ -4,9 +4,9 @@ import { gatewayOf, rangeOf, type Nic, type SegmentFacts, type SegmentPart } fro
 import { HypervisorError } from '../../errors.ts';
 import { Mutexes } from '../../mutexes.ts';
 import { Dhcp } from './dhcp.ts';
-import { baseFilter, nicFilter, withoutFilter, withoutNic } from './filter.ts';
+import { baseFilter, hostsFilter, nicFilter, withoutFilter, withoutNic } from './filter.ts';
 import { ip, ipBatch, nft, run, segmentFacts } from './host.ts';
-import { bridgeName, hostMac, tapAddress, tapName, tunnelName } from './names.ts';
+import { bridgeName, hostMac, tapAddress, tapName, tunnelName, VXLAN_PORT } from './names.ts';
 import { SegmentRecords, type SegmentRecord } from './record.ts';
 
 const LOOK_MS = 2_000;
@@ -131,7 +131,7 @@ export class Segments {
     await nft(baseFilter());
     await ipBatch([
       ...(isThere(bridge) ? [] : [`link add ${bridge} type bridge mcast_snooping 0 forward_delay 0`]),
-      ...(isThere(tunnel) ? [] : [`link add ${tunnel} type vxlan id ${vni} local ${this.address} dstport 4789`]),
+      ...(isThere(tunnel) ? [] : [`link add ${tunnel} type vxlan id ${vni} local ${this.address} dstport ${VXLAN_PORT}`]),
       `link set ${tunnel} mtu ${mtu} master ${bridge}`,
       `link set ${bridge} address ${hostMac(vni)} mtu ${mtu}`,
     ]);
@@ -172,11 +172,13 @@ export class Segments {
     for (const link of [tunnelName(vni), bridgeName(vni)]) if (isThere(link)) await ip('link', 'delete', 'dev', link);
     if (this.records.all().length === 1) await nft(withoutFilter());
     await this.records.forget(vni);
+    if (this.records.all().length > 0) await nft(hostsFilter([...new Set(this.records.all().flatMap((r) => r.peers))]));
     this.tell();
   }
 
   /** To whom goes what is for all, and what is for a place not known. */
   private async flood({ vni, peers }: SegmentRecord): Promise<void> {
+    await nft(hostsFilter([...new Set(this.records.all().flatMap((r) => r.peers))]));
     const tunnel = tunnelName(vni);
     const shown = await run(['bridge', 'fdb', 'show', 'dev', tunnel]);
     const there = [...shown.matchAll(/^00:00:00:00:00:00 dst ([0-9.]+) /gm)].map((m) => m[1]!);
@@ -184,17 +186,25 @@ export class Segments {
     for (const old of there.filter((p) => !peers.includes(p))) await run(['bridge', 'fdb', 'delete', FLOOD, 'dev', tunnel, 'dst', old]);
   }
 
-  /** A dnsmasq that ended is started again. */
+  /** What somebody took away beside us, or what ended, is made again: links, filters and DHCP are looked at while there is any. */
   private look(): void {
-    this.looking ??= setInterval(() => {
-      for (const record of this.records.all())
-        if (!this.dhcp.running(record.vni))
-          void this.turns.run('all', async () => {
-            const still = this.records.get(record.vni);
-            if (still && !this.dhcp.running(still.vni) && isThere(bridgeName(still.vni)))
-              await this.dhcp.serve(still).catch(() => undefined);
-          });
-    }, LOOK_MS).unref();
+    this.looking ??= setInterval(() => void this.mend().catch(() => undefined), LOOK_MS).unref();
+  }
+
+  private mend(): Promise<void> {
+    return this.turns.run('all', async () => {
+      const records = this.records.all();
+      if (records.length === 0 || this.looking === undefined) return;
+      const filtered = await run(['nft', 'list', 'map', 'bridge', 'chrysalis', 'from_nic']).catch(() => '');
+      for (const record of records) {
+        const { vni, nics } = record;
+        const taps = Object.keys(nics);
+        const links = [bridgeName(vni), tunnelName(vni), ...taps];
+        if (links.every(isThere) && taps.every((t) => filtered.includes(`"${t}"`)) && this.dhcp.running(vni)) continue;
+        await this.make(record);
+        for (const tap of taps) await this.makeNic(record, tap);
+      }
+    });
   }
 }
 
