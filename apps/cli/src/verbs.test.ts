@@ -93,6 +93,7 @@ const spec = file('spec.yaml', 'a: 1');
 const lines: Readonly<Record<string, string>> = {
   'vm create': 'web --type small --image linux@1',
   'vm set': 'web --restart always --label team=web',
+  'vm filter': 'web --allow tcp:80',
   'vm delete': 'web',
   ...Object.fromEntries(['start', 'stop', 'reboot', 'reset', 'pause', 'resume'].map((v) => [`vm ${v}`, 'web'])),
   ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),

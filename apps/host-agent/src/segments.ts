@@ -1,5 +1,7 @@
+import type { Handler } from './execution/handler.ts';
+import { asRunner, handler, notInMove, type Admit, type HandlerContext } from './tasks/handler-context.ts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
-import type { Topology } from '@chrysalis/contracts';
+import { hostTasks, type Topology } from '@chrysalis/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const HEARD_WITHIN_MS = 3_000;
@@ -15,3 +17,11 @@ export const peersKnown = async (driver: HypervisorDriver, { nics }: Pick<Topolo
   const until = performance.now() + withinMs;
   while (unheard() && performance.now() < until) await sleep(LOOK_MS);
 };
+
+/** The VM is this host's, running or off, and stays so. */
+const stays: Admit = (state, input) => {
+  asRunner(state, input);
+  notInMove(state!);
+};
+export const setFilter = ({ driver }: HandlerContext): Handler =>
+  handler(hostTasks.setFilter, stays, ({ vmId, allow }) => driver.setFilter(vmId, allow));

@@ -52,6 +52,10 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
   'vm.create': () => Promise.resolve({ body: { name: newName(), ...newVm } }),
   'vm.change': onVm({ restart: 'always' }),
   'vm.delete': onVm(),
+  'vm.set-filter': async () => {
+    const { networkId } = await h.network(newSubnet());
+    return { params: { id: (await h.runningVm(newName(), [{ network: networkId }])).id }, body: { allow: [{ protocol: 'icmp' }] } };
+  },
   'network.create': () => Promise.resolve({ body: { name: newName(), subnet: newSubnet() } }),
   'network.delete': async () => ({ params: { id: (await h.network(newSubnet())).networkId } }),
   'volume.create': () => Promise.resolve({ body: { name: newName(), sizeMiB: 64 } }),

@@ -26,6 +26,8 @@ const commandFor = (name: string, vmId: string, workflowId: string, cause: Cause
       return { type: 'fail-provisioning', vmId, cause };
     case 'delete-vm':
       return { type: 'fail-deletion', vmId, workflowId, cause };
+    case 'set-filter':
+      return { type: 'end-change', vmId, workflowId, outcome: 'failed', cause };
     default:
       return actionOfWorkflow(name) && { type: 'fail-action', vmId, workflowId, cause };
   }

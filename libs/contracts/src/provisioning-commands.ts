@@ -108,6 +108,11 @@ export const provisioningCommands = {
       answer: z.object({ vmId: Id, name: Name, labels: VmLabels, restart: RestartPolicy, version: z.int() }),
     },
   ),
+  setVmFilter: command('chrysalis.provisioning.vm.set-filter.v1', 'Ask that this, and no more, may come in to a VM from its networks', {
+    params: ['id'],
+    body: z.strictObject({ allow: FilterRules }),
+    answer: Acted,
+  }),
   deleteVm: command('chrysalis.provisioning.vm.delete.v1', 'Ask to delete a VM', {
     params: ['id'],
     body: z.strictObject({

@@ -27,7 +27,8 @@ export const vmActions = ['start', 'stop', 'reboot', 'reset', 'pause', 'resume']
 export const VmAction = z.enum(vmActions);
 export type VmAction = z.infer<typeof VmAction>;
 /** What is done to a VM's hardware on request; it locks the VM as an action does. */
-export const vmChanges = ['attach-volume', 'detach-volume', 'grow-volume'] as const;
+export const volumeChanges = ['attach-volume', 'detach-volume', 'grow-volume'] as const;
+export const vmChanges = [...volumeChanges, 'set-filter'] as const;
 export const VmChange = z.enum(vmChanges);
 export type VmChange = z.infer<typeof VmChange>;
 /** What may be under way with a VM. */
@@ -179,8 +180,8 @@ export const provisioningEvents = {
   ),
   vmChangeBegun: event(
     'chrysalis.provisioning.vm.change-begun.v1',
-    'A volume is to be attached, detached or grown; the VM is locked until that has ended',
-    z.object({ vmId: Id, change: VmChange, volumeId: Id, workflowId: Id }),
+    'A volume is to be attached, detached or grown, or what may come in from networks is to be other; the VM is locked until that has ended',
+    z.object({ vmId: Id, change: VmChange, volumeId: Id.optional(), request: WorkflowRequest.optional(), workflowId: Id }),
   ),
   vmChangeEnded: event(
     'chrysalis.provisioning.vm.change-ended.v1',
@@ -188,7 +189,7 @@ export const provisioningEvents = {
     z.object({
       vmId: Id,
       change: VmChange,
-      volumeId: Id,
+      volumeId: Id.optional(),
       workflowId: Id,
       outcome: z.enum(['succeeded', 'failed']),
       cause: Cause.optional(),

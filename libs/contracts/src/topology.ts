@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@chrysalis/kernel';
+import type { FilterRule } from './segment.ts';
 import type { Device, Topology } from './shapes.ts';
 
 /** Both ends of a move compare this before a byte is sent. Lists are sorted by id: the order of plugging is not part of the hardware. */
@@ -57,4 +58,10 @@ export const unplugged = (t: Topology, d: { kind: Device['kind']; id: string }):
 export const resized = (t: Topology, disk: string, sizeMiB: number): Topology => ({
   ...t,
   disks: t.disks.map((d) => (d.id === disk ? { ...d, sizeMiB } : d)),
+});
+
+/** With this, and no more, let in on each of its networks. */
+export const filtered = (t: Topology, allow: readonly FilterRule[]): Topology => ({
+  ...t,
+  nics: t.nics.map((n) => (n.segment ? { ...n, segment: { ...n.segment, allow: [...allow] } } : n)),
 });

@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type {
   Device,
   Disk,
+  FilterRule,
   HostFacts,
   Image,
   Nic,
@@ -167,6 +168,8 @@ export interface HypervisorDriver {
   /** Ends when the guest let go, refused (`unplug_refused`, final) or said nothing until the deadline (`unplug_timeout`). */
   unplug(vmId: string, device: DeviceRef, deadlineMs: number): Promise<Shaped>;
   resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<Shaped>;
+  /** What may come in to the VM from its networks, also of one that is off; what is so already is done. */
+  setFilter(vmId: string, allow: readonly FilterRule[]): Promise<Shaped>;
   plugSerialPort(vmId: string, port: SerialPortSpec): Promise<Shaped>;
   unplugSerialPort(vmId: string, id: string, deadlineMs: number): Promise<Shaped>;
   /** The host's end of a serial port: one client at a time. */

@@ -67,6 +67,22 @@ const connects = async ({ shell }: Member, to: string, port: number): Promise<st
   return /refused/.test(said) ? 'refused' : /ended 0/.test(said) ? 'open' : 'silent';
 };
 
+/** Port 80 in place of 7, and back. */
+const refilter = async (lab: Lab, from: Member, { vm, address }: Member): Promise<object> => {
+  const before = vm.topology.nics.flatMap((n) => n.segment?.allow ?? []);
+  const set = async (allow: typeof before): Promise<string> => {
+    const { operation } = await lab.api.post('/v1/vms/{id}/filter', { path: { id: vm.vmId }, body: { allow } });
+    return operation ? (await lab.ended(operation)).state : 'so already';
+  };
+  const port80 = [{ protocol: 'tcp' as const, ports: { first: 80, last: 80 } }];
+  const ended = await set(port80);
+  const seen = { ended, port80: await connects(from, address, 80), port7: await connects(from, address, 7) };
+  await lab.until('the filter to be shown', () => lab.vm(vm.vmId), (v) => v.action === undefined); // prettier-ignore
+  const again = await set(port80);
+  await set(before);
+  return { ...seen, again };
+};
+
 const talk: Claim['see'] = async (lab): Promise<Seen> => {
   const { left, right, networkId } = await pairOf(lab);
   const lease = async ({ shell }: Member) => {
@@ -84,6 +100,7 @@ const talk: Claim['see'] = async (lab): Promise<Seen> => {
       answeredWholeFrames: 3,
       port7: 'open',
       port80: 'silent',
+      filtered: { ended: 'succeeded', port80: 'open', port7: 'silent', again: 'so already' },
       itself80: 'open',
       outside: 0,
       deletion: { refused: 'network.in_use', status: 409 },
@@ -94,6 +111,7 @@ const talk: Claim['see'] = async (lab): Promise<Seen> => {
       answeredWholeFrames: await ping(left, right.address, '-s 1422'),
       port7: await connects(left, right.address, 7),
       port80: await connects(left, right.address, 80),
+      filtered: await refilter(lab, left, right),
       itself80: await connects(right, right.address, 80),
       // The hosts' own network is another one, and nobody's way leads there from the segment.
       outside: await ping(left, '198.18.255.254', `-I $(cat /tmp/back)`),

@@ -41,6 +41,13 @@ const passed: readonly Passed[] = [
   route('takeImageFile', 'post /v1/image-files', 'provisioning', 'operator', 'Take a disk from the folder for imports'),
   route('createVm', 'post /v1/vms', 'provisioning', 'operator', 'Create a VM: answers with an operation to wait for'),
   route('changeVm', 'patch /v1/vms/:id', 'provisioning', 'operator', 'Change what is done where a VM goes off though it is meant to run'),
+  route(
+    'setVmFilter',
+    'post /v1/vms/:id/filter',
+    'provisioning',
+    'operator',
+    'Change what may come in to a VM from its networks: answers with an operation',
+  ),
   route('deleteVm', 'delete /v1/vms/:id', 'provisioning', 'operator', 'Delete a VM and its volumes: answers with an operation'),
   route(
     'actOnVm',

@@ -91,6 +91,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'GET /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`),
   'PATCH /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { body: () => ({ restart: 'always' }) }),
   'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
+  'POST /v1/vms/{}/filter': hidden((t) => `/v1/vms/${t.vmId}/filter`, { body: () => ({ allow: [] }), code: 'vm.on_no_network' }),
   'POST /v1/vms/{}/{}': hidden((t) => `/v1/vms/${t.vmId}/start`, { body: () => ({}) }),
   'GET /v1/networks': apart,
   'POST /v1/networks': { body: () => ({ name: 'back', subnet: `10.8.${++subnets}.0/24` }), foreign: 'apart' },

@@ -9,7 +9,7 @@ import { labelsOfNew, labelsText } from '../show/labels.ts';
 import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { setVm } from './vm-set.ts';
-import { networkOptions, onNetworks } from './networks.ts';
+import { filterCommand, networkOptions, onNetworks } from './networks.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
 import { placementText } from '../show/placement.ts';
@@ -54,6 +54,7 @@ export const vmCommands = (program: Command): void => {
   );
   createCommand(vm);
   setVm(vm);
+  filterCommand(vm);
   deleteCommand(vm);
 };
 

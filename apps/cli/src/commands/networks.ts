@@ -1,6 +1,6 @@
 import type { BodyOf, Client, Network } from '@chrysalis/api-client';
 import { InvalidArgumentError, type Command } from 'commander';
-import { action, dryRun, examples, listCommand, positive, type Run } from '../command.ts';
+import { action, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print, table } from '../show/output.ts';
@@ -112,6 +112,37 @@ export const onNetworks = async ({ client, options }: Run): Promise<OfVm> => {
     ...(network ? { networks: await Promise.all(network.map((text) => networkAsked(client, text))) } : {}),
     ...(allow ? { allow: [...allow] } : {}),
   };
+};
+
+/** Of a VM that there is. */
+export const filterCommand = (vm: Command): void => {
+  examples(
+    action(
+      waits(
+        vm
+          .command('filter')
+          .argument('<vm>', 'id or name')
+          .description('change what may come in to a VM from its networks: what is said, and no more')
+          .option('--allow <rule>', '`tcp:80`, `udp:53@10.7.0.0/28`, `icmp`; again for more', again(filterRule))
+          .option('--none', 'nothing but answers to what it asked')
+          .option('--dry-run', 'only say whether it could be done'),
+      ),
+      async (run) => {
+        const { allow, none, dryRun: trial } = run.options as { allow?: NonNullable<OfVm['allow']>; none?: true; dryRun?: true };
+        if (!allow === !none) throw new UsageError('say what may come in, by --allow, or that nothing may, by --none');
+        const { vmId, name } = await vmOf(run.client, run.args[0]!);
+        const body = { allow: [...(allow ?? [])] };
+        const query = { dryRun: trial ? ('true' as const) : undefined };
+        const answer = await run.client.post('/v1/vms/{id}/filter', { path: { id: vmId }, body, query });
+        const { operation } = answer;
+        if (operation && !trial) return finish(run, { ...answer, operation }, `filter of ${name}`);
+        await print(run.format, answer, () => (operation ? `would filter ${name}` : `${name} is filtered so already`));
+        return exits.ok;
+      },
+    ),
+    'vm filter web --allow tcp:80 --allow icmp --wait',
+    'vm filter web --none',
+  );
 };
 
 const networkAsked = async (client: Client, text: string): Promise<NonNullable<OfVm['networks']>[number]> => {

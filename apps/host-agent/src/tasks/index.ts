@@ -11,6 +11,7 @@ import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { releaseSource, transfer } from './transfer.ts';
+import { setFilter } from '../segments.ts';
 import { volumeHandlers } from '../volumes/tasks.ts';
 
 /** Every kind of task that a host agent executes. */
@@ -34,5 +35,6 @@ const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk):
   ...powerHandlers(context),
   ...imageHandlers(context),
   ...volumeHandlers(context, ensure),
+  setFilter(context),
   ...guestHandlers(context),
 ];

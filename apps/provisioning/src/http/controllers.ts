@@ -1,6 +1,7 @@
 import { kindControllers } from '../kinds.ts';
 import { CatalogueController } from './catalogue.controller.ts';
 import { ImageFilesController } from './image-files.controller.ts';
+import { VmFilterController } from './vm-filter.controller.ts';
 import { VmsController } from './vms.controller.ts';
 
-export const controllers = [CatalogueController, ImageFilesController, VmsController, ...kindControllers];
+export const controllers = [CatalogueController, ImageFilesController, VmsController, VmFilterController, ...kindControllers];

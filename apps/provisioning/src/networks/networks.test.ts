@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { WorkflowRequest, type Nic } from '@chrysalis/contracts';
+import { filtered, topologyHash, WorkflowRequest, type Nic } from '@chrysalis/contracts';
 import { validateRequest } from '@chrysalis/workflow-core';
-import { Harness, image, spec } from '../test/harness.ts';
+import { Harness, image, spec, topologyOf } from '../test/harness.ts';
 
 let h: Harness;
 beforeAll(async () => {
@@ -91,4 +91,32 @@ test('a network that is full says so', async () => {
   const { networkId } = await h.network('10.5.0.0/29');
   for (let i = 0; i < 5; i++) expect((await vm([{ network: networkId }])).status).toBe(202);
   expect((await vm([{ network: networkId }])).body.code).toBe('network.addresses_exhausted');
+});
+
+test('what may come in is changed by a workflow, which locks the VM; the same again is nothing, and what did not come to its end changes nothing', async () => {
+  const { networkId } = await h.network('10.6.0.0/24');
+  const { vmId, operation } = (await vm([{ network: networkId }])).body;
+  await h.run(operation, 'vm.record-placement', { vmId, hostId: 'a' });
+  const shaped = topologyOf(await h.vm(vmId));
+  await h.run(operation, 'vm.record-boot', { vmId, epoch: 1, hostId: 'a', ...shaped, at: '2026-01-01T00:00:00.000Z' });
+  const icmp = [{ protocol: 'icmp' as const }];
+  const filter = (id: string, allow: readonly object[]) =>
+    h.http<{ code: string; operation?: string }>('POST', `/v1/vms/${id}/filter`, { allow });
+  expect((await filter(vmId, [])).body.operation).toBeUndefined();
+  const begun = (await filter(vmId, icmp)).body.operation!;
+  const { request } = (await h.store.read(vmId)).at(-1)!.data as { request: WorkflowRequest };
+  expect(validateRequest(WorkflowRequest.parse(request))).toEqual([]);
+  expect(request).toMatchObject({ workflowId: begun, params: { allow: icmp, before: [], hostId: 'a', epoch: 1 } });
+  expect((await filter(vmId, [])).body.code).toBe('vm.in_action');
+  const topology = filtered(shaped.topology, icmp);
+  await h.run(begun, 'vm.record-filter', { vmId, topology, topologyHash: topologyHash(topology) });
+  expect((await h.vm(vmId)).topology?.nics.at(-1)?.segment?.allow).toEqual(icmp);
+  expect((await filter(vmId, icmp)).body.operation).toBeUndefined();
+  const failing = (await filter(vmId, [])).body.operation!;
+  const cause = { code: 'hypervisor.segment_failed', message: 'nft: no' };
+  await h.ended({ workflowId: failing, subject: vmId, name: 'set-filter', state: 'undone', cause });
+  const back = await h.eventually(async () => !(await h.vm(vmId)).action && h.vm(vmId));
+  expect(back.topology?.nics.at(-1)?.segment?.allow).toEqual(icmp);
+  const { id } = await h.runningVm();
+  expect((await filter(id, icmp)).body.code).toBe('vm.on_no_network');
 });

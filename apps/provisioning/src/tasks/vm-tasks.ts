@@ -67,6 +67,11 @@ export class VmTasks {
     return decided(ctx, { type: 'record-action', workflowId: ctx.dispatch.workflowId, ...input }, nothing);
   }
 
+  @OnTask(tasks.recordFilter)
+  recordFilter(input: Input<'recordFilter'>, ctx: TaskContext): Result<'recordFilter'> {
+    return decided(ctx, { type: 'end-change', workflowId: ctx.dispatch.workflowId, outcome: 'succeeded', ...input }, nothing);
+  }
+
   @OnTask(tasks.recordDeleted)
   async recordDeleted(input: Input<'recordDeleted'>, ctx: TaskContext): Result<'recordDeleted'> {
     const result = await decideVm(ctx, input.vmId, { type: 'record-deleted', ...input });

@@ -169,8 +169,8 @@ export class Harness {
   }
 
   /** A VM that runs on host `a`. */
-  async runningVm(name = 'web'): Promise<VmView> {
-    const { vmId, operation } = (await this.http('POST', '/v1/vms', { name, type: 'small', image: 'linux@1' })).body;
+  async runningVm(name = 'web', networks: readonly object[] = []): Promise<VmView> {
+    const { vmId, operation } = (await this.http('POST', '/v1/vms', { name, type: 'small', image: 'linux@1', networks })).body;
     await this.run(operation, 'vm.record-placement', { vmId, hostId: 'a' });
     const shaped = topologyOf(await this.vm(vmId));
     await this.run(operation, 'vm.record-boot', { vmId, epoch: 1, hostId: 'a', ...shaped, at: '2026-01-01T00:00:00.000Z' });

@@ -1,4 +1,4 @@
-import { vmChanges, type Cause, type Topology, type VmChange } from '@chrysalis/contracts';
+import { volumeChanges, type Cause, type Topology, type VmChange } from '@chrysalis/contracts';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { decideVm, type VmDecided } from '../decide-vm.ts';
 
@@ -21,4 +21,4 @@ export const unlockVm = (
 };
 
 /** Whether a workflow of this name is done to the volume of a VM. */
-export const isChange = (name: string): boolean => (vmChanges as readonly string[]).includes(name);
+export const isChange = (name: string): boolean => (volumeChanges as readonly string[]).includes(name);

@@ -72,6 +72,7 @@ export type Routes = {
     '/v1/operations/{id}/cancel': { data: t.PostV1OperationsIdCancelData; answers: t.PostV1OperationsIdCancelResponses };
     '/v1/vm-types/{name}/{version}/deprecate': { data: t.PostV1VmTypesNameVersionDeprecateData; answers: t.PostV1VmTypesNameVersionDeprecateResponses };
     '/v1/image-files': { data: t.PostV1ImageFilesData; answers: t.PostV1ImageFilesResponses };
+    '/v1/vms/{id}/filter': { data: t.PostV1VmsIdFilterData; answers: t.PostV1VmsIdFilterResponses };
     '/v1/vms/{id}/{action}': { data: t.PostV1VmsIdActionData; answers: t.PostV1VmsIdActionResponses };
     '/v1/hosts/{id}/state': { data: t.PostV1HostsIdStateData; answers: t.PostV1HostsIdStateResponses };
     '/v1/hosts/{id}/release-agent': { data: t.PostV1HostsIdReleaseAgentData; answers: t.PostV1HostsIdReleaseAgentResponses };

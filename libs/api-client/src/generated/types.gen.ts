@@ -755,7 +755,7 @@ export type Vm = {
      * under way
      */
     action?: {
-        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume';
+        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume' | 'set-filter';
         operation: string;
     };
     lastAction?: {
@@ -6040,6 +6040,69 @@ export type PostV1ImageFilesResponses = {
 };
 
 export type PostV1ImageFilesResponse = PostV1ImageFilesResponses[keyof PostV1ImageFilesResponses];
+
+export type PostV1VmsIdFilterData = {
+    body: {
+        allow: Array<{
+            protocol: 'tcp' | 'udp' | 'icmp';
+            ports?: {
+                first: number;
+                last: number;
+            };
+            from?: string;
+        }>;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/vms/{id}/filter';
+};
+
+export type PostV1VmsIdFilterErrors = {
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `vm.on_no_network`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VmsIdFilterError = PostV1VmsIdFilterErrors[keyof PostV1VmsIdFilterErrors];
+
+export type PostV1VmsIdFilterResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        vmId: string;
+        status: string;
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        vmId: string;
+        status: string;
+        operation?: string;
+    };
+};
+
+export type PostV1VmsIdFilterResponse = PostV1VmsIdFilterResponses[keyof PostV1VmsIdFilterResponses];
 
 export type PostV1VmsIdActionData = {
     body: {

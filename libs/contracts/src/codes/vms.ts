@@ -3,6 +3,11 @@ import type { CodeEntries } from './entry.ts';
 /** VMs, their types and images: refusals of provisioning, and what is seen of a guest. */
 export const vmsCodes = {
   'vm.unknown': { status: 404, title: 'There is no such VM', next: 'chrysalis vm list' },
+  'vm.on_no_network': {
+    status: 409,
+    title: 'The VM is on no network',
+    next: 'what comes in to it from networks of its hosts nobody filters; vm create --network puts a VM on one',
+  },
   'vm.conflict': { status: 409, title: 'The VM was requested as something else', next: 'give the new VM another id' },
   'vm.not_ready': {
     status: 409,

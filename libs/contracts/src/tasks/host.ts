@@ -22,6 +22,7 @@ import {
   VmTypeSpec,
   VolumeName,
 } from '../shapes.ts';
+import { FilterRules } from '../segment.ts';
 import { none, onVm, shaped } from './common.ts';
 
 /** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
@@ -49,6 +50,13 @@ export const hostTasks = {
       seed: Seed.optional(),
     }),
     shaped.extend({ bootedAt: Timestamp }),
+  ),
+  setFilter: task(
+    'agent-gateway',
+    'host.set-filter',
+    'Let this, and no more, in to a VM from its networks, running or off; what is so already is done',
+    z.object({ ...onVm, allow: FilterRules }),
+    shaped,
   ),
   destroyVm: task(
     'agent-gateway',

@@ -81,6 +81,13 @@ export const provisioningTasks = {
     z.object({ vmId: Id, at: Timestamp, how: ActionHow.optional(), topology: Topology.optional(), topologyHash: Sha256.optional() }),
     none,
   ),
+  recordFilter: task(
+    'provisioning',
+    'vm.record-filter',
+    'Record what may come in to the VM from its networks now, as its hardware has it',
+    z.object({ vmId: Id, topology: Topology, topologyHash: Sha256 }),
+    none,
+  ),
   recordDeleted: task('provisioning', 'vm.record-deleted', 'Record that the VM is gone', z.object({ vmId: Id }), none),
   failProvisioning: task(
     'provisioning',

@@ -1,8 +1,8 @@
 import { createConnection } from 'node:net';
 import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
-import { topologyHash } from '@chrysalis/contracts';
-import type { Device, SegmentPart, Topology } from '@chrysalis/contracts';
+import { filtered, topologyHash } from '@chrysalis/contracts';
+import type { Device, FilterRule, SegmentPart, Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
@@ -106,6 +106,20 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       return this.ofVolume(vmId, (v) => (isOff(v) ? resizeOff(v, disk, sizeMiB) : v.exclusive(() => hotplug.resizeDisk(v, disk, sizeMiB))));
     const vm = this.fleet.get(vmId);
     return vm.exclusive(() => hotplug.resizeDisk(vm, disk, sizeMiB));
+  }
+  /** Of one that is off only its record: its filter is made with its taps. */
+  setFilter(vmId: string, allow: readonly FilterRule[]): Promise<port.Shaped> {
+    return this.ofVolume(vmId, async (vm) => {
+      const topology = filtered(vm.topology, allow);
+      const set = async (): Promise<port.Shaped> => {
+        for (const nic of topology.nics) if (nic.segment && !isOff(vm)) await this.networks.attach(vmId, nic);
+        await vm.saveTopology(topology);
+        return vm.shaped;
+      };
+      if (!isOff(vm)) return vm.exclusive(set);
+      power.assertOwn(vm);
+      return set();
+    });
   }
   async plugSerialPort(vmId: string, serialPort: port.SerialPortSpec): Promise<port.Shaped> {
     const vm = this.fleet.get(vmId);

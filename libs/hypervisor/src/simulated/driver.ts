@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
-import { isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
-import type { Device, Disk, SegmentPart } from '@chrysalis/contracts';
+import { filtered, isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
+import type { Device, Disk, FilterRule, SegmentPart } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { happenings } from '../lifecycle.ts';
@@ -405,6 +405,9 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     );
   }
 
+  setFilter(vmId: string, allow: readonly FilterRule[]): Promise<port.Shaped> {
+    return this.exclusive(vmId, 'plug', async ({ topology }) => filtered(topology, allow), true);
+  }
   segments(): readonly SegmentPart[] {
     return this.segmentParts.parts();
   }

@@ -9,6 +9,7 @@ export { isOff, MOST_RESTARTS, restartDelayMs, type SetRestartPolicy, type Sight
 export type { VmDecision, VmRejection } from './vm/rejections.ts';
 export type * from './vm/vm.ts';
 export * from './vm-actions.ts';
+export * from './vm-filter.ts';
 export * from './vm-type.ts';
 export * from './workflows.ts';
 export * as networks from './network/index.ts';

@@ -3,6 +3,7 @@ import { allTasks, topologyHash, vmActions, type TaskContract } from '@chrysalis
 import { expectEveryStepFails } from '@chrysalis/testing';
 import { bareTopology } from '@chrysalis/testing/topology';
 import { actOnVm } from './vm-actions.ts';
+import { setVmFilter } from './vm-filter.ts';
 import { deleteVm, provisionVm } from './workflows.ts';
 
 const spec = {
@@ -47,6 +48,8 @@ const executors = Object.fromEntries([
   kind(allTasks.stopVm, { at: '2026-01-01T00:00:00Z', how: 'acpi' }),
   ...[allTasks.rebootVm, allTasks.resetVm, allTasks.pauseVm, allTasks.resumeVm].map((c) => kind(c, { at: '2026-01-01T00:00:00Z' })),
   kind(allTasks.recordAction),
+  kind(allTasks.setFilter, { topology, topologyHash: topologyHash(topology) }),
+  kind(allTasks.recordFilter),
 ]);
 
 test.each([
@@ -55,8 +58,12 @@ test.each([
   [false, true],
 ])('provisioning through every failure there is a name for (pinned: %s, from a disk: %s)', (pinned, disk) => {
   const report = expectEveryStepFails({
-    definition: provisionVm({ pinned, disk, seed: disk }),
-    params: { ...params, ...(pinned ? { host: 'h1' } : {}), ...(disk ? { seed: { digest: params.image.digest, bytes: 1 } } : {}) },
+    definition: provisionVm({ pinned, disk, seed: disk, segments: disk }),
+    params: {
+      ...params,
+      ...(pinned ? { host: 'h1' } : {}),
+      ...(disk ? { seed: { digest: params.image.digest, bytes: 1 }, segmentMtu: 1450 } : {}),
+    },
     executors,
   });
   expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));
@@ -83,3 +90,9 @@ test.each(vmActions.flatMap((action) => [{ action }, { action, force: true, time
     expect(Object.keys(report.finalStates)).toContain('succeeded');
   },
 );
+
+test('a filter is other, or as it was: every step of its change may fail', () => {
+  const asked = { vmId: 'vm-1', hostId: 'h1', epoch: 3, allow: [{ protocol: 'icmp' }], before: [] };
+  const report = expectEveryStepFails({ definition: setVmFilter, params: asked, executors });
+  expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));
+});

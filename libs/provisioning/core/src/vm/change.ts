@@ -1,9 +1,16 @@
-import type { Cause, Topology, VmChange } from '@chrysalis/contracts';
+import { vmChanges, type Cause, type Topology, type VmChange, type WorkflowRequest } from '@chrysalis/contracts';
 import { accept, reject } from '@chrysalis/kernel';
 import { inAction, notReady, wrongHash, type VmDecision } from './rejections.ts';
 import type { KnownVm, Vm, VmEvent } from './vm.ts';
 
-export type BeginChange = Readonly<{ type: 'begin-change'; vmId: string; change: VmChange; volumeId: string; workflowId: string }>;
+export type BeginChange = Readonly<{
+  type: 'begin-change';
+  vmId: string;
+  change: VmChange;
+  volumeId?: string;
+  workflowId: string;
+  request?: WorkflowRequest;
+}>;
 export type EndChange = Readonly<{
   type: 'end-change';
   vmId: string;
@@ -29,20 +36,23 @@ export const endChange = ({ type: _, ...said }: EndChange, vm: Vm): VmDecision =
   const { vmId, workflowId, outcome, cause, topology, topologyHash } = said;
   if (vm.status === 'unknown') return notReady(vm, vmId);
   const { action } = vm;
-  if (action?.workflowId !== workflowId || action.volumeId === undefined) return accept();
+  if (action?.workflowId !== workflowId || !isChange(action.name)) return accept();
   const shaped = topology && topologyHash ? { topology, topologyHash } : undefined;
   const wrong = shaped && wrongHash(vmId, shaped.topology, shaped.topologyHash);
   if (wrong) return wrong;
   const { name, volumeId } = action;
-  const data = { vmId, change: name as VmChange, volumeId, workflowId, outcome, ...(cause ? { cause } : {}), ...shaped };
+  const of = volumeId === undefined ? {} : { volumeId };
+  const data = { vmId, change: name as VmChange, ...of, workflowId, outcome, ...(cause ? { cause } : {}), ...shaped };
   return accept({ type: 'chrysalis.provisioning.vm.change-ended.v1', data });
 };
+
+const isChange = (name: string): boolean => (vmChanges as readonly string[]).includes(name);
 
 type Of<T extends VmEvent['type']> = Extract<VmEvent, { type: T }>['data'];
 /** What it is meant to do stays as it is. */
 export const changeBegun = (vm: KnownVm, d: Of<'chrysalis.provisioning.vm.change-begun.v1'>): KnownVm => {
   const { change: name, workflowId, volumeId } = d;
-  return { ...vm, action: { name, options: {}, workflowId, volumeId, before: vm.desired } };
+  return { ...vm, action: { name, options: {}, workflowId, ...(volumeId === undefined ? {} : { volumeId }), before: vm.desired } };
 };
 export const changeEnded = (vm: KnownVm, d: Of<'chrysalis.provisioning.vm.change-ended.v1'>): KnownVm => {
   const { action: _, ...rest } = vm;
