@@ -9,7 +9,7 @@ import { labelsOfNew, labelsText } from '../show/labels.ts';
 import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { setVm } from './vm-set.ts';
-import { filterCommand, networkOptions, onNetworks } from './networks.ts';
+import { filterCommand, networkOptions, onNetworks, segmentsOf } from './networks.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
 import { placementText } from '../show/placement.ts';
@@ -207,7 +207,7 @@ const create = async (run: Run): Promise<number> => {
 };
 
 type NewVm = BodyOf<'post', '/v1/vms'>;
-const whereItCouldGo = async (run: Run, { type, image, host, pool }: NewVm): Promise<number> => {
+const whereItCouldGo = async (run: Run, { type, image, host, pool, networks }: NewVm): Promise<number> => {
   const { spec } = await typeOf(run.client, type);
   const { amountsOf, DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
   const amounts = amountsOf(spec, await imageOf(run, image));
@@ -216,6 +216,7 @@ const whereItCouldGo = async (run: Run, { type, image, host, pool }: NewVm): Pro
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
     networks: spec.nics.map((n) => n.network),
+    ...(await segmentsOf(run.client, networks)),
     pools: [pool ?? DEFAULT_POOL],
     room: [{ pool: pool ?? DEFAULT_POOL, sizeMiB: amounts.diskMiB }],
     ...(host ? { host } : {}),

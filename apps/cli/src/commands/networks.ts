@@ -114,6 +114,12 @@ export const onNetworks = async ({ client, options }: Run): Promise<OfVm> => {
   };
 };
 
+/** What they ask of a host. */
+export const segmentsOf = async (client: Client, networks: OfVm['networks'] = []): Promise<{ segmentMtu?: number }> => {
+  const found = await Promise.all(networks.map(({ network: id }) => client.get('/v1/networks/{id}', { path: { id } })));
+  return found.length > 0 ? { segmentMtu: Math.max(...found.map((n) => n.mtu)) } : {};
+};
+
 /** Of a VM that there is. */
 export const filterCommand = (vm: Command): void => {
   examples(
