@@ -34,8 +34,10 @@ import type { VmView } from '../vm-view.ts';
 
 export const spec = starterTypes.small;
 export const image = { name: 'linux', version: 1, digest: `sha256:${'a'.repeat(64)}`, cmdline: 'quiet' };
+/** Of its NICs those on networks that are resources of their own. */
 export const topologyOf = (vm: VmView, vcpus = 1): { topology: Topology; topologyHash: string } => {
-  const topology = bareTopology({ uuid: vm.uuid, vcpus: { boot: vcpus, max: 4, plugged: [] }, image });
+  const nics = vm.nics.filter((n) => n.segment).map((n, port) => ({ ...n, port }));
+  const topology = bareTopology({ uuid: vm.uuid, vcpus: { boot: vcpus, max: 4, plugged: [] }, nics, image });
   return { topology, topologyHash: topologyHash(topology) };
 };
 
