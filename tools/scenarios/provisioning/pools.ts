@@ -1,5 +1,6 @@
-import { readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statfsSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { volumeFile } from '@chrysalis/contracts';
 import { smallPoolOf } from '../../fleet/run.ts';
 import type { VmView } from '../../fleet/story.ts';
 import { settles, type Claim, type Seen } from './claim.ts';
@@ -97,7 +98,46 @@ const fillsAndGoesOn: Claim['see'] = async (lab): Promise<Seen> => {
   };
 };
 
+/** The disk says so when the file is made; the ledger does where its host has looked since it was filled. */
+const fullBy = ['hypervisor.pool_full', 'pool.capacity_exceeded'];
+/** Thin, and then in full; and one that the disk has no room for although nothing is promised of it. */
+const inFull: Claim['see'] = async (lab): Promise<Seen> => {
+  const dir = smallPoolOf(lab.run.dir);
+  const { poolId } = await lab.poolNamed('small');
+  const allocate = (allocation: 'thin' | 'full') =>
+    lab.api.patch('/v1/pools/{id}', { path: { id: poolId }, body: { allocation, reason: 'a scenario' } });
+  const made = async (name: string, sizeMiB: number) => {
+    const body = { name, sizeMiB, pool: 'small', host: lab.host.hostId };
+    const { volumeId, operation } = await lab.api.post('/v1/volumes', { body });
+    const { state, cause } = await lab.ended(operation);
+    const file = path.join(dir, volumeFile(volumeId));
+    const takes = existsSync(file) && statSync(file).blocks * 512 >= sizeMiB * MIB ? 'all' : 'less';
+    return { volumeId, seen: { ended: state, ...(cause ? { full: fullBy.includes(cause.code) } : { takes }), left: existsSync(file) } };
+  };
+  const thin = await made('thin', 16);
+  await allocate('full');
+  const full = await made('full', 16);
+  const filler = path.join(dir, 'somebody-elses');
+  const { bavail, bsize } = statfsSync(dir);
+  writeFileSync(filler, Buffer.alloc(bavail * bsize - 4 * MIB));
+  const noRoom = await made('no-room', 8);
+  rmSync(filler);
+  for (const { volumeId } of [thin, full, noRoom])
+    await lab.ended((await lab.api.delete('/v1/volumes/{id}', { path: { id: volumeId } })).operation);
+  await allocate('thin');
+  return {
+    expected: {
+      thin: { ended: 'succeeded', takes: 'less', left: true },
+      full: { ended: 'succeeded', takes: 'all', left: true },
+      noRoom: { ended: 'undone', full: true, left: false },
+      held: 0,
+    },
+    observed: { thin: thin.seen, full: full.seen, noRoom: noRoom.seen, held: (await lab.poolNamed('small')).heldMiB },
+  };
+};
+
 export const poolClaims: readonly Claim[] = [
+  { name: 'a pool whose files are made in full gives a volume all its room at once, and says so where the disk has none', see: inFull },
   {
     name: 'a pool that two hosts share is one, by the id that is written in it, and one of a host alone another; both have their real room',
     see: counted,

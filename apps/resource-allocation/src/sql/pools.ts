@@ -21,7 +21,10 @@ export const poolLocked = async (
   pool: string,
   consumers: readonly string[],
 ): Promise<PoolAt | undefined> => {
-  const { rows } = await tx.query<Row>(`select * from ${schema}.pools where pool = $1 for update`, [pool]);
+  const { rows } = await tx.query<Row>(
+    `select pool, name, kind, version, room, settings, held_mib from ${schema}.pools where pool = $1 for update`,
+    [pool],
+  );
   const [row] = rows;
   if (!row) return undefined;
   const held = await tx.query<{ consumer: string; size_mib: string }>(
@@ -77,7 +80,7 @@ export const heldBy = async (tx: Queryable, schema: string, consumer: string): P
 
 /** All pools, for ranking. They are few: one a shared folder, and what hosts have for themselves. */
 export const poolViews = async (db: Queryable, schema: string): Promise<Map<string, PoolView>> => {
-  const { rows } = await db.query<Row>(`select * from ${schema}.pools`);
+  const { rows } = await db.query<Row>(`select pool, name, kind, version, room, settings, held_mib from ${schema}.pools`);
   return new Map(
     rows.map((row) => {
       const pool = known(row);

@@ -18,15 +18,21 @@ export class FindHost {
   }
 }
 
-/** Why none: for a pinned host its own first reason; else, where each that was asked has the same one, that; else that there is none. */
+/** Where room in a pool is all that is missing, at the host that is asked for or at each: that is the cause, in the pool's own words. */
+export const fullPool = (asked: readonly Refused[], pinned: boolean): Cause | undefined => {
+  const full = asked.filter((r) => r.reasons.every((x) => x.code === 'pool.capacity_exceeded'));
+  const [first] = full;
+  if (!first || (!pinned && full.length < asked.length)) return undefined;
+  const { code, message, evidence } = first.reasons[0];
+  return { code, message, retriable: false, detail: evidence };
+};
+
+/** Why none: for a pinned host its own first reason, else that there is none. */
 export const noHostFor = (host: string | undefined, refused: readonly Refused[]): { readonly ok: false; readonly cause: Cause } => {
   const asked = refused.filter((r) => host === undefined || r.hostId === host);
+  const full = fullPool(asked, host !== undefined);
+  if (full) return failed(full);
   const text = asked.map((r) => `${r.hostId}: ${r.reasons.map((x) => `${x.code} (${x.message})`).join(', ')}`).join('; ');
-  const full = asked.find((r) => r.reasons.every((x) => x.code === 'pool.capacity_exceeded'));
-  const codes = new Set(asked.map((r) => r.reasons[0].code));
-  const pool = full && (host !== undefined || codes.size === 1);
-  if (pool)
-    return failed({ code: 'pool.capacity_exceeded', message: full.reasons[0].message, retriable: false, detail: full.reasons[0].evidence });
   return failed({
     code: host === undefined ? 'placement.no_host' : (asked[0]?.reasons[0].code ?? 'placement.no_host'),
     message: (text || 'no host is known').slice(0, 2000),

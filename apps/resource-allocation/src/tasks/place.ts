@@ -13,6 +13,7 @@ import {
 } from '@chrysalis/service-kit';
 import { decideHost, type HostDecided } from '../decide-host.ts';
 import { FleetView } from '../fleet-view.ts';
+import { fullPool } from './find-host.ts';
 import { lockHosts } from '../sql/hosts.ts';
 import { holdRoomOn } from '../pools/room.ts';
 import { lockConsumers, standingOf } from '../sql/ledger.ts';
@@ -99,6 +100,8 @@ const lateRefusal = (hostId: string, { code, ...evidence }: Refusal): Refused =>
 /** The whole answer to "why not": for a pinned host its own first reason is the cause, else that there is none. */
 const noHost = (input: PlaceInput, all: readonly Refused[], more: boolean): TaskResult<never> => {
   const asked = all.filter((r) => input.host === undefined || r.hostId === input.host);
+  const full = fullPool(asked, input.host !== undefined);
+  if (full) return failed(full);
   const text = asked.map((r) => `${r.hostId}: ${r.reasons.map((x) => `${x.code} (${x.message})`).join(', ')}`).join('; ');
   const code = input.host === undefined ? 'placement.no_host' : (asked[0]?.reasons[0].code ?? 'placement.no_host');
   const message = text === '' ? 'no host is known' : text;

@@ -37,6 +37,7 @@ export class Harness {
     readonly running: RunningService,
     private readonly bearer: string,
     private readonly bus: EventBus,
+    private readonly key: Awaited<ReturnType<typeof newSigningKey>>,
   ) {}
 
   static async start(poolSize = 8): Promise<Harness> {
@@ -46,13 +47,18 @@ export class Harness {
     const running = await start(config);
     const token = await issueToken(key.privateJwk, { sub: 'olga', roles: ['operator', 'fleet'], tenant: 'main' });
     const bus = createBus({ kind: 'embedded', pool: database.pool({ max: 2 }), connectionString: database.connectionString });
-    return new Harness(database, running, token, bus);
+    return new Harness(database, running, token, bus, key);
   }
 
   async stop(): Promise<void> {
     await this.running.stop();
     await this.bus.close();
     await this.database.drop();
+  }
+
+  /** For a header: of the fleet, in that role. */
+  async as(role: 'admin' | 'viewer'): Promise<Record<string, string>> {
+    return { authorization: `Bearer ${await issueToken(this.key.privateJwk, { sub: 'anna', roles: [role, 'fleet'], tenant: 'main' })}` };
   }
 
   async http<T = Body>(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
