@@ -37,6 +37,7 @@ const routes = ({ paths }: OpenApi): string => {
   const methods = new Map<string, string[]>();
   for (const [at, operations] of Object.entries(paths))
     for (const [method, { operationId, responses }] of Object.entries(operations)) {
+      if ('101' in responses) continue; // a WebSocket, and no call
       const name = pascal(operationId);
       const success = Object.keys(responses).some((status) => status.startsWith('2'));
       if (!success) throw new Error(`${method} ${at} says not what it answers`);

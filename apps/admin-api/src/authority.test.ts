@@ -10,9 +10,9 @@ import { sse } from './test/plane.ts';
 import { cannotBeTried, changedSince, likeReal, stateOf } from './test/dry-runs.ts';
 
 const ranks = ['viewer', 'operator', 'admin'] as const;
-const callers = ([[], ['host-agent'], ...ranks.map((r) => [r]), ['fleet'], ...ranks.map((r) => [r, 'fleet'])] as Role[][]).flatMap(
-  (roles) => ['acme', 'other'].map((tenant) => ({ roles, tenant })),
-);
+const callers = (
+  [[], ['host-agent'], ['console'], ...ranks.map((r) => [r]), ['fleet'], ...ranks.map((r) => [r, 'fleet'])] as Role[][]
+).flatMap((roles) => ['acme', 'other'].map((tenant) => ({ roles, tenant })));
 type Route = {
   service: string;
   key: string;

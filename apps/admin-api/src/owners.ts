@@ -1,9 +1,11 @@
 import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import type { ReadableStream } from 'node:stream/web';
 import { setTimeout as pause } from 'node:timers/promises';
 import { StreamableFile } from '@nestjs/common';
 import type { Context } from '@chrysalis/contracts';
-import { Answer, newId, ProblemError, type ApiRequest, type ServiceContext } from '@chrysalis/service-kit';
+import { Answer, newId, ProblemError, type ApiRequest, type Problem, type ServiceContext } from '@chrysalis/service-kit';
+import { WebSocket } from 'ws';
 import type { ReadModels } from './reads/read-models.ts';
 
 /** An owner that is killed is back in about 8 s: so long its callers wait before they hear of it. */
@@ -68,6 +70,25 @@ export class Owners {
     return new StreamableFile(Readable.fromWeb(response.body as ReadableStream), { type });
   }
 
+  /** A WebSocket of the owner's, which reads nothing until it is resumed. What the owner refuses it with is the caller's answer. */
+  socket(context: Context, path: string, token: string): Promise<WebSocket> {
+    const url = `${this.#urlOf(context).replace(/^http/, 'ws')}${path}`;
+    const socket = new WebSocket(url, { headers: { authorization: `Bearer ${token}` }, handshakeTimeout: 5_000, perMessageDeflate: false });
+    return new Promise((done, fail) => {
+      socket.once('open', () => {
+        socket.pause();
+        done(socket);
+      });
+      socket.once('unexpected-response', (_, response) => {
+        text(response).then(
+          (body) => fail(ProblemError.from(problemIn(body) ?? unavailable(context, `it answered ${response.statusCode}`).problem)),
+          (error: unknown) => fail(unavailable(context, reasonOf(error))),
+        );
+      });
+      socket.on('error', (error) => fail(unavailable(context, reasonOf(error))));
+    });
+  }
+
   /** The answer to a GET, or `undefined` while the owner is away or has none: for what there is another answer to. */
   async ask(context: Context, request: ApiRequest, patienceMs: number): Promise<Answer | undefined> {
     const call = { method: 'GET', path: request.url, headers: this.#headers(request), patienceMs };
@@ -91,6 +112,15 @@ export class Owners {
     return { ...given, 'idempotency-key': key, ...(request.body == null ? {} : { 'content-type': 'application/json' }) };
   }
 }
+
+const problemIn = (text: string): Problem | undefined => {
+  try {
+    const problem = JSON.parse(text) as Problem;
+    return typeof problem.code === 'string' && typeof problem.status === 'number' ? problem : undefined;
+  } catch {
+    return undefined;
+  }
+};
 
 const isStarting = async (response: Response): Promise<boolean> =>
   response.status === 503 &&

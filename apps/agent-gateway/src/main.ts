@@ -1,8 +1,18 @@
 import type { Server } from 'node:http';
 import path from 'node:path';
-import { progressTopic } from '@chrysalis/contracts';
+import { isConsoleFrame, progressTopic } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
-import { every, runAsProcess, startService, type RunningService, type ServiceConfig, type ServiceContext } from '@chrysalis/service-kit';
+import {
+  every,
+  runAsProcess,
+  socketRoute,
+  startService,
+  type RunningService,
+  type ServiceConfig,
+  type ServiceContext,
+} from '@chrysalis/service-kit';
+import { Consoles } from './consoles/consoles.ts';
+import { terminal } from './consoles/terminal.ts';
 import { controllers } from './http/controllers.ts';
 import { Exchange, isBidFrame } from './bids/exchange.ts';
 import { forgetClosed } from './sql/open-offers.ts';
@@ -38,15 +48,15 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
     handlers: [KnownVms, VmPlaces, HostWork],
-    parts: (service) => ({
-      background: [
-        async (server) => {
-          const { url, stop } = await startSessions(service, server, t);
-          listens.resolve(url);
-          return stop;
-        },
-      ],
-    }),
+    parts: (service) => {
+      const consoles = new Consoles(service);
+      const sessions = async (server: Server): Promise<() => Promise<void>> => {
+        const { url, stop } = await startSessions(service, consoles, server, t);
+        listens.resolve(url);
+        return stop;
+      };
+      return { providers: [{ provide: Consoles, useValue: consoles }], background: [sessions] };
+    },
   });
   return { ...running, agentsUrl: (await listens.promise) || `${running.url.replace('http', 'ws')}/v1/agents` };
 };
@@ -54,6 +64,7 @@ const startGateway = async (config: ServiceConfig, t: GatewayTimes): Promise<Run
 /** `url` is empty where agents have no listener of their own; they always may connect to the service's. */
 const startSessions = async (
   service: ServiceContext,
+  consoles: Consoles,
   server: Server,
   t: GatewayTimes,
 ): Promise<{ url: string; stop: () => Promise<void> }> => {
@@ -63,7 +74,7 @@ const startSessions = async (
   const exchange = new Exchange(service);
   const observations = new Observations(service);
   const segments = new Segments(service);
-  const listener = agentListener(hearing(hub, exchange, observations, segments), log, imageFiles(service));
+  const listener = agentListener(hearing(hub, exchange, observations, segments, consoles), log, imageFiles(service));
   const deaf = await hear(config.databaseUrl, log, {
     signal: (m) => {
       if (m.to === 'bidders') return exchange.heard(m.offer, m.leftMs);
@@ -75,12 +86,16 @@ const startSessions = async (
     },
     again: () => void hub.deliverAll().catch((err: unknown) => log.warn({ err }, 'what is pending could not be read; it will be')),
   });
-  listener.attach(server);
+  await consoles.start(hub);
+  const console = socketRoute(service, terminal(consoles));
+  listener.attach(server, console.take);
   const url = config.agentListen ? await listener.listen(config.agentListen) : '';
   if (url) log.info({ url }, 'agents connect here');
   const stopTimers = timers(service, t, hub, exchange, segments);
   const stop = async (): Promise<void> => {
     for (const stopTimer of stopTimers) await stopTimer();
+    await consoles.stop();
+    console.close();
     hub.close();
     await listener.close();
     await exchange.stop();
@@ -91,7 +106,13 @@ const startSessions = async (
 };
 
 /** Who takes what agents say. */
-const hearing = (hub: Hub, exchange: Exchange, observations: Observations, segments: Segments): Parameters<typeof agentListener>[0] => ({
+const hearing = (
+  hub: Hub,
+  exchange: Exchange,
+  observations: Observations,
+  segments: Segments,
+  consoles: Consoles,
+): Parameters<typeof agentListener>[0] => ({
   hello: async (c, h) => {
     const open = await hub.hello(c, h);
     if (open) exchange.joined(c, h);
@@ -101,6 +122,7 @@ const hearing = (hub: Hub, exchange: Exchange, observations: Observations, segme
   },
   frame: async (c, f) => {
     if (isBidFrame(f)) return exchange.frame(c, f);
+    if (isConsoleFrame(f)) return consoles.frame(c, f);
     if (f.type === 'heartbeat') {
       observations.heard(c, f.vms);
       segments.heard(c, f.segments);
@@ -111,6 +133,7 @@ const hearing = (hub: Hub, exchange: Exchange, observations: Observations, segme
     exchange.left(c);
     observations.left(c);
     segments.left(c);
+    consoles.left(c);
     hub.closed(c);
   },
 });

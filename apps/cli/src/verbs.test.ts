@@ -84,7 +84,7 @@ const leaves = (command: Command, at: readonly string[] = []): { name: string; c
 
 const reads = new Set(
   ['vm', 'volume', 'network', 'host', 'pool', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
-    .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors'].map((verb) => `${noun} ${verb}`))
+    .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors', 'log', 'screen', 'console'].map((verb) => `${noun} ${verb}`))
     .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
 ); // prettier-ignore
 

@@ -5,6 +5,7 @@ import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import { failpoint } from '@chrysalis/service-kit/failpoint';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import { newBidder, openPace, type Pace } from './bids/index.ts';
+import { ConsoleDesk } from './console/desk.ts';
 import { diskImagesOf, type HostAgentConfig } from './config.ts';
 import { Journal } from './durable/journal.ts';
 import { forgetLongGone } from './durable/remember.ts';
@@ -53,8 +54,9 @@ export const startHostAgent = async (
 
   const line = new GatewayLine();
   const tell = (frame: FromHostAgent): void => void line.send(frame);
-  const moves = await openMoves(config, { driver, states, line, now, log });
-  const { source, target, peerAddress } = moves;
+  const desk = new ConsoleDesk({ driver, states, send: tell });
+  const moves = await openMoves(config, { driver, states, line, moved: (vmId, to) => desk.moved(vmId, to), now, log });
+  const { source, target, history, peerAddress } = moves;
   const at = (point: string, context: Record<string, string>): Promise<void> => failpoint(`host:${point}`, { ...context, hostId });
   const imageServer = new ImageServer({ images, host: config.address, port: config.imagePort, now, log, at });
   await imageServer.listen();
@@ -64,7 +66,7 @@ export const startHostAgent = async (
   const executor = new Executor({
     hostId,
     handlers: handlers({
-      ...{ config, driver, states, source, target, guests, facts, tell, now, log, images, at },
+      ...{ config, driver, states, source, target, history, guests, facts, tell, now, log, images, at },
       peerAddress: () => peerAddress,
       make: makeImage,
       ask: (host, request) => line.askPeer(host, request, 5_000),
@@ -76,7 +78,7 @@ export const startHostAgent = async (
     send: (report) => tell({ type: 'report', report }),
   });
   const observer = new Observer({ driver, states, store: kept.observed, log, now, everyMs: config.lookEveryMs });
-  const link = gatewayLink(config, { ...kept, driver, facts, pools, line, pace, executor, observer, imageServer, target, log });
+  const link = gatewayLink(config, { ...kept, driver, facts, pools, line, pace, executor, observer, imageServer, target, desk, log });
   observer.told.on('news', () => link.beat());
   const stops = [driver.onSegments(() => link.beat()), moves.settle()];
   await observer.start();
@@ -136,12 +138,13 @@ type Linked = Kept & {
   readonly observer: Observer;
   readonly imageServer: ImageServer;
   readonly target: TargetMoves;
+  readonly desk: ConsoleDesk;
   readonly log: Log;
 };
 
 /** What the control plane hears of this host, and who does what it says. */
 const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
-  const { driver, states, lanes, journal, identity, facts, pools, line, pace, executor, observer, imageServer, target, log } = parts;
+  const { driver, states, lanes, journal, identity, facts, pools, line, pace, executor, observer, imageServer, target, desk, log } = parts;
   const { hostId, token, capacity } = config;
   const bidder = newBidder(config, { pace, line, executor });
   const tell = (frame: FromHostAgent): void => void line.send(frame);
@@ -182,6 +185,8 @@ const gatewayLink = (config: HostAgentConfig, parts: Linked): GatewayLink => {
     },
     offered: (offer) => bidder.offered(offer),
     clock: pace.clock,
+    console: (frame) => desk.take(frame),
+    lost: () => desk.lost(),
     take: (frame) => {
       if (frame.type === 'task') bidder.given(frame.dispatch);
       take(frame, { executor, journal, tell, log });

@@ -2,7 +2,9 @@ import {
   AGENT_NONCE_HEADER,
   AGENT_PROTOCOL,
   MAX_AGENT_FRAME_BYTES,
+  isConsoleFrame,
   ToHostAgent,
+  type ConsoleToAgent,
   type HostAgentIdentity,
   type FromHostAgent,
   type Keeps,
@@ -33,6 +35,9 @@ type Options = {
   readonly offered: (offer: TaskOffer) => void;
   /** The control plane's time, in a frame that came just now; `undefined` before a connection is made anew. */
   readonly clock: (now: string | undefined) => void;
+  readonly console: (frame: ConsoleToAgent) => void;
+  /** The connection is gone. */
+  readonly lost: () => void;
   readonly take: (frame: Extract<ToHostAgent, { type: 'task' | 'cancel' | 'report-ack' }>) => void;
   readonly segmentPeers: (vni: number, version: number, peers: readonly string[]) => void;
   readonly answerPeer: (request: PeerRequest) => Promise<PeerAnswer>;
@@ -98,6 +103,7 @@ export class GatewayLink {
     if (socket !== this.#socket) return;
     if (this.options.line.open) this.options.log.warn({}, 'the gateway is gone');
     this.options.line.closed();
+    this.options.lost();
     clearInterval(this.#beat);
     this.#again();
   }
@@ -135,7 +141,7 @@ export class GatewayLink {
         this.options.clock(frame.now);
         return this.options.offered(frame.offer);
       default:
-        return this.options.take(frame);
+        return isConsoleFrame(frame) ? this.options.console(frame) : this.options.take(frame);
     }
   }
 

@@ -22,6 +22,8 @@ describe('projections', () => {
   test('each event has one, or is one of those that only the feed shows', () => {
     const feedOnly = [...contractOf.keys()].filter((t) => !handlersOf.has(t));
     expect(feedOnly.sort()).toEqual([
+      'chrysalis.agent-gateway.console.closed.v1',
+      'chrysalis.agent-gateway.console.opened.v1',
       'chrysalis.agent-gateway.host-agent.pools-observed.v1', // what comes of it its pool’s stream says
       'chrysalis.agent-gateway.task.bid.v1',
       'chrysalis.agent-gateway.task.heartbeat.v1',

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import { openSocket } from './console.ts';
 import { ApiError, OperationTimeout, unreachable } from './errors.ts';
 import type { views } from '@chrysalis/contracts';
 import type { Operation } from './generated/types.gen.ts';
@@ -98,6 +99,8 @@ export const createClient = ({ server, token, patienceMs = 15_000 }: ClientOptio
     operation,
     waitOperation,
     progress,
+    bytes: bytesOf(send),
+    socket: (path: string) => openSocket(base, authorization, path),
   };
 };
 
@@ -120,6 +123,15 @@ const sending =
       }
       await pause(wait, undefined, options.signal ? { signal: options.signal } : {});
     }
+  };
+
+/** What is no JSON, whole. */
+const bytesOf =
+  (send: ReturnType<typeof sending>) =>
+  async (path: string): Promise<Buffer> => {
+    const response = await send('GET', path, undefined, { headers: { accept: '*/*' } });
+    if (!response.ok) throw ApiError.of(response.status, await response.json().catch(() => undefined));
+    return Buffer.from(await response.arrayBuffer());
   };
 
 /** One try. */

@@ -4,7 +4,7 @@ import { Capacity, TaskKinds } from './executors.ts';
 import { HostAgentIdentity } from './agent-protocol.ts';
 import { Observed } from './observed.ts';
 import { PoolSeen } from './pools.ts';
-import { HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
+import { Count, HostFacts, Id, Name, Positive, Sha256, Timestamp } from './shapes.ts';
 import { taskBid, taskHeartbeat, taskReported } from './task-execution.ts';
 
 /** The claims of a grant: a JWS (EdDSA) signed by a tenant administrator's key, `kid` in the header. */
@@ -25,7 +25,7 @@ export type GrantClaims = z.infer<typeof GrantClaims>;
 
 const AgentKey = HostAgentIdentity.shape.key;
 
-/** Streams: `host-agent-<hostId>`, `observed-<vmId>`, `grant-<jti>`, `tenant-key-<tenant>`, `task-<workflowId>`. */
+/** Streams: `host-agent-<hostId>`, `observed-<vmId>`, `console-<vmId>`, `grant-<jti>`, `tenant-key-<tenant>`, `task-<workflowId>`. */
 export const agentGatewayEvents = {
   hostAgentEnrolled: event(
     'chrysalis.agent-gateway.host-agent.enrolled.v1',
@@ -97,6 +97,22 @@ export const agentGatewayEvents = {
     'chrysalis.agent-gateway.vm.observed.v1',
     'The host that has a VM saw it do something else than before; what was wanted of it is not touched',
     z.object({ vmId: Id, hostId: Name, epoch: Positive, observed: Observed }),
+  ),
+  consoleOpened: event(
+    'chrysalis.agent-gateway.console.opened.v1',
+    "Somebody opened a VM's console; who is the event's actor. What is read and typed is nowhere",
+    z.object({
+      vmId: Id,
+      hostId: Name,
+      session: Id,
+      writer: z.boolean().describe('may type'),
+      tookFrom: Id.optional().describe('the session that was the writer, and reads on'),
+    }),
+  ),
+  consoleClosed: event(
+    'chrysalis.agent-gateway.console.closed.v1',
+    'A console was closed, and why; with how much went each way, and nothing of it',
+    z.object({ vmId: Id, hostId: Name, session: Id, code: z.string(), readBytes: Count, typedBytes: Count }),
   ),
   taskReported: taskReported('agent-gateway'),
   taskBid: taskBid('agent-gateway'),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Count, Cause, HostFacts, Id, Name, Positive, Sha256, StoredFormat, Timestamp } from './shapes.ts';
+import { CONSOLE_TAIL, consoleFromAgent, consoleToAgent } from './console.ts';
 import { Capacity, TaskKinds } from './executors.ts';
 import { Vni } from './segment.ts';
 import { Observed } from './observed.ts';
@@ -8,7 +9,7 @@ import { TaskBid, TaskDispatch, TaskHeartbeat, TaskOffer, TaskReport } from './t
 import { TaskName } from './workflow-definition.ts';
 
 /** JSON text frames over a WebSocket between host agent and gateway. The newest version both speak is used; see agent-protocol.md. */
-export const AGENT_PROTOCOL = { min: 1, max: 3 } as const;
+export const AGENT_PROTOCOL = { min: 1, max: 4 } as const;
 /** From this version on: offers, bids, heartbeats of tasks, images between hosts. A session of an older one is sent none of them. */
 export const BIDS_SINCE = 2;
 /** From this version on an agent says who it is: its key and its instance. */
@@ -73,6 +74,15 @@ const moveRequests = [
     /** The guest restarted itself while the stream ran: it is watched at the target, and reset where it does not start. */
     restarted: z.boolean().optional(),
   }),
+  /** What the guest wrote to its console before it came: the log at the target goes on from it. After `resumed`, and in nobody's way. */
+  z.object({
+    type: z.literal('console'),
+    moveId: Id,
+    vmId: Id,
+    newEpoch: Positive,
+    peerToken: z.string().max(256),
+    data: z.base64().max(4 * Math.ceil(CONSOLE_TAIL / 3)),
+  }),
 ] as const;
 /** Those that carry the move's own token: all that the peer link takes. */
 export const MoveRequest = z.discriminatedUnion('type', moveRequests);
@@ -105,6 +115,8 @@ export const PeerAnswer = z.discriminatedUnion('type', [
     sizeMiB: Positive,
     bytes: Count,
   }),
+  /** Of a `console`. */
+  z.object({ type: z.literal('console-kept') }),
   z.object({ type: z.literal('refused'), cause: Cause }),
 ]);
 export type PeerAnswer = z.infer<typeof PeerAnswer>;
@@ -162,6 +174,7 @@ export const FromHostAgent = z.discriminatedUnion('type', [
   /** Passed on unread to the other host's agent, if it is connected: the way round a cut peer link. */
   z.object({ type: z.literal('peer-request'), id: Id, toHost: Name, request: PeerRequest }),
   z.object({ type: z.literal('peer-answer'), id: Id, toHost: Name, answer: PeerAnswer }),
+  ...consoleFromAgent,
 ]);
 export type FromHostAgent = z.infer<typeof FromHostAgent>;
 
@@ -188,6 +201,7 @@ export const ToHostAgent = z.discriminatedUnion('type', [
   z.object({ type: z.literal('peer-answer'), id: Id, fromHost: Name, answer: PeerAnswer }),
   /** The addresses of all hosts that have a part of the segment, this one too. Sent to who speaks of segments, until it shows that it has heard. */
   z.object({ type: z.literal('segment-peers'), vni: Vni, version: Count, peers: z.array(z.string().max(255)).max(10_000) }),
+  ...consoleToAgent,
   z.object({ type: z.literal('refused'), cause: Cause }),
 ]);
 export type ToHostAgent = z.infer<typeof ToHostAgent>;

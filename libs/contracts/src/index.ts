@@ -4,6 +4,7 @@ export * from './asyncapi.ts';
 export * from './cause.ts';
 export * from './codes/index.ts';
 export * from './commands.ts';
+export * from './console.ts';
 export * from './define.ts';
 export * from './device-names.ts';
 export * from './executors.ts';

@@ -126,6 +126,8 @@ export const Image = z.object({
   digest: Sha256,
   cmdline: z.string().max(1024),
   disk: DiskImage.optional(),
+  /** What is in it draws on a screen: its VMs have a standard VGA adapter, here and wherever they go. Absent: serial console alone. */
+  display: z.literal('vga').optional(),
 });
 export type Image = z.infer<typeof Image>;
 export const imageKinds = ['kernel', 'disk'] as const;

@@ -14,6 +14,7 @@ import type {
 } from '@chrysalis/contracts';
 import type { z } from 'zod';
 import type { GuestReading, LifecycleEvent } from './lifecycle.ts';
+import type { GuestConsole } from './console.ts';
 import type { SimulatedGuest } from './simulated/guest.ts';
 
 /** The whole hardware of a VM after a step, as the hypervisor shows it, and its hash. */
@@ -227,8 +228,10 @@ export interface HypervisorDriver {
   /** Stops the CPUs of a runner; `unpause` lets them go on, also after a disk that took no more. Refused where it stands still for another reason. */
   pause(vmId: string): Promise<void>;
   unpause(vmId: string): Promise<void>;
-  /** What the guest wrote to its console: the last 64 KiB. */
-  console(vmId: string): Promise<string>;
+  /** Of a VM of this host, also of one that is off. */
+  consoleOf(vmId: string): GuestConsole;
+  /** A picture of what it shows, PNG; `hypervisor.no_display` where its image asks for no display, `hypervisor.screen_too_large`. */
+  screen(vmId: string): Promise<Buffer>;
   /** The guest of a simulated VM; undefined where guests are real. */
   simulatedGuest?(vmId: string): SimulatedGuest;
   /**

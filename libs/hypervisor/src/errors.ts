@@ -14,5 +14,8 @@ export class HypervisorError extends Error {
   }
 }
 
+export const noDisplay = (vmId: string): HypervisorError =>
+  new HypervisorError('hypervisor.no_display', `The image of ${vmId} asks for no display`, { vmId });
+
 export const hasCode = (error: unknown, ...codes: HypervisorCode[]): error is HypervisorError =>
   error instanceof HypervisorError && (codes.length === 0 || codes.includes(error.code));

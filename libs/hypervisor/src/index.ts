@@ -1,3 +1,4 @@
+export * from './console.ts';
 export * from './driver.ts';
 export * from './errors.ts';
 export * from './guest/index.ts';

@@ -18,6 +18,8 @@ export type LifecycleEvent = {
   /** The host's clock, microseconds since 1970. */
   readonly atUs: number;
   readonly migrating: boolean;
+  /** Of a reset: part of a restart that was told before, as firmware resets as well. */
+  readonly again?: boolean;
 };
 /** What a VM is seen to be: `why` is the event that made it so, where one was seen. */
 export type GuestReading = { readonly state: GuestState; readonly why?: Omit<LifecycleEvent, 'vmId' | 'migrating' | 'state'> };

@@ -21,6 +21,7 @@ export { sweep } from './runtime/sweep.ts';
 export { taskEffect, type TaskHandler } from './handlers/task-effect.ts';
 export * from './handlers/task-results.ts';
 export * from './access/tokens.ts';
+export * from './http/upgrade.ts';
 export { rawProblem } from './http/unroutable.ts';
 export { upcast } from './handlers/upcast.ts';
 export * from './http/versions.ts';

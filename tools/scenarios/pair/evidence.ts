@@ -26,7 +26,6 @@ const answers = async (socket: string): Promise<unknown> => {
     const qmp = await QmpClient.connect(socket, { timeoutMs: 3_000 });
     const said: Record<string, unknown> = {};
     for (const command of asked) said[command] = await qmp.execute(command, {}, 3_000).catch(String);
-    said['console'] = await qmp.execute('ringbuf-read', { device: 'console', size: 65_536, format: 'utf8' }, 3_000).catch(String);
     said['registers'] = await qmp.execute('human-monitor-command', registers, 3_000).catch(String);
     qmp.close();
     return said;

@@ -50,7 +50,7 @@ const stop = (who: Who, { point, where = {}, said }: Moment, name: string): Clai
     );
     const { killed, done } = await lab.killedAt(who, point, where, () => lab.act(vm.vmId, 'stop', { force: true, timeoutMs: 1_000 }));
     const off = { state: 'stopped', observed: 'shut-down', cause: 'vm.off_as_told', qemus: 0, disks: 1, holds: 1 };
-    const expected = { killed: true, ended: 'succeeded', off, again: 'succeeded', boots: [boots.at(-1)! + 1] };
+    const expected = { killed: true, ended: 'succeeded', off, again: 'succeeded', boots: [...boots, boots.length + 1] };
     const seen = await settles(off, async () => ({
       ...{ ...(await lab.shown(vm.vmId)), qemus: pidsOf(lab, vm).length },
       ...{ disks: lab.outside.disks(vm).length, holds: await lab.holdsOf(vm.vmId) },

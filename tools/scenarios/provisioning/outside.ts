@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { ROOT_DISK } from '@chrysalis/contracts';
 import { QmpClient } from '@chrysalis/hypervisor';
 import { addressOf } from '../../fleet/client.ts';
 import { qemuProcessesOf, spareMonitorOf, type QemuProcess } from '../../fleet/processes.ts';
@@ -17,8 +18,6 @@ export type Answer = { readonly bootId: string; readonly uptimeSeconds: number; 
 /** A VM as the machine shows it to somebody who is no part of the product: by the kernel, QEMU's second monitor, and a network's client. */
 export class Outside {
   readonly #answers = new Map<string, Answer>();
-  /** By the process ids of a VM. */
-  readonly #said = new Map<string, string>();
 
   constructor(private readonly run: Run) {}
 
@@ -35,16 +34,14 @@ export class Outside {
     return this.#each(vm, async (qmp) => (await qmp.execute<{ status: string }>('query-status', {}, ANSWER_MS)).status);
   }
 
-  /** The boots that the guest of a tiny disk has told on its serial port since its QEMU began: reading takes them away there, so they are kept here. */
-  async boots(vm: VmView): Promise<number[]> {
-    const ring = { device: 'console', size: 65_536, format: 'utf8' };
-    const fresh = await this.#each(vm, (qmp) => qmp.execute<string>('ringbuf-read', ring, ANSWER_MS));
-    const life = this.processes(vm)
-      .map((q) => q.pid)
-      .join();
-    const said = (this.#said.get(life) ?? '') + fresh.join('');
-    this.#said.set(life, said);
-    return [...said.matchAll(/^boot (\d)$/gm)].map((m) => Number(m[1]));
+  /** The boots of the guest of a tiny disk, as it has counted them in the second sector of that disk, whoever listens to what it says. */
+  async boots({ topology }: Pick<VmView, 'topology'>): Promise<number[]> {
+    const root = topology.disks.find((d) => d.id === ROOT_DISK);
+    const file = path.join(this.run.dir, 'shared-pool', root?.volume ?? 'none');
+    if (!existsSync(file)) return [];
+    const { stdout } = await exec('qemu-io', ['-r', '-U', '-f', root!.format, '-c', 'read -v 512 1', file]);
+    const count = parseInt(/^0*200: *([0-9a-f]{2})/m.exec(stdout)?.[1] ?? '0', 16);
+    return Array.from({ length: count }, (_, i) => i + 1);
   }
 
   /** Bytes of each disk that the guest has, as QEMU shows it. */

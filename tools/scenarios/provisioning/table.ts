@@ -1,4 +1,5 @@
 import type { Claim } from './claim.ts';
+import { consoleClaims } from './consoles.ts';
 import { deletionClaims } from './deletions.ts';
 import { endingClaims } from './endings.ts';
 import { firstBootClaims } from './first-boot.ts';
@@ -21,5 +22,6 @@ export const claims: readonly Claim[] = [
   ...networkClaims,
   ...copyClaims,
   ...poolClaims,
+  ...consoleClaims,
   ...deletionClaims,
 ];

@@ -56,6 +56,8 @@ const passed: readonly Passed[] = [
     'operator',
     'Start, stop, reboot, reset, pause or resume a VM: answers with an operation, or that it is so already',
   ),
+  route('console', 'get /v1/vms/:id/console', 'agent-gateway', 'operator', "A VM's serial console, as a WebSocket"),
+  route('consoleLog', 'get /v1/vms/:id/console-log', 'agent-gateway', 'operator', 'What a VM wrote to its serial console'),
   route('setHostState', 'post /v1/hosts/:id/state', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
     'releaseAgent',

@@ -6,6 +6,7 @@ import { WorkflowFrontController } from './workflow-front.ts';
 import { ExecutorsController } from './executors.ts';
 import { OperationsController } from './operations.ts';
 import { StreamsController } from './streams.ts';
+import { ConsolesController } from './consoles.ts';
 import { CommandsController } from './commands.ts';
 import { DeadLettersController } from './dead-letters.ts';
 import { RelayAuditsController } from './relay-audits.ts';
@@ -25,6 +26,7 @@ export const controllers = [
   OperationsController,
   StreamsController,
   CommandsController,
+  ConsolesController,
   DeadLettersController,
   RelayAuditsController,
   DocumentsController,

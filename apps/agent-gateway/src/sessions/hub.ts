@@ -1,4 +1,4 @@
-import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ToHostAgent } from '@chrysalis/contracts';
+import { moveProgressType, progressTopic, REVOKED_SINCE, taskKey, type ConsoleFromAgent, type ToHostAgent } from '@chrysalis/contracts';
 import type { ServiceContext } from '@chrysalis/service-kit';
 import pLimit from 'p-limit';
 import { Counter, Gauge } from 'prom-client';
@@ -108,7 +108,7 @@ export class Hub {
     if (hostId !== undefined && this.#sessions.get(hostId)?.connection === connection) this.#sessions.delete(hostId);
   }
 
-  async frame(connection: Connection, frame: Exclude<Frame, BidFrame>): Promise<void> {
+  async frame(connection: Connection, frame: Exclude<Frame, BidFrame | ConsoleFromAgent>): Promise<void> {
     const hostId = connection.hostId!;
     switch (frame.type) {
       case 'heartbeat':
@@ -185,6 +185,11 @@ export class Hub {
     const session = this.#live(hostId);
     if (session) return session.connection.send(frame);
     await signal(this.service.pool, { to: 'frame', hostId, frame });
+  }
+
+  /** That of the host's session, where it is here. */
+  connectionOf(hostId: string): Connection | undefined {
+    return this.#live(hostId)?.connection;
   }
 
   heard(message: HostSignal): void {

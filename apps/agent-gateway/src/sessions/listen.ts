@@ -14,7 +14,8 @@ const MAX_PAYLOAD = 4 * 1_048_576;
 const MAX_GREETING = 256;
 
 export type AgentListener = {
-  readonly attach: (server: Server) => void;
+  /** `first` may take an upgrade that is not an agent's. */
+  readonly attach: (server: Server, first: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean) => void;
   readonly listen: (address: string) => Promise<string>;
   close(): Promise<void>;
 };
@@ -51,7 +52,8 @@ export const agentListener = (
     });
   };
   return {
-    attach: (server) => void server.on('upgrade', upgrade),
+    attach: (server, first) =>
+      void server.on('upgrade', (request, socket: Duplex, head) => void (first(request, socket, head) || upgrade(request, socket, head))),
     listen: (address) => {
       const server = createServer(patience, (request, response) => void (files(request, response) || onlyUpgrades(request, response))).on(
         'upgrade',

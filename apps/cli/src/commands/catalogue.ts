@@ -3,7 +3,7 @@ import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
-import { deleteImageCommand, importCommand, registerAs } from './images.ts';
+import { deleteImageCommand, displayOf, displayOption, importCommand, registerAs } from './images.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -105,6 +105,7 @@ const imageCommands = (program: Command): void => {
       image: (i) => ref(i),
       kind: (i) => (i['disk'] ? 'disk' : 'kernel'),
       'size mib': (i) => i['disk']?.sizeMiB,
+      display: (i) => i['display'],
       digest: (i) => i['digest'],
       age: (i) => age(i['registeredAt']),
     },
@@ -120,12 +121,18 @@ const imageCommands = (program: Command): void => {
         .requiredOption('--digest <digest>', 'of its content, as in the `manifest.json` of the store: sha256:…')
         .option('--cmdline <words>', 'what its kernel is started with', '')
         .option('--disk <format>', 'it is a disk that boots by BIOS, `qcow2` or `raw`, and no kernel')
-        .option('--size <MiB>', 'of the disk, as a guest sees it', positive),
+        .option('--size <MiB>', 'of the disk, as a guest sees it', positive)
+        .addOption(displayOption()),
       async ({ client, format, args, options }) => {
         const { disk, size, digest, cmdline } = options;
         if ((disk === undefined) !== (size === undefined)) throw new UsageError('a disk has --disk and --size, a kernel neither');
         const kind = disk === undefined ? {} : { disk: { format: disk, sizeMiB: size } };
-        const answer = await registerAs(client, args[0]!, { digest: String(digest), cmdline: String(cmdline), ...kind });
+        const answer = await registerAs(client, args[0]!, {
+          digest: String(digest),
+          cmdline: String(cmdline),
+          ...kind,
+          ...displayOf(options),
+        });
         await print(format, answer, () => `registered ${ref(answer['image'])}`);
       },
     ),

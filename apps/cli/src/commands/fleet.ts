@@ -9,6 +9,7 @@ import { labelsOfNew, labelsText } from '../show/labels.ts';
 import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
 import { setVm } from './vm-set.ts';
+import { consoleCommands } from './consoles.ts';
 import { filterCommand, networkOptions, onNetworks, segmentsOf } from './networks.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
@@ -56,6 +57,7 @@ export const vmCommands = (program: Command): void => {
   setVm(vm);
   filterCommand(vm);
   deleteCommand(vm);
+  consoleCommands(vm);
 };
 
 const createCommand = (vm: Command): void => {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Command } from 'commander';
+import { Option, type Command, type OptionValues } from 'commander';
 import type { AnswerOf, BodyOf, Client } from '@chrysalis/api-client';
 import { ApiError } from '@chrysalis/api-client';
 import type { ImageFile } from '@chrysalis/contracts';
@@ -21,6 +21,7 @@ export const importCommand = (image: Command): void => {
         .argument('[file]', 'a disk that boots by BIOS, qcow2 or raw; one that broke off goes on where it was')
         .option('--host-path <path>', 'a file in the folder for imports on the machine of provisioning, in place of an upload')
         .option('--format <format>', '`qcow2` or `raw`; of a file here its first bytes say it')
+        .addOption(displayOption())
         .description('bring a disk to where hosts fetch it, and register it as an image; the same content again is the same version'),
       importImage,
     ),
@@ -60,7 +61,7 @@ const importImage = async (run: Run): Promise<void> => {
   if (hostPath !== undefined && wanted === undefined) throw new UsageError('with --host-path say its --format, which is never guessed');
   const came = file === undefined ? await take(run, hostPath!, wanted!) : await upload(run, file, wanted ?? (await formatOf(file)));
   const { digest, disk } = came;
-  const answer = await registerAs(client, name, { digest: digest!, cmdline: '', disk: disk! });
+  const answer = await registerAs(client, name, { digest: digest!, cmdline: '', disk: disk!, ...displayOf(options) });
   await print(format, answer, () => `imported ${ref(answer.image)}: ${disk!.format}, a disk of ${disk!.sizeMiB} MiB, ${digest}`);
 };
 
@@ -147,12 +148,21 @@ const digestOf = async (path: string): Promise<string> => {
   return `sha256:${hash.digest('hex')}`;
 };
 
+/** Its VMs then have a screen, of which a picture can be taken. */
+export const displayOption = (): Option =>
+  new Option('--display <kind>', 'what is in it draws on a screen: its VMs have one').choices(['vga']);
+export const displayOf = ({ display }: OptionValues): { display?: 'vga' } => (display ? { display: display as 'vga' } : {});
+
 /** That of the same content, or the next one. */
-const versionFor = async (client: Client, text: string, { digest, cmdline }: Content): Promise<{ name: string; version: number }> => {
+const versionFor = async (
+  client: Client,
+  text: string,
+  { digest, cmdline, display }: Content,
+): Promise<{ name: string; version: number }> => {
   const [name = '', version] = text.split('@');
   if (version !== undefined) return { name, version: Number(version) };
   const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
-  const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline);
+  const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline && i['display'] === display);
   return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
 };
 

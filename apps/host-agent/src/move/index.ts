@@ -3,6 +3,8 @@ import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import { failpoint } from '@chrysalis/service-kit/failpoint';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { HostAgentConfig } from '../config.ts';
+import { ConsoleHistory } from '../console/history.ts';
+import type { SourceMove } from '../durable/vm-state.ts';
 import type { VmStates } from '../durable/vm-states.ts';
 import type { GatewayLine } from '../gateway-line.ts';
 import { removeFromHost } from './remove-from-host.ts';
@@ -14,6 +16,7 @@ import { TargetMoves } from './target.ts';
 export type Moves = {
   readonly source: SourceMoves;
   readonly target: TargetMoves;
+  readonly history: ConsoleHistory;
   /** Where other hosts' agents ask this one. */
   readonly peerAddress: string;
   /** Takes up what an earlier life of this agent left in the middle, and from now on ends what waits too long. Waits for nobody; answers its stop. */
@@ -24,12 +27,14 @@ type Given = {
   readonly driver: HypervisorDriver;
   readonly states: VmStates;
   readonly line: GatewayLine;
+  /** The guest of a VM runs elsewhere now. */
+  readonly moved: (vmId: string, toHost: string) => void;
   readonly now: () => number;
   readonly log: Log;
 };
 
 /** Both halves of the switch-over, and the ways between this host's agent and the others'. */
-export const openMoves = async (config: HostAgentConfig, { driver, states, line, now, log }: Given): Promise<Moves> => {
+export const openMoves = async (config: HostAgentConfig, { driver, states, line, moved, now, log }: Given): Promise<Moves> => {
   const { hostId, address, peerPort } = config;
   const at: MoveDeps['at'] = (point, context) => failpoint(`host:${point}`, { ...context, hostId });
   const deps: MoveDeps = { driver, states, log, now, sleep: (ms) => sleep(ms), at };
@@ -42,7 +47,12 @@ export const openMoves = async (config: HostAgentConfig, { driver, states, line,
       return line.askPeer(host, request, timeoutMs).catch(() => Promise.reject(direct as Error));
     }
   };
-  const source = new SourceMoves({ ...deps, askPeer, maxPauseMs: config.maxPauseMs, stallMs: config.stallMs });
+  const history = new ConsoleHistory({ driver, askPeer, log });
+  const gaveAway = (vmId: string, move: SourceMove): void => {
+    history.send(vmId, move);
+    moved(vmId, move.targetHost);
+  };
+  const source = new SourceMoves({ ...deps, askPeer, maxPauseMs: config.maxPauseMs, stallMs: config.stallMs, gaveAway });
   const target = new TargetMoves({
     ...deps,
     hostId,
@@ -53,6 +63,7 @@ export const openMoves = async (config: HostAgentConfig, { driver, states, line,
   return {
     source,
     target,
+    history,
     peerAddress: server.address,
     settle: () => {
       settle(states, source, target, log);

@@ -3,8 +3,8 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { MoveRequest, PeerAnswer, type PeerRequest } from '@chrysalis/contracts';
 import { z } from 'zod';
 
-/** NDJSON: a line of at most this many bytes each way. */
-const MAX_LINE = 16_384;
+/** NDJSON: a line of at most this many bytes each way. The longest has the log of a console, 64 KiB in base64. */
+const MAX_LINE = 98_304;
 const MAX_CONNECTIONS = 256;
 const Asked = z.object({ id: z.string().max(64), request: MoveRequest });
 const Answered = z.object({ id: z.string().max(64), answer: PeerAnswer });

@@ -18,7 +18,13 @@ export type TransferResult =
       resumedAt: string;
     }
   | { readonly ok: false; readonly cause: Cause };
-type SourceDeps = MoveDeps & { readonly askPeer: AskPeer; readonly maxPauseMs: number; readonly stallMs: number };
+type SourceDeps = MoveDeps & {
+  readonly askPeer: AskPeer;
+  readonly maxPauseMs: number;
+  readonly stallMs: number;
+  /** The guest was seen to run at the target. Waits for nothing. */
+  readonly gaveAway?: (vmId: string, move: SourceMove) => void;
+};
 type Moving = VmState & { readonly move: SourceMove };
 
 /**
@@ -115,6 +121,7 @@ export class SourceMoves {
     const answer = await deliverReceipt(this.deps, vmId, move);
     await this.#at('transfer:answered', vmId, move);
     if (answer.type === 'gone') return this.#reclaim(vmId, answer.reason);
+    this.deps.gaveAway?.(vmId, move);
     const figures = await this.#statistics.get(vmId)?.catch(() => undefined);
     this.#statistics.delete(vmId);
     const { move: ended } = await this.#insist(vmId, (s) => ({

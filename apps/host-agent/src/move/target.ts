@@ -70,6 +70,7 @@ export class TargetMoves {
     return this.#locked(request.vmId, async () => {
       const state = this.deps.states.get(request.vmId);
       if (!isOfMove(state, request)) return refusal('host.receipt_invalid', 'no such move here, or another token');
+      if (request.type === 'console') return this.#console(state, request);
       if (state.move.phase === 'never') return this.#gone(state);
       if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
       // A receipt is acted on at once, without a look first: the guest stands still while it waits.
@@ -168,6 +169,13 @@ export class TargetMoves {
 
   async #clear(vmId: string): Promise<void> {
     await this.deps.removeFromHost(vmId);
+  }
+
+  /** Only of a guest that runs here: then its log is read, and nobody else writes it. */
+  async #console({ vmId, move }: Waiting, { data }: Extract<MoveRequest, { type: 'console' }>): Promise<PeerAnswer> {
+    if (move.phase !== 'running') return refusal('host.vm_incoming', `${vmId} is not switched over to this host`);
+    await this.deps.driver.consoleOf(vmId).continueFrom(move.moveId, Buffer.from(data, 'base64'));
+    return { type: 'console-kept' };
   }
 
   async #gone(state: Waiting): Promise<PeerAnswer> {

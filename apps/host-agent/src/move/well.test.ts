@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import type { Progress } from '@chrysalis/hypervisor';
+import { ConsoleRing, type ConsoleLog, type GuestConsole, type Progress } from '@chrysalis/hypervisor';
 import { pino } from 'pino';
 import { notWell } from './well.ts';
 
@@ -11,16 +11,21 @@ const guest = (...starts: Start[]) => {
   let [now, since, resets, written] = [0, 0, 0, ''];
   const start = (): Start => starts[Math.min(resets, starts.length - 1)]!;
   const age = (): number => now - since;
+  const text = (): string =>
+    start() === 'panics' || (start() === 'panics later' && age() > 5_000) ? `${written}[0.1] ${PANIC}\n` : `${written}[0.1] Linux\n`;
   const driver = {
     progress: async (_: string, withinMs: number): Promise<Progress> => {
       if (start() !== 'stands still') return { moves: true };
       now += withinMs;
       return { moves: false, registers: 'HLT=1' };
     },
-    console: async () =>
-      start() === 'panics' || (start() === 'panics later' && age() > 5_000) ? `${written}[0.1] ${PANIC}\n` : `${written}[0.1] Linux\n`,
+    consoleOf: () => {
+      const ring = new ConsoleRing();
+      ring.add(Buffer.from(text()));
+      return ring as ConsoleLog as GuestConsole;
+    },
     pressReset: async () => {
-      written = await driver.console();
+      written = text();
       resets++;
       since = now;
     },

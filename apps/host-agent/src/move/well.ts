@@ -1,9 +1,9 @@
 import type { Code } from '@chrysalis/contracts';
-import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import { CONSOLE_BYTES, type HypervisorDriver } from '@chrysalis/hypervisor';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 
 type Deps = {
-  readonly driver: Pick<HypervisorDriver, 'progress' | 'console' | 'pressReset'>;
+  readonly driver: Pick<HypervisorDriver, 'progress' | 'consoleOf' | 'pressReset'>;
   readonly log: Log;
   readonly now: () => number;
   readonly sleep: (ms: number) => Promise<void>;
@@ -25,12 +25,12 @@ export const notWell = async (deps: Deps, vmId: string, restarted: boolean): Pro
   const seen = await watched(deps, vmId, restarted ? START_MS : 0);
   if (!seen || !restarted) return seen;
   deps.log.warn({ vmId, cause: seen }, 'a guest that restarted in mid-transfer is not well, and is reset');
-  const { length } = await deps.driver.console(vmId);
+  const { end } = deps.driver.consoleOf(vmId);
   await deps.driver.pressReset(vmId);
-  return watched(deps, vmId, START_MS, length);
+  return watched(deps, vmId, START_MS, end);
 };
 
-/** `from`: what the console held before is of an earlier start. Only its last 64 KiB are kept, which a start does not fill. */
+/** `from`: what the console's log held before is of an earlier start, or of another host. */
 const watched = async ({ driver, now, sleep }: Deps, vmId: string, forMs: number, from = 0): Promise<Ill | undefined> => {
   for (const until = now() + forMs; ; await sleep(LOOK_MS)) {
     const progress = await driver.progress(vmId, STILL_MS);
@@ -39,7 +39,12 @@ const watched = async ({ driver, now, sleep }: Deps, vmId: string, forMs: number
         code: 'host.guest_stands_still',
         message: `its CPUs did nothing for ${STILL_MS} ms:\n${progress.registers}`.slice(0, 2_000),
       };
-    const panic = /^.*Kernel panic - .*$/m.exec((await driver.console(vmId)).slice(from));
+    const panic = /^.*Kernel panic - .*$/m.exec(
+      driver
+        .consoleOf(vmId)
+        .read(from, CONSOLE_BYTES * 2)
+        .bytes.toString(),
+    );
     if (panic) return { code: 'host.guest_panicked', message: `its console says: ${panic[0].trim()}`.slice(0, 2_000) };
     if (now() >= until) return undefined;
   }

@@ -42,6 +42,7 @@ describe('what is known of a VM', () => {
   test('restarts are counted, at another epoch anew', () => {
     const twice = [1, 2].reduce<Known | undefined>((k, ms) => happened(k, 1, event('reset', 'running', ms)), running)!;
     expect(twice.observed).toMatchObject({ state: 'running', since: iso(0), resets: 2, lastResetAt: iso(2), changes: 2 });
+    expect(happened(twice, 1, { ...event('reset', 'running', 3), again: true })).toBe(twice); // its firmware's
     expect(looked(twice, 2, { state: 'running' }, { nowMs: t0 + 9 })).toMatchObject({ epoch: 2, observed: { resets: 0, changes: 0 } });
   });
 

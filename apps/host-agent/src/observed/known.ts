@@ -57,6 +57,7 @@ export const looked = (known: Known | undefined, epoch: number, look: Look, at: 
 export const happened = (known: Known | undefined, epoch: number, e: LifecycleEvent): Known | undefined => {
   const before = known?.epoch === epoch ? known : undefined;
   const at = iso(e.atUs / 1000);
+  if (e.kind === 'reset' && e.again) return before;
   if (e.kind === 'reset') {
     const { observed } = before ?? became(undefined, epoch, { state: 'running', since: at });
     return { epoch, observed: { ...observed, resets: observed.resets + 1, lastResetAt: at, changes: observed.changes + 1 } };

@@ -1,6 +1,7 @@
 import type { FromHostAgent, HostFacts, InputOf, OutputOf, TaskContract } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
 import type { HostAgentConfig } from '../config.ts';
+import type { ConsoleHistory } from '../console/history.ts';
 import type { VmState } from '../durable/vm-state.ts';
 import type { VmStates } from '../durable/vm-states.ts';
 import type { Handler, OnVm, TaskRun } from '../execution/handler.ts';
@@ -18,6 +19,7 @@ export type HandlerContext = {
   readonly states: VmStates;
   readonly source: SourceMoves;
   readonly target: TargetMoves;
+  readonly history: ConsoleHistory;
   readonly guests: Guests;
   readonly facts: () => Promise<HostFacts>;
   readonly peerAddress: () => string;

@@ -61,6 +61,7 @@ export const releaseSource = (context: HandlerContext): Handler =>
     if (state.move?.side !== 'source' || state.move.moveId !== moveId || state.move.phase !== 'resumed')
       throw new TaskFailure('host.not_fenced', `the target of move ${moveId} was not seen to run ${vmId}`);
     context.guests.forget(vmId);
+    await context.history.sent(vmId);
     await removeFromHost(context.driver, context.config.pools, vmId);
     await forgetVm(context, vmId);
     return {};

@@ -48,8 +48,10 @@ export type Routes = {
     '/v1/events': { data: t.GetV1EventsData; answers: t.GetV1EventsResponses };
     '/v1/progress': { data: t.GetV1ProgressData; answers: t.GetV1ProgressResponses };
     '/v1/image-files/{digest}': { data: t.GetV1ImageFilesDigestData; answers: t.GetV1ImageFilesDigestResponses };
+    '/v1/vms/{id}/console-log': { data: t.GetV1VmsIdConsoleLogData; answers: t.GetV1VmsIdConsoleLogResponses };
     '/v1/workflow-policies': { data: t.GetV1WorkflowPoliciesData; answers: t.GetV1WorkflowPoliciesResponses };
     '/v1/workflow-policies/{name}': { data: t.GetV1WorkflowPoliciesNameData; answers: t.GetV1WorkflowPoliciesNameResponses };
+    '/v1/vms/{id}/screen': { data: t.GetV1VmsIdScreenData; answers: t.GetV1VmsIdScreenResponses };
     '/v1/dead-letters': { data: t.GetV1DeadLettersData; answers: t.GetV1DeadLettersResponses };
     '/v1/relay-audits': { data: t.GetV1RelayAuditsData; answers: t.GetV1RelayAuditsResponses };
     '/asyncapi.json': { data: t.GetAsyncapiJsonData; answers: t.GetAsyncapiJsonResponses };

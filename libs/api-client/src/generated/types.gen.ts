@@ -596,6 +596,22 @@ export type WorkflowAnalysis = {
     unmeasured: Array<string>;
 };
 
+export type ConsoleLog = {
+    vmId: string;
+    /**
+     * who told
+     */
+    hostId: string;
+    /**
+     * bytes that are no UTF-8 are replaced
+     */
+    text: string;
+    /**
+     * of the text, as the guest wrote it
+     */
+    bytes: number;
+};
+
 export type Vm = {
     /**
      * of the stream; also the ETag
@@ -715,6 +731,7 @@ export type Vm = {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
             };
+            display?: 'vga';
         };
     };
     topologyHash?: string;
@@ -1022,6 +1039,7 @@ export type Image = {
     updatedAt: string;
     digest: string;
     cmdline: string;
+    display?: 'vga';
     disk?: {
         format: 'raw' | 'qcow2';
         sizeMiB: number;
@@ -2624,6 +2642,7 @@ export type PostV1ImagesData = {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
             };
+            display?: 'vga';
         };
     };
     path?: never;
@@ -2663,6 +2682,7 @@ export type PostV1ImagesResponses = {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
             };
+            display?: 'vga';
         };
     } & {
         dryRun: true;
@@ -2680,6 +2700,7 @@ export type PostV1ImagesResponses = {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
             };
+            display?: 'vga';
         };
     };
 };
@@ -6162,6 +6183,106 @@ export type PostV1VmsIdActionResponses = {
 
 export type PostV1VmsIdActionResponse = PostV1VmsIdActionResponses[keyof PostV1VmsIdActionResponses];
 
+export type GetV1VmsIdConsoleData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * `true`: to type as well, which one at a time may, with the role `console`
+         */
+        write?: 'true' | 'false';
+        /**
+         * `true`: in the place of whoever types now, who is told, and reads on
+         */
+        force?: 'true' | 'false';
+        /**
+         * how much of what was written before comes first, in bytes, 65536 at most
+         */
+        tail?: string;
+    };
+    url: '/v1/vms/{id}/console';
+};
+
+export type GetV1VmsIdConsoleErrors = {
+    /**
+     * `auth.denied`, where `write` is asked for without the role `console`
+     */
+    403: Problem;
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `console.no_host`
+     */
+    409: Problem;
+    /**
+     * `console.upgrade_required`
+     */
+    426: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1VmsIdConsoleError = GetV1VmsIdConsoleErrors[keyof GetV1VmsIdConsoleErrors];
+
+export type GetV1VmsIdConsoleResponses = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1VmsIdConsoleResponse = GetV1VmsIdConsoleResponses[keyof GetV1VmsIdConsoleResponses];
+
+export type GetV1VmsIdConsoleLogData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * Only so many, the last
+         */
+        lines?: string;
+    };
+    url: '/v1/vms/{id}/console-log';
+};
+
+export type GetV1VmsIdConsoleLogErrors = {
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `console.no_host`, `console.not_here`, `console.agent_too_old`
+     */
+    409: Problem;
+    /**
+     * `console.host_away`, `console.no_answer`
+     */
+    503: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1VmsIdConsoleLogError = GetV1VmsIdConsoleLogErrors[keyof GetV1VmsIdConsoleLogErrors];
+
+export type GetV1VmsIdConsoleLogResponses = {
+    /**
+     * The answer
+     */
+    200: ConsoleLog;
+};
+
+export type GetV1VmsIdConsoleLogResponse = GetV1VmsIdConsoleLogResponses[keyof GetV1VmsIdConsoleLogResponses];
+
 export type PostV1HostsIdStateData = {
     body: {
         state: 'enabled' | 'cordoned' | 'draining' | 'retiring';
@@ -7650,6 +7771,45 @@ export type PostV1VolumesIdGrowResponses = {
 };
 
 export type PostV1VolumesIdGrowResponse = PostV1VolumesIdGrowResponses[keyof PostV1VolumesIdGrowResponses];
+
+export type GetV1VmsIdScreenData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/vms/{id}/screen';
+};
+
+export type GetV1VmsIdScreenErrors = {
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `hypervisor.no_display`, `console.no_host`, `console.not_here`, `console.agent_too_old`
+     */
+    409: Problem;
+    /**
+     * `console.host_away`, `console.no_answer`
+     */
+    503: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1VmsIdScreenError = GetV1VmsIdScreenErrors[keyof GetV1VmsIdScreenErrors];
+
+export type GetV1VmsIdScreenResponses = {
+    /**
+     * The picture
+     */
+    200: string;
+};
+
+export type GetV1VmsIdScreenResponse = GetV1VmsIdScreenResponses[keyof GetV1VmsIdScreenResponses];
 
 export type GetV1DeadLettersData = {
     body?: never;

@@ -71,5 +71,12 @@ export const hypervisorCodes = {
     title: 'The hypervisor cannot do this in the state that the VM is in',
     next: 'chrysalis vm list shows how each stands',
   },
+  'hypervisor.no_console': { title: 'Nobody is at the other end of the console', next: 'start the VM: chrysalis vm start VM' },
+  'hypervisor.no_display': {
+    status: 409,
+    title: 'The VM has no display',
+    next: 'use its serial console, or make it of an image that has one: chrysalis image register|import --display vga',
+  },
+  'hypervisor.screen_too_large': { title: 'The picture of the screen is too large to be sent', next: 'take it on the host' },
   'hypervisor.injected': { title: 'A fault of the simulated driver', next: 'nothing: a test asked for it' },
 } as const satisfies CodeEntries;

@@ -1,4 +1,5 @@
 import { agentsCodes } from './agents.ts';
+import { consolesCodes } from './consoles.ts';
 import type { CodeEntry } from './entry.ts';
 import { formerNames } from './former.ts';
 import { grantsCodes } from './grants.ts';
@@ -22,6 +23,7 @@ export const codeAreas = {
   'VMs, types and images': vmsCodes,
   Volumes: volumeCodes,
   Networks: networkCodes,
+  'Consoles and screens': consolesCodes,
   'Hosts and placement': hostsCodes,
   'Storage pools': poolsCodes,
   'Options, templates, plans and migrations': movesCodes,
@@ -39,6 +41,7 @@ export const CODES = {
   ...vmsCodes,
   ...volumeCodes,
   ...networkCodes,
+  ...consolesCodes,
   ...hostsCodes,
   ...poolsCodes,
   ...movesCodes,

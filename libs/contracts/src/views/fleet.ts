@@ -124,6 +124,7 @@ export type VmType = z.infer<typeof VmType>;
 export const Image = Named.extend({
   digest: z.string(),
   cmdline: ImageShape.shape.cmdline,
+  display: ImageShape.shape.display,
   /** Of kind `disk`; one without is of kind `kernel`. */
   disk: ImageShape.shape.disk,
   registeredAt: z.string(),

@@ -1,4 +1,5 @@
 /** What the API answers, each shape once: routes declare them, tests check answers by them, and the client's types are made from them. */
+export * from './console.ts';
 export * from './fleet.ts';
 export * from './migrations.ts';
 export * from './operations.ts';

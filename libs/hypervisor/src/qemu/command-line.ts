@@ -12,7 +12,7 @@ export type HostSide = {
   readonly kernel: KernelFiles | undefined;
   readonly volumePath: (pool: string, volume: string) => string;
   readonly netdev: (nic: Nic) => Record<string, unknown>;
-  readonly socket: (name: 'qmp' | 'qmp-spare' | `port-${string}`) => string;
+  readonly socket: (name: 'qmp' | 'qmp-spare' | 'console' | `port-${string}`) => string;
   readonly pidFile: string;
 };
 
@@ -20,6 +20,9 @@ const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 /** 1 TiB is what a CPU of 40 address bits, TCG's default, can see. */
 const ADDRESSABLE_MIB = 1024 * 1024;
+
+/** The id of a VM's display, where it has one. */
+export const SCREEN = 'screen';
 
 export const cpuTypeName = (model: string): string => `${model}-x86_64-cpu`;
 const cpuProperties = (coreId: number): Record<string, number> => ({
@@ -160,8 +163,9 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
     ['-smp', `cpus=${boot},maxcpus=${max},sockets=1,dies=1,cores=${max},threads=1`],
     ['-m', `size=${t.memory.bootMiB}M,slots=${t.memory.slots},maxmem=${maxmemMiB(t)}M`],
     host.kernel ? ['-kernel', host.kernel.kernel, '-initrd', host.kernel.initrd, '-append', t.image.cmdline] : [],
-    // In memory and bounded: what a guest writes must not fill the host's disk.
-    ['-chardev', 'ringbuf,id=console,size=65536', '-serial', 'chardev:console'],
+    // The host agent's, which keeps the last of it: what a guest writes must not fill the host's disk.
+    ['-chardev', socketChardev('console', host.socket('console')), '-serial', 'chardev:console'],
+    t.image.display ? ['-device', json({ driver: 'VGA', id: SCREEN, bus: 'pcie.0', addr: '1.0' })] : [],
     ['-chardev', socketChardev('mon0', host.socket('qmp')), '-mon', 'chardev=mon0,mode=control'],
     ['-chardev', socketChardev('mon1', host.socket('qmp-spare')), '-mon', 'chardev=mon1,mode=control'],
     ['-pidfile', host.pidFile],

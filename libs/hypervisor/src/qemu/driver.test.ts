@@ -9,6 +9,7 @@ import { ensureGuestImage } from '../../../../infra/guest/image.ts';
 import { bootDisk } from '../test/boot-disk.ts';
 import { driverContract } from '../test/driver-contract/contract.ts';
 import { bootSpec, type Rig } from '../test/driver-contract/rig.ts';
+import { CONSOLE_BYTES } from '../console.ts';
 import type { HypervisorDriver } from '../driver.ts';
 import { QgaClient } from '../guest/index.ts';
 import { QmpClient } from '../qmp.ts';
@@ -128,7 +129,13 @@ const rig = async (): Promise<Rig> => {
       const script = wait + ' exec dd if=/dev/zero of=/dev/${d##*/} bs=4096 count=1 oflag=direct';
       await withGuest(drivers[host], vmId, async (qga) => void (await qga.start('/bin/sh', ['-c', script], false)));
     },
-    boots: async (driver, vmId, times) => void (await until(async () => (await driver.console(vmId)).includes(`boot ${times}`))),
+    boots: async (driver, vmId, times) =>
+      void (await until(async () =>
+        driver
+          .consoleOf(vmId)
+          .read(-CONSOLE_BYTES, 2 * CONSOLE_BYTES)
+          .bytes.includes(`boot ${times}`),
+      )),
     seed: (driver, vmId) =>
       withGuest(driver, vmId, (qga) =>
         qga

@@ -1,13 +1,12 @@
 import { createConnection } from 'node:net';
-import { readFile } from 'node:fs/promises';
 import type { Duplex } from 'node:stream';
 import { filtered, topologyHash } from '@chrysalis/contracts';
 import type { Device, FilterRule, SegmentPart, Topology } from '@chrysalis/contracts';
+import type { GuestConsole } from '../console.ts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
 import { assertUnattached, initialTopology, isVolume, ownDisks, withoutSeed } from '../shape.ts';
-import { readConsole } from './console.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
@@ -18,6 +17,7 @@ import { isOff, plugOff, resizeOff, unplugOff } from './off.ts';
 import * as power from './power.ts';
 import { lastWords } from './process.ts';
 import { progressOf } from './progress.ts';
+import { screenOf } from './screen.ts';
 import { noLongerSaving, saveState } from './save.ts';
 import type { Vm } from './vm.ts';
 import { ownsVolumes } from './owns-volumes.ts';
@@ -334,9 +334,12 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     await vm.exclusive(() => power.unpause(vm));
   }
 
-  async console(vmId: string): Promise<string> {
+  consoleOf(vmId: string): GuestConsole {
+    return this.fleet.get(vmId).console;
+  }
+  async screen(vmId: string): Promise<Buffer> {
     const vm = this.fleet.get(vmId);
-    return vm.connected ? readConsole(vm) : readFile(vm.files.console, 'utf8').catch(() => '');
+    return vm.explained(() => screenOf(vm));
   }
 
   onLifecycle(listener: (event: LifecycleEvent) => void): () => void {
@@ -358,6 +361,6 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
 
   async close(): Promise<void> {
     this.networks.segments.close();
-    this.fleet.close();
+    await this.fleet.close();
   }
 }

@@ -105,7 +105,7 @@ export class Fleet {
   /** Another life of the VM: what is still to come of the one before is not this one's. */
   private replace(before: Vm, record: VmRecord): Vm {
     before.ending = true;
-    const vm = new Vm(before.files, record, this.parts);
+    const vm = new Vm(before.files, record, this.parts, before.console);
     this.vms.set(vm.vmId, vm);
     return vm;
   }
@@ -131,6 +131,7 @@ export class Fleet {
     if (!process) return;
     await connect(vm);
     await vm.save({ process });
+    await vm.console.takeOver(vm.qmp).catch(() => undefined); // a VM without a console is one still
     if (record.saving) await this.endSave(vm);
     else if (record.role === 'runner') await this.followMigration(vm);
     await this.acceptDrift(vm);
@@ -206,11 +207,11 @@ export class Fleet {
     return () => this.listeners.delete(listener);
   }
 
-  close(): void {
-    for (const vm of this.vms.values()) {
-      vm.ending = true;
-      vm.detach();
-    }
+  async close(): Promise<void> {
+    const held = [...this.vms.values()];
+    for (const vm of held) vm.ending = true;
+    await Promise.all(held.map((vm) => vm.console.release(vm.connected ? vm.qmp : undefined)));
+    for (const vm of held) vm.detach();
     this.vms.clear();
   }
 }

@@ -34,7 +34,7 @@ export const launch = async (vm: Vm, { qemu, accelerator, kernel, incoming }: La
   const process = await spawnDetached([qemu, ...argv], files.words);
   await vm.save({ process });
   await connect(vm);
-  await vm.verified(topology);
+  await Promise.all([vm.verified(topology), vm.console.begin(vm.qmp)]);
 };
 
 /** Also after a restart of the host agent: QEMU's monitor takes the next client when the last one is gone. */
@@ -62,6 +62,7 @@ const startFailure = (words: string, error: HypervisorError): HypervisorError =>
 /** The process, its taps and its files. */
 export const tearDown = async (vm: Vm): Promise<void> => {
   await endProcess(vm);
+  await vm.console.over();
   await vm.files.remove();
 };
 

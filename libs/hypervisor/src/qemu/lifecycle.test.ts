@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Happening } from '../lifecycle.ts';
-import { happeningOf } from './lifecycle.ts';
+import { happeningOf, isOfSameRestart } from './lifecycle.ts';
 
 /** What QEMU's events, one after another, tell of a guest. */
 const told = (...events: [string, Record<string, unknown>?][]): string[] => {
@@ -49,4 +49,16 @@ describe("QEMU's events", () => {
     expect(told(['SUSPEND'], ['WAKEUP'])).toEqual(['vm.suspended by guest: paused', 'vm.resumed by host: running']);
     expect(told(['STOP'], ['RESUME'])).toEqual(['vm.stopped by host: paused', 'vm.resumed by host: running']);
   });
+});
+
+test('what the firmware resets after a reset is of the same restart, counted from the first', () => {
+  const reset = (by: string, ms: number): Happening =>
+    happeningOf(
+      { event: 'RESET', data: { reason: by === 'guest' ? 'guest-reset' : 'host-qmp-system-reset' }, atUs: ms * 1_000 },
+      undefined,
+    )!;
+  expect(isOfSameRestart(reset('guest', 200), undefined)).toBe(false);
+  expect([203, 345, 1_999].map((ms) => isOfSameRestart(reset('guest', ms), 0))).toEqual([true, true, true]);
+  expect(isOfSameRestart(reset('guest', 2_000), 0)).toBe(false);
+  expect(isOfSameRestart(reset('host', 100), 0)).toBe(false); // somebody pressed the button again
 });

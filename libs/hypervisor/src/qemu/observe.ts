@@ -2,7 +2,7 @@ import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { hasCode, HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
-import { maxmemMiB } from './command-line.ts';
+import { maxmemMiB, SCREEN } from './command-line.ts';
 import { Readings, type Volumes } from './readings.ts';
 
 const MiB = 1024 * 1024;
@@ -43,9 +43,12 @@ export const observe = async (qmp: QmpClient, recorded: Topology, volumes: Volum
     disks: await disks(prefixed(names, 'disk-')),
     nics: await nics(prefixed(names, 'nic-')),
     serialPorts: await serialPorts(prefixed(names, 'port-')),
-    image: recorded.image,
+    image: withDisplay(recorded.image, names.includes(SCREEN)),
   };
 };
+
+const withDisplay = ({ display: _, ...image }: Topology['image'], there: boolean): Topology['image'] =>
+  there ? { ...image, display: 'vga' } : image;
 
 /** Asks for what is recorded before the list of what is there has come; then for those only that the list shows. */
 const ahead = <T extends { readonly id: string }>(

@@ -5,6 +5,7 @@ import type { Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { Happening } from '../lifecycle.ts';
 import type { QmpClient } from '../qmp.ts';
+import { QemuConsole } from './console.ts';
 import { assertObserved, observe, observeChange } from './observe.ts';
 import { isAlive, kill, lastWords, waitGone } from './process.ts';
 import { writeRecord } from './state.ts';
@@ -22,6 +23,7 @@ export class Vm {
   readonly files: VmFiles;
   readonly mutex = new Mutex();
   readonly parts: HostParts;
+  readonly console: QemuConsole;
   record: VmRecord;
   /** Set while an outgoing migration runs: everything else but a cancel is refused then. */
   migrating: Promise<unknown> | undefined;
@@ -29,12 +31,16 @@ export class Vm {
   ending = false;
   /** The last that changed what it does; see lifecycle.ts. */
   happened: Happening | undefined;
+  /** The last reset that was told; QEMU's clock. */
+  resetAtUs: number | undefined;
   private monitor: QmpClient | undefined;
 
-  constructor(files: VmFiles, record: VmRecord, parts: HostParts) {
+  /** `before`: the console of this VM's last life, whose log goes on. */
+  constructor(files: VmFiles, record: VmRecord, parts: HostParts, before?: QemuConsole) {
     this.files = files;
     this.record = record;
     this.parts = parts;
+    this.console = before ?? new QemuConsole(files);
   }
 
   get vmId(): string {

@@ -3,9 +3,11 @@ import type { Duplex } from 'node:stream';
 import { filtered, isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
 import type { Device, Disk, FilterRule, SegmentPart } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
-import { HypervisorError } from '../errors.ts';
+import type { GuestConsole } from '../console.ts';
+import { HypervisorError, noDisplay } from '../errors.ts';
 import { happenings } from '../lifecycle.ts';
 import * as shape from '../shape.ts';
+import { SIMULATED_SCREEN, SimulatedConsole } from './console.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
 import type { SimulatedVm } from './state.ts';
@@ -293,6 +295,8 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.held.delete(vmId);
       this.store.delete(vmId);
       this.segmentsOf(vm);
+      this.consoles.get(vmId)?.over();
+      this.consoles.delete(vmId);
       if (vm.role !== 'runner' || vm.state === 'postmigrate') return; // they are another host's now
       this.letGo(vmId, vm.topology.disks);
       if (deleteVolumes) for (const d of shape.ownDisks(vm.topology)) this.volumes.delete(d.pool, d.volume);
@@ -393,8 +397,16 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return new HypervisorError('hypervisor.not_ready', `${vmId} is ${state}`, { state });
   }
 
-  async console(vmId: string): Promise<string> {
-    return this.get(vmId).console;
+  consoleOf(vmId: string): GuestConsole {
+    this.get(vmId);
+    const known = this.consoles.get(vmId) ?? new SimulatedConsole(() => this.get(vmId), (change) => this.change(vmId, change)); // prettier-ignore
+    this.consoles.set(vmId, known);
+    return known;
+  }
+  async screen(vmId: string): Promise<Buffer> {
+    const { topology } = this.alive(vmId);
+    if (!topology.image.display) throw noDisplay(vmId);
+    return SIMULATED_SCREEN;
   }
   simulatedGuest(vmId: string): SimulatedGuest {
     return new SimulatedGuest(
@@ -425,5 +437,6 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   async close(): Promise<void> {
     for (const vmId of [...this.doors.keys()]) this.shut(vmId);
     this.held.clear();
+    this.consoles.clear();
   }
 }

@@ -5,6 +5,7 @@ import { HypervisorError } from '../errors.ts';
 import { happenings, Lifecycles, type GuestReading, type GuestState, type Happening, type LifecycleEvent } from '../lifecycle.ts';
 import { Mutexes } from '../mutexes.ts';
 import * as shape from '../shape.ts';
+import type { SimulatedConsole } from './console.ts';
 import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';
 import { preCopy } from './migration.ts';
@@ -37,6 +38,7 @@ export class SimulatedHost {
   protected readonly listeners = new Set<(exit: Exit) => void>();
   protected readonly lifecycles = new Lifecycles();
   protected readonly segmentParts = new SimulatedSegments(() => this.topologiesHere());
+  protected readonly consoles = new Map<string, SimulatedConsole>();
 
   constructor(config: SimulatedConfig) {
     this.config = config;

@@ -38,6 +38,8 @@ export type SimulatedVm = {
   /** Stands still for a save: it is to run on here. */
   saving?: boolean;
   console: string;
+  /** The move whose source told what the console begins with. */
+  consoleCameBy?: string;
 };
 
 /** Where a host's VMs are while no driver holds them: in memory, or with a directory also across processes. */

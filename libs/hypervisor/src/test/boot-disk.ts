@@ -35,10 +35,16 @@ const once = (act: string, ticks: number): string => {
   return `803e007e0175${Buffer.of(skipped.length / 2).toString('hex')}${skipped}f4ebfd`;
 };
 
-/** `then`: what the guest does by itself at its first boot, 3 s after it has said so. */
+/**
+ * It writes back what comes on its serial port: `rest: hlt; poll: mov dx,0x3fd; in al,dx; test al,1; jz rest; mov dx,0x3f8; in al,dx;
+ * out dx,al; jmp poll`.
+ */
+const ECHOES = 'f4bafd03eca80174f7baf803eceeebf1';
+
+/** `then`: what the guest does by itself at its first boot, 3 s after it has said so; else it is an echo on its console. */
 export const bootDisk = (then?: keyof typeof acts): Buffer => {
   const disk = Buffer.alloc(1024 * 1024);
-  const program = then ? LOADER.replace(REST, GOES_ON) + once(acts[then], 55) : LOADER;
+  const program = LOADER.replace(REST, GOES_ON) + (then ? once(acts[then], 55) : ECHOES);
   Buffer.from(program, 'hex').copy(disk);
   disk.writeUInt16LE(0xaa55, SECTOR - 2);
   return disk;

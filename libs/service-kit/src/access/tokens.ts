@@ -2,7 +2,8 @@ import { FLEET_TENANT } from '@chrysalis/contracts';
 import { exportJWK, generateKeyPair, importJWK, jwtVerify, SignJWT, type JWK } from 'jose';
 import { z } from 'zod';
 
-export const roles = ['viewer', 'operator', 'admin', 'host-agent', 'fleet'] as const;
+/** `console`: may type on the consoles of VMs, where a shell of root's may be open. Of no rank, and so given beside another, or in `admin`. */
+export const roles = ['viewer', 'operator', 'admin', 'host-agent', 'fleet', 'console'] as const;
 export type Role = (typeof roles)[number];
 export type Caller = {
   readonly sub: string;
@@ -50,9 +51,11 @@ export const verifyToken = async (publicJwk: JWK, token: string, currentDate = n
   }
 };
 
-const rank: Record<Role, number> = { viewer: 1, operator: 2, admin: 3, 'host-agent': 0, fleet: 0 };
+const rank: Record<Role, number> = { viewer: 1, operator: 2, admin: 3, 'host-agent': 0, fleet: 0, console: 0 };
 /** The fleet's administration: what its other roles allow, it may for every tenant, and for what is no tenant's. Alone it allows nothing. */
 export const isOfFleet = (caller: Caller): boolean => caller.roles.includes('fleet');
 /** admin may what operator may, operator what viewer may; a host agent only what is its own. */
 export const allows = (caller: Caller, needed: Exclude<Role, 'fleet'>): boolean =>
-  needed === 'host-agent' ? caller.roles.includes('host-agent') : caller.roles.some((r) => rank[r] >= rank[needed]);
+  rank[needed] === 0
+    ? caller.roles.includes(needed) || (needed === 'console' && caller.roles.includes('admin'))
+    : caller.roles.some((r) => rank[r] >= rank[needed]);

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import type { BootSpec } from '../../driver.ts';
+import { hasConsole } from './console.ts';
 import { bootsAndPlugs } from './devices.ts';
 import { bootsFromDisk } from './disk-image.ts';
 import { isToldAndEnds, powersOff } from './lifecycle.ts';
@@ -25,6 +26,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     afterAll(() => rmSync(story.saves, { recursive: true, force: true }));
 
     bootsFromDisk(story);
+    hasConsole(story);
     bootsAndPlugs(story);
     hasVolumes(story);
     powersOff(story);
