@@ -13,6 +13,9 @@ import { contexts } from './stories.ts';
 export type FloorAsk = { readonly inFlight: number; readonly times: number };
 export type Floor = { readonly perSecond: number; readonly ms: readonly number[] };
 
+/** A host's and a pool's, which VMs have in common; the others are of one VM or workflow. */
+const isShared = (stream: string): boolean => !/^(workflow|task|observed|vm)-/.test(stream);
+
 class Logs {
   readonly #stores = new Map<string, EventStore>();
   readonly #arrivals = new Map<string, () => void>();
@@ -44,13 +47,17 @@ class Logs {
   /** Commit after commit, each once the one before has arrived: as what causes the next is heard of by the bus. */
   async tell(story: Story, suffix: string): Promise<number> {
     const began = performance.now();
-    for (const { context, stream, events } of story) {
-      const made = events.map((e) => ({ ...(e as { type: string; data: unknown; meta: never }), id: uuid() }));
-      const arrived = Promise.all(made.map(({ id }) => new Promise<void>((resolve) => this.#arrivals.set(id, resolve))));
-      const own = stream.startsWith('host-') ? stream : `${stream}${suffix}`;
-      await this.#stores.get(context)!.append({ stream: own, expected: 'any', events: made });
+    for (const { context, appends } of story) {
+      const made = appends.map(({ stream, events }) => ({
+        stream: isShared(stream) ? stream : `${stream}${suffix}`,
+        expected: 'any' as const,
+        events: events.map((e) => ({ ...(e as { type: string; data: unknown; meta: never }), id: uuid() })),
+      }));
+      const ids = made.flatMap((append) => append.events.map((e) => e.id));
+      const arrived = Promise.all(ids.map((id) => new Promise<void>((resolve) => this.#arrivals.set(id, resolve))));
+      await this.#stores.get(context)!.append(made);
       await arrived;
-      for (const { id } of made) this.#arrivals.delete(id);
+      for (const id of ids) this.#arrivals.delete(id);
     }
     return performance.now() - began;
   }

@@ -20,7 +20,10 @@ export const spec: VmTypeSpec = {
 
 /** An event as it was committed, without what a copy of it must have for itself. */
 export type Copied = { readonly type: string; readonly data: unknown; readonly meta: unknown };
-/** What one commit added to one stream of one context. */
-export type Commit = { readonly context: string; readonly stream: string; readonly events: readonly Copied[] };
+/** What one commit of a context added for a VM. */
+export type Commit = {
+  readonly context: string;
+  readonly appends: readonly { readonly stream: string; readonly events: readonly Copied[] }[];
+};
 /** The commits of each VM, in their order. */
 export type Story = readonly Commit[];

@@ -12,31 +12,32 @@ export const storiesOf = async (databaseUrl: string, vms: readonly Made[]): Prom
   const db = new pg.Client({ connectionString: databaseUrl });
   await db.connect();
   try {
-    const commits = new Map<string, { at: string; commit: Commit & { events: unknown[] } }[]>(vms.map((v) => [v.vmId, []]));
+    const commits = new Map<string, { at: string; commit: Commit }[]>(vms.map((v) => [v.vmId, []]));
     const owners = new Map(
       vms.flatMap(({ vmId, operation }) => [vmId, `observed-${vmId}`, `workflow-${operation}`, `task-${operation}`].map((s) => [s, vmId])),
     );
-    for (const context of contexts)
-      for (const rows of Map.groupBy(await eventsOf(db, schemaOf(context), [...owners.keys()], [...commits.keys()]), keyOf).values()) {
-        const { stream_id: stream, data, meta } = rows[0]!;
-        const vmId = owners.get(stream) ?? data.vmId!;
-        commits.get(vmId)!.push({
-          at: meta.at,
-          commit: { context, stream, events: rows.map(({ type, data: d, meta: m }) => ({ type, data: d, meta: m })) },
-        });
-      }
+    const vmOf = ({ stream_id, data }: Row): string => owners.get(stream_id) ?? data.vmId!;
+    for (const context of contexts) {
+      const rows = await eventsOf(db, schemaOf(context), [...owners.keys()], [...commits.keys()]);
+      for (const committed of Map.groupBy(rows, (row) => `${row.tx} ${vmOf(row)}`).values())
+        commits.get(vmOf(committed[0]!))!.push({ at: committed[0]!.meta.at, commit: { context, appends: appendsOf(committed) } });
+    }
     return [...commits.values()].map((list) => list.sort((a, b) => (a.at < b.at ? -1 : 1)).map((c) => c.commit));
   } finally {
     await db.end();
   }
 };
 
-const keyOf = ({ stream_id, tx, data }: Row): string => `${tx} ${stream_id} ${stream_id.startsWith('host-') ? data.vmId : ''}`;
+const appendsOf = (rows: readonly Row[]): Commit['appends'] =>
+  [...Map.groupBy(rows, (row) => row.stream_id)].map(([stream, events]) => ({
+    stream,
+    events: events.map(({ type, data, meta }) => ({ type, data, meta })),
+  }));
 
 const eventsOf = async (db: pg.Client, schema: string, streams: readonly string[], vmIds: readonly string[]): Promise<Row[]> => {
   const { rows } = await db.query<Row>(
     `select stream_id, type, data, meta, transaction_id::text as tx from ${schema}.events
-     where stream_id = any($1) or (stream_id like 'host-%' and data->>'vmId' = any($2)) order by global_position`,
+     where stream_id = any($1) or (stream_id !~ '^(workflow|task|observed|vm)-' and data->>'vmId' = any($2)) order by global_position`,
     [streams, vmIds],
   );
   return rows;
