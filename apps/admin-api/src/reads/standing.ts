@@ -3,8 +3,11 @@ import type { Document, ReadModels } from './read-models.ts';
 /** Where something stands that did not come to a good end, and what takes it on from there; `next` are commands to type. */
 export type Standing = { readonly summary: string; readonly left: readonly string[]; readonly next: readonly string[] };
 
-const again = (verb: string, id: string, task = ''): string =>
-  `chrysalis workflow ${verb} ${id} ${task && `${task} `}--reason "what kept it is mended"`;
+const again = (verb: string, id: string, task = '', reason = 'what kept it is mended'): string =>
+  `chrysalis workflow ${verb} ${id} ${task && `${task} `}--reason "${reason}"`;
+/** What only looks, and does nothing: whoever has looked otherwise may go on without it. */
+const looks = /^verify-/;
+const without = (id: string, task: string): string[] => (looks.test(task) ? [again('skip', id, task, 'it is as it should be')] : []);
 
 /** Of a workflow's row; nothing where it goes on by itself, or left nothing behind. Pure. */
 export const standingOf = (w: Document | null | undefined): Standing | undefined => {
@@ -16,7 +19,7 @@ export const standingOf = (w: Document | null | undefined): Standing | undefined
       // Without a failed one its time was over: the first in order is where it goes on.
       const from = failed?.length ? failed : missing.slice(0, 1);
       const summary = `past its point of no return, so what was done stays; not done: ${listed(missing)}`;
-      return { summary, left, next: from.map((task) => again('retry-from', workflowId, task)) };
+      return { summary, left, next: from.flatMap((task) => [again('retry-from', workflowId, task), ...without(workflowId, task)]) };
     }
     case 'failed': {
       const summary = `it was to be undone, and ${failed?.length ? `undoing ${listed(failed)} failed` : 'that was given up'}; left: ${listed(missing)}`;

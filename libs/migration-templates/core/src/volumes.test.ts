@@ -1,9 +1,11 @@
 import { expect, test } from '@jest/globals';
-import { diskSerial, volumeFile } from '@chrysalis/contracts';
+import { AGENT_DISK, diskSerial, topologyHash, volumeFile, type Topology } from '@chrysalis/contracts';
 import { failsafe } from './characterisation.ts';
+import { compileMove } from './compile/compile-move.ts';
 import { withoutRemoved, difference } from './difference.ts';
 import { options } from './options.ts';
 import { AT, facts, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
+import { everyShape, inputOf } from './test/shapes.ts';
 
 const id = 'volume-0199c0de-0000-7000-8000-0000000000d1';
 const bare = topology(small);
@@ -34,3 +36,20 @@ test('of a volume in a pool that only its host sees no move is offered; the code
   expect(blockers[0]!.message).toContain(id);
   expect(asked('local').options).toHaveLength(1); // an agent of before does not say which pools those are
 });
+
+test.each(everyShape.filter((s) => s.guest).map((s) => [s.name, s] as const))(
+  '%s: the guest is to show its volume afterwards, at its size, and not the disk that its agent came on',
+  (_, shape) => {
+    const input = inputOf(shape);
+    const before = input.vm.topology;
+    const [volume, agent] = [id, AGENT_DISK].map((disk, i) => ({
+      ...{ id: disk, port: 6 + i, serial: diskSerial(disk), sizeMiB: 64, format: 'raw' as const, pool: 'shared' },
+      ...{ volume: `${disk}.file`, readOnly: disk === AGENT_DISK },
+    }));
+    const topology: Topology = { ...before, disks: [...before.disks, volume!, agent!] };
+    const { definition } = compileMove({ ...input, vm: { ...input.vm, topology, topologyHash: topologyHash(topology) } });
+    const { disks } = definition.tasks.find((t) => t.name === 'verify-guest')!.input['expect'] as { disks: { serial: string }[] };
+    expect(disks).toContainEqual({ serial: diskSerial(id), minBytes: 64 * 1_048_576 });
+    expect(disks.map((d) => d.serial)).not.toContain(diskSerial(AGENT_DISK));
+  },
+);

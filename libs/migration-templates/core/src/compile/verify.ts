@@ -1,4 +1,4 @@
-import { disksOf, guestTasks, memoryMiBOf, provisioningTasks, refText, SEED_DISK, vcpusOf } from '@chrysalis/contracts';
+import { AGENT_DISK, guestTasks, memoryMiBOf, provisioningTasks, refText, vcpusOf } from '@chrysalis/contracts';
 import type { MoveContext } from './context.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, param } from './task-list.ts';
@@ -40,7 +40,6 @@ export const verify = (m: MoveContext, there: readonly string[], handedOver: rea
  */
 const verifyGuest = (m: MoveContext, there: readonly string[], beside: readonly string[]): string => {
   const { tasks, runner, shape } = m;
-  const own = new Set([SEED_DISK, ...disksOf(m.input.target.spec, shape.after.image).map((d) => d.id)]);
   return tasks.add(guestTasks.verify, {
     name: 'verify-guest',
     summary: 'See in the guest that it has exactly this',
@@ -57,7 +56,8 @@ const verifyGuest = (m: MoveContext, there: readonly string[], beside: readonly 
         bootId: output('guest-facts', 'facts.bootId'),
         vcpus: vcpusOf(shape.after),
         memoryMiB: memoryMiBOf(shape.after),
-        disks: shape.after.disks.filter((d) => own.has(d.id)).map((d) => ({ serial: d.serial, minBytes: d.sizeMiB * MIB })),
+        // Also those that are no type's: volumes, and the seed. What the agent itself came on it does not count.
+        disks: shape.after.disks.filter((d) => d.id !== AGENT_DISK).map((d) => ({ serial: d.serial, minBytes: d.sizeMiB * MIB })),
         macs: shape.after.nics.map((n) => n.mac),
       },
     },
