@@ -158,7 +158,12 @@ const pictured: Claim['see'] = async (lab): Promise<Seen> => {
   const body = { ...guests.tiny, image: 'draws@1', host: lab.host.hostId, name: 'draws' };
   const { vmId, operation } = await lab.api.post('/v1/vms', { body });
   const made = await lab.ended(operation);
-  const picture = await lab.api.bytes(`/v1/vms/${vmId}/screen`);
+  // Before its firmware has set the adapter up it shows an empty 640 x 480.
+  const picture = await lab.until(
+    'its firmware to draw',
+    () => lab.api.bytes(`/v1/vms/${vmId}/screen`),
+    (png) => png.readUInt32BE(16) === 720,
+  );
   const blind = await lab.running('tiny', 'talks');
   const refused = await refusal(lab.api.bytes(`/v1/vms/${blind.vmId}/screen`));
   const adapters =
