@@ -28,7 +28,7 @@ export const FilterRules = z.array(FilterRule).max(32);
 export const Segment = z.object({ vni: Vni, subnet: Ipv4Subnet, address: Ipv4, mtu: Mtu, allow: FilterRules });
 export type Segment = z.infer<typeof Segment>;
 
-/** The first address of a subnet: each host's own on the segment, which answers DHCP and routes nowhere. */
+/** The first address of a subnet: of each host's DHCP on the segment, which answers ping as well and routes nowhere. */
 export const gatewayOf = (subnet: string): string => addressOf(rangeOf(subnet).first + 1);
 
 /** What a host says of its segments; `lacking`: why it can carry none. */

@@ -22,15 +22,10 @@ export const baseFilter = (): string =>
     `add rule ${T} between_hosts udp dport { 67, 68 } drop`,
     ...hook('bridge', 'pre', 'prerouting', ['iifname vmap @from_nic', `iifname "${TUNNELS}*" jump between_hosts`]),
     ...hook('bridge', 'post', 'postrouting', ['oifname vmap @to_nic', `oifname "${TUNNELS}*" jump between_hosts`]),
-    // The host itself is on each segment for DHCP and to be asked whether it is there; it is no way in, and no way out.
+    // The host itself is on no segment: a bridge is no way in, and no way out. Its DHCP is in a namespace of its own.
     'add table inet chrysalis',
     'add set inet chrysalis hosts { type ipv4_addr ; }',
-    ...hook('inet', 'in', 'input', [
-      `udp dport ${VXLAN_PORT} ip saddr != @hosts drop`,
-      `iifname "${BRIDGES}*" udp dport 67 accept`,
-      `iifname "${BRIDGES}*" icmp type { echo-request, echo-reply } accept`,
-      `iifname "${BRIDGES}*" drop`,
-    ]),
+    ...hook('inet', 'in', 'input', [`udp dport ${VXLAN_PORT} ip saddr != @hosts drop`, `iifname "${BRIDGES}*" drop`]),
     // Where the kernel shows bridged frames here too (`bridge-nf-call-iptables`), they come from a bridge and go to it; no route leads there.
     ...hook('inet', 'through', 'forward', [
       `iifname "${BRIDGES}*" oifname "${BRIDGES}*" accept`,

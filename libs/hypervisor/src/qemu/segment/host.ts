@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { VXLAN_OVERHEAD, type SegmentFacts } from '@chrysalis/contracts';
 import { HypervisorError } from '../../errors.ts';
@@ -23,14 +23,16 @@ export const run = async (argv: readonly string[], input?: string): Promise<stri
 export const ip = (...args: string[]): Promise<string> => run(['ip', ...args]);
 /** Several at once, one after the other; the first that fails is the end. */
 export const ipBatch = (commands: readonly string[]): Promise<string> => run(['ip', '-batch', '-'], `${commands.join('\n')}\n`);
+export const isThere = (link: string): boolean => existsSync(`/sys/class/net/${link}`);
 export const nft = (text: string): Promise<string> => run(['nft', '-f', '-'], text);
 
 const works = (argv: readonly string[]): Promise<boolean> => run(argv).then(() => true, () => false); // prettier-ignore
 
 const CAP_NET_ADMIN = 12n;
+const CAP_SYS_ADMIN = 21n; // for the namespaces of DHCP
 const mayChangeNetworks = (): boolean => {
   const caps = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
-  return ((BigInt(`0x${caps}`) >> CAP_NET_ADMIN) & 1n) === 1n;
+  return [CAP_NET_ADMIN, CAP_SYS_ADMIN].every((cap) => ((BigInt(`0x${caps}`) >> cap) & 1n) === 1n);
 };
 
 /** The interface that has the host's address; `undefined` of one that no other host reaches. */

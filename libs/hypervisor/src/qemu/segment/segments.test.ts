@@ -63,7 +63,7 @@ class Host {
   }
   /** What is there of it, by the kernel. */
   left(): string[] {
-    const links = [...inside(this.ns, 'ip -br link').text.matchAll(/^(chy[bvt]\w+)/gm)].map((m) => m[1]!);
+    const links = [...inside(this.ns, 'ip -br link').text.matchAll(/^(chy[bdvt]\w+)/gm)].map((m) => m[1]!);
     const dhcp = sh(`pgrep -f "[d]nsmasq.*${this.dir}/"`).text.trim().split('\n').filter(Boolean).map(() => 'dnsmasq'); // prettier-ignore
     return [...links, ...dhcp, ...(/chrysalis/.test(inside(this.ns, 'nft list tables').text) ? ['filter'] : [])].sort();
   }
@@ -111,8 +111,11 @@ const end = (code) => process.exit(code);
 s.on('connect', () => end(0)).on('error', () => end(2));
 setTimeout(() => end(1), 500);`;
 /** Whether a connection comes about; \`from\`: as whom it is asked for. */
-const reaches = (guest: Guest, to: string, { port = 7, from = '' } = {}): boolean =>
-  spawnSync('ip', ['netns', 'exec', `${id}${guest}`, process.execPath, '-e', ASK, to, String(port), from]).status === 0;
+const asked = (ns: string, to: string, { port = 7, from = '' } = {}): string | undefined =>
+  ['open', 'silent', 'refused'][
+    spawnSync('ip', ['netns', 'exec', `${id}${ns}`, process.execPath, '-e', ASK, to, `${port}`, from]).status ?? 1
+  ];
+const reaches = (guest: Guest, to: string, of = {}): boolean => asked(guest, to, of) === 'open';
 /** As QEMU does when a guest runs on at another host: it is heard by all. */
 const announced = (guest: Guest): boolean => !reaches(guest, '10.9.0.1');
 const port7: readonly FilterRule[] = [{ protocol: 'tcp', ports: { first: 7, last: 7 } }];
@@ -140,10 +143,20 @@ here('a segment spans hosts; a guest hears what it is allowed to, and says nothi
   inside('gb', `ip link set eth0 address ${macs.gb}`);
   expect(reaches('gb', addresses.ga)).toBe(true);
   expect(inside('b', 'nft list ruleset').text).toMatch(/counter packets [1-9]/);
-  // Its host answers for the address that it has on the segment, and takes nothing there.
+  // DHCP's address answers, at each host its own; the host itself takes nothing there, and has not that address.
+  for (const g of ['ga', 'gb'] as const) expect(asked(g, '10.9.0.1')).toBe('refused');
+  expect(inside('a', 'ip -4 -br addr').text).not.toContain('10.9.0.1');
   spawn('ip', ['netns', 'exec', `${id}a`, process.execPath, '-e', LISTEN], { stdio: 'ignore' });
   expect(reaches('ga', '10.9.0.1')).toBe(false);
   expect(inside('ga', 'ip neigh show 10.9.0.1').text).toContain('02:63:68:00:13:88');
+});
+
+here('a subnet that the hosts themselves are in takes none of them from each other', async () => {
+  const segment = { ...nicOf('gb').segment, vni: 5001, subnet: '198.19.7.0/24', address: '198.19.7.9' };
+  await b.call('attach', 'gc', { ...nicOf('gb'), segment });
+  expect(asked('b', '198.19.7.1', { port: 9 })).toBe('refused'); // by the other host
+  expect(inside('b', 'ip route get 198.19.7.1').text).toMatch(/^198\.19\.7\.1 dev wire /);
+  await b.call('detach', 'gc', NETWORK);
 });
 
 here('a guest that is at another host now is found there, and nothing is left where it was', async () => {
@@ -162,7 +175,7 @@ here('a guest that is at another host now is found there, and nothing is left wh
 here('killed in any state, it is made whole for those who are there and taken away for all others', async () => {
   const before = a.left();
   expect(before).toEqual(
-    ['chyb5000', 'chyt', 'chyv5000', 'dnsmasq', 'filter'].map((x) => (x === 'chyt' ? tapName('ga', NETWORK) : x)).sort(),
+    ['chyb5000', 'chyd5000', 'chyt', 'chyv5000', 'dnsmasq', 'filter'].map((x) => (x === 'chyt' ? tapName('ga', NETWORK) : x)).sort(),
   );
   await a.kill();
   must(`pkill -9 -f "[d]nsmasq.*${a.dir}/"; ip netns exec ${id}a nft flush ruleset; ip -n ${id}a link delete chyv5000`);

@@ -1,12 +1,11 @@
-import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { gatewayOf, rangeOf, type Nic, type SegmentFacts, type SegmentPart } from '@chrysalis/contracts';
+import { type Nic, type SegmentFacts, type SegmentPart } from '@chrysalis/contracts';
 import { HypervisorError } from '../../errors.ts';
 import { Mutexes } from '../../mutexes.ts';
 import { Dhcp } from './dhcp.ts';
 import { baseFilter, hostsFilter, nicFilter, withoutFilter, withoutNic } from './filter.ts';
-import { ip, ipBatch, nft, run, segmentFacts } from './host.ts';
-import { bridgeName, hostMac, tapAddress, tapName, tunnelName, VXLAN_PORT } from './names.ts';
+import { ip, ipBatch, isThere, nft, run, segmentFacts } from './host.ts';
+import { bridgeMac, bridgeName, cableName, tapAddress, tapName, tunnelName, VXLAN_PORT } from './names.ts';
 import { SegmentRecords, type SegmentRecord } from './record.ts';
 
 const LOOK_MS = 2_000;
@@ -125,7 +124,7 @@ export class Segments {
 
   /** Bridge, VXLAN, DHCP. */
   private async make(record: SegmentRecord): Promise<void> {
-    const { vni, subnet, mtu } = record;
+    const { vni, mtu } = record;
     const bridge = bridgeName(vni);
     const tunnel = tunnelName(vni);
     await nft(baseFilter());
@@ -133,17 +132,12 @@ export class Segments {
       ...(isThere(bridge) ? [] : [`link add ${bridge} type bridge mcast_snooping 0 forward_delay 0`]),
       ...(isThere(tunnel) ? [] : [`link add ${tunnel} type vxlan id ${vni} local ${this.address} dstport ${VXLAN_PORT}`]),
       `link set ${tunnel} mtu ${mtu} master ${bridge}`,
-      `link set ${bridge} address ${hostMac(vni)} mtu ${mtu}`,
+      `link set ${bridge} address ${bridgeMac(vni)} mtu ${mtu}`,
     ]);
-    // Of the host's addresses it answers for the one that it has there; and it has none of version 6.
+    // The host has no address on it, and answers there for none of those that it has elsewhere.
     await setting(`ipv4/conf/${bridge}/arp_ignore`, '1');
     await setting(`ipv6/conf/${bridge}/disable_ipv6`, '1');
-    await ipBatch([
-      // Without a route: two tenants may have the same subnet.
-      `addr replace ${gatewayOf(subnet)}/${rangeOf(subnet).prefix} dev ${bridge} noprefixroute`,
-      `link set ${tunnel} up`,
-      `link set ${bridge} up`,
-    ]);
+    await ipBatch([`link set ${tunnel} up`, `link set ${bridge} up`]);
     await this.flood(record);
     await this.dhcp.serve(record);
     this.look();
@@ -199,7 +193,7 @@ export class Segments {
       for (const record of records) {
         const { vni, nics } = record;
         const taps = Object.keys(nics);
-        const links = [bridgeName(vni), tunnelName(vni), ...taps];
+        const links = [bridgeName(vni), tunnelName(vni), cableName(vni), ...taps];
         if (links.every(isThere) && taps.every((t) => filtered.includes(`"${t}"`)) && this.dhcp.running(vni)) continue;
         await this.make(record);
         for (const tap of taps) await this.makeNic(record, tap);
@@ -208,6 +202,5 @@ export class Segments {
   }
 }
 
-const isThere = (link: string): boolean => existsSync(`/sys/class/net/${link}`);
 /** Where the kernel has no such setting there is nothing to set. */
 const setting = (path: string, value: string): Promise<void> => writeFile(`/proc/sys/net/${path}`, value).catch(() => undefined);
