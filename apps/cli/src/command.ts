@@ -184,6 +184,7 @@ const again = async (client: Client, show: () => Promise<void>): Promise<void> =
 
 /** A VM by its id or by its name. */
 export const vmOf = async (client: Client, text: string): Promise<Vm> => {
+  assertNamed('VM', text);
   if (/^vm-[0-9a-f]{8}-/.test(text)) return client.get('/v1/vms/{id}', { path: { id: text } });
   const found = await client.all('/v1/vms', { name: text });
   if (found.length > 1)
@@ -191,6 +192,11 @@ export const vmOf = async (client: Client, text: string): Promise<Vm> => {
       `${found.length} VMs are named ${text}\n${found.map((v) => `  ${v['vmId']}  ${v['state']}${v['hostId'] ? ` on ${v['hostId']}` : ''}`).join('\n')}\nnext: name the one you mean by its id`,
     );
   return client.get('/v1/vms/{id}', { path: { id: found[0]?.vmId ?? text } });
+};
+
+/** Where a variable of a script is empty, whatever there is would be meant. */
+export const assertNamed = (noun: string, text: string): void => {
+  if (text.trim() === '') throw new UsageError(`no ${noun} is named\nnext: say its id or its name`);
 };
 
 /** A file as its user means it: npm runs a script in the project's root, wherever it was typed. */

@@ -73,7 +73,7 @@ beforeEach(() => {
   answer = usual;
 });
 
-const run = (line: string): Promise<InProcess> => inProcess(url, 't', line);
+const run = (line: string | readonly string[]): Promise<InProcess> => inProcess(url, 't', line);
 
 const leaves = (command: Command, at: readonly string[] = []): { name: string; command: Command }[] =>
   command.commands.flatMap((c) => {
@@ -269,3 +269,17 @@ test.each([
   const [code] = (await once(child, 'close')) as [number];
   expect([code, said]).toEqual([130, `op-1 goes on\nnext: chrysalis ${next}\n`]);
 }); // prettier-ignore
+
+test.each([
+  'vm create web --type small --image linux@1 --network ,address=10.7.0.9',
+  'vm create web --type small --image linux@1 --network EMPTY',
+  'vm create web --type small --image linux@1 --allow icmp',
+  'vm create web --type small --image linux@1 --network back --allow tcp:90-80',
+  'vm filter web --allow tcp:90-80',
+  'vm delete EMPTY',
+  'network delete EMPTY',
+])('%s changes nothing: it would not be what is meant', async (line) => {
+  const { error } = await run(line.split(' ').map((word) => (word === 'EMPTY' ? '' : word)));
+  expect(error?.message).toMatch(/no .* is named|--allow is of networks|last port is before/);
+  expect(asked.filter((a) => a.method !== 'GET')).toEqual([]);
+});

@@ -94,7 +94,9 @@ const tenantOf = ({ caller: { tenant } }: CommandContext): string => {
 };
 
 /** With its NICs on networks, which its type knows nothing of. */
-const assertFits = ({ networks = [], seed }: CreateVm, image: Requested['image'], ref: Ref, spec: Requested['spec']): void => {
+const assertFits = ({ networks = [], allow = [], seed }: CreateVm, image: Requested['image'], ref: Ref, spec: Requested['spec']): void => {
+  if (allow.length > 0 && networks.length === 0)
+    throw ProblemError.of({ code: 'vm.on_no_network', message: 'what may come in is of its networks, and it is asked for on none' });
   const nics = [...spec.nics, ...networks.map(({ network }) => ({ id: network, network }))];
   const misfit = misfitOf(image, ref, { ...spec, nics }, seed !== undefined);
   if (misfit) throw ProblemError.of(misfit);

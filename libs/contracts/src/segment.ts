@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { addressOf, Ipv4, Ipv4Subnet, rangeOf } from './ipv4.ts';
+import { addressOf, Ipv4, Ipv4Subnet, rangeOf, subnetText } from './ipv4.ts';
 
 /** Of a VXLAN; one network's alone. */
 export const Vni = z.int().min(1).max(16_777_215);
@@ -15,8 +15,11 @@ const Port = z.int().min(1).max(65_535);
  */
 export const FilterRule = z.strictObject({
   protocol: z.enum(['tcp', 'udp', 'icmp']),
-  ports: z.strictObject({ first: Port, last: Port }).optional(),
-  from: Ipv4Subnet.optional(),
+  ports: z
+    .strictObject({ first: Port, last: Port })
+    .refine(({ first, last }) => first <= last, 'the last port is before the first')
+    .optional(),
+  from: Ipv4Subnet.refine((text) => subnetText(rangeOf(text)) === text, 'bits are set behind its prefix').optional(),
 });
 export type FilterRule = z.infer<typeof FilterRule>;
 export const FilterRules = z.array(FilterRule).max(32);

@@ -1,6 +1,6 @@
 import type { BodyOf, Client, Network } from '@chrysalis/api-client';
 import { InvalidArgumentError, type Command } from 'commander';
-import { action, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
+import { action, assertNamed, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print, table } from '../show/output.ts';
@@ -84,6 +84,7 @@ const deleteCommand = (network: Command): void => {
 
 /** A network by its id or by its name. */
 const networkOf = async (client: Client, text: string): Promise<Network> => {
+  assertNamed('network', text);
   if (/^network-[0-9a-f]{8}-/.test(text)) return client.get('/v1/networks/{id}', { path: { id: text } });
   const found = await client.all('/v1/networks', { name: text });
   if (found.length > 1)
@@ -108,6 +109,7 @@ export const networkOptions = (command: Command): Command =>
     );
 export const onNetworks = async ({ client, options }: Run): Promise<OfVm> => {
   const { network, allow } = options as { network?: readonly string[]; allow?: NonNullable<OfVm['allow']> };
+  if (allow && !network) throw new UsageError('--allow is of networks, and no --network is said\nnext: --network NETWORK');
   return {
     ...(network ? { networks: await Promise.all(network.map((text) => networkAsked(client, text))) } : {}),
     ...(allow ? { allow: [...allow] } : {}),
@@ -153,6 +155,7 @@ export const filterCommand = (vm: Command): void => {
 
 const networkAsked = async (client: Client, text: string): Promise<NonNullable<OfVm['networks']>[number]> => {
   const [name = '', ...more] = text.split(',');
+  assertNamed('network', name);
   const address = more[0]?.startsWith('address=') ? more[0].slice('address='.length) : undefined;
   if (more.length > 1 || (more.length === 1 && address === undefined))
     throw new UsageError(`--network: ${text} is not NAME or NAME,address=ADDRESS\nnext: --network ${name}`);
@@ -166,6 +169,7 @@ function filterRule(text: string): NonNullable<OfVm['allow']>[number] {
   if (!m || (m[1] === 'icmp' && m[2] !== undefined))
     throw new InvalidArgumentError('tcp, tcp:80, tcp:8000-8099, udp:53 or icmp, each with @SUBNET behind it, or without');
   const ports = m[2] === undefined ? {} : { ports: { first: Number(m[2]), last: Number(m[3] ?? m[2]) } };
+  if (ports.ports && ports.ports.last < ports.ports.first) throw new InvalidArgumentError('the last port is before the first');
   return { protocol: m[1] as 'tcp' | 'udp' | 'icmp', ...ports, ...(m[4] === undefined ? {} : { from: m[4] }) };
 }
 

@@ -1,6 +1,6 @@
 import type { AnswerOf, Client } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, changing, examples, listCommand, positive } from '../command.ts';
+import { action, assertNamed, changing, examples, listCommand, positive } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, fields, print, table } from '../show/output.ts';
 
@@ -72,6 +72,7 @@ const setCommand = (pool: Command): void => {
 
 /** A pool by its id or by its name. */
 const poolOf = async (client: Client, text: string): Promise<Pool> => {
+  assertNamed('pool', text);
   if (/^pool-[0-9a-f]{8}-/.test(text)) return client.get('/v1/pools/{id}', { path: { id: text } });
   const found = await client.all('/v1/pools', { name: text });
   if (found.length > 1)

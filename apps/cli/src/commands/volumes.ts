@@ -1,6 +1,6 @@
 import type { Client, Volume } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
+import { action, assertNamed, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print, ref } from '../show/output.ts';
@@ -169,6 +169,7 @@ const deleteCommand = (volume: Command): void => {
 
 /** A volume by its id or by its name. */
 const volumeOf = async (client: Client, text: string): Promise<Volume> => {
+  assertNamed('volume', text);
   if (/^volume-[0-9a-f]{8}-/.test(text)) return client.get('/v1/volumes/{id}', { path: { id: text } });
   const found = await client.all('/v1/volumes', { name: text });
   if (found.length > 1)

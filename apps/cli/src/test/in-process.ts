@@ -4,7 +4,7 @@ import { buildProgram } from '../program.ts';
 export type InProcess = { readonly out: string; readonly said: string; readonly error?: Error };
 
 /** `chrysalis` in this process: some forty of them take no longer than one of their own. `said` is what it says beside its data. */
-export const inProcess = async (server: string, token: string, line: string): Promise<InProcess> => {
+export const inProcess = async (server: string, token: string, line: string | readonly string[]): Promise<InProcess> => {
   const [out, said]: [string[], string[]] = [[], []];
   const spies = (
     [
@@ -15,7 +15,8 @@ export const inProcess = async (server: string, token: string, line: string): Pr
     jest.spyOn(process[name], 'write').mockImplementation((text: string | Uint8Array): boolean => kept.push(String(text)) > 0),
   );
   try {
-    await buildProgram().parseAsync(['--server', server, '--token', token, ...line.split(' ').filter(Boolean)], { from: 'user' });
+    const words = typeof line === 'string' ? line.split(' ').filter(Boolean) : line;
+    await buildProgram().parseAsync(['--server', server, '--token', token, ...words], { from: 'user' });
     return { out: out.join(''), said: said.join('') };
   } catch (error) {
     return { out: out.join(''), said: said.join(''), error: error as Error };

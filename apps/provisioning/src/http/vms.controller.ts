@@ -48,6 +48,7 @@ export class VmsController {
     query: dryRunQuery,
     answers: {
       202: createVm.answer,
+      409: '`vm.on_no_network`',
       422: '`request.invalid`, `vm-type.unknown`, `image.unknown`, `image.too_large`, `image.no_room`, `seed.invalid`',
     },
   })

@@ -16,7 +16,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { decideNetwork } from './decide-network.ts';
-import { networkOf, overlapping, takeVni } from './sql.ts';
+import { failedOn, networkOf, overlapping, takeVni } from './sql.ts';
 
 const { createNetwork, deleteNetwork } = networkCommands;
 
@@ -74,8 +74,19 @@ export class NetworksController {
       const network = await networkOf(ctx.tx, this.service.schema, reachOf(ctx.caller), id);
       if (!network || network.status === 'deleted') throw ProblemError.of({ code: 'network.unknown', networkId: id });
       const decided = await decideNetwork(ofTenant(ctx, network.tenant), id, { type: 'delete', networkId: id }, ifMatch(request));
+      if (!decided.ok && decided.rejection.code === 'network.in_use') {
+        const failed = await failedOn(ctx.tx, this.service.schema, id);
+        throw ProblemError.of({ ...decided.rejection, message: inUse(decided.rejection.vms, failed) });
+      }
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return { status: 200, body: { networkId: id, state: decided.network.status } };
     });
   }
 }
+
+/** One that failed at its creation has its address until it is deleted, and is easily overlooked. */
+const inUse = (vms: number, failed: readonly string[]): string =>
+  [
+    vms === 1 ? 'a VM is on the network' : `${vms} VMs are on the network`,
+    ...(failed.length > 0 ? [`of them failed, and have their addresses until they are deleted: ${failed.join(', ')}`] : []),
+  ].join('; ');

@@ -35,6 +35,8 @@ test('a VM has a NIC on each network, with an address of its own there and a fil
   const failed = { workflowId: request.workflowId, subject: vmId, name: 'provision-vm', state: 'undone' };
   await h.ended({ ...failed, cause: { code: 'placement.no_host', message: 'no host is known' } });
   await h.eventually(async () => (await h.vm(vmId)).status === 'failed');
+  const still = (await remove(networkId)).body;
+  expect(still).toMatchObject({ code: 'network.in_use', vms: 1, detail: expect.stringContaining(`until they are deleted: ${vmId}`) });
   const { operation } = (await h.http('DELETE', `/v1/vms/${vmId}`, {})).body;
   await h.run(operation, 'vm.record-deleted', { vmId });
   await h.run(operation, 'vm.record-deleted', { vmId });
@@ -81,6 +83,12 @@ test('bad input, another tenant, a dry run: a stable code, and nothing is left',
   await refused(vm([{ network: networkId }], {}, 'other'), 'network.unknown');
   await refused(vm([{ network: 'network-0199c0de-0000-7000-8000-00000000dead' }]), 'network.unknown');
   await refused(vm([{ network: networkId }], { allow: [{ protocol: 'tcp', ports: { first: 0, last: 70_000 } }] }), 'request.invalid');
+  const port = (first: number, last: number) => ({ protocol: 'tcp', ports: { first, last } });
+  for (const rule of [port(90, 80), { protocol: 'tcp', from: '10.4.0.1/24' }]) {
+    await refused(vm([{ network: networkId }], { allow: [rule] }), 'request.invalid');
+    await refused(h.http('POST', `/v1/vms/${taken}/filter`, { allow: [rule] }), 'request.invalid');
+  }
+  await refused(vm([], { allow: [{ protocol: 'icmp' }] }), 'vm.on_no_network');
   await refused(remove(networkId, 'other'), 'network.unknown');
   expect(await create({ name: 'x', subnet: '10.9.0.0/24' }, 'main', '?dryRun=true')).toMatchObject({ status: 200, body: { dryRun: true } });
   expect(await h.http('POST', '/v1/vms?dryRun=true', { name: 'x', type: 'small', image: 'linux@1', networks: [{ network: networkId }] })).toMatchObject({ status: 200 }); // prettier-ignore

@@ -69,3 +69,13 @@ export const networksOfVm = async (db: Queryable, schema: string, vm: string): P
   );
   return rows;
 };
+
+/** Ten of those on the network whose creation failed. */
+export const failedOn = async (db: Queryable, schema: string, network: string): Promise<string[]> => {
+  const { rows } = await db.query<{ vm: string }>(
+    `select a.vm from ${schema}.network_addresses a join ${schema}.vms v using (vm)
+     where a.network = $1 and v.status = 'failed' order by a.vm limit 10`,
+    [network],
+  );
+  return rows.map((r) => r.vm);
+};

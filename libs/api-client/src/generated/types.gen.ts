@@ -2053,6 +2053,10 @@ export type PostV1VmsData = {
 
 export type PostV1VmsErrors = {
     /**
+     * `vm.on_no_network`
+     */
+    409: Problem;
+    /**
      * `request.invalid`, `vm-type.unknown`, `image.unknown`, `image.too_large`, `image.no_room`, `seed.invalid`
      */
     422: Problem;

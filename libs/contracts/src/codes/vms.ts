@@ -6,7 +6,7 @@ export const vmsCodes = {
   'vm.on_no_network': {
     status: 409,
     title: 'The VM is on no network',
-    next: 'what comes in to it from networks of its hosts nobody filters; vm create --network puts a VM on one',
+    next: 'what comes in to it from networks of its hosts nobody filters; chrysalis vm create --network puts a VM on one',
   },
   'vm.conflict': { status: 409, title: 'The VM was requested as something else', next: 'give the new VM another id' },
   'vm.not_ready': {

@@ -16,7 +16,11 @@ export const networkCodes = {
     next: 'choose a subnet beside {subnet}: chrysalis network list',
   },
   'network.vnis_exhausted': { status: 409, title: 'Every segment number is taken', next: 'delete a network that nobody needs' },
-  'network.in_use': { status: 409, title: 'VMs are on the network', next: 'delete them first: chrysalis vm delete {vmId}' },
+  'network.in_use': {
+    status: 409,
+    title: 'VMs are on the network',
+    next: 'delete each that it names, also one that failed; all of them: chrysalis network get {networkId}',
+  },
   'network.address_outside': {
     status: 422,
     title: 'The address is not in the network’s subnet',

@@ -42,7 +42,8 @@ export const createNetwork = ({ network: data, other }: CreateNetwork, network: 
 export const deleteNetwork = ({ networkId }: DeleteNetwork, network: Network): NetworkDecision => {
   if (network.status === 'unknown') return reject({ code: 'network.unknown', networkId });
   if (network.status === 'deleted') return accept();
-  const [vmId] = network.addresses.values();
-  if (vmId !== undefined) return reject({ code: 'network.in_use', networkId, vmId, vmIds: [...network.addresses.values()].slice(0, 10) });
+  const vmIds = [...network.addresses.values()];
+  const [vmId] = vmIds;
+  if (vmId !== undefined) return reject({ code: 'network.in_use', networkId, vmId, vmIds: vmIds.slice(0, 10), vms: vmIds.length });
   return accept({ type: 'chrysalis.provisioning.network.deleted.v1', data: { networkId } });
 };

@@ -21,7 +21,13 @@ export type NetworkRejection = Coded<
   | { readonly code: 'network.conflict'; readonly networkId: string }
   | { readonly code: 'network.subnet_unusable'; readonly subnet: string; readonly reason: string }
   | { readonly code: 'network.subnet_overlaps'; readonly networkId: string; readonly subnet: string; readonly requested: string }
-  | { readonly code: 'network.in_use'; readonly networkId: string; readonly vmId: string; readonly vmIds: readonly string[] }
+  | {
+      readonly code: 'network.in_use';
+      readonly networkId: string;
+      readonly vmId: string;
+      readonly vmIds: readonly string[];
+      readonly vms: number;
+    }
   | { readonly code: 'network.address_outside'; readonly networkId: string; readonly address: string; readonly subnet: string }
   | { readonly code: 'network.address_reserved'; readonly networkId: string; readonly address: string; readonly reservedFor: string }
   | { readonly code: 'network.address_taken'; readonly networkId: string; readonly address: string; readonly vmId: string }
