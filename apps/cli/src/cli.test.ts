@@ -52,7 +52,7 @@ describe('what is shown', () => {
     ['allocation list', /h2\s+vm:vm-\S+\s+2\s+1024\s+512\s+held/],
     ['type list', /small@1\s+1 \(max 4\)\s+512 \(max 4096\)/],
     ['type get small@1', /memoryMiB:\n/],
-    ['image list', /linux@1\s+kernel\s+-\s+sha256:ab/],
+    ['image list', /linux@1\s+kernel\s+-\s+-\s+sha256:ab/],
     ['volume list --state all', /data\s+deleted\s+2048\s+shared\s+h1/],
     ['volume get volume-0199c0de-0000-7000-8000-0000000000d1', /state:\s+deleted\nsize:\s+2048 MiB/],
     ['grant list', /revoked\s+1\s+1 of 10/],
