@@ -11,8 +11,9 @@ import {
   type RequestOptions,
   type Vm,
 } from '@chrysalis/api-client';
+import { asTyped } from './as-typed.ts';
 import { connect, type GlobalOptions } from './context.ts';
-import { UsageError } from './errors.ts';
+import { SeveralNamedError, UsageError } from './errors.ts';
 import { exits } from './exit.ts';
 import { onInterrupt } from './interrupt.ts';
 import { onwardLines, standingFields } from './show/standing.ts';
@@ -36,14 +37,11 @@ export const action = (command: Command, work: (run: Run) => Promise<number | vo
     const self = given.at(-1) as Command;
     const options = self.optsWithGlobals() as OptionValues & GlobalOptions;
     const client = await connect(options);
-    process.exitCode =
-      (await work({
-        client,
-        format: options.output ?? 'table',
-        quiet: options.quiet ?? false,
-        options,
-        args: self.processedArgs as string[],
-      })) ?? exits.ok;
+    const run = { client, format: options.output ?? 'table', quiet: options.quiet ?? false, options, args: self.processedArgs as string[] };
+    const typed = (error: unknown): never => {
+      throw asTyped(self, error);
+    };
+    process.exitCode = (await work(run).catch(typed)) ?? exits.ok;
   });
 
 /** What a dry run was answered: nothing is asked of the server after it. */
@@ -147,17 +145,21 @@ type List<P extends ListPath> = {
   readonly empty: string;
   /** Of the query, each with its help. */
   readonly filters?: Readonly<Partial<Record<keyof QueryOf<P> & string, string>>>;
+  /** Of the filters, those that may be given again: all must hold. */
+  readonly repeated?: readonly (keyof QueryOf<P> & string)[];
 };
 
 /** A list command: filters as options, `--watch` shows it again after each change. */
 export const listCommand = <P extends ListPath>(
   command: Command,
-  { path, columns, empty, filters = {} as NonNullable<List<P>['filters']> }: List<P>,
+  { path, columns, empty, filters = {} as NonNullable<List<P>['filters']>, repeated = [] }: List<P>,
 ): Command => {
-  for (const [name, help] of Object.entries<string | undefined>(filters)) command.option(`--${name} <${name}>`, help);
+  for (const [name, help = ''] of Object.entries<string | undefined>(filters))
+    if ((repeated as readonly string[]).includes(name)) command.option(`--${name} <${name}>`, help, collect);
+    else command.option(`--${name} <${name}>`, help);
   command.option('--watch', 'show it again after each change, until Ctrl-C');
   return action(command, async (run) => {
-    const query = Object.fromEntries(Object.keys(filters).map((f) => [f, run.options[f] || undefined])) as QueryOf<P>;
+    const query = Object.fromEntries(Object.keys(filters).map((f) => [f, String(run.options[f] ?? '') || undefined])) as QueryOf<P>;
     const show = async (): Promise<void> => {
       const items = await run.client.all(path, query);
       await print(run.format, items, () =>
@@ -188,8 +190,10 @@ export const vmOf = async (client: Client, text: string): Promise<Vm> => {
   if (/^vm-[0-9a-f]{8}-/.test(text)) return client.get('/v1/vms/{id}', { path: { id: text } });
   const found = await client.all('/v1/vms', { name: text });
   if (found.length > 1)
-    throw new UsageError(
-      `${found.length} VMs are named ${text}\n${found.map((v) => `  ${v['vmId']}  ${v['state']}${v['hostId'] ? ` on ${v['hostId']}` : ''}`).join('\n')}\nnext: name the one you mean by its id`,
+    throw new SeveralNamedError(
+      text,
+      'VMs',
+      found.map((v) => `${v.vmId}  ${v.state}${v.hostId ? ` on ${v.hostId}` : ''}`),
     );
   return client.get('/v1/vms/{id}', { path: { id: found[0]?.vmId ?? text } });
 };

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { TemplateSpec } from '@chrysalis/contracts';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
+import { exitCodeOf, explain } from './exit.ts';
 import { buildProgram } from './program.ts';
 import { inProcess, type InProcess } from './test/in-process.ts';
 import { entry, environmentOf } from './test/run.ts';
@@ -35,14 +36,14 @@ const pool = { poolId: 'pool-0199c0de-0000-7000-8000-000000000001', name: 'share
 const ref = { name: 'small', version: 1 };
 const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
 const usual = ({ method, url: at }: Asked): Reply => {
-  if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', requested: 1, candidates: [], refused: [] } };
+  if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', settings: {}, requested: 1, candidates: [], refused: [] } };
   if (at.startsWith('/v1/vms?')) return { body: { items: [vm] } };
   if (at.startsWith('/v1/vms/')) return { body: vm };
   if (at.startsWith('/v1/networks?')) return { body: { items: [network] } };
   if (at.startsWith('/v1/networks/')) return { body: network };
   if (at.startsWith('/v1/volumes?')) return { body: { items: [volume] } };
   if (at.startsWith('/v1/volumes/')) return { body: volume };
-  if (at.startsWith('/v1/pools?')) return { body: { items: [pool] } };
+  if (/^\/v1\/pools($|\?)/.test(at)) return { body: { items: [pool] } };
   if (at.startsWith('/v1/pools/')) return { body: pool };
   if (at.startsWith('/v1/workflow-limits')) return { body: { limits: {}, running: [] } };
   if (at.startsWith('/v1/vm-types/')) return { body: { spec: { vcpus: { now: 1 }, memoryMiB: { now: 1 }, disks: [], nics: [], requiredTraits: [] } } };
@@ -175,9 +176,73 @@ describe('a name that two VMs have', () => {
     const other = { ...vm, vmId: vmId.replace('1', '2'), state: 'placed', hostId: undefined };
     answer = (a) => (a.url.startsWith('/v1/vms?') ? { body: { items: [vm, other] } } : usual(a));
     const { error } = await run('vm delete web');
-    expect(error!.message.split('\n')).toEqual(['2 VMs are named web', `  ${vmId}  running on h1`, `  ${other.vmId}  placed`, 'next: name the one you mean by its id']);
+    expect(error!.message.split('\n')).toEqual(['2 VMs are named web', `  ${vmId}  running on h1`, `  ${other.vmId}  placed`, 'next: chrysalis vm delete ID']);
     expect(asked.filter((a) => a.method !== 'GET')).toEqual([]);
+    expect((await run('volume attach data --vm web')).error!.message).toMatch(/\nnext: chrysalis volume attach data --vm ID$/);
   }); // prettier-ignore
+});
+
+test('no command has an option that the program, or what it stands below, has too: that one would take its value', () => {
+  const clashes = (command: Command, above: readonly string[]): string[] => {
+    const own = command.options.flatMap((o) => [o.long, o.short, o.attributeName()]).filter((name) => name !== undefined);
+    const clash = own.filter((name) => above.includes(name)).map((name) => `${command.name()} ${name}`);
+    return [...clash, ...command.commands.flatMap((c) => clashes(c, [...above, ...own]))];
+  };
+  expect(clashes(buildProgram(), [])).toEqual([]);
+});
+
+test('workflow mark-done says what the task gave', async () => {
+  const sent = async (line: string) => (await run(`workflow mark-done op-1 t --reason x ${line}`), asked.at(-1)!.body!['change']);
+  expect(await sent('')).toEqual({ type: 'mark-done', task: 't', output: {} });
+  expect(await sent('--result {"hostId":"h2"} -o json')).toEqual({ type: 'mark-done', task: 't', output: { hostId: 'h2' } });
+});
+
+test('vm list asks for all labels that it is given', async () => {
+  for (const line of ['--label a=1 --label b=2', '--label a=1,b=2']) {
+    await run(`vm list ${line}`);
+    expect(asked.at(-1)!.url).toBe('/v1/vms?label=a%3D1%2Cb%3D2');
+  }
+  await run('vm list');
+  expect(asked.at(-1)!.url).toBe('/v1/vms');
+});
+
+describe('a refusal', () => {
+  const refusing = (problem: object) => (a: Asked) => (a.url === '/v1/volumes' && a.method === 'POST' ? { status: 422, body: problem } : roomy(a));
+  const roomy = (a: Asked): Reply => (a.url === '/v1/volume-placements' ? { body: { candidates: [{ hostId: 'h1' }], refused: [] } } : usual(a));
+  const said = async (line: string) => explain((await run(line)).error);
+
+  test('of what was typed names options, and the command to read on', async () => {
+    const errors = [{ path: 'sizeMiB', message: 'Too big' }, { path: 'name', message: 'a name is' }];
+    answer = refusing({ code: 'request.invalid', title: 'The request has faults', errors, next: 'mend what `errors` names, and send it again' });
+    expect(await said('volume create Data --size 9')).toBe(
+      'error request.invalid: The request has faults\n  --size: Too big\n  name: a name is\nnext: mend that; chrysalis volume create --help shows what it takes',
+    );
+    answer = refusing({ code: 'volume.size_missing', title: 'It has no size', next: 'say sizeMiB, or what it is made of' });
+    expect(await said('volume create data')).toMatch(/\nnext: say --size, or what it is made of$/);
+  });
+
+  test('of a volume that no host has room for leaves none that failed', async () => {
+    const refused = [{ hostId: 'h1', reasons: [{ code: 'pool.capacity_exceeded', message: 'too little' }] }];
+    answer = (a) => (a.url === '/v1/volume-placements' ? { body: { candidates: [], refused } } : usual(a));
+    const { error } = await run('volume create data --size 64 --host h1');
+    expect([exitCodeOf(error), explain(error)]).toEqual([4, 'error: Could go nowhere.\n  not h1: pool.capacity_exceeded: too little']);
+    expect(asked.filter((a) => a.url.startsWith('/v1/volumes'))).toEqual([]);
+  });
+
+  test('of a pool that is not there names those that are, as commands take them', async () => {
+    answer = (a) => (a.url === '/v1/pools?name=nosuch' ? { body: { items: [] } } : usual(a));
+    const { error } = await run('pool set nosuch --ratio 2000');
+    expect([exitCodeOf(error), explain(error)]).toEqual([3, 'error pool.unknown: No pool `nosuch`; there is shared\nnext: chrysalis pool list']);
+  });
+}); // prettier-ignore
+
+test('pool set: without an option there is nothing to change; a dry run is read by people', async () => {
+  expect((await run('pool set shared')).error!.message).toBe('nothing to change: say --allocation, --ratio or --reserve');
+  const settings = { allocation: 'thin', ratioPerMille: 2000, reservedMiB: 8 };
+  answer = (a) => (a.method === 'PATCH' ? { body: { dryRun: true, name: 'shared', settings, capacityMiB: 100, heldMiB: 7 } } : usual(a));
+  expect((await run('pool set shared --ratio 2000 --dry-run')).out).toMatch(
+    /^pool: +shared\nallocation: +thin\nratio: +2000 of 1000\nreserved: +8 MiB\nmay be promised: +100 MiB\nheld: +7 MiB\n$/,
+  );
 });
 
 describe('migration templates by hand', () => {

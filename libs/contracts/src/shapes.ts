@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { Segment, SegmentFacts } from './segment.ts';
 
 /** Names people choose: types, images, templates, networks, hosts. */
-export const Name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
+export const Name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,62}$/, 'a name is lower-case letters, digits and dashes, begins with a letter, and has 63 at most');
 export const Id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}$/);
 export const Uuid = z.uuid();
 export const Mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);

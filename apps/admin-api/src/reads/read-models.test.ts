@@ -81,6 +81,11 @@ describe('lists of many rows', () => {
     expect(await by('team=rare')).toEqual([6000, 5700, 5400]);
     const plan = await pool.query<{ 'QUERY PLAN': string }>(`explain ${asked.at(-1)!.text}`, asked.at(-1)!.values);
     expect(plan.rows.map((r) => r['QUERY PLAN']).join('\n')).toContain('vms_by_label');
+    expect(await by('team=rare,all=')).toEqual([6000, 5700, 5400]);
+    const ofBoth = await pool.query<{ 'QUERY PLAN': string }>(`explain ${asked.at(-1)!.text}`, asked.at(-1)!.values);
+    expect(ofBoth.rows.map((r) => r['QUERY PLAN']).join('\n')).toContain('vms_by_label');
+    expect(await by('team=rare,all=x')).toEqual([]);
+    expect(await by('team=rare,team=usual-1')).toEqual([]);
     expect(await by('all=')).toEqual([6000, 5998, 5996]);
     for (const none of ['team=', 'rare=team', 'team=rare=', '=', `team=' or true --`]) expect(await by(none)).toEqual([]);
   });

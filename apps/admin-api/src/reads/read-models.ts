@@ -97,12 +97,12 @@ export class ReadModels {
 const narrow = (listed: SelectQueryBuilder<ObjectLiteral>, model: Model, query: Query): void => {
   for (const [name, column] of Object.entries(model.filters ?? {}))
     if (query[name] && query[name] !== 'all') listed.andWhere(`row.${column} = :${name}`, { [name]: query[name] });
-  if (model.labelled && query['label'])
-    listed.andWhere(`row.data -> 'labels' @> cast(:label as jsonb)`, { label: labelOf(query['label']) });
+  for (const [at, label] of (model.labelled && query['label'] ? query['label'].split(',') : []).entries())
+    listed.andWhere(`row.data -> 'labels' @> cast(:label${at} as jsonb)`, { [`label${at}`]: labelOf(label) });
   for (const [name, condition] of Object.entries(model.unless ?? {})) if (!query[name]) listed.andWhere(condition);
 };
 
-/** `team=web` as PostgreSQL looks for it. A label's value has no `=`. */
+/** `team=web` as PostgreSQL looks for it. A label has no `,`, and its value no `=`. */
 const labelOf = (text: string): string => {
   const at = text.indexOf('=');
   return JSON.stringify({ [text.slice(0, at)]: text.slice(at + 1) });

@@ -12,7 +12,7 @@ export type Model = {
   readonly andFleets?: true;
   /** Query parameter -> column. */
   readonly filters?: Readonly<Record<string, string>>;
-  /** `label=KEY=VALUE` is asked of its document’s `labels`. */
+  /** `label=KEY=VALUE`, or several with commas between, is asked of its document’s `labels`: all must hold. */
   readonly labelled?: true;
   /** What holds of a `row` unless the filter of that name is given. */
   readonly unless?: Readonly<Record<string, string>>;

@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
-import { hostStates, views, type UnknownCode } from '@chrysalis/contracts';
+import { hostStates, MOST_LABELS, views, type UnknownCode } from '@chrysalis/contracts';
 import { z } from 'zod';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
@@ -23,8 +23,9 @@ export class FleetController {
       name: 'Only of this name',
       label: z
         .string()
-        .regex(/^[^=]+=[^=]*$/, 'KEY=VALUE')
-        .describe('Only with this label, `team=web`'),
+        .regex(/^[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*$/, 'KEY=VALUE, or several with commas between')
+        .refine((text) => text.split(',').length <= MOST_LABELS, `at most ${MOST_LABELS} labels`)
+        .describe('Only with this label, `team=web`, or with all of several, `team=web,tier=2`'),
     }),
   )
   async vms(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {

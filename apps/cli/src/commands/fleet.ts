@@ -23,8 +23,9 @@ export const vmCommands = (program: Command): void => {
       filters: {
         state: 'requested, placed, running, stopped, paused, moving, deleting, deleted, failed or all',
         host: 'on this host',
-        label: 'with this label, KEY=VALUE',
+        label: 'with this label, KEY=VALUE; again for more, and all must hold',
       },
+      repeated: ['label'],
       empty: 'No VMs. Make one with: chrysalis vm create NAME --type TYPE --image IMAGE',
       columns: {
         id: (v) => v['vmId'],
@@ -40,7 +41,7 @@ export const vmCommands = (program: Command): void => {
     }),
     'vm list',
     'vm list --state running -o json',
-    'vm list --label team=web --watch',
+    'vm list --label team=web --label tier=2 --watch',
   );
   examples(
     action(

@@ -1,7 +1,7 @@
 import type { BodyOf, Client, Network } from '@chrysalis/api-client';
 import { InvalidArgumentError, type Command } from 'commander';
 import { action, assertNamed, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
-import { UsageError } from '../errors.ts';
+import { SeveralNamedError, UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print, table } from '../show/output.ts';
 
@@ -88,8 +88,10 @@ const networkOf = async (client: Client, text: string): Promise<Network> => {
   if (/^network-[0-9a-f]{8}-/.test(text)) return client.get('/v1/networks/{id}', { path: { id: text } });
   const found = await client.all('/v1/networks', { name: text });
   if (found.length > 1)
-    throw new UsageError(
-      `${found.length} networks are named ${text}\n${found.map((n) => `  ${n.networkId}  ${n.subnet}`).join('\n')}\nnext: name the one you mean by its id`,
+    throw new SeveralNamedError(
+      text,
+      'networks',
+      found.map((n) => `${n.networkId}  ${n.subnet}`),
     );
   return client.get('/v1/networks/{id}', { path: { id: found[0]?.networkId ?? text } });
 };

@@ -1,10 +1,11 @@
-import type { AnswerOf, Client } from '@chrysalis/api-client';
+import { ApiError, type AnswerOf, type Client } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, assertNamed, changing, examples, listCommand, positive } from '../command.ts';
-import { UsageError } from '../errors.ts';
+import { SeveralNamedError, UsageError } from '../errors.ts';
 import { age, fields, print, table } from '../show/output.ts';
 
 type Pool = AnswerOf<'get', '/v1/pools/{id}'>;
+type Decided = AnswerOf<'patch', '/v1/pools/{id}'>;
 
 export const poolCommands = (program: Command): void => {
   const pool = program.command('pool').description('storage pools: what is in them, and what of it is promised');
@@ -54,6 +55,8 @@ const setCommand = (pool: Command): void => {
         const { allocation, ratio, reserve, reason } = options;
         if (allocation !== undefined && !['thin', 'full'].includes(String(allocation)))
           throw new UsageError('--allocation is thin or full');
+        if (allocation === undefined && ratio === undefined && reserve === undefined)
+          throw new UsageError('nothing to change: say --allocation, --ratio or --reserve');
         const { poolId } = await poolOf(client, args[0]!);
         const body = {
           ...(allocation === undefined ? {} : { allocation: allocation as 'thin' | 'full' }),
@@ -64,11 +67,22 @@ const setCommand = (pool: Command): void => {
         const answer = await client.patch('/v1/pools/{id}', { path: { id: poolId }, body });
         await print(format, answer, () => `${answer.name}: ${answer.heldMiB} MiB are held, ${answer.capacityMiB} may be`);
       },
+      (tried) => triedText(tried as Decided),
     ),
     'pool set shared --ratio 2000 --reason "guests write a third of what they have"',
     'pool set shared --allocation full',
   );
 };
+
+const triedText = ({ name, settings, capacityMiB, heldMiB }: Decided): string =>
+  fields({
+    pool: name,
+    allocation: settings.allocation,
+    ratio: `${settings.ratioPerMille} of 1000`,
+    reserved: `${settings.reservedMiB} MiB`,
+    'may be promised': `${capacityMiB} MiB`,
+    held: `${heldMiB} MiB`,
+  });
 
 /** A pool by its id or by its name. */
 const poolOf = async (client: Client, text: string): Promise<Pool> => {
@@ -76,10 +90,15 @@ const poolOf = async (client: Client, text: string): Promise<Pool> => {
   if (/^pool-[0-9a-f]{8}-/.test(text)) return client.get('/v1/pools/{id}', { path: { id: text } });
   const found = await client.all('/v1/pools', { name: text });
   if (found.length > 1)
-    throw new UsageError(
-      `${found.length} pools are named ${text}\n${found.map((p) => `  ${p.poolId}  on ${p.hosts.join(', ') || 'no host'}`).join('\n')}\nnext: name the one you mean by its id`,
+    throw new SeveralNamedError(
+      text,
+      'pools',
+      found.map((p) => `${p.poolId}  on ${p.hosts.join(', ') || 'no host'}`),
     );
-  return client.get('/v1/pools/{id}', { path: { id: found[0]?.poolId ?? text } });
+  if (found[0]) return client.get('/v1/pools/{id}', { path: { id: found[0].poolId } });
+  const names = [...new Set((await client.all('/v1/pools', {})).map((p) => p.name))];
+  const detail = `No pool \`${text}\`; ${names.length > 0 ? `there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}` : 'there is none yet'}`;
+  throw ApiError.of(404, { code: 'pool.unknown', title: detail, detail });
 };
 
 const poolText = (p: Pool): string => {

@@ -1,7 +1,7 @@
 import type { Client, Volume } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, assertNamed, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
-import { UsageError } from '../errors.ts';
+import { RefusedError, SeveralNamedError, UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print, ref } from '../show/output.ts';
 import { placementText } from '../show/placement.ts';
@@ -56,31 +56,34 @@ const createCommand = (volume: Command): void => {
           .option('--host <host>', 'made there; in a pool that only this host sees it stays there')
           .option('--dry-run', 'only say whether it could be made, and where'),
       ),
-      async (run) => {
-        const { pool, host, dryRun: trial } = run.options;
-        const size = run.options['size'] as number | undefined;
-        const { from, sizeMiB = size } = await sourceOf(run);
-        const body = {
-          name: run.args[0]!,
-          ...(size === undefined ? {} : { sizeMiB: size }),
-          ...(from ? { from } : {}),
-          ...(pool ? { pool: String(pool) } : {}),
-          ...(host ? { host: String(host) } : {}),
-        };
-        const answer = await run.client.post('/v1/volumes', { body, query: { dryRun: trial ? 'true' : undefined } }); // refuses what the real one would
-        if (!trial) return finish(run, answer, `creating ${run.args[0]}`);
-        const { DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
-        const asked = { pool: body.pool ?? DEFAULT_POOL, sizeMiB: sizeMiB ?? 1, ...(host ? { host: String(host) } : {}) };
-        const where = await run.client.post('/v1/volume-placements', { body: asked });
-        await print(run.format, where, () => placementText(where));
-        return where.candidates.length > 0 ? exits.ok : exits.refused;
-      },
+      create,
     ),
     'volume create data --size 1024 --wait',
     'volume create scratch --size 4096 --pool local --host h1',
     'volume create web --from-image debian@1 --size 4096 --wait',
     'volume create copy --from-volume data --wait',
   );
+};
+
+const create = async (run: Run): Promise<number> => {
+  const { pool, host, size, dryRun: trial } = run.options as { pool?: string; host?: string; size?: number; dryRun?: true };
+  const { from, sizeMiB = size } = await sourceOf(run);
+  const at = host === undefined ? {} : { host };
+  const body = {
+    name: run.args[0]!,
+    ...(size === undefined ? {} : { sizeMiB: size }),
+    ...(from ? { from } : {}),
+    ...(pool === undefined ? {} : { pool }),
+    ...at,
+  };
+  if (trial) await run.client.post('/v1/volumes', { body, query: dryRun }); // refuses what the real one would
+  const { DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+  const where = await run.client.post('/v1/volume-placements', { body: { pool: pool ?? DEFAULT_POOL, sizeMiB: sizeMiB ?? 1, ...at } });
+  if (trial) await print(run.format, where, () => placementText(where));
+  // Known by now: else it would be made, and be left as one that failed a moment later.
+  else if (where.candidates.length === 0) throw new RefusedError(placementText(where));
+  else return finish(run, await run.client.post('/v1/volumes', { body }), `creating ${body.name}`);
+  return where.candidates.length > 0 ? exits.ok : exits.refused;
 };
 
 type Source = { readonly from?: { image: string } | { volume: string }; readonly sizeMiB?: number };
@@ -173,8 +176,10 @@ const volumeOf = async (client: Client, text: string): Promise<Volume> => {
   if (/^volume-[0-9a-f]{8}-/.test(text)) return client.get('/v1/volumes/{id}', { path: { id: text } });
   const found = await client.all('/v1/volumes', { name: text });
   if (found.length > 1)
-    throw new UsageError(
-      `${found.length} volumes are named ${text}\n${found.map((v) => `  ${v.volumeId}  ${v.state}  ${v.sizeMiB} MiB`).join('\n')}\nnext: name the one you mean by its id`,
+    throw new SeveralNamedError(
+      text,
+      'volumes',
+      found.map((v) => `${v.volumeId}  ${v.state}  ${v.sizeMiB} MiB`),
     );
   return client.get('/v1/volumes/{id}', { path: { id: found[0]?.volumeId ?? text } });
 };

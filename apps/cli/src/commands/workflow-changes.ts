@@ -104,10 +104,10 @@ const verbs: readonly Verb[] = [
     name: 'mark-done',
     does: 'say that a task was done by hand; an execution under way is not listened to any more',
     task: item,
-    options: (c) => c.option('--output <json>', 'what it gave, for the tasks that use it', json, {}),
-    change: ({ args, options }) => ({ type: 'mark-done', task: args[1], output: options['output'] }),
+    options: (c) => c.option('--result <json>', 'its output, for the tasks that use it', json, {}),
+    change: ({ args, options }) => ({ type: 'mark-done', task: args[1], output: options['result'] }),
     done: ({ args }) => `${args[1]} is done`,
-    examples: [`place --output '{"hostId":"h2"}' --reason "placed by hand"`],
+    examples: [`place --result '{"hostId":"h2"}' --reason "placed by hand"`],
   },
   {
     name: 'reassign',

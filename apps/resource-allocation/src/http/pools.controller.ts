@@ -39,7 +39,7 @@ export class PoolsController {
     summary: 'Say how much of a storage pool may be promised, and whether its files are made thin or in full',
     body: Change,
     query: dryRunQuery,
-    answers: { 200: views.PoolDecided, 404: '`pool.unknown`', 422: '`pool.overcommit_refused`' },
+    answers: { 200: views.PoolDecided, 404: '`pool.unknown`', 409: '`pool.overcommit_refused`' },
   })
   change(@Req() request: ApiRequest, @Param('id') poolId: string): Promise<Answer> {
     return this.commands.run(request, Change, async ({ reason, ...wanted }, ctx) => {

@@ -1981,7 +1981,7 @@ export type GetV1VmsData = {
          */
         name?: string;
         /**
-         * Only with this label, `team=web`
+         * Only with this label, `team=web`, or with all of several, `team=web,tier=2`
          */
         label?: string;
     };
@@ -2901,7 +2901,7 @@ export type PatchV1PoolsIdErrors = {
     /**
      * `pool.overcommit_refused`
      */
-    422: Problem;
+    409: Problem;
     /**
      * A problem
      */

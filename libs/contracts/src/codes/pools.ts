@@ -9,7 +9,7 @@ export const poolsCodes = {
     next: ['chrysalis pool get {poolId} shows who holds what; free some, add room, or allow more', 'chrysalis pool list'],
   },
   'pool.overcommit_refused': {
-    status: 422,
+    status: 409,
     title: 'Of a pool whose files are made in full no more can be promised than there is',
     next: 'chrysalis pool set {poolId} --allocation thin, or a ratio of 1000 at most',
   },
