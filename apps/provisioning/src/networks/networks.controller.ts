@@ -88,5 +88,5 @@ export class NetworksController {
 const inUse = (vms: number, failed: readonly string[]): string =>
   [
     vms === 1 ? 'a VM is on the network' : `${vms} VMs are on the network`,
-    ...(failed.length > 0 ? [`of them failed, and have their addresses until they are deleted: ${failed.join(', ')}`] : []),
+    ...(failed.length > 0 ? [`failed, and keeping an address until it is deleted: ${failed.join(', ')}`] : []),
   ].join('; ');

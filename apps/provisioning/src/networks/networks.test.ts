@@ -36,7 +36,7 @@ test('a VM has a NIC on each network, with an address of its own there and a fil
   await h.ended({ ...failed, cause: { code: 'placement.no_host', message: 'no host is known' } });
   await h.eventually(async () => (await h.vm(vmId)).status === 'failed');
   const still = (await remove(networkId)).body;
-  expect(still).toMatchObject({ code: 'network.in_use', vms: 1, detail: expect.stringContaining(`until they are deleted: ${vmId}`) });
+  expect(still).toMatchObject({ code: 'network.in_use', vms: 1, detail: expect.stringContaining(`until it is deleted: ${vmId}`) });
   const { operation } = (await h.http('DELETE', `/v1/vms/${vmId}`, {})).body;
   await h.run(operation, 'vm.record-deleted', { vmId });
   await h.run(operation, 'vm.record-deleted', { vmId });

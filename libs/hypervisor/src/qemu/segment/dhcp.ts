@@ -24,6 +24,8 @@ export class Dhcp {
   /** Also where it runs already: then it reads who is here again. */
   async serve(record: SegmentRecord): Promise<void> {
     const { vni } = record;
+    const before = this.running(vni);
+    if (before && isOurs(before.pid)) await this.end(vni); // of an agent of before, which had it in the host's namespace
     const hosts = Object.values(record.nics).map(({ mac, segment }) => `${mac},${segment.address},infinite`);
     await writeFile(this.#file(vni, 'hosts'), `${hosts.join('\n')}\n`, { mode: 0o644 });
     const there = this.running(vni);

@@ -179,8 +179,13 @@ here('killed in any state, it is made whole for those who are there and taken aw
   );
   await a.kill();
   must(`pkill -9 -f "[d]nsmasq.*${a.dir}/"; ip netns exec ${id}a nft flush ruleset; ip -n ${id}a link delete chyv5000`);
+  // As an agent of before had it: address and DHCP in the host's own namespace.
+  must(`ip -n ${id}a addr add 10.9.0.1/24 dev chyb5000 noprefixroute`);
+  const files = ['hosts', 'pid'].map((x) => `--${x === 'pid' ? 'pid-file' : 'dhcp-hostsfile'}=${a.dir}/segments/5000.${x}`).join(' ');
+  must(`ip netns exec ${id}a dnsmasq --conf-file=/dev/null --user=root --port=0 --dhcp-range=10.9.0.0,static --leasefile-ro ${files}`);
   a.start();
   await a.call('reconcile', wanted('ga'));
+  expect(inside('a', 'ip -4 -br addr').text).not.toContain('10.9.0.1');
   expect(a.left()).toEqual(before);
   expect(reaches('gb', addresses.ga)).toBe(true); // and its peers are known
   await a.kill();

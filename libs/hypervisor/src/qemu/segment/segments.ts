@@ -134,10 +134,10 @@ export class Segments {
       `link set ${tunnel} mtu ${mtu} master ${bridge}`,
       `link set ${bridge} address ${bridgeMac(vni)} mtu ${mtu}`,
     ]);
-    // The host has no address on it, and answers there for none of those that it has elsewhere.
+    // The host has no address on it (an agent of before had one there), and answers there for none of those that it has elsewhere.
     await setting(`ipv4/conf/${bridge}/arp_ignore`, '1');
     await setting(`ipv6/conf/${bridge}/disable_ipv6`, '1');
-    await ipBatch([`link set ${tunnel} up`, `link set ${bridge} up`]);
+    await ipBatch([`addr flush dev ${bridge}`, `link set ${tunnel} up`, `link set ${bridge} up`]);
     await this.flood(record);
     await this.dhcp.serve(record);
     this.look();
