@@ -20,7 +20,7 @@ export const usualPoolSettings: PoolSettings = { allocation: 'thin', ratioPerMil
 export const poolCapacityMiB = ({ usedMiB, freeMiB }: PoolRoom, { ratioPerMille, reservedMiB }: PoolSettings): number =>
   Math.floor((Math.max(0, usedMiB + freeMiB - reservedMiB) * ratioPerMille) / 1000);
 
-/** A guest that writes changes its pool's room all the time. It is told where it differs by a 64th of the pool, or where it is full now, or was. */
+/** By so much that it is told at once: a 64th of the pool, or it is full now, or was. */
 export const roomDiffers = (before: PoolRoom, now: PoolRoom): boolean => {
   const part = Math.max(1, Math.floor((before.usedMiB + before.freeMiB) / 64));
   return (

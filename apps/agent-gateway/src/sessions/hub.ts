@@ -86,7 +86,7 @@ export class Hub {
     connection.hostId = hostId;
     connection.tenant = enrolled.tenant;
     connection.protocol = enrolled.protocol;
-    if (enrolled.isNew) this.#rooms.told(connection, { hostId, tenant: enrolled.tenant }, hello.pools);
+    if (enrolled.isNew) this.#rooms.told(connection, hello.pools, Date.now());
     this.#sessions.set(hostId, { connection, generation, sent: new Set(), draining: false, again: false });
     connection.send({
       type: 'welcome',
@@ -114,7 +114,7 @@ export class Hub {
       case 'heartbeat':
         this.#clocks.heard(connection, { hostId, tenant: connection.tenant }, frame.at, Date.now());
         this.#keeps.heard(connection, frame.keeps);
-        this.#rooms.heard(connection, { hostId, tenant: connection.tenant }, frame.pools);
+        this.#rooms.heard(connection, { hostId, tenant: connection.tenant }, frame.pools, Date.now());
         this.#alive.set(connection.id, connection);
         return;
       case 'report':

@@ -1116,7 +1116,7 @@ export type Pool = {
      */
     hosts: Array<string>;
     /**
-     * when its room was told last
+     * when its room was told last: what changes is told within a minute or so, by a 64th of it at once
      */
     seenAt: string;
     /**

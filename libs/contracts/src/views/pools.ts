@@ -24,7 +24,7 @@ export const Pool = Row.extend({
   heldMiB: Count.describe('what is promised: to disks of VMs, volumes and moves'),
   unpromisedMiB: z.int().describe('below 0 where more is held than may be promised now'),
   hosts: z.array(Name).describe('that have it; counted once, however many'),
-  seenAt: z.string().describe('when its room was told last'),
+  seenAt: z.string().describe('when its room was told last: what changes is told within a minute or so, by a 64th of it at once'),
   reason: z.string().optional().describe('of its settings'),
   holds: z.array(PoolHold).optional().describe('who holds what in it, as far as the caller may see; left out of lists'),
 }).meta({ id: 'Pool' });

@@ -1,11 +1,4 @@
-import {
-  roomDiffers,
-  usualPoolSettings,
-  poolConsumerText,
-  type PoolConsumer,
-  type PoolRoom,
-  type PoolSettings,
-} from '@chrysalis/contracts';
+import { usualPoolSettings, poolConsumerText, type PoolConsumer, type PoolRoom, type PoolSettings } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject, unreachable, type Decider, type Decision } from '@chrysalis/kernel';
 import { capacityOfPool, evolvePool, heldIn, initialPool, type KnownPool, type Pool, type PoolEvent, type PoolRejection } from './pool.ts';
 
@@ -29,7 +22,7 @@ const reportRoom = ({ poolId, name, kind, hostId, room }: ReportRoom, pool: Pool
       type: 'chrysalis.resource-allocation.pool.registered.v1',
       data: { poolId, name, kind, hostId, room, settings: usualPoolSettings },
     });
-  if (!roomDiffers(pool.room, room)) return accept();
+  if (canonicalJson(pool.room) === canonicalJson(room)) return accept(); // how often it is told is the gateway's to say
   return accept({ type: 'chrysalis.resource-allocation.pool.room-reported.v1', data: { poolId, hostId, room } });
 };
 

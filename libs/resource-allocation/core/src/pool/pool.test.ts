@@ -27,10 +27,10 @@ describe('a pool', () => {
     given(poolDecider, [])
       .when(report(0, 1000, 'a'))
       .then([{ ...registered, data: { ...registered.data, name: 'other' } } as PoolEvent]);
-    pool().when(report(10, 990)).thenNothing();
+    pool().when(report(0, 1000)).thenNothing();
     pool()
-      .when(report(20, 980))
-      .then([{ type: `${r}room-reported.v1`, data: { poolId, hostId: 'b', room: { usedMiB: 20, freeMiB: 980 } } }]);
+      .when(report(1, 999))
+      .then([{ type: `${r}room-reported.v1`, data: { poolId, hostId: 'b', room: { usedMiB: 1, freeMiB: 999 } } }]);
     given(poolDecider, []).when(hold(1)).thenRejected('pool.unknown');
   });
 
