@@ -107,7 +107,7 @@ export type MigrateRequest = {
 };
 
 /**
- * `completed`: this end is paused for good (`postmigrate`) and the stream was loaded at the other end, which waits for `resume`.
+ * `completed`: this end is paused for good (`finish-migrate`, and a moment later `postmigrate`) and the stream was loaded at the other end, which waits for `resume`.
  * `failed`: this end was seen running again. Times are QEMU's, microseconds since 1970; downtime = RESUME(target) - STOP(source).
  */
 export type MigrateOutcome =

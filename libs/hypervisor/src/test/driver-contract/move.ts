@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { topologyHash, type HypervisorCode } from '@chrysalis/contracts';
+import { until } from '@chrysalis/testing';
 import type { MigrateOutcome } from '../../driver.ts';
 import { MOVED, nic, limits, refused } from './rig.ts';
 import { topologyOf, expectItRunsOn, untilMigrating, listen, type Story } from './story.ts';
@@ -90,7 +91,7 @@ export const moves = (story: Story): void => {
     const heard = [listen(rig.a()), listen(rig.b())];
     const result = await rig.a().migrate(MOVED, { address, limits, onProgress, progressEveryMs: 20, stallMs: 20_000 });
     if (result.outcome !== 'completed') throw result.cause;
-    expect((await rig.a().status(MOVED)).state).toBe('postmigrate');
+    await until(async () => (await rig.a().status(MOVED)).state === 'postmigrate'); // which QEMU says a moment after its end
     expect((await rig.b().status(MOVED)).state).toBe('paused');
     for (const end of [rig.a(), rig.b()]) expect((await end.status(MOVED)).observed).toBeUndefined();
 
