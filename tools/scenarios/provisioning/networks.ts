@@ -22,7 +22,8 @@ const pairOf = (lab: Lab): Promise<Pair> => {
 };
 const makePair = async (lab: Lab): Promise<Pair> => {
   const { networkId } = await lab.api.post('/v1/networks', { body: { name: 'back', subnet: SUBNET } });
-  const [left, right] = lab.run.hosts.agents.map((a) => a.hostId) as [string, string];
+  // The one that is to move, `right`, begins on the smaller host: by then the other scenarios' VMs may have filled it.
+  const [right, left] = lab.run.hosts.agents.map((a) => a.hostId) as [string, string];
   return { networkId, left: await member(lab, networkId, 'left', left, '10.77.0.10'), right: await member(lab, networkId, 'right', right) };
 };
 
