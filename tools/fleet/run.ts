@@ -38,6 +38,8 @@ export type RunOptions = {
   readonly apart?: PlatformOptions['apart'];
   /** The first host has a pool `small` for itself, of so much. */
   readonly smallPoolMiB?: number;
+  /** Of the hosts' CPUs and memory. */
+  readonly ratioPerMille?: number;
   /** For every process of the run. */
   readonly environment?: Readonly<Record<string, string>>;
   readonly say?: (text: string) => void;
@@ -96,6 +98,7 @@ const open = async (o: RunOptions): Promise<Run> => {
       packageStore: packageStoreOf(dir),
       driver,
       network,
+      ratioPerMille: o.ratioPerMille,
       environment: o.environment ?? {},
     });
     undoBy(() => hosts.stop());

@@ -45,6 +45,8 @@ export type HostsOptions = {
   readonly network: Network;
   /** Pools that the first host has for itself: name -> directory. */
   readonly ownPools?: Readonly<Record<string, string>>;
+  /** How much of CPUs and memory may be given to VMs, over what a host has: as its inventory says, unless told. */
+  readonly ratioPerMille?: number | undefined;
   readonly environment?: Readonly<Record<string, string>>;
 };
 export type Hosts = {
@@ -78,6 +80,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
       const guestDoorPort = o.network === 'loopback' ? await freePort(host.address) : undefined;
       const config = {
         ...shape,
+        inventory: given(shape.inventory, o.ratioPerMille),
         address: host.address,
         networks: { front: host.bridge, legacy: host.innerBridge },
         pools: { shared: pool, ...(shape === demoHosts[0] ? ownPools(o) : {}) },
@@ -100,6 +103,11 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
   );
   return { agents, stop: async () => void (await Promise.all(agents.map((a) => a.stop()))) };
 };
+
+const given = (inventory: HostFacts['inventory'], ratioPerMille: number | undefined): HostFacts['inventory'] =>
+  ratioPerMille === undefined
+    ? inventory
+    : { ...inventory, vcpu: { ...inventory.vcpu, ratioPerMille }, memoryMiB: { ...inventory.memoryMiB, ratioPerMille } };
 
 const ownPools = ({ ownPools: own = {} }: HostsOptions) =>
   Object.fromEntries(Object.entries(own).map(([name, directory]) => [name, { directory, shared: false }]));

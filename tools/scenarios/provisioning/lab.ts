@@ -49,6 +49,7 @@ export class Lab {
       trustedKeys: [tenant.publicJwk],
       say,
       smallPoolMiB: SMALL_POOL_MIB,
+      ratioPerMille: 8_000, // a scenario's VM stays for the next: what is scarce is theirs to make so
       environment: { CHRYSALIS_FAILPOINTS: failpoints, CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'fatal' },
     });
     writeFileSync(failpoints, '{}');
