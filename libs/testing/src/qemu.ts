@@ -3,7 +3,12 @@ import { describe, test } from '@jest/globals';
 import { skipped } from './kafka.ts';
 
 /** Debian's package of each tool that the suites run. */
-const packages = { 'qemu-system-x86_64': 'qemu-system-x86', 'qemu-img': 'qemu-utils' } as const;
+const packages = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-img': 'qemu-utils',
+  nft: 'nftables',
+  dnsmasq: 'dnsmasq-base',
+} as const;
 
 /** A suite on real QEMU: left out only by name, and where a tool is not there it fails with what to type. */
 export const onQemu = (name: string, suite: () => void, tools: readonly (keyof typeof packages)[] = ['qemu-system-x86_64']): void => {
