@@ -10,6 +10,7 @@ const parts = {
     { command: 'ip', package: 'iproute2', why: "makes the hosts' network namespaces" },
     { command: 'nft', package: 'nftables', why: 'filters what VMs send and get on networks' },
     { command: 'dnsmasq', package: 'dnsmasq-base', why: 'tells VMs their addresses on networks' },
+    { command: '/usr/share/OVMF/OVMF_CODE_4M.fd', package: 'ovmf', why: 'boots VMs by UEFI' },
     { command: 'mksquashfs', package: 'squashfs-tools', why: "packs the migration agent's disk" },
     { command: 'xz', package: 'xz-utils', why: "unpacks the guest kernel's modules" },
     { command: 'mkfs.ext4', package: 'e2fsprogs', why: 'makes file systems' },

@@ -63,6 +63,7 @@ export const createVm = async (body: CreateVm, ctx: CommandContext, keep: KeepSe
       disk: image.disk !== undefined,
       seed: seed !== undefined,
       segments: nics.some((n) => n.segment),
+      uefi: image.disk?.firmware === 'uefi',
     }),
     params,
     subject: vmId,

@@ -88,6 +88,10 @@ export const PoolId = z.string().regex(/^pool-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-
 export const HostPool = z.object({ name: Name, poolId: PoolId, kind: Name });
 export type HostPool = z.infer<typeof HostPool>;
 
+/** What starts a VM that boots from a disk. */
+export const Firmware = z.enum(['bios', 'uefi']);
+export type Firmware = z.infer<typeof Firmware>;
+
 export const HostFacts = z.object({
   hostId: Name,
   address: z.string().max(255),
@@ -106,6 +110,8 @@ export const HostFacts = z.object({
   networks: z.array(Name).max(256),
   /** Of segments that span hosts; absent: an agent of before, which carries none. */
   segments: SegmentFacts.optional(),
+  /** What its VMs can boot by; absent: an agent of before, which has BIOS alone. */
+  firmware: z.array(Firmware).max(2).optional(),
   inventory: z.object({ vcpu: Inventory, memoryMiB: Inventory, diskMiB: Inventory }),
 });
 export type HostFacts = z.infer<typeof HostFacts>;
@@ -115,8 +121,8 @@ export const ImageFormat = z.enum(['raw', 'qcow2']);
 /** What a host's image store holds: disk images, and what a VM had in memory and devices (`vm-state`). */
 export const StoredFormat = z.enum([...ImageFormat.options, 'vm-state']);
 
-/** A disk as an image: its file's format, and the size that a guest sees, rounded up. It boots by BIOS. */
-export const DiskImage = z.object({ format: ImageFormat, sizeMiB: Positive.max(1_048_576) });
+/** A disk as an image: its file's format, and the size that a guest sees, rounded up. `firmware`: what its loader is for; absent: BIOS. */
+export const DiskImage = z.object({ format: ImageFormat, sizeMiB: Positive.max(1_048_576), firmware: z.literal('uefi').optional() });
 export type DiskImage = z.infer<typeof DiskImage>;
 /**
  * What a VM boots from, by digest; hosts resolve it in their image store. Of kind `kernel`: a kernel, its initial RAM disk and its words. Of
@@ -138,6 +144,9 @@ export const imageKindOf = ({ disk }: Pick<Image, 'disk'>): (typeof imageKinds)[
 /** What a guest is told at its first boot, by reference: a file in the depot, which nobody finds who does not know its digest. */
 export const Seed = z.object({ digest: Sha256, bytes: Positive });
 export type Seed = z.infer<typeof Seed>;
+
+/** What an image asks of the host that boots it, where that is not what each has. */
+export const firmwareOf = ({ disk }: Pick<Image, 'disk'>): { firmware?: 'uefi' } => (disk?.firmware ? { firmware: disk.firmware } : {});
 
 /** The disk that a VM of a disk image boots from. A type that has one of this name says its size; else it is as large as the image. */
 export const ROOT_DISK = 'root';
@@ -172,6 +181,8 @@ export type Disk = z.infer<typeof Disk>;
 /** `segment`: of a NIC on a network that is a resource of its own, whose id is then `id` and `network`; else `network` is one of the host's. */
 export const Nic = z.object({ id: Name, port: Count, mac: Mac, network: Name, segment: Segment.optional() });
 export type Nic = z.infer<typeof Nic>;
+/** The file that UEFI keeps its variables in, of each VM its own, beside its root disk: it is where its disks are. */
+export const UefiVariables = z.object({ pool: Name, volume: VolumeName });
 export const SerialPort = z.object({ id: Name, nr: Positive, name: z.string().max(64) });
 
 /**
@@ -189,6 +200,8 @@ export const Topology = z.object({
   nics: z.array(Nic),
   serialPorts: z.array(SerialPort),
   image: Image,
+  /** Of a VM that boots by UEFI; absent: BIOS. */
+  uefi: UefiVariables.optional(),
 });
 export type Topology = z.infer<typeof Topology>;
 

@@ -25,7 +25,7 @@ export type DeviceRef = { readonly kind: Device['kind']; readonly id: string };
 /** What the driver knows of its host; the host agent adds name, place, traits and inventory. */
 export type DriverFacts = Pick<
   HostFacts,
-  'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks' | 'segments'
+  'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks' | 'segments' | 'firmware'
 > & {
   /** Models this host cannot give, and the CPU features it lacks for each. */
   readonly cpuBlockers: Readonly<Record<string, readonly string[]>>;

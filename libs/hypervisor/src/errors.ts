@@ -17,5 +17,8 @@ export class HypervisorError extends Error {
 export const noDisplay = (vmId: string): HypervisorError =>
   new HypervisorError('hypervisor.no_display', `The image of ${vmId} asks for no display`, { vmId });
 
+export const noUefi = (): HypervisorError =>
+  new HypervisorError('hypervisor.uefi_missing', 'This host has no UEFI for VMs: Debian’s package ovmf is not on it');
+
 export const hasCode = (error: unknown, ...codes: HypervisorCode[]): error is HypervisorError =>
   error instanceof HypervisorError && (codes.length === 0 || codes.includes(error.code));

@@ -65,6 +65,7 @@ export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, seed, mac
     nics: nics.map(({ id, mac, network, segment }, i) => ({ id, port: disks.length + i, mac, network, ...(segment ? { segment } : {}) })),
     serialPorts: [GUEST_AGENT_PORT],
     image,
+    ...(image.disk?.firmware === 'uefi' ? { uefi: { pool, volume: volumeName(vmId, 'uefi').replace(/qcow2$/, 'fd') } } : {}),
   };
 };
 
@@ -177,8 +178,10 @@ export const assertResize = (t: Topology, disk: string, sizeMiB: number): boolea
 };
 
 /** Those that come and go with their VM: no volume of its own standing, nothing that is only read, but for its seed. */
-export const ownDisks = (t: Topology): Topology['disks'] =>
-  t.disks.filter((d) => d.id === SEED_DISK || (!d.readOnly && !isVolumeFile(d.volume)));
+export const ownFiles = (t: Topology): Pick<Topology['disks'][number], 'pool' | 'volume'>[] => [
+  ...t.disks.filter((d) => d.id === SEED_DISK || (!d.readOnly && !isVolumeFile(d.volume))),
+  ...(t.uefi ? [t.uefi] : []),
+];
 
 /** As a device, a volume has its own id: so that also one that is gone is known as what it was. */
 export const isVolume = ({ kind, id }: Found): boolean => kind === 'disk' && isVolumeFile(volumeFile(id));

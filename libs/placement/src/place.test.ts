@@ -211,6 +211,16 @@ describe('for any fleet and request', () => {
   });
 });
 
+test('a host without UEFI is refused where the VM boots by it, and by nothing else', () => {
+  const refusals = (firmware: HostFacts['firmware'], wanted?: 'uefi') =>
+    verdicts(host('a', { facts: firmware ? { firmware } : {} }), request(wanted ? { firmware: wanted } : {})).flatMap((v) =>
+      v.ok ? [] : v.code,
+    );
+  expect([refusals(undefined), refusals(['bios'])]).toEqual([[], []]);
+  expect([refusals(undefined, 'uefi'), refusals(['bios'], 'uefi')]).toEqual([['host.uefi_missing'], ['host.uefi_missing']]);
+  expect(refusals(['bios', 'uefi'], 'uefi')).toEqual([]);
+});
+
 test('a host that carries no segments, or none of that size, is refused where the VM is on one', () => {
   const refusals = (segments: HostFacts['segments'], segmentMtu?: number) =>
     verdicts(host('a', { facts: segments ? { segments } : {} }), request(segmentMtu === undefined ? {} : { segmentMtu })).flatMap((v) =>

@@ -113,6 +113,13 @@ const segments = policy('segments', ({ facts }: Facts, { segmentMtu }: HardwareR
   });
 });
 
+const firmware = policy('firmware', ({ facts }: Facts, r: HardwareRequest) => {
+  if (r.firmware === undefined || facts.firmware?.includes(r.firmware)) return undefined;
+  const { hostId, firmware: present = ['bios'] } = facts;
+  const remedy = `install Debian’s ovmf on ${hostId} and restart its agent, or choose another host`;
+  return refusal('host.uefi_missing', `${hostId} has no UEFI for VMs`, remedy, { requested: r.firmware, present });
+});
+
 export const pools = policy('pools', ({ facts }: Facts, r: HardwareRequest) => {
   const lacking = missing(r.pools, facts.storagePools);
   if (lacking.length === 0) return undefined;
@@ -183,7 +190,7 @@ const enough = policy('capacity', (host: Pick<HostView, 'facts' | 'held' | 'vms'
 export { room as enoughRoom };
 
 /** What a host can judge of itself, whatever the ledger says: its preflight. */
-export const hardwarePolicies = [cpuModel, machineType, traits, networks, segments, pools] as const;
+export const hardwarePolicies = [cpuModel, machineType, traits, networks, segments, firmware, pools] as const;
 
 /** What a host's own stream decides on when something is to be held there. */
 export const ledgerPolicies = [state, units, enough] as const;

@@ -1,5 +1,6 @@
 import {
   amountsOf,
+  firmwareOf,
   isVolumeFile,
   segmentMtuOf,
   type InputOf,
@@ -17,6 +18,7 @@ export const hardwareRequest = (topology: Topology, { requiredTraits }: Pick<VmT
   traits: requiredTraits,
   networks: [...new Set(topology.nics.filter((n) => !n.segment).map((n) => n.network))],
   ...segmentMtuOf(topology.nics),
+  ...firmwareOf(topology.image),
   pools: [...new Set(topology.disks.map((d) => d.pool))],
 });
 

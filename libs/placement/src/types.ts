@@ -24,6 +24,8 @@ export type HardwareRequest = Readonly<{
   networks: readonly string[];
   /** The largest MTU of the segments that span hosts; absent: it is on none. */
   segmentMtu?: number | undefined;
+  /** What it boots by; absent: what each host has. */
+  firmware?: 'uefi' | undefined;
   pools: readonly string[];
   /** A machine type with its version, where the VM has one already. */
   machine?: string | undefined;

@@ -2,20 +2,23 @@ import { createHash } from 'node:crypto';
 import type { Client } from '@chrysalis/api-client';
 import { IMAGE_CHUNK_BYTES, type ImageFile } from '@chrysalis/contracts';
 import { bootDisk } from '../../../libs/hypervisor/src/test/boot-disk.ts';
+import { efiDisk } from '../../../libs/hypervisor/src/test/efi-disk.ts';
 
 /**
  * Whom the scenarios are about. `linux`: the small guest image, a kernel, with an agent and a service. The others boot from a disk of 1 MiB
- * in an instant, count their boots on it, and have neither: `tiny` then rests, `goes-off` and `restarts` do so by themselves at their first boot.
+ * in an instant, count their boots on it, and have neither: `tiny` then rests, `goes-off` and `restarts` do so by themselves at their first boot;
+ * `uefi` counts in the variables of its firmware.
  */
 export const guests = {
   linux: { type: 'small@1', image: 'linux@1' },
   tiny: { type: 'tiny@1', image: 'tiny@1' },
   'goes-off': { type: 'tiny@1', image: 'goes-off@1' },
   restarts: { type: 'tiny@1', image: 'restarts@1' },
+  uefi: { type: 'tiny@1', image: 'uefi@1' },
 } as const;
 export type GuestName = keyof typeof guests;
 
-const disks = { tiny: bootDisk(), 'goes-off': bootDisk('power-off'), restarts: bootDisk('reset') } as const;
+const disks = { tiny: bootDisk(), 'goes-off': bootDisk('power-off'), restarts: bootDisk('reset'), uefi: efiDisk() } as const;
 const tinyType = {
   vcpus: { now: 1, max: 1 },
   memoryMiB: { now: 128, max: 128 },
@@ -51,7 +54,9 @@ export const publishTinyGuests = async (api: Client): Promise<Uploaded[]> => {
     Object.entries(disks).map(async ([name, disk]) => {
       const { pieces, answer } = await upload(api, disk, 'raw');
       const digest = digestOf(disk);
-      await api.post('/v1/images', { body: { image: { name, version: 1, digest, cmdline: '', disk: { format: 'raw', sizeMiB: 1 } } } });
+      const firmware = name === 'uefi' ? ({ firmware: 'uefi' } as const) : {};
+      const image = { name, version: 1, digest, cmdline: '', disk: { format: 'raw', sizeMiB: 1, ...firmware } } as const;
+      await api.post('/v1/images', { body: { image } });
       return { image: name, digest, pieces, state: answer.state };
     }),
   );

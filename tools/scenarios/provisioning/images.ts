@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { settles, type Claim } from './claim.ts';
 import { digestOf, upload } from './guests.ts';
+import type { VmView } from '../../fleet/story.ts';
 import type { Lab } from './lab.ts';
 import { refusal } from './look.ts';
 
@@ -33,6 +34,43 @@ const made = (options: readonly string[], size: string): Buffer => {
   } finally {
     rmSync(dir, { recursive: true });
   }
+};
+
+/** To the other host, live. */
+const moved = async (lab: Lab, vm: VmView): Promise<{ ended: string; vm: VmView }> => {
+  const plan = await lab.api.post('/v1/migration-plans', { body: { vmIds: [vm.vmId], to: 'tiny' } });
+  const { operation } = await lab.api.post('/v1/migrations', { body: { planId: plan.planId } });
+  const { state: ended } = await lab.ended(String(operation));
+  return {
+    ended,
+    vm: await lab.until(
+      'its new host',
+      () => lab.vm(vm.vmId),
+      (v) => v.hostId !== vm.hostId,
+    ),
+  };
+};
+
+const byUefi: Claim['see'] = async (lab) => {
+  const vm = await lab.running('uefi');
+  const counted = async (n: number): Promise<number> => {
+    const look = async (): Promise<number> => lab.outside.bootsByVariables(await lab.vm(vm.vmId));
+    return lab.until(`boot ${n} of a guest of UEFI`, look, (seen) => seen >= n, 60_000);
+  };
+  const boots = [await counted(1)];
+  const taps = lab.outside.taps(vm);
+  const there = await moved(lab, vm);
+  await lab.act(vm.vmId, 'reset');
+  boots.push(await counted(2));
+  await lab.act(vm.vmId, 'stop', { force: true, timeoutMs: 1_000 });
+  await lab.act(vm.vmId, 'start');
+  boots.push(await counted(3));
+  const flashes = lab.outside.processes(vm).map((q) => q.argv.some((a) => a.includes('pflash0=')));
+  const [before, gone] = [[...taps, ...lab.outside.taps(vm)], await lab.remove(vm.vmId)];
+  lab.forget(vm.vmId);
+  const left = await lab.leftOf(vm, before);
+  const observed = { move: there.ended, boots, flashes, gone: gone.state, left };
+  return { expected: { move: 'succeeded', boots: [1, 2, 3], flashes: [true], gone: 'succeeded', left: [] }, observed };
 };
 
 export const imageClaims: readonly Claim[] = [
@@ -87,5 +125,9 @@ export const imageClaims: readonly Claim[] = [
       };
       return { vm, ...(await settles(expected, look)) };
     },
+  },
+  {
+    name: 'a VM that boots by UEFI has its variables after a reset at the target of a move and after a stop, and they go with it',
+    see: byUefi,
   },
 ];

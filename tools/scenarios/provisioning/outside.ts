@@ -44,6 +44,18 @@ export class Outside {
     return Array.from({ length: count }, (_, i) => i + 1);
   }
 
+  /**
+   * The boots of the guest that counts them in a variable of its UEFI: what stands behind that name where it is written last, in the file that
+   * its firmware keeps them in.
+   */
+  bootsByVariables({ topology: { uefi } }: Pick<VmView, 'topology'>): number {
+    const file = path.join(this.run.dir, 'shared-pool', uefi?.volume ?? 'none');
+    if (!existsSync(file)) return 0;
+    const [bytes, name] = [readFileSync(file), Buffer.from('Boots\0', 'utf16le')];
+    const at = bytes.lastIndexOf(name);
+    return at < 0 ? 0 : bytes[at + name.length]!;
+  }
+
   /** Bytes of each disk that the guest has, as QEMU shows it. */
   async sizes(vm: VmView): Promise<number[]> {
     type Block = { inserted?: { image: { 'virtual-size': number } } };

@@ -3,7 +3,7 @@ import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
-import { deleteImageCommand, displayOf, displayOption, importCommand, registerAs } from './images.ts';
+import { deleteImageCommand, displayOf, displayOption, firmwareOf, firmwareOption, importCommand, registerAs } from './images.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -103,7 +103,7 @@ const imageCommands = (program: Command): void => {
     empty: 'No images. Import a disk: chrysalis image import NAME FILE; or a kernel: chrysalis image register NAME --digest DIGEST',
     columns: {
       image: (i) => ref(i),
-      kind: (i) => (i['disk'] ? 'disk' : 'kernel'),
+      kind: (i) => (i['disk'] ? (i['disk'].firmware ? 'disk, uefi' : 'disk') : 'kernel'),
       'size mib': (i) => i['disk']?.sizeMiB,
       display: (i) => i['display'],
       digest: (i) => i['digest'],
@@ -120,13 +120,16 @@ const imageCommands = (program: Command): void => {
         .description('register an image that is in the hosts’ image stores; the same content again is the same version')
         .requiredOption('--digest <digest>', 'of its content, as in the `manifest.json` of the store: sha256:…')
         .option('--cmdline <words>', 'what its kernel is started with', '')
-        .option('--disk <format>', 'it is a disk that boots by BIOS, `qcow2` or `raw`, and no kernel')
+        .option('--disk <format>', 'it is a disk that boots, `qcow2` or `raw`, and no kernel')
         .option('--size <MiB>', 'of the disk, as a guest sees it', positive)
+        .addOption(firmwareOption())
         .addOption(displayOption()),
       async ({ client, format, args, options }) => {
         const { disk, size, digest, cmdline } = options;
+        if (disk === undefined && options['firmware'] === 'uefi')
+          throw new UsageError('--firmware is of a disk: a kernel boots without any');
         if ((disk === undefined) !== (size === undefined)) throw new UsageError('a disk has --disk and --size, a kernel neither');
-        const kind = disk === undefined ? {} : { disk: { format: disk, sizeMiB: size } };
+        const kind = disk === undefined ? {} : { disk: { format: disk, sizeMiB: size, ...firmwareOf(options) } };
         const answer = await registerAs(client, args[0]!, {
           digest: String(digest),
           cmdline: String(cmdline),

@@ -212,14 +212,16 @@ const create = async (run: Run): Promise<number> => {
 type NewVm = BodyOf<'post', '/v1/vms'>;
 const whereItCouldGo = async (run: Run, { type, image, host, pool, networks }: NewVm): Promise<number> => {
   const { spec } = await typeOf(run.client, type);
-  const { amountsOf, DEFAULT_POOL } = await import('@chrysalis/contracts'); // not at start: only this asks for it
-  const amounts = amountsOf(spec, await imageOf(run, image));
+  const { amountsOf, DEFAULT_POOL, firmwareOf } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+  const found = await imageOf(run, image);
+  const amounts = amountsOf(spec, found);
   const asked = {
     amounts,
     cpuModel: spec.cpuModel,
     traits: spec.requiredTraits,
     networks: spec.nics.map((n) => n.network),
     ...(await segmentsOf(run.client, networks)),
+    ...(found ? firmwareOf(found) : {}),
     pools: [pool ?? DEFAULT_POOL],
     room: [{ pool: pool ?? DEFAULT_POOL, sizeMiB: amounts.diskMiB }],
     ...(host ? { host } : {}),

@@ -18,15 +18,17 @@ export const importCommand = (image: Command): void => {
       image
         .command('import')
         .argument('<image>', '`debian`, or `debian@2` to say the version')
-        .argument('[file]', 'a disk that boots by BIOS, qcow2 or raw; one that broke off goes on where it was')
+        .argument('[file]', 'a disk that boots, qcow2 or raw; one that broke off goes on where it was')
         .option('--host-path <path>', 'a file in the folder for imports on the machine of provisioning, in place of an upload')
         .option('--format <format>', '`qcow2` or `raw`; of a file here its first bytes say it')
         .addOption(displayOption())
+        .addOption(firmwareOption())
         .description('bring a disk to where hosts fetch it, and register it as an image; the same content again is the same version'),
       importImage,
     ),
     'image import debian disk.qcow2',
     'image import debian --host-path disk.qcow2 --format qcow2',
+    'image import debian disk.qcow2 --firmware uefi',
   );
 };
 
@@ -60,9 +62,12 @@ const importImage = async (run: Run): Promise<void> => {
   if (wanted !== undefined && !['qcow2', 'raw'].includes(wanted)) throw new UsageError('--format is qcow2 or raw');
   if (hostPath !== undefined && wanted === undefined) throw new UsageError('with --host-path say its --format, which is never guessed');
   const came = file === undefined ? await take(run, hostPath!, wanted!) : await upload(run, file, wanted ?? (await formatOf(file)));
-  const { digest, disk } = came;
-  const answer = await registerAs(client, name, { digest: digest!, cmdline: '', disk: disk!, ...displayOf(options) });
-  await print(format, answer, () => `imported ${ref(answer.image)}: ${disk!.format}, a disk of ${disk!.sizeMiB} MiB, ${digest}`);
+  const { digest } = came;
+  const { format: of, sizeMiB } = came.disk!;
+  const disk = { format: of, sizeMiB, ...firmwareOf(options) };
+  const answer = await registerAs(client, name, { digest: digest!, cmdline: '', disk, ...displayOf(options) });
+  const by = 'firmware' in disk ? ' that boots by UEFI' : '';
+  await print(format, answer, () => `imported ${ref(answer.image)}: ${disk.format}, a disk of ${disk.sizeMiB} MiB${by}, ${digest}`);
 };
 
 /** Of a file of one's own; what a server holds it to it is told. */
@@ -153,16 +158,17 @@ export const displayOption = (): Option =>
   new Option('--display <kind>', 'what is in it draws on a screen: its VMs have one').choices(['vga']);
 export const displayOf = ({ display }: OptionValues): { display?: 'vga' } => (display ? { display: display as 'vga' } : {});
 
+export const firmwareOption = (): Option =>
+  new Option('--firmware <kind>', 'what its loader is for; BIOS, unless told').choices(['bios', 'uefi']);
+export const firmwareOf = ({ firmware }: OptionValues): { firmware?: 'uefi' } => (firmware === 'uefi' ? { firmware } : {});
+
 /** That of the same content, or the next one. */
-const versionFor = async (
-  client: Client,
-  text: string,
-  { digest, cmdline, display }: Content,
-): Promise<{ name: string; version: number }> => {
+const versionFor = async (client: Client, text: string, content: Content): Promise<{ name: string; version: number }> => {
   const [name = '', version] = text.split('@');
   if (version !== undefined) return { name, version: Number(version) };
   const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
-  const same = there.find((i) => i['digest'] === digest && i['cmdline'] === cmdline && i['display'] === display);
+  const alike = ({ digest, cmdline, display, disk }: Content): string => [digest, cmdline, display, disk?.firmware].join('\n');
+  const same = there.find((i) => alike(i) === alike(content));
   return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
 };
 

@@ -1,4 +1,4 @@
-import { ownDisks, type HypervisorDriver } from '@chrysalis/hypervisor';
+import { ownFiles, type HypervisorDriver } from '@chrysalis/hypervisor';
 import type { PoolPlaces } from '../config.ts';
 
 /**
@@ -6,7 +6,7 @@ import type { PoolPlaces } from '../config.ts';
  * stay; those in this host's own pools are copies that nobody uses any more.
  */
 export const removeFromHost = async (driver: HypervisorDriver, pools: PoolPlaces, vmId: string): Promise<void> => {
-  const disks = driver.list().includes(vmId) ? ownDisks((await driver.status(vmId)).topology) : [];
+  const files = driver.list().includes(vmId) ? ownFiles((await driver.status(vmId)).topology) : [];
   await driver.destroy(vmId, { deleteVolumes: false });
-  for (const { pool, volume } of disks) if (pools[pool]?.shared === false) await driver.deleteVolume(pool, volume);
+  for (const { pool, volume } of files) if (pools[pool]?.shared === false) await driver.deleteVolume(pool, volume);
 };

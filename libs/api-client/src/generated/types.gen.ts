@@ -94,6 +94,7 @@ export type HostDecided = {
         mtu: number;
         lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
     };
+    firmware?: Array<'bios' | 'uefi'>;
     inventory: {
         vcpu: {
             total: number;
@@ -730,8 +731,13 @@ export type Vm = {
             disk?: {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
+                firmware?: 'uefi';
             };
             display?: 'vga';
+        };
+        uefi?: {
+            pool: string;
+            volume: string;
         };
     };
     topologyHash?: string;
@@ -918,6 +924,7 @@ export type Host = {
             mtu: number;
             lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
         };
+        firmware?: Array<'bios' | 'uefi'>;
         inventory: {
             vcpu: {
                 total: number;
@@ -1043,6 +1050,7 @@ export type Image = {
     disk?: {
         format: 'raw' | 'qcow2';
         sizeMiB: number;
+        firmware?: 'uefi';
     };
     registeredAt: string;
 };
@@ -2645,6 +2653,7 @@ export type PostV1ImagesData = {
             disk?: {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
+                firmware?: 'uefi';
             };
             display?: 'vga';
         };
@@ -2685,6 +2694,7 @@ export type PostV1ImagesResponses = {
             disk?: {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
+                firmware?: 'uefi';
             };
             display?: 'vga';
         };
@@ -2703,6 +2713,7 @@ export type PostV1ImagesResponses = {
             disk?: {
                 format: 'raw' | 'qcow2';
                 sizeMiB: number;
+                firmware?: 'uefi';
             };
             display?: 'vga';
         };
@@ -5954,6 +5965,7 @@ export type GetV1ImageFilesDigestResponses = {
         disk?: {
             format: 'raw' | 'qcow2';
             sizeMiB: number;
+            firmware?: 'uefi';
         };
     };
 };
@@ -6009,6 +6021,7 @@ export type PutV1ImageFilesDigestResponses = {
         disk?: {
             format: 'raw' | 'qcow2';
             sizeMiB: number;
+            firmware?: 'uefi';
         };
     };
 };
@@ -6060,6 +6073,7 @@ export type PostV1ImageFilesResponses = {
         disk?: {
             format: 'raw' | 'qcow2';
             sizeMiB: number;
+            firmware?: 'uefi';
         };
     };
 };
@@ -6383,6 +6397,7 @@ export type PostV1PlacementsData = {
         traits: Array<string>;
         networks: Array<string>;
         segmentMtu?: number;
+        firmware?: 'uefi';
         pools: Array<string>;
         machine?: string;
         host?: string;

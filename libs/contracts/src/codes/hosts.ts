@@ -34,6 +34,10 @@ export const hostsCodes = {
     title: 'The host cannot carry networks that span hosts',
     next: 'give it what it lacks (root, Debian’s nftables and dnsmasq-base, an address that other hosts reach), or choose another host',
   },
+  'host.uefi_missing': {
+    title: 'The host has no UEFI for VMs',
+    next: 'install Debian’s ovmf on it and restart its agent, or choose another host',
+  },
   'host.mtu_too_small': {
     title: 'The host’s own network carries no frames of the size that the network’s VMs send, and what VXLAN adds',
     next: 'raise the MTU of the host’s network, or make the network with a smaller one',

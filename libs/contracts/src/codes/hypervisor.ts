@@ -23,6 +23,7 @@ export const hypervisorCodes = {
     next: 'choose another host or model; `detail` says what is missing',
   },
   'hypervisor.machine_unsupported': { title: 'This host’s QEMU has no such machine type', next: 'choose another host' },
+  'hypervisor.uefi_missing': { title: 'No UEFI for VMs is on this host', next: 'install Debian’s ovmf on it, or choose another host' },
   'hypervisor.device_conflict': { title: 'The id is taken by another device', next: 'give the device another id' },
   'hypervisor.device_unknown': { title: 'The VM has no such device', next: 'see its topology: chrysalis vm list' },
   'hypervisor.no_free_port': {

@@ -21,6 +21,8 @@ export const resourceAllocationTasks = {
       networks: z.array(Name),
       /** It has NICs on segments that span hosts; the largest MTU of those. */
       segmentMtu: Mtu.optional(),
+      /** What it boots by, where that is not BIOS. */
+      firmware: z.literal('uefi').optional(),
       pools: z.array(Name),
       machine: z.string().optional(),
       host: Name.optional(),

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { plugged } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
-import { bootImage, bootSpec } from '../test/driver-contract/rig.ts';
+import { bootImage, bootSpec, uefiImage } from '../test/driver-contract/rig.ts';
 import { dimmSlot, initialTopology } from '../shape.ts';
 import { commandLine, dimmAddress, maxmemMiB } from './command-line.ts';
 import type { HostSide } from './command-line.ts';
@@ -45,6 +45,19 @@ describe('command line of a topology', () => {
     expect(argv.filter((a) => ['-kernel', '-initrd', '-append'].includes(a))).toEqual([]);
     expect(argv.filter((a) => a.includes('bootindex'))).toMatchObject([expect.stringContaining('"id":"disk-root"')]);
     expect(commandLine(small(), host('/h'), { incoming: false }).join(' ')).not.toContain('bootindex');
+  });
+
+  test('UEFI is two flashes, of which the guest writes the one with its own variables; a host without it says so', () => {
+    const t = initialTopology(bootSpec('vm-1', { image: uefiImage }));
+    const argv = commandLine(t, { ...host('/h'), kernel: undefined, uefi: '/ovmf/code' }, { incoming: true });
+    expect(options(argv, '-machine')).toEqual(['pc-q35-7.2,pflash0=flash-code,pflash1=flash-variables']);
+    const flashes = options(argv, '-blockdev').map((a) => JSON.parse(a) as { 'node-name': string });
+    expect(flashes).toContainEqual(expect.objectContaining({ 'node-name': 'flash-code', 'read-only': true }));
+    const variables = { filename: '/h/shared/vm-1.uefi.fd', locking: 'on' };
+    expect(flashes).toContainEqual(expect.objectContaining({ 'read-only': false, file: expect.objectContaining(variables) }));
+    const without = (): string[] => commandLine(t, { ...host('/h'), kernel: undefined }, { incoming: true });
+    expect(without).toThrow(expect.objectContaining({ code: 'hypervisor.uefi_missing' }));
+    expect(commandLine(small(), host('/h'), { incoming: false }).join(' ')).not.toContain('flash');
   });
 
   test('two hosts differ in paths alone', () => {

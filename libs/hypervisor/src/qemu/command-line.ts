@@ -1,7 +1,7 @@
 import { blockNode, fileNode, ROOT_DISK } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { dimmSlot, MAX_SERIAL_NR } from '../shape.ts';
-import { HypervisorError } from '../errors.ts';
+import { HypervisorError, noUefi } from '../errors.ts';
 
 export type KernelFiles = { readonly kernel: string; readonly initrd: string };
 /** Where the parts that are not hardware are on this host. */
@@ -10,12 +10,15 @@ export type HostSide = {
   readonly accelerator: 'kvm' | 'tcg';
   /** Of a VM whose image is a kernel. */
   readonly kernel: KernelFiles | undefined;
+  /** The code of UEFI on this host, of a VM that boots by it. */
+  readonly uefi?: string | undefined;
   readonly volumePath: (pool: string, volume: string) => string;
   readonly netdev: (nic: Nic) => Record<string, unknown>;
   readonly socket: (name: 'qmp' | 'qmp-spare' | 'console' | `port-${string}`) => string;
   readonly pidFile: string;
 };
 
+const json = (value: unknown): string => JSON.stringify(value);
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 /** 1 TiB is what a CPU of 40 address bits, TCG's default, can see. */
@@ -102,6 +105,22 @@ export const diskDevice = (disk: Disk): Record<string, unknown> => ({
 /** The firmware boots from the root disk and looks no further: the loader that another disk may have on it is not for it. */
 const bootOrder = (t: Topology, disk: Disk): { bootindex?: number } => (t.image.disk && disk.id === ROOT_DISK ? { bootindex: 1 } : {});
 
+/** The nodes of UEFI's flash: its code, which no guest writes, and the variables that each VM has for itself. */
+const FLASH_CODE = 'flash-code';
+export const FLASH_VARIABLES = 'flash-variables';
+const flash = (name: string, filename: string, readOnly: boolean): string[] => {
+  const both = { 'read-only': readOnly, 'auto-read-only': false };
+  // QEMU locks what it writes: two running copies of a VM on one file of variables are refused, as on a disk.
+  const file = { driver: 'file', filename, locking: readOnly ? 'off' : 'on', ...both };
+  return ['-blockdev', json({ driver: 'raw', 'node-name': name, ...both, file })];
+};
+const machine = (t: Topology): string => t.machine + (t.uefi ? `,pflash0=${FLASH_CODE},pflash1=${FLASH_VARIABLES}` : '');
+const firmware = ({ uefi }: Topology, host: HostSide): string[] => {
+  if (!uefi) return [];
+  if (!host.uefi) throw noUefi();
+  return [...flash(FLASH_CODE, host.uefi, true), ...flash(FLASH_VARIABLES, host.volumePath(uefi.pool, uefi.volume), false)];
+};
+
 type Nic = Topology['nics'][number];
 export const nicDevice = (nic: Nic): Record<string, unknown> => ({
   driver: 'virtio-net-pci',
@@ -128,7 +147,6 @@ export const serialDevice = (port: SerialPort): Record<string, unknown> => ({
   name: port.name,
 });
 
-const json = (value: unknown): string => JSON.stringify(value);
 /** QEMU's option syntax doubles commas. */
 const escaped = (text: string): string => text.replaceAll(',', ',,');
 const socketChardev = (id: string, path: string): string => `socket,id=${id},path=${escaped(path)},server=on,wait=off`;
@@ -158,7 +176,8 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
     ['-nodefaults', '-no-user-config', '-display', 'none', '-only-migratable', '-S'],
     // Who ended it is in its last words, also where nobody listens; a QEMU that has no such event says so, and starts.
     ['-trace', 'enable=qemu_system_shutdown_request'],
-    ['-machine', t.machine, '-accel', host.accelerator === 'tcg' ? 'tcg,tb-size=256' : 'kvm'],
+    firmware(t, host),
+    ['-machine', machine(t), '-accel', host.accelerator === 'tcg' ? 'tcg,tb-size=256' : 'kvm'],
     ['-cpu', `${t.cpuModel},enforce`],
     ['-smp', `cpus=${boot},maxcpus=${max},sockets=1,dies=1,cores=${max},threads=1`],
     ['-m', `size=${t.memory.bootMiB}M,slots=${t.memory.slots},maxmem=${maxmemMiB(t)}M`],

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { onQemu, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
 import { bootDisk } from '../test/boot-disk.ts';
+import { efiDisk } from '../test/efi-disk.ts';
 import { driverContract } from '../test/driver-contract/contract.ts';
 import { bootSpec, type Rig } from '../test/driver-contract/rig.ts';
 import { CONSOLE_BYTES } from '../console.ts';
@@ -58,8 +59,9 @@ const plugFull = async (qmp: QmpClient, file: string): Promise<void> => {
   await qmp.execute('device_add', { driver: 'virtio-blk-pci', id: 'full', bus: 'rp7', drive: 'block-full', serial: 'full' });
 };
 
-const copyBootDisk: CopyDisk = async (_, { path, sizeMiB }) => {
-  writeFileSync(`${path}.raw`, bootDisk());
+const copyBootDisk: CopyDisk = async (from, { path, sizeMiB }) => {
+  const byUefi = 'disk' in from && from.disk?.firmware === 'uefi';
+  writeFileSync(`${path}.raw`, byUefi ? efiDisk() : bootDisk());
   execFileSync('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', `${path}.raw`, path]);
   execFileSync('qemu-img', ['resize', '-q', '-f', 'qcow2', path, `${sizeMiB}M`]);
   rmSync(`${path}.raw`);

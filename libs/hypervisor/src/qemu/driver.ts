@@ -6,7 +6,7 @@ import type { GuestConsole } from '../console.ts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
-import { assertUnattached, initialTopology, isVolume, ownDisks, withoutSeed } from '../shape.ts';
+import { assertUnattached, initialTopology, isVolume, ownFiles, withoutSeed } from '../shape.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
@@ -29,15 +29,16 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const existing = this.fleet.find(spec.vmId);
       if (existing) return this.bootAgain(existing, spec.uuid);
       const topology = initialTopology(spec);
-      const made: Topology['disks'] = [];
+      const made: { pool: string; volume: string }[] = [];
       try {
         for (const disk of topology.disks) if (await this.ensureVolume(topology, disk, spec)) made.push(disk);
+        if (await this.ensureVariables(topology)) made.push(topology.uefi!);
         const vm = await this.fleet.create(spec.vmId, 'runner', topology, await this.how(topology, false), async (v) => {
           await continueVm(v.qmp);
         });
         return vm.shaped;
       } catch (error) {
-        for (const disk of made) await this.volumes.delete(disk.pool, disk.volume);
+        for (const { pool, volume } of made) await this.volumes.delete(pool, volume);
         throw error;
       }
     });
@@ -257,7 +258,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       const ours = deleteVolumes && (await ownsVolumes(vm));
       await this.fleet.destroy(vm);
       if (!ours) return;
-      for (const disk of ownDisks(vm.topology)) await this.volumes.delete(disk.pool, disk.volume);
+      for (const { pool, volume } of ownFiles(vm.topology)) await this.volumes.delete(pool, volume);
     });
   }
   async deleteVolume(pool: string, volume: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { ROOT_DISK, SEED_DISK, type Image, type Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
-import { HypervisorError } from '../errors.ts';
+import { HypervisorError, noUefi } from '../errors.ts';
 import { assertMigratableCpu, assertVersionedMachine } from '../shape.ts';
 import { chooseAccelerator } from './accelerator.ts';
 import { readFacts } from './facts.ts';
@@ -10,6 +10,7 @@ import type { Launch } from './launch.ts';
 import { Segments } from './segment/segments.ts';
 import { Networks } from './tap.ts';
 import type { Network } from './tap.ts';
+import { DEBIAN_UEFI, uefiThere, type UefiFiles } from './uefi.ts';
 import { Volumes } from './volumes.ts';
 import type { CopyDisk, Pool } from './volumes.ts';
 
@@ -26,12 +27,15 @@ export type QemuConfig = {
   readonly copyDisk?: CopyDisk;
   readonly accelerator?: 'kvm' | 'tcg';
   readonly qemu?: string;
+  /** UEFI for VMs; Debian's where nothing is said. */
+  readonly uefi?: UefiFiles;
 };
 
 /** A host with QEMU: what it has, and what it can give. */
 export class QemuHost {
   protected readonly config: QemuConfig;
   protected readonly qemu: string;
+  private readonly uefi: UefiFiles;
   protected readonly volumes: Volumes;
   protected readonly networks: Networks;
   protected readonly fleet: Fleet;
@@ -40,6 +44,7 @@ export class QemuHost {
   constructor(config: QemuConfig) {
     this.config = config;
     this.qemu = config.qemu ?? 'qemu-system-x86_64';
+    this.uefi = config.uefi ?? DEBIAN_UEFI;
     this.volumes = new Volumes(config.pools, this.qemu);
     this.networks = new Networks(config.networks, new Segments(config.stateDir, config.address));
     this.fleet = new Fleet(config.stateDir, { volumes: this.volumes, networks: this.networks });
@@ -68,6 +73,7 @@ export class QemuHost {
       storagePools,
       networks: this.networks.names,
       segments: await this.networks.segments.facts(),
+      firmware: (await uefiThere(this.uefi)) ? ['bios', 'uefi'] : ['bios'],
     };
   }
 
@@ -85,6 +91,16 @@ export class QemuHost {
     throw new HypervisorError('hypervisor.volume_failed', 'This host was given no way to disk images', { disk: disk.id });
   }
 
+  /** As the vendor gives them, at first. True when the file was made now. */
+  protected async ensureVariables({ uefi }: Topology): Promise<boolean> {
+    return uefi !== undefined && this.volumes.ensureCopy(uefi, (await this.uefiFiles()).variables);
+  }
+
+  private async uefiFiles(): Promise<UefiFiles> {
+    if (await uefiThere(this.uefi)) return this.uefi;
+    throw noUefi();
+  }
+
   protected async how(topology: Topology, incoming: boolean): Promise<Launch> {
     const { accelerator, cpuModels, cpuBlockers } = await this.facts();
     assertMigratableCpu(topology.cpuModel);
@@ -95,6 +111,7 @@ export class QemuHost {
       });
     // A VM that has a root disk needs its image no more, here or anywhere.
     const kernel = topology.image.disk ? undefined : await this.config.resolveImage(topology.image);
-    return { qemu: this.qemu, accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg', kernel, incoming };
+    const uefi = topology.uefi && (await this.uefiFiles()).code;
+    return { qemu: this.qemu, accelerator: accelerator === 'kvm' ? 'kvm' : 'tcg', kernel, uefi, incoming };
   }
 }

@@ -10,13 +10,15 @@ export type Launch = {
   readonly qemu: string;
   readonly accelerator: 'kvm' | 'tcg';
   readonly kernel: KernelFiles | undefined;
+  readonly uefi: string | undefined;
   readonly incoming: boolean;
 };
 
 /** Starts the VM's QEMU, paused, and takes its monitor. The hardware is compared before anything runs or arrives. */
-export const launch = async (vm: Vm, { qemu, accelerator, kernel, incoming }: Launch): Promise<void> => {
+export const launch = async (vm: Vm, { qemu, accelerator, kernel, uefi, incoming }: Launch): Promise<void> => {
   const { files, topology, parts } = vm;
   for (const disk of topology.disks) parts.volumes.assertThere(disk);
+  if (topology.uefi) parts.volumes.assertThere({ id: 'uefi', ...topology.uefi });
   for (const nic of topology.nics) await parts.networks.attach(vm.vmId, nic);
   const argv = commandLine(
     topology,
@@ -24,6 +26,7 @@ export const launch = async (vm: Vm, { qemu, accelerator, kernel, incoming }: La
       name: vm.vmId,
       accelerator,
       kernel,
+      uefi,
       volumePath: (pool, volume) => parts.volumes.path(pool, volume),
       netdev: (nic) => parts.networks.netdev(vm.vmId, nic, files.socket(`net-${nic.id}`)),
       socket: (name) => files.socket(name),

@@ -20,13 +20,14 @@ export const observe = async (qmp: QmpClient, recorded: Topology, volumes: Volum
   const disks = ahead(recorded.disks, (id) => read.disk(id));
   const nics = ahead(recorded.nics, (id) => read.nic(id));
   const serialPorts = ahead(recorded.serialPorts, (id) => read.serialPort(id));
-  const [uuid, machine, cpus, dimms, memory, names] = await Promise.all([
+  const [uuid, machine, cpus, dimms, memory, names, uefi] = await Promise.all([
     qmp.execute<{ UUID: string }>('query-uuid'),
     read.get<string>('/machine', 'type'),
     read.cpus(),
     read.dimms(),
     read.get<{ size: number; slots: number; 'max-size': number }>('/machine', 'memory'),
     read.peripherals(),
+    read.uefi(),
   ]);
   return {
     uuid: uuid.UUID,
@@ -44,6 +45,7 @@ export const observe = async (qmp: QmpClient, recorded: Topology, volumes: Volum
     nics: await nics(prefixed(names, 'nic-')),
     serialPorts: await serialPorts(prefixed(names, 'port-')),
     image: withDisplay(recorded.image, names.includes(SCREEN)),
+    ...(uefi ? { uefi } : {}),
   };
 };
 

@@ -1,13 +1,16 @@
 import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
-import { cpuTypeName, dimmAddress } from './command-line.ts';
+import { cpuTypeName, dimmAddress, FLASH_VARIABLES } from './command-line.ts';
 
 const MiB = 1024 * 1024;
 type QomEntry = { name: string; type: string };
 type Hotpluggable = { type: string; props: Record<string, number>; 'qom-path'?: string };
 type MemoryDevice = { type: string; data: { id?: string; size: number; slot: number; addr: number } };
-type Block = { qdev?: string; inserted?: { drv: string; ro: boolean; image: { filename: string; 'virtual-size': number } } };
+type Block = {
+  qdev?: string;
+  inserted?: { 'node-name'?: string; drv: string; ro: boolean; image: { filename: string; 'virtual-size': number } };
+};
 type Disk = Topology['disks'][number];
 type Nic = Topology['nics'][number];
 type SerialPort = Topology['serialPorts'][number];
@@ -72,6 +75,18 @@ export class Readings {
       ...this.volumeOf(inserted?.image.filename),
       readOnly: inserted?.ro ?? false,
     };
+  }
+
+  /** What is asked for needs an answer only where it is recorded: a VM is started with it, and none gets it later. */
+  async uefi(): Promise<Topology['uefi']> {
+    const { uefi } = this.recorded;
+    if (!uefi) return undefined;
+    this.blocks ??= this.qmp.execute<Block[]>('query-block');
+    const flash = (await this.blocks).find((b) => b.inserted?.['node-name'] === FLASH_VARIABLES)?.inserted;
+    const there = flash && !flash.ro && (await this.get<string>('/machine', 'pflash1')) === FLASH_VARIABLES;
+    if (!there) return undefined;
+    const { filename } = flash.image;
+    return this.volumes(uefi.pool, uefi.volume) === filename ? uefi : { pool: '?', volume: filename };
   }
 
   private volumeOf(filename: string | undefined): Pick<Disk, 'pool' | 'volume'> {

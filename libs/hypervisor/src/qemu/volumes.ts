@@ -99,9 +99,7 @@ export class Volumes {
     copy: CopyDisk,
     { signal, full = false }: { signal?: AbortSignal | undefined; full?: boolean },
   ): Promise<boolean> {
-    const { dir, base } = parse(this.path(disk.pool, disk.volume));
-    const there = await readdir(dir).catch(() => []);
-    for (const left of there.filter((name) => name.startsWith(`${base}.new-`))) await rm(join(dir, left), { force: true });
+    await this.sweep(disk);
     return this.ensureBy(disk, (path) => copy(image, { path, sizeMiB: disk.sizeMiB, signal, full }));
   }
 
@@ -109,6 +107,19 @@ export class Volumes {
   async replace(disk: Disk, file: string): Promise<boolean> {
     await this.delete(disk.pool, disk.volume);
     return this.madeBy(disk, (path) => copyFile(file, path));
+  }
+
+  /** What an agent that was killed had begun of it. */
+  private async sweep({ pool, volume }: Pick<Disk, 'pool' | 'volume'>): Promise<void> {
+    const { dir, base } = parse(this.path(pool, volume));
+    const there = await readdir(dir).catch(() => []);
+    for (const left of there.filter((name) => name.startsWith(`${base}.new-`))) await rm(join(dir, left), { force: true });
+  }
+
+  /** The same, of what is no disk and begins as that file is. What is there is kept. */
+  async ensureCopy(to: Pick<Disk, 'pool' | 'volume'>, file: string): Promise<boolean> {
+    await this.sweep(to);
+    return this.madeBy({ id: 'uefi', ...to }, (path) => copyFile(file, path));
   }
 
   private async ensureBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {
@@ -121,7 +132,7 @@ export class Volumes {
     return this.madeBy(disk, make);
   }
 
-  private async madeBy(disk: Disk, make: (path: string) => Promise<void>): Promise<boolean> {
+  private async madeBy(disk: Pick<Disk, 'id' | 'pool' | 'volume'>, make: (path: string) => Promise<void>): Promise<boolean> {
     const path = this.path(disk.pool, disk.volume);
     if (existsSync(path)) return false;
     await mkdir(this.pools[disk.pool]!.directory, { recursive: true });

@@ -24,6 +24,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       await this.pass('boot', spec.vmId);
       await this.world.clock.sleep(this.config.bootMs ?? 5);
       for (const d of topology.disks) this.volumes.set(d.pool, d.volume, { sizeMiB: d.sizeMiB });
+      if (topology.uefi) this.volumes.set(topology.uefi.pool, topology.uefi.volume, { sizeMiB: 1 });
       const guest: SimulatedVm['guest'] = {
         bootId: this.world.newBootId(),
         bootedAtMs: this.world.clock.now(),
@@ -299,7 +300,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.consoles.delete(vmId);
       if (vm.role !== 'runner' || vm.state === 'postmigrate') return; // they are another host's now
       this.letGo(vmId, vm.topology.disks);
-      if (deleteVolumes) for (const d of shape.ownDisks(vm.topology)) this.volumes.delete(d.pool, d.volume);
+      if (deleteVolumes) for (const d of shape.ownFiles(vm.topology)) this.volumes.delete(d.pool, d.volume);
     });
   }
   async deleteVolume(pool: string, volume: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
-import { HypervisorError } from '../errors.ts';
+import { HypervisorError, noUefi } from '../errors.ts';
 import { happenings, Lifecycles, type GuestReading, type GuestState, type Happening, type LifecycleEvent } from '../lifecycle.ts';
 import { Mutexes } from '../mutexes.ts';
 import * as shape from '../shape.ts';
@@ -60,6 +60,7 @@ export class SimulatedHost {
       storagePools: [...(pools ?? ['shared', 'packages'])],
       networks: [...(networks ?? ['lan'])],
       segments: { mtu: 1_450, lacking: [] },
+      firmware: this.config.firmware ?? ['bios', 'uefi'],
     };
   }
 
@@ -73,6 +74,7 @@ export class SimulatedHost {
       });
     if (!facts.machineTypes.includes(t.machine))
       throw new HypervisorError('hypervisor.machine_unsupported', `No machine ${t.machine} here`);
+    if (t.uefi && !facts.firmware?.includes('uefi')) throw noUefi();
     for (const d of t.disks) this.assertPool(d.pool);
     for (const n of t.nics) if (!n.segment) this.assertNetwork(n.network);
   }

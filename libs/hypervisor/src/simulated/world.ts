@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { HostFacts } from '@chrysalis/contracts';
 import { realClock } from './clock.ts';
 import type { Clock } from './clock.ts';
 import { Faults } from './faults.ts';
@@ -39,6 +40,7 @@ export type SimulatedConfig = {
   readonly localPools?: readonly string[];
   readonly networks?: readonly string[];
   readonly cpuModels?: readonly string[];
+  readonly firmware?: HostFacts['firmware'];
   readonly machineTypes?: readonly string[];
   /** Milliseconds that a boot and a plug take. */
   readonly bootMs?: number;

@@ -8,11 +8,12 @@ const passing: RetryPolicy = { attempts: 4, backoffMs: 250, maxBackoffMs: 5_000 
 const stubborn: RetryPolicy = { attempts: 10, backoffMs: 500, maxBackoffMs: 30_000 };
 const vm = { kind: 'vm', id: '${params.vmId}' };
 
+type Provision = { pinned: boolean; disk?: boolean; seed?: boolean; segments?: boolean; uefi?: boolean };
 /**
  * From a request to a running VM. Compensations name only what is known before their task ran: a task that failed or timed out is
  * undone as well, since it may have had its effect.
  */
-export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean; segments?: boolean }): WorkflowDefinition => ({
+export const provisionVm = (o: Provision): WorkflowDefinition => ({
   name: 'provision-vm',
   version: 1,
   summary: 'Choose a host, hold what the VM needs, start it',
@@ -36,7 +37,7 @@ export const provisionVm = (o: { pinned: boolean; disk?: boolean; seed?: boolean
   output: { vmId: '${params.vmId}', hostId: '${tasks.place.output.hostId}' },
 });
 
-const place = (o: { pinned: boolean; segments?: boolean }): TaskDefinition => ({
+const place = (o: Provision): TaskDefinition => ({
   name: 'place',
   kind: 'allocation.place',
   summary: 'Choose a host and hold capacity there',
@@ -48,6 +49,7 @@ const place = (o: { pinned: boolean; segments?: boolean }): TaskDefinition => ({
     traits: '${params.spec.requiredTraits}',
     networks: '${params.networks}',
     ...(o.segments ? { segmentMtu: '${params.segmentMtu}' } : {}),
+    ...(o.uefi ? { firmware: '${params.image.disk.firmware}' } : {}),
     pools: ['${params.pool}'],
     room: '${params.room}',
     ...(o.pinned ? { host: '${params.host}' } : {}),

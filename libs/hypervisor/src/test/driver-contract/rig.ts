@@ -65,6 +65,13 @@ export const bootImage: BootSpec['image'] = {
   cmdline: '',
   disk: { format: 'raw', sizeMiB: 1 },
 };
+/** The same, by UEFI: its boots are counted in the variables of the firmware, and not on its disk. */
+export const uefiImage: BootSpec['image'] = {
+  ...bootImage,
+  name: 'counts-uefi',
+  digest: `sha256:${'2'.repeat(64)}`,
+  disk: { format: 'raw', sizeMiB: 1, firmware: 'uefi' },
+};
 export const disk = (id: string, port: number): Device => ({
   kind: 'disk',
   id,

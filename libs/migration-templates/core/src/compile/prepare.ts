@@ -81,6 +81,7 @@ const holdTarget = ({ input, tasks, shape }: MoveContext): string => {
       traits: asked.traits.map(literal),
       networks: [...asked.networks],
       ...(asked.segmentMtu === undefined ? {} : { segmentMtu: asked.segmentMtu }),
+      ...(asked.firmware ? { firmware: asked.firmware } : {}),
       pools: [...asked.pools],
       machine: literal(shape.moved.machine),
       host: target.hostId,
