@@ -98,6 +98,7 @@ const lines: Readonly<Record<string, string>> = {
   'vm delete': 'web',
   ...Object.fromEntries(['start', 'stop', 'reboot', 'reset', 'pause', 'resume'].map((v) => [`vm ${v}`, 'web'])),
   ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),
+  'host audit': 'h1 --remove --no-wait',
   'network create': 'back --subnet 10.7.0.0/24',
   'network delete': 'back',
   'volume create': 'data --size 64',

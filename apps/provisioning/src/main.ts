@@ -10,6 +10,7 @@ import { kindHandlers } from './kinds.ts';
 import { Restarts } from './restart/restarts.ts';
 import { Sightings } from './restart/sightings.ts';
 import { imageDigests } from './sql/catalogue.ts';
+import { JudgeTraces } from './traces/judge-traces.ts';
 import { VmTasks } from './tasks/vm-tasks.ts';
 import { WorkflowEnds } from './workflow-ends.ts';
 
@@ -24,7 +25,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'provisioning',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
-    handlers: [VmTasks, WorkflowEnds, Sightings, ...kindHandlers],
+    handlers: [VmTasks, JudgeTraces, WorkflowEnds, Sightings, ...kindHandlers],
     parts: (service) => {
       const restarts = new Restarts(service);
       const files = service.config.images && new ImageFiles(service.config.images);

@@ -29,6 +29,7 @@ export * from './task-execution.ts';
 export * from './tasks.ts';
 export * from './topics.ts';
 export * from './topology.ts';
+export * from './traces.ts';
 export * from './upcasts.ts';
 export * as views from './views/index.ts';
 export * from './workflow-changes.ts';

@@ -6,10 +6,12 @@ import type {
   HostFacts,
   Image,
   Nic,
+  Erased,
   PoolAllocation,
   SegmentPart,
   SerialPort,
   Topology,
+  Trace,
   VmTypeSpec,
 } from '@chrysalis/contracts';
 import type { z } from 'zod';
@@ -241,6 +243,13 @@ export interface HypervisorDriver {
   onLifecycle(listener: (event: LifecycleEvent) => void): () => void;
   /** A VM's process ended by itself. */
   onExit(listener: (exit: { readonly vmId: string; readonly lastWords: string }) => void): () => void;
+  /**
+   * What this host has of VMs, volumes and networks, whether anybody remembers it or not, by marks that say whose it is. What is younger is
+   * told as busy.
+   */
+  traces(minAgeMs: number): Promise<Trace[]>;
+  /** Takes one away, where it is still what was seen and nobody uses it. Of a VM in this order: its process, its NICs, its folder, its disks. */
+  erase(trace: Trace): Promise<Erased>;
   /** Its parts of networks that span hosts: there while a VM of this host is on one. */
   segments(): readonly SegmentPart[];
   onSegments(listener: () => void): () => void;

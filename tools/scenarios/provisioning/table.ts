@@ -1,3 +1,4 @@
+import { auditClaims } from './audits.ts';
 import type { Claim } from './claim.ts';
 import { consoleClaims } from './consoles.ts';
 import { deletionClaims } from './deletions.ts';
@@ -23,5 +24,6 @@ export const claims: readonly Claim[] = [
   ...copyClaims,
   ...poolClaims,
   ...consoleClaims,
+  ...auditClaims,
   ...deletionClaims,
 ];

@@ -60,6 +60,13 @@ const passed: readonly Passed[] = [
   route('consoleLog', 'get /v1/vms/:id/console-log', 'agent-gateway', 'operator', 'What a VM wrote to its serial console'),
   route('setHostState', 'post /v1/hosts/:id/state', 'resource-allocation', 'operator', 'Enable, cordon, drain or retire a host'),
   route(
+    'auditHost',
+    'post /v1/hosts/:id/audit',
+    'workflow',
+    'operator',
+    'Look what a host has of VMs and is not to have, and with `remove` take it away: answers with an operation',
+  ),
+  route(
     'releaseAgent',
     'post /v1/hosts/:id/release-agent',
     'agent-gateway',

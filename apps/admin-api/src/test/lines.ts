@@ -39,6 +39,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'GET /v1/hosts': {},
   'GET /v1/hosts/{}': { path: () => '/v1/hosts/h1' },
   'POST /v1/hosts/{}/state': { path: () => '/v1/hosts/h1/state', body: () => ({ state: 'cordoned', ...why }) },
+  'POST /v1/hosts/{}/audit': { path: () => '/v1/hosts/h1/audit', body: () => ({}) },
   'POST /v1/hosts/{}/release-agent': { path: () => '/v1/hosts/h1/release-agent', body: () => why, code: 'host-agent.unknown' },
   'GET /v1/image-files/{}': { path: () => `/v1/image-files/${image.digest}` },
   'PUT /v1/image-files/{}': {

@@ -2,6 +2,7 @@ import type { AnswerOf } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, changing, examples, listCommand } from '../command.ts';
 import { fields, print, table } from '../show/output.ts';
+import { auditCommand } from './audit.ts';
 import { ledgerColumns } from './fleet.ts';
 
 export const hostCommands = (program: Command): void => {
@@ -38,6 +39,7 @@ export const hostCommands = (program: Command): void => {
   );
   stateCommands(host);
   releaseCommand(host);
+  auditCommand(host);
   const allocation = program.command('allocation').description('who holds what');
   examples(
     listCommand(allocation.command('list').alias('ls').description('the ledger of holds'), {

@@ -10,6 +10,7 @@ import { powerHandlers } from './power.ts';
 import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
+import { traceHandlers } from './traces.ts';
 import { releaseSource, transfer } from './transfer.ts';
 import { setFilter } from '../segments.ts';
 import { volumeHandlers } from '../volumes/tasks.ts';
@@ -35,6 +36,7 @@ const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk):
   ...powerHandlers(context),
   ...imageHandlers(context),
   ...volumeHandlers(context, ensure),
+  ...traceHandlers(context),
   setFilter(context),
   ...guestHandlers(context),
 ];

@@ -127,7 +127,7 @@ export class Harness {
   }
 
   /** A task as the workflow service sends it; resolves with what the service reports. */
-  async run(workflowId: string, kind: string, input: Record<string, unknown>): Promise<Outcome> {
+  async run(workflowId: string, kind: string, input: Record<string, unknown>, tenant = 'main'): Promise<Outcome> {
     const token = ++this.#token;
     const dispatch: TaskDispatch = {
       workflowId,
@@ -140,7 +140,7 @@ export class Harness {
       input,
       token,
       deadlineAt: '2099-01-01T00:00:00Z',
-      tenant: 'main',
+      tenant,
     };
     await this.#say(tasksTopic('provisioning'), `workflow-${workflowId}`, workflowEvents.taskDispatched.type, dispatch);
     return this.eventually(async () => {

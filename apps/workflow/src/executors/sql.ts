@@ -31,6 +31,10 @@ export const lose = (db: Queryable, schema: string, executor: string, sessionId:
     values: [executor, sessionId],
   });
 
+/** Whether it was ever here; it may be away. */
+export const isKnown = async (db: Queryable, schema: string, executor: string): Promise<boolean> =>
+  (await db.query(`select from ${schema}.executors where executor = $1`, [executor])).rowCount !== 0;
+
 export type Loss = { executor: string; eventId: string; at: string; code: string; workflowId: string; task: string };
 
 /** Once an event; what weighs nothing any more goes. */

@@ -6,6 +6,7 @@ import { TemplatesController } from './templates.controller.ts';
 import { PoliciesController } from './policies.controller.ts';
 import { ExecutorsController } from './executors.controller.ts';
 import { AnalysisController } from './analysis.controller.ts';
+import { AuditController } from './audit.controller.ts';
 
 export const controllers = [
   WorkflowsController,
@@ -16,4 +17,5 @@ export const controllers = [
   PoliciesController,
   ExecutorsController,
   AnalysisController,
+  AuditController,
 ];

@@ -141,5 +141,5 @@ const inlineDefinition = (given: unknown): WorkflowDefinition => {
   throw refused(invalid(judged.faults.map((f) => ({ ...f, place: f.place === '' ? 'definition' : `definition.${f.place}` }))));
 };
 
-const refused = (rejection: RequestRejection, evidence: { template?: string | undefined } = {}): ProblemError =>
+export const refused = (rejection: RequestRejection, evidence: { template?: string | undefined } = {}): ProblemError =>
   rejection.code === 'workflow.template_unknown' ? ProblemError.ofMember(rejection) : ProblemError.of({ ...evidence, ...rejection });

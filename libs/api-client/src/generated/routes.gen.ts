@@ -77,6 +77,7 @@ export type Routes = {
     '/v1/vms/{id}/filter': { data: t.PostV1VmsIdFilterData; answers: t.PostV1VmsIdFilterResponses };
     '/v1/vms/{id}/{action}': { data: t.PostV1VmsIdActionData; answers: t.PostV1VmsIdActionResponses };
     '/v1/hosts/{id}/state': { data: t.PostV1HostsIdStateData; answers: t.PostV1HostsIdStateResponses };
+    '/v1/hosts/{id}/audit': { data: t.PostV1HostsIdAuditData; answers: t.PostV1HostsIdAuditResponses };
     '/v1/hosts/{id}/release-agent': { data: t.PostV1HostsIdReleaseAgentData; answers: t.PostV1HostsIdReleaseAgentResponses };
     '/v1/placements': { data: t.PostV1PlacementsData; answers: t.PostV1PlacementsResponses };
     '/v1/volume-placements': { data: t.PostV1VolumePlacementsData; answers: t.PostV1VolumePlacementsResponses };

@@ -6340,6 +6340,65 @@ export type PostV1HostsIdStateResponses = {
 
 export type PostV1HostsIdStateResponse = PostV1HostsIdStateResponses[keyof PostV1HostsIdStateResponses];
 
+export type PostV1HostsIdAuditData = {
+    body: {
+        remove?: boolean;
+        minAgeMs?: number;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/hosts/{id}/audit';
+};
+
+export type PostV1HostsIdAuditErrors = {
+    /**
+     * `host.unknown`
+     */
+    404: Problem;
+    /**
+     * `workflow.template_retired`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1HostsIdAuditError = PostV1HostsIdAuditErrors[keyof PostV1HostsIdAuditErrors];
+
+export type PostV1HostsIdAuditResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        workflowId: string;
+        operation: string;
+        hostId: string;
+        remove: boolean;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        workflowId: string;
+        operation: string;
+        hostId: string;
+        remove: boolean;
+    };
+};
+
+export type PostV1HostsIdAuditResponse = PostV1HostsIdAuditResponses[keyof PostV1HostsIdAuditResponses];
+
 export type PostV1HostsIdReleaseAgentData = {
     body: {
         reason: string;

@@ -12,6 +12,7 @@ import {
   ImageFormat,
   Name,
   Nic,
+  PoolId,
   Positive,
   Seed,
   Sha256,
@@ -23,6 +24,7 @@ import {
   VolumeName,
 } from '../shapes.ts';
 import { FilterRules } from '../segment.ts';
+import { Erased, OtherTraces, Trace, VmTraces } from '../traces.ts';
 import { none, onVm, shaped } from './common.ts';
 
 /** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
@@ -224,6 +226,34 @@ export const hostTasks = {
     "Delete an image from the host's image store; as an undo only what this workflow put there",
     z.object({ image: Name, digest: Sha256.optional() }),
     z.object({ removed: z.boolean() }),
+  ),
+  listTraces: task(
+    'agent-gateway',
+    'host.list-traces',
+    'What the host has of VMs, volumes and networks, by marks that say whose it is, and the VMs that its agent knows; changes nothing',
+    z.object({ /** What is younger is told as busy; 5 minutes unless told. */ minAgeMs: Count.optional() }),
+    z.object({
+      traces: z.array(Trace),
+      /** That run or are off here, by the agent's word. */
+      vms: z.array(Id),
+      pools: z.array(z.object({ name: Name, poolId: PoolId.optional(), shared: z.boolean() })),
+      /** There are more traces or VMs than one answer has room for. */
+      more: z.boolean(),
+    }),
+  ),
+  removeVmTraces: task(
+    'agent-gateway',
+    'host.remove-vm-traces',
+    'Take away what was judged to be left of a VM, looked at once more; what changed since, or is in use, stays',
+    z.object({ ...onVm, traces: VmTraces.shape.traces }),
+    z.object({ results: z.array(Erased) }),
+  ),
+  removeTraces: task(
+    'agent-gateway',
+    'host.remove-traces',
+    'The same of a volume or a network',
+    OtherTraces,
+    z.object({ results: z.array(Erased) }),
   ),
   saveVm: task(
     'agent-gateway',

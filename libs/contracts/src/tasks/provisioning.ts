@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
 import { ActionHow } from '../provisioning.ts';
-import { Count, Id, Name, Positive, Ref, RefText, Sha256, Timestamp, Topology, VmTypeSpec } from '../shapes.ts';
+import { Count, Id, Name, PoolId, Positive, Ref, RefText, Sha256, Timestamp, Topology, VmTypeSpec } from '../shapes.ts';
+import { Finding, OtherTraces, Trace, VmTraces } from '../traces.ts';
 import { none, onVm } from './common.ts';
 
 export const provisioningTasks = {
@@ -89,6 +90,20 @@ export const provisioningTasks = {
     none,
   ),
   recordDeleted: task('provisioning', 'vm.record-deleted', 'Record that the VM is gone', z.object({ vmId: Id }), none),
+  judgeTraces: task(
+    'provisioning',
+    'vm.judge-traces',
+    'Which of the traces that a host shows are to be there, by the streams of VMs, volumes and networks. Reports only',
+    z.object({
+      hostId: Name,
+      traces: z.array(Trace),
+      vms: z.array(Id),
+      pools: z.array(z.object({ name: Name, poolId: PoolId.optional(), shared: z.boolean() })),
+      more: z.boolean(),
+      minAgeMs: Count.optional(),
+    }),
+    z.object({ checked: Count, expected: Count, findings: z.array(Finding), vms: z.array(VmTraces), others: z.array(OtherTraces) }),
+  ),
   failProvisioning: task(
     'provisioning',
     'vm.fail-provisioning',

@@ -181,6 +181,7 @@ export const WorkflowTemplateVersion = z
 export const Retired = z.object({ name: z.string(), retired: z.literal(true) });
 
 export const WorkflowStarted = z.object({ workflowId: z.string(), operation: z.string(), queued: z.boolean(), warnings });
+export const AuditStarted = z.object({ workflowId: z.string(), operation: z.string(), hostId: z.string(), remove: z.boolean() });
 export const WorkflowChanged = z.object({ workflowId: z.string(), operation: z.string(), version: Count });
 
 export const Queued = z

@@ -1,7 +1,7 @@
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { filtered, topologyHash } from '@chrysalis/contracts';
-import type { Device, FilterRule, SegmentPart, Topology } from '@chrysalis/contracts';
+import type { Device, Erased, FilterRule, SegmentPart, Topology, Trace } from '@chrysalis/contracts';
 import type { GuestConsole } from '../console.ts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
@@ -274,6 +274,13 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
   private topologies(): ReadonlyMap<string, Topology> {
     return new Map(this.fleet.list().map((vmId) => [vmId, this.fleet.get(vmId).topology]));
+  }
+
+  traces(minAgeMs: number): Promise<Trace[]> {
+    return this.found.all(minAgeMs);
+  }
+  erase(trace: Trace): Promise<Erased> {
+    return this.found.erase(trace);
   }
 
   async starved(vmId: string): Promise<readonly string[]> {

@@ -8,6 +8,7 @@ import { Fleet } from './fleet.ts';
 import type { KernelFiles } from './command-line.ts';
 import type { Launch } from './launch.ts';
 import { Segments } from './segment/segments.ts';
+import { Traces } from './traces/traces.ts';
 import { Networks } from './tap.ts';
 import type { Network } from './tap.ts';
 import { DEBIAN_UEFI, uefiThere, type UefiFiles } from './uefi.ts';
@@ -39,6 +40,7 @@ export class QemuHost {
   protected readonly volumes: Volumes;
   protected readonly networks: Networks;
   protected readonly fleet: Fleet;
+  protected readonly found: Traces;
   protected read: Promise<port.DriverFacts> | undefined;
 
   constructor(config: QemuConfig) {
@@ -48,6 +50,7 @@ export class QemuHost {
     this.volumes = new Volumes(config.pools, this.qemu);
     this.networks = new Networks(config.networks, new Segments(config.stateDir, config.address));
     this.fleet = new Fleet(config.stateDir, { volumes: this.volumes, networks: this.networks });
+    this.found = new Traces({ ...config, fleet: this.fleet, volumes: this.volumes, networks: this.networks });
   }
 
   facts(): Promise<port.DriverFacts> {

@@ -191,11 +191,16 @@ export class Volumes {
     await this.delete(pool, volume);
   }
 
-  private opened(path: string, work: (qmp: QmpClient) => Promise<unknown>): Promise<void> {
+  /** Whatever is in it: whether another process has it open, on whatever host of its pool. */
+  async assertUnlocked(pool: string, volume: string): Promise<void> {
+    await this.opened(this.path(pool, volume), async () => undefined, 'raw');
+  }
+
+  private opened(path: string, work: (qmp: QmpClient) => Promise<unknown>, format: 'qcow2' | 'raw' = 'qcow2'): Promise<void> {
     return withToolQemu(this.qemu, 'tcg', async (qmp) => {
       const file = { driver: 'file', filename: path, locking: 'on' };
       await qmp
-        .execute('blockdev-add', { driver: 'qcow2', 'node-name': 'volume', file })
+        .execute('blockdev-add', { driver: format, 'node-name': 'volume', file })
         .catch((error: unknown) => Promise.reject(locked(error)));
       await work(qmp);
       await qmp.execute('blockdev-del', { 'node-name': 'volume' });

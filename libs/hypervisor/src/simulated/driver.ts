@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { filtered, isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
-import type { Device, Disk, FilterRule, SegmentPart } from '@chrysalis/contracts';
+import type { Device, Disk, Erased, FilterRule, SegmentPart, Trace } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import type { GuestConsole } from '../console.ts';
 import { HypervisorError, noDisplay } from '../errors.ts';
@@ -11,6 +11,7 @@ import { SIMULATED_SCREEN, SimulatedConsole } from './console.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
 import type { SimulatedVm } from './state.ts';
+import { eraseOf, tracesOf } from './traces.ts';
 import type { SimulatedVolumes } from './volumes.ts';
 
 /** VMs that are not there, with the answers, refusals and times of some that are. */
@@ -331,6 +332,22 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     if (there?.holder !== undefined)
       throw new HypervisorError('hypervisor.volume_locked', `${there.holder} has the volume ${volume} open`, { holder: there.holder });
     return there;
+  }
+
+  async traces(): Promise<Trace[]> {
+    const mine = new Set(this.config.pools ?? ['shared', 'packages']);
+    const all = tracesOf(this.store.vms.values(), this.volumes, (pool) => !this.config.localPools?.includes(pool));
+    return all.filter((t) => t.pool === undefined || mine.has(t.pool));
+  }
+  async erase(trace: Trace): Promise<Erased> {
+    return eraseOf(trace, await this.traces(), {
+      process: async (vmId) => {
+        this.letGo(vmId, this.get(vmId).topology.disks);
+        this.change(vmId, { state: 'gone', halted: true });
+      },
+      folder: (vmId) => this.destroy(vmId, { deleteVolumes: false }),
+      disk: (pool, volume) => this.deleteVolume(pool, volume),
+    });
   }
 
   /** Its pools have no files that fill. */

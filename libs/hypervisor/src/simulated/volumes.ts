@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isVolumeFile } from '@chrysalis/contracts';
 
@@ -21,6 +21,14 @@ export class SimulatedVolumes {
     const file = this.file(pool, volume);
     if (file === undefined) return this.kept.get(`${pool}/${volume}`);
     return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Kept) : undefined;
+  }
+
+  all(): [pool: string, volume: string][] {
+    const files = Object.entries(this.directories).flatMap(([pool, directory]) =>
+      (existsSync(directory) ? readdirSync(directory) : []).filter(isVolumeFile).map((file): [string, string] => [pool, file]),
+    );
+    const kept = [...this.kept.keys()].map((key): [string, string] => [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)]);
+    return [...kept, ...files];
   }
 
   set(pool: string, volume: string, kept: Kept): void {

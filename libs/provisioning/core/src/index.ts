@@ -14,3 +14,4 @@ export * from './vm-type.ts';
 export * from './workflows.ts';
 export * as networks from './network/index.ts';
 export * as volumes from './volume/index.ts';
+export * as traces from './traces/index.ts';

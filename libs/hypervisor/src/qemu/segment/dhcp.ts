@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { gatewayOf, netmaskOf, rangeOf } from '@chrysalis/contracts';
 import { HypervisorError } from '../../errors.ts';
 import { identify, isAlive, kill, lastWords, spawnDetached, type ProcessId } from '../process.ts';
+import { dhcpsOf } from '../traces/processes.ts';
 import { ip, isThere, run } from './host.ts';
 import { bridgeName, cableName, hostMac, INSIDE } from './names.ts';
 import type { SegmentRecord } from './record.ts';
@@ -108,7 +109,9 @@ export class Dhcp {
 
   async end(vni: number): Promise<void> {
     const there = this.running(vni);
-    if (there) await kill(there, 'SIGTERM').then((gone) => gone || kill(there));
+    // Also one that nobody has the pid of any more.
+    for (const one of [...(there ? [there] : []), ...dhcpsOf(this.#file(vni, 'pid'))])
+      await kill(one, 'SIGTERM').then((gone) => gone || kill(one));
     await this.#unplug(vni);
     for (const what of ['hosts', 'pid', 'words'] as const) await rm(this.#file(vni, what), { force: true });
   }

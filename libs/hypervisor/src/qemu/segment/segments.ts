@@ -4,6 +4,7 @@ import { HypervisorError } from '../../errors.ts';
 import { Mutexes } from '../../mutexes.ts';
 import { Dhcp } from './dhcp.ts';
 import { baseFilter, hostsFilter, nicFilter, withoutFilter, withoutNic } from './filter.ts';
+import { filteredTaps, strangersOn } from '../traces/networks.ts';
 import { ip, ipBatch, isThere, nft, run, segmentFacts } from './host.ts';
 import { bridgeMac, bridgeName, cableName, tapAddress, tapName, tunnelName, VXLAN_PORT } from './names.ts';
 import { SegmentRecords, type SegmentRecord } from './record.ts';
@@ -103,6 +104,33 @@ export class Segments {
       }
     });
     this.look();
+  }
+
+  /** Whose a tap is, by what is on record here. */
+  ownerOf(tap: string): string | undefined {
+    return this.records.withTap(tap)?.nics[tap]?.vmId;
+  }
+
+  /** A tap that is nobody's any more, with its filter; on a segment or not, on record or not. */
+  async sweepTap(tap: string): Promise<void> {
+    await this.turns.run('all', async () => {
+      const record = this.records.withTap(tap);
+      if (record) return this.leave(record, tap);
+      if (isThere(tap)) await ip('link', 'delete', 'dev', tap);
+      if ((await filteredTaps()).includes(tap)) await nft(withoutNic(tap));
+    });
+  }
+
+  /** A segment that no VM of this host is on, and no record is of. Why not, where that is not so. */
+  async sweep(vni: number): Promise<string | undefined> {
+    return this.turns.run('all', async () => {
+      if (this.records.get(vni)) return 'VMs of this host are on it';
+      const [stranger] = strangersOn(bridgeName(vni));
+      if (stranger !== undefined) return `${stranger} is on its bridge, and not ours`;
+      await this.dhcp.end(vni);
+      for (const link of [tunnelName(vni), bridgeName(vni)]) if (isThere(link)) await ip('link', 'delete', 'dev', link);
+      return undefined;
+    });
   }
 
   close(): void {

@@ -1,10 +1,11 @@
 import { FLEET_TENANT, type PolicySpec, type WorkflowTemplate } from '@chrysalis/contracts';
 import { auditHolds } from './audit-holds.ts';
+import { auditHost } from './audit-host.ts';
 import { drainHost } from './drain-host.ts';
 import { retireVmType } from './retire-vm-type.ts';
 
 /** What the workflow service brings along: templates that it publishes, and a policy for each, which an operator may enable. */
-export const shippedTemplates: readonly WorkflowTemplate[] = [drainHost, retireVmType, auditHolds];
+export const shippedTemplates: readonly WorkflowTemplate[] = [drainHost, retireVmType, auditHolds, auditHost];
 
 /** `version`: that under which the template is published here. */
 export const shippedPolicies = (version: (template: string) => number): readonly PolicySpec[] => [
@@ -43,6 +44,21 @@ export const shippedPolicies = (version: (template: string) => number): readonly
     on: { schedule: '0 3 * * *' },
     start: { template: `${auditHolds.name}@${version(auditHolds.name)}`, params: {}, subject: 'allocations' },
     limits: { maxRunning: 1 },
+    tenant: FLEET_TENANT,
+  },
+  {
+    name: 'audit-returned-hosts',
+    summary: 'Look what a host has that was lost and is back: meanwhile VMs may have gone from it without its hearing of that',
+    on: {
+      event: 'chrysalis.resource-allocation.host.state-changed.v1',
+      when: 'event.data.from == "lost" && event.data.to == "enabled"',
+    },
+    start: {
+      template: `${auditHost.name}@${version(auditHost.name)}`,
+      params: { hostId: '${event.data.hostId}' },
+      subject: '${event.data.hostId}',
+    },
+    limits: { maxRunning: 8 },
     tenant: FLEET_TENANT,
   },
 ];

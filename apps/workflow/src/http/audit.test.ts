@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { until } from '@chrysalis/testing';
+import { tell } from '../executors/sql.ts';
+import { World } from '../test/world.ts';
+
+let world: World;
+let fleet: string;
+beforeAll(async () => {
+  world = await World.started();
+  fleet = await world.tokenFor('fleet', 'acme');
+  const { pool, schema } = world.workflow.service;
+  const h1 = {
+    executor: 'host:h1',
+    group: 'agent-gateway' as const,
+    kinds: ['host.list-traces'],
+    labels: {},
+    at: new Date().toISOString(),
+  };
+  await tell(pool, schema, h1);
+});
+afterAll(() => world.close());
+
+const audit = (host: string, body: object, more: object = {}) => world.post(`/v1/hosts/${host}/audit`, body, { token: fleet, ...more });
+const started = async (workflowId: unknown) => {
+  const { rows } = await world.workflow.service.pool.query<{ type: string; data: Record<string, unknown> }>(
+    `select type, data from workflow.events where stream_id = $1 order by version`,
+    [`workflow-${String(workflowId)}`],
+  );
+  return rows;
+};
+
+it('is the fleet’s workflow, whatever tenant its operator’s token names, and looks first', async () => {
+  const { status, body } = await audit('h1', { remove: true, minAgeMs: 0 }, { key: 'once' });
+  expect([status, body['hostId'], body['remove']]).toEqual([202, 'h1', true]);
+  const events = await until(async () => {
+    const found = await started(body['workflowId']);
+    return found.some((e) => e.type.includes('dispatched')) ? found : undefined;
+  });
+  expect(events[0]!.data).toMatchObject({ name: 'audit-host', params: { hostId: 'h1', remove: true, minAgeMs: 0 } });
+  const given = events.find((e) => e.type.includes('dispatched'))!.data;
+  expect(given).toMatchObject({ kind: 'host.list-traces', executor: 'host:h1', tenant: '*', input: { minAgeMs: 0 } });
+});
+
+it('removes nothing unless it is told to; a host that nobody has heard of, or text for a number, is refused', async () => {
+  const { body } = await audit('h1', {});
+  const [first] = await until(async () => ((await started(body['workflowId'])).length > 0 ? started(body['workflowId']) : undefined));
+  expect(first!.data['params']).toEqual({ hostId: 'h1', remove: false });
+  expect(await audit('h2', {})).toMatchObject({ status: 404, body: { code: 'host.unknown' } });
+  expect((await audit('h1', { minAgeMs: 'now' })).status).toBe(422);
+  expect((await audit('h1', { delete: true })).status).toBe(422);
+});
+
+it('is none of a tenant’s', async () => {
+  const asTenant = await world.tokenFor('operator', 'acme');
+  expect(await audit('h1', {}, { token: asTenant })).toMatchObject({ status: 403, body: { code: 'auth.denied' } });
+});
