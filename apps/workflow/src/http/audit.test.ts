@@ -36,7 +36,7 @@ it('is the fleet’s workflow, whatever tenant its operator’s token names, and
     const found = await started(body['workflowId']);
     return found.some((e) => e.type.includes('dispatched')) ? found : undefined;
   });
-  expect(events[0]!.data).toMatchObject({ name: 'audit-host', params: { hostId: 'h1', remove: true, minAgeMs: 0 } });
+  expect(events[0]!.data).toMatchObject({ subject: 'h1', params: { hostId: 'h1', remove: true, minAgeMs: 0 } });
   const given = events.find((e) => e.type.includes('dispatched'))!.data;
   expect(given).toMatchObject({ kind: 'host.list-traces', executor: 'host:h1', tenant: '*', input: { minAgeMs: 0 } });
 });

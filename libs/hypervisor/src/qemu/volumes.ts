@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join, parse } from 'node:path';
 import { isVolumeFile, type Image, type Topology } from '@chrysalis/contracts';
-import { HypervisorError } from '../errors.ts';
+import { hasCode, HypervisorError } from '../errors.ts';
 import type { NewVolume, VolumeMade, VolumeSpec } from '../driver.ts';
 import type { QmpClient } from '../qmp.ts';
 import { locked } from './devices.ts';
@@ -191,16 +191,18 @@ export class Volumes {
     await this.delete(pool, volume);
   }
 
-  /** Whatever is in it: whether another process has it open, on whatever host of its pool. */
+  /** Of a file that is no qcow2 (a seed, which is only read, or one that was never whole) nobody's lock is asked for. */
   async assertUnlocked(pool: string, volume: string): Promise<void> {
-    await this.opened(this.path(pool, volume), async () => undefined, 'raw');
+    await this.opened(this.path(pool, volume), async () => undefined).catch((error: unknown) => {
+      if (!hasCode(error, 'hypervisor.qmp_refused') || !/not in qcow2 format/.test(error.message)) throw error;
+    });
   }
 
-  private opened(path: string, work: (qmp: QmpClient) => Promise<unknown>, format: 'qcow2' | 'raw' = 'qcow2'): Promise<void> {
+  private opened(path: string, work: (qmp: QmpClient) => Promise<unknown>): Promise<void> {
     return withToolQemu(this.qemu, 'tcg', async (qmp) => {
       const file = { driver: 'file', filename: path, locking: 'on' };
       await qmp
-        .execute('blockdev-add', { driver: format, 'node-name': 'volume', file })
+        .execute('blockdev-add', { driver: 'qcow2', 'node-name': 'volume', file })
         .catch((error: unknown) => Promise.reject(locked(error)));
       await work(qmp);
       await qmp.execute('blockdev-del', { 'node-name': 'volume' });

@@ -169,6 +169,9 @@ onQemu(
         const trace = (await find('disk', `shared/${file}`))!;
         expect([file, await host.erase(trace)]).toMatchObject([file, { done: 'stays' }]);
       }
+      // What was never whole is nobody's, and no lock of it is asked for.
+      writeFileSync(join(pool, `${stranger}.torn.qcow2`), 'half');
+      expect(await host.erase((await find('disk', `shared/${stranger}.torn.qcow2`))!)).toMatchObject({ done: 'removed' });
       expect(await host.erase({ ...before, id: 'shared/../outside' })).toMatchObject({ done: 'gone' });
       expect(readdirSync(pool).filter((f) => f !== 'held').sort()).toEqual([`${stranger}.data.qcow2`, `${stranger}.root.qcow2`, 'notes.txt'].sort()); // prettier-ignore
       expect(readFileSync(join(dir, 'outside'), 'utf8')).toBe('theirs');
