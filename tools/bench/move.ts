@@ -45,7 +45,7 @@ export const bench = async ({ rounds, progress }: BenchOptions): Promise<Report>
       const { topology } = vm;
       const chrysalis = async (): Promise<void> => {
         const granted = await story.options(vm.vmId, await story.grant(vm.vmId));
-        template ??= await makeTemplate(api, granted.queryId, story.optionToLarge(granted).id);
+        template ??= await makeTemplate(api, granted.queryId, story.optionTo('large', granted).id);
         const made = await api.post('/v1/migration-plans', { body: { template, vmIds: [vm.vmId] } });
         ours.push(await moved(api, made.planId));
         await story.finished((await api.delete('/v1/vms/{id}', { path: { id: vm.vmId }, body: {} })).operation, 30_000);

@@ -5,11 +5,11 @@ import { startServiceClient } from '../fleet/client.ts';
 import type { ServiceName } from '../run/platform.ts';
 import type { TenantKey } from '../run/grant.ts';
 import { groundOf } from '../fleet/ground.ts';
-import { DemoReport, judge, version } from './report.ts';
+import { DemoReport, judge, judgeBack, version } from './report.ts';
 import type { Run } from '../fleet/run.ts';
 import type { Screen } from '../fleet/screen.ts';
 import { showHosts, showPlan, showReport } from './show.ts';
-import { journey, Story } from '../fleet/story.ts';
+import { journey, Story, type OptionsView, type VmView } from '../fleet/story.ts';
 import type { ServiceSeen } from '../fleet/service-client.ts';
 import { timesOf, type Timeline } from './timeline.ts';
 import { watch, type Watched } from './watch.ts';
@@ -21,6 +21,8 @@ type Demo = {
   readonly tenant: TenantKey;
   readonly kill: ServiceName | undefined;
   readonly maxGapMs: number;
+  /** And back again. */
+  readonly back: boolean;
 };
 
 /** The whole story, from an empty control plane to the report, and when things were in it. */
@@ -40,64 +42,103 @@ export const demonstrate = async (demo: Demo): Promise<{ report: DemoReport; tim
   const client = await startServiceClient(run, urls);
 
   const { without, granted, grantId } = await askedFor(screen, story, vm.vmId);
-  const before = await story.guest(vm.vmId, grantId, source);
-  const option = story.optionToLarge(granted);
+  const told = { demo, story, ground, vm, grantId };
+  const there = await travelled({ ...told, from: source, to: target, kill, template: 'small-to-large' }, granted, client);
+  const hostsWithVm = ground.hostsWith(vm);
+  const home = demo.back && there.outcome.state === 'succeeded' ? await backHome(told, target, source) : undefined;
 
-  const plan = await planned(demo, vm.vmId, { queryId: granted.queryId, optionId: option.id });
-
-  screen.title('The move');
-  const requestedAt = Date.now();
-  const { migrationId } = await api.post('/v1/migrations', { body: { planId: plan.planId } });
-  const watched = await watch(demo, migrationId);
-  const { migration } = watched;
-  screen.line(`${migration.state}${migration.cause ? `: ${migration.cause.code}: ${migration.cause.message}` : ''}`);
-
-  const expected = migration.state === 'succeeded' ? target : source;
-  const after = await story.guest(vm.vmId, grantId, expected);
-  const service = await client.stop();
+  const last = home ?? there;
   const ledger = await story.settled(
     () => story.ledger(),
-    (held) => held.length > 0 && held.every((a) => a.host === expected),
+    (held) => held.length > 0 && held.every((a) => a.host === last.after.host),
   );
   const events = await countEvents(run.platform.database.url);
-  const timeline = await timelineOf(api, requestedAt, watched, service);
   const observed = {
-    vm: { id: vm.vmId, before, after },
-    service: { means: ground.service, follows: ground.follows, ...answersOf(service) },
+    vm: { id: vm.vmId, before: there.before, after: there.after },
+    service: there.service,
     options: { withoutGrant: without.options.map((o) => o.id), withGrant: granted.options.map((o) => o.id) },
-    migration: { id: migrationId, method: option.method, ...outcomeOf(migration) },
+    migration: there.outcome,
+    ...(home ? { back: partsOf(home) } : {}),
     ledger,
   };
-  const checks = judge({
-    ...observed,
-    targetHost: target,
-    killed: kill,
-    maxGapMs,
-    driver: hosts[0]!.facts.driver,
-    hostsWithVm: ground.hostsWith(vm),
-  });
+  const seen = { targetHost: target, killed: kill, maxGapMs, driver: hosts[0]!.facts.driver, hostsWithVm, back: observed.back };
+  const verdict = { ...observed, ...seen, hostsAfterBack: home && ground.hostsWith(vm) };
+  const checks = [...judge(verdict), ...(demo.back ? judgeBack(verdict) : [])];
   const report: DemoReport = {
     chrysalis: version,
     ok: checks.every((c) => c.ok),
     ...groundIn(demo, ground, hosts),
     ...observed,
-    steps: stepsOf(migration, timeline),
+    steps: there.steps,
     events,
     ...(kill ? { killed: kill } : {}),
     checks,
   };
   showReport(screen, report);
-  return { report: DemoReport.parse(report), timeline };
+  return { report: DemoReport.parse(report), timeline: there.timeline };
 };
+
+type Client1 = Awaited<ReturnType<typeof startServiceClient>>;
+type Told = {
+  readonly demo: Demo;
+  readonly story: Story;
+  readonly ground: ReturnType<typeof groundOf>;
+  readonly vm: VmView;
+  readonly grantId: string;
+};
+type Leg = Told & { readonly from: string; readonly to: string; readonly kill: ServiceName | undefined; readonly template: string };
+type Travelled = Awaited<ReturnType<typeof travelled>>;
+
+/** One move, as the guest and the client saw it. */
+const travelled = async (leg: Leg, granted: OptionsView, client: Client1) => {
+  const { demo, story, vm, ground, grantId, from, to } = leg;
+  const { api, screen } = demo;
+  const before = await story.guest(vm.vmId, grantId, from);
+  const option = story.optionTo(leg.template.split('-to-')[1]!, granted);
+  const plan = await planned(demo, vm.vmId, leg.template, { queryId: granted.queryId, optionId: option.id });
+
+  screen.title(leg.template === 'small-to-large' ? 'The move' : 'The move back');
+  const requestedAt = Date.now();
+  const { migrationId } = await api.post('/v1/migrations', { body: { planId: plan.planId } });
+  const watched = await watch({ ...demo, kill: leg.kill }, migrationId);
+  const { migration } = watched;
+  screen.line(`${migration.state}${migration.cause ? `: ${migration.cause.code}: ${migration.cause.message}` : ''}`);
+
+  const after = await story.guest(vm.vmId, grantId, migration.state === 'succeeded' ? to : from);
+  const answers = await client.stop();
+  const timeline = await timelineOf(api, requestedAt, watched, answers);
+  const service = { means: ground.service, follows: ground.follows, ...answersOf(answers) };
+  const outcome = { id: migrationId, method: option.method, ...outcomeOf(migration) };
+  return { before, after, service, outcome, steps: stepsOf(migration, timeline), timeline };
+};
+
+/** To the type and the host that it came from: what was plugged goes, what was taken comes back. */
+const backHome = async (told: Told, from: string, to: string): Promise<Travelled> => {
+  const { demo, story, ground, vm, grantId } = told;
+  demo.screen.title('And back?');
+  const client = await startServiceClient(demo.run, ground.serviceUrls(vm));
+  const granted = await story.options(vm.vmId, grantId);
+  demo.screen.line(`${granted.options.length} options (${granted.options.map((o) => o.id).join(', ')})`);
+  return travelled({ ...told, from, to, kill: undefined, template: 'large-to-small' }, granted, client);
+};
+
+const partsOf = ({ before, after, service, outcome, steps }: Travelled): DemoReport['back'] => ({
+  before,
+  after,
+  service,
+  migration: outcome,
+  steps,
+});
 
 type Hosts = Awaited<ReturnType<Story['hostsUp']>>;
 const showGround = ({ run: { platform }, screen }: Demo, ground: ReturnType<typeof groundOf>, hosts: Hosts): void => {
-  const { driver, accelerator, hypervisorVersion } = hosts[0]!.facts;
+  const { driver, accelerator } = hosts[0]!.facts;
+  const versions = [...new Set(hosts.map((h) => h.facts.hypervisorVersion))].join(' and ');
   screen.line(`network: ${ground.network}`);
   screen.line(`service: ${ground.service}`);
   for (const text of ground.simulated ?? []) screen.line(`simulated ${text}`);
   screen.line(
-    `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${hypervisorVersion} (accelerator ${accelerator}); ${platform.mode}, bus ${[platform.bus.kind, platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${platform.database.version}`,
+    `hypervisor ${driver === 'simulated' ? '' : `${driver} `}${versions} (accelerator ${accelerator}); ${platform.mode}, bus ${[platform.bus.kind, platform.bus.version].filter(Boolean).join(' ')}, PostgreSQL ${platform.database.version}`,
   );
   showHosts(screen, hosts);
 };
@@ -122,7 +163,13 @@ const groundIn = ({ run: { platform } }: Demo, ground: ReturnType<typeof groundO
     hypervisor: { driver, version: hypervisorVersion, accelerator },
     network: ground.network,
     ...(ground.simulated ? { simulated: [...ground.simulated] } : {}),
-    hosts: hosts.map((h) => ({ id: h.hostId, address: h.facts.address, traits: h.facts.traits, inventory: h.facts.inventory })),
+    hosts: hosts.map(({ hostId: id, facts: f }) => ({
+      id,
+      address: f.address,
+      version: f.hypervisorVersion,
+      traits: f.traits,
+      inventory: f.inventory,
+    })),
   };
 };
 
@@ -140,9 +187,10 @@ const askedFor = async (screen: Screen, story: Story, vmId: string) => {
   return { without, granted, grantId };
 };
 
-const planned = async ({ api, screen }: Demo, vmId: string, fromOption: { queryId: string; optionId: string }): Promise<PlanMade> => {
+type FromOption = { readonly queryId: string; readonly optionId: string };
+const planned = async ({ api, screen }: Demo, vmId: string, name: string, fromOption: FromOption): Promise<PlanMade> => {
   screen.title('Template and plan');
-  const template = await api.post('/v1/migration-templates', { body: { name: 'small-to-large', fromOption, ...journey } });
+  const template = await api.post('/v1/migration-templates', { body: { name, fromOption, ...journey } });
   const plan = await api.post('/v1/migration-plans', { body: { template: refText(template), vmIds: [vmId] } });
   showPlan(screen, plan);
   return plan;

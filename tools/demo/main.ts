@@ -26,6 +26,7 @@ A running Linux VM changes its type and its host while a client outside both kee
   --driver DRIVER   qemu or simulated (default: qemu, where there is one)
   --network NETWORK for real VMs: namespaces (one a host, and HTTP to the guest), or loopback (no namespace at all, and heartbeats over
                     virtio-serial in place of HTTP). Default: namespaces, where this account can have them
+  --back            and back: to the first type on the first host; CPUs and memory go, the NIC comes back, the guest goes on
   --max-gap MS      what the client may wait for an answer at most (default: 1000; a busy machine takes longer)
   --keep            leave it running, with the commands to look around, until Ctrl-C
   --picture FILE    write a picture of the run to FILE, as SVG: the client's answers and the steps of the move on one time axis
@@ -41,6 +42,7 @@ const parsed = (() => {
         kill: { type: 'string' },
         driver: { type: 'string' },
         network: { type: 'string' },
+        back: { type: 'boolean', default: false },
         'max-gap': { type: 'string', default: '1000' },
         keep: { type: 'boolean', default: false },
         picture: { type: 'string' },
@@ -94,7 +96,7 @@ const main = async (): Promise<number> => {
   const limits = limitsOf(driver, network, why);
   // Inside, the first lines have been said outside.
   if (!isSecondLife()) {
-    screen.title(`Chrysalis: a running VM changes its type and its host${limits}`);
+    screen.title(`Chrysalis: a running VM changes its type and its host${parsed.back ? ', and back' : ''}${limits}`);
     if (driver === 'qemu' && network === 'loopback') screen.line(`no network namespaces: ${whyNetwork}`);
   }
   const tenant = await tenantKey();
@@ -107,7 +109,7 @@ const main = async (): Promise<number> => {
   const given = { driver, network, distributed: parsed.distributed, trustedKeys: [tenant.publicJwk] };
   const run = await openRun({ ...given, say: (text) => screen.line(text) });
   const api = createClient({ server: run.platform.adminUrl, token: run.platform.token });
-  const { report, timeline } = await demonstrate({ run, api, screen, tenant, kill, maxGapMs });
+  const { report, timeline } = await demonstrate({ run, api, screen, tenant, kill, maxGapMs, back: parsed.back });
   if (parsed.picture) {
     writeFileSync(parsed.picture, pictureOf(report, timeline));
     screen.line(`picture of this run: ${parsed.picture}${limits}`);

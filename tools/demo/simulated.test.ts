@@ -10,7 +10,16 @@ describe('the demo without QEMU', () => {
   test('the whole story on simulated hosts, which it says first and last, with no check that would be about nothing', async () => {
     const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-picture-'));
     const picture = path.join(dir, 'run.svg');
-    const { code, stdout, stderr } = await runDemo(['--driver', 'simulated', '--json', '--max-gap', '20000', '--picture', picture]);
+    const { code, stdout, stderr } = await runDemo([
+      '--driver',
+      'simulated',
+      '--back',
+      '--json',
+      '--max-gap',
+      '20000',
+      '--picture',
+      picture,
+    ]);
     const svg = code === 0 ? readFileSync(picture, 'utf8') : '';
     rmSync(dir, { recursive: true });
     expect({ code, stderr: code === 0 ? '' : stderr }).toEqual({ code: 0, stderr: '' });
@@ -23,7 +32,15 @@ describe('the demo without QEMU', () => {
     expect(r.simulated?.length).toBeGreaterThan(0);
     expect(r.migration.state).toBe('succeeded');
     expect([r.vm.before.host, r.vm.after.host]).toEqual(['rack1-old', 'rack2-new']);
-    expect(r.steps.filter((s) => s.state !== 'done')).toEqual([]);
+    expect([...r.steps, ...r.back!.steps].filter((s) => s.state !== 'done')).toEqual([]);
+    const { before, after: home } = { before: r.vm.before, after: r.back!.after };
+    expect([home.type, home.host, home.bootId, home.vcpus, home.memoryMiB]).toEqual([
+      before.type,
+      before.host,
+      before.bootId,
+      before.vcpus,
+      before.memoryMiB,
+    ]);
     expect(r.service.longestGapMs).toBeGreaterThanOrEqual(r.migration.downtimeMs / 2); // the client really met the blackout
 
     expect(r.steps.every((s) => Date.parse(s.startedAt!) > 0)).toBe(true);

@@ -5,6 +5,7 @@ import { sweepStateDir } from '@chrysalis/hypervisor';
 import { ensureAgentPackage } from '../../infra/guest/agent-package.ts';
 import { ensureGuestImage, type TrustedKey } from '../../infra/guest/image.ts';
 import type { Fabric } from '../../infra/network/fabric.ts';
+import { ensureSecondQemu } from '../../infra/hypervisor/second-qemu.ts';
 import { freePort } from '../../infra/process/free-port.ts';
 import type { Driver } from '../run/driver.ts';
 import type { Network } from '../run/network.ts';
@@ -76,7 +77,8 @@ const open = async (o: RunOptions): Promise<Run> => {
       for (const step of undo.splice(0).reverse()) await step();
     }));
   try {
-    const { image, agentPackage } = driver === 'simulated' ? installStandIns(dir) : await installGuest(dir, o);
+    const { image, agentPackage, secondQemu } =
+      driver === 'simulated' ? { ...installStandIns(dir), secondQemu: undefined } : await installReal(dir, o);
     const fabric = await openFabric(id, network);
     undoBy(() => fabric.teardown()); // ends the VMs as well, where they live in its namespaces
     say(o.distributed ? 'Kafka, PostgreSQL and seven services …' : 'PostgreSQL and the control plane …');
@@ -98,6 +100,7 @@ const open = async (o: RunOptions): Promise<Run> => {
       packageStore: packageStoreOf(dir),
       driver,
       network,
+      secondQemu,
       ratioPerMille: o.ratioPerMille,
       environment: o.environment ?? {},
     });
@@ -117,6 +120,8 @@ const ownPoolsOf = (dir: string, { smallPoolMiB }: RunOptions): Readonly<Record<
   return { small: smallPoolOf(dir) };
 };
 
+const installReal = async (dir: string, o: RunOptions) => ({ ...(await installGuest(dir, o)), secondQemu: await secondQemuOf(o) });
+
 const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'image' | 'agentPackage'>> => {
   o.say?.('guest image and migration agent …');
   const made = Promise.all([ensureGuestImage({ cacheDir, trustedKeys: o.trustedKeys }), ensureAgentPackage({ cacheDir })]);
@@ -124,6 +129,17 @@ const installGuest = async (dir: string, o: RunOptions): Promise<Pick<Run, 'imag
   installImage(dir, image);
   installPackage(dir, agentPackage);
   return { image, agentPackage };
+};
+
+/** Two hosts that are truly unlike, where there can be; else both have the system's QEMU, which is said. */
+const secondQemuOf = async ({ say }: RunOptions): Promise<string | undefined> => {
+  try {
+    return (await unless(interrupted, ensureSecondQemu({ cacheDir }))).program;
+  } catch (error) {
+    interrupted.throwIfAborted();
+    say?.(`both hosts have the system's QEMU: ${(error as Error).message}`);
+    return undefined;
+  }
 };
 
 const unless = <T>(signal: AbortSignal, work: Promise<T>): Promise<T> =>

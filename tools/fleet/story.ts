@@ -134,12 +134,11 @@ export class Story {
     };
   }
 
-  optionToLarge(from: OptionsView): MigrationOption {
-    const option = from.options.find(
-      (x) => x.targetType.name === 'large' && x.move && x.newResources === 'expose' && x.method === 'pre-copy',
-    );
+  /** To another host, with all that the type has. */
+  optionTo(type: string, from: OptionsView): MigrationOption {
+    const option = from.options.find((x) => x.targetType.name === type && x.move && x.newResources === 'expose' && x.method === 'pre-copy');
     if (!option)
-      throw new Error(`no option leads to large: ${JSON.stringify(from.refused.filter((r) => r.id.startsWith('large'))).slice(0, 1500)}`);
+      throw new Error(`no option leads to ${type}: ${JSON.stringify(from.refused.filter((r) => r.id.startsWith(type))).slice(0, 1500)}`);
     return option;
   }
 

@@ -45,6 +45,8 @@ export type HostsOptions = {
   readonly network: Network;
   /** Pools that the first host has for itself: name -> directory. */
   readonly ownPools?: Readonly<Record<string, string>>;
+  /** The program that runs the VMs of the second host; absent: both hosts have the system's. */
+  readonly secondQemu?: string | undefined;
   /** How much of CPUs and memory may be given to VMs, over what a host has: as its inventory says, unless told. */
   readonly ratioPerMille?: number | undefined;
   readonly environment?: Readonly<Record<string, string>>;
@@ -90,6 +92,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         gatewayUrl: platform.agentUrl,
         token: await platform.tokenFor(`host:${shape.hostId}`, ['host-agent'], '*'),
         driver: o.driver,
+        ...(shape === demoHosts[1] && o.secondQemu ? { qemu: o.secondQemu } : {}),
         ...(guestDoorPort ? { guestDoorPort } : {}),
       };
       writeFileSync(file, JSON.stringify(config, null, 2), { mode: 0o600 });

@@ -45,7 +45,7 @@ export const undo = async ({ signal, say, record }: Recorder): Promise<void> => 
     const made = await api.post('/v1/migration-templates', {
       body: {
         name: 'small-to-large',
-        fromOption: { queryId: granted.queryId, optionId: story.optionToLarge(granted).id },
+        fromOption: { queryId: granted.queryId, optionId: story.optionTo('large', granted).id },
         ...journey,
       },
     });

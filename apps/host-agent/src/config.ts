@@ -46,6 +46,8 @@ export const HostAgentConfig = z.object({
   /** Where on `address` it says whether a guest answers: for hosts whose guests no network leads to. */
   guestDoorPort: z.int().min(1).max(65_535).optional(),
   accelerator: z.enum(['kvm', 'tcg', 'auto']).default('auto'),
+  /** The program that runs the VMs; absent: the `qemu-system-x86_64` that the system has. */
+  qemu: z.string().min(1).optional(),
   peerPort: z.int().min(0).max(65_535).default(0),
   reconnect: z.object({ minMs: z.int().positive(), maxMs: z.int().positive() }).default({ minMs: 100, maxMs: 10_000 }),
   /** How long a guest may stand still before its fence is written; then the source takes it back. */

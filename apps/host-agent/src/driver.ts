@@ -32,6 +32,7 @@ const qemu = (config: HostAgentConfig): Hypervisor => {
     resolveImage: imageStore(config.imageStore),
     copyDisk: copyRootDisk(diskImagesOf(config)),
     ...(config.accelerator === 'auto' ? {} : { accelerator: config.accelerator }),
+    ...(config.qemu === undefined ? {} : { qemu: config.qemu }),
   });
   return { driver, guests: new QemuGuests(driver, config.pools), makeImage: qemuImg };
 };

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { memoryMiBOf, vcpusOf, type Topology } from '@chrysalis/contracts';
+import { templateFromOption } from '@chrysalis/migration-templates-core';
 import { everyShape, small, targetOf, templateOf, type MoveShape } from '@chrysalis/migration-templates-core/testing';
 import { until } from '@chrysalis/testing';
 import type { Migration } from './test/reads.ts';
@@ -19,12 +20,13 @@ const sections = ({ scripts, unplugs, move, grows, hide }: MoveShape): boolean[]
   scripts.includes('after'),
 ];
 const chosen = (s: MoveShape): boolean => {
-  if (s.already || s.scripts.includes('between') || ![0, 3].includes(s.grows.length)) return false;
+  if (s.already || s.shrinks.length > 0 || s.scripts.includes('between') || ![0, 3].includes(s.grows.length)) return false;
   if (s.guest && !s.hide) return sections(s).filter(Boolean).length % 2 === 1;
   return s.scripts.length === 0 && (s.guest ? s.move || s.unplugs : !s.unplugs && (s.move || s.hide) && (s.hide || s.grows.length === 0));
 };
 const shapes = everyShape.filter(chosen);
 
+const small1 = { name: 'small', version: 1 };
 type Step = { name: string; state: string };
 type Subject = { shape: MoveShape; vmId: string; template: string; toType: string };
 
@@ -163,6 +165,26 @@ describe(`${shapes.length} shapes of moves and morphs on simulated hosts`, () =>
           holds: [`vm:${vmId}@${home}`],
         },
       ]);
+    }
+  });
+
+  test('and back again, moved or where it is: what was plugged goes, what was taken comes back, a disk that grew stays', async () => {
+    const grown = subjects.filter((s) => s.toType !== 'small@1' && s.shape.guest && !s.shape.hide);
+    const was = new Map(subjects.map((s, i) => [s.vmId, before[i]!]));
+    const seen = await Promise.all(
+      grown.map(async (s, i) => {
+        const [from, to] = [{ name: s.toType.split('@')[0]!, version: 1 }, small1];
+        const option = { targetType: to, move: s.shape.move, method: 'pre-copy' as const, newResources: 'expose' as const };
+        const spec = templateFromOption({ ...option, augmentation: [] }, from, targetOf(s.shape), small);
+        const { ref } = await soon<{ ref: string }>('/v1/migration-templates', { name: `back-${i}`, spec });
+        return { s, migration: await migrate({ vmId: s.vmId, template: ref }) };
+      }),
+    );
+    for (const { s, migration } of seen) {
+      expect([s.shape.name, migration.state, migration.cause]).toEqual([s.shape.name, 'succeeded', undefined]);
+      const { hardware, ...rest } = was.get(s.vmId)!;
+      const dataMiB = targetOf(s.shape).disks[0]!.sizeMiB;
+      expect([s.shape.name, await standing(s)]).toEqual([s.shape.name, { ...rest, hardware: { ...hardware!, dataMiB } }]);
     }
   });
 });

@@ -21,6 +21,9 @@ export const TemplateStep = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('unplug-nic'), name: Name, nic: Name }),
   z.object({ kind: z.literal('unplug-disk'), name: Name, disk: Name }),
+  z.object({ kind: z.literal('unplug-cpus'), name: Name, vcpus: Positive.max(64) }),
+  z.object({ kind: z.literal('unplug-memory'), name: Name, memoryMiB: Positive.max(262_144) }),
+  z.object({ kind: z.literal('plug-nic'), name: Name, nic: Name, network: Name }),
   z.object({ kind: z.literal('plug-cpus'), name: Name, vcpus: Positive.max(64) }),
   z.object({ kind: z.literal('plug-memory'), name: Name, memoryMiB: Positive.max(262_144) }),
   z.object({ kind: z.literal('grow-disk'), name: Name, disk: Name, sizeMiB: Positive.max(1_048_576) }),
@@ -89,6 +92,8 @@ export const PlannedMove = z.object({
   blockers: z.array(Blocker),
   /** What the move goes without, and why: it does not need it. */
   without: z.array(Blocker).optional(),
+  /** What stays more than the type has: CPUs that are offlined (offline in the guest), MiB of a disk. */
+  keeps: z.array(z.object({ what: z.enum(['vcpus', 'disk']), id: Name, has: Count, type: Count })).optional(),
 });
 export const Plan = z.object({ planId: Id, basis: PlanBasis, moves: z.array(PlannedMove), at: Timestamp });
 export type Plan = z.infer<typeof Plan>;

@@ -108,6 +108,8 @@ export const HostFacts = z.object({
   /** Which pools those are; absent: an agent of before, of whose pools nothing is held. */
   pools: z.array(HostPool).max(32).optional(),
   networks: z.array(Name).max(256),
+  /** Its hypervisor comes whole through the unplug of a CPU; absent: an agent of before, which does not say. */
+  cpuHotUnplug: z.boolean().optional(),
   /** Of segments that span hosts; absent: an agent of before, which carries none. */
   segments: SegmentFacts.optional(),
   /** What its VMs can boot by; absent: an agent of before, which has BIOS alone. */

@@ -31,7 +31,7 @@ export type DriverFacts = Pick<
 > & {
   /** Models this host cannot give, and the CPU features it lacks for each. */
   readonly cpuBlockers: Readonly<Record<string, readonly string[]>>;
-  /** False where the hypervisor does not survive the unplug of a CPU (`hypervisor.unplug_unsafe`). */
+  /** False where the hypervisor does not come whole through the unplug of a CPU (`hypervisor.unplug_unsafe`). */
   readonly cpuHotUnplug: boolean;
 };
 

@@ -1,8 +1,12 @@
 import {
   amountsOf,
   firmwareOf,
+  disksOf,
+  type Amounts,
   isVolumeFile,
+  memoryMiBOf,
   segmentMtuOf,
+  vcpusOf,
   type InputOf,
   type resourceAllocationTasks,
   type RoomWanted,
@@ -37,12 +41,27 @@ export const roomOf = ({ disks }: Topology, target: Pick<VmTypeSpec, 'disks'>): 
   return [...room].map(([pool, sizes]) => ({ pool, ...sizes }));
 };
 
+/**
+ * What a VM holds once it is of this type: what its hardware has beyond the type (CPUs that are offlined, disks that do not shrink) is given by
+ * the host still.
+ */
+export const amountsAfter = (topology: Topology, target: VmTypeSpec): Amounts => {
+  const { disks, image } = topology;
+  const larger = disksOf(target, image).reduce(
+    (sum, d) => sum + Math.max(0, (disks.find((x) => x.id === d.id)?.sizeMiB ?? 0) - d.sizeMiB),
+    0,
+  );
+  const amounts = amountsOf(target, image);
+  const [vcpu, memoryMiB] = [Math.max(amounts.vcpu, vcpusOf(topology)), Math.max(amounts.memoryMiB, memoryMiBOf(topology))];
+  return { vcpu, memoryMiB, diskMiB: amounts.diskMiB + larger };
+};
+
 /** A VM that is there already, and is to be of this type in the end. */
 export const moveRequest = (vmId: string, topology: Topology, target: VmTypeSpec): PlacementRequest => ({
   ...hardwareRequest(topology, target),
   vmId,
   consumer: 'move',
-  amounts: amountsOf(target, topology.image),
+  amounts: amountsAfter(topology, target),
   room: roomOf(topology, target),
 });
 

@@ -34,11 +34,13 @@ options:
 # scripts in the guest, by its agent; undo takes back what one did
 preMigration:
   - { kind: guest-script, name: quiesce, script: 'sync', undo: 'true', timeoutMs: 10000 }
-# what the target does not have: { kind: unplug-nic, name: unplug-front, nic: front }, { kind: unplug-disk, name: unplug-data, disk: data }
+# what the target does not have: { kind: unplug-nic, name: unplug-front, nic: front }, { kind: unplug-disk, name: unplug-data, disk: data },
+# and to have less of: { kind: unplug-cpus, name: unplug-cpus, vcpus: 1 }, { kind: unplug-memory, name: unplug-memory, memoryMiB: 512 }
 hotUnplug: []
 # without it the VM changes where it is
 migration:
   - { kind: live-migration, name: live-migration }
+# what it has besides; a NIC that is new: { kind: plug-nic, name: plug-back, nic: back, network: back }
 hotPlug:
   - { kind: plug-cpus, name: plug-cpus, vcpus: 2 }
   - { kind: plug-memory, name: plug-memory, memoryMiB: 1024 }

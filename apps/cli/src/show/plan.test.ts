@@ -34,6 +34,10 @@ describe('options and plans for people', () => {
       toType: ref,
       steps: [],
       blockers: [blocker('x.one'), blocker('x.two')],
+      keeps: [
+        { what: 'vcpus' as const, id: 'vcpus', has: 2, type: 1 },
+        { what: 'disk' as const, id: 'data', has: 256, type: 128 },
+      ],
     };
     const text = planText({
       planId: 'plan-1',
@@ -44,5 +48,7 @@ describe('options and plans for people', () => {
     });
     expect(text).toContain('1 move, 1 blocked');
     expect(text).toContain('x.one: why x.one (vm-1)\n      remedy: do x.one\n    x.two');
+    expect(text).toContain('Keeps, and holds:\n    2 vCPUs, of which the guest has 1 online');
+    expect(text).toContain('    disk data of 256 MiB, where the type has 128');
   });
 });

@@ -23,8 +23,14 @@ const moveText = (move: Move): string => {
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
   if (move.without?.length) lines.push('', '  Goes without:', ...move.without.flatMap(blockerLines));
+  if (move.keeps?.length) lines.push('', '  Keeps, and holds:', ...move.keeps.map((k) => `    ${keptText(k)}`));
   return lines.join('\n');
 };
+
+const keptText = ({ what, id, has, type }: NonNullable<Move['keeps']>[number]): string =>
+  what === 'vcpus'
+    ? `${has} vCPUs, of which the guest has ${type} online: this host cannot unplug the others`
+    : `disk ${id} of ${has} MiB, where the type has ${type}`;
 
 const blockerLines = (b: Blocker): string[] => [
   `    ${b['code']}: ${b['message']}${b['subject'] ? ` (${b['subject']})` : ''}`,

@@ -110,6 +110,16 @@ export const knownHosts = async (q: Queryable, schema: string): Promise<KnownHos
   });
 };
 
+/** Of these hosts, those whose VMs' CPUs are offlined where a type lacks them (`offlinesCpus`). */
+export const offliningHosts = async (q: Queryable, schema: string, hostIds: readonly string[]): Promise<ReadonlySet<string>> => {
+  const { rows } = await q.query<{ id: string }>(
+    `select id from unnest($1::text[]) id left join ${schema}.known_hosts on host_id = id
+     where coalesce(host -> 'facts' ->> 'cpuHotUnplug', 'false') <> 'true'`,
+    [[...new Set(hostIds)]],
+  );
+  return new Set(rows.map((r) => r.id));
+};
+
 /** Of one host: what it may be used for, and who holds on it, VMs and moves, however many. `version` is that of its stream. */
 export type HostStanding = Readonly<{ version: number; state: HostState; consumers: readonly string[] }>;
 export const hostStanding = async (q: pg.PoolClient, schema: string, hostId: string): Promise<HostStanding | undefined> =>

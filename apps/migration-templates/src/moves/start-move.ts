@@ -2,6 +2,7 @@ import type { Plan, Ref } from '@chrysalis/contracts';
 import { compileFor, unknownGuest, type Start } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { guestsOf } from '../known/guests.ts';
+import { offliningHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { inMove, insertMove, insertTasks } from '../sql/moves.ts';
@@ -27,12 +28,17 @@ export const makeStarts = async (
     await guestsOf(ctx.tx, schema, vmIds),
     new Set((await inMove(ctx.tx, schema, vmIds)).map((m) => m.vmId)),
   ];
+  const offlining = await offliningHosts(
+    ctx.tx,
+    schema,
+    vms.map((vm) => vm.hostId),
+  );
   return vms.flatMap((vm) => {
     const planned = plan.moves.find((m) => m.vmId === vm.vmId);
     if (!planned || vm.moveId !== undefined || busy.has(vm.vmId)) return [];
     const moveId = ctx.newId(MOVE);
     const { compiled } = compileFor(
-      { migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec } },
+      { migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec }, offlines: offlining.has(vm.hostId) },
       guests.get(vm.vmId) ?? unknownGuest,
       ctx.now,
     );

@@ -90,6 +90,7 @@ export type HostDecided = {
         kind: string;
     }>;
     networks: Array<string>;
+    cpuHotUnplug?: boolean;
     segments?: {
         mtu: number;
         lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
@@ -228,6 +229,12 @@ export type PlanMade = {
             message: string;
             subject: string;
             remedy?: string;
+        }>;
+        keeps?: Array<{
+            what: 'vcpus' | 'disk';
+            id: string;
+            has: number;
+            type: number;
         }>;
     }>;
     at: string;
@@ -920,6 +927,7 @@ export type Host = {
             kind: string;
         }>;
         networks: Array<string>;
+        cpuHotUnplug?: boolean;
         segments?: {
             mtu: number;
             lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
@@ -1287,6 +1295,19 @@ export type MigrationTemplate = {
             name: string;
             disk: string;
         } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
+        } | {
             kind: 'plug-cpus';
             name: string;
             vcpus: number;
@@ -1331,6 +1352,19 @@ export type MigrationTemplate = {
             kind: 'unplug-disk';
             name: string;
             disk: string;
+        } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
         } | {
             kind: 'plug-cpus';
             name: string;
@@ -1377,6 +1411,19 @@ export type MigrationTemplate = {
             name: string;
             disk: string;
         } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
+        } | {
             kind: 'plug-cpus';
             name: string;
             vcpus: number;
@@ -1422,6 +1469,19 @@ export type MigrationTemplate = {
             name: string;
             disk: string;
         } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
+        } | {
             kind: 'plug-cpus';
             name: string;
             vcpus: number;
@@ -1466,6 +1526,19 @@ export type MigrationTemplate = {
             kind: 'unplug-disk';
             name: string;
             disk: string;
+        } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
         } | {
             kind: 'plug-cpus';
             name: string;
@@ -1595,6 +1668,12 @@ export type Plan = {
             message: string;
             subject: string;
             remedy?: string;
+        }>;
+        keeps?: Array<{
+            what: 'vcpus' | 'disk';
+            id: string;
+            has: number;
+            type: number;
         }>;
     }>;
     at: string;
@@ -3372,6 +3451,19 @@ export type PostV1MigrationTemplatesData = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -3416,6 +3508,19 @@ export type PostV1MigrationTemplatesData = {
                 kind: 'unplug-disk';
                 name: string;
                 disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
             } | {
                 kind: 'plug-cpus';
                 name: string;
@@ -3462,6 +3567,19 @@ export type PostV1MigrationTemplatesData = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -3507,6 +3625,19 @@ export type PostV1MigrationTemplatesData = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -3551,6 +3682,19 @@ export type PostV1MigrationTemplatesData = {
                 kind: 'unplug-disk';
                 name: string;
                 disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
             } | {
                 kind: 'plug-cpus';
                 name: string;
@@ -3604,6 +3748,19 @@ export type PostV1MigrationTemplatesData = {
             name: string;
             disk: string;
         } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
+        } | {
             kind: 'plug-cpus';
             name: string;
             vcpus: number;
@@ -3648,6 +3805,19 @@ export type PostV1MigrationTemplatesData = {
             kind: 'unplug-disk';
             name: string;
             disk: string;
+        } | {
+            kind: 'unplug-cpus';
+            name: string;
+            vcpus: number;
+        } | {
+            kind: 'unplug-memory';
+            name: string;
+            memoryMiB: number;
+        } | {
+            kind: 'plug-nic';
+            name: string;
+            nic: string;
+            network: string;
         } | {
             kind: 'plug-cpus';
             name: string;
@@ -3747,6 +3917,19 @@ export type PostV1MigrationTemplatesResponses = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -3791,6 +3974,19 @@ export type PostV1MigrationTemplatesResponses = {
                 kind: 'unplug-disk';
                 name: string;
                 disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
             } | {
                 kind: 'plug-cpus';
                 name: string;
@@ -3837,6 +4033,19 @@ export type PostV1MigrationTemplatesResponses = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -3882,6 +4091,19 @@ export type PostV1MigrationTemplatesResponses = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -3926,6 +4148,19 @@ export type PostV1MigrationTemplatesResponses = {
                 kind: 'unplug-disk';
                 name: string;
                 disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
             } | {
                 kind: 'plug-cpus';
                 name: string;
@@ -4000,6 +4235,19 @@ export type PostV1MigrationTemplatesResponses = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -4044,6 +4292,19 @@ export type PostV1MigrationTemplatesResponses = {
                 kind: 'unplug-disk';
                 name: string;
                 disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
             } | {
                 kind: 'plug-cpus';
                 name: string;
@@ -4090,6 +4351,19 @@ export type PostV1MigrationTemplatesResponses = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -4135,6 +4409,19 @@ export type PostV1MigrationTemplatesResponses = {
                 name: string;
                 disk: string;
             } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
                 kind: 'plug-cpus';
                 name: string;
                 vcpus: number;
@@ -4179,6 +4466,19 @@ export type PostV1MigrationTemplatesResponses = {
                 kind: 'unplug-disk';
                 name: string;
                 disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
             } | {
                 kind: 'plug-cpus';
                 name: string;

@@ -39,7 +39,11 @@ export const hypervisorCodes = {
   'hypervisor.no_free_serial': { title: 'The serial port number is taken', next: 'take another number' },
   'hypervisor.unplug_refused': { title: 'The guest refused to let the device go', next: 'free it in the guest, and try again' },
   'hypervisor.unplug_timeout': { title: 'The guest did not let the device go in time', next: 'free it in the guest, and try again' },
-  'hypervisor.unplug_unsafe': { title: 'This QEMU would not survive the unplug', next: 'offline it in the guest instead' },
+  'hypervisor.unplug_unsafe': { title: 'This QEMU would not come whole through the unplug', next: 'offline it in the guest instead' },
+  'hypervisor.cpu_threads_spent': {
+    title: 'The VM’s QEMU process can start no more CPUs in its life',
+    next: 'move the VM: at the target its process is a new one',
+  },
   'hypervisor.disk_shrink_refused': { title: 'Disks only grow', next: 'ask for a size that is not smaller' },
   'hypervisor.pool_unknown': { title: 'The host has no such storage pool', next: 'attach it to the host, or choose another' },
   'hypervisor.network_unknown': { title: 'The host has no such network', next: 'connect the host to it, or choose another' },

@@ -34,25 +34,19 @@ export const movesCodes = {
   'option.memory_slots': { title: 'All memory slots are taken', next: 'restart the VM with more headroom, or choose another type' },
   'option.memory_step': { title: 'The memory is not a multiple of a block', next: 'choose a type that differs by whole blocks' },
   'option.cpu_model_fixed': { title: 'A running VM keeps its CPU model', next: 'choose a type with the same CPU model' },
-  'option.boot_cpus_fixed': {
-    title: 'CPUs that were there at boot cannot be unplugged',
-    next: 'choose a type with at least as many vCPUs',
-  },
   'option.boot_memory_fixed': {
     title: 'Memory that was there at boot cannot be unplugged',
     next: 'choose a type with at least as much memory',
   },
-  'option.cpu_shrink_unsupported': {
-    title: 'vCPUs cannot be taken out while the VM runs',
-    next: 'choose a type with at least as many vCPUs',
+  'option.memory_shrink_uneven': {
+    title: 'Memory goes as it came, and no DIMMs make up the difference',
+    next: 'choose a type that they do make up: the message names them',
   },
-  'option.memory_shrink_unsupported': {
-    title: 'Memory cannot be taken out while the VM runs',
-    next: 'choose a type with at least as much memory',
-  },
-  'option.disk_shrink': { title: 'A disk would shrink', next: 'choose a type with disks at least as large' },
   'option.disk_addition_unsupported': { title: 'The type has a disk that the VM lacks', next: 'choose a type without it' },
-  'option.nic_addition_unsupported': { title: 'The type has a NIC that the VM lacks', next: 'choose a type without it' },
+  'option.nic_headroom': {
+    title: 'No room for so many NICs was made at boot',
+    next: 'unplug something, hide the new NICs, or choose a type without them',
+  },
   'option.nic_network_fixed': { title: 'A NIC would change its network', next: 'choose a type with the same network' },
   'option.no_other_host': { title: 'There is no other host', next: 'add a host' },
   'template.unknown': { status: 404, title: 'There is no such migration template', next: 'chrysalis template list' },
@@ -67,6 +61,7 @@ export const movesCodes = {
     next: 'leave `options.emulateIncompatible` out',
   },
   'template.device_left': { title: 'No step unplugs what the target type lacks', next: 'add the step' },
+  'template.device_there': { title: 'A step plugs what the source type has', next: 'take the step out' },
   'template.device_needed': { title: 'A step unplugs what the target type has', next: 'take the step out' },
   'template.disk_unknown': { title: 'The source type has no such disk', next: 'name a disk of the source type' },
   'template.nic_unknown': { title: 'The source type has no such NIC', next: 'name a NIC of the source type' },

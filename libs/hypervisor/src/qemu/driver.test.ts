@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { onQemu, until } from '@chrysalis/testing';
+import { MissingTool } from '../../../../infra/guest/debian.ts';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
+import { ensureSecondQemu } from '../../../../infra/hypervisor/second-qemu.ts';
 import { bootDisk } from '../test/boot-disk.ts';
 import { efiDisk } from '../test/efi-disk.ts';
 import { driverContract } from '../test/driver-contract/contract.ts';
@@ -67,9 +69,21 @@ const copyBootDisk: CopyDisk = async (from, { path, sizeMiB }) => {
   rmSync(`${path}.raw`);
 };
 
+/** The two hosts have two versions of QEMU, where that can be: what one sends the other takes, in both directions. */
+const secondQemu = async (): Promise<string | undefined> => {
+  try {
+    return (await ensureSecondQemu({ cacheDir })).program;
+  } catch (error) {
+    if (!(error instanceof MissingTool)) throw error;
+    console.error(`both hosts have the same QEMU: ${error.message}`);
+    return undefined;
+  }
+};
+
 const rig = async (): Promise<Rig> => {
   const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
   const { kernel, initrd } = await ensureGuestImage({ cacheDir });
+  const second = await secondQemu();
   const make = (host: 'a' | 'b'): QemuDriver =>
     new QemuDriver({
       stateDir: join(dir, host),
@@ -78,6 +92,7 @@ const rig = async (): Promise<Rig> => {
       networks: { lan: { kind: 'isolated' } },
       resolveImage: async () => ({ kernel, initrd }),
       copyDisk: copyBootDisk,
+      ...(host === 'b' && second ? { qemu: second } : {}),
     });
   const drivers = { a: make('a'), b: make('b') };
   const monitor = async (host: 'a' | 'b', vmId: string, work: (qmp: QmpClient) => Promise<void>): Promise<void> => {

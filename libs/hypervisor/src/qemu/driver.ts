@@ -17,6 +17,7 @@ import { isOff, plugOff, resizeOff, unplugOff } from './off.ts';
 import * as power from './power.ts';
 import { lastWords } from './process.ts';
 import { progressOf } from './progress.ts';
+import { quirksOf } from './quirks.ts';
 import { screenOf } from './screen.ts';
 import { noLongerSaving, saveState } from './save.ts';
 import type { Vm } from './vm.ts';
@@ -83,7 +84,11 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     if (isVolume(device))
       return this.ofVolume(vmId, (vm) => (isOff(vm) ? plugOff(vm, device) : vm.exclusive(() => hotplug.plug(vm, device))));
     const vm = this.fleet.get(vmId);
-    return vm.exclusive(() => hotplug.plug(vm, device));
+    const { cpuThreadsSpent } = quirksOf((await this.facts()).accelerator);
+    return vm.exclusive(async () => {
+      if (device.kind === 'cpu' && cpuThreadsSpent) await hotplug.spendCpuThread(vm, device);
+      return hotplug.plug(vm, device);
+    });
   }
   /** Off or on is decided in the VM's gate: while it starts or goes off it is neither. */
   private ofVolume(vmId: string, work: (vm: Vm) => Promise<port.Shaped>): Promise<port.Shaped> {
@@ -95,7 +100,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     if (device.kind === 'cpu' && !cpuHotUnplug)
       throw new HypervisorError(
         'hypervisor.unplug_unsafe',
-        'QEMU under TCG does not survive the unplug of a CPU; offline it in the guest',
+        'QEMU under TCG does not come whole through the unplug of a CPU; offline it in the guest',
         device,
       );
     if (isVolume(device))

@@ -7,6 +7,7 @@ import { readFacts } from './facts.ts';
 import { Fleet } from './fleet.ts';
 import type { KernelFiles } from './command-line.ts';
 import type { Launch } from './launch.ts';
+import { quirksOf } from './quirks.ts';
 import { Segments } from './segment/segments.ts';
 import { Traces } from './traces/traces.ts';
 import { Networks } from './tap.ts';
@@ -69,9 +70,7 @@ export class QemuHost {
       hypervisorVersion: version,
       cpuModels,
       cpuBlockers,
-      // 7.2.22 under TCG died in 8 of 9 runs after a CPU was unplugged: at the next plug, unplug or migration, with a corrupt
-      // heap found in memory_region_transaction_commit. (The gone CPU's TLBs are freed, its memory listener likely stays; KVM has none.)
-      cpuHotUnplug: accelerator === 'kvm',
+      cpuHotUnplug: quirksOf(accelerator).cpuHotUnplug,
       machineTypes,
       storagePools,
       networks: this.networks.names,

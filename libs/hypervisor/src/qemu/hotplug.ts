@@ -1,4 +1,4 @@
-import { blockNode, plugged, resized, unplugged } from '@chrysalis/contracts';
+import { blockNode, plugged, resized, unplugged, vcpusOf } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { DeviceRef, SerialPortSpec, Shaped } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
@@ -12,6 +12,22 @@ export const plug = async (vm: Vm, device: Device): Promise<Shaped> => {
   if (!assertPlug(vm.topology, device)) return vm.verified(vm.topology);
   await plugDevice(vm, device);
   return vm.verified(plugged(vm.topology, device));
+};
+
+/**
+ * Written down before it is asked for: one too many ends the process, and its guest. Never fewer than were started: a plug that fails, or
+ * is said twice, is counted as one as well.
+ */
+export const spendCpuThread = async (vm: Vm, device: Device): Promise<void> => {
+  if (!assertPlug(vm.topology, device)) return;
+  const { max } = vm.topology.vcpus;
+  const started = vm.record.cpuThreads ?? vcpusOf(vm.topology); // begun by an agent that did not count, and that unplugged none
+  if (started >= max)
+    throw new HypervisorError('hypervisor.cpu_threads_spent', `This QEMU process has started ${started} CPUs, and can start no more`, {
+      started,
+      max,
+    });
+  await vm.save({ cpuThreads: started + 1 });
 };
 
 export const unplug = async (vm: Vm, device: DeviceRef, deadlineMs: number): Promise<Shaped> => {

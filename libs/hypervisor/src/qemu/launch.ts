@@ -1,4 +1,4 @@
-import type { Topology } from '@chrysalis/contracts';
+import { vcpusOf, type Topology } from '@chrysalis/contracts';
 import { HypervisorError, hasCode } from '../errors.ts';
 import { QmpClient } from '../qmp.ts';
 import { commandLine, type KernelFiles } from './command-line.ts';
@@ -35,7 +35,7 @@ export const launch = async (vm: Vm, { qemu, accelerator, kernel, uefi, incoming
     { incoming },
   );
   const process = await spawnDetached([qemu, ...argv], files.words);
-  await vm.save({ process });
+  await vm.save({ process, cpuThreads: vcpusOf(topology) });
   await connect(vm);
   await Promise.all([vm.verified(topology), vm.console.begin(vm.qmp)]);
 };

@@ -15,6 +15,8 @@ export type VmRecord = {
   readonly topology: Topology;
   readonly topologyHash: string;
   readonly process?: ProcessId;
+  /** How many CPUs this process has started in its life, those that it began with among them. */
+  readonly cpuThreads?: number;
   readonly migrationAddress?: string;
   /** Its state went to another host: whose disks these are is not ours to say any more. */
   readonly givenAway?: boolean;

@@ -1,4 +1,5 @@
 import { memoryMiBOf, namedDisksOf, ROOT_DISK, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { cpusGoing, dimmsGoing } from './going.ts';
 
 /** DIMMs come in blocks of this size: the memory block size of an x86 guest, below which it cannot bring memory online. */
 export const MEMORY_STEP_MIB = 128;
@@ -10,13 +11,17 @@ export type Difference = Readonly<{
   memoryMiB: Change;
   cpuModel: Readonly<{ from: string; to: string }>;
   disksGrown: readonly Readonly<{ id: string } & Change>[];
-  disksShrunk: readonly Readonly<{ id: string } & Change>[];
+  /** Larger than the type has them: they stay as they are. */
+  disksKept: readonly Readonly<{ id: string } & Change>[];
   disksRemoved: readonly string[];
   disksAdded: readonly string[];
   nicsRemoved: readonly string[];
   nicsAdded: readonly string[];
   nicsRewired: readonly string[];
 }>;
+
+/** How many CPUs the guest is to have online: those beyond its type are offlined, those that the type has and the hardware lacks are hidden. */
+export const shownCpus = (t: Topology, type: Pick<VmTypeSpec, 'vcpus'>): number => Math.min(vcpusOf(t), type.vcpus.now);
 
 /** `source` says which devices are the type's own: only those may be removed. */
 export const difference = (topology: Topology, source: VmTypeSpec, target: VmTypeSpec): Difference => {
@@ -29,11 +34,11 @@ export const difference = (topology: Topology, source: VmTypeSpec, target: VmTyp
   const boots = (id: string): boolean => topology.image.disk !== undefined && id === ROOT_DISK; // and stays, whatever types say
   const lacks = (list: readonly { id: string }[], id: string): boolean => !list.some((x) => x.id === id);
   return {
-    cpus: { from: vcpusOf(topology), to: target.vcpus.now },
+    cpus: { from: shownCpus(topology, source), to: target.vcpus.now },
     memoryMiB: { from: memoryMiBOf(topology), to: target.memoryMiB.now },
     cpuModel: { from: topology.cpuModel, to: target.cpuModel },
     disksGrown: resized.filter((d) => d.to > d.from),
-    disksShrunk: resized.filter((d) => d.to < d.from),
+    disksKept: resized.filter((d) => d.to < d.from),
     disksRemoved: source.disks.filter((d) => disks.has(d.id) && lacks(target.disks, d.id) && !boots(d.id)).map((d) => d.id),
     disksAdded: target.disks.filter((d) => !disks.has(d.id)).map((d) => d.id),
     nicsRemoved: source.nics.filter((n) => nics.has(n.id) && lacks(target.nics, n.id)).map((n) => n.id),
@@ -42,15 +47,27 @@ export const difference = (topology: Topology, source: VmTypeSpec, target: VmTyp
   };
 };
 
-/** The hardware that gets to the target: without what the target type has not. */
-export const withoutRemoved = (t: Topology, d: Difference): Topology => ({
-  ...t,
-  disks: t.disks.filter((x) => !d.disksRemoved.includes(x.id)),
-  nics: t.nics.filter((x) => !d.nicsRemoved.includes(x.id)),
-});
+/** The hardware that gets to the target: without what the target type has not. CPUs that are offlined are there still. */
+export const withoutRemoved = (t: Topology, d: Difference, offlines: boolean): Topology => {
+  const cpus = offlines || d.cpus.to >= d.cpus.from ? [] : cpusGoing(t, d.cpus.to);
+  const dimms = dimmsGoing(t, d.memoryMiB.to) ?? [];
+  return {
+    ...t,
+    vcpus: { ...t.vcpus, plugged: t.vcpus.plugged.filter((x) => !cpus.includes(x)) },
+    memory: { ...t.memory, dimms: t.memory.dimms.filter((x) => !dimms.includes(x)) },
+    disks: t.disks.filter((x) => !d.disksRemoved.includes(x.id)),
+    nics: t.nics.filter((x) => !d.nicsRemoved.includes(x.id)),
+  };
+};
 
 /** Something of the target type is not there yet: what `hide` would keep from the guest. */
 export const grows = (d: Difference): boolean =>
-  d.cpus.to > d.cpus.from || d.memoryMiB.to > d.memoryMiB.from || d.disksGrown.length > 0 || d.cpuModel.from !== d.cpuModel.to;
+  d.cpus.to > d.cpus.from ||
+  d.memoryMiB.to > d.memoryMiB.from ||
+  d.disksGrown.length > 0 ||
+  d.nicsAdded.length > 0 ||
+  d.cpuModel.from !== d.cpuModel.to;
 
-export const removes = (d: Difference): boolean => d.disksRemoved.length > 0 || d.nicsRemoved.length > 0;
+/** By PCI hot-unplug. */
+export const removesDevices = (d: Difference): boolean => d.disksRemoved.length > 0 || d.nicsRemoved.length > 0;
+export const shrinks = (d: Difference): boolean => d.cpus.to < d.cpus.from || d.memoryMiB.to < d.memoryMiB.from;

@@ -89,6 +89,12 @@ export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   return { hosts: candidates.map((c) => c.hostId), blockers, request };
 };
 
+/**
+ * CPUs that a type lacks are unplugged where the VM is, before it moves. Where the hypervisor there would not come through that whole they
+ * are offlined: offline in the guest, and in the hardware and the ledger until the VM is shrunk where they can go.
+ */
+export const offlinesCpus = (host: KnownHost | undefined): boolean => host?.facts.cpuHotUnplug !== true;
+
 const others = ({ vm, notHost }: Wish, hosts: KnownHosts): KnownHost[] =>
   [...hosts.values()].filter(({ facts: { hostId } }) => hostId !== vm.hostId && hostId !== notHost);
 

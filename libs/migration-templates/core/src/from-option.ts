@@ -34,6 +34,7 @@ export const templateFromOption = (
     },
     preMigration: [...preMigration],
     hotUnplug: [
+      ...shrinkOf(source, target, name),
       ...missing(source.nics, target.nics).map((nic): TemplateStep => ({ kind: 'unplug-nic', name: name('unplug', nic), nic })),
       ...missing(source.disks, target.disks).map((disk): TemplateStep => ({ kind: 'unplug-disk', name: name('unplug', disk), disk })),
     ],
@@ -46,6 +47,14 @@ export const templateFromOption = (
 const missing = (from: readonly { id: string }[], to: readonly { id: string }[]): string[] =>
   from.filter((x) => !to.some((y) => y.id === x.id)).map((x) => x.id);
 
+const shrinkOf = (source: VmTypeSpec, target: VmTypeSpec, name: ReturnType<typeof namer>): TemplateStep[] => {
+  const [vcpus, memoryMiB] = [target.vcpus.now, target.memoryMiB.now];
+  return [
+    ...(vcpus < source.vcpus.now ? [{ kind: 'unplug-cpus' as const, name: name('unplug-cpus'), vcpus }] : []),
+    ...(memoryMiB < source.memoryMiB.now ? [{ kind: 'unplug-memory' as const, name: name('unplug-memory'), memoryMiB }] : []),
+  ];
+};
+
 type Growth = { plugs: TemplateStep[]; guest: TemplateStep[] };
 const growthOf = (source: VmTypeSpec, target: VmTypeSpec, name: ReturnType<typeof namer>): Growth => {
   const out: Growth = { plugs: [], guest: [] };
@@ -57,6 +66,9 @@ const growthOf = (source: VmTypeSpec, target: VmTypeSpec, name: ReturnType<typeo
     out.plugs.push({ kind: 'plug-memory', name: name('plug-memory'), memoryMiB: target.memoryMiB.now });
     out.guest.push({ kind: 'online-memory', name: name('online-memory'), memoryMiB: target.memoryMiB.now });
   }
+  for (const nic of target.nics)
+    if (!source.nics.some((n) => n.id === nic.id))
+      out.plugs.push({ kind: 'plug-nic', name: name('plug', nic.id), nic: nic.id, network: nic.network });
   for (const disk of target.disks) {
     const before = source.disks.find((d) => d.id === disk.id);
     if (!before || disk.sizeMiB <= before.sizeMiB) continue;

@@ -7,7 +7,7 @@ import { everyShape, targetOf, templateOf, type MoveShape } from './test/shapes.
 // What planning says of the way into a guest: it is asked for what the template needs, and for the rest only where it can be.
 
 const shape = (change: Partial<MoveShape>): MoveShape => {
-  const wanted = { move: true, guest: true, hide: false, unplugs: false, already: false, ...change };
+  const wanted = { move: true, guest: true, hide: false, unplugs: false, already: false, shrinks: [], ...change };
   const [grows, scripts] = [String(change.grows ?? []), String(change.scripts ?? [])];
   const same = (s: MoveShape): boolean => (Object.keys(wanted) as (keyof MoveShape)[]).every((k) => String(s[k]) === String(wanted[k]));
   return everyShape.find((s) => same(s) && String(s.grows) === grows && String(s.scripts) === scripts)!;

@@ -30,8 +30,9 @@ const byAction = (tasks: readonly Pick<TaskDefinition, 'kind'>[]): string[] =>
   });
 
 /** Steps that only an agent in the guest can carry out. What the guest shows before and after is asked for where it can be. */
-export const needsAgent = ({ preMigration, postMigration }: Pick<TemplateSpec, 'preMigration' | 'postMigration'>): boolean =>
-  preMigration.length + postMigration.length > 0;
+export const needsAgent = (spec: Pick<TemplateSpec, 'preMigration' | 'hotUnplug' | 'postMigration'>): boolean =>
+  spec.preMigration.length + spec.postMigration.length > 0 ||
+  spec.hotUnplug.some(({ kind }) => kind === 'unplug-cpus' || kind === 'unplug-memory');
 
 /**
  * `tasks` are those of the move if the guest is asked. A grant has to outlast them: memory sent twice, every script to its limit. One

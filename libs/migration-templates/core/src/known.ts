@@ -1,7 +1,6 @@
 import {
   memoryMiBOf,
   namedDisksOf,
-  vcpusOf,
   type Desired,
   type Observed,
   type Ref,
@@ -10,6 +9,7 @@ import {
   type VmTypeSpec,
 } from '@chrysalis/contracts';
 import type { HostView } from '@chrysalis/placement';
+import { shownCpus } from './difference.ts';
 
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
 export type KnownVm = Readonly<{
@@ -48,7 +48,7 @@ export const newest = (types: readonly KnownType[]): readonly KnownType[] => {
 /** The shape a VM shows its guest now: its type, less what was kept from it until later. */
 export const presented = ({ spec, topology: t }: Pick<KnownVm, 'spec' | 'topology'>): VmTypeSpec => ({
   ...spec,
-  vcpus: { ...spec.vcpus, now: vcpusOf(t) },
+  vcpus: { ...spec.vcpus, now: shownCpus(t, spec) },
   memoryMiB: { ...spec.memoryMiB, now: memoryMiBOf(t) },
   disks: spec.disks.flatMap((d) =>
     namedDisksOf(t)

@@ -13,7 +13,7 @@ const compiled = (names: readonly string[], move: boolean) => {
   const script = (name: string) => ({ kind: 'guest-script' as const, name, script: 'true', timeoutMs: 1000 });
   const spec = templateFromOption({ ...option, move }, smallType.ref, small, four, { postMigration: names.map(script) });
   const template = { ref: { name: 't', version: 1 }, spec };
-  return { spec, tasks: () => compileMove({ migrationId: 'mig-1', moveId: 'mov-1', template, vm: vm(), target: { hostId: move ? 'h2' : 'h1', spec: four }, guest: true }).definition.tasks }; // prettier-ignore
+  return { spec, tasks: () => compileMove({ migrationId: 'mig-1', moveId: 'mov-1', template, vm: vm(), target: { hostId: move ? 'h2' : 'h1', spec: four }, guest: true, offlines: false }).definition.tasks }; // prettier-ignore
 };
 
 test('what a move itself calls its tasks no step may be called', () => {

@@ -1,8 +1,17 @@
-import { type Blocker, type Characterisation, type Code, type MigrationOption, refText } from '@chrysalis/contracts';
+import {
+  type Blocker,
+  type Characterisation,
+  type Code,
+  type MigrationOption,
+  plugged,
+  refText,
+  type Topology,
+} from '@chrysalis/contracts';
 import { blocker } from './blockers.ts';
 import { capabilityOf, failsafe, type CapabilityName } from './characterisation.ts';
-import { difference, grows, MEMORY_STEP_MIB, removes, type Difference } from './difference.ts';
+import { difference, grows, MEMORY_STEP_MIB, removesDevices, shrinks, withoutRemoved, type Difference } from './difference.ts';
 import { type Fit } from './fit.ts';
+import { dimmsGoing, nicToCome } from './going.ts';
 import type { KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
 
@@ -58,7 +67,7 @@ const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference
     );
   if (c.newResources === 'hide' && !grows(d))
     out.push(blocker('option.nothing_to_hide', vm.vmId, `${refText(target.ref)} has nothing that ${vm.vmId} lacks`, 'use expose'));
-  if (!c.move && refText(vm.type) === refText(target.ref) && !grows(d) && !removes(d))
+  if (!c.move && refText(vm.type) === refText(target.ref) && !grows(d) && !removesDevices(d) && !shrinks(d))
     out.push(blocker('option.no_change', vm.vmId, `${vm.vmId} is ${refText(target.ref)} already`, 'choose another type, or a move'));
   return out;
 };
@@ -69,27 +78,22 @@ export const shapeBlockers = (vm: KnownVm, d: Difference, c: Pick<Choice, 'newRe
   const out: Blocker[] = [];
   const add = (code: Code, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
   const restart = 'provision a VM of that type, or choose a type at least as large';
-  if (d.cpus.to < t.vcpus.boot)
-    add('option.boot_cpus_fixed', `${t.vcpus.boot} vCPUs were there at boot and cannot be unplugged; the type has ${d.cpus.to}`, restart);
-  else if (d.cpus.to < d.cpus.from) add('option.cpu_shrink_unsupported', `from ${d.cpus.from} to ${d.cpus.to} vCPUs`, restart);
   if (d.memoryMiB.to < t.memory.bootMiB)
     add(
       'option.boot_memory_fixed',
       `${t.memory.bootMiB} MiB were there at boot and cannot be unplugged; the type has ${d.memoryMiB.to} MiB`,
       restart,
     );
-  else if (d.memoryMiB.to < d.memoryMiB.from)
-    add('option.memory_shrink_unsupported', `from ${d.memoryMiB.from} to ${d.memoryMiB.to} MiB`, restart);
-  for (const x of d.disksShrunk)
-    add('option.disk_shrink', `disk ${x.id} would shrink from ${x.from} to ${x.to} MiB`, 'choose a type with disks at least as large');
+  else if (!dimmsGoing(t, d.memoryMiB.to)) add('option.memory_shrink_uneven', unevenText(t, d), 'choose a type that the DIMMs make up');
   for (const id of d.disksAdded)
     add('option.disk_addition_unsupported', `the type has a disk ${id} that the VM lacks`, 'choose a type without it');
-  for (const id of d.nicsAdded)
-    add('option.nic_addition_unsupported', `the type has a NIC ${id} that the VM lacks`, 'choose a type without it');
   for (const id of d.nicsRewired)
     add('option.nic_network_fixed', `NIC ${id} would change its network`, 'choose a type with the same network');
   return c.newResources === 'expose' ? [...out, ...headroomBlockers(vm, d)] : out;
 };
+
+const unevenText = (t: Topology, { memoryMiB: { from, to } }: Difference): string =>
+  `from ${from} to ${to} MiB: memory was plugged as ${t.memory.dimms.map((x) => x.sizeMiB).join(' + ')} MiB, which go as they came`;
 
 const headroomBlockers = ({ topology: t, vmId }: KnownVm, d: Difference): Blocker[] => {
   const out: Blocker[] = [];
@@ -104,18 +108,32 @@ const headroomBlockers = ({ topology: t, vmId }: KnownVm, d: Difference): Blocke
     add('option.memory_slots', `all ${t.memory.slots} memory slots are taken`, later);
   if (more > 0 && more % MEMORY_STEP_MIB !== 0)
     add('option.memory_step', `${more} MiB more is not a multiple of ${MEMORY_STEP_MIB} MiB`, 'choose a type that differs by whole blocks');
+  if (d.nicsAdded.length > nicsThatFit(withoutRemoved(t, d, true), d))
+    add('option.nic_headroom', `no root port, or no NIC to take a MAC after, for ${d.nicsAdded.join(', ')}`, later);
   if (d.cpuModel.from !== d.cpuModel.to)
     add('option.cpu_model_fixed', `a running VM keeps its CPU model ${d.cpuModel.from}; the type has ${d.cpuModel.to}`, later);
   return out;
 };
 
+const nicsThatFit = (moved: Topology, { nicsAdded }: Difference): number => {
+  let [t, n] = [moved, 0];
+  for (const id of nicsAdded) {
+    const nic = nicToCome(t, { id, network: '' });
+    if (nic) [t, n] = [plugged(t, nic), n + 1];
+  }
+  return n;
+};
+
 /** What must be done inside the guest. Empty: the option touches nothing there. */
 export const needsOf = (d: Difference, c: Pick<Choice, 'newResources'>): CapabilityName[] => {
   const needs = new Set<CapabilityName>();
-  if (removes(d)) needs.add('nic-hotunplug'); // PCI hot-unplug: the same driver of the guest for NICs and disks
+  if (removesDevices(d)) needs.add('nic-hotunplug'); // PCI hot-unplug: the same driver of the guest for NICs and disks
+  if (d.cpus.to < d.cpus.from) needs.add('cpu-hotunplug');
+  if (d.memoryMiB.to < d.memoryMiB.from) needs.add('memory-hotunplug');
   if (c.newResources === 'hide') return [...needs];
   if (d.cpus.to > d.cpus.from) needs.add('cpu-hotplug');
   if (d.memoryMiB.to > d.memoryMiB.from) needs.add('memory-hotplug');
+  if (d.nicsAdded.length > 0) needs.add('nic-hotunplug'); // the same driver again, the other way
   if (d.disksGrown.length > 0) needs.add('disk-rescan').add('filesystem-grow');
   return [...needs];
 };

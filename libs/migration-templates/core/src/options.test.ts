@@ -1,9 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { capabilityNames, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
+import { capabilityNames, plugged, resized, unplugged, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
 import { failsafe } from './characterisation.ts';
 import { options } from './options.ts';
-import { AT, facts, found, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
+import type { KnownHost } from './known.ts';
+import { AT, facts, found, home, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
 
 const types = [smallType, largeType];
 const hosts = [host('h1'), host('h2')];
@@ -56,12 +57,46 @@ describe('with what an agent found', () => {
   test('below what was there at boot there is no way', () => {
     const big = vm({ type: largeType.ref, spec: large, topology: topology(large) });
     const answer = options([big], types, hosts, known);
-    expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual([
-      'option.boot_cpus_fixed',
-      'option.boot_memory_fixed',
-      'option.disk_shrink',
-      'option.nic_addition_unsupported',
-    ]);
+    expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual(['option.boot_memory_fixed']);
+  });
+  describe('back to what it was, after it grew', () => {
+    const grown = plugged(plugged(topology(), { kind: 'cpu', id: 'cpu1', coreId: 1 }), { kind: 'memory', id: 'dimm0', sizeMiB: 512 });
+    const back = vm({
+      type: largeType.ref,
+      spec: large,
+      topology: resized(unplugged(grown, { kind: 'nic', id: 'extra' }), 'data', 512),
+    });
+    const on = (cpuHotUnplug: boolean | undefined): KnownHost[] => [
+      home('h1', back, { facts: facts('h1', cpuHotUnplug === undefined ? {} : { cpuHotUnplug }) }),
+      host('h2'),
+    ];
+    test('CPUs and DIMMs go, the NIC comes back, the larger disk stays', () => {
+      expect(ids(options([back], types, on(true), known))).toEqual(
+        expect.arrayContaining(['small@1/morph/expose', 'small@1/move/pre-copy/expose', 'small@1/move/pre-copy/hide']),
+      );
+    });
+    test.each([false, undefined])('where a CPU cannot be unplugged (%s) it is offlined, and held still', (cpuHotUnplug) => {
+      const full = { vcpu: 1, memoryMiB: 4096, diskMiB: 4096 };
+      expect(ids(options([back], types, on(cpuHotUnplug), known))).toContain('small@1/move/pre-copy/expose');
+      const [source] = on(cpuHotUnplug);
+      const answer = options([back], types, [source!, host('h2', { free: full })], known);
+      expect(codes(answer, 'small@1/move/pre-copy/expose')).toEqual(['host.capacity_exceeded']);
+      expect(ids(options([back], types, [on(true)[0]!, host('h2', { free: full })], known))).toContain('small@1/move/pre-copy/expose');
+    });
+    test('not where the guest lacks what it takes, or nobody may look', () => {
+      const lacks = new Map([['vm-1', found('vm-1', { 'cpu-hotunplug': 'absent', 'memory-hotunplug': 'unknown' })]]);
+      expect(codes(options([back], types, on(true), lacks), 'small@1/move/pre-copy/expose')).toEqual([
+        'option.capability_absent',
+        'option.capability_unknown',
+      ]);
+      expect(ids(options([back], types, on(true), new Map()))).toEqual(['large@1/move/pre-copy/expose']);
+    });
+    test('not where no DIMMs make up the difference', () => {
+      const between = { ref: { name: 'between', version: 1 }, spec: { ...small, memoryMiB: { now: 768, max: 4096 } } };
+      expect(codes(options([back], [...types, between], on(true), known), 'between@1/move/pre-copy/expose')).toEqual([
+        'option.memory_shrink_uneven',
+      ]);
+    });
   });
   test('every reason of every host', () => {
     const strange = host('h2', {

@@ -2,7 +2,7 @@ import { refText, type Blocker, type Characterisation, type MigrationOption, typ
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
 import { difference, withoutRemoved } from './difference.ts';
-import { byId, fitOf, type Fit, type KnownHosts } from './fit.ts';
+import { byId, fitOf, offlinesCpus, type Fit, type KnownHosts } from './fit.ts';
 import { newest, type KnownHost, type KnownType, type KnownVm } from './known.ts';
 import { optionVerdict } from './option-verdict.ts';
 
@@ -78,7 +78,7 @@ export const options = (
 
 /** The hosts do not depend on how a move goes, nor on what its guest is shown. */
 const optionFit = (vm: KnownVm, { spec }: KnownType, moves: boolean, hosts: KnownHosts): Fit => {
-  const moved = withoutRemoved(vm.topology, difference(vm.topology, vm.spec, spec));
+  const moved = withoutRemoved(vm.topology, difference(vm.topology, vm.spec, spec), offlinesCpus(hosts.get(vm.hostId)));
   const fit = fitOf({ vm, target: spec, moved, moves }, hosts);
   if (fit.hosts.length > 0 || fit.blockers.length > 0) return fit;
   return { ...fit, blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };

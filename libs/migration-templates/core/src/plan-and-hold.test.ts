@@ -129,7 +129,7 @@ const templateOf = (of: KnownVm, target: KnownType, move: boolean, newResources:
 
 /** What the move's workflow asks of the ledger. */
 const holdInput = (input: PlanInput, of: KnownVm, toHost: string): Place => {
-  const move = { migrationId: 'mig-1', moveId: `mov-${of.vmId}`, template: input.template, guest: true };
+  const move = { migrationId: 'mig-1', moveId: `mov-${of.vmId}`, template: input.template, guest: true, offlines: true };
   const { definition } = compileMove({ ...move, vm: of, target: { hostId: toHost, spec: input.target.spec } });
   return definition.tasks.find((t) => t.name === 'hold-target')!.input as Place;
 };

@@ -6,6 +6,7 @@ import {
   type PlannedMove,
   type Ref,
   type TemplateSpec,
+  vcpusOf,
 } from '@chrysalis/contracts';
 import { needOn, plus, type PlacementRequest } from '@chrysalis/placement';
 import { blocker, distinct } from './blockers.ts';
@@ -14,7 +15,7 @@ import { compileMove, type CompiledMove } from './compile/compile-move.ts';
 import type { MoveInput } from './compile/context.ts';
 import { shapeOf } from './compile/shape.ts';
 import { difference } from './difference.ts';
-import { byId, fitOf, type KnownHosts, type Wish } from './fit.ts';
+import { byId, fitOf, offlinesCpus, type KnownHosts, type Wish } from './fit.ts';
 import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
@@ -64,7 +65,14 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
   const chosen = chooseHost(input, vm, hosts);
   const guest = input.guests.get(vm.vmId) ?? unknownGuest;
   const { compiled, access } = compileFor(
-    { migrationId: input.planId, moveId: input.planId, template, vm, target: { hostId: chosen.hostId, spec: target.spec } },
+    {
+      migrationId: input.planId,
+      moveId: input.planId,
+      template,
+      vm,
+      target: { hostId: chosen.hostId, spec: target.spec },
+      offlines: offlinesCpus(hosts.get(vm.hostId)),
+    },
     guest,
     input.at,
   );
@@ -77,7 +85,19 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
     steps: compiled.definition.tasks.map((t) => ({ section: t.section ?? 'prepare', name: t.name, kind: t.kind, summary: t.summary })),
     blockers: distinct([...vmBlockers(input, vm, guest.characterisation), ...access.blockers, ...chosen.blockers]),
     ...(access.without.length > 0 ? { without: [...access.without] } : {}),
+    ...keepsOf(vm, template.spec, target, offlinesCpus(hosts.get(vm.hostId))),
   };
+};
+
+/** What stays more than the type has. The ledger holds it as it is. */
+const keepsOf = (vm: KnownVm, template: TemplateSpec, target: KnownType, offlines: boolean): Pick<PlannedMove, 'keeps'> => {
+  const { disksKept } = difference(vm.topology, vm.spec, target.spec);
+  const [has, type] = [vcpusOf(shapeOf(vm, template, offlines).after), target.spec.vcpus.now];
+  const keeps = [
+    ...(has > type ? [{ what: 'vcpus' as const, id: 'vcpus', has, type }] : []),
+    ...disksKept.map(({ id, from, to }) => ({ what: 'disk' as const, id, has: from, type: to })),
+  ];
+  return keeps.length === 0 ? {} : { keeps };
 };
 
 /** A move with what may be asked of its guest at this time: the same for its plan and for its start. */
@@ -122,16 +142,21 @@ const vmBlockers = (
 
 type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[] }>;
 
-const wishOf = (vm: KnownVm, { spec: template }: Pick<PlanInput['template'], 'spec'>, { spec: target }: KnownType): Wish => ({
+const wishOf = (
+  vm: KnownVm,
+  { spec: template }: Pick<PlanInput['template'], 'spec'>,
+  { spec: target }: KnownType,
+  hosts: KnownHosts,
+): Wish => ({
   vm,
   target,
-  moved: shapeOf(vm.topology, template).moved,
+  moved: shapeOf(vm, template, offlinesCpus(hosts.get(vm.hostId))).moved,
   moves: template.migration.length > 0,
 });
 
 /** The best host by the engine's ranking, and what the VM will hold there taken from what is free. */
 const chooseHost = ({ template, target, notHost }: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): Chosen => {
-  const wish = { ...wishOf(vm, template, target), notHost };
+  const wish = { ...wishOf(vm, template, target, hosts), notHost };
   const fit = fitOf(wish, hosts);
   const [best] = fit.hosts;
   if (best !== undefined && fit.blockers.length === 0) take(best, fit.request, hosts);
@@ -163,7 +188,7 @@ export const blockersNow = (
   const hosts = new Map(known);
   return moves.flatMap(({ vmId, toHost, blockers }) => {
     const vm = vms.get(vmId);
-    const since = vm ? [...observedBlockers(vm), ...hostNow({ ...wishOf(vm, { spec: template }, target), toHost }, hosts)] : [];
+    const since = vm ? [...observedBlockers(vm), ...hostNow({ ...wishOf(vm, { spec: template }, target, hosts), toHost }, hosts)] : [];
     const isKnown = (b: Blocker): boolean => blockers.some((x) => x.code === b.code && x.subject === b.subject);
     return [...blockers, ...since.filter((b) => !isKnown(b))].map((b) => ({ vmId, ...b }));
   });

@@ -12,9 +12,12 @@ const belongs: Record<TemplateStep['kind'], readonly TemplateSection[]> = {
   'guest-script': ['preMigration', 'postMigration'],
   'unplug-nic': ['hotUnplug'],
   'unplug-disk': ['hotUnplug'],
+  'unplug-cpus': ['hotUnplug'],
+  'unplug-memory': ['hotUnplug'],
   'live-migration': ['migration'],
   'plug-cpus': ['hotPlug'],
   'plug-memory': ['hotPlug'],
+  'plug-nic': ['hotPlug'],
   'grow-disk': ['hotPlug'],
   'online-cpus': ['postMigration'],
   'online-memory': ['postMigration'],
@@ -80,6 +83,18 @@ const partnerFaults = (steps: readonly Placed[], add: Add): void => {
   }
 };
 
+const plugNicFaults = (
+  step: Extract<TemplateStep, { kind: 'plug-nic' }>,
+  path: string,
+  source: VmTypeSpec,
+  target: VmTypeSpec,
+  add: Add,
+): void => {
+  if (source.nics.some((n) => n.id === step.nic)) add(path, 'template.device_there', `the source type has the NIC ${step.nic} already`);
+  else if (!target.nics.some((n) => n.id === step.nic && n.network === step.network))
+    add(path, 'template.nic_unknown', `the target type has no NIC ${step.nic} on ${step.network}`);
+};
+
 const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
   switch (step.kind) {
     case 'unplug-nic':
@@ -91,6 +106,8 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
       else if (target.disks.some((d) => d.id === step.disk))
         add(path, 'template.device_needed', `the target type has the disk ${step.disk}`);
       return;
+    case 'plug-nic':
+      return plugNicFaults(step, path, source, target, add);
     case 'grow-disk':
     case 'grow-filesystem':
       if (!source.disks.some((d) => d.id === step.disk) || !target.disks.some((d) => d.id === step.disk))
@@ -109,19 +126,24 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
 const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
   const hide = spec.options.newResources === 'hide';
   const reached = reachedBy(steps, source);
-  for (const { path, step } of steps)
-    if (hide && ['plug-cpus', 'plug-memory', 'grow-disk'].includes(step.kind))
-      add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
+  const exposes = steps.filter(({ step }) => ['plug-cpus', 'plug-memory', 'plug-nic', 'grow-disk'].includes(step.kind));
+  if (hide) for (const { path, step } of exposes) add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
   const wanted = new Set([...target.nics, ...target.disks].map((x) => x.id));
   for (const id of reached.left)
     if (!wanted.has(id)) add('hotUnplug', 'template.device_left', `no step unplugs ${id}, which the target type lacks`);
-  if (hide) return;
   const differs = (what: string, is: number, shall: number): void => {
-    if (is !== shall) add('hotPlug', 'template.result_differs', `the steps lead to ${is} ${what}, the target type has ${shall}`);
+    if (hide ? is > shall : is !== shall)
+      add('hotPlug', 'template.result_differs', `the steps lead to ${is} ${what}, the target type has ${shall}`);
   };
   differs('vCPUs', reached.vcpus, target.vcpus.now);
   differs('MiB of memory', reached.memoryMiB, target.memoryMiB.now);
-  for (const d of target.disks) differs(`MiB on disk ${d.id}`, reached.disks.get(d.id) ?? 0, d.sizeMiB);
+  if (hide) return;
+  for (const { id } of target.nics) if (!reached.left.has(id)) add('hotPlug', 'template.result_differs', `no step plugs the NIC ${id}`);
+  for (const d of target.disks) {
+    // One that is larger than the target type has it stays so, unless a step makes it so: none makes a disk smaller.
+    const [is, grown] = [reached.disks.get(d.id) ?? 0, steps.some(({ step }) => step.kind === 'grow-disk' && step.disk === d.id)];
+    if (is < d.sizeMiB || grown) differs(`MiB on disk ${d.id}`, is, d.sizeMiB);
+  }
 };
 
 /** What the steps make of a VM of the source type; `left`: its devices that none takes away. */
@@ -134,6 +156,9 @@ const reachedBy = (steps: readonly Placed[], source: VmTypeSpec) => {
   };
   for (const { step } of steps) {
     if (step.kind === 'plug-cpus') reached.vcpus = Math.max(reached.vcpus, step.vcpus);
+    if (step.kind === 'unplug-cpus') reached.vcpus = Math.min(reached.vcpus, step.vcpus);
+    if (step.kind === 'unplug-memory') reached.memoryMiB = Math.min(reached.memoryMiB, step.memoryMiB);
+    if (step.kind === 'plug-nic') reached.left.add(step.nic);
     if (step.kind === 'plug-memory') reached.memoryMiB = Math.max(reached.memoryMiB, step.memoryMiB);
     if (step.kind === 'grow-disk') reached.disks.set(step.disk, step.sizeMiB);
     if (step.kind === 'unplug-nic') reached.left.delete(step.nic);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { allTasks, memoryMiBOf, vcpusOf, WorkflowDefinition, type TemplateSpec, type TemplateStep } from '@chrysalis/contracts';
+import { allTasks, memoryMiBOf, plugged, vcpusOf, WorkflowDefinition, type TemplateSpec, type TemplateStep } from '@chrysalis/contracts';
 import { templateFromOption } from '../from-option.ts';
 import { large, largeType, small, smallType, topology, vm } from '../test/fixtures.ts';
 import { compileMove } from './compile-move.ts';
@@ -25,6 +25,7 @@ const input = (change: Partial<MoveInput> = {}): MoveInput => ({
   vm: vm(),
   target: { hostId: 'h2', spec: large },
   guest: true,
+  offlines: false,
   ...change,
 });
 const graph = (i: MoveInput) => {
@@ -225,4 +226,56 @@ test('a script between steps in the guest is a barrier', () => {
   expect(waitsFor('between', 'online-cpus')).toBe(true);
   expect(waitsFor('online-memory', 'between')).toBe(true);
   expect(waitsFor('late', 'online-memory')).toBe(true);
+});
+
+describe('CPUs that a type lacks', () => {
+  const grown = plugged(topology(), { kind: 'cpu', id: 'cpu1', coreId: 1 });
+  const back = templateFromOption({ ...option, targetType: smallType.ref }, largeType.ref, { ...small, vcpus: large.vcpus }, small);
+  const shrunk = (change: Partial<MoveInput>) =>
+    graph(
+      input({
+        template: { ref: { name: 'back', version: 1 }, spec: back },
+        vm: vm({ type: largeType.ref, spec: { ...small, vcpus: large.vcpus }, topology: grown }),
+        target: { hostId: 'h2', spec: small },
+        ...change,
+      }),
+    );
+  const verified = ({ task }: ReturnType<typeof graph>) => task('verify-guest').input['expect'];
+
+  test('go from the hardware where they can, and then are not held', () => {
+    const g = shrunk({});
+    expect(byName(g.definition)).toEqual(expect.arrayContaining(['cpus-before', 'unplug-cpus', 'record-unplugged']));
+    expect(g.task('unplug-cpus')).toMatchObject({ kind: 'host.unplug', compensation: { kind: 'host.plug' } });
+    expect(g.task('hold-target').input['amounts']).toMatchObject({ vcpu: 1 });
+    expect(verified(g)).toMatchObject({ vcpus: 1 });
+  });
+  test('else are offlined: offline in the guest, in the hardware and held still', () => {
+    const g = shrunk({ offlines: true });
+    expect(g.task('unplug-cpus')).toMatchObject({ kind: 'guest.offline-cpus', input: { vcpus: 1 }, compensation: { input: { vcpus: 2 } } });
+    expect(g.waitsFor('transfer', 'unplug-cpus')).toBe(true);
+    expect(byName(g.definition)).not.toContain('record-unplugged');
+    expect(g.task('hold-target').input['amounts']).toMatchObject({ vcpu: 2 });
+    expect(g.task('swap-holds').input['amounts']).toMatchObject({ vcpu: 2 });
+    expect(verified(g)).toMatchObject({ vcpus: 1 });
+  });
+  test('those of the boot are offlined as well, whatever the hypervisor can', () => {
+    const spec = { ...small, vcpus: large.vcpus };
+    const g = shrunk({ vm: vm({ type: largeType.ref, spec, topology: topology(spec) }) });
+    expect(g.task('unplug-cpus')).toMatchObject({ kind: 'guest.offline-cpus', input: { vcpus: 1 } });
+  });
+  test('once offlined: a plain move lets them be, a larger type has them back with no plug', () => {
+    const offlined = vm({ topology: grown });
+    const same = { ...templateFromOption({ ...option, targetType: smallType.ref }, smallType.ref, small, small), preMigration: [] };
+    const moved = graph(
+      input({ vm: offlined, template: { ref: { name: 'same', version: 1 }, spec: same }, target: { hostId: 'h2', spec: small } }),
+    );
+    expect(byName(moved.definition).filter((n) => /cpus/.test(n))).toEqual([]);
+    expect(moved.task('hold-target').input['amounts']).toMatchObject({ vcpu: 2 });
+    expect(verified(moved)).toMatchObject({ vcpus: 1 });
+    const again = graph(input({ vm: offlined }));
+    expect(byName(again.definition)).not.toContain('plug-cpus');
+    expect(again.task('online-cpus')).toMatchObject({ kind: 'guest.online-cpus', input: { vcpus: 2 } });
+    expect(again.waitsFor('online-cpus', 'confirm-target')).toBe(true);
+    expect(verified(again)).toMatchObject({ vcpus: 2 });
+  });
 });

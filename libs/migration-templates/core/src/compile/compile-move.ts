@@ -23,7 +23,7 @@ export type CompiledMove = Readonly<{ definition: WorkflowDefinition; params: Re
 export const compileMove = (input: MoveInput): CompiledMove => {
   const { spec } = input.template;
   const moves = spec.migration.length > 0;
-  const shape = shapeOf(input.vm.topology, spec);
+  const shape = shapeOf(input.vm, spec, input.offlines);
   const steps = [spec.preMigration, spec.hotUnplug, spec.migration, spec.hotPlug, spec.postMigration].flat();
   const newEpoch = output('begin-move', 'newEpoch');
   const context: MoveContext = {

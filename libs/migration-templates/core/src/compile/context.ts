@@ -10,6 +10,8 @@ export type MoveInput = Readonly<{
   template: Readonly<{ ref: Ref; spec: TemplateSpec }>;
   vm: KnownVm;
   target: Readonly<{ hostId: string; spec: VmTypeSpec }>;
+  /** CPUs that the type lacks stay, offline in the guest: `offlinesCpus`. */
+  offlines: boolean;
   /** An agent in the guest answers: facts before, verification after. Without one, nothing is asked of the guest. */
   guest: boolean;
 }>;

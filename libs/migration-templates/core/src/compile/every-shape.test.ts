@@ -117,6 +117,15 @@ const rules: Record<string, (g: Graph) => string[]> = {
       g.tasks.filter((t) => t.section === 'hot-plug' && t.kind.startsWith('host.') && !g.before('record-plugged').has(t.name)),
     ),
   ], // prettier-ignore
+  'what shrinks is whole in the guest before, so that an undo can make it whole again; at the source, before the move': (g) => {
+    const goes = g.tasks.filter(
+      (t) => t.kind === 'host.unplug' && ['cpu', 'memory'].includes((t.input['device'] as { kind: string }).kind),
+    );
+    const offlined = names(g.tasks.filter((t) => t.kind === 'guest.offline-cpus' && raised(t)));
+    if (g.shape.move) offlined.push(...names(g.tasks.filter((t) => t.kind === 'guest.offline-cpus' && !g.before('transfer').has(t.name))));
+    if (offlined.length > 0) return offlined;
+    return names(goes.filter((t) => ![...g.before(t.name)].some((b) => g.task(b)?.kind.startsWith('guest.online-')) || raised(t)));
+  },
   'scripts keep their places: before all that is unplugged or moved, between, and after all that is new': (g) => {
     const [first, between, last] = ['script-before', 'script-between', 'script-after'].map((n) => g.task(n)?.name);
     const ahead = [...plugging, 'host.transfer'];

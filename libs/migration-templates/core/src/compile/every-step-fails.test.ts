@@ -80,16 +80,30 @@ const input = (move: boolean): MoveInput => ({
   vm: vm({ topology: odd }),
   target: { hostId: move ? 'h2' : 'h1', spec: large },
   guest: true,
+  offlines: false,
 });
 
-/** A plain move: nothing is plugged, no script runs, the guest is asked before and after. */
-const plain = everyShape.find((s) => s.move && s.guest && !s.unplugs && s.grows.length + s.scripts.length === 0)!;
+/** A move with an agent that does this and no more. */
+const moveThat = (does: { shrinks?: string[]; offlines?: boolean }) =>
+  everyShape.find(
+    ({ move, guest, already, unplugs, grows, scripts, shrinks, offlines }) =>
+      move &&
+      guest &&
+      !already &&
+      !unplugs &&
+      grows.length + scripts.length === 0 &&
+      String(shrinks) === String(does.shrinks ?? []) &&
+      offlines === (does.offlines ?? false),
+  )!;
 
 describe('every step fails', () => {
   test.each([
     ['a move', compileMove(input(true))],
     ['a morph', compileMove(input(false))],
-    ['a move that changes nothing', compileMove(inputOf(plain))],
+    ['a move that changes nothing', compileMove(inputOf(moveThat({})))],
+    ['a move that gives CPUs back', compileMove(inputOf(moveThat({ shrinks: ['cpus'] })))],
+    ['a move that offlines CPUs', compileMove(inputOf(moveThat({ shrinks: ['cpus'], offlines: true })))],
+    ['a move that gives memory back', compileMove(inputOf(moveThat({ shrinks: ['memory'] })))],
     [
       'an options query',
       compileQuery({

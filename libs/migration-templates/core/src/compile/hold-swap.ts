@@ -1,5 +1,5 @@
-import { amountsOf, resourceAllocationTasks } from '@chrysalis/contracts';
-import { roomOf } from '@chrysalis/placement';
+import { resourceAllocationTasks } from '@chrysalis/contracts';
+import { amountsAfter, roomOf } from '@chrysalis/placement';
 import type { MoveContext } from './context.ts';
 import { onService } from './task-list.ts';
 import { retries } from './timings.ts';
@@ -18,7 +18,7 @@ export const swapHolds = ({ input, tasks, moves, runner, shape }: MoveContext, a
       vmId: input.vm.vmId,
       fromHost: input.vm.hostId,
       toHost: runner.hostId,
-      amounts: amountsOf(input.target.spec, input.vm.topology.image),
+      amounts: amountsAfter(shape.moved, input.target.spec),
       room: roomOf(shape.moved, input.target.spec),
     },
     // A morph may be undone up to here; a disk that was grown has closed that way before.

@@ -1,5 +1,6 @@
 import { hostTasks, provisioningTasks, type TemplateStep } from '@chrysalis/contracts';
 import { shaped, type MoveContext } from './context.ts';
+import type { Plug } from './shape.ts';
 import { onHost, onService, undoing } from './task-list.ts';
 import { deadlines, retries } from './timings.ts';
 
@@ -18,7 +19,7 @@ export const hotPlug = (m: MoveContext, there: readonly string[]): Plugs => {
     const only = shape.plugs.filter((p) => p.step === step).length === 1;
     const task = tasks.add(hostTasks.plug, {
       name: only ? step : m.name(step, device.id),
-      summary: device.kind === 'cpu' ? `Plug CPU ${device.coreId}` : `Plug ${device.sizeMiB} MiB of memory`,
+      summary: summaryOf(device),
       section: 'hot-plug',
       route,
       after: there,
@@ -49,6 +50,11 @@ export const hotPlug = (m: MoveContext, there: readonly string[]): Plugs => {
   });
   recordPlugged(m, allOf(plugs));
   return plugs;
+};
+
+const summaryOf = (device: Plug['device']): string => {
+  if (device.kind === 'cpu') return `Plug CPU ${device.coreId}`;
+  return device.kind === 'memory' ? `Plug ${device.sizeMiB} MiB of memory` : `Plug NIC ${device.id} on ${device.network}`;
 };
 
 /** What a morph brings online before it grows a disk: the steps that wait for no script. */

@@ -19,9 +19,14 @@ export const postMigration = (m: MoveContext, plugs: Plugs, there: readonly stri
       const before = [...barrier, ...since, ...(barrier.length > 0 ? [] : all)];
       barrier = [guestStep(m, step, before.length > 0 ? before : there)];
       since = [];
-    } else if (needed.length > 0) since.push(guestStep(m, step, [...barrier, ...needed.flatMap((s) => plugs.get(s) ?? [])]));
+    } else if (bringsBack(m, step, needed)) since.push(guestStep(m, step, barrier.length > 0 ? barrier : there));
+    else if (needed.length > 0) since.push(guestStep(m, step, [...barrier, ...needed.flatMap((s) => plugs.get(s) ?? [])]));
   }
 };
+
+/** CPUs that were offlined come online again with no plug. */
+const bringsBack = ({ shape: { shown, moved } }: MoveContext, step: TemplateStep, needed: readonly string[]): boolean =>
+  step.kind === 'online-cpus' && needed.length === 0 && shown.after > shown.before && vcpusOf(moved) > shown.before;
 
 const guestStep = (m: MoveContext, step: TemplateStep, after: readonly string[]): string => {
   const { input, tasks, moves, runner, shape } = m;
@@ -37,7 +42,7 @@ const guestStep = (m: MoveContext, step: TemplateStep, after: readonly string[])
   } as const;
   switch (step.kind) {
     case 'online-cpus': {
-      const undo = undoing(guestTasks.offlineCpus, { ...on, vcpus: vcpusOf(shape.moved) }, route, deadlines.guest);
+      const undo = undoing(guestTasks.offlineCpus, { ...on, vcpus: shape.shown.before }, route, deadlines.guest);
       return tasks.add(guestTasks.onlineCpus, {
         ...common,
         summary: `Bring ${step.vcpus} CPUs online`,

@@ -9,9 +9,12 @@ import {
   type TemplateStep,
   type Topology,
 } from '@chrysalis/contracts';
+import { shownCpus } from '../difference.ts';
+import { cpusGoing, dimmsGoing, nicToCome } from '../going.ts';
+import type { KnownVm } from '../known.ts';
 
-export type Removal = Readonly<{ step: string; device: Extract<Device, { kind: 'nic' | 'disk' }> }>;
-export type Plug = Readonly<{ step: string; kind: 'plug-cpus' | 'plug-memory'; device: Extract<Device, { kind: 'cpu' | 'memory' }> }>;
+export type Removal = Readonly<{ step: string; device: Device }>;
+export type Plug = Readonly<{ step: string; kind: 'plug-cpus' | 'plug-memory' | 'plug-nic'; device: Exclude<Device, { kind: 'disk' }> }>;
 export type Growth = Readonly<{ step: string; disk: string; sizeMiB: number }>;
 /** The hardware at each stage, and the single changes between: what is done already is left out, so that a template fits a VM half way. */
 export type Shape = Readonly<{
@@ -21,15 +24,31 @@ export type Shape = Readonly<{
   removals: readonly Removal[];
   plugs: readonly Plug[];
   growths: readonly Growth[];
+  /** The steps by which the guest takes CPUs offline that stay in its hardware, and how many it has then. */
+  offlined: readonly Readonly<{ step: string; vcpus: number }>[];
+  /** CPUs that the guest is to have online before, and after. */
+  shown: Readonly<{ before: number; after: number }>;
 }>;
 
-export const shapeOf = (topology: Topology, spec: TemplateSpec): Shape => {
-  const removals = spec.hotUnplug.flatMap((s) => removalOf(topology, s));
-  const moved = removals.reduce((t, r) => unplugged(t, r.device), topology);
+export const shapeOf = ({ topology, spec: type }: Pick<KnownVm, 'topology' | 'spec'>, spec: TemplateSpec, offlines: boolean): Shape => {
+  const before = shownCpus(topology, type);
+  let shown = before;
+  const offlined: { step: string; vcpus: number }[] = [];
+  let moved = topology;
+  const removals: Removal[] = [];
+  for (const s of spec.hotUnplug) {
+    const gone = s.kind === 'unplug-cpus' && offlines ? [] : removalsOf(moved, s);
+    moved = gone.reduce((t, r) => unplugged(t, r.device), moved);
+    removals.push(...gone);
+    if (s.kind !== 'unplug-cpus' || s.vcpus >= shown) continue;
+    shown = s.vcpus;
+    if (vcpusOf(moved) > shown) offlined.push({ step: s.name, vcpus: shown });
+  }
   let after = moved;
   const plugs: Plug[] = [];
   const growths: Growth[] = [];
   for (const s of spec.hotPlug) {
+    if (s.kind === 'plug-cpus') shown = Math.max(shown, s.vcpus);
     const added = plugsOf(after, s);
     after = added.reduce((t, p) => plugged(t, p.device), after);
     plugs.push(...added);
@@ -37,17 +56,27 @@ export const shapeOf = (topology: Topology, spec: TemplateSpec): Shape => {
     growths.push({ step: s.name, disk: s.disk, sizeMiB: s.sizeMiB });
     after = resized(after, s.disk, s.sizeMiB);
   }
-  return { before: topology, moved, after, removals, plugs, growths };
+  return { before: topology, moved, after, removals, plugs, growths, offlined, shown: { before, after: shown } };
 };
 
-const removalOf = (t: Topology, s: TemplateStep): Removal[] => {
-  if (s.kind === 'unplug-nic') return t.nics.filter((n) => n.id === s.nic).map((n) => ({ step: s.name, device: { kind: 'nic', ...n } }));
-  if (s.kind === 'unplug-disk')
-    return t.disks.filter((d) => d.id === s.disk).map((d) => ({ step: s.name, device: { kind: 'disk', ...d } }));
-  return [];
+const removalsOf = (t: Topology, s: TemplateStep): Removal[] => goingBy(t, s).map((device) => ({ step: s.name, device }));
+
+const goingBy = (t: Topology, s: TemplateStep): Device[] => {
+  switch (s.kind) {
+    case 'unplug-nic':
+      return t.nics.filter((n) => n.id === s.nic).map((n) => ({ kind: 'nic', ...n }));
+    case 'unplug-disk':
+      return t.disks.filter((d) => d.id === s.disk).map((d) => ({ kind: 'disk', ...d }));
+    case 'unplug-cpus':
+      return cpusGoing(t, s.vcpus).map((c) => ({ kind: 'cpu', ...c }));
+    case 'unplug-memory':
+      return (dimmsGoing(t, s.memoryMiB) ?? []).map((d) => ({ kind: 'memory', ...d }));
+    default:
+      return [];
+  }
 };
 
-/** One CPU at a time, the lowest free core first; memory as one DIMM in the lowest free slot. */
+/** One CPU at a time, the lowest free core first; memory as one DIMM in the lowest free slot; a NIC on the lowest free root port. */
 const plugsOf = (t: Topology, s: TemplateStep): Plug[] => {
   if (s.kind === 'plug-cpus') {
     const taken = new Set(t.vcpus.plugged.map((c) => c.coreId));
@@ -55,6 +84,10 @@ const plugsOf = (t: Topology, s: TemplateStep): Plug[] => {
     return free
       .slice(0, Math.max(0, s.vcpus - vcpusOf(t)))
       .map((coreId) => ({ step: s.name, kind: s.kind, device: { kind: 'cpu', id: `cpu${coreId}`, coreId } }));
+  }
+  if (s.kind === 'plug-nic') {
+    const device = t.nics.some((n) => n.id === s.nic) ? undefined : nicToCome(t, { id: s.nic, network: s.network });
+    return device ? [{ step: s.name, kind: s.kind, device }] : [];
   }
   if (s.kind !== 'plug-memory') return [];
   const sizeMiB = s.memoryMiB - memoryMiBOf(t);

@@ -1,4 +1,4 @@
-import { AGENT_DISK, guestTasks, memoryMiBOf, provisioningTasks, refText, vcpusOf } from '@chrysalis/contracts';
+import { AGENT_DISK, guestTasks, memoryMiBOf, provisioningTasks, refText } from '@chrysalis/contracts';
 import type { MoveContext } from './context.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, param } from './task-list.ts';
@@ -54,7 +54,7 @@ const verifyGuest = (m: MoveContext, there: readonly string[], beside: readonly 
       epoch: runner.epoch,
       expect: {
         bootId: output('guest-facts', 'facts.bootId'),
-        vcpus: vcpusOf(shape.after),
+        vcpus: shape.shown.after,
         memoryMiB: memoryMiBOf(shape.after),
         // Also those that are no type's: volumes, and the seed. What the agent itself came on it does not count.
         disks: shape.after.disks.filter((d) => d.id !== AGENT_DISK).map((d) => ({ serial: d.serial, minBytes: d.sizeMiB * MIB })),

@@ -1,8 +1,8 @@
-import type { TemplateStep, VmTypeSpec } from '@chrysalis/contracts';
+import { plugged, type TemplateStep, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import type { MoveInput } from '../compile/context.ts';
 import { shapeOf } from '../compile/shape.ts';
 import { templateFromOption } from '../from-option.ts';
-import { small, smallType, vm } from './fixtures.ts';
+import { small, smallType, topology, vm } from './fixtures.ts';
 
 // Every shape a compiled move can have: each section empty or not, and what else decides which tasks there are.
 
@@ -14,7 +14,11 @@ export type MoveShape = Readonly<{
   /** What is new is kept from the guest. */
   hide: boolean;
   unplugs: boolean;
-  grows: readonly ('cpus' | 'memory' | 'disk')[];
+  grows: readonly ('cpus' | 'memory' | 'disk' | 'nic')[];
+  /** What was plugged once, and goes; a disk is larger than the type has it, and stays. */
+  shrinks: readonly ('cpus' | 'memory' | 'disk')[];
+  /** CPUs are not unplugged there, but offlined. */
+  offlines: boolean;
   scripts: readonly ('before' | 'between' | 'after')[];
   /** The VM has all the target type's hardware already: the sections are there, and have nothing left to do. */
   already: boolean;
@@ -29,22 +33,37 @@ const words = (s: Omit<MoveShape, 'name'>): string =>
     s.hide ? 'hide' : 'expose',
     s.unplugs ? 'unplug' : '',
     s.grows.length > 0 ? `grow ${s.grows.join('+')}` : '',
+    s.shrinks.length > 0 ? `shrink ${s.shrinks.join('+')}${s.offlines ? ' by offlining' : ''}` : '',
     s.scripts.length > 0 ? `scripts ${s.scripts.join('+')}` : '',
     s.already ? 'as it is already' : '',
   ]
     .filter((w) => w !== '')
     .join(', ');
 
+/** All that grows in every combination; what shrinks alone, together, and beside something that grows. */
+const changes: readonly (Pick<MoveShape, 'grows' | 'shrinks'> & { readonly offlines?: true })[] = [
+  ...subsets(['cpus', 'memory', 'disk'] as const).map((grows) => ({ grows, shrinks: [] })),
+  { grows: ['nic'], shrinks: [] },
+  { grows: ['cpus', 'memory', 'disk', 'nic'], shrinks: [] },
+  { grows: [], shrinks: ['cpus'] },
+  { grows: [], shrinks: ['cpus'], offlines: true },
+  { grows: [], shrinks: ['memory'] },
+  { grows: ['disk', 'nic'], shrinks: ['cpus', 'memory'], offlines: true },
+  { grows: ['nic'], shrinks: ['cpus', 'memory', 'disk'] },
+  { grows: ['cpus'], shrinks: ['memory'] },
+  { grows: ['memory', 'disk'], shrinks: ['cpus'] },
+];
+
 export const everyShape: readonly MoveShape[] = both.flatMap((move) =>
   both.flatMap((guest) =>
     both.flatMap((hide) =>
       both.flatMap((unplugs) =>
         both.flatMap((already) =>
-          subsets(['cpus', 'memory', 'disk'] as const).flatMap((grows) =>
+          changes.flatMap((change) =>
             subsets(['before', 'between', 'after'] as const)
-              .filter(() => !hide || grows.length > 0)
+              .filter(() => !hide || change.grows.length > 0)
               .map((scripts) => {
-                const shape = { move, guest, hide, unplugs, grows, scripts, already };
+                const shape = { move, guest, hide, unplugs, offlines: false, ...change, scripts, already };
                 return { ...shape, name: words(shape) };
               }),
           ),
@@ -54,14 +73,26 @@ export const everyShape: readonly MoveShape[] = both.flatMap((move) =>
   ),
 );
 
-/** The type a shape leads to; the one it comes from where nothing changes. */
-export const targetOf = ({ unplugs, grows }: Pick<MoveShape, 'unplugs' | 'grows'>, from: VmTypeSpec = small): VmTypeSpec => ({
-  ...from,
-  nics: unplugs ? from.nics.slice(0, 1) : from.nics,
-  vcpus: grows.includes('cpus') ? { ...from.vcpus, now: from.vcpus.now + 2 } : from.vcpus,
-  memoryMiB: grows.includes('memory') ? { ...from.memoryMiB, now: 2 * from.memoryMiB.now } : from.memoryMiB,
-  disks: grows.includes('disk') ? from.disks.map((d) => ({ ...d, sizeMiB: 2 * d.sizeMiB })) : from.disks,
+/** The type a shape comes from: what shrinks was plugged, beside what was there at boot. */
+export const sourceOf = ({ shrinks }: Pick<MoveShape, 'shrinks'>): VmTypeSpec => ({
+  ...small,
+  vcpus: { ...small.vcpus, now: small.vcpus.now + (shrinks.includes('cpus') ? 2 : 0) },
+  memoryMiB: { ...small.memoryMiB, now: (shrinks.includes('memory') ? 2 : 1) * small.memoryMiB.now },
 });
+
+/** The type a shape leads to; the one it comes from where nothing changes. */
+export const targetOf = (s: Pick<MoveShape, 'unplugs' | 'grows' | 'shrinks'>, from: VmTypeSpec = sourceOf(s)): VmTypeSpec => {
+  const { unplugs, grows, shrinks } = s;
+  const nics = unplugs ? from.nics.slice(0, 1) : from.nics;
+  const factor = (grows.includes('disk') ? 2 : 1) * (shrinks.includes('disk') ? 0.5 : 1);
+  return {
+    ...from,
+    nics: grows.includes('nic') ? [...nics, { id: 'further', network: 'lan' }] : nics,
+    vcpus: { ...from.vcpus, now: from.vcpus.now + (grows.includes('cpus') ? 2 : 0) - (shrinks.includes('cpus') ? 2 : 0) },
+    memoryMiB: { ...from.memoryMiB, now: from.memoryMiB.now * (grows.includes('memory') ? 2 : 1) * (shrinks.includes('memory') ? 0.5 : 1) },
+    disks: from.disks.map((d) => ({ ...d, sizeMiB: d.sizeMiB * factor })),
+  };
+};
 
 export const scriptStep = (name: string): TemplateStep => ({
   kind: 'guest-script',
@@ -72,7 +103,11 @@ export const scriptStep = (name: string): TemplateStep => ({
 });
 
 /** The template that leads from one type to the other in this shape; the scripts at its ends, and one between the steps in the guest. */
-export const templateOf = (s: MoveShape, types: { from: MoveInput['template']['ref']; to: MoveInput['template']['ref'] }, from = small) => {
+export const templateOf = (
+  s: MoveShape,
+  types: { from: MoveInput['template']['ref']; to: MoveInput['template']['ref'] },
+  from = sourceOf(s),
+) => {
   const script = (when: MoveShape['scripts'][number]): TemplateStep[] => (s.scripts.includes(when) ? [scriptStep(`script-${when}`)] : []);
   const made = templateFromOption(
     { targetType: types.to, move: s.move, method: 'pre-copy', newResources: s.hide ? 'hide' : 'expose', augmentation: [] },
@@ -85,18 +120,25 @@ export const templateOf = (s: MoveShape, types: { from: MoveInput['template']['r
   return { ...made, postMigration: [...guest.slice(0, 1), ...script('between'), ...guest.slice(1), ...script('after')] };
 };
 
+const pluggedOnce = ({ shrinks }: MoveShape): Topology => {
+  const cpus = shrinks.includes('cpus') ? [1, 2].map((coreId) => ({ kind: 'cpu' as const, id: `cpu${coreId}`, coreId })) : [];
+  const dimms = shrinks.includes('memory') ? [{ kind: 'memory' as const, id: 'dimm0', sizeMiB: small.memoryMiB.now }] : [];
+  return [...cpus, ...dimms].reduce<Topology>((t, d) => plugged(t, d), topology());
+};
+
 export const inputOf = (s: MoveShape): MoveInput => {
   const target = targetOf(s);
-  const same = !s.unplugs && s.grows.length === 0;
+  const same = !s.unplugs && s.grows.length + s.shrinks.length === 0;
   const to = same ? smallType.ref : { name: 'other', version: 1 };
   const spec = templateOf(s, { from: smallType.ref, to });
-  const before = vm();
+  const before = vm({ spec: sourceOf(s), topology: pluggedOnce(s) });
   return {
     migrationId: 'mig-1',
     moveId: 'mov-1',
     template: { ref: { name: 'shape', version: 1 }, spec },
-    vm: s.already ? vm({ topology: shapeOf(before.topology, spec).after }) : before,
+    vm: s.already ? vm({ spec: sourceOf(s), topology: shapeOf(before, spec, s.offlines).after }) : before,
     target: { hostId: s.move ? 'h2' : 'h1', spec: target },
     guest: s.guest,
+    offlines: s.offlines,
   };
 };
