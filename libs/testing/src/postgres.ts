@@ -76,8 +76,14 @@ const dropDatabase = async (client: pg.Client, name: string): Promise<void> => {
     if (rows.length === 0) break;
     if (!rowCount) await new Promise((resolve) => setTimeout(resolve, 50));
   }
+  // A connection that is on its way out hears of a force as an error, which a pool that has ended may have nobody to tell.
+  for (let attempt = 0; attempt < 40 && (await connectedTo(client, name)); attempt++)
+    await new Promise((resolve) => setTimeout(resolve, 25));
   await client.query(`drop database if exists ${name} with (force)`);
 };
+
+const connectedTo = async (client: pg.Client, name: string): Promise<boolean> =>
+  (await client.query('select from pg_stat_activity where datname = $1', [name])).rowCount !== 0;
 
 const withDatabase = (connectionString: string, name: string): string => {
   const url = new URL(connectionString);
