@@ -50,6 +50,8 @@ export const auditCommand = (host: Command): void => {
         await print(format, audited, () => auditText(audited));
         return exits.ok;
       },
+      ({ hostId, remove }) =>
+        `${String(hostId)} would be audited${remove === true ? `, and its orphans removed; which those are: chrysalis host audit ${String(hostId)}` : ''}`,
     ),
     'host audit h1',
     'host audit h1 --remove',
@@ -72,7 +74,7 @@ const auditText = ({ hostId, checked, expected, more, findings, removed, removed
     of: (f: Finding) => (f.of === f.id ? '' : f.of),
     is: (f: Finding) => f.verdict,
     holds: (f: Finding) => bytesText(f.bytes),
-    done: (f: Finding) => what(f)?.done,
+    ...(done.size > 0 ? { done: (f: Finding) => what(f)?.done } : {}),
     why: (f: Finding) => what(f)?.why ?? f.why,
   };
   const counted = `${hostId} has ${checked} of VMs, volumes and networks; ${expected} ${expected === 1 ? 'is' : 'are'} to be there.`;

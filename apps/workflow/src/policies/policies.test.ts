@@ -30,6 +30,7 @@ describe('policies, with two instances of the service', () => {
     );
     expect(page.body.items.map((p) => [p.name, p.status, p.tenant, p.revision])).toEqual([
       ['audit-holds-daily', 'disabled', '*', 1],
+      ['audit-returned-hosts', 'disabled', '*', 1],
       ['drain-retiring-hosts', 'disabled', '*', 1],
       ['retire-deprecated-types', 'disabled', '*', 1],
     ]);
