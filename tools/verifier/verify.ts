@@ -1,5 +1,6 @@
 import { createConnection } from 'node:net';
 import pg from 'pg';
+import { auditsRemoveOrphansAlone } from './audits.ts';
 import { addressesHaveOneVm } from './networks.ts';
 import { poolsAreWhatTheirEventsSay, poolsHoldWhatIsThere } from './pools.ts';
 import { restartsHaveTimers, startsArePlanned } from './restarts.ts';
@@ -58,6 +59,7 @@ export const verify = async (o: { readonly databaseUrl: string; readonly monitor
           ...(await noVmLockedByFinishedChanges(db)),
           ...(await startsArePlanned(db)),
           ...(await restartsHaveTimers(db)),
+          ...(await auditsRemoveOrphansAlone(db)),
         ]),
         I10: await judge(() => observedByItsHost(db)),
       },

@@ -12,6 +12,7 @@ import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
 import { saves } from './save.ts';
 import type { Story } from './story.ts';
+import { leavesTraces } from './traces.ts';
 import { hasVolumes } from './volumes.ts';
 
 /** What every driver must do, in one story: a VM is booted, changed, saved, fails to move, moves with what was plugged, and ends. */
@@ -29,6 +30,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     hasConsole(story);
     bootsAndPlugs(story);
     hasVolumes(story);
+    leavesTraces(story);
     powersOff(story);
     goesOffAndOn(story);
     saves(story);
