@@ -96,7 +96,11 @@ export class Traces {
     const now = await diskTrace(trace.pool, pool, file, 0);
     const other = otherwise(trace, now);
     if (other) return other;
-    if (now!.vmId === undefined && now!.volumeId === undefined) return stays(trace, 'its name says not whose it is');
+    const owner = now!.vmId;
+    if (owner === undefined && now!.volumeId === undefined) return stays(trace, 'its name says not whose it is');
+    // Of its firmware's variables and its seed too, of which no lock is asked for.
+    if (owner !== undefined && fleet.find(owner)) return stays(trace, 'its VM is on this host');
+    if (qemusOf(this.parts.stateDir).some((q) => q.vmId === owner)) return stays(trace, 'its QEMU runs');
     try {
       assertUnattached(new Map(fleet.list().map((vmId) => [vmId, fleet.get(vmId).topology])), trace.pool, file);
       await volumes.assertUnlocked(trace.pool, file);
