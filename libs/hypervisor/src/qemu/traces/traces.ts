@@ -89,27 +89,33 @@ export class Traces {
   }
 
   private async disk(trace: Trace): Promise<Erased> {
-    const { pools, fleet, volumes } = this.parts;
+    const { pools } = this.parts;
     const pool = pools[trace.pool ?? ''];
     const file = trace.id.slice((trace.pool ?? '').length + 1);
     if (!pool || trace.pool === undefined || file.includes('/')) return gone(trace);
     const now = await diskTrace(trace.pool, pool, file, 0);
     const other = otherwise(trace, now);
     if (other) return other;
-    const owner = now!.vmId;
-    if (owner === undefined && now!.volumeId === undefined) return stays(trace, 'its name says not whose it is');
-    // Of its firmware's variables and its seed too, of which no lock is asked for.
-    if (owner !== undefined && fleet.find(owner)) return stays(trace, 'its VM is on this host');
-    if (qemusOf(this.parts.stateDir).some((q) => q.vmId === owner)) return stays(trace, 'its QEMU runs');
-    try {
-      assertUnattached(new Map(fleet.list().map((vmId) => [vmId, fleet.get(vmId).topology])), trace.pool, file);
-      await volumes.assertUnlocked(trace.pool, file);
-    } catch (error) {
-      if (error instanceof HypervisorError) return stays(trace, error.message);
-      throw error;
-    }
+    const why = await this.heldBack(now!, trace.pool, file);
+    if (why !== undefined) return stays(trace, why);
     await rm(join(pool.directory, file), { force: true });
     return removed(trace);
+  }
+
+  /** Why a file is to stay. Of a VM's seed and its firmware's variables no lock is asked for: they stay while it could be run here. */
+  private async heldBack({ vmId, volumeId }: Trace, pool: string, file: string): Promise<string | undefined> {
+    const { fleet, volumes, stateDir } = this.parts;
+    if (vmId === undefined && volumeId === undefined) return 'its name says not whose it is';
+    if (vmId !== undefined && fleet.find(vmId)) return 'its VM is on this host';
+    if (qemusOf(stateDir).some((q) => q.vmId === vmId)) return 'its QEMU runs';
+    try {
+      assertUnattached(new Map(fleet.list().map((id) => [id, fleet.get(id).topology])), pool, file);
+      await volumes.assertUnlocked(pool, file);
+      return undefined;
+    } catch (error) {
+      if (error instanceof HypervisorError) return error.message;
+      throw error;
+    }
   }
 
   private async segment(trace: Trace): Promise<Erased> {
