@@ -1,12 +1,17 @@
 import { messageOf, Pause } from '../pause.ts';
 import type { Follower } from './follower.ts';
-import { lsnNumber } from './lsn.ts';
+import { lsnNumber, lsnText } from './lsn.ts';
 import { busIsNew, checkpointName } from './publisher.ts';
 import type { RelayState } from './types.ts';
 import type { Serial } from '../serial.ts';
 
 const everyMs = 2_000;
-type Sample = { readonly xmin: string; readonly lsn: string; readonly lag: string };
+/**
+ * A slot that is not streamed from is told where its schema is when it holds back so much of the log: the server reads all of that again
+ * from a place that it moves every 15 s. Sooner is not needed: what a crash makes it send again is known by the checkpoint.
+ */
+const advanceBytes = 128 * 1024 * 1024;
+type Sample = { readonly xmin: string; readonly lsn: string; readonly flushed: string; readonly lag: string };
 
 /** Beside the stream, every two seconds: how far behind it is, whether the bus is the one we know, and a place for the poll. */
 export const watchSlot = async (state: RelayState, query: Serial, slot: string, follower: Follower): Promise<void> => {
@@ -15,7 +20,8 @@ export const watchSlot = async (state: RelayState, query: Serial, slot: string, 
   while (!follower.stopped) {
     try {
       const now = await sample(query, slot);
-      state.lagBytes = Number(now.lag);
+      state.lagBytes = Math.min(Number(now.lag), follower.shares ? Number(lsnNumber(now.flushed) - follower.done) : Infinity);
+      if (follower.shares && Number(now.lag) > advanceBytes) await advance(query, slot, follower);
       candidate = await movePlace(state, follower, candidate, now);
       if (await busIsNew(state)) follower.wake();
       state.faults.delete('watch');
@@ -27,11 +33,27 @@ export const watchSlot = async (state: RelayState, query: Serial, slot: string, 
   }
 };
 
+/**
+ * A slot that is not streamed from hears by this how far its schema came. The server reads over the log for that, and decodes nothing.
+ * Refused where somebody streams from it by now: then that one tells it.
+ */
+export const advance = async (query: Serial, slot: string, follower: Follower): Promise<void> => {
+  const done = await follower.kept();
+  if (done === 0n) return;
+  await query(
+    `select pg_replication_slot_advance(slot_name, $2::pg_lsn) from pg_replication_slots
+     where slot_name = $1 and not active and confirmed_flush_lsn < $2::pg_lsn`,
+    [slot, lsnText(done)],
+  ).catch((error: { code?: string }) => {
+    if (error.code !== '55006') throw error;
+  });
+};
+
 class SlotGone extends Error {}
 
 const sample = async (query: Serial, slot: string): Promise<Sample> => {
   const { rows } = await query<Sample>(
-    `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin, pg_current_wal_insert_lsn()::text as lsn,
+    `select pg_snapshot_xmin(pg_current_snapshot())::text as xmin, pg_current_wal_insert_lsn()::text as lsn, pg_current_wal_lsn()::text as flushed,
        coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::text as lag
      from pg_replication_slots where slot_name = $1 and wal_status is distinct from 'lost'`,
     [slot],
