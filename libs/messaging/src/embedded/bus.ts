@@ -2,6 +2,7 @@ import path from 'node:path';
 import { migrate, migrationsIn } from '@chrysalis/event-store';
 import type pg from 'pg';
 import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
+import type { Placed } from './publications.ts';
 import { shareMembership } from './shared.ts';
 import * as sql from './sql.ts';
 
@@ -28,22 +29,28 @@ export class EmbeddedBus implements EventBus {
   async publish(messages: readonly Message[]): Promise<void> {
     if (messages.length === 0) return;
     await this.#migrated();
-    const placed = await Promise.all(
-      messages.map(async (m) => ({ ...m, partition: partitionOf(m.event.partitionkey, await this.#count(m.topic)) })),
-    );
-    const texts = placed.map((m) => JSON.stringify(m.event));
-    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), `[${texts.join()}]`, this.#shared.membership.others];
-    const { rows } = await this.#guarded(() => this.config.pool.query<Stored>(sql.publish, values));
-    const stored = rows[0]?.stored ?? 0;
-    if (stored !== messages.length) {
-      this.#partitions.clear(); // the topics were made anew under us
-      throw new Error(`the bus stored ${stored} of ${messages.length} messages`);
+    const placed: Placed[] = [];
+    for (const { topic, event } of messages) {
+      const partitions = this.#partitions.get(topic) ?? (await this.#count(topic));
+      placed.push({ topic, event, partition: partitionOf(event.partitionkey, partitions), text: JSON.stringify(event) });
     }
+    await this.#shared.publications.submit(placed, (all, pool) => this.#write(all, pool));
+  }
+
+  /** What other buses of this process publish at the same moment may be among them. */
+  async #write(placed: readonly Placed[], pool: pg.Pool): Promise<void> {
+    const { membership } = this.#shared;
+    const values = [placed.map((m) => m.topic), placed.map((m) => m.partition), `[${placed.map((m) => m.text).join()}]`, membership.others];
+    const { rows } = await this.#guarded(() => pool.query<Stored>({ ...sql.publish, values }));
+    const stored = rows[0]?.stored ?? 0;
+    if (stored !== placed.length) {
+      this.#partitions.clear(); // the topics were made anew under us
+      throw new Error(`the bus stored ${stored} of ${placed.length} messages`);
+    }
+    const byPlace = Map.groupBy(placed, (m) => `${m.topic} ${m.partition}`);
     for (const { topic, partition, first, bus } of rows) {
-      const events = placed.flatMap((m, i) =>
-        m.topic === topic && m.partition === partition ? [{ type: m.event.type, text: texts[i]! }] : [],
-      );
-      this.#shared.membership.offer(topic, partition, { bus, first: BigInt(first), events });
+      const events = byPlace.get(`${topic} ${partition}`)!.map((m) => ({ type: m.event.type, text: m.text }));
+      membership.offer(topic, partition, { bus, first: BigInt(first), events });
     }
   }
 

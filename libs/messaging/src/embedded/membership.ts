@@ -131,7 +131,8 @@ export class Membership {
     await connection.connect();
     const query = serial(connection);
     [this.#connection, this.#query] = [connection, query];
-    await query('listen bus_messages; listen bus_members');
+    // Nothing that is written over it needs to be on the disk: places that a crash takes back come again, and members have their locks.
+    await query('set synchronous_commit = off; listen bus_messages; listen bus_members');
     for (const { id, options } of this.#members.values()) await query(sql.register, [id, options.group, options.topics]);
     return query;
   }
