@@ -25,6 +25,20 @@ const statementOf = (asked: unknown, values: unknown): Statement | undefined => 
   return typeof text === 'string' && Array.isArray(all) && Object.keys(more).length === 0 ? { name, text, values: all } : undefined;
 };
 
+type Corkable = { readonly writable: boolean; cork(): void; uncork(): void };
+const corked = new WeakSet<object>();
+/** What is said in one go goes out in one go: each write wakes the server, and a wake costs both sides about what a small statement does. */
+const gathering = (client: pg.Client): void => {
+  const stream = (client as unknown as { connection?: { stream?: Corkable } }).connection?.stream;
+  if (!stream?.writable || corked.has(stream)) return;
+  corked.add(stream);
+  stream.cork();
+  process.nextTick(() => {
+    corked.delete(stream);
+    stream.uncork();
+  });
+};
+
 const usual = pg.Client.prototype.query as (...args: unknown[]) => unknown;
 
 /**
@@ -35,6 +49,7 @@ const usual = pg.Client.prototype.query as (...args: unknown[]) => unknown;
 export class PreparingClient extends pg.Client {}
 
 (PreparingClient.prototype as { query: unknown }).query = function (this: pg.Client, ...args: unknown[]): unknown {
+  gathering(this);
   const [asked, values, done] = args;
   const statement = typeof values === 'function' ? undefined : statementOf(asked, values);
   if (!statement) return usual.apply(this, args);
