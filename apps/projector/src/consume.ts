@@ -1,6 +1,17 @@
 import { contexts, eventsTopic } from '@chrysalis/contracts';
-import type { EventStore } from '@chrysalis/event-store';
-import { consume, Gather, Parking, Poison, type CloudEvent, type Consumption, type Delivery, type EventBus } from '@chrysalis/messaging';
+import { both, type EventStore } from '@chrysalis/event-store';
+import {
+  consume,
+  Gather,
+  Pace,
+  Parking,
+  Poison,
+  type CloudEvent,
+  type Consumption,
+  type Delivery,
+  type EventBus,
+} from '@chrysalis/messaging';
+import type pg from 'pg';
 import type { Logger } from 'pino';
 import { applyBatch } from './apply.ts';
 import type { Recorded } from './recorded.ts';
@@ -22,14 +33,22 @@ type Projecting = {
  */
 export const project = async ({ bus, store, log, onApplied }: Projecting): Promise<Consumption> => {
   const parking = new Parking(store, CONSUMER);
+  const apply = async (tx: pg.PoolClient, events: readonly CloudEvent[], recorded: readonly Recorded[]): Promise<void> => {
+    const [parked] = await both(
+      tx,
+      () => parking.keysAmong(events, tx),
+      () => applyBatch(tx, store.schema, recorded),
+    );
+    if (parked.size > 0) throw new Behind();
+  };
   const whole = async (events: readonly CloudEvent[]): Promise<boolean> => {
-    if ((await parking.keysAmong(events)).size > 0) return false;
     try {
       const recorded = events.map(fromCloudEvent);
-      await store.transaction((tx) => applyBatch(tx, store.schema, recorded), { attempts: 3 });
+      await store.transaction((tx) => apply(tx, events, recorded), { attempts: 3 });
       onApplied?.(events.length);
       return true;
     } catch (err) {
+      if (err instanceof Behind) return false;
       log.warn({ err, events: events.length }, 'a batch could not be applied as a whole; going one by one');
       return false;
     }
@@ -49,10 +68,14 @@ export const project = async ({ bus, store, log, onApplied }: Projecting): Promi
   });
 };
 
+/** Something of these keys is parked: what was written is rolled back. */
+class Behind extends Error {}
+
 const batchesFirst = (bus: EventBus, whole: (events: readonly CloudEvent[]) => Promise<boolean>): EventBus =>
   Object.assign(Object.create(bus) as EventBus, {
     subscribe: (o: Parameters<EventBus['subscribe']>[0]) => {
       const gather = new Gather<{ readonly event: CloudEvent; readonly delivery: Delivery }>({
+        paceMs: Pace.readModels,
         together: (batches) => whole(batches.flat().map((d) => d.event)),
         apart: async (batch) => {
           const events = batch.map((d) => d.event);

@@ -7,7 +7,7 @@ import { hashes } from './hash.ts';
 import { migrations } from './migrations.ts';
 import { tables } from './projection.ts';
 import { fromStored, type Recorded } from './recorded.ts';
-import { appendFeed, READ_CHANNEL } from './sql/feed.ts';
+import { appendFeed, lockFeed, READ_CHANNEL } from './sql/feed.ts';
 
 export const schemaOf = (context: Context): string => context.replaceAll('-', '_');
 const SCRATCH = 'read_rebuild';
@@ -87,6 +87,7 @@ class Log {
 const applyAll = async (tx: pg.ClientBase, schema: string, events: readonly Recorded[]): Promise<void> => {
   if (events.length === 0) return;
   await applyToRows(tx, schema, events);
+  await lockFeed(tx);
   await appendFeed(tx, schema, events);
 };
 
@@ -99,7 +100,7 @@ const putInPlace = async (tx: pg.ClientBase, schema: string): Promise<void> => {
     await tx.query(`insert into ${schema}.${table} (${ROW}) select ${ROW} from ${SCRATCH}.${table}`);
   }
   const columns = 'event_id, type, stream, version, at, tenant, actor, correlation_id, causation_id, data';
-  await tx.query(`select pg_advisory_xact_lock(hashtextextended('chrysalis.projector.feed', 0))`);
+  await lockFeed(tx);
   await tx.query(
     `insert into ${schema}.feed (${columns}) select ${columns} from ${SCRATCH}.feed order by at, position on conflict (event_id) do nothing`,
   );

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { resourceAllocationTasks as tasks, workflowEvents, type Outcome, type TaskDispatch } from '@chrysalis/contracts';
-import { metaOfEvent, taskEffect, type TaskHandler } from '@chrysalis/service-kit';
+import { metaOfEvent, taskEffects, type TaskHandler } from '@chrysalis/service-kit';
 import { random } from '@chrysalis/testing';
 import { Place } from './tasks/place.ts';
 import { Release } from './tasks/release.ts';
@@ -63,7 +63,7 @@ describe('allocations are conserved', () => {
       type: workflowEvents.taskDispatched.type,
     };
     expect(metaOfEvent(service, event as never).tenant).toBe('main');
-    const effect = taskEffect(service, handlers);
+    const { handle: effect } = taskEffects(service, handlers);
     await service.store.transaction((tx) => effect(event as never, tx), { attempts: 100 });
     const reports = (await service.store.read(`task-${workflowId}`)).map((e) => e.data as TaskDispatch & { outcome: Outcome });
     return reports.find((r) => r.attempt === dispatch.attempt)!.outcome;

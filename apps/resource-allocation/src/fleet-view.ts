@@ -1,11 +1,10 @@
-import type { EventStore, Position, Queryable } from '@chrysalis/event-store';
-import { origin } from '@chrysalis/event-store';
-import type { HostView } from '@chrysalis/placement';
-import { Fleet, type HostEvent, type KnownState, type Versioned } from '@chrysalis/resource-allocation-core';
+import { both, origin, type EventStore, type Position, type Queryable } from '@chrysalis/event-store';
+import type { HostView, PoolView } from '@chrysalis/placement';
+import { Fleet, hostView, type HostEvent, type KnownPool, type KnownState, type Versioned } from '@chrysalis/resource-allocation-core';
 import { Mutex } from 'async-mutex';
 import type pg from 'pg';
 import { hostVersions, type HostVersion } from './sql/hosts.ts';
-import { poolViews } from './sql/pools.ts';
+import { poolViews, viewOfPool } from './sql/pools.ts';
 
 const views = new WeakMap<EventStore, FleetView>();
 
@@ -16,8 +15,42 @@ const views = new WeakMap<EventStore, FleetView>();
 const CATCH_UP_MS = 100;
 const FEW = 16;
 
-/** All hosts as the caller's transaction sees them; and of each the state, to decide on. */
-export type FleetLook = { readonly hosts: HostView[]; readonly known: (hostId: string) => KnownState };
+/** All hosts as one transaction sees them, with what it has held itself since; and of each the state, to decide on. */
+export class FleetLook {
+  readonly #views: Map<string, HostView>;
+  readonly #held = new Set<string>();
+
+  constructor(
+    views: readonly HostView[],
+    private readonly pools: Map<string, PoolView>,
+    private readonly states: Map<string, KnownState>,
+    private readonly fleet: Fleet,
+  ) {
+    this.#views = new Map(views.map((view) => [view.facts.hostId, { ...view, pools }]));
+  }
+
+  get hosts(): HostView[] {
+    return [...this.#views.values()];
+  }
+
+  known(hostId: string): KnownState {
+    return this.states.get(hostId) ?? this.fleet.known(hostId);
+  }
+
+  /** Whether nobody else can take anything there: what is known of the host, and of these pools, is how they are. */
+  isOurs(hostId: string, pools: readonly string[]): boolean {
+    return [hostId, ...pools].every((id) => this.#held.has(id));
+  }
+
+  /** The caller's transaction has held there. Its locks keep everybody else away until it ends. */
+  held(hostId: string, at: KnownState, pools: readonly KnownPool[]): void {
+    this.states.set(hostId, at);
+    for (const id of [hostId, ...pools.map((p) => p.poolId)]) this.#held.add(id);
+    const before = this.#views.get(hostId);
+    if (before && at.state.status === 'known') this.#views.set(hostId, { ...before, ...hostView(at.state) });
+    for (const pool of pools) this.pools.set(pool.poolId, viewOfPool(pool));
+  }
+}
 
 /**
  * The hosts in memory, for ranking: folded from the service's own log at the first use, and up to its end each tenth of a second. Reading
@@ -45,14 +78,21 @@ export class FleetView {
   /** Reads through the caller's own connection: two that wait for a second one each could wait for ever. */
   async look(db: Queryable): Promise<FleetLook> {
     if (performance.now() - this.#caughtUpAt > CATCH_UP_MS) await this.#turn.runExclusive(() => this.#catchUp(db));
-    const rows = await hostVersions(db, this.store.schema);
+    const [rows, pools] = await both(
+      db,
+      () => hostVersions(db, this.store.schema),
+      () => poolViews(db, this.store.schema),
+    );
     if (this.#behind(rows).length > FEW) await this.#turn.runExclusive(() => this.#catchUp(db));
     const away = new Map(rows.map((r) => [r.host, r.away ?? undefined]));
     const ahead = new Map<string, KnownState>();
     for (const { host } of this.#behind(rows)) ahead.set(host, await this.#ahead(host, db));
-    const pools = await poolViews(db, this.store.schema);
-    const hosts = this.fleet.views((host) => away.get(host), ahead).map((view) => ({ ...view, pools }));
-    return { hosts, known: (host) => ahead.get(host) ?? this.fleet.known(host) };
+    return new FleetLook(
+      this.fleet.views((host) => away.get(host), ahead),
+      pools,
+      ahead,
+      this.fleet,
+    );
   }
 
   #behind(rows: readonly HostVersion[]): readonly HostVersion[] {

@@ -7,7 +7,7 @@ const { vmRequested, vmProvisioningFailed, vmDeleted } = provisioningEvents;
 const { moveStarted, moveEnded, moveResumed } = migrationTemplatesEvents;
 
 /** Whose holds may be in the ledger: VMs from their request to their end, moves from their start to theirs. For the audit; nothing is released by it. */
-@Consumer('owners')
+@Consumer('owners', { view: true })
 export class Owners {
   @OnEvent(vmRequested)
   async vmBegins({ vmId }: DataOf<typeof vmRequested>, { tx, store, event }: EventContext): Promise<void> {

@@ -1,5 +1,5 @@
 import { consumerText } from '@chrysalis/contracts';
-import type { Queryable } from '@chrysalis/event-store';
+import { atOnce, type Queryable } from '@chrysalis/event-store';
 import { unreachable } from '@chrysalis/kernel';
 import { moveConsumer, vmConsumer, type HostEvent } from '@chrysalis/resource-allocation-core';
 import { writeFacts, writeState, writeVersion } from './sql/hosts.ts';
@@ -13,8 +13,8 @@ export const record = async (
   version: number,
   events: readonly HostEvent[],
 ): Promise<void> => {
-  for (const event of events) await recordOne(tx, schema, event);
-  if (events.length > 0) await writeVersion(tx, schema, hostId, version);
+  if (events.length === 0) return;
+  await atOnce(tx, [...events.map((event) => () => recordOne(tx, schema, event)), () => writeVersion(tx, schema, hostId, version)]);
 };
 
 const recordOne = (tx: Queryable, schema: string, e: HostEvent): Promise<void> => {

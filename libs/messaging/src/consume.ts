@@ -16,6 +16,8 @@ export type ConsumeOptions = {
   readonly topics: readonly string[];
   /** The effect, all of it through `tx`. It may run again until it commits; what it does beside `tx` must be idempotent. */
   readonly handle: (event: CloudEvent, tx: pg.PoolClient) => Promise<void>;
+  /** The same for events of one transaction, in their order, for who can do them in less than one after the other. */
+  readonly handleAll?: (events: readonly CloudEvent[], tx: pg.PoolClient) => Promise<void>;
   /**
    * Whether an event is this consumer's business at all; all are unless told. Of the rest nothing is written, nor asked of the database:
    * most events of a topic are nothing to most who read it. Pure, and of the event alone.
@@ -23,6 +25,14 @@ export type ConsumeOptions = {
   readonly wants?: (event: CloudEvent) => boolean;
   /** Types that the bus need not bring at all. */
   readonly skips?: SubscribeOptions['skips'];
+  /**
+   * Its effects are rows of this schema and nothing else: no event, and nothing that anybody outside is told or acts on. Over a bus in the
+   * same PostgreSQL its commits then do not wait for the disk. What a crash takes it takes from the end of the one log that holds the
+   * effect, and behind it the note that the event was handled: so it comes again.
+   */
+  readonly view?: boolean;
+  /** Transactions begin no sooner after each other than this: see gather.ts. */
+  readonly paceMs?: number;
   readonly fromBeginning?: boolean;
   readonly maxBatch?: number;
   /** Faults of one event before it is parked, 5 unless told; an outage or contention is none. A thrown `Poison` is parked at once. */
@@ -82,14 +92,16 @@ class Consumer {
   readonly counts = { handled: 0, repeated: 0, parked: 0 };
   readonly #parking: Parking;
   readonly #pause = new Pause();
-  readonly #gather = new Gather<Delivered>({
-    together: (batches) => this.#together(batches.flat()),
-    apart: (batch) => this.#apart(batch),
-  });
+  readonly #gather: Gather<Delivered>;
   #stopped = false;
 
   constructor(private readonly o: ConsumeOptions) {
     this.#parking = new Parking(o.store, o.consumer);
+    this.#gather = new Gather<Delivered>({
+      together: (batches) => this.#together(batches.flat()),
+      apart: (batch) => this.#apart(batch),
+      ...(o.paceMs === undefined ? {} : { paceMs: o.paceMs }),
+    });
   }
 
   stop(): void {
@@ -122,7 +134,11 @@ class Consumer {
         if (parked.size > 0) throw new Behind();
         const pending = new Set(fresh);
         // `delete` is false for a repetition within the batch.
-        for (const event of events) if (pending.delete(event.id)) await this.o.handle(event, tx);
+        await this.#handleAll(
+          events.filter((event) => pending.delete(event.id)),
+          tx,
+        );
+        await this.#relax(tx);
         return fresh.size;
       });
       this.#count(handled, events.length - handled);
@@ -130,6 +146,11 @@ class Consumer {
     } catch {
       return false;
     }
+  }
+
+  async #handleAll(events: readonly CloudEvent[], tx: pg.PoolClient): Promise<void> {
+    if (this.o.handleAll && events.length > 1) return this.o.handleAll(events, tx);
+    for (const event of events) await this.o.handle(event, tx);
   }
 
   async #alone(event: CloudEvent, topic: string): Promise<void> {
@@ -152,9 +173,19 @@ class Consumer {
     const first = await store.transaction(async (tx) => {
       const fresh = await store.firstSeen(tx, consumer, event.id);
       if (fresh) await handle(event, tx);
+      await this.#relax(tx);
       return fresh;
     }, patient);
     this.#count(first ? 1 : 0, first ? 0 : 1);
+  }
+
+  /** See `view`. */
+  async #relax(tx: pg.PoolClient): Promise<void> {
+    if (!this.o.view || this.o.bus.kind !== 'embedded') return;
+    const relaxed = tx.query('set local synchronous_commit = off');
+    if (tx.pipeline)
+      relaxed.catch(() => undefined); // goes out with the commit, which fails where this does
+    else await relaxed;
   }
 
   async #park(event: CloudEvent, topic: string, error: unknown, attempts: number): Promise<void> {

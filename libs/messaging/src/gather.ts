@@ -5,10 +5,17 @@ export type GatherOptions<T> = {
   readonly together: (batches: readonly (readonly T[])[]) => Promise<boolean>;
   /** One batch by itself, for as long as that takes. */
   readonly apart: (batch: readonly T[]) => Promise<void>;
+  /** A group begins no sooner than this after the one before it; 0 unless told. See `Pace`. */
+  readonly paceMs?: number;
 };
 
-/** With one, what comes waits for the whole of what is under way; with more, there is less to go together. */
+/** With one, what comes waits for the whole of what is under way; with more, there is less to go together. What has a pace can wait. */
 const LANES = 2;
+/**
+ * What comes seldom goes at once, whatever the pace. Where something comes all the time, a group costs about the same whatever is in it, and
+ * may wait a moment. Views less than the read models: who has read there how something ended asks a service for what follows from it.
+ */
+export const Pace = { view: 10, readModels: 20, tasks: 4 } as const;
 /** Of a group, in things. A single batch may have more. */
 const MOST = 500;
 
@@ -20,8 +27,14 @@ const MOST = 500;
 export class Gather<T> {
   #waiting: Waiting<T>[] = [];
   #running = 0;
+  #beganAt = -Infinity;
+  #later: NodeJS.Timeout | undefined;
 
-  constructor(private readonly o: GatherOptions<T>) {}
+  readonly #lanes: number;
+
+  constructor(private readonly o: GatherOptions<T>) {
+    this.#lanes = o.paceMs === undefined ? LANES : 1;
+  }
 
   /** Resolves or rejects with what becomes of this batch. */
   submit(batch: readonly T[]): Promise<void> {
@@ -32,10 +45,24 @@ export class Gather<T> {
   }
 
   #pump(): void {
-    while (this.#running < LANES && this.#waiting.length > 0) {
+    while (this.#running < this.#lanes && this.#waiting.length > 0) {
+      if (this.#isEarly()) return;
       this.#running++;
+      this.#beganAt = performance.now();
       void this.#run(this.#take());
     }
+  }
+
+  /** Then it is looked at again when it is time. */
+  #isEarly(): boolean {
+    const { paceMs = 0 } = this.o;
+    const wait = paceMs === 0 ? 0 : this.#beganAt + paceMs - performance.now();
+    if (wait <= 0) return false;
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.#pump();
+    }, Math.ceil(wait));
+    return true;
   }
 
   #take(): readonly Waiting<T>[] {

@@ -18,7 +18,7 @@ export * from './access/redact.ts';
 export type { RelayAudit } from './controllers/relay-audit.ts';
 export * from './service.ts';
 export { sweep } from './runtime/sweep.ts';
-export { taskEffect, type TaskHandler } from './handlers/task-effect.ts';
+export { taskEffects, type TaskHandler } from './handlers/task-effect.ts';
 export * from './handlers/task-results.ts';
 export * from './access/tokens.ts';
 export * from './http/upgrade.ts';

@@ -5,7 +5,7 @@ import { withdraw } from '../bids/withdraw.ts';
 import { acceptTask } from './accept-task.ts';
 
 /** What is for hosts: tasks, offers of tasks, and attempts that are wanted no more. Not executed here, so no `@Executor`: an agent reports, later. */
-@Consumer('deliver', { topics: [tasksTopic('agent-gateway')] })
+@Consumer('deliver', { topics: [tasksTopic('agent-gateway')], abreast: true })
 export class HostWork {
   @OnEvent(events.taskDispatched)
   dispatched(dispatch: DataOf<typeof events.taskDispatched>, ctx: EventContext): Promise<void> {

@@ -6,7 +6,7 @@ import { keepTenant, tenantOfVm } from '../sql/vm-tenants.ts';
 const { vmRequested } = provisioningEvents;
 
 /** Whose VMs are, from their requests on. */
-@Consumer('known-vms')
+@Consumer('known-vms', { view: true })
 export class KnownVms {
   @OnEvent(vmRequested)
   async vmRequested({ vmId, tenant }: DataOf<typeof vmRequested>, { tx }: EventContext): Promise<void> {

@@ -9,7 +9,7 @@ type Place = { readonly vmId: string; readonly hostId: string; readonly epoch: n
  * Which host has which VM, at which epoch, as the VM's own stream tells it: whose word about it counts. A consumer of its own, so that
  * it reads from the beginning also where the service knew VMs before it knew their places.
  */
-@Consumer('vm-places')
+@Consumer('vm-places', { view: true })
 export class VmPlaces {
   @OnEvent(vmPlaced, vmBooted)
   isThere(place: DataOf<typeof vmPlaced | typeof vmBooted>, ctx: EventContext): Promise<void> {

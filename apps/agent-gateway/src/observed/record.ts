@@ -1,4 +1,5 @@
 import { agentGatewayEvents, speaksOf, type Observed } from '@chrysalis/contracts';
+import { both, type NewEvent } from '@chrysalis/event-store';
 import { canonicalJson } from '@chrysalis/kernel';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
@@ -33,18 +34,23 @@ export const record = (service: ServiceContext, said: readonly Said[]): Promise<
         said.map((s) => s.connectionId),
       );
       const verdicts: Verdict[] = [];
+      const fresh: Fresh[] = [];
       for (const one of said) {
         const place = places.get(one.vmId);
         const verdict = verdictOn(one, place, { current: current.has(one.connectionId), busy: busy.has(one.vmId) });
         verdicts.push(verdict);
         if (verdict !== 'recorded' || !place) continue;
-        await append(service, tx, one, place.tenant);
+        await failpoint('gateway:observed:before', { vmId: one.vmId, hostId: one.hostId });
+        fresh.push({ ...one, tenant: place.tenant });
         places.set(one.vmId, { ...place, observed: one.observed, told: one });
       }
+      if (fresh.length > 0) await write(service, tx, fresh);
       return verdicts;
     },
     { attempts: 5 },
   );
+
+type Fresh = Said & { readonly tenant: string };
 
 const verdictOn = (said: Said, place: PlaceRow | undefined, is: { readonly current: boolean; readonly busy: boolean }): Verdict => {
   if (!is.current) return 'stale';
@@ -59,15 +65,24 @@ const judge = (said: Said, place: PlaceRow | undefined): Verdict => {
   return known && canonicalJson(place.observed) === canonicalJson(observed) ? 'known' : 'recorded';
 };
 
-const append = async (
-  service: ServiceContext,
-  tx: pg.PoolClient,
-  { vmId, hostId, epoch, observed }: Said,
-  tenant: string,
-): Promise<void> => {
-  await failpoint('gateway:observed:before', { vmId, hostId });
-  const meta = { at: service.clock(), correlationId: service.newId(), actor: `host:${hostId}`, tenant };
-  const event = { id: service.newId(), type: agentGatewayEvents.vmObserved.type, data: { vmId, hostId, epoch, observed }, meta };
-  await service.store.append({ stream: `observed-${vmId}`, expected: 'any', events: [event] }, tx);
-  await noteObserved(tx, { vmId, hostId, epoch, observed });
+/** The rows of the VMs are locked for as long as this takes: two statements, of however many VMs. */
+const write = async (service: ServiceContext, tx: pg.PoolClient, fresh: readonly Fresh[]): Promise<void> => {
+  const appends = [...Map.groupBy(fresh, (one) => one.vmId)].map(([vmId, list]) => ({
+    stream: `observed-${vmId}`,
+    expected: 'any' as const,
+    events: list.map((one) => eventOf(service, one)),
+  }));
+  const last = new Map(fresh.map((one) => [one.vmId, one]));
+  await both(
+    tx,
+    () => service.store.append(appends, tx),
+    () => noteObserved(tx, [...last.values()]),
+  );
 };
+
+const eventOf = (service: ServiceContext, { vmId, hostId, epoch, observed, tenant }: Fresh): NewEvent => ({
+  id: service.newId(),
+  type: agentGatewayEvents.vmObserved.type,
+  data: { vmId, hostId, epoch, observed },
+  meta: { at: service.clock(), correlationId: service.newId(), actor: `host:${hostId}`, tenant },
+});

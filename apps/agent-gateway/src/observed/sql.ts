@@ -45,11 +45,12 @@ export const placesOf = async (
   return { places, busy: new Set(there.rows.map((r) => r.vm_id)) };
 };
 
-export const noteObserved = async (tx: pg.PoolClient, { vmId, hostId, epoch, observed }: At & { observed: Observed }): Promise<void> => {
-  await tx.query('update agent_gateway.vm_places set observed = $2, told_host = $3, told_epoch = $4 where vm_id = $1', [
-    vmId,
-    JSON.stringify(observed),
-    hostId,
-    epoch,
-  ]);
+/** Each VM once. */
+export const noteObserved = async (tx: pg.PoolClient, seen: readonly (At & { observed: Observed })[]): Promise<void> => {
+  await tx.query(
+    `update agent_gateway.vm_places p set observed = s.observed, told_host = s.host, told_epoch = s.epoch
+     from rows from (unnest($1::text[], $2::text[], $3::int[]), jsonb_array_elements($4::jsonb)) as s (vm, host, epoch, observed)
+     where p.vm_id = s.vm`,
+    [seen.map((s) => s.vmId), seen.map((s) => s.hostId), seen.map((s) => s.epoch), JSON.stringify(seen.map((s) => s.observed))],
+  );
 };

@@ -2,7 +2,7 @@ import { agentGatewayEvents as events, type DataOf } from '@chrysalis/contracts'
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 
 /** Whether hosts' agents are connected. Lost is not dead, but what has to be done there would wait. */
-@Consumer('known-agents')
+@Consumer('known-agents', { view: true })
 export class KnownAgents {
   @OnEvent(events.hostAgentEnrolled)
   enrolled({ hostId }: DataOf<typeof events.hostAgentEnrolled>, ctx: EventContext): Promise<void> {

@@ -85,7 +85,7 @@ const apply = async (told: HostEvent, { event, tx, store: { schema } }: EventCon
       : tx.query(`delete from ${schema}.known_holds where host_id = $1 and consumer = $2`, [hostId, consumer]));
 };
 
-@Consumer('known-hosts')
+@Consumer('known-hosts', { view: true })
 export class KnownHosts {
   /** A host's stream: what it is, and its allocations. */
   @OnEvent(hostRegistered, hostFactsChanged, hostStateChanged, allocationHeld, allocationReleased, allocationSwapped)

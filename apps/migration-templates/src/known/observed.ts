@@ -3,7 +3,7 @@ import type { Queryable } from '@chrysalis/event-store';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 
 /** What hosts see their VMs do. Kept as it comes: whether it speaks of a VM as it is now is known when it is read. */
-@Consumer('known-observed')
+@Consumer('known-observed', { view: true })
 export class KnownObserved {
   @OnEvent(events.vmObserved)
   async vmObserved(data: DataOf<typeof events.vmObserved>, { tx, store, event }: EventContext): Promise<void> {

@@ -8,7 +8,7 @@ type PoolDoc = Readonly<{ name: string; room: PoolRoom; settings: PoolSettings; 
 type Held = DataOf<typeof poolRoomHeld | typeof poolRoomReleased | typeof poolRoomSwapped>;
 
 /** What plans look at of storage pools: how much may be promised, and how much is. Who holds what in them is not asked. */
-@Consumer('known-pools')
+@Consumer('known-pools', { view: true })
 export class KnownPools {
   @OnEvent(poolRegistered)
   registered({ name, room, settings }: DataOf<typeof poolRegistered>, ctx: EventContext): Promise<void> {

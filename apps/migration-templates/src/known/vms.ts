@@ -94,7 +94,7 @@ const apply = async (told: VmEvent, { event, tx, store }: EventContext): Promise
 type VmContract = Extract<(typeof events)[keyof typeof events], { type: VmEvent['type'] }>;
 const ofVms = Object.values(events).filter((c): c is VmContract => c.type.startsWith('chrysalis.provisioning.vm.'));
 
-@Consumer('known-vms')
+@Consumer('known-vms', { view: true })
 export class KnownVms {
   @OnEvent(...ofVms)
   async changed(data: VmEvent['data'], ctx: EventContext): Promise<void> {

@@ -3,7 +3,7 @@ import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { noteSighting } from './sql.ts';
 
 /** What hosts see their VMs do; each is considered by `Restarts`, soon after. */
-@Consumer('sightings')
+@Consumer('sightings', { view: true })
 export class Sightings {
   @OnEvent(events.vmObserved)
   vmObserved({ vmId, hostId, epoch, observed }: DataOf<typeof events.vmObserved>, ctx: EventContext): Promise<void> {

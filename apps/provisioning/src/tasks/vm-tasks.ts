@@ -27,12 +27,12 @@ type Result<K extends keyof typeof tasks> = ResultOf<(typeof tasks)[K]>;
 /** Each is a command to the VM's stream, which is idempotent by itself; the inbox takes out exact repetitions before. */
 @Executor()
 export class VmTasks {
-  @OnTask(tasks.recordPlacement)
+  @OnTask(tasks.recordPlacement, { abreast: true })
   recordPlacement(input: Input<'recordPlacement'>, ctx: TaskContext): Result<'recordPlacement'> {
     return decided(ctx, { type: 'record-placement', ...input }, ({ epoch }) => ({ epoch }));
   }
 
-  @OnTask(tasks.recordBoot)
+  @OnTask(tasks.recordBoot, { abreast: true })
   recordBoot(input: Input<'recordBoot'>, ctx: TaskContext): Result<'recordBoot'> {
     return decided(ctx, { type: 'record-boot', ...input }, nothing);
   }

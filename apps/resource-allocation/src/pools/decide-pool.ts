@@ -1,5 +1,5 @@
 import { poolConsumerText, type PoolConsumer, type Refusal } from '@chrysalis/contracts';
-import { ConcurrentAppend } from '@chrysalis/event-store';
+import { atOnce, ConcurrentAppend } from '@chrysalis/event-store';
 import { fold, unreachable } from '@chrysalis/kernel';
 import {
   consumersOf,
@@ -35,11 +35,17 @@ export const decidePool = async (ctx: MessageContext, command: PoolCommand, ifVe
 
 type Deciding = { readonly pool: KnownPool; readonly version: number; readonly command: PoolCommand };
 const append = async (ctx: MessageContext, { pool, version, command }: Deciding, events: readonly PoolEvent[]): Promise<void> => {
-  const appended = await ctx.append(command.poolId, version === 0 ? 'noStream' : version, ...events);
-  if (!appended.ok) throw new ConcurrentAppend([command.poolId]); // all of it again
-  await failpoint('pool:appended', { pool: command.poolId, command: command.type });
-  await writePool(ctx.tx, ctx.store.schema, { version: version + events.length, pool });
-  for (const event of events) await record(ctx, event);
+  const { tx, store } = ctx;
+  const append = async (): Promise<void> => {
+    const appended = await ctx.append(command.poolId, version === 0 ? 'noStream' : version, ...events);
+    if (!appended.ok) throw new ConcurrentAppend([command.poolId]); // all of it again
+    await failpoint('pool:appended', { pool: command.poolId, command: command.type });
+  };
+  await atOnce(tx, [
+    append,
+    () => writePool(tx, store.schema, { version: version + events.length, pool }),
+    ...events.map((event) => () => record(ctx, event)),
+  ]);
 };
 
 const record = async ({ tx, store: { schema } }: MessageContext, e: PoolEvent): Promise<void> => {

@@ -1,5 +1,5 @@
 import type { PoolRoom, PoolSettings } from '@chrysalis/contracts';
-import type { Queryable } from '@chrysalis/event-store';
+import { both, type Queryable } from '@chrysalis/event-store';
 import type { PoolView } from '@chrysalis/placement';
 import { capacityOfPool, type KnownPool } from '@chrysalis/resource-allocation-core';
 
@@ -21,16 +21,19 @@ export const poolLocked = async (
   pool: string,
   consumers: readonly string[],
 ): Promise<PoolAt | undefined> => {
-  const { rows } = await tx.query<Row>(
-    `select pool, name, kind, version, room, settings, held_mib from ${schema}.pools where pool = $1 for update`,
-    [pool],
+  const [{ rows }, held] = await both(
+    tx,
+    () =>
+      tx.query<Row>(`select pool, name, kind, version, room, settings, held_mib from ${schema}.pools where pool = $1 for update`, [pool]),
+    // Sees what others have committed while the row was waited for.
+    () =>
+      tx.query<{ consumer: string; size_mib: string }>(
+        `select consumer, size_mib from ${schema}.pool_holds where pool = $1 and consumer = any($2)`,
+        [pool, consumers],
+      ),
   );
   const [row] = rows;
   if (!row) return undefined;
-  const held = await tx.query<{ consumer: string; size_mib: string }>(
-    `select consumer, size_mib from ${schema}.pool_holds where pool = $1 and consumer = any($2)`,
-    [pool, consumers],
-  );
   const holds = new Map(held.rows.map((h) => [h.consumer, Number(h.size_mib)]));
   return { version: row.version, pool: { ...known(row), holds } };
 };
@@ -81,10 +84,12 @@ export const heldBy = async (tx: Queryable, schema: string, consumer: string): P
 /** All pools, for ranking. They are few: one a shared folder, and what hosts have for themselves. */
 export const poolViews = async (db: Queryable, schema: string): Promise<Map<string, PoolView>> => {
   const { rows } = await db.query<Row>(`select pool, name, kind, version, room, settings, held_mib from ${schema}.pools`);
-  return new Map(
-    rows.map((row) => {
-      const pool = known(row);
-      return [row.pool, { poolId: row.pool, name: row.name, capacityMiB: capacityOfPool(pool), heldMiB: pool.heldMiB }];
-    }),
-  );
+  return new Map(rows.map((row) => [row.pool, viewOfPool(known(row))]));
 };
+
+export const viewOfPool = (pool: KnownPool): PoolView => ({
+  poolId: pool.poolId,
+  name: pool.name,
+  capacityMiB: capacityOfPool(pool),
+  heldMiB: pool.heldMiB,
+});

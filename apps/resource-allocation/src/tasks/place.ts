@@ -1,7 +1,9 @@
 import { consumerText, resourceAllocationTasks as tasks, type InputOf, type Refusal } from '@chrysalis/contracts';
-import type { KnownState } from '@chrysalis/resource-allocation-core';
+import { both, type Known } from '@chrysalis/event-store';
+import type { Host, KnownPool, KnownState } from '@chrysalis/resource-allocation-core';
 import { place as rank, requestOf, type Refused } from '@chrysalis/placement';
 import {
+  done,
   Executor,
   failed,
   OnTask,
@@ -12,10 +14,10 @@ import {
   type TaskResult,
 } from '@chrysalis/service-kit';
 import { decideHost, type HostDecided } from '../decide-host.ts';
-import { FleetView } from '../fleet-view.ts';
+import { FleetView, type FleetLook } from '../fleet-view.ts';
 import { fullPool } from './find-host.ts';
 import { lockHosts } from '../sql/hosts.ts';
-import { holdRoomOn } from '../pools/room.ts';
+import { holdRoomOn, poolIdOn } from '../pools/room.ts';
 import { lockConsumers, standingOf } from '../sql/ledger.ts';
 
 type PlaceInput = InputOf<typeof tasks.place>;
@@ -29,9 +31,13 @@ export class Place {
   @OnTask(tasks.place)
   async place(input: PlaceInput, ctx: TaskContext): ResultOf<typeof tasks.place> {
     const consumer = consumerText(input.consumer);
-    await lockConsumers(ctx.tx, ctx.store.schema, [consumer]);
     const { workflowId, token } = ctx.dispatch;
-    const { host, released } = await standingOf(ctx.tx, ctx.store.schema, { consumer, workflow: workflowId, token });
+    // The second sees what others have committed while the lock was waited for.
+    const [, { host, released }] = await both(
+      ctx.tx,
+      () => lockConsumers(ctx.tx, ctx.store.schema, [consumer]),
+      () => standingOf(ctx.tx, ctx.store.schema, { consumer, workflow: workflowId, token }),
+    );
     if (released)
       return failed({
         code: 'allocation.superseded',
@@ -42,24 +48,55 @@ export class Place {
   }
 }
 
+const LOOK = Symbol('fleet');
+/** The placements of one transaction look at the fleet once; what they hold themselves they know. */
+const lookOf = async (ctx: TaskContext): Promise<FleetLook> => {
+  const kept = ctx.kept.get(LOOK) as FleetLook | undefined;
+  if (kept) return kept;
+  const look = await FleetView.of(ctx.store).look(ctx.tx);
+  ctx.kept.set(LOOK, look);
+  return look;
+};
+
 /** The engine ranks, the host's stream decides; where it refuses, the next candidate. */
-const placeConsumer = async (input: PlaceInput, ctx: MessageContext): Promise<TaskResult<Placed>> => {
-  const { hosts, known } = await FleetView.of(ctx.store).look(ctx.tx);
-  const { candidates, refused: reasons } = rank(hosts, requestOf(input));
+const placeConsumer = async (input: PlaceInput, ctx: TaskContext): Promise<TaskResult<Placed>> => {
+  const look = await lookOf(ctx);
+  const { candidates, refused: reasons } = rank(look.hosts, requestOf(input));
   const late: Refused[] = [];
   for (const { hostId } of candidates.slice(0, MAX_CANDIDATES)) {
-    await ctx.tx.query('savepoint candidate'); // what was held on a host whose pool then refuses goes with it
-    const held = await holdAll(input, hostId, ctx, known(hostId));
-    if (held.ok) return held;
+    const held = await holdAt(input, hostId, ctx, look);
+    if (held.ok) {
+      look.held(hostId, held.at, held.pools);
+      return done(held.output);
+    }
     await ctx.tx.query('rollback to savepoint candidate');
     late.push(lateRefusal(hostId, held.rejection));
   }
   return noHost(input, [...late, ...reasons], candidates.length > late.length);
 };
 
-type Held = { readonly ok: true; readonly output: Placed } | { readonly ok: false; readonly rejection: Refusal };
+type Held =
+  | { readonly ok: true; readonly output: Placed; readonly at: KnownState; readonly pools: readonly KnownPool[] }
+  | { readonly ok: false; readonly rejection: Refusal };
+/** What was held on a host whose pool then refuses goes with the savepoint. Where both are ours already, they are as they were ranked. */
+const holdAt = async (input: PlaceInput, hostId: string, ctx: MessageContext, look: FleetLook): Promise<Held> => {
+  const { state, version } = look.known(hostId);
+  const pools = state.status === 'known' ? (input.room ?? []).map((r) => poolIdOn(state.facts, r.pool) ?? '') : [''];
+  if (look.isOurs(hostId, pools)) {
+    const sure = await holdAll(input, hostId, ctx, { state, version, current: true });
+    if (!sure.ok) throw new Error(`${hostId} refuses what it was found to have room for: ${sure.rejection.code}`);
+    return sure;
+  }
+  const [, held] = await both(
+    ctx.tx,
+    () => ctx.tx.query('savepoint candidate'),
+    () => holdAll(input, hostId, ctx, { state, version }),
+  );
+  return held;
+};
+
 /** On the host, and in its pools. */
-const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: KnownState): Promise<Held> => {
+const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: Known<Host>): Promise<Held> => {
   const decided = await holdOn(input, hostId, ctx, known);
   if (!decided.ok) return decided;
   const { state, version } = decided;
@@ -69,15 +106,16 @@ const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext, k
   if (!held.ok) return held;
   const full = held.pools.some((p) => p.settings.allocation === 'full');
   const output = { hostId, address: state.facts.address, generation: version, ...(full ? { allocation: 'full' as const } : {}) };
-  return { ok: true, output };
+  return { ok: true, output, at: { state, version }, pools: held.pools };
 };
 
 /** Nobody else appends to a host's stream who has not locked its row: at the version that the row has, what is known is all there is. */
-const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: KnownState): Promise<HostDecided> => {
+const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: Known<Host>): Promise<HostDecided> => {
   const { consumer, vmId, amounts } = input;
+  const command = { type: 'hold', hostId, consumer, vmId, amounts } as const;
+  if (known?.current) return decideHost(ctx, hostId, command, { known });
   const version = (await lockHosts(ctx.tx, ctx.store.schema, [hostId])).get(hostId);
-  const state = known && { known: { ...known, current: known.version === version } };
-  return decideHost(ctx, hostId, { type: 'hold', hostId, consumer, vmId, amounts }, state);
+  return decideHost(ctx, hostId, command, known && { known: { ...known, current: known.version === version } });
 };
 
 /** A consumer that holds already gets the same answer. */
@@ -89,7 +127,7 @@ const holdAgain = async (input: PlaceInput, hostId: string, ctx: MessageContext)
       hostId,
     });
   const held = await holdAll(input, hostId, ctx);
-  return held.ok ? held : refused(held.rejection);
+  return held.ok ? done(held.output) : refused(held.rejection);
 };
 
 const lateRefusal = (hostId: string, { code, ...evidence }: Refusal): Refused => ({

@@ -10,14 +10,15 @@ import {
   type Outcome,
   type TaskGroup,
 } from '@chrysalis/contracts';
-import { consume, Poison, type CloudEvent, type Consumption, type Health } from '@chrysalis/messaging';
+import { consume, Pace, Poison, type CloudEvent, type ConsumeOptions, type Consumption, type Health } from '@chrysalis/messaging';
 import { isObservable, lastValueFrom } from 'rxjs';
 import type pg from 'pg';
 import { announce } from './announce.ts';
 import { messageContext, metaOfEvent, type ServiceContext } from '../context.ts';
 import { failpoint } from '../runtime/failpoint.ts';
 import { consumerOf, type ConsumerOptions, type EventContext, type HandlerExtras } from './handlers.ts';
-import { taskEffect, type TaskHandler } from './task-effect.ts';
+import { allEnded } from './all-ended.ts';
+import { taskEffects, type TaskHandler } from './task-effect.ts';
 import type { Later } from './task-results.ts';
 
 type EventHandler = { readonly contract: EventContract; readonly handle: (data: unknown, context: EventContext) => Promise<unknown> };
@@ -43,16 +44,19 @@ export class EventBusStrategy extends Server implements CustomTransportStrategy 
     const { owner, method } = extras;
     if (!owner) throw new Error(`${pattern} is a pattern of Nest's own: use @OnEvent or @OnTask, whose contract says what the data is`);
     const place = `${owner.constructor.name}.${method}`;
-    const taker = 'task' in extras ? this.#executes(extras.task!, callback, place) : this.#takes(pattern, callback, owner, place);
+    const taker =
+      'task' in extras
+        ? this.#executes({ contract: extras.task!, abreast: extras.abreast ?? false }, callback, place)
+        : this.#takes(pattern, callback, owner, place);
     super.addHandler(`${taker} ${pattern}`, callback, isEventHandler, extras);
   }
 
-  #executes(contract: TaskHandler['contract'], callback: MessageHandler, place: string): string {
+  #executes({ contract, abreast }: Required<Omit<TaskHandler, 'handle'>>, callback: MessageHandler, place: string): string {
     const { context } = this.service;
     const { kind, group } = contract;
     if (group !== context) throw new Error(`${place} executes ${kind}, and tasks of ${group} never come to ${context}`);
     if (this.#tasks.has(kind)) throw new Error(`${place} is the second to execute ${kind}`);
-    this.#tasks.set(kind, { contract, handle: async (input, task) => (await valueOf(callback(input, task))) as Outcome | Later });
+    this.#tasks.set(kind, { contract, abreast, handle: async (input, task) => (await valueOf(callback(input, task))) as Outcome | Later });
     return 'tasks';
   }
 
@@ -82,7 +86,7 @@ export class EventBusStrategy extends Server implements CustomTransportStrategy 
     const run = async (
       name: string,
       topics: readonly string[],
-      more: Pick<Parameters<typeof consume>[0], 'handle' | 'wants' | 'skips'>,
+      more: Pick<ConsumeOptions, 'handle' | 'handleAll' | 'wants' | 'skips' | 'view' | 'paceMs'>,
     ) => {
       const consumer = `${context}.${name}`;
       this.#running.push(await consume({ bus, store, consumer, group: consumer, topics, ...more }));
@@ -90,14 +94,15 @@ export class EventBusStrategy extends Server implements CustomTransportStrategy 
     if (this.#tasks.size > 0) {
       const group = context as TaskGroup;
       await announce(this.service, group, [...this.#tasks.keys()]);
-      await run('tasks', [tasksTopic(group)], { handle: taskEffect(this.service, this.#tasks) });
+      await run('tasks', [tasksTopic(group)], { ...taskEffects(this.service, this.#tasks), paceMs: Pace.tasks });
     }
     for (const consumer of this.#consumers.values())
       await run(consumer.name, topicsOf(consumer), {
         wants: (event) => consumer.on.has(event.type) && (consumer.wants?.(event) ?? true),
         // One of an older version may become one that it takes.
         skips: (type) => isNewest(type) && !consumer.on.has(type),
-        handle: eventEffect(this.service, consumer),
+        ...(consumer.view ? { view: true, paceMs: Pace.view } : {}),
+        ...eventEffects(this.service, consumer),
       });
   }
 
@@ -125,15 +130,26 @@ const isNewest = (type: string): boolean => contractOf.has(type) && !upcastings.
 const topicsOf = ({ topics, on }: Consumes): readonly string[] =>
   topics ?? [...new Set([...on.keys()].map((type) => eventsTopic(contextOf.get(type)!)))];
 
-const eventEffect =
-  (service: ServiceContext, { name, on }: Consumes) =>
-  async (event: CloudEvent, tx: pg.PoolClient): Promise<void> => {
+const eventEffects = (service: ServiceContext, { name, on, abreast, view }: Consumes): Pick<ConsumeOptions, 'handle' | 'handleAll'> => {
+  const handle = async (event: CloudEvent, tx: pg.PoolClient): Promise<void> => {
     const handler = on.get(event.type);
     if (!handler) return; // parked by a release that took it
     await failpoint(`consumer:${name}:before`, { type: event.type });
     const data = handler.contract.schema.safeParse(event.data);
     if (!data.success) throw new Poison(faultText(data.error));
     await handler.handle(data.data, { ...messageContext(service, tx, metaOfEvent(service, event)), event });
+  };
+  return { handle, ...(abreast || view ? { handleAll: besideEachOther(handle) } : {}) };
+};
+
+/** Those of one stream in their order. Resolves or rejects when all have come to their end, as none may go on after the transaction's. */
+const besideEachOther =
+  (handle: ConsumeOptions['handle']): Required<ConsumeOptions>['handleAll'] =>
+  async (events, tx) => {
+    const inOrder = async (list: readonly CloudEvent[]): Promise<void> => {
+      for (const event of list) await handle(event, tx);
+    };
+    await allEnded([...Map.groupBy(events, (e) => e.partitionkey).values()].map(inOrder));
   };
 
 /** A handler's promise as it is; an interceptor on it would make a stream of that. */

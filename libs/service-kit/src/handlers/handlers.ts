@@ -7,7 +7,11 @@ import type { MessageContext } from '../context.ts';
 import type { Later, TaskResult } from './task-results.ts';
 
 export type EventContext = MessageContext & { readonly event: CloudEvent };
-export type TaskContext = MessageContext & { readonly dispatch: TaskDispatch };
+export type TaskContext = MessageContext & {
+  readonly dispatch: TaskDispatch;
+  /** What tasks of one transaction keep for each other, under a key of theirs. None of them is rolled back without the others. */
+  readonly kept: Map<symbol, unknown>;
+};
 
 type EventMethod<C extends EventContract> = (data: DataOf<C>, context: EventContext) => Promise<void>;
 /** What an `@OnTask` method answers. */
@@ -17,7 +21,7 @@ type MethodDecoratorOf<Method> = <M extends Method>(target: object, key: string,
 
 /** What the strategy is told of a handler beside its pattern: what its data must be, and whose method it is. */
 export type HandlerExtras = { readonly owner: object; readonly method: string } & (
-  { readonly events: readonly EventContract[] } | { readonly task: TaskContract }
+  { readonly events: readonly EventContract[] } | ({ readonly task: TaskContract } & TaskOptions)
 );
 
 /**
@@ -33,9 +37,17 @@ export const OnEvent =
 
 /** Executes tasks of this contract: the method's effect and its report are one transaction. Input that does not fit fails the task before the method sees it. */
 export const OnTask =
-  <C extends TaskContract>(contract: C): MethodDecoratorOf<TaskMethod<C>> =>
+  <C extends TaskContract>(contract: C, o: TaskOptions = {}): MethodDecoratorOf<TaskMethod<C>> =>
   (target, key, descriptor) =>
-    handles([contract.kind], { owner: target, method: key, task: contract }, descriptor);
+    handles([contract.kind], { owner: target, method: key, task: contract, ...o }, descriptor);
+
+export type TaskOptions = {
+  /**
+   * Tasks of one transaction are executed beside each other: what one does touches no row that another touches, or finds out that it does
+   * when it appends. Where one fails, all of them go one by one.
+   */
+  readonly abreast?: boolean;
+};
 
 /** Nest would make "Internal server error" of what a handler throws; here it goes on as it is, to whoever retries and parks. */
 const unchanged: ExceptionFilter = {
@@ -62,6 +74,13 @@ export type ConsumerOptions = {
    * event alone, and before its data is checked: where that is in doubt it says yes.
    */
   readonly wants?: (event: CloudEvent) => boolean;
+  /**
+   * Events of different streams are handled beside each other, over one connection, where they are one transaction: what is done for one
+   * touches no row that is touched for another, or does so in single statements.
+   */
+  readonly abreast?: boolean;
+  /** It is `abreast`, and keeps rows of this service of what others tell, and does nothing else: see consume.ts of messaging. */
+  readonly view?: boolean;
 };
 const CONSUMER = 'chrysalis:consumer';
 

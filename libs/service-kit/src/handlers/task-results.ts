@@ -9,6 +9,9 @@ export const failed = (cause: Cause): { readonly ok: false; readonly cause: Caus
 export const later = { ok: undefined } as const;
 export type Later = typeof later;
 
+/** Where a workflow's tasks are reported to, in each executor's log. */
+export const reportStream = ({ workflowId }: Pick<TaskDispatch, 'workflowId'>): string => `task-${workflowId}`;
+
 /** The report of an execution that was answered with `later`, in the transaction that knows its end. Said twice, the second is refused by the workflow. */
 export const report = async (
   context: MessageContext,
@@ -16,7 +19,7 @@ export const report = async (
   outcome: Outcome,
   { reported, startedAt, endedAt = context.now }: { reported: EventContract; startedAt: string; endedAt?: string },
 ): Promise<void> => {
-  await context.append(`task-${dispatch.workflowId}`, 'any', {
+  await context.append(reportStream(dispatch), 'any', {
     type: reported.type,
     data: reportOf(dispatch, outcome, startedAt, endedAt),
   });

@@ -46,6 +46,9 @@ export const failpoint = async (name: string, context: Readonly<Record<string, s
   }
 };
 
+/** A test has asked for some, and means single passes by them. */
+export const failpointsSet = (): boolean => Boolean(process.env['CHRYSALIS_FAILPOINTS']);
+
 const ruleFor = (name: string, context: Readonly<Record<string, string>>): FailpointRule | undefined => {
   const file = process.env['CHRYSALIS_FAILPOINTS'];
   if (!file) return undefined;
