@@ -1,10 +1,10 @@
 import { both, origin, type EventStore, type Position, type Queryable } from '@chrysalis/event-store';
 import type { HostView, PoolView } from '@chrysalis/placement';
-import { Fleet, hostView, type HostEvent, type KnownPool, type KnownState, type Versioned } from '@chrysalis/resource-allocation-core';
+import { Fleet, hostView, type HostEvent, type KnownState, type Versioned } from '@chrysalis/resource-allocation-core';
 import { Mutex } from 'async-mutex';
 import type pg from 'pg';
 import { hostVersions, type HostVersion } from './sql/hosts.ts';
-import { poolViews, viewOfPool } from './sql/pools.ts';
+import { poolViews, viewOfPool, type PoolAt } from './sql/pools.ts';
 
 const views = new WeakMap<EventStore, FleetView>();
 
@@ -18,7 +18,8 @@ const FEW = 16;
 /** All hosts as one transaction sees them, with what it has held itself since; and of each the state, to decide on. */
 export class FleetLook {
   readonly #views: Map<string, HostView>;
-  readonly #held = new Set<string>();
+  readonly #hosts = new Set<string>();
+  readonly #pools = new Map<string, PoolAt>();
 
   constructor(
     views: readonly HostView[],
@@ -37,18 +38,26 @@ export class FleetLook {
     return this.states.get(hostId) ?? this.fleet.known(hostId);
   }
 
-  /** Whether nobody else can take anything there: what is known of the host, and of these pools, is how they are. */
-  isOurs(hostId: string, pools: readonly string[]): boolean {
-    return [hostId, ...pools].every((id) => this.#held.has(id));
+  /** A host that the caller's transaction has locked, as it is. */
+  ours(hostId: string): KnownState | undefined {
+    return this.#hosts.has(hostId) ? this.known(hostId) : undefined;
+  }
+
+  /** The same of a pool, without what those hold in it who were not asked for. */
+  ourPool(poolId: string): PoolAt | undefined {
+    return this.#pools.get(poolId);
   }
 
   /** The caller's transaction has held there. Its locks keep everybody else away until it ends. */
-  held(hostId: string, at: KnownState, pools: readonly KnownPool[]): void {
+  held(hostId: string, at: KnownState, pools: readonly PoolAt[]): void {
     this.states.set(hostId, at);
-    for (const id of [hostId, ...pools.map((p) => p.poolId)]) this.#held.add(id);
+    this.#hosts.add(hostId);
     const before = this.#views.get(hostId);
     if (before && at.state.status === 'known') this.#views.set(hostId, { ...before, ...hostView(at.state) });
-    for (const pool of pools) this.pools.set(pool.poolId, viewOfPool(pool));
+    for (const one of pools) {
+      this.#pools.set(one.pool.poolId, one);
+      this.pools.set(one.pool.poolId, viewOfPool(one.pool));
+    }
   }
 }
 

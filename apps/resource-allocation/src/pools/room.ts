@@ -1,14 +1,13 @@
 import type { HostFacts, PoolConsumer, Refusal, RoomWanted } from '@chrysalis/contracts';
-import type { KnownPool } from '@chrysalis/resource-allocation-core';
 import type { MessageContext } from '@chrysalis/service-kit';
-import { poolsHeldBy } from '../sql/pools.ts';
+import { poolsHeldBy, type PoolAt } from '../sql/pools.ts';
 import { decidePool } from './decide-pool.ts';
 
 /** Which pool a host means by that name; undefined: it says nothing of its pools, and nothing of them is held. */
 export const poolIdOn = (facts: HostFacts, pool: string): string | undefined => facts.pools?.find((p) => p.name === pool)?.poolId;
 
 /** By the pools' ids, as everybody who locks several does. */
-const byPool = (facts: HostFacts, room: readonly RoomWanted[]): (RoomWanted & { readonly poolId: string })[] =>
+export const byPool = (facts: HostFacts, room: readonly RoomWanted[]): (RoomWanted & { readonly poolId: string })[] =>
   room
     .flatMap((r) => {
       const poolId = poolIdOn(facts, r.pool);
@@ -17,11 +16,11 @@ const byPool = (facts: HostFacts, room: readonly RoomWanted[]): (RoomWanted & { 
     .sort((a, b) => (a.poolId < b.poolId ? -1 : 1));
 
 type Asked = Readonly<{ consumer: PoolConsumer; vmId: string; room: readonly RoomWanted[] }>;
-export type RoomHeld = { readonly ok: true; readonly pools: readonly KnownPool[] } | { readonly ok: false; readonly rejection: Refusal };
+export type RoomHeld = { readonly ok: true; readonly pools: readonly PoolAt[] } | { readonly ok: false; readonly rejection: Refusal };
 
 /** What a VM's own disks take in the pools of a host, held for the VM or, beyond what the VM holds already, for a move of it. */
 export const holdRoomOn = async (ctx: MessageContext, facts: HostFacts, { consumer, vmId, room }: Asked): Promise<RoomHeld> => {
-  const pools: KnownPool[] = [];
+  const pools: PoolAt[] = [];
   for (const { poolId, sizeMiB, hasMiB = 0 } of byPool(facts, room)) {
     const decided = await decidePool(
       ctx,
@@ -30,7 +29,8 @@ export const holdRoomOn = async (ctx: MessageContext, facts: HostFacts, { consum
         : { type: 'hold-room', poolId, consumer, vmId, sizeMiB },
     );
     if (!decided.ok) return decided;
-    if (decided.pool.status === 'known') pools.push(decided.pool);
+    const { pool, version } = decided;
+    if (pool.status === 'known') pools.push({ pool, version });
   }
   return { ok: true, pools };
 };

@@ -49,6 +49,13 @@ export const writeVersion = async (tx: Queryable, schema: string, host: string, 
   await tx.query(`update ${schema}.hosts set version = $2 where host = $1`, [host, version]);
 };
 
+export const writeVersions = async (tx: Queryable, schema: string, versions: ReadonlyMap<string, number>): Promise<void> => {
+  await tx.query(
+    `update ${schema}.hosts h set version = v.version from unnest($1::text[], $2::int[]) as v (host, version) where h.host = v.host`,
+    [[...versions.keys()], [...versions.values()]],
+  );
+};
+
 const select = (schema: string): string => `
   select h.host, h.facts, h.state, h.version, coalesce(c.connected, false) as connected, h.vcpu_held, h.memory_mib_held, h.disk_mib_held
   from ${schema}.hosts h left join ${schema}.host_connections c using (host)`;

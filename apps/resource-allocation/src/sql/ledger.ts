@@ -6,16 +6,18 @@ export const lockConsumers = async (tx: Queryable, schema: string, consumers: re
   for (const c of [...consumers].sort()) await tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema} ${c}`]);
 };
 
-/** Where a consumer holds, and whether this workflow released it after it gave out this token. */
+export type Standing = { readonly host: string | null; readonly room: boolean; readonly released: boolean };
+/** Where a consumer holds, whether it holds room in a pool, and whether this workflow released it after it gave out this token. */
 export const standingOf = async (
   tx: Queryable,
   schema: string,
   { consumer, workflow, token }: { readonly consumer: string; readonly workflow: string; readonly token: number },
-): Promise<{ readonly host: string | null; readonly released: boolean }> =>
+): Promise<Standing> =>
   (
-    await tx.query<{ host: string | null; released: boolean }>({
+    await tx.query<Standing>({
       name: `${schema}.standing_of`,
       text: `select (select host from ${schema}.ledger where consumer = $1) as host,
+               exists (select from ${schema}.pool_holds where consumer = $1) as room,
                exists (select from ${schema}.released where consumer = $1 and workflow = $2 and token > $3) as released`,
       values: [consumer, workflow, token],
     })
@@ -25,6 +27,16 @@ export const hostOf = async (tx: Queryable, schema: string, consumer: string): P
   (await tx.query<{ host: string }>(`select host from ${schema}.ledger where consumer = $1`, [consumer])).rows[0]?.host;
 
 type Held = { readonly consumer: string; readonly vm: string; readonly amounts: Amounts };
+/** Of several at once: a host's sums are moved once for all that is held on it. */
+export const holdAll = async (tx: Queryable, schema: string, held: readonly (Held & { readonly host: string })[]): Promise<void> => {
+  const column = (of: keyof Amounts): number[] => held.map((h) => h.amounts[of]);
+  await tx.query(
+    `insert into ${schema}.ledger (consumer, host, vm, vcpu, memory_mib, disk_mib)
+     select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])`,
+    [held.map((h) => h.consumer), held.map((h) => h.host), held.map((h) => h.vm), column('vcpu'), column('memoryMiB'), column('diskMiB')],
+  );
+};
+
 export const hold = async (tx: Queryable, schema: string, host: string, { consumer, vm, amounts }: Held): Promise<void> => {
   await tx.query(`insert into ${schema}.ledger (consumer, host, vm, vcpu, memory_mib, disk_mib) values ($1, $2, $3, $4, $5, $6)`, [
     consumer,

@@ -53,12 +53,20 @@ export const writePool = async (tx: Queryable, schema: string, { version, pool }
   );
 };
 
-type Hold = { readonly pool: string; readonly consumer: string; readonly vm?: string | undefined; readonly sizeMiB: number };
+export type Hold = { readonly pool: string; readonly consumer: string; readonly vm?: string | undefined; readonly sizeMiB: number };
 export const writeHold = async (tx: Queryable, schema: string, { pool, consumer, vm, sizeMiB }: Hold): Promise<void> => {
   await tx.query(
     `insert into ${schema}.pool_holds (pool, consumer, vm, size_mib) values ($1, $2, $3, $4)
      on conflict (pool, consumer) do update set size_mib = excluded.size_mib`,
     [pool, consumer, vm ?? null, sizeMiB],
+  );
+};
+
+/** Of several at once, of who has none there yet. */
+export const writeHolds = async (tx: Queryable, schema: string, holds: readonly Hold[]): Promise<void> => {
+  await tx.query(
+    `insert into ${schema}.pool_holds (pool, consumer, vm, size_mib) select * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[])`,
+    [holds.map((h) => h.pool), holds.map((h) => h.consumer), holds.map((h) => h.vm ?? null), holds.map((h) => h.sizeMiB)],
   );
 };
 

@@ -1,6 +1,5 @@
-import { consumerText, resourceAllocationTasks as tasks, type InputOf, type Refusal } from '@chrysalis/contracts';
-import { both, type Known } from '@chrysalis/event-store';
-import type { Host, KnownPool, KnownState } from '@chrysalis/resource-allocation-core';
+import { consumerText, resourceAllocationTasks as tasks, type Refusal } from '@chrysalis/contracts';
+import { both } from '@chrysalis/event-store';
 import { place as rank, requestOf, type Refused } from '@chrysalis/placement';
 import {
   done,
@@ -13,109 +12,51 @@ import {
   type TaskContext,
   type TaskResult,
 } from '@chrysalis/service-kit';
-import { decideHost, type HostDecided } from '../decide-host.ts';
-import { FleetView, type FleetLook } from '../fleet-view.ts';
-import { fullPool } from './find-host.ts';
-import { lockHosts } from '../sql/hosts.ts';
-import { holdRoomOn, poolIdOn } from '../pools/room.ts';
+import { FleetView } from '../fleet-view.ts';
 import { lockConsumers, standingOf } from '../sql/ledger.ts';
-
-type PlaceInput = InputOf<typeof tasks.place>;
-type Placed = { hostId: string; address: string; generation: number; allocation?: 'full' };
+import { fullPool } from './find-host.ts';
+import { holdAll, type Placed, type PlaceInput } from './hold-all.ts';
+import { placeTogether } from './place-together.ts';
 
 /** How many hosts are asked after ranking: more refusals than this in a row mean that the ranking is far behind. */
 const MAX_CANDIDATES = 32;
 
 @Executor()
 export class Place {
-  @OnTask(tasks.place)
+  @OnTask(tasks.place, { abreast: true })
   async place(input: PlaceInput, ctx: TaskContext): ResultOf<typeof tasks.place> {
     const consumer = consumerText(input.consumer);
     const { workflowId, token } = ctx.dispatch;
     // The second sees what others have committed while the lock was waited for.
-    const [, { host, released }] = await both(
+    const [, standing] = await both(
       ctx.tx,
       () => lockConsumers(ctx.tx, ctx.store.schema, [consumer]),
       () => standingOf(ctx.tx, ctx.store.schema, { consumer, workflow: workflowId, token }),
     );
-    if (released)
+    if (standing.released)
       return failed({
         code: 'allocation.superseded',
         message: `${consumer} was released by this workflow after this placement was sent`,
         retriable: false,
       });
-    return host === null ? placeConsumer(input, ctx) : holdAgain(input, host, ctx);
+    if (standing.host !== null) return holdAgain(input, standing.host, ctx);
+    return ctx.kept ? placeTogether(input, ctx, standing.room) : placeConsumer(input, ctx);
   }
 }
 
-const LOOK = Symbol('fleet');
-/** The placements of one transaction look at the fleet once; what they hold themselves they know. */
-const lookOf = async (ctx: TaskContext): Promise<FleetLook> => {
-  const kept = ctx.kept.get(LOOK) as FleetLook | undefined;
-  if (kept) return kept;
-  const look = await FleetView.of(ctx.store).look(ctx.tx);
-  ctx.kept.set(LOOK, look);
-  return look;
-};
-
 /** The engine ranks, the host's stream decides; where it refuses, the next candidate. */
 const placeConsumer = async (input: PlaceInput, ctx: TaskContext): Promise<TaskResult<Placed>> => {
-  const look = await lookOf(ctx);
+  const look = await FleetView.of(ctx.store).look(ctx.tx);
   const { candidates, refused: reasons } = rank(look.hosts, requestOf(input));
   const late: Refused[] = [];
   for (const { hostId } of candidates.slice(0, MAX_CANDIDATES)) {
-    const held = await holdAt(input, hostId, ctx, look);
-    if (held.ok) {
-      look.held(hostId, held.at, held.pools);
-      return done(held.output);
-    }
+    await ctx.tx.query('savepoint candidate'); // what was held on a host whose pool then refuses goes with it
+    const held = await holdAll(input, hostId, ctx, look.known(hostId));
+    if (held.ok) return done(held.output);
     await ctx.tx.query('rollback to savepoint candidate');
     late.push(lateRefusal(hostId, held.rejection));
   }
   return noHost(input, [...late, ...reasons], candidates.length > late.length);
-};
-
-type Held =
-  | { readonly ok: true; readonly output: Placed; readonly at: KnownState; readonly pools: readonly KnownPool[] }
-  | { readonly ok: false; readonly rejection: Refusal };
-/** What was held on a host whose pool then refuses goes with the savepoint. Where both are ours already, they are as they were ranked. */
-const holdAt = async (input: PlaceInput, hostId: string, ctx: MessageContext, look: FleetLook): Promise<Held> => {
-  const { state, version } = look.known(hostId);
-  const pools = state.status === 'known' ? (input.room ?? []).map((r) => poolIdOn(state.facts, r.pool) ?? '') : [''];
-  if (look.isOurs(hostId, pools)) {
-    const sure = await holdAll(input, hostId, ctx, { state, version, current: true });
-    if (!sure.ok) throw new Error(`${hostId} refuses what it was found to have room for: ${sure.rejection.code}`);
-    return sure;
-  }
-  const [, held] = await both(
-    ctx.tx,
-    () => ctx.tx.query('savepoint candidate'),
-    () => holdAll(input, hostId, ctx, { state, version }),
-  );
-  return held;
-};
-
-/** On the host, and in its pools. */
-const holdAll = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: Known<Host>): Promise<Held> => {
-  const decided = await holdOn(input, hostId, ctx, known);
-  if (!decided.ok) return decided;
-  const { state, version } = decided;
-  if (state.status === 'unknown') throw new Error(`${hostId} holds but is not known`);
-  const { consumer, vmId, room = [] } = input;
-  const held = await holdRoomOn(ctx, state.facts, { consumer, vmId, room });
-  if (!held.ok) return held;
-  const full = held.pools.some((p) => p.settings.allocation === 'full');
-  const output = { hostId, address: state.facts.address, generation: version, ...(full ? { allocation: 'full' as const } : {}) };
-  return { ok: true, output, at: { state, version }, pools: held.pools };
-};
-
-/** Nobody else appends to a host's stream who has not locked its row: at the version that the row has, what is known is all there is. */
-const holdOn = async (input: PlaceInput, hostId: string, ctx: MessageContext, known?: Known<Host>): Promise<HostDecided> => {
-  const { consumer, vmId, amounts } = input;
-  const command = { type: 'hold', hostId, consumer, vmId, amounts } as const;
-  if (known?.current) return decideHost(ctx, hostId, command, { known });
-  const version = (await lockHosts(ctx.tx, ctx.store.schema, [hostId])).get(hostId);
-  return decideHost(ctx, hostId, command, known && { known: { ...known, current: known.version === version } });
 };
 
 /** A consumer that holds already gets the same answer. */

@@ -9,8 +9,11 @@ import type { Later, TaskResult } from './task-results.ts';
 export type EventContext = MessageContext & { readonly event: CloudEvent };
 export type TaskContext = MessageContext & {
   readonly dispatch: TaskDispatch;
-  /** What tasks of one transaction keep for each other, under a key of theirs. None of them is rolled back without the others. */
-  readonly kept: Map<symbol, unknown>;
+  /**
+   * What tasks of one transaction keep for each other, under a key of theirs; not there for one that goes alone. None of them is rolled back
+   * without the others.
+   */
+  readonly kept?: Map<symbol, unknown>;
 };
 
 type EventMethod<C extends EventContract> = (data: DataOf<C>, context: EventContext) => Promise<void>;

@@ -98,10 +98,10 @@ const taskEffect = async (
   return [reportIn(service, context, outcome, startedAt)];
 };
 
-const contextOf = (service: ServiceContext, event: CloudEvent, tx: pg.PoolClient, kept = new Map<symbol, unknown>()): TaskContext => ({
+const contextOf = (service: ServiceContext, event: CloudEvent, tx: pg.PoolClient, kept?: Map<symbol, unknown>): TaskContext => ({
   ...messageContext(service, tx, metaOfEvent(service, event)),
   dispatch: TaskDispatch.parse(event.data),
-  kept,
+  ...(kept ? { kept } : {}),
 });
 
 const reportIn = (service: ServiceContext, { dispatch, meta }: TaskContext, outcome: Outcome, startedAt: string): Append => {
