@@ -9,7 +9,7 @@ import {
   type TaskReport,
 } from '@chrysalis/contracts';
 import { both, type NewEvent } from '@chrysalis/event-store';
-import { Gather } from '@chrysalis/messaging';
+import { Gather, Pace } from '@chrysalis/messaging';
 import { failpoint, type ServiceContext } from '@chrysalis/service-kit';
 import type pg from 'pg';
 import { findAll, markReported, type Known } from '../sql/pending-tasks.ts';
@@ -36,6 +36,7 @@ export class Reports {
         return true;
       },
       apart: (batch) => this.#take(batch, 5),
+      paceMs: Pace.tasks,
     });
   }
 
