@@ -33,7 +33,6 @@ export const placeTogether = async (input: PlaceInput, ctx: TaskContext, holdsRo
 /** What is being written is on its way in its place, before anything that is said after this. */
 type Next = { readonly output: Placed; readonly written: Promise<void> };
 
-// eslint-disable-next-line max-params -- one of a group
 const placeNext = async (input: PlaceInput, ctx: TaskContext, group: Group, holdsRoom: boolean): Promise<Next> => {
   const look = (group.look ??= await FleetView.of(ctx.store).look(ctx.tx));
   const [best] = rank(look.hosts, requestOf(input)).candidates;
@@ -75,7 +74,6 @@ const decideOurs = (input: PlaceInput, hostId: string, look: FleetLook): Ours | 
   return { at, pools: after, output: placedOn(state, at.version, after), decided: { hostId, consumer, vmId, amounts, host, pools } };
 };
 
-// eslint-disable-next-line max-params -- one hold in one pool
 const inPool = ({ consumer, vmId }: PlaceInput, poolId: string, sizeMiB: number, look: FleetLook): Decided['pools'][number] => {
   const { pool, version } = look.ourPool(poolId)!;
   const decision = poolDecider.decide({ type: 'hold-room', poolId, consumer, vmId, sizeMiB }, pool);
