@@ -1,3 +1,4 @@
+import { endurance } from './endurance.ts';
 import { justBooted } from './just-booted.ts';
 import { provisioning } from './provisioning.ts';
 import type { Recorder } from './scenario.ts';
@@ -9,6 +10,10 @@ export const groups: Readonly<Record<string, Group>> = {
   undo: {
     summary: 'a failure at each step before the switch-over, on real QEMU: all is undone, the service unharmed, the cause named',
     run: undo,
+  },
+  endurance: {
+    summary: 'a VM back and forth between two QEMUs, growing and shrinking, while it serves and writes, on real QEMU (--rounds, 20)',
+    run: endurance,
   },
   'just-booted': {
     summary: 'VMs moved at every moment of their start, on real QEMU: none hangs, and each comes up at the target (--rounds, 20)',

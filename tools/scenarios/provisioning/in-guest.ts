@@ -20,11 +20,14 @@ process.stdin.on('data', (d) => (text += d)).on('end', async () => {
   process.stdout.write(await answer.text());
 });`;
 
+export type Shell = (script: string, timeoutMs?: number) => Promise<string>;
+type Ground = Pick<Lab, 'run'> & { readonly outside: Pick<Lab['outside'], 'processes'> };
+
 /**
  * A shell in the small guest, by its network `front`, wherever it runs. It is put there through the guest's agent, once: whose port the host
  * agent holds, so that one ends as by kill -9, and is back a moment later.
  */
-export const openShell = async (lab: Lab, vm: VmView): Promise<(script: string, timeoutMs?: number) => Promise<string>> => {
+export const openShell = async (lab: Ground, vm: VmView): Promise<Shell> => {
   const [path] = lab.outside.processes(vm).flatMap((q) => q.argv.flatMap((a) => /id=char-qga,path=([^,]+),/.exec(a)?.[1] ?? []));
   const socket = createConnection(path!);
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject));
