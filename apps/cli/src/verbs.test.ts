@@ -93,8 +93,10 @@ const spec = file('spec.yaml', 'a: 1');
 /** How each command that changes something is called. */
 const lines: Readonly<Record<string, string>> = {
   'vm create': 'web --type small --image linux@1',
-  'vm set': 'web --restart always --label team=web',
+  'vm set': 'web --restart always --label team=web --boot-order root',
   'vm filter': 'web --allow tcp:80',
+  'vm nic attach': 'web --network back --allow tcp:80',
+  'vm nic detach': 'web --network back',
   'vm delete': 'web',
   ...Object.fromEntries(['start', 'stop', 'reboot', 'reset', 'pause', 'resume'].map((v) => [`vm ${v}`, 'web'])),
   ...Object.fromEntries(['enable', 'cordon', 'drain', 'retire', 'release-agent'].map((v) => [`host ${v}`, 'h1 --reason x'])),

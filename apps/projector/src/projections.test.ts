@@ -77,6 +77,30 @@ describe('projections', () => {
     expect(vm['cause']).toBeUndefined();
   });
 
+  test('what a VM boots from is pending until a start has it, and not while it is off', () => {
+    const id = 'vm-0199c0de-0000-7000-8000-000000000001';
+    const three = corpus().filter((e) => e.stream.startsWith(id)).slice(0, 3); // prettier-ignore
+    const booted = three[2]!.data as { topology: { disks: readonly { id: string }[]; image: object }; topologyHash: string };
+    const [root] = booted.topology.disks;
+    const say = (n: number, name: string, data: object): Recorded => ({ ...three[2]!, version: n, type: `chrysalis.provisioning.vm.${name}.v1`, data: { vmId: id, ...data } }); // prettier-ignore
+    const ended = (n: number, action: string, more: object = {}) => say(n, 'action-ended', { workflowId: 'op-1', action, outcome: 'succeeded', ...more }); // prettier-ignore
+    const topology = { ...booted.topology, bootOrder: [root!.id] };
+    const steps = [
+      ...three,
+      say(4, 'reconfigured', { bootOrder: [root!.id] }),
+      ended(5, 'reboot'),
+      ended(6, 'stop'),
+      ended(7, 'start', { topology, topologyHash: booted.topologyHash }),
+      say(8, 'reconfigured', { name: 'other' }),
+      say(9, 'reconfigured', { bootOrder: [] }),
+    ];
+    for (const e of steps.slice(3)) expect(contractOf.get(e.type)!.schema.safeParse(e.data)).toMatchObject({ success: true });
+    const pending = steps.map(
+      (_, n) => Object.values(fold(steps.slice(0, n + 1)))[0]!['pending'] as { now: string; next: string }[] | undefined,
+    );
+    expect(pending.slice(3).map((p) => p?.map(({ now, next }) => `${now}>${next}`).join())).toEqual([`none>${root!.id}`, `none>${root!.id}`, undefined, undefined, undefined, `${root!.id}>none`]); // prettier-ignore
+  });
+
   test('what a host sees has the reason of this state, not of one before', () => {
     const seen = corpus().find((e) => e.type === 'chrysalis.agent-gateway.vm.observed.v1')!;
     const at = (observed: object): Recorded => ({ ...seen, data: { ...(seen.data as object), observed } }) as Recorded;

@@ -56,6 +56,14 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
     const { networkId } = await h.network(newSubnet());
     return { params: { id: (await h.runningVm(newName(), [{ network: networkId }])).id }, body: { allow: [{ protocol: 'icmp' }] } };
   },
+  'vm.attach-nic': async () => ({
+    params: { id: (await h.runningVm(newName())).id },
+    body: { network: (await h.network(newSubnet())).networkId },
+  }),
+  'vm.detach-nic': async () => {
+    const { networkId } = await h.network(newSubnet());
+    return { params: { id: (await h.runningVm(newName(), [{ network: networkId }])).id, network: networkId } };
+  },
   'network.create': () => Promise.resolve({ body: { name: newName(), subnet: newSubnet() } }),
   'network.delete': async () => ({ params: { id: (await h.network(newSubnet())).networkId } }),
   'volume.create': () => Promise.resolve({ body: { name: newName(), sizeMiB: 64 } }),

@@ -10,7 +10,7 @@ import {
 } from '@chrysalis/contracts';
 import { misfitOf, provisionVm, specAt, vmTypeDecider, type Requested } from '@chrysalis/provisioning-core';
 import { fold } from '@chrysalis/kernel';
-import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
+import { ProblemError, type CommandContext, type MessageContext } from '@chrysalis/service-kit';
 import type { z } from 'zod';
 import { decideVm } from './decide-vm.ts';
 import { imageNamed } from './images/named.ts';
@@ -141,7 +141,7 @@ const nicsOf = async (
   return [...nics, ...(await joinNetworks(ctx, { vmId: vm, wanted: networks, allow, mac }))];
 };
 
-const macFor = async (ctx: CommandContext, nic: Parameters<typeof takeMac>[2]): Promise<string> => {
+export const macFor = async (ctx: Pick<MessageContext, 'tx' | 'store'>, nic: Parameters<typeof takeMac>[2]): Promise<string> => {
   const mac = await takeMac(ctx.tx, ctx.store.schema, nic);
   if (!mac) throw ProblemError.of({ code: 'guest-address.exhausted', message: 'every guest address is taken' });
   return mac;

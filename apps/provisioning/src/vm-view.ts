@@ -16,6 +16,7 @@ export const vmView = (vm: KnownVm) => ({
   uuid: vm.uuid,
   epoch: vm.epoch,
   nics: vm.nics,
+  ...(vm.bootOrder ? { bootOrder: vm.bootOrder } : {}),
   ...(vm.hostId === undefined ? {} : { host: vm.hostId }),
   ...(vm.topology ? { topology: vm.topology, topologyHash: vm.topologyHash } : {}),
   ...(vm.bootedAt ? { bootedAt: vm.bootedAt } : {}),

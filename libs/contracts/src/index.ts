@@ -23,6 +23,7 @@ export * from './provisioning-commands.ts';
 export * from './provisioning.ts';
 export * from './registry.ts';
 export * from './resource-allocation.ts';
+export * from './boot-order.ts';
 export * from './segment.ts';
 export * from './shapes.ts';
 export * from './task-execution.ts';

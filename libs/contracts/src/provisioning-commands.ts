@@ -1,11 +1,25 @@
 import { z } from 'zod';
+import { Pending } from './boot-order.ts';
 import { command, type CommandContract } from './commands.ts';
 import { Ipv4 } from './ipv4.ts';
 import { kinds } from './kinds/index.ts';
 import { NetworkId } from './kinds/network/shapes.ts';
 import { RestartPolicy, VmAction, VmActionOptions } from './provisioning.ts';
 import { FilterRules } from './segment.ts';
-import { DEFAULT_POOL, Id, Image, isOneLine, VmLabelChanges, VmLabels, Name, Positive, RefText, Version, VmTypeSpec } from './shapes.ts';
+import {
+  BootOrder,
+  DEFAULT_POOL,
+  Id,
+  Image,
+  isOneLine,
+  VmLabelChanges,
+  VmLabels,
+  Name,
+  Positive,
+  RefText,
+  Version,
+  VmTypeSpec,
+} from './shapes.ts';
 import { Deprecated } from './views/fleet.ts';
 
 /** `small@1`, or `small` for its newest version. */
@@ -95,7 +109,7 @@ export const provisioningCommands = {
   }),
   changeVm: command(
     'chrysalis.provisioning.vm.change.v1',
-    'Change what a VM is called, its labels, or what is done where it goes off though it is meant to run',
+    'Change what a VM is called, its labels, what it boots from at its next start, or what is done where it goes off though it is meant to run',
     {
       params: ['id'],
       body: z
@@ -103,14 +117,44 @@ export const provisioningCommands = {
           name: Name.optional(),
           labels: VmLabelChanges.optional().describe('those to change; null takes one away, what is not named stays'),
           restart: RestartPolicy.optional(),
+          bootOrder: BootOrder.refine((ids) => new Set(ids).size === ids.length, 'each device once')
+            .optional()
+            .describe('ids of its disks, volumes and NICs; empty: as its image has it. From its next start on'),
         })
-        .refine((body) => Object.values(body).some((v) => v !== undefined), 'name, labels or restart: nothing else changes here'),
-      answer: z.object({ vmId: Id, name: Name, labels: VmLabels, restart: RestartPolicy, version: z.int() }),
+        .refine(
+          (body) => Object.values(body).some((v) => v !== undefined),
+          'name, labels, restart or bootOrder: nothing else changes here',
+        ),
+      answer: z.object({
+        vmId: Id,
+        name: Name,
+        labels: VmLabels,
+        restart: RestartPolicy,
+        bootOrder: BootOrder.optional(),
+        pending: z.array(Pending).optional().describe('what its next start has, and it does not run on yet'),
+        version: z.int(),
+      }),
     },
   ),
   setVmFilter: command('chrysalis.provisioning.vm.set-filter.v1', 'Ask that this, and no more, may come in to a VM from its networks', {
     params: ['id'],
     body: z.strictObject({ allow: FilterRules }),
+    answer: Acted,
+  }),
+  attachNic: command('chrysalis.provisioning.vm.attach-nic.v1', 'Ask that a VM, running or off, has a NIC on a network', {
+    params: ['id'],
+    body: z.strictObject({
+      network: NetworkId,
+      /** Absent: it is given one. */
+      address: Ipv4.optional(),
+      /** Of a VM that is on no network yet: what may come in; on others, the rules that it has are this one’s too. */
+      allow: FilterRules.optional(),
+    }),
+    answer: Acted.extend({ address: Ipv4 }),
+  }),
+  detachNic: command('chrysalis.provisioning.vm.detach-nic.v1', 'Ask that a VM is on a network no more', {
+    params: ['id', 'network'],
+    body: z.strictObject({}),
     answer: Acted,
   }),
   deleteVm: command('chrysalis.provisioning.vm.delete.v1', 'Ask to delete a VM', {

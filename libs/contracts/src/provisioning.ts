@@ -3,6 +3,7 @@ import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Observed } from './observed.ts';
 import {
+  BootOrder,
   Cause,
   Count,
   Id,
@@ -28,7 +29,8 @@ export const VmAction = z.enum(vmActions);
 export type VmAction = z.infer<typeof VmAction>;
 /** What is done to a VM's hardware on request; it locks the VM as an action does. */
 export const volumeChanges = ['attach-volume', 'detach-volume', 'grow-volume'] as const;
-export const vmChanges = [...volumeChanges, 'set-filter'] as const;
+export const nicChanges = ['attach-nic', 'detach-nic'] as const;
+export const vmChanges = [...volumeChanges, 'set-filter', ...nicChanges] as const;
 export const VmChange = z.enum(vmChanges);
 export type VmChange = z.infer<typeof VmChange>;
 /** What may be under way with a VM. */
@@ -180,8 +182,15 @@ export const provisioningEvents = {
   ),
   vmChangeBegun: event(
     'chrysalis.provisioning.vm.change-begun.v1',
-    'A volume is to be attached, detached or grown, or what may come in from networks is to be other; the VM is locked until that has ended',
-    z.object({ vmId: Id, change: VmChange, volumeId: Id.optional(), request: WorkflowRequest.optional(), workflowId: Id }),
+    'A volume is to be attached, detached or grown, a NIC is to come or go, or what may come in from networks is to be other; the VM is locked until that has ended',
+    z.object({
+      vmId: Id,
+      change: VmChange,
+      volumeId: Id.optional(),
+      networkId: Id.optional(),
+      request: WorkflowRequest.optional(),
+      workflowId: Id,
+    }),
   ),
   vmChangeEnded: event(
     'chrysalis.provisioning.vm.change-ended.v1',
@@ -190,6 +199,7 @@ export const provisioningEvents = {
       vmId: Id,
       change: VmChange,
       volumeId: Id.optional(),
+      networkId: Id.optional(),
       workflowId: Id,
       outcome: z.enum(['succeeded', 'failed']),
       cause: Cause.optional(),
@@ -199,8 +209,13 @@ export const provisioningEvents = {
   ),
   vmReconfigured: event(
     'chrysalis.provisioning.vm.reconfigured.v1',
-    'The VM is called otherwise, or has other labels; nothing of its hardware changed',
-    z.object({ vmId: Id, name: Name.optional(), labels: VmLabels.optional().describe('all that it has now') }),
+    'The VM is called otherwise, has other labels, or boots otherwise from its next start on; nothing of its hardware changed',
+    z.object({
+      vmId: Id,
+      bootOrder: BootOrder.optional(),
+      name: Name.optional(),
+      labels: VmLabels.optional().describe('all that it has now'),
+    }),
   ),
   vmRestartPolicySet: event(
     'chrysalis.provisioning.vm.restart-policy-set.v1',

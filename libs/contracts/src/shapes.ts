@@ -187,6 +187,8 @@ export type Nic = z.infer<typeof Nic>;
 export const UefiVariables = z.object({ pool: Name, volume: VolumeName });
 export const SerialPort = z.object({ id: Name, nr: Positive, name: z.string().max(64) });
 
+export const BootOrder = z.array(DeviceId).max(16);
+
 /**
  * The hardware a VM has, as data: recorded at boot and at each plug, hashed, and the only source of a target's command line.
  * One socket; hot-added CPU n is core n. `port` is the index of the root port; one device a port.
@@ -204,6 +206,8 @@ export const Topology = z.object({
   image: Image,
   /** Of a VM that boots by UEFI; absent: BIOS. */
   uefi: UefiVariables.optional(),
+  /** From which devices its firmware boots, by their ids; absent: from its root disk, where it has one. */
+  bootOrder: BootOrder.optional(),
 });
 export type Topology = z.infer<typeof Topology>;
 

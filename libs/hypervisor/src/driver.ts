@@ -166,7 +166,10 @@ export interface HypervisorDriver {
   /** Read from the hypervisor; `hypervisor.topology_mismatch` when it isn't what was recorded. */
   topology(vmId: string): Promise<Shaped>;
 
-  /** A volume (`isVolumeFile`) is there before; it is also plugged, unplugged and resized in a VM that is off, for its next start. */
+  /**
+   * A volume (`isVolumeFile`) is there before. It, and a NIC on a network of its own (`isNetworkId`), is also plugged and unplugged, and a volume
+   * resized, in a VM that is off, for its next start.
+   */
   plug(vmId: string, device: Device): Promise<Shaped>;
   /** Ends when the guest let go, refused (`unplug_refused`, final) or said nothing until the deadline (`unplug_timeout`). */
   unplug(vmId: string, device: DeviceRef, deadlineMs: number): Promise<Shaped>;
@@ -224,9 +227,9 @@ export interface HypervisorDriver {
   halt(vmId: string): Promise<void>;
   /**
    * A new process with the recorded hardware: after a halt, after an end by itself, and in place of one that stands though its guest is
-   * over (panicked, shut down). One that runs is answered; one that fails is halted.
+   * over (panicked, shut down). One that runs is answered; one that fails is halted. `bootOrder`: what it boots from now on; absent: as before.
    */
-  start(vmId: string): Promise<Shaped>;
+  start(vmId: string, o?: { readonly bootOrder?: readonly string[] | undefined }): Promise<Shaped>;
   /** Stops the CPUs of a runner; `unpause` lets them go on, also after a disk that took no more. Refused where it stands still for another reason. */
   pause(vmId: string): Promise<void>;
   unpause(vmId: string): Promise<void>;

@@ -1,5 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
-import { diskSerial, disksOf, freePort, isVolumeFile, memoryMiBOf, portsInUse, SEED_DISK, vcpusOf, volumeFile } from '@chrysalis/contracts';
+import {
+  bootingFrom,
+  diskSerial,
+  disksOf,
+  freePort,
+  isNetworkId,
+  isVolumeFile,
+  memoryMiBOf,
+  portsInUse,
+  SEED_DISK,
+  vcpusOf,
+  volumeFile,
+} from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
 import type { BootSpec, SerialPortSpec } from './driver.ts';
 import { HypervisorError } from './errors.ts';
@@ -33,8 +45,11 @@ const seedDisk = (vmId: string, at: { port: number; pool: string; sizeMiB: numbe
   volume: volumeName(vmId, 'seed').replace(/qcow2$/, 'raw'),
   readOnly: true,
 });
-/** Of a VM that is started again: it has had its first boot. */
-export const withoutSeed = (t: Topology): Topology => ({ ...t, disks: t.disks.filter((d) => d.id !== SEED_DISK) });
+/** Of a VM that is started again: it has had its first boot, and boots from this now. */
+export const anew = (t: Topology, bootOrder: readonly string[] | undefined): Topology => {
+  const topology = { ...t, disks: t.disks.filter((d) => d.id !== SEED_DISK) };
+  return bootOrder === undefined ? topology : bootingFrom(topology, bootOrder);
+};
 
 /** The hardware a VM of this type starts with. */
 export const initialTopology = ({ vmId, uuid, spec, image, nics, pool, seed, machine = DEFAULT_MACHINE }: BootSpec): Topology => {
@@ -185,6 +200,9 @@ export const ownFiles = (t: Topology): Pick<Topology['disks'][number], 'pool' | 
 
 /** As a device, a volume has its own id: so that also one that is gone is known as what it was. */
 export const isVolume = ({ kind, id }: Found): boolean => kind === 'disk' && isVolumeFile(volumeFile(id));
+
+/** What comes to a VM and goes from it also while it is off: its record is its hardware then. */
+export const isOfOff = (device: Found): boolean => isVolume(device) || (device.kind === 'nic' && isNetworkId(device.id));
 
 /** A volume in the hardware of a VM of this host, running or off, is that VM's. */
 export const assertUnattached = (vms: ReadonlyMap<string, Topology>, pool: string, volume: string): void => {

@@ -10,12 +10,12 @@ import { refusal } from './look.ts';
 const exec = promisify(execFile);
 const SUBNET = '10.77.0.0/24';
 type Shell = Awaited<ReturnType<typeof openShell>>;
-type Member = { readonly vm: VmView; readonly shell: Shell; readonly address: string };
+export type Member = { readonly vm: VmView; readonly shell: Shell; readonly address: string };
 type Pair = { readonly networkId: string; readonly left: Member; readonly right: Member };
 
 /** Two VMs of the small image on one network, one a host. Both let ping in, and what comes to port 7. */
 const pairs = new WeakMap<Lab, Promise<Pair>>();
-const pairOf = (lab: Lab): Promise<Pair> => {
+export const pairOf = (lab: Lab): Promise<Pair> => {
   const made = pairs.get(lab) ?? makePair(lab);
   pairs.set(lab, made);
   return made;
@@ -56,10 +56,10 @@ const member = async (lab: Lab, networkId: string, name: string, host: string, a
   lab.share(name, vmId);
   return { vm, shell, address: nic.segment!.address };
 };
-const interfaceOf = (mac: string): string => `i=$(basename $(dirname $(grep -l ${mac} /sys/class/net/*/address)))`;
+export const interfaceOf = (mac: string): string => `i=$(basename $(dirname $(grep -l ${mac} /sys/class/net/*/address)))`;
 
 /** How many of three were answered. */
-const ping = async ({ shell }: Member, to: string, more = ''): Promise<number> =>
+export const ping = async ({ shell }: Member, to: string, more = ''): Promise<number> =>
   Number(/(\d+) packets received/.exec(await shell(`ping -c 3 -W 1 ${more} ${to} || true`))?.[1] ?? -1);
 
 /** `open`, `refused`, or `silent`: nothing came back. */
@@ -176,7 +176,7 @@ const migrate = async (lab: Lab, vmId: string): Promise<string> => {
 let shifts = 0;
 
 /** What of the segment a host has, as its kernel and its processes show it. */
-const partOf = async (lab: Lab, hostId: string): Promise<{ links: number; dhcp: number; filters: number }> => {
+export const partOf = async (lab: Lab, hostId: string): Promise<{ links: number; dhcp: number; filters: number }> => {
   const links = (await lab.outside.links()).filter((l) => l.startsWith(`${hostId} chyb`) || l.startsWith(`${hostId} chyv`)).length;
   const filters = (await lab.outside.filters()).filter((f) => f.startsWith(`${hostId} filter from_chyt`)).length;
   return { links, dhcp: lab.outside.dnsmasqs(hostId).length, filters };

@@ -51,7 +51,7 @@ export class Outside {
   bootsByVariables({ topology: { uefi } }: Pick<VmView, 'topology'>): number {
     const file = path.join(this.run.dir, 'shared-pool', uefi?.volume ?? 'none');
     if (!existsSync(file)) return 0;
-    const [bytes, name] = [readFileSync(file), Buffer.from('Boots\0', 'utf16le')];
+    const [bytes, name] = [readFileSync(file).subarray(0, 0x40000), Buffer.from('Boots\0', 'utf16le')]; // behind that is where the firmware tidies up
     const at = bytes.lastIndexOf(name);
     return at < 0 ? 0 : bytes[at + name.length]!;
   }

@@ -8,6 +8,7 @@ import { imageClaims } from './images.ts';
 import { killClaims } from './kills.ts';
 import { lifecycleClaims } from './lifecycle.ts';
 import { networkClaims } from './networks.ts';
+import { nicClaims } from './nics.ts';
 import { copyClaims } from './copies.ts';
 import { poolClaims } from './pools.ts';
 import { volumeClaims } from './volumes.ts';
@@ -21,6 +22,7 @@ export const claims: readonly Claim[] = [
   ...killClaims,
   ...volumeClaims,
   ...networkClaims,
+  ...nicClaims,
   ...copyClaims,
   ...poolClaims,
   ...consoleClaims,

@@ -48,6 +48,8 @@ const passed: readonly Passed[] = [
     'operator',
     'Change what may come in to a VM from its networks: answers with an operation',
   ),
+  route('attachNic', 'post /v1/vms/:id/nics', 'provisioning', 'operator', 'Give a VM a NIC on a network: answers with an operation'),
+  route('detachNic', 'delete /v1/vms/:id/nics/:network', 'provisioning', 'operator', 'Take a VM from a network: answers with an operation'),
   route('deleteVm', 'delete /v1/vms/:id', 'provisioning', 'operator', 'Delete a VM and its volumes: answers with an operation'),
   route(
     'actOnVm',

@@ -93,6 +93,11 @@ export const lines: Readonly<Record<string, Line>> = {
   'PATCH /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { body: () => ({ restart: 'always' }) }),
   'DELETE /v1/vms/{}': hidden((t) => `/v1/vms/${t.vmId}`, { last: true }),
   'POST /v1/vms/{}/filter': hidden((t) => `/v1/vms/${t.vmId}/filter`, { body: () => ({ allow: [] }), code: 'vm.on_no_network' }),
+  'POST /v1/vms/{}/nics': hidden((t) => `/v1/vms/${t.vmId}/nics`, {
+    body: ({ networkId }) => ({ network: networkId }),
+    code: 'vm.in_move',
+  }),
+  'DELETE /v1/vms/{}/nics/{}': hidden((t) => `/v1/vms/${t.vmId}/nics/${t.networkId}`),
   'POST /v1/vms/{}/{}': hidden((t) => `/v1/vms/${t.vmId}/start`, { body: () => ({}) }),
   'GET /v1/networks': apart,
   'POST /v1/networks': { body: () => ({ name: 'back', subnet: `10.8.${++subnets}.0/24` }), foreign: 'apart' },

@@ -11,8 +11,10 @@ import { typeOf } from './catalogue.ts';
 import { setVm } from './vm-set.ts';
 import { consoleCommands } from './consoles.ts';
 import { filterCommand, networkOptions, onNetworks, segmentsOf } from './networks.ts';
+import { nicCommands } from './nics.ts';
 import { standingFields } from '../show/standing.ts';
 import { age, fields, print, ref, table, type Columns } from '../show/output.ts';
+import { startFields } from '../show/pending.ts';
 import { placementText } from '../show/placement.ts';
 
 export const vmCommands = (program: Command): void => {
@@ -57,6 +59,7 @@ export const vmCommands = (program: Command): void => {
   createCommand(vm);
   setVm(vm);
   filterCommand(vm);
+  nicCommands(vm);
   deleteCommand(vm);
   consoleCommands(vm);
 };
@@ -297,6 +300,7 @@ const vmText = (v: Vm): string => {
       memory: t && `${t.memory.bootMiB + t.memory.dimms.reduce((s, d) => s + d.sizeMiB, 0)} MiB`,
       disks: t?.disks.map((d) => `${d.id} ${d.sizeMiB} MiB`).join(', '),
       nics: t?.nics.map(nicText).join(', '),
+      ...startFields(v),
       hardware: v['topologyHash'],
       cause: v['cause'] && `${v['cause'].code}: ${v['cause'].message}`,
       created: v['createdAt'],

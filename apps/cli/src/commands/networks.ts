@@ -83,7 +83,7 @@ const deleteCommand = (network: Command): void => {
 };
 
 /** A network by its id or by its name. */
-const networkOf = async (client: Client, text: string): Promise<Network> => {
+export const networkOf = async (client: Client, text: string): Promise<Network> => {
   assertNamed('network', text);
   if (/^network-[0-9a-f]{8}-/.test(text)) return client.get('/v1/networks/{id}', { path: { id: text } });
   const found = await client.all('/v1/networks', { name: text });
@@ -98,7 +98,7 @@ const networkOf = async (client: Client, text: string): Promise<Network> => {
 
 type OfVm = Pick<BodyOf<'post', '/v1/vms'>, 'networks' | 'allow'>;
 /** Again for more, and not by a comma: what is behind one is said of that network. */
-const again = <T>(of: (text: string) => T) => (text: string, all: readonly T[] = []): readonly T[] => [...all, of(text)]; // prettier-ignore
+export const again = <T>(of: (text: string) => T) => (text: string, all: readonly T[] = []): readonly T[] => [...all, of(text)]; // prettier-ignore
 
 /** Of a new VM. */
 export const networkOptions = (command: Command): Command =>
@@ -155,7 +155,7 @@ export const filterCommand = (vm: Command): void => {
   );
 };
 
-const networkAsked = async (client: Client, text: string): Promise<NonNullable<OfVm['networks']>[number]> => {
+export const networkAsked = async (client: Client, text: string): Promise<NonNullable<OfVm['networks']>[number]> => {
   const [name = '', ...more] = text.split(',');
   assertNamed('network', name);
   const address = more[0]?.startsWith('address=') ? more[0].slice('address='.length) : undefined;
@@ -166,7 +166,7 @@ const networkAsked = async (client: Client, text: string): Promise<NonNullable<O
 };
 
 /** `tcp:80`, `tcp:8000-8099`, `udp`, `icmp`, each `from` a subnet: `tcp:22@10.7.0.0/28`. */
-function filterRule(text: string): NonNullable<OfVm['allow']>[number] {
+export function filterRule(text: string): NonNullable<OfVm['allow']>[number] {
   const m = /^(tcp|udp|icmp)(?::([0-9]{1,5})(?:-([0-9]{1,5}))?)?(?:@(.+))?$/.exec(text);
   if (!m || (m[1] === 'icmp' && m[2] !== undefined))
     throw new InvalidArgumentError('tcp, tcp:80, tcp:8000-8099, udp:53 or icmp, each with @SUBNET behind it, or without');

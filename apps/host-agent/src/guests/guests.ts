@@ -31,6 +31,8 @@ export interface Guests {
   bootId(vmId: string): Promise<string | undefined>;
   /** A disk by its serial number, as the guest's own agent says it; undefined where none answers in a few seconds. */
   disk(vmId: string, serial: string): Promise<GuestDisk | undefined>;
+  /** The MACs of its NICs, as the guest's own agent says them; undefined where none answers in a few seconds. */
+  macs(vmId: string): Promise<readonly string[] | undefined>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

@@ -8,6 +8,7 @@ import {
   qgaCharacterise,
   qgaDisk,
   qgaFacts,
+  qgaMacs,
   removeAgent,
   type GuestDisk,
   type HypervisorDriver,
@@ -80,6 +81,16 @@ export class QemuGuests implements Guests {
       const qga = await this.#guestAgent(vmId);
       await qga.sync(AGENT_PATIENCE_MS);
       return await qgaDisk(qga, serial);
+    } catch {
+      return undefined; // nobody in it speaks, or not of this
+    }
+  }
+
+  async macs(vmId: string): Promise<readonly string[] | undefined> {
+    try {
+      const qga = await this.#guestAgent(vmId);
+      await qga.sync(AGENT_PATIENCE_MS);
+      return await qgaMacs(qga);
     } catch {
       return undefined; // nobody in it speaks, or not of this
     }

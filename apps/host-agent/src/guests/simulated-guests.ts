@@ -52,6 +52,10 @@ export class SimulatedGuests implements Guests {
     return { there: true, name: found.name, bytes: found.bytes, uses };
   }
 
+  async macs(vmId: string): Promise<readonly string[] | undefined> {
+    return (await this.driver.status(vmId)).state === 'running' ? this.#guest(vmId).facts().nics : undefined;
+  }
+
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {
     const { topology } = await this.driver.status(vmId);
     if (!agentDiskOf(topology)) {

@@ -12,6 +12,7 @@ import { saveVm } from './save-vm.ts';
 import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { traceHandlers } from './traces.ts';
 import { releaseSource, transfer } from './transfer.ts';
+import { nicHandlers } from '../nics.ts';
 import { setFilter } from '../segments.ts';
 import { volumeHandlers } from '../volumes/tasks.ts';
 
@@ -38,5 +39,6 @@ const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk):
   ...volumeHandlers(context, ensure),
   ...traceHandlers(context),
   setFilter(context),
+  ...nicHandlers(context),
   ...guestHandlers(context),
 ];

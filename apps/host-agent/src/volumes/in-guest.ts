@@ -7,7 +7,7 @@ type Context = Pick<HandlerContext, 'driver' | 'guests' | 'now'>;
 
 const LOOK_EVERY_MS = 100;
 const MIB = 1_048_576;
-const isOff = (state: string): boolean => state === 'halted' || state === 'gone';
+export const isOff = (state: string): boolean => state === 'halted' || state === 'gone';
 
 /**
  * Waits until the guest shows the disk with its size. Undefined where nobody can be asked: it is off, or no agent answers in it. One that

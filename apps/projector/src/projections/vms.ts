@@ -1,4 +1,4 @@
-import { agentGatewayEvents as g, desiredBy, provisioningEvents as e } from '@chrysalis/contracts';
+import { agentGatewayEvents as g, desiredBy, pendingOf, provisioningEvents as e } from '@chrysalis/contracts';
 import { merge, on, type Handler } from '../projection.ts';
 
 /** What its host saw it do. A row of its own, as it is another stream: readers join it to the VM, see admin-api's `observed.ts`. */
@@ -16,6 +16,14 @@ type Doc = Readonly<Record<string, unknown>>;
 const restarting = ({ restart }: Doc, progress: Doc): Doc =>
   restart ? { restart: { policy: (restart as { policy: string }).policy, ...progress } } : {};
 const noneDue = ({ restart }: Doc): Doc => (restart ? { restart: { ...restart, dueAt: undefined } } : {});
+
+/** With what is pending then; few ever have anything, and one that has nothing is without the member. */
+const withPending = (before: Doc, change: Doc): Doc => {
+  const after = { ...before, ...change };
+  if (after['bootOrder'] === undefined) return change;
+  const pending = pendingOf(after as Parameters<typeof pendingOf>[0], after['state'] === 'stopped');
+  return { ...change, pending: pending.length > 0 ? pending : undefined };
+};
 
 /** `state`: requested, placed, running, stopped, paused, moving, deleting, deleted or failed. */
 export const vms: readonly Handler[] = [
@@ -47,7 +55,9 @@ export const vms: readonly Handler[] = [
     }),
   ]),
   on(e.vmProvisioningFailed, (d) => [merge('vms', d.vmId, { state: 'failed', cause: d.cause, hostId: undefined, action: undefined })]),
-  on(e.vmTopologyChanged, (d) => [merge('vms', d.vmId, { topology: d.topology, topologyHash: d.topologyHash })]),
+  on(e.vmTopologyChanged, (d) => [
+    merge('vms', d.vmId, (before) => withPending(before, { topology: d.topology, topologyHash: d.topologyHash })),
+  ]),
   on(e.vmMoveBegun, (d) => [
     merge('vms', d.vmId, (before) => ({
       state: 'moving',
@@ -56,7 +66,9 @@ export const vms: readonly Handler[] = [
     })),
   ]),
   on(e.vmSwitchedOver, (d) => [
-    merge('vms', d.vmId, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
+    merge('vms', d.vmId, (before) =>
+      withPending(before, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
+    ),
   ]),
   on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, { type: d.to, spec: d.spec })]),
   on(e.vmMoveEnded, (d) => [
@@ -76,18 +88,22 @@ export const vms: readonly Handler[] = [
     })),
   ]),
   on(e.vmActionEnded, (d) => [
-    merge('vms', d.vmId, (before) => ({
-      action: undefined,
-      lastAction: pick({ action: d.action, outcome: d.outcome, how: d.how, at: d.at, operation: d.workflowId, cause: d.cause }),
-      ...(d.outcome === 'failed'
-        ? { desired: before['state'], cause: d.cause }
-        : { state: desiredBy[d.action], ...pick({ topology: d.topology, topologyHash: d.topologyHash }) }),
-      ...(d.outcome === 'succeeded' && d.action === 'start' ? pick({ bootedAt: d.at }) : {}),
-    })),
+    merge('vms', d.vmId, (before) =>
+      withPending(before, {
+        action: undefined,
+        lastAction: pick({ action: d.action, outcome: d.outcome, how: d.how, at: d.at, operation: d.workflowId, cause: d.cause }),
+        ...(d.outcome === 'failed'
+          ? { desired: before['state'], cause: d.cause }
+          : { state: desiredBy[d.action], ...pick({ topology: d.topology, topologyHash: d.topologyHash }) }),
+        ...(d.outcome === 'succeeded' && d.action === 'start' ? pick({ bootedAt: d.at }) : {}),
+      }),
+    ),
   ]),
   on(e.vmChangeBegun, (d) => [merge('vms', d.vmId, { action: { action: d.change, operation: d.workflowId }, cause: undefined })]),
   on(e.vmChangeEnded, (d) => [
-    merge('vms', d.vmId, { action: undefined, ...pick({ cause: d.cause, topology: d.topology, topologyHash: d.topologyHash }) }),
+    merge('vms', d.vmId, (before) =>
+      withPending(before, { action: undefined, ...pick({ cause: d.cause, topology: d.topology, topologyHash: d.topologyHash }) }),
+    ),
   ]),
   on(e.vmDeletionRequested, (d) => [
     merge('vms', d.vmId, (before) => ({
@@ -100,7 +116,9 @@ export const vms: readonly Handler[] = [
   on(e.vmDeletionFailed, (d) => [
     merge('vms', d.vmId, (before) => ({ state: before['stateBefore'] ?? 'running', stateBefore: undefined, cause: d.cause })),
   ]),
-  on(e.vmReconfigured, (d) => [merge('vms', d.vmId, pick({ name: d.name, labels: d.labels }))]),
+  on(e.vmReconfigured, (d) => [
+    merge('vms', d.vmId, (before) => withPending(before, pick({ name: d.name, labels: d.labels, bootOrder: d.bootOrder }))),
+  ]),
   on(e.vmRestartPolicySet, (d) => [merge('vms', d.vmId, { restart: { policy: d.policy } })]),
   on(e.vmRestartPlanned, (d) => [merge('vms', d.vmId, (before) => restarting(before, { attempts: d.attempt, dueAt: d.dueAt }))]),
   on(e.vmRestartCalledOff, (d) => [

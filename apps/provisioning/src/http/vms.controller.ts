@@ -1,5 +1,5 @@
 import { Controller, Delete, Inject, Param, Patch, Post, Req } from '@nestjs/common';
-import { provisioningCommands, VmAction, vmActionCommands, vmActionShape } from '@chrysalis/contracts';
+import { pendingOf, provisioningCommands, VmAction, vmActionCommands, vmActionShape } from '@chrysalis/contracts';
 import { deleteVm as deletionOf, type KnownVm, type Reconfigure, type SetRestartPolicy } from '@chrysalis/provisioning-core';
 import {
   Allow,
@@ -67,18 +67,29 @@ export class VmsController {
     answers: {
       200: changeVm.answer,
       404: '`vm.unknown`',
-      409: '`vm.version_outdated`, `vm.not_ready`',
-      422: '`request.invalid`, `vm.labels_full`',
+      409: '`vm.version_outdated`, `vm.not_ready`, `vm.boots_kernel`',
+      422: '`request.invalid`, `vm.labels_full`, `vm.boot_device_unknown`, `vm.boot_device_unfit`',
     },
   })
   change(@Req() request: CommandRequest, @Param('id') id: string): Promise<Answer> {
-    return this.commands.run(request, changeVm.body, async ({ restart: policy, name, labels }, ctx) => {
+    return this.commands.run(request, changeVm.body, async ({ restart: policy, name, labels, bootOrder }, ctx) => {
       const { tenant } = await this.#present(ctx, id);
-      const reconfigure: Reconfigure = { type: 'reconfigure', vmId: id, ...(name ? { name } : {}), ...(labels ? { labels } : {}) };
+      const reconfigure: Reconfigure = {
+        type: 'reconfigure',
+        vmId: id,
+        ...(name ? { name } : {}),
+        ...(labels ? { labels } : {}),
+        ...(bootOrder ? { bootOrder } : {}),
+      };
       // Also where it changes nothing: what stands of the VM, at the version that the caller may have named.
       let vm = await this.#changed(ctx, tenant, reconfigure, ifMatch(request));
       if (policy) vm = await this.#changed(ctx, tenant, { type: 'set-restart-policy', vmId: id, policy });
-      return { status: 200, body: { vmId: id, name: vm.name, labels: vm.labels, restart: vm.restart.policy, version: vm.version } };
+      const pending = pendingOf(vm, vm.status === 'stopped');
+      const order = { ...(vm.bootOrder ? { bootOrder: vm.bootOrder } : {}), ...(pending.length > 0 ? { pending } : {}) };
+      return {
+        status: 200,
+        body: { vmId: id, name: vm.name, labels: vm.labels, restart: vm.restart.policy, ...order, version: vm.version },
+      };
     });
   }
 

@@ -1,5 +1,5 @@
 import type { Queryable } from '@chrysalis/event-store';
-import { MAC_TAILS, macOf, macTail } from '@chrysalis/provisioning-core';
+import { MAC_TAILS, macOf, macTail, type MacTail } from '@chrysalis/provisioning-core';
 
 /** How many taken addresses are passed over before it counts as full. */
 const ATTEMPTS = 1000;
@@ -23,6 +23,24 @@ export const takeMac = async (
     if (rowCount === 1) return macOf(nic.index, tail);
   }
   return undefined;
+};
+
+/** That this NIC has already: of one whose attachment could not be undone. */
+export const macOfNic = async (
+  tx: Queryable,
+  schema: string,
+  nic: { vm: string; id: string; index: number },
+): Promise<string | undefined> => {
+  const { rows } = await tx.query<MacTail>(`select fifth, sixth from ${schema}.guest_addresses where vm = $1 and nic = $2`, [
+    nic.vm,
+    nic.id,
+  ]);
+  return rows[0] && macOf(nic.index, rows[0]);
+};
+
+/** Of one NIC alone. */
+export const giveBackMac = async (tx: Queryable, schema: string, vm: string, nic: string): Promise<void> => {
+  await tx.query(`delete from ${schema}.guest_addresses where vm = $1 and nic = $2`, [vm, nic]);
 };
 
 export const giveBackMacs = async (tx: Queryable, schema: string, vm: string): Promise<void> => {

@@ -1,8 +1,8 @@
-import { FLEET_TENANT, provisioningTasks as tasks, type Cause, type InputOf } from '@chrysalis/contracts';
+import { FLEET_TENANT, provisioningEvents, provisioningTasks as tasks, type Cause, type InputOf } from '@chrysalis/contracts';
 import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
 import { done, Executor, failed, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { decideVm } from '../decide-vm.ts';
-import { leaveNetworks } from '../networks/join.ts';
+import { leaveNetwork, leaveNetworks } from '../networks/join.ts';
 import { vmsOfType } from '../sql/vms.ts';
 import { leaveVolumes } from '../volumes/leave.ts';
 
@@ -70,6 +70,18 @@ export class VmTasks {
   @OnTask(tasks.recordFilter)
   recordFilter(input: Input<'recordFilter'>, ctx: TaskContext): Result<'recordFilter'> {
     return decided(ctx, { type: 'end-change', workflowId: ctx.dispatch.workflowId, outcome: 'succeeded', ...input }, nothing);
+  }
+
+  /** What of the network is the VM's no more is anybody's in the same commit: an address is never two VMs' hardware. */
+  @OnTask(tasks.recordNic)
+  async recordNic(input: Input<'recordNic'>, ctx: TaskContext): Result<'recordNic'> {
+    const command = { type: 'end-change' as const, workflowId: ctx.dispatch.workflowId, outcome: 'succeeded' as const, ...input };
+    const result = await decideVm(ctx, input.vmId, command);
+    if (!result.ok) return refused(result.rejection);
+    for (const e of result.events)
+      if (e.type === provisioningEvents.vmChangeEnded.type && e.data.change === 'detach-nic')
+        await leaveNetwork(ctx, input.vmId, e.data.networkId!);
+    return done({});
   }
 
   @OnTask(tasks.recordDeleted)

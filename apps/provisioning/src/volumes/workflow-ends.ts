@@ -1,7 +1,7 @@
 import { volumeEvents, workflowEvents as events, type Cause, type DataOf } from '@chrysalis/contracts';
 import type { volumes } from '@chrysalis/provisioning-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
-import { endedShort } from '../workflow-ends.ts';
+import { endedShort, isUndone } from '../workflow-ends.ts';
 import { endCopyOf } from './copy.ts';
 import { decideVolume } from './decide-volume.ts';
 import { isChange, unlockVm } from './on-vm.ts';
@@ -30,9 +30,6 @@ export class VolumeWorkflowEnds {
 
 const amiss = (ctx: EventContext, { workflowId, subject: volumeId }: Ended, rejection: unknown): void =>
   ctx.log.warn({ volumeId, workflowId, rejection }, 'the end of a workflow does not fit its volume');
-
-/** All that was done is taken back; a cancelled one says what is not. */
-const isUndone = ({ state, missing = [] }: Ended): boolean => state === 'undone' || (state === 'cancelled' && missing.length === 0);
 
 const commandFor = (ended: Ended, cause: Cause): volumes.VolumeCommand | undefined => {
   const { name, subject: volumeId, workflowId } = ended;

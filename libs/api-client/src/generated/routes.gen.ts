@@ -75,6 +75,7 @@ export type Routes = {
     '/v1/vm-types/{name}/{version}/deprecate': { data: t.PostV1VmTypesNameVersionDeprecateData; answers: t.PostV1VmTypesNameVersionDeprecateResponses };
     '/v1/image-files': { data: t.PostV1ImageFilesData; answers: t.PostV1ImageFilesResponses };
     '/v1/vms/{id}/filter': { data: t.PostV1VmsIdFilterData; answers: t.PostV1VmsIdFilterResponses };
+    '/v1/vms/{id}/nics': { data: t.PostV1VmsIdNicsData; answers: t.PostV1VmsIdNicsResponses };
     '/v1/vms/{id}/{action}': { data: t.PostV1VmsIdActionData; answers: t.PostV1VmsIdActionResponses };
     '/v1/hosts/{id}/state': { data: t.PostV1HostsIdStateData; answers: t.PostV1HostsIdStateResponses };
     '/v1/hosts/{id}/audit': { data: t.PostV1HostsIdAuditData; answers: t.PostV1HostsIdAuditResponses };
@@ -111,6 +112,7 @@ export type Routes = {
     '/v1/migration-templates/{name}': { data: t.DeleteV1MigrationTemplatesNameData; answers: t.DeleteV1MigrationTemplatesNameResponses };
     '/v1/workflow-templates/{name}': { data: t.DeleteV1WorkflowTemplatesNameData; answers: t.DeleteV1WorkflowTemplatesNameResponses };
     '/v1/images/{name}/{version}': { data: t.DeleteV1ImagesNameVersionData; answers: t.DeleteV1ImagesNameVersionResponses };
+    '/v1/vms/{id}/nics/{network}': { data: t.DeleteV1VmsIdNicsNetworkData; answers: t.DeleteV1VmsIdNicsNetworkResponses };
     '/v1/workflow-policies/{name}': { data: t.DeleteV1WorkflowPoliciesNameData; answers: t.DeleteV1WorkflowPoliciesNameResponses };
     '/v1/grants/{id}': { data: t.DeleteV1GrantsIdData; answers: t.DeleteV1GrantsIdResponses };
   };

@@ -746,6 +746,7 @@ export type Vm = {
             pool: string;
             volume: string;
         };
+        bootOrder?: Array<string>;
     };
     topologyHash?: string;
     bootedAt?: string;
@@ -785,7 +786,7 @@ export type Vm = {
      * under way
      */
     action?: {
-        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume' | 'set-filter';
+        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume' | 'set-filter' | 'attach-nic' | 'detach-nic';
         operation: string;
     };
     lastAction?: {
@@ -813,6 +814,19 @@ export type Vm = {
         dueAt?: string;
         gaveUp?: boolean;
     };
+    /**
+     * what its next start boots from; absent, or empty: as its image has it
+     */
+    bootOrder?: Array<string>;
+    /**
+     * what its next start has, and it does not run on yet
+     */
+    pending?: Array<{
+        what: 'boot-order';
+        why: string;
+        now: string;
+        next: string;
+    }>;
     lastMove?: {
         moveId: string;
         outcome: string;
@@ -2291,6 +2305,10 @@ export type PatchV1VmsIdData = {
             [key: string]: string | null;
         };
         restart?: 'never' | 'on-failure' | 'always';
+        /**
+         * ids of its disks, volumes and NICs; empty: as its image has it. From its next start on
+         */
+        bootOrder?: Array<string>;
     };
     path: {
         id: string;
@@ -2310,11 +2328,11 @@ export type PatchV1VmsIdErrors = {
      */
     404: Problem;
     /**
-     * `vm.version_outdated`, `vm.not_ready`
+     * `vm.version_outdated`, `vm.not_ready`, `vm.boots_kernel`
      */
     409: Problem;
     /**
-     * `request.invalid`, `vm.labels_full`
+     * `request.invalid`, `vm.labels_full`, `vm.boot_device_unknown`, `vm.boot_device_unfit`
      */
     422: Problem;
     /**
@@ -2336,6 +2354,16 @@ export type PatchV1VmsIdResponses = {
             [key: string]: string;
         };
         restart: 'never' | 'on-failure' | 'always';
+        bootOrder?: Array<string>;
+        /**
+         * what its next start has, and it does not run on yet
+         */
+        pending?: Array<{
+            what: 'boot-order';
+            why: string;
+            now: string;
+            next: string;
+        }>;
         version: number;
     };
 };
@@ -6442,6 +6470,132 @@ export type PostV1VmsIdFilterResponses = {
 };
 
 export type PostV1VmsIdFilterResponse = PostV1VmsIdFilterResponses[keyof PostV1VmsIdFilterResponses];
+
+export type PostV1VmsIdNicsData = {
+    body: {
+        network: string;
+        address?: string;
+        allow?: Array<{
+            protocol: 'tcp' | 'udp' | 'icmp';
+            ports?: {
+                first: number;
+                last: number;
+            };
+            from?: string;
+        }>;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/vms/{id}/nics';
+};
+
+export type PostV1VmsIdNicsErrors = {
+    /**
+     * `vm.unknown`
+     */
+    404: Problem;
+    /**
+     * `vm.filter_differs`, `vm.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`, `network.address_taken`, `network.addresses_exhausted`
+     */
+    409: Problem;
+    /**
+     * `network.unknown`, `network.address_outside`, `network.address_reserved`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1VmsIdNicsError = PostV1VmsIdNicsErrors[keyof PostV1VmsIdNicsErrors];
+
+export type PostV1VmsIdNicsResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        vmId: string;
+        status: string;
+        operation?: string;
+        address: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        vmId: string;
+        status: string;
+        operation?: string;
+        address: string;
+    };
+};
+
+export type PostV1VmsIdNicsResponse = PostV1VmsIdNicsResponses[keyof PostV1VmsIdNicsResponses];
+
+export type DeleteV1VmsIdNicsNetworkData = {
+    body?: never;
+    path: {
+        id: string;
+        network: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/vms/{id}/nics/{network}';
+};
+
+export type DeleteV1VmsIdNicsNetworkErrors = {
+    /**
+     * `vm.unknown`, `network.unknown`
+     */
+    404: Problem;
+    /**
+     * `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DeleteV1VmsIdNicsNetworkError = DeleteV1VmsIdNicsNetworkErrors[keyof DeleteV1VmsIdNicsNetworkErrors];
+
+export type DeleteV1VmsIdNicsNetworkResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        vmId: string;
+        status: string;
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        vmId: string;
+        status: string;
+        operation?: string;
+    };
+};
+
+export type DeleteV1VmsIdNicsNetworkResponse = DeleteV1VmsIdNicsNetworkResponses[keyof DeleteV1VmsIdNicsNetworkResponses];
 
 export type PostV1VmsIdActionData = {
     body: {

@@ -34,6 +34,10 @@ export const hostsCodes = {
     title: 'The host cannot carry networks that span hosts',
     next: 'give it what it lacks (root, Debian’s nftables and dnsmasq-base, an address that other hosts reach), or choose another host',
   },
+  'host.nic_not_delivered': {
+    title: 'The guest does not show the NIC',
+    next: 'see what its kernel says of it, and try again',
+  },
   'host.uefi_missing': {
     title: 'The host has no UEFI for VMs',
     next: 'install Debian’s ovmf on it and restart its agent, or choose another host',

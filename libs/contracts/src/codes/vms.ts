@@ -6,7 +6,32 @@ export const vmsCodes = {
   'vm.on_no_network': {
     status: 409,
     title: 'The VM is on no network',
-    next: 'what comes in to it from networks of its hosts nobody filters; chrysalis vm create --network puts a VM on one',
+    next: 'what comes in to it from networks of its hosts nobody filters; chrysalis vm nic attach puts a VM on one',
+  },
+  'vm.boots_kernel': {
+    status: 409,
+    title: 'A VM of a kernel boots that, and from no device',
+    next: 'make it of an image that is a disk: chrysalis image import',
+  },
+  'vm.boot_device_unknown': {
+    status: 422,
+    title: 'The VM has no such device',
+    next: 'name disks, volumes and networks that it has: chrysalis vm get {vmId}',
+  },
+  'vm.boot_device_unfit': {
+    status: 422,
+    title: 'BIOS boots from no NIC here',
+    next: 'name disks and volumes, or make the VM of an image that boots by UEFI: chrysalis image import --firmware uefi',
+  },
+  'vm.filter_differs': {
+    status: 409,
+    title: 'What may come in to a VM is the same on all of its networks',
+    next: 'leave it out, and change it for all of them: chrysalis vm filter {vmId}',
+  },
+  'vm.no_port': {
+    status: 409,
+    title: 'The VM has no free root port',
+    next: 'detach a NIC or a volume, or make it of a type with fewer',
   },
   'vm.conflict': { status: 409, title: 'The VM was requested as something else', next: 'give the new VM another id' },
   'vm.not_ready': {

@@ -4,6 +4,7 @@ import { Blocker, MigrationMethod, TemplateOptions } from '../migration-template
 import { PoolAllocation } from '../pools.ts';
 import { ActionHow } from '../provisioning.ts';
 import {
+  BootOrder,
   Count,
   Device,
   HostFacts,
@@ -60,6 +61,21 @@ export const hostTasks = {
     z.object({ ...onVm, allow: FilterRules }),
     shaped,
   ),
+  attachNic: task(
+    'agent-gateway',
+    'host.attach-nic',
+    'Give a VM a NIC on a network that spans hosts, running or off, and see it in the guest; what is so already is done',
+    z.object({ ...onVm, nic: Nic.omit({ port: true }) }),
+    /** `seen`: the guest shows it; absent: there is nobody in it to ask, or it is off. */
+    shaped.extend({ seen: z.literal(true).optional() }),
+  ),
+  detachNic: task(
+    'agent-gateway',
+    'host.detach-nic',
+    'Take a NIC from a VM, running or off; done when the guest let it go',
+    z.object({ ...onVm, nic: Name }),
+    shaped,
+  ),
   destroyVm: task(
     'agent-gateway',
     'host.destroy-vm',
@@ -83,7 +99,8 @@ export const hostTasks = {
     'agent-gateway',
     'host.start-vm',
     'Start a VM that was stopped, with the hardware it had; done when it runs and the guest answers',
-    z.object({ ...onVm }),
+    /** `bootOrder`: what it is to boot from now; absent: as it did. */
+    z.object({ ...onVm, bootOrder: BootOrder.optional() }),
     shaped.extend({ at: Timestamp }),
   ),
   rebootVm: task(

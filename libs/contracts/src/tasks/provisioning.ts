@@ -89,6 +89,13 @@ export const provisioningTasks = {
     z.object({ vmId: Id, topology: Topology, topologyHash: Sha256 }),
     none,
   ),
+  recordNic: task(
+    'provisioning',
+    'vm.record-nic',
+    'Record that a NIC of the VM has come or gone; the address of one that went is anybody’s',
+    z.object({ vmId: Id, topology: Topology, topologyHash: Sha256 }),
+    none,
+  ),
   recordDeleted: task('provisioning', 'vm.record-deleted', 'Record that the VM is gone', z.object({ vmId: Id }), none),
   judgeTraces: task(
     'provisioning',

@@ -1,10 +1,23 @@
 import { z } from 'zod';
 import { ActionHow, Desired, RestartPolicy, VmAction, VmDoing } from '../provisioning.ts';
 import { GrantClaims } from '../agent-gateway.ts';
+import { Pending } from '../boot-order.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
 import { Consumer, hostStates } from '../resource-allocation.ts';
-import { Amounts, Cause, Characterisation, Count, HostFacts, Image as ImageShape, VmLabels, Ref, Topology, VmTypeSpec } from '../shapes.ts';
+import {
+  Amounts,
+  BootOrder,
+  Cause,
+  Characterisation,
+  Count,
+  HostFacts,
+  Image as ImageShape,
+  VmLabels,
+  Ref,
+  Topology,
+  VmTypeSpec,
+} from '../shapes.ts';
 import { Standing } from './operations.ts';
 import { Row } from './rows.ts';
 
@@ -57,6 +70,8 @@ export const Vm = Row.extend({
     .object({ policy: RestartPolicy, attempts: Count.optional(), dueAt: z.string().optional(), gaveUp: z.boolean().optional() })
     .optional()
     .describe('what is done where it goes off though it is meant to run; absent: never. `dueAt`: when it is started again'),
+  bootOrder: BootOrder.optional().describe('what its next start boots from; absent, or empty: as its image has it'),
+  pending: z.array(Pending).optional().describe('what its next start has, and it does not run on yet'),
   lastMove: z.object({ moveId: z.string(), outcome: z.string() }).optional(),
   observed: Observed.extend({ hostId: z.string(), epoch: Count }).optional().describe('what its host sees it do'),
   characterisation: Characterisation.optional().describe('what is known of its guest, where someone looked'),

@@ -19,12 +19,15 @@ export const qgaFacts = async (qga: QgaClient): Promise<GuestFacts> => {
     memoryMiB,
     disks: disks.slice(0, 64),
     fileSystems: (await dataFileSystems(qga, disks)).slice(0, 64),
-    nics: (await qga.network())
-      .map((n) => n['hardware-address'] ?? '')
-      .filter((m) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(m) && m !== '00:00:00:00:00:00')
-      .slice(0, 64),
+    nics: (await qgaMacs(qga)).slice(0, 64),
   };
 };
+
+/** Of its NICs, and of whatever else has an address like theirs. */
+export const qgaMacs = async (qga: QgaClient): Promise<string[]> =>
+  (await qga.network())
+    .map((n) => n['hardware-address'] ?? '')
+    .filter((m) => /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(m) && m !== '00:00:00:00:00:00');
 
 const onlineMiB = async (qga: QgaClient): Promise<number> => {
   const bytes = await qga.memoryBlockBytes();

@@ -1,4 +1,4 @@
-import { blockNode, fileNode, ROOT_DISK } from '@chrysalis/contracts';
+import { blockNode, bootOrderOf, fileNode } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import { dimmSlot, MAX_SERIAL_NR } from '../shape.ts';
 import { HypervisorError, noUefi } from '../errors.ts';
@@ -102,8 +102,13 @@ export const diskDevice = (disk: Disk): Record<string, unknown> => ({
   'num-queues': 1,
 });
 
-/** The firmware boots from the root disk and looks no further: the loader that another disk may have on it is not for it. */
-const bootOrder = (t: Topology, disk: Disk): { bootindex?: number } => (t.image.disk && disk.id === ROOT_DISK ? { bootindex: 1 } : {});
+/** The firmware boots from what is named, mostly the root disk, and looks no further: the loader that another disk may have is not for it. */
+const bootOrder = (t: Topology, id: string): { bootindex?: number } => {
+  const at = bootOrderOf(t).indexOf(id);
+  return at < 0 ? {} : { bootindex: at + 1 };
+};
+/** A NIC may have the name of a disk, which is then meant. */
+const nicOrder = (t: Topology, { id }: Topology['nics'][number]) => (t.disks.some((d) => d.id === id) ? {} : bootOrder(t, id));
 
 /** The nodes of UEFI's flash: its code, which no guest writes, and the variables that each VM has for itself. */
 const FLASH_CODE = 'flash-code';
@@ -198,9 +203,14 @@ export const commandLine = (t: Topology, host: HostSide, { incoming }: { incomin
     ]),
     t.disks.flatMap((d) => {
       const nodes = blockNodes(d, host.volumePath(d.pool, d.volume));
-      return [...nodes.flatMap((n) => ['-blockdev', json(n)]), '-device', json({ ...diskDevice(d), ...bootOrder(t, d) })];
+      return [...nodes.flatMap((n) => ['-blockdev', json(n)]), '-device', json({ ...diskDevice(d), ...bootOrder(t, d.id) })];
     }),
-    t.nics.flatMap((n) => ['-netdev', json({ ...host.netdev(n), id: `net-${n.id}` }), '-device', json(nicDevice(n))]),
+    t.nics.flatMap((n) => [
+      '-netdev',
+      json({ ...host.netdev(n), id: `net-${n.id}` }),
+      '-device',
+      json({ ...nicDevice(n), ...nicOrder(t, n) }),
+    ]),
     t.memory.dimms.flatMap((d) => ['-object', json(dimmBackend(d.id, d.sizeMiB)), '-device', json(dimmDevice(t, d.id))]),
     t.vcpus.plugged.flatMap((c) => ['-device', json(cpuDevice(t, c.id, c.coreId))]),
     incoming ? ['-incoming', 'defer'] : [],

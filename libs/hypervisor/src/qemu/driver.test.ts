@@ -1,9 +1,11 @@
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { diskSerial, volumeFile } from '@chrysalis/contracts';
 import { onQemu, until } from '@chrysalis/testing';
 import { MissingTool } from '../../../../infra/guest/debian.ts';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
@@ -11,7 +13,7 @@ import { ensureSecondQemu } from '../../../../infra/hypervisor/second-qemu.ts';
 import { bootDisk } from '../test/boot-disk.ts';
 import { efiDisk } from '../test/efi-disk.ts';
 import { driverContract } from '../test/driver-contract/contract.ts';
-import { bootSpec, type Rig } from '../test/driver-contract/rig.ts';
+import { bootImage, bootSpec, type Rig } from '../test/driver-contract/rig.ts';
 import { CONSOLE_BYTES } from '../console.ts';
 import type { HypervisorDriver } from '../driver.ts';
 import { QgaClient } from '../guest/index.ts';
@@ -198,6 +200,38 @@ onQemu('the hypervisor driver on real QEMU', () => {
       await expect(ask).rejects.toMatchObject({ code: 'hypervisor.unplug_timeout' });
       await expect(two.a().unplug(vmId, { kind: 'nic', id: 'front' }, 200)).rejects.toMatchObject({ code: 'hypervisor.unplug_timeout' });
       expect((await two.a().topology(vmId)).topology.nics).toHaveLength(1);
+    });
+
+    test('its firmware boots from what is named at a start, and from the root disk again; a reboot changes nothing', async () => {
+      const [id, pool] = ['vm-orders', 'shared'];
+      const [name, own] = [`volume-${randomUUID()}`, { ...bootSpec(id, { image: bootImage, nics: [] }), uuid: randomUUID() }];
+      const file = { pool, volume: volumeFile(name), format: 'qcow2' as const, sizeMiB: 1 };
+      await two.a().createVolume({ ...file, from: { kind: 'image', image: bootImage } });
+      await two.a().boot({ ...own, spec: { ...own.spec, nics: [], disks: [] } });
+      await two.boots(two.a(), id, 1);
+      const disk = { kind: 'disk' as const, id: name, serial: diskSerial(name), port: 3, readOnly: false, ...file };
+      await two.a().plug(id, disk);
+      await two.a().pressReset(id);
+      await two.boots(two.a(), id, 2);
+      const lives = async (bootOrder?: string[]): Promise<string[] | undefined> => {
+        await two.a().halt(id);
+        const { topology } = await two.a().start(id, { bootOrder });
+        await two.a().topology(id);
+        return topology.bootOrder;
+      };
+      // The volume counts its own boots: what is said next is its first, and then the third of the root disk.
+      const said = (): string[] => two.a().consoleOf(id).read(-CONSOLE_BYTES, 2 * CONSOLE_BYTES).bytes.toString('latin1').match(/boot \d/g) ?? []; // prettier-ignore
+      expect(await lives([name, 'root'])).toEqual([name, 'root']);
+      await until(async () => said().length === 3);
+      expect(await lives()).toEqual([name, 'root']);
+      await until(async () => said().length === 4);
+      await two.a().halt(id);
+      await two.a().unplug(id, { kind: 'disk', id: name }, 1_000);
+      expect(await lives([name])).toBeUndefined();
+      await until(async () => said().length === 5);
+      expect(said()).toEqual(['boot 1', 'boot 2', 'boot 1', 'boot 2', 'boot 3']);
+      await two.a().destroy(id, { deleteVolumes: true });
+      await two.a().deleteVolume(pool, file.volume);
     });
 
     test('a monitor that is lost while its QEMU runs on is taken again, and what happens then is told', async () => {

@@ -6,7 +6,7 @@ import type { GuestConsole } from '../console.ts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
-import { assertUnattached, initialTopology, isVolume, ownFiles, withoutSeed } from '../shape.ts';
+import { anew, assertUnattached, initialTopology, isOfOff, isVolume, ownFiles } from '../shape.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
@@ -81,7 +81,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
 
   async plug(vmId: string, device: Device): Promise<port.Shaped> {
-    if (isVolume(device))
+    if (isOfOff(device))
       return this.ofVolume(vmId, (vm) => (isOff(vm) ? plugOff(vm, device) : vm.exclusive(() => hotplug.plug(vm, device))));
     const vm = this.fleet.get(vmId);
     const { cpuThreadsSpent } = quirksOf((await this.facts()).accelerator);
@@ -103,7 +103,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         'QEMU under TCG does not come whole through the unplug of a CPU; offline it in the guest',
         device,
       );
-    if (isVolume(device))
+    if (isOfOff(device))
       return this.ofVolume(vmId, (v) => (isOff(v) ? unplugOff(v, device) : v.exclusive(() => hotplug.unplug(v, device, deadlineMs))));
     return vm.exclusive(() => hotplug.unplug(vm, device, deadlineMs));
   }
@@ -314,7 +314,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       if (vm.record.haltedAtUs === undefined || vm.alive) await vm.exclusive(() => this.fleet.halt(vm));
     });
   }
-  start(vmId: string): Promise<port.Shaped> {
+  start(vmId: string, { bootOrder }: { readonly bootOrder?: readonly string[] | undefined } = {}): Promise<port.Shaped> {
     return this.fleet.gate(vmId, async () => {
       const before = this.fleet.get(vmId);
       power.assertOwn(before);
@@ -325,17 +325,19 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         await before.exclusive(() => this.fleet.halt(before));
       }
       const off = this.fleet.get(vmId);
-      await this.dropSeed(off);
+      await this.begins(off, bootOrder);
       const vm = await this.fleet.restart(off, await this.how(off.topology, false), async (v) => void (await continueVm(v.qmp)));
       return vm.shaped;
     });
   }
-  /** The volume first: a record that says there is none is never of one that stays behind, with what may be secret in it. */
-  private async dropSeed(off: Vm): Promise<void> {
-    const topology = withoutSeed(off.topology);
-    const seed = off.topology.disks.find((d) => !topology.disks.includes(d));
-    if (!seed) return;
-    await this.volumes.delete(seed.pool, seed.volume);
+  /**
+   * What its next life is other in. The seed's volume first: a record that says there is none is never of one that stays behind, with what may
+   * be secret in it.
+   */
+  private async begins(off: Vm, bootOrder: readonly string[] | undefined): Promise<void> {
+    const topology = anew(off.topology, bootOrder);
+    if (topologyHash(topology) === off.record.topologyHash) return;
+    for (const { pool, volume } of off.topology.disks.filter((d) => !topology.disks.includes(d))) await this.volumes.delete(pool, volume);
     await off.saveTopology(topology);
   }
   async pause(vmId: string): Promise<void> {

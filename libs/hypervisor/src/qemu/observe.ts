@@ -46,6 +46,8 @@ export const observe = async (qmp: QmpClient, recorded: Topology, volumes: Volum
     serialPorts: await serialPorts(prefixed(names, 'port-')),
     image: withDisplay(recorded.image, names.includes(SCREEN)),
     ...(uefi ? { uefi } : {}),
+    // Told to the firmware at the start, and to nobody else: a guest sees what was booted from.
+    ...(recorded.bootOrder ? { bootOrder: recorded.bootOrder } : {}),
   };
 };
 

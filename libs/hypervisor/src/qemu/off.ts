@@ -4,7 +4,7 @@ import { assertPlug, assertResize, assertUnplug } from '../shape.ts';
 import { assertOwn } from './power.ts';
 import type { Vm } from './vm.ts';
 
-/** A volume of a VM that has no process is given, taken and grown for its next start: its record is its hardware. */
+/** A volume or a NIC of a VM that has no process is given and taken, a volume grown, for its next start: its record is its hardware. */
 export const isOff = (vm: Vm): boolean => !vm.alive;
 
 export const plugOff = async (vm: Vm, device: Device): Promise<Shaped> => {

@@ -91,11 +91,11 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       async (vm) => {
         if (!shape.assertPlug(vm.topology, device)) return vm.topology;
         if (device.kind === 'disk') this.ensureVolume(device, vm);
-        if (device.kind === 'nic') this.assertNetwork(device.network);
+        if (device.kind === 'nic' && !device.segment) this.assertNetwork(device.network);
         await this.world.clock.sleep(this.config.plugMs ?? 1);
         return plugged(vm.topology, device);
       },
-      shape.isVolume(device),
+      shape.isOfOff(device),
     );
   }
 
@@ -151,7 +151,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
           );
         return after;
       },
-      shape.isVolume(device),
+      shape.isOfOff(device),
     );
   }
 
@@ -376,7 +376,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.change(vmId, { state: 'gone', halted: true, happened: happenings.halted(this.nowUs()) });
     });
   }
-  start(vmId: string): Promise<port.Shaped> {
+  start(vmId: string, { bootOrder }: { readonly bootOrder?: readonly string[] | undefined } = {}): Promise<port.Shaped> {
     return this.gate(vmId, async () => {
       const { halted: _, happened: __, ...vm } = this.own(vmId);
       if (vm.state === 'running') return this.shaped(vmId);
@@ -387,10 +387,10 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       await this.world.clock.sleep(this.config.bootMs ?? 5);
       const { boot } = vm.topology.vcpus;
       const { listening: ___, ...guest } = vm.guest;
-      const anew = { bootId: this.world.newBootId(), bootedAtMs: this.world.clock.now(), onlineCpus: boot };
-      const topology = shape.withoutSeed(vm.topology);
+      const life = { bootId: this.world.newBootId(), bootedAtMs: this.world.clock.now(), onlineCpus: boot };
+      const topology = shape.anew(vm.topology, bootOrder);
       for (const d of vm.topology.disks) if (!topology.disks.includes(d)) this.volumes.delete(d.pool, d.volume);
-      this.keep({ ...vm, topology, topologyHash: topologyHash(topology), state: 'running', guest: { ...guest, ...anew } });
+      this.keep({ ...vm, topology, topologyHash: topologyHash(topology), state: 'running', guest: { ...guest, ...life } });
       return this.shaped(vmId);
     });
   }

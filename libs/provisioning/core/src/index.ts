@@ -10,6 +10,7 @@ export type { VmDecision, VmRejection } from './vm/rejections.ts';
 export type * from './vm/vm.ts';
 export * from './vm-actions.ts';
 export * from './vm-filter.ts';
+export * from './vm-nic.ts';
 export * from './vm-type.ts';
 export * from './workflows.ts';
 export * as networks from './network/index.ts';

@@ -60,8 +60,8 @@ const nameOf = (action: VmAction): string => `${action}-vm`;
 /** Whether a workflow of this name is an action on a VM, and which. */
 export const actionOfWorkflow = (name: string): VmAction | undefined => vmActions.find((a) => nameOf(a) === name);
 
-/** One action on its host, and the record of it. Params: `vmId`, `hostId`, `epoch`. */
-export const actOnVm = (action: VmAction, options: VmActionOptions): WorkflowDefinition => {
+/** One action on its host, and the record of it. Params: `vmId`, `hostId`, `epoch`; `ordered`, of a start: `bootOrder`. */
+export const actOnVm = (action: VmAction, options: VmActionOptions, { ordered = false } = {}): WorkflowDefinition => {
   const { input, ...act } = acts[action](options);
   const how = action === 'stop' || action === 'reboot';
   return {
@@ -72,9 +72,16 @@ export const actOnVm = (action: VmAction, options: VmActionOptions): WorkflowDef
       vmId: { type: 'string', required: true },
       hostId: { type: 'string', required: true },
       epoch: { type: 'number', required: true },
+      ...(ordered ? { bootOrder: { type: 'array', required: true } as const } : {}),
     },
     tasks: [
-      { name: 'act', ...act, input: { ...vm, ...input }, route: onHost, retry: passing },
+      {
+        name: 'act',
+        ...act,
+        input: { ...vm, ...input, ...(ordered ? { bootOrder: '${params.bootOrder}' } : {}) },
+        route: onHost,
+        retry: passing,
+      },
       {
         name: 'record',
         kind: 'vm.record-action',

@@ -4,6 +4,7 @@ import { expectEveryStepFails } from '@chrysalis/testing';
 import { bareTopology } from '@chrysalis/testing/topology';
 import { actOnVm } from './vm-actions.ts';
 import { setVmFilter } from './vm-filter.ts';
+import { attachNic, detachNic } from './vm-nic.ts';
 import { deleteVm, provisionVm } from './workflows.ts';
 
 const spec = {
@@ -50,6 +51,9 @@ const executors = Object.fromEntries([
   kind(allTasks.recordAction),
   kind(allTasks.setFilter, { topology, topologyHash: topologyHash(topology) }),
   kind(allTasks.recordFilter),
+  kind(allTasks.attachNic, { topology, topologyHash: topologyHash(topology), seen: true }),
+  kind(allTasks.detachNic, { topology, topologyHash: topologyHash(topology) }),
+  kind(allTasks.recordNic),
 ]);
 
 test.each([
@@ -95,4 +99,15 @@ test('a filter is other, or as it was: every step of its change may fail', () =>
   const asked = { vmId: 'vm-1', hostId: 'h1', epoch: 3, allow: [{ protocol: 'icmp' }], before: [] };
   const report = expectEveryStepFails({ definition: setVmFilter, params: asked, executors });
   expect(Object.keys(report.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));
+});
+
+test('a NIC comes, or is taken out again; one that goes goes: every step of it may fail', () => {
+  const on = { vmId: 'vm-1', hostId: 'h1', epoch: 3 };
+  const networkId = 'network-0199c0de-0000-7000-8000-0000000000e1';
+  const segment = { vni: 4096, subnet: '10.7.0.0/24', address: '10.7.0.2', mtu: 1450, allow: [] };
+  const nic = { id: networkId, network: networkId, mac: '52:54:00:01:10:01', segment };
+  const comes = expectEveryStepFails({ definition: attachNic, params: { ...on, nic }, executors });
+  expect(Object.keys(comes.finalStates)).toEqual(expect.arrayContaining(['succeeded', 'undone']));
+  const goes = expectEveryStepFails({ definition: detachNic, params: { ...on, networkId }, executors });
+  expect(Object.keys(goes.finalStates)).toContain('succeeded');
 });

@@ -8,6 +8,7 @@ export type BeginChange = Readonly<{
   vmId: string;
   change: VmChange;
   volumeId?: string;
+  networkId?: string;
   workflowId: string;
   request?: WorkflowRequest;
 }>;
@@ -40,8 +41,8 @@ export const endChange = ({ type: _, ...said }: EndChange, vm: Vm): VmDecision =
   const shaped = topology && topologyHash ? { topology, topologyHash } : undefined;
   const wrong = shaped && wrongHash(vmId, shaped.topology, shaped.topologyHash);
   if (wrong) return wrong;
-  const { name, volumeId } = action;
-  const of = volumeId === undefined ? {} : { volumeId };
+  const { name, volumeId, networkId } = action;
+  const of = { ...(volumeId === undefined ? {} : { volumeId }), ...(networkId === undefined ? {} : { networkId }) };
   const data = { vmId, change: name as VmChange, ...of, workflowId, outcome, ...(cause ? { cause } : {}), ...shaped };
   return accept({ type: 'chrysalis.provisioning.vm.change-ended.v1', data });
 };
@@ -51,8 +52,9 @@ const isChange = (name: string): boolean => (vmChanges as readonly string[]).inc
 type Of<T extends VmEvent['type']> = Extract<VmEvent, { type: T }>['data'];
 /** What it is meant to do stays as it is. */
 export const changeBegun = (vm: KnownVm, d: Of<'chrysalis.provisioning.vm.change-begun.v1'>): KnownVm => {
-  const { change: name, workflowId, volumeId } = d;
-  return { ...vm, action: { name, options: {}, workflowId, ...(volumeId === undefined ? {} : { volumeId }), before: vm.desired } };
+  const { change: name, workflowId, volumeId, networkId } = d;
+  const of = { ...(volumeId === undefined ? {} : { volumeId }), ...(networkId === undefined ? {} : { networkId }) };
+  return { ...vm, action: { name, options: {}, workflowId, ...of, before: vm.desired } };
 };
 export const changeEnded = (vm: KnownVm, d: Of<'chrysalis.provisioning.vm.change-ended.v1'>): KnownVm => {
   const { action: _, ...rest } = vm;

@@ -63,6 +63,8 @@ export type KnownVm = Readonly<{
   spec: VmTypeSpec;
   image: Image;
   nics: Requested['nics'];
+  /** What its next start boots from, by ids; absent, or empty: as its image has it. What it runs on is in its topology. */
+  bootOrder?: string[];
   /** Rises with each switch-over; 0 until the VM is placed. */
   epoch: number;
   /** The highest epoch that an undone move may have shown to a host. */
@@ -83,6 +85,7 @@ export type KnownVm = Readonly<{
     workflowId: string;
     before: Desired;
     /** Of a change. */ volumeId?: string;
+    networkId?: string;
   }>;
   /** Why it could not be provisioned, or the last deletion or action did not come to its end. */
   cause?: Cause;
