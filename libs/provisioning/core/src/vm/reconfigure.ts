@@ -1,4 +1,4 @@
-import { MOST_LABELS, namedDisksOf, type Topology, type VmLabelChanges, type VmLabels } from '@chrysalis/contracts';
+import { MOST_LABELS, namedDisksOf, type VmLabelChanges, type VmLabels } from '@chrysalis/contracts';
 import { accept, canonicalJson, reject } from '@chrysalis/kernel';
 import { notReady, type VmDecision } from './rejections.ts';
 import type { KnownVm, Vm } from './vm.ts';
@@ -40,14 +40,14 @@ const unbootable = (order: readonly string[], vm: KnownVm): VmDecision | undefin
   if (!image.disk) return reject({ code: 'vm.boots_kernel', vmId });
   if (!topology) return notReady(vm, vmId);
   const disks = namedDisksOf(topology).map((d) => d.id);
-  for (const device of order.filter((id) => !disks.includes(id)))
-    if (!has(topology.nics, device))
-      return reject({ code: 'vm.boot_device_unknown', vmId, device, known: [...disks, ...topology.nics.map((n) => n.id)] });
-    else if (!topology.uefi) return reject({ code: 'vm.boot_device_unfit', vmId, device });
+  const known = [...disks, ...topology.nics.map((n) => n.id)];
+  for (const device of order.filter((id) => !disks.includes(id))) {
+    const message = `${vmId} has no disk and no NIC ${device}; it has ${known.join(', ')}`;
+    if (!known.includes(device)) return reject({ code: 'vm.boot_device_unknown', message, vmId, device, known });
+    if (!topology.uefi) return reject({ code: 'vm.boot_device_unfit', vmId, device });
+  }
   return undefined;
 };
-const has = (list: Topology['nics'], id: string): boolean => list.some((d) => d.id === id);
-
 const changed = (labels: VmLabels, changes: VmLabelChanges): VmLabels =>
   Object.fromEntries(Object.entries({ ...labels, ...changes }).filter((entry): entry is [string, string] => entry[1] !== null));
 

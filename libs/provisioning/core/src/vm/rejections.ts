@@ -23,7 +23,13 @@ export type VmRejection = Coded<
     }
   | { readonly code: 'vm.labels_full'; readonly vmId: string; readonly count: number; readonly most: number }
   | { readonly code: 'vm.boots_kernel'; readonly vmId: string }
-  | { readonly code: 'vm.boot_device_unknown'; readonly vmId: string; readonly device: string; readonly known: readonly string[] }
+  | {
+      readonly code: 'vm.boot_device_unknown';
+      readonly message: string;
+      readonly vmId: string;
+      readonly device: string;
+      readonly known: readonly string[];
+    }
   | { readonly code: 'vm.boot_device_unfit'; readonly vmId: string; readonly device: string }
   | { readonly code: 'vm.halted'; readonly vmId: string; readonly state: string }
   | { readonly code: 'vm.not_in_move'; readonly vmId: string; readonly moveId: string }
