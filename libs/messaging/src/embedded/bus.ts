@@ -2,6 +2,7 @@ import path from 'node:path';
 import { migrate, migrationsIn } from '@chrysalis/event-store';
 import type pg from 'pg';
 import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
+import { Offered } from './partition-reader.ts';
 import type { Placed } from './publications.ts';
 import { shareMembership } from './shared.ts';
 import * as sql from './sql.ts';
@@ -49,7 +50,7 @@ export class EmbeddedBus implements EventBus {
     }
     const byPlace = Map.groupBy(placed, (m) => `${m.topic} ${m.partition}`);
     for (const { topic, partition, first, bus } of rows) {
-      const events = byPlace.get(`${topic} ${partition}`)!.map((m) => ({ type: m.event.type, text: m.text }));
+      const events = byPlace.get(`${topic} ${partition}`)!.map((m) => new Offered(m.event.type, m.text));
       membership.offer(topic, partition, { bus, first: BigInt(first), events });
     }
   }

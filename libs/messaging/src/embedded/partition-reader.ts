@@ -7,8 +7,20 @@ import * as sql from './sql.ts';
 /** Events offered and not yet read; above this they are fetched, as by any reader in another process. */
 const mostOffered = 1_000;
 
-/** Committed at these offsets of this bus, as JSON: each reader makes its own events of it, of those types that it reads. */
-type Offered = { readonly type: string; readonly text: string };
+/** An event as JSON; it is made into an object once, for all readers of the process, and only if one of them reads its type. None changes it. */
+export class Offered {
+  #event: CloudEvent | undefined;
+
+  constructor(
+    readonly type: string,
+    private readonly text: string,
+  ) {}
+
+  get event(): CloudEvent {
+    return (this.#event ??= JSON.parse(this.text) as CloudEvent);
+  }
+}
+/** Committed at these offsets of this bus. */
 export type Offer = { readonly bus: string; readonly first: bigint; readonly events: readonly Offered[] };
 
 type Batch = { readonly next: bigint; readonly events: CloudEvent[] };
@@ -18,7 +30,7 @@ export class PartitionReader {
   readonly #pause = new Pause();
   #stopped = false;
   #fault: string | undefined;
-  #offered: (Offered & { readonly at: bigint })[] = [];
+  #offered: { readonly at: bigint; readonly offered: Offered }[] = [];
   /** There may be something that was not offered. */
   #look = true;
   /** Which bus our offsets are of; another one, made anew in its place, is joined anew. */
@@ -61,7 +73,7 @@ export class PartitionReader {
 
   offer({ bus, first, events }: Offer): void {
     if (bus === this.#bus && this.#offered.length + events.length <= mostOffered)
-      events.forEach((event, i) => this.#offered.push({ ...event, at: first + BigInt(i) }));
+      events.forEach((offered, i) => this.#offered.push({ offered, at: first + BigInt(i) }));
     else this.#look = true;
     this.#pause.cut();
   }
@@ -73,8 +85,8 @@ export class PartitionReader {
     const events: CloudEvent[] = [];
     let at = next;
     for (; events.length < most && this.#offered[0]?.at === at; at++) {
-      const { type, text } = this.#offered.shift()!;
-      if (!skips?.(type)) events.push(JSON.parse(text) as CloudEvent);
+      const { offered } = this.#offered.shift()!;
+      if (!skips?.(offered.type)) events.push(offered.event);
     }
     if (at === next && this.#offered.length > 0) [this.#offered, this.#look] = [[], true];
     return at === next ? undefined : { next: at, events };
