@@ -19,8 +19,8 @@ type Effects = Required<Pick<ConsumeOptions, 'handle' | 'handleAll'>>;
 
 /**
  * One task: the handler's effect and its report commit together; a handler that throws has its effect rolled back and is reported as failed.
- * Tasks that are one transaction go without a savepoint each, and all their reports are appended at once, at its end: where one does not
- * succeed none has happened, and they go one by one.
+ * Of tasks that are one transaction all reports are appended at once, at its end. Those that say so (`abreast`) go without a savepoint each:
+ * where one does not succeed none has happened, and they go one by one.
  */
 export const taskEffects = (service: ServiceContext, handlers: ReadonlyMap<string, TaskHandler>): Effects => ({
   handle: async (event, tx) => {
@@ -28,12 +28,24 @@ export const taskEffects = (service: ServiceContext, handlers: ReadonlyMap<strin
     if (reports.length > 0) await service.store.append(reports, tx);
   },
   handleAll: async (events, tx) => {
-    if (failpointsSet()) throw new Error('a fault that is asked for is of one task');
-    const together = new Together(service, handlers, tx);
-    const reports = byStream(await together.execute(events));
-    if (reports.length > 0) await service.store.append(reports, tx);
+    const abreast = !failpointsSet() && events.every((event) => handlers.get(kindOf(event))?.abreast);
+    const all = abreast ? await new Together(service, handlers, tx).execute(events) : await oneByOne(service, handlers, events, tx);
+    if (all.length > 0) await service.store.append(byStream(all), tx);
   },
 });
+
+const kindOf = ({ data }: CloudEvent): string => String((data as Partial<TaskDispatch> | null)?.kind);
+
+const oneByOne = async (
+  service: ServiceContext,
+  handlers: ReadonlyMap<string, TaskHandler>,
+  events: readonly CloudEvent[],
+  tx: pg.PoolClient,
+): Promise<Append[]> => {
+  const reports: Append[] = [];
+  for (const event of events) reports.push(...(await taskEffect(service, handlers, event, tx)));
+  return reports;
+};
 
 class Together {
   readonly #kept = new Map<symbol, unknown>();
@@ -45,8 +57,6 @@ class Together {
   ) {}
 
   async execute(events: readonly CloudEvent[]): Promise<Append[]> {
-    const abreast = events.every(({ data }) => this.handlers.get(String((data as Partial<TaskDispatch> | null)?.kind))?.abreast);
-    if (!abreast) return this.#inOrder(events);
     return (await allEnded([...Map.groupBy(events, (e) => e.partitionkey).values()].map((list) => this.#inOrder(list)))).flat();
   }
 
