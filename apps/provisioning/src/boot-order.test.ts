@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { bootingFrom, topologyHash, type WorkflowRequest } from '@chrysalis/contracts';
+import { bootingFrom, plugged, topologyHash, type WorkflowRequest } from '@chrysalis/contracts';
 import { validateRequest } from '@chrysalis/workflow-core';
 import { Harness, image, spec, topologyOf } from './test/harness.ts';
 
@@ -56,4 +56,23 @@ test('what cannot be is refused with a code', async () => {
   await refused(id, ['root', 'root'], 'request.invalid');
   await refused(id, 'root', 'request.invalid');
   await refused((await h.runningVm()).id, ['data'], 'vm.boots_kernel');
+});
+
+test('a start leaves out the CPUs that could not be unplugged, however often it is asked, and no other start says a word of them', async () => {
+  const vm = await h.runningVm('shrunk');
+  const cpu = { kind: 'cpu' as const, id: 'cpu1', coreId: 1 };
+  const more = plugged(vm.topology!, cpu);
+  await h.run(vm.operation, 'vm.record-topology', { vmId: vm.id, topology: more, topologyHash: topologyHash(more), reason: 'test' });
+  expect((await set(vm.id, { name: 'web' })).body.pending).toMatchObject([{ what: 'vcpus', next: String(vm.spec.vcpus.now) }]);
+  const params = async (): Promise<object> => {
+    await h.run((await act(vm.id, 'stop')).body.operation, 'vm.record-action', { vmId: vm.id, at, how: 'acpi' });
+    const start = (await act(vm.id, 'start')).body.operation;
+    const { request } = (await h.store.read(vm.id)).at(-1)!.data as { request: WorkflowRequest };
+    expect(validateRequest(request)).toEqual([]);
+    await h.run(start, 'vm.record-action', { vmId: vm.id, at, topology: vm.topology, topologyHash: vm.topologyHash });
+    return request.params;
+  };
+  expect(await params()).toMatchObject({ vcpus: vm.spec.vcpus.now });
+  expect((await set(vm.id, { name: 'web' })).body).not.toHaveProperty('pending');
+  expect(await params()).not.toHaveProperty('vcpus');
 });

@@ -24,6 +24,7 @@ export * from './provisioning.ts';
 export * from './registry.ts';
 export * from './resource-allocation.ts';
 export * from './boot-order.ts';
+export * from './pending.ts';
 export * from './segment.ts';
 export * from './shapes.ts';
 export * from './task-execution.ts';

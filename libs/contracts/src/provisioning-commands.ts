@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Pending } from './boot-order.ts';
+import { Pending } from './pending.ts';
 import { command, type CommandContract } from './commands.ts';
 import { Ipv4 } from './ipv4.ts';
 import { kinds } from './kinds/index.ts';

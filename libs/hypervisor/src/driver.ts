@@ -148,6 +148,9 @@ export type SaveRequest = {
 /** Microseconds since 1970, the hypervisor's clock: between the two the guest stood still. */
 export type Saved = Shaped & { readonly stoppedAtUs: number; readonly resumedAtUs: number; readonly bytes: number };
 
+/** What the next life of a VM is other in. */
+export type NextLife = { readonly bootOrder?: readonly string[] | undefined; readonly vcpus?: number | undefined };
+
 export type PrepareTarget = { readonly vmId: string; readonly topology: Topology; readonly topologyHash: string };
 
 /**
@@ -228,8 +231,9 @@ export interface HypervisorDriver {
   /**
    * A new process with the recorded hardware: after a halt, after an end by itself, and in place of one that stands though its guest is
    * over (panicked, shut down). One that runs is answered; one that fails is halted. `bootOrder`: what it boots from now on; absent: as before.
+   * `vcpus`: how many CPUs it has at most.
    */
-  start(vmId: string, o?: { readonly bootOrder?: readonly string[] | undefined }): Promise<Shaped>;
+  start(vmId: string, next?: NextLife): Promise<Shaped>;
   /** Stops the CPUs of a runner; `unpause` lets them go on, also after a disk that took no more. Refused where it stands still for another reason. */
   pause(vmId: string): Promise<void>;
   unpause(vmId: string): Promise<void>;

@@ -13,7 +13,7 @@ import {
   volumeFile,
 } from '@chrysalis/contracts';
 import type { Device, Topology } from '@chrysalis/contracts';
-import type { BootSpec, SerialPortSpec } from './driver.ts';
+import type { BootSpec, NextLife, SerialPortSpec } from './driver.ts';
 import { HypervisorError } from './errors.ts';
 
 export const DEFAULT_MACHINE = 'pc-q35-7.2';
@@ -45,10 +45,15 @@ const seedDisk = (vmId: string, at: { port: number; pool: string; sizeMiB: numbe
   volume: volumeName(vmId, 'seed').replace(/qcow2$/, 'raw'),
   readOnly: true,
 });
-/** Of a VM that is started again: it has had its first boot, and boots from this now. */
-export const anew = (t: Topology, bootOrder: readonly string[] | undefined): Topology => {
-  const topology = { ...t, disks: t.disks.filter((d) => d.id !== SEED_DISK) };
+/** Of a VM that is started again: it has had its first boot, and boots from this now, with no more CPUs than it is to have. */
+export const anew = (t: Topology, { bootOrder, vcpus }: NextLife): Topology => {
+  const topology = { ...t, disks: t.disks.filter((d) => d.id !== SEED_DISK), vcpus: atMost(t.vcpus, vcpus) };
   return bootOrder === undefined ? topology : bootingFrom(topology, bootOrder);
+};
+const atMost = (has: Topology['vcpus'], most = Infinity): Topology['vcpus'] => {
+  const boot = Math.min(has.boot, most);
+  const plugged = [...has.plugged].sort((a, b) => a.coreId - b.coreId).slice(0, most - boot);
+  return { ...has, boot, plugged: plugged.length === has.plugged.length ? has.plugged : plugged };
 };
 
 /** The hardware a VM of this type starts with. */

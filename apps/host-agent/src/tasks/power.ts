@@ -20,8 +20,8 @@ const done = ({ now }: HandlerContext, how?: ActionHow): Acted => ({ at: iso(now
 /** What is so already is done: each of these may come twice, late, and after a crash in its middle. */
 export const powerHandlers = (context: HandlerContext): Handler[] => [
   handler(hostTasks.stopVm, admit, (input, run) => stop(context, input, run)),
-  handler(hostTasks.startVm, admit, async ({ vmId, bootOrder }, run) => {
-    const shaped = await context.driver.start(vmId, { bootOrder });
+  handler(hostTasks.startVm, admit, async ({ vmId, bootOrder, vcpus }, run) => {
+    const shaped = await context.driver.start(vmId, { bootOrder, vcpus });
     await answersAnew(context, vmId, run);
     return { ...shaped, at: iso(context.now()) };
   }),

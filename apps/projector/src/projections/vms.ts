@@ -20,7 +20,7 @@ const noneDue = ({ restart }: Doc): Doc => (restart ? { restart: { ...restart, d
 /** With what is pending then; few ever have anything, and one that has nothing is without the member. */
 const withPending = (before: Doc, change: Doc): Doc => {
   const after = { ...before, ...change };
-  if (after['bootOrder'] === undefined) return change;
+  if (after['spec'] === undefined) return change; // a row of before its request was seen
   const pending = pendingOf(after as Parameters<typeof pendingOf>[0], after['state'] === 'stopped');
   return { ...change, pending: pending.length > 0 ? pending : undefined };
 };
@@ -70,7 +70,7 @@ export const vms: readonly Handler[] = [
       withPending(before, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
     ),
   ]),
-  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, { type: d.to, spec: d.spec })]),
+  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, (before) => withPending(before, { type: d.to, spec: d.spec }))]),
   on(e.vmMoveEnded, (d) => [
     merge('vms', d.vmId, {
       state: 'running',

@@ -822,7 +822,7 @@ export type Vm = {
      * what its next start has, and it does not run on yet
      */
     pending?: Array<{
-        what: 'boot-order';
+        what: 'boot-order' | 'vcpus';
         why: string;
         now: string;
         next: string;
@@ -2359,7 +2359,7 @@ export type PatchV1VmsIdResponses = {
          * what its next start has, and it does not run on yet
          */
         pending?: Array<{
-            what: 'boot-order';
+            what: 'boot-order' | 'vcpus';
             why: string;
             now: string;
             next: string;

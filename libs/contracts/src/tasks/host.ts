@@ -99,8 +99,8 @@ export const hostTasks = {
     'agent-gateway',
     'host.start-vm',
     'Start a VM that was stopped, with the hardware it had; done when it runs and the guest answers',
-    /** `bootOrder`: what it is to boot from now; absent: as it did. */
-    z.object({ ...onVm, bootOrder: BootOrder.optional() }),
+    /** `bootOrder`: what it is to boot from now; absent: as it did. `vcpus`: those beyond go from its hardware; absent: none does. */
+    z.object({ ...onVm, bootOrder: BootOrder.optional(), vcpus: Positive.max(64).optional() }),
     shaped.extend({ at: Timestamp }),
   ),
   rebootVm: task(

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ActionHow, Desired, RestartPolicy, VmAction, VmDoing } from '../provisioning.ts';
 import { GrantClaims } from '../agent-gateway.ts';
-import { Pending } from '../boot-order.ts';
+import { Pending } from '../pending.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
 import { Consumer, hostStates } from '../resource-allocation.ts';

@@ -314,7 +314,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       if (vm.record.haltedAtUs === undefined || vm.alive) await vm.exclusive(() => this.fleet.halt(vm));
     });
   }
-  start(vmId: string, { bootOrder }: { readonly bootOrder?: readonly string[] | undefined } = {}): Promise<port.Shaped> {
+  start(vmId: string, next: port.NextLife = {}): Promise<port.Shaped> {
     return this.fleet.gate(vmId, async () => {
       const before = this.fleet.get(vmId);
       power.assertOwn(before);
@@ -325,7 +325,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         await before.exclusive(() => this.fleet.halt(before));
       }
       const off = this.fleet.get(vmId);
-      await this.begins(off, bootOrder);
+      await this.begins(off, next);
       const vm = await this.fleet.restart(off, await this.how(off.topology, false), async (v) => void (await continueVm(v.qmp)));
       return vm.shaped;
     });
@@ -334,8 +334,8 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
    * What its next life is other in. The seed's volume first: a record that says there is none is never of one that stays behind, with what may
    * be secret in it.
    */
-  private async begins(off: Vm, bootOrder: readonly string[] | undefined): Promise<void> {
-    const topology = anew(off.topology, bootOrder);
+  private async begins(off: Vm, next: port.NextLife): Promise<void> {
+    const topology = anew(off.topology, next);
     if (topologyHash(topology) === off.record.topologyHash) return;
     for (const { pool, volume } of off.topology.disks.filter((d) => !topology.disks.includes(d))) await this.volumes.delete(pool, volume);
     await off.saveTopology(topology);

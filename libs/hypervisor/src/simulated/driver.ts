@@ -376,7 +376,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.change(vmId, { state: 'gone', halted: true, happened: happenings.halted(this.nowUs()) });
     });
   }
-  start(vmId: string, { bootOrder }: { readonly bootOrder?: readonly string[] | undefined } = {}): Promise<port.Shaped> {
+  start(vmId: string, next: port.NextLife = {}): Promise<port.Shaped> {
     return this.gate(vmId, async () => {
       const { halted: _, happened: __, ...vm } = this.own(vmId);
       if (vm.state === 'running') return this.shaped(vmId);
@@ -388,7 +388,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       const { boot } = vm.topology.vcpus;
       const { listening: ___, ...guest } = vm.guest;
       const life = { bootId: this.world.newBootId(), bootedAtMs: this.world.clock.now(), onlineCpus: boot };
-      const topology = shape.anew(vm.topology, bootOrder);
+      const topology = shape.anew(vm.topology, next);
       for (const d of vm.topology.disks) if (!topology.disks.includes(d)) this.volumes.delete(d.pool, d.volume);
       this.keep({ ...vm, topology, topologyHash: topologyHash(topology), state: 'running', guest: { ...guest, ...life } });
       return this.shaped(vmId);

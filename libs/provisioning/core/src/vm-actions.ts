@@ -60,8 +60,12 @@ const nameOf = (action: VmAction): string => `${action}-vm`;
 /** Whether a workflow of this name is an action on a VM, and which. */
 export const actionOfWorkflow = (name: string): VmAction | undefined => vmActions.find((a) => nameOf(a) === name);
 
-/** One action on its host, and the record of it. Params: `vmId`, `hostId`, `epoch`; `ordered`, of a start: `bootOrder`. */
-export const actOnVm = (action: VmAction, options: VmActionOptions, { ordered = false } = {}): WorkflowDefinition => {
+/** What the next start of a VM may be told. */
+export type NextStart = 'bootOrder' | 'vcpus';
+const nextParams = { bootOrder: { type: 'array', required: true }, vcpus: { type: 'number', required: true } } as const;
+
+/** One action on its host, and the record of it. Params: `vmId`, `hostId`, `epoch`; of a start what `next` names: `bootOrder`, `vcpus`. */
+export const actOnVm = (action: VmAction, options: VmActionOptions, next: readonly NextStart[] = []): WorkflowDefinition => {
   const { input, ...act } = acts[action](options);
   const how = action === 'stop' || action === 'reboot';
   return {
@@ -72,13 +76,13 @@ export const actOnVm = (action: VmAction, options: VmActionOptions, { ordered = 
       vmId: { type: 'string', required: true },
       hostId: { type: 'string', required: true },
       epoch: { type: 'number', required: true },
-      ...(ordered ? { bootOrder: { type: 'array', required: true } as const } : {}),
+      ...Object.fromEntries(next.map((name) => [name, nextParams[name]])),
     },
     tasks: [
       {
         name: 'act',
         ...act,
-        input: { ...vm, ...input, ...(ordered ? { bootOrder: '${params.bootOrder}' } : {}) },
+        input: { ...vm, ...input, ...Object.fromEntries(next.map((name) => [name, `\${params.${name}}`])) },
         route: onHost,
         retry: passing,
       },

@@ -17,8 +17,12 @@ export const bootsFromDisk = (story: Story): void => {
       { id: 'data', port: 1 },
     ]);
     await rig.boots(rig.a(), vmId, 1);
+    const { boot } = shaped.topology.vcpus;
+    const more = await rig.a().plug(vmId, { kind: 'cpu', id: `cpu${boot}`, coreId: boot });
     await rig.a().halt(vmId);
-    expect(await rig.a().start(vmId)).toEqual(shaped);
+    expect(await rig.a().start(vmId, { vcpus: boot + 1 })).toEqual(more);
+    await rig.a().halt(vmId);
+    expect(await rig.a().start(vmId, { vcpus: boot })).toEqual(shaped); // what could not be unplugged goes at a start
     await rig.boots(rig.a(), vmId, 2);
 
     const { migrationAddress: address } = await rig.b().prepareTarget({ vmId, ...shaped });

@@ -1,5 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
-import { bootingFrom, bootOrderOf, diskSerial, pendingOf, topologyHash, type Nic, type Topology } from '@chrysalis/contracts';
+import {
+  bootingFrom,
+  bootOrderOf,
+  diskSerial,
+  pendingOf,
+  plugged,
+  topologyHash,
+  vcpusOf,
+  type Nic,
+  type Topology,
+} from '@chrysalis/contracts';
 import { given } from '@chrysalis/testing/decider';
 import { bareTopology } from '@chrysalis/testing/topology';
 import fc from 'fast-check';
@@ -13,6 +23,7 @@ const disks = [disk('root', 0), disk('data', 1), { ...disk('chrysalis.seed', 2),
 const bios = bareTopology({ uuid, image: diskImage, disks, nics: [nic] });
 const uefi = { ...bios, uefi: { pool: 'shared', volume: 'vm-1.uefi.fd' } };
 
+const spec = { vcpus: { now: vcpusOf(bios), max: 4 } };
 const type = `${p}reconfigured.v1` as const;
 const order = (...bootOrder: string[]) => ({ type: 'reconfigure', vmId, bootOrder }) as const;
 const vm = (topology: Topology): VmEvent[] => [
@@ -45,15 +56,24 @@ test('pending is what its next start has and this life has not; started so there
     fc.property(fc.array(fc.uniqueArray(fc.constantFrom(...ids)), { maxLength: 5 }), fc.constantFrom(bios, uefi), (orders, first) => {
       let topology: Topology = first;
       for (const bootOrder of orders) {
-        const pending = pendingOf({ bootOrder, topology }, false);
+        const pending = pendingOf({ bootOrder, topology, spec }, false);
         const next = bootingFrom(topology, bootOrder);
         expect(pending).toHaveLength(topologyHash(next) === topologyHash(topology) ? 0 : pending.length);
         expect(pending.map((one) => [one.what, one.next])).toEqual(pending.length ? [['boot-order', bootOrderOf(next).join(',')]] : []);
         expect(pending.length > 0).toBe(bootOrderOf(next).join() !== bootOrderOf(topology).join());
-        expect([pendingOf({ bootOrder, topology }, true), pendingOf({ topology }, false), pendingOf({ bootOrder, topology: next }, false)]).toEqual([[], [], []]); // prettier-ignore
+        expect([pendingOf({ bootOrder, topology, spec }, true), pendingOf({ topology, spec }, false), pendingOf({ bootOrder, topology: next, spec }, false)]).toEqual([[], [], []]); // prettier-ignore
         expect(bootOrderOf(next).every((id) => [...next.disks, ...next.nics].some((d) => d.id === id))).toBe(true);
         topology = next;
       }
     }),
   );
+});
+
+test('CPUs that its type lacks are pending while it runs, beside its boot order, and not of a type that has them all', () => {
+  const topology = plugged(bios, { kind: 'cpu', id: 'cpu1', coreId: 1 });
+  const now = vcpusOf(topology);
+  const of = (vcpus: number, off = false) => pendingOf({ topology, spec: { vcpus: { now: vcpus, max: 4 } } }, off);
+  expect(of(now - 1)).toMatchObject([{ what: 'vcpus', now: `${now}, 1 of them offline`, next: `${now - 1}` }]);
+  expect([of(now), of(now + 1), of(now - 1, true)]).toEqual([[], [], []]);
+  expect(pendingOf({ topology, bootOrder: ['data'], spec: { vcpus: { now: now - 1, max: 4 } } }, false)).toHaveLength(2);
 });
