@@ -16,6 +16,8 @@ const LANES = 2;
  * may wait a moment. Views less than the read models: who has read there how something ended asks a service for what follows from it.
  */
 export const Pace = { view: 10, readModels: 20, tasks: 4 } as const;
+/** A group that takes longer holds nobody up: a task may take minutes, and what is of other partitions goes on beside it. */
+const SLOW_MS = 100;
 /** Of a group, in things. A single batch may have more. */
 const MOST = 500;
 
@@ -76,12 +78,20 @@ export class Gather<T> {
 
   /** Never rejects. */
   async #run(group: readonly Waiting<T>[]): Promise<void> {
+    let holds = true;
+    const letGo = (): void => {
+      if (!holds) return;
+      holds = false;
+      this.#running--;
+      this.#pump();
+    };
+    const slow = setTimeout(letGo, SLOW_MS);
     const went = await this.o.together(group.map((w) => w.batch)).catch(() => false);
-    this.#running--;
+    clearTimeout(slow);
     for (const { batch, done, failed } of group) {
       if (went) done();
       else this.o.apart(batch).then(done, failed);
     }
-    this.#pump();
+    letGo();
   }
 }

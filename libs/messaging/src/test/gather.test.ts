@@ -29,6 +29,23 @@ describe('batches of several places', () => {
     await Promise.all(all);
   });
 
+  test('groups that take long hold nobody up, and their ends are counted once', async () => {
+    const { gather, groups, seen } = scene();
+    const all = ['a', 'b', 'c', 'd'].map((one) => gather.submit([one]));
+    expect(seen()).toEqual(['a', 'b']);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(seen()).toEqual(['a', 'b', 'c d']); // beside the two that have not ended
+    for (const { end } of groups) end(true);
+    await Promise.all(all);
+    const later = ['e', 'f', 'g'].map((one) => gather.submit([one]));
+    expect(seen().slice(3)).toEqual(['e', 'f']); // two at a time, as before
+    for (let i = 3; i < groups.length; i++) {
+      groups[i]!.end(true);
+      await settled();
+    }
+    await Promise.all(later);
+  });
+
   test('a group that fails goes apart, each batch with an end of its own, and holds nobody up', async () => {
     const { gather, groups, alone, seen } = scene((batch) => (batch[0] === 'x' ? Promise.reject(new Error('poison')) : Promise.resolve()));
     const [a, b, x, y] = ['a', 'b', 'x', 'y'].map((one) => gather.submit([one]));
