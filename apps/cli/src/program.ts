@@ -1,5 +1,6 @@
 import type { KindNoun } from '@chrysalis/contracts';
 import { Command, Option } from 'commander';
+import { addressCommands } from './commands/addresses.ts';
 import { catalogueCommands } from './commands/catalogue.ts';
 import { eventCommands } from './commands/events.ts';
 import { vmCommands } from './commands/fleet.ts';
@@ -17,7 +18,11 @@ import { exitHelp, exits } from './exit.ts';
 import { formats } from './show/output.ts';
 
 /** The noun of each kind of virtual resource. */
-const kindCommands: Readonly<Record<KindNoun, (program: Command) => void>> = { volume: volumeCommands, network: networkCommands };
+const kindCommands: Readonly<Record<KindNoun, (program: Command) => void>> = {
+  volume: volumeCommands,
+  network: networkCommands,
+  address: addressCommands,
+};
 
 const guide = `
 A first walk:

@@ -31,6 +31,7 @@ const file = (name: string, text: string): string => {
 const vmId = 'vm-0199c0de-0000-7000-8000-000000000001';
 const vm = { vmId, name: 'web', state: 'running', hostId: 'h1', tenant: 'acme' };
 const network = { networkId: 'network-0199c0de-0000-7000-8000-000000000001', name: 'back', state: 'active', addresses: {} };
+const address = { addressId: 'address-0199c0de-0000-7000-8000-000000000001', name: 'web', state: 'reserved', address: '10.7.0.50' };
 const volume = { volumeId: 'volume-0199c0de-0000-7000-8000-000000000001', name: 'data', state: 'available' };
 const pool = { poolId: 'pool-0199c0de-0000-7000-8000-000000000001', name: 'shared', hosts: ['h1'] };
 const ref = { name: 'small', version: 1 };
@@ -41,6 +42,8 @@ const usual = ({ method, url: at }: Asked): Reply => {
   if (at.startsWith('/v1/vms/')) return { body: vm };
   if (at.startsWith('/v1/networks?')) return { body: { items: [network] } };
   if (at.startsWith('/v1/networks/')) return { body: network };
+  if (at.startsWith('/v1/addresses?')) return { body: { items: [address] } };
+  if (at.startsWith('/v1/addresses/')) return { body: address };
   if (at.startsWith('/v1/volumes?')) return { body: { items: [volume] } };
   if (at.startsWith('/v1/volumes/')) return { body: volume };
   if (/^\/v1\/pools($|\?)/.test(at)) return { body: { items: [pool] } };
@@ -84,7 +87,7 @@ const leaves = (command: Command, at: readonly string[] = []): { name: string; c
   });
 
 const reads = new Set(
-  ['vm', 'volume', 'network', 'host', 'pool', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
+  ['vm', 'volume', 'network', 'address', 'host', 'pool', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
     .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors', 'log', 'screen', 'console'].map((verb) => `${noun} ${verb}`))
     .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
 ); // prettier-ignore
@@ -103,6 +106,10 @@ const lines: Readonly<Record<string, string>> = {
   'host audit': 'h1 --remove --no-wait',
   'network create': 'back --subnet 10.7.0.0/24',
   'network delete': 'back',
+  'address reserve': '--network back --address 10.7.0.50 --name web',
+  'address bind': 'web --vm web --move',
+  'address unbind': '10.7.0.50',
+  'address release': 'web',
   'volume create': 'data --size 64',
   'volume delete': 'data',
   'volume attach': 'data --vm web',

@@ -1,7 +1,7 @@
 import type { Handler } from './execution/handler.ts';
 import { asRunner, handler, notInMove, type Admit, type HandlerContext } from './tasks/handler-context.ts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
-import { hostTasks, type Topology } from '@chrysalis/contracts';
+import { addressHostTasks, hostTasks, type Topology } from '@chrysalis/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const HEARD_WITHIN_MS = 3_000;
@@ -25,3 +25,27 @@ const stays: Admit = (state, input) => {
 };
 export const setFilter = ({ driver }: HandlerContext): Handler =>
   handler(hostTasks.setFilter, stays, ({ vmId, allow }) => driver.setFilter(vmId, allow));
+
+/** What is so already is done: each may come twice, late, and after a crash in its middle. */
+export const addressHandlers = (context: HandlerContext): Handler[] => [
+  handler(addressHostTasks.bindAddress, stays, ({ vmId, network, address }) =>
+    context.driver.setAddress(vmId, { network, address, has: true }),
+  ),
+  handler(addressHostTasks.unbindAddress, stays, ({ vmId, network, address }) =>
+    context.driver.setAddress(vmId, { network, address, has: false }),
+  ),
+  handler(addressHostTasks.carryAddress, stays, async ({ vmId, network, address, carry }) => {
+    const { state, topology } = await context.driver.status(vmId);
+    const nic = topology.nics.find((n) => n.id === network);
+    if (state !== 'running' || !nic) return {};
+    const seen = await context.guests.carry(vmId, { mac: nic.mac, address }, carry);
+    return seen === undefined ? {} : { seen };
+  }),
+];
+
+/** What a guest was told to carry it has forgotten when it restarts: it is told again. Where nobody in it can be told, it is as before. */
+export const carryAgain = async ({ driver, guests }: Pick<HandlerContext, 'driver' | 'guests'>, vmId: string): Promise<void> => {
+  const { topology } = await driver.status(vmId);
+  for (const { mac, segment } of topology.nics)
+    for (const address of segment?.further ?? []) await guests.carry(vmId, { mac, address }, true);
+};

@@ -66,6 +66,13 @@ const told: Readonly<Record<string, () => Promise<Told>>> = {
   },
   'network.create': () => Promise.resolve({ body: { name: newName(), subnet: newSubnet() } }),
   'network.delete': async () => ({ params: { id: (await h.network(newSubnet())).networkId } }),
+  'address.reserve': async () => ({ body: { network: (await h.network(newSubnet())).networkId } }),
+  'address.bind': async () => {
+    const { address, vm } = await h.reserved(newSubnet());
+    return { params: { id: address.addressId }, body: { vm: vm.id } };
+  },
+  'address.unbind': async () => ({ params: { id: (await h.bound(newSubnet())).address.addressId }, body: {} }),
+  'address.release': async () => ({ params: { id: (await h.reserved(newSubnet())).address.addressId } }),
   'volume.create': () => Promise.resolve({ body: { name: newName(), sizeMiB: 64 } }),
   'volume.attach': async () => ({
     params: { id: (await h.volume(newName())).volumeId },

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import type { KindNoun } from '@chrysalis/contracts';
+import { addressPart } from './addresses/index.ts';
 import { networkPart } from './networks/index.ts';
 import { volumePart } from './volumes/index.ts';
 
@@ -9,7 +10,7 @@ type Part = {
   readonly handlers: readonly Type[];
 };
 
-const parts: Readonly<Record<KindNoun, Part>> = { volume: volumePart, network: networkPart };
+const parts: Readonly<Record<KindNoun, Part>> = { volume: volumePart, network: networkPart, address: addressPart };
 
 export const kindControllers = Object.values(parts).flatMap((p) => p.controllers);
 export const kindHandlers = Object.values(parts).flatMap((p) => p.handlers);

@@ -13,6 +13,7 @@ export * from './guest-link.ts';
 export * from './guest-protocol.ts';
 export * from './image-files.ts';
 export * from './ipv4.ts';
+export * from './kinds/address/index.ts';
 export * from './kinds/index.ts';
 export * from './kinds/network/index.ts';
 export * from './kinds/volume/index.ts';

@@ -30,7 +30,8 @@ export type VmAction = z.infer<typeof VmAction>;
 /** What is done to a VM's hardware on request; it locks the VM as an action does. */
 export const volumeChanges = ['attach-volume', 'detach-volume', 'grow-volume'] as const;
 export const nicChanges = ['attach-nic', 'detach-nic'] as const;
-export const vmChanges = [...volumeChanges, 'set-filter', ...nicChanges] as const;
+export const addressChanges = ['bind-address', 'unbind-address'] as const;
+export const vmChanges = [...volumeChanges, ...addressChanges, 'set-filter', ...nicChanges] as const;
 export const VmChange = z.enum(vmChanges);
 export type VmChange = z.infer<typeof VmChange>;
 /** What may be under way with a VM. */

@@ -24,11 +24,22 @@ export const FilterRule = z.strictObject({
 export type FilterRule = z.infer<typeof FilterRule>;
 export const FilterRules = z.array(FilterRule).max(32);
 
+/** So many reserved addresses a NIC may have at once. */
+export const MOST_FURTHER = 32;
+
 /**
  * What a NIC on a network is beside a NIC. It is part of the hardware, as the file of a disk is: who makes the NIC on another host has all
  * that its segment, its DHCP and its filter need, before the guest runs there.
  */
-export const Segment = z.object({ vni: Vni, subnet: Ipv4Subnet, address: Ipv4, mtu: Mtu, allow: FilterRules });
+export const Segment = z.object({
+  vni: Vni,
+  subnet: Ipv4Subnet,
+  address: Ipv4,
+  /** Reserved addresses that are bound to the VM, in order; absent: none, so that such hardware has the hash that it always had. */
+  further: z.array(Ipv4).min(1).max(MOST_FURTHER).optional(),
+  mtu: Mtu,
+  allow: FilterRules,
+});
 export type Segment = z.infer<typeof Segment>;
 
 /** The first address of a subnet: of each host's DHCP on the segment, which answers ping as well and routes nowhere. */

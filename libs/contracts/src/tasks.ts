@@ -1,3 +1,4 @@
+import { addressHostTasks, addressTasks } from './kinds/address/tasks.ts';
 import { volumeHostTasks, volumeTasks } from './kinds/volume/tasks.ts';
 import { guestTasks } from './tasks/guest.ts';
 import { hostTasks } from './tasks/host.ts';
@@ -16,8 +17,10 @@ export const allTasks = {
   ...resourceAllocationTasks,
   ...provisioningTasks,
   ...volumeTasks,
+  ...addressTasks,
   ...migrationTemplatesTasks,
   ...hostTasks,
   ...volumeHostTasks,
+  ...addressHostTasks,
   ...guestTasks,
 };

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson } from '@chrysalis/kernel';
-import type { FilterRule } from './segment.ts';
+import { numberOf } from './ipv4.ts';
+import type { FilterRule, Segment } from './segment.ts';
 import type { Device, Topology } from './shapes.ts';
 
 /** Both ends of a move compare this before a byte is sent. Lists are sorted by id: the order of plugging is not part of the hardware. */
@@ -65,3 +66,14 @@ export const filtered = (t: Topology, allow: readonly FilterRule[]): Topology =>
   ...t,
   nics: t.nics.map((n) => (n.segment ? { ...n, segment: { ...n.segment, allow: [...allow] } } : n)),
 });
+
+/** With the further address on that network, or without it. Where the VM is not on the network, or it is so already: as it was. */
+export const addressed = (t: Topology, network: string, address: string, has: boolean): Topology => ({
+  ...t,
+  nics: t.nics.map((n) => (n.id === network && n.segment ? { ...n, segment: withFurther(n.segment, address, has) } : n)),
+});
+const withFurther = ({ further = [], ...segment }: Segment, address: string, has: boolean): Segment => {
+  const others = further.filter((a) => a !== address);
+  const all = has ? [...others, address].sort((a, b) => numberOf(a) - numberOf(b)) : others;
+  return { ...segment, ...(all.length > 0 ? { further: all } : {}) };
+};

@@ -52,6 +52,9 @@ export type BootSpec = {
   readonly signal?: AbortSignal;
 };
 
+/** `network`: the id of a NIC on a segment. */
+export type FurtherAddress = { readonly network: string; readonly address: string; readonly has: boolean };
+
 export type VolumeSpec = Pick<Disk, 'pool' | 'volume' | 'format' | 'sizeMiB'>;
 /** `from`: what it is a copy of: an image of this host's, or a volume that nobody writes to. */
 export type NewVolume = VolumeSpec & {
@@ -179,6 +182,8 @@ export interface HypervisorDriver {
   resizeDisk(vmId: string, disk: string, sizeMiB: number): Promise<Shaped>;
   /** What may come in to the VM from its networks, also of one that is off; what is so already is done. */
   setFilter(vmId: string, allow: readonly FilterRule[]): Promise<Shaped>;
+  /** Whether the VM has this further address on the network, also of one that is off; whoever is on the segment is told its place, again where it is so already. */
+  setAddress(vmId: string, address: FurtherAddress): Promise<Shaped>;
   plugSerialPort(vmId: string, port: SerialPortSpec): Promise<Shaped>;
   unplugSerialPort(vmId: string, id: string, deadlineMs: number): Promise<Shaped>;
   /** The host's end of a serial port: one client at a time. */

@@ -215,3 +215,8 @@ export const assertUnattached = (vms: ReadonlyMap<string, Topology>, pool: strin
     if (disks.some((d) => d.pool === pool && d.volume === volume))
       throw new HypervisorError('hypervisor.volume_in_use', `${vmId} has the volume ${volume}`, { vmId });
 };
+
+export const assertOnSegment = ({ nics }: Topology, network: string): void => {
+  if (!nics.some((n) => n.id === network && n.segment))
+    throw new HypervisorError('hypervisor.device_unknown', `No NIC on ${network}`, { network });
+};

@@ -13,7 +13,8 @@ export const takeInventory = async (outside: Outside, db: pg.ClientBase): Promis
   );
   const { rows: addresses } = await db.query<{ text: string }>(
     `select concat_ws(' ', fifth, sixth, vm, nic) as text from provisioning.guest_addresses
-     union all select concat_ws(' ', network, address, vm) from provisioning.network_addresses order by 1`,
+     union all select concat_ws(' ', network, address, vm) from provisioning.network_addresses
+     union all select concat_ws(' ', network, address, view ->> 'vmId') from provisioning.addresses where status <> 'deleted' order by 1`,
   );
   return {
     processes: [...outside.qemus(), ...outside.dnsmasqs()],

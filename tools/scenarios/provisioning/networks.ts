@@ -37,7 +37,7 @@ env > /tmp/lease
 X
 chmod +x /tmp/dhcp`;
 
-const member = async (lab: Lab, networkId: string, name: string, host: string, address?: string): Promise<Member> => {
+export const member = async (lab: Lab, networkId: string, name: string, host: string, address?: string): Promise<Member> => {
   const allow = [
     { protocol: 'icmp' as const },
     ...(['tcp', 'udp'] as const).map((protocol) => ({ protocol, ports: { first: 7, last: 7 } })),

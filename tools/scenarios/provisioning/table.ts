@@ -1,5 +1,6 @@
 import { auditClaims } from './audits.ts';
 import type { Claim } from './claim.ts';
+import { addressClaims } from './addresses.ts';
 import { consoleClaims } from './consoles.ts';
 import { deletionClaims } from './deletions.ts';
 import { endingClaims } from './endings.ts';
@@ -23,6 +24,7 @@ export const claims: readonly Claim[] = [
   ...volumeClaims,
   ...networkClaims,
   ...nicClaims,
+  ...addressClaims,
   ...copyClaims,
   ...poolClaims,
   ...consoleClaims,

@@ -134,6 +134,8 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
   await shown(`/v1/vms/${String(vmId)}`, 'running');
   const { networkId } = await made('provisioning', 'POST', '/v1/networks', { name: `${tenant}-back`, subnet: '10.7.0.0/24' });
   await shown(`/v1/networks/${String(networkId)}`, 'active');
+  const { addressId } = await made('provisioning', 'POST', '/v1/addresses', { network: networkId, name: `${tenant}-web` });
+  await shown(`/v1/addresses/${String(addressId)}`, 'reserved');
   const { volumeId } = await made('provisioning', 'POST', '/v1/volumes', { name: `${tenant}-data`, sizeMiB: 64 });
   await shown(`/v1/volumes/${String(volumeId)}`, 'available');
   const { queryId } = await made('migration-templates', 'POST', '/v1/migration-options-queries', { vmIds: [vmId] });
@@ -166,6 +168,7 @@ export const settle = async ({ call, token }: FleetOfTwo, tenant: string) => {
     vmId,
     volumeId,
     networkId,
+    addressId,
     operation,
     queryId,
     template,
@@ -183,6 +186,7 @@ export type Thing =
   | 'vmId'
   | 'volumeId'
   | 'networkId'
+  | 'addressId'
   | 'operation'
   | 'queryId'
   | 'template'

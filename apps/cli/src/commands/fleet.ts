@@ -309,7 +309,7 @@ const vmText = (v: Vm): string => {
   ].join('\n');
 };
 const nicText = ({ id, mac, network, segment }: NonNullable<Vm['topology']>['nics'][number]): string =>
-  segment ? `${segment.address} ${mac} on ${network}` : `${id} ${mac} on ${network}`;
+  segment ? `${[segment.address, ...(segment.further ?? [])].join(', ')} ${mac} on ${network}` : `${id} ${mac} on ${network}`;
 const guestText = (g: NonNullable<Vm['characterisation']>): string => {
   const f = g['facts'];
   const about =

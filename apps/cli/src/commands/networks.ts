@@ -68,7 +68,7 @@ const deleteCommand = (network: Command): void => {
         .command('delete')
         .alias('rm')
         .argument('<network>', 'id or name')
-        .description('delete a network that no VM is on')
+        .description('delete a network that no VM is on, and no address is reserved in')
         .option('--dry-run', 'only say whether it could be done'),
       async (run) => {
         const { networkId, name } = await networkOf(run.client, run.args[0]!);
@@ -188,5 +188,8 @@ const networkText = (n: Network): string =>
     }),
     ...(Object.keys(n.addresses).length > 0
       ? ['', table({ address: ([address]) => address, vm: ([, vm]) => vm }, Object.entries(n.addresses))]
+      : []),
+    ...(Object.keys(n.reserved ?? {}).length > 0
+      ? ['', table({ address: ([address]) => address, reserved: ([, id]) => id }, Object.entries(n.reserved ?? {}))]
       : []),
   ].join('\n');

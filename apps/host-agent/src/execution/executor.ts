@@ -1,16 +1,4 @@
-import {
-  faultText,
-  guestTasks,
-  hostTasks,
-  reportOf,
-  taskKey,
-  volumeHostTasks,
-  type Cause,
-  type Outcome,
-  type TaskContract,
-  type TaskDispatch,
-  type TaskReport,
-} from '@chrysalis/contracts';
+import { faultText, reportOf, taskKey, type Cause, type Outcome, type TaskDispatch, type TaskReport } from '@chrysalis/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JournalClosed, type Journal } from '../durable/journal.ts';
 import type { VmStates } from '../durable/vm-states.ts';
@@ -38,10 +26,6 @@ type Deps = {
   readonly failpoint: (name: string, context: Record<string, string>) => Promise<void>;
   readonly send: (report: TaskReport) => void;
 };
-
-const known = new Map<string, TaskContract>(
-  [...Object.values(hostTasks), ...Object.values(volumeHostTasks), ...Object.values(guestTasks)].map((c) => [c.kind, c]),
-);
 
 /**
  * Runs what the gateway delivers: on each VM in the order of its coming (see turns.ts), each key once. A result is on disk before it is
@@ -109,12 +93,11 @@ export class Executor {
   }
 
   async #outcome(dispatch: TaskDispatch, run: TaskRun): Promise<Outcome> {
-    const contract = known.get(dispatch.kind);
     const handler = this.#handlers.get(dispatch.kind);
-    if (!contract || !handler) return failure({ code: 'executor.kind_unknown', message: `this host agent has no ${dispatch.kind}` });
+    if (!handler) return failure({ code: 'executor.kind_unknown', message: `this host agent has no ${dispatch.kind}` });
     if (dispatch.executor !== `host:${this.deps.hostId}`)
       return failure({ code: 'host.wrong_host', message: `this is ${this.deps.hostId}, not ${dispatch.executor}` });
-    const input = contract.input.safeParse(dispatch.input);
+    const input = handler.contract.input.safeParse(dispatch.input);
     if (!input.success) return failure({ code: 'executor.input_invalid', message: faultText(input.error) });
     const lane = handler.lane?.(input.data as never);
     const onVm = input.data as OnVm;

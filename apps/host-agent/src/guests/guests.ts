@@ -33,6 +33,11 @@ export interface Guests {
   disk(vmId: string, serial: string): Promise<GuestDisk | undefined>;
   /** The MACs of its NICs, as the guest's own agent says them; undefined where none answers in a few seconds. */
   macs(vmId: string): Promise<readonly string[] | undefined>;
+  /**
+   * Has the guest's own agent make its NIC of this MAC carry the address beside its own, or no more, where it may do such things; answers
+   * whether the guest shows the address then, undefined where nobody in it answers in a few seconds.
+   */
+  carry(vmId: string, nic: { readonly mac: string; readonly address: string }, carry: boolean): Promise<boolean | undefined>;
   /** Closes the channel: the VM is not here any more. */
   forget(vmId: string): void;
 }

@@ -5,6 +5,7 @@ import {
   AgentChannel,
   bootIdOf,
   QgaClient,
+  qgaCarry,
   qgaCharacterise,
   qgaDisk,
   qgaFacts,
@@ -91,6 +92,16 @@ export class QemuGuests implements Guests {
       const qga = await this.#guestAgent(vmId);
       await qga.sync(AGENT_PATIENCE_MS);
       return await qgaMacs(qga);
+    } catch {
+      return undefined; // nobody in it speaks, or not of this
+    }
+  }
+
+  async carry(vmId: string, nic: { mac: string; address: string }, carry: boolean): Promise<boolean | undefined> {
+    try {
+      const qga = await this.#guestAgent(vmId);
+      await qga.sync(AGENT_PATIENCE_MS);
+      return await qgaCarry(qga, nic, carry);
     } catch {
       return undefined; // nobody in it speaks, or not of this
     }

@@ -56,6 +56,11 @@ export class SimulatedGuests implements Guests {
     return (await this.driver.status(vmId)).state === 'running' ? this.#guest(vmId).facts().nics : undefined;
   }
 
+  async carry(vmId: string, { mac, address }: { mac: string; address: string }, carry: boolean): Promise<boolean | undefined> {
+    if ((await this.driver.status(vmId)).state !== 'running') return undefined;
+    return this.#guest(vmId).carry(mac, address, carry);
+  }
+
   async addAgent(vmId: string, { package: digest }: AddAgent, _deadlineMs: number): Promise<Added> {
     const { topology } = await this.driver.status(vmId);
     if (!agentDiskOf(topology)) {

@@ -13,7 +13,7 @@ import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { traceHandlers } from './traces.ts';
 import { releaseSource, transfer } from './transfer.ts';
 import { nicHandlers } from '../nics.ts';
-import { setFilter } from '../segments.ts';
+import { addressHandlers, setFilter } from '../segments.ts';
 import { volumeHandlers } from '../volumes/tasks.ts';
 
 /** Every kind of task that a host agent executes. */
@@ -40,5 +40,6 @@ const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk):
   ...traceHandlers(context),
   setFilter(context),
   ...nicHandlers(context),
+  ...addressHandlers(context),
   ...guestHandlers(context),
 ];

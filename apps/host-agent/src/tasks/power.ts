@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { hostTasks, type ActionHow, type InputOf, type OutputOf } from '@chrysalis/contracts';
 import type { VmStatus } from '@chrysalis/hypervisor';
 import type { Handler, TaskRun } from '../execution/handler.ts';
+import { carryAgain } from '../segments.ts';
 import { iso } from '../move/deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { asRunner, handler, notInMove, timeLeft, type Admit, type HandlerContext } from './handler-context.ts';
@@ -136,9 +137,10 @@ const restarted = async (
 };
 
 /** Over a new connection: the one before may hold what the guest said before it restarted, or be that of a process which has ended. */
-const answersAnew = (context: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
+const answersAnew = async (context: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
   context.guests.forget(vmId);
-  return isUp(context, vmId, run);
+  await isUp(context, vmId, run);
+  await carryAgain(context, vmId);
 };
 
 /** Whether the guest of a disk has an agent nobody knows: as when it was made, it is up when it has begun. */

@@ -1,5 +1,6 @@
 import type { KindNoun } from '@chrysalis/contracts';
 import type { Handler } from '../projection.ts';
+import { addresses } from './addresses.ts';
 import { catalogue, grants } from './catalogue.ts';
 import { allocations, hosts } from './hosts.ts';
 import { migrations, optionsAndPlans } from './migrations.ts';
@@ -10,7 +11,7 @@ import { volumes } from './volumes.ts';
 import { workflows } from './workflows.ts';
 
 /** Of each kind of virtual resource. */
-const ofKinds: Readonly<Record<KindNoun, readonly Handler[]>> = { volume: volumes, network: networks };
+const ofKinds: Readonly<Record<KindNoun, readonly Handler[]>> = { volume: volumes, network: networks, address: addresses };
 const projections: readonly Handler[] = [
   ...vms,
   ...observations,

@@ -2,6 +2,7 @@ import { networkEvents as e } from '@chrysalis/contracts';
 import { merge, on, type Document, type Handler } from '../projection.ts';
 
 const addressesOf = (before: Document): Readonly<Record<string, unknown>> => (before['addresses'] ?? {}) as Record<string, unknown>;
+const reservedOf = (before: Document): Readonly<Record<string, unknown>> => (before['reserved'] ?? {}) as Record<string, unknown>;
 
 /** `state`: active or deleted. */
 export const networks: readonly Handler[] = [
@@ -13,6 +14,15 @@ export const networks: readonly Handler[] = [
     merge('networks', networkId, (before) => {
       const { [address]: _, ...addresses } = addressesOf(before);
       return { addresses };
+    }),
+  ]),
+  on(e.networkAddressReserved, ({ networkId, address, addressId }) => [
+    merge('networks', networkId, (before) => ({ reserved: { ...reservedOf(before), [address]: addressId } })),
+  ]),
+  on(e.networkAddressReleased, ({ networkId, address }) => [
+    merge('networks', networkId, (before) => {
+      const { [address]: _, ...reserved } = reservedOf(before);
+      return { reserved };
     }),
   ]),
   on(e.networkDeleted, (d) => [merge('networks', d.networkId, { state: 'deleted' })]),

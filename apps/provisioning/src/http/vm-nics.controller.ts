@@ -21,6 +21,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { macFor } from '../create-vm.ts';
+import { addressesOfVm } from '../addresses/sql.ts';
 import { decideVm } from '../decide-vm.ts';
 import { takeAddress } from '../networks/join.ts';
 import { networkOf, networksOfVm } from '../networks/sql.ts';
@@ -79,7 +80,7 @@ export class VmNicsController {
     answers: {
       202: detachNic.answer,
       404: '`vm.unknown`, `network.unknown`',
-      409: '`vm.in_move`, `vm.in_action`, `vm.not_ready`',
+      409: '`address.bound`, `vm.in_move`, `vm.in_action`, `vm.not_ready`',
     },
   })
   detach(@Req() request: CommandRequest, @Param('id') id: string, @Param('network') named: string): Promise<Answer> {
@@ -92,6 +93,8 @@ export class VmNicsController {
       const on = await networksOfVm(ctx.tx, this.service.schema, id);
       const has = on.some((n) => n.networkId === networkId);
       if (!has && !vm.action) return { status: 202, body: { vmId: id, status: vm.status } };
+      const bound = (await addressesOfVm(ctx.tx, this.service.schema, id)).find((a) => a.networkId === networkId);
+      if (bound) throw ProblemError.of({ code: 'address.bound', addressId: bound.addressId, vmId: id });
       return this.#begun(
         ofTenant(ctx, vm.tenant),
         vm,

@@ -76,7 +76,7 @@ export class NetworksController {
       const decided = await decideNetwork(ofTenant(ctx, network.tenant), id, { type: 'delete', networkId: id }, ifMatch(request));
       if (!decided.ok && decided.rejection.code === 'network.in_use') {
         const failed = await failedOn(ctx.tx, this.service.schema, id);
-        throw ProblemError.of({ ...decided.rejection, message: inUse(decided.rejection.vms, failed) });
+        throw ProblemError.of({ ...decided.rejection, message: inUse(decided.rejection, failed) });
       }
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return { status: 200, body: { networkId: id, state: decided.network.status } };
@@ -85,8 +85,9 @@ export class NetworksController {
 }
 
 /** One that failed at its creation has its address until it is deleted, and is easily overlooked. */
-const inUse = (vms: number, failed: readonly string[]): string =>
+const inUse = ({ vms, reserved }: { readonly vms: number; readonly reserved: number }, failed: readonly string[]): string =>
   [
-    vms === 1 ? 'a VM is on the network' : `${vms} VMs are on the network`,
+    ...(vms === 0 ? [] : [vms === 1 ? 'a VM is on the network' : `${vms} VMs are on the network`]),
     ...(failed.length > 0 ? [`failed, and keeping an address until it is deleted: ${failed.join(', ')}`] : []),
+    ...(reserved === 0 ? [] : [reserved === 1 ? 'an address of it is reserved' : `${reserved} addresses of it are reserved`]),
   ].join('; ');

@@ -1,6 +1,7 @@
 import { FLEET_TENANT, provisioningEvents, provisioningTasks as tasks, type Cause, type InputOf } from '@chrysalis/contracts';
 import { offeredEpoch, PROVISIONING_UNDONE, type KnownVm, type VmCommand } from '@chrysalis/provisioning-core';
 import { done, Executor, failed, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
+import { leaveAddresses } from '../addresses/leave.ts';
 import { decideVm } from '../decide-vm.ts';
 import { leaveNetwork, leaveNetworks } from '../networks/join.ts';
 import { vmsOfType } from '../sql/vms.ts';
@@ -90,6 +91,7 @@ export class VmTasks {
     if (!result.ok) return refused(result.rejection);
     if (result.events.length > 0) {
       await leaveVolumes(ctx, input.vmId, result.vm.deletion?.volumes === 'delete');
+      await leaveAddresses(ctx, input.vmId);
       await leaveNetworks(ctx, input.vmId);
     }
     return done({});

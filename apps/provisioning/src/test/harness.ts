@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  addressed,
   agentGatewayEvents,
   diskSerial,
   eventsTopic,
@@ -27,6 +28,7 @@ import {
 } from '@chrysalis/service-kit';
 import { bareTopology, busEvent, serviceConfig, temporaryDatabase, until, type TemporaryDatabase } from '@chrysalis/testing';
 import { starterTypes } from '../../../../tools/run/starter.ts';
+import { reservedAddressOf } from '../addresses/sql.ts';
 import { start } from '../main.ts';
 import { vmOf } from '../sql/vms.ts';
 import { volumeOf } from '../volumes/sql.ts';
@@ -55,6 +57,12 @@ export const withVolume = (vm: VmView, id: string, sizeMiB = 64): { topology: To
   };
   const bare = topologyOf(vm).topology;
   const topology = { ...bare, disks: [...bare.disks, disk] };
+  return { topology, topologyHash: topologyHash(topology) };
+};
+
+/** The hardware of a VM that has a further address, or has it no more. */
+export const withAddress = (vm: VmView, { networkId, address }: { networkId: string; address: string }, has: boolean) => {
+  const topology = addressed(vm.topology!, networkId, address, has);
   return { topology, topologyHash: topologyHash(topology) };
 };
 
@@ -181,6 +189,32 @@ export class Harness {
 
   async network(subnet: string, name = 'back') {
     return (await this.http<{ networkId: string }>('POST', '/v1/networks', { name, subnet })).body;
+  }
+  /** A reserved address, and a VM on its network. */
+  async reserved(subnet: string) {
+    const { networkId } = await this.network(subnet);
+    const { addressId } = (await this.http<{ addressId: string }>('POST', '/v1/addresses', { network: networkId })).body;
+    const vm = await this.runningVm('web', [{ network: networkId }]);
+    return { address: await this.addressNow(addressId), vm };
+  }
+  /** One that the VM has. */
+  async bound(subnet: string) {
+    const { address, vm } = await this.reserved(subnet);
+    await this.bind(address.addressId, vm);
+    return { address: await this.addressNow(address.addressId), vm: await this.vm(vm.id) };
+  }
+  /** Asks, and does what a host would. */
+  async bind(id: string, vm: VmView, move = false) {
+    const { operation } = (await this.http<{ operation: string }>('POST', `/v1/addresses/${id}/bind`, { vm: vm.id, move })).body;
+    const before = await this.addressNow(id);
+    const from = before.action?.from === undefined ? undefined : await this.vm(before.action.from);
+    const input = { addressId: id, vmId: vm.id, ...withAddress(await this.vm(vm.id), before, true), seen: true };
+    const had = from ? { from: { vmId: from.id, ...withAddress(from, before, false) } } : {};
+    return { operation, outcome: await this.run(operation, 'address.record-bound', { ...input, ...had }) };
+  }
+  async addressNow(id: string) {
+    const { pool, schema } = this.running.service;
+    return (await reservedAddressOf(pool, schema, undefined, id))!;
   }
   /** A volume that is available, in the pool that all hosts see. */
   async volume(name = 'data', sizeMiB = 64) {

@@ -1,24 +1,4 @@
-import { volumeChanges, type Cause, type Topology, type VmChange } from '@chrysalis/contracts';
-import type { MessageContext } from '@chrysalis/service-kit';
-import { decideVm, type VmDecided } from '../decide-vm.ts';
-
-/** The hardware that a VM has after a step, as its host shows it. */
-type Shape = { readonly topology?: Topology | undefined; readonly topologyHash?: string | undefined };
-
-/** Locks the VM for what is done to its volume, in the transaction that says so of the volume. */
-export const lockVm = (
-  ctx: MessageContext,
-  o: { vmId: string; change: VmChange; volumeId: string; workflowId: string },
-): Promise<VmDecided> => decideVm(ctx, o.vmId, { type: 'begin-change', ...o });
-
-/** Lets go of the VM, in the transaction that says of the volume what came of it. */
-export const unlockVm = (
-  ctx: MessageContext,
-  { vmId, workflowId, ...end }: { vmId: string; workflowId: string } & ({ shape: Shape } | { cause: Cause }),
-): Promise<VmDecided> => {
-  const said = 'cause' in end ? ({ outcome: 'failed', cause: end.cause } as const) : ({ outcome: 'succeeded', ...end.shape } as const);
-  return decideVm(ctx, vmId, { type: 'end-change', vmId, workflowId, ...said });
-};
+import { volumeChanges } from '@chrysalis/contracts';
 
 /** Whether a workflow of this name is done to the volume of a VM. */
 export const isChange = (name: string): boolean => (volumeChanges as readonly string[]).includes(name);

@@ -3,7 +3,7 @@ import { volumes } from '@chrysalis/provisioning-core';
 import { done, Executor, OnTask, refused, type ResultOf, type TaskContext, type TaskResult } from '@chrysalis/service-kit';
 import { endCopyOf } from './copy.ts';
 import { decideVolume } from './decide-volume.ts';
-import { unlockVm } from './on-vm.ts';
+import { unlockVm } from '../lock-vm.ts';
 
 type Input<K extends keyof typeof tasks> = InputOf<(typeof tasks)[K]>;
 type Result<K extends keyof typeof tasks> = ResultOf<(typeof tasks)[K]>;

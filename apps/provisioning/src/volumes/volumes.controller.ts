@@ -22,7 +22,7 @@ import { vmOf } from '../sql/vms.ts';
 import type { VmView } from '../vm-view.ts';
 import { createVolume as createVolumeOf } from './create.ts';
 import { decideVolume } from './decide-volume.ts';
-import { lockVm } from './on-vm.ts';
+import { lockVm } from '../lock-vm.ts';
 import { attachment, deletion, detachment, growth } from './requests.ts';
 import { volumeOf } from './sql.ts';
 

@@ -4,7 +4,8 @@ import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
 import { endedShort, isUndone } from '../workflow-ends.ts';
 import { endCopyOf } from './copy.ts';
 import { decideVolume } from './decide-volume.ts';
-import { isChange, unlockVm } from './on-vm.ts';
+import { unlockVm } from '../lock-vm.ts';
+import { isChange } from './on-vm.ts';
 
 type Ended = DataOf<typeof events.instanceEnded>;
 

@@ -20,6 +20,8 @@ export type Routes = {
     '/v1/volumes/{id}': { data: t.GetV1VolumesIdData; answers: t.GetV1VolumesIdResponses };
     '/v1/networks': { data: t.GetV1NetworksData; answers: t.GetV1NetworksResponses };
     '/v1/networks/{id}': { data: t.GetV1NetworksIdData; answers: t.GetV1NetworksIdResponses };
+    '/v1/addresses': { data: t.GetV1AddressesData; answers: t.GetV1AddressesResponses };
+    '/v1/addresses/{id}': { data: t.GetV1AddressesIdData; answers: t.GetV1AddressesIdResponses };
     '/v1/migration-templates': { data: t.GetV1MigrationTemplatesData; answers: t.GetV1MigrationTemplatesResponses };
     '/v1/migration-templates/{name}': { data: t.GetV1MigrationTemplatesNameData; answers: t.GetV1MigrationTemplatesNameResponses };
     '/v1/migration-templates/{name}/{version}': { data: t.GetV1MigrationTemplatesNameVersionData; answers: t.GetV1MigrationTemplatesNameVersionResponses };
@@ -67,6 +69,7 @@ export type Routes = {
     '/v1/grants': { data: t.PostV1GrantsData; answers: t.PostV1GrantsResponses };
     '/v1/volumes': { data: t.PostV1VolumesData; answers: t.PostV1VolumesResponses };
     '/v1/networks': { data: t.PostV1NetworksData; answers: t.PostV1NetworksResponses };
+    '/v1/addresses': { data: t.PostV1AddressesData; answers: t.PostV1AddressesResponses };
     '/v1/migration-templates': { data: t.PostV1MigrationTemplatesData; answers: t.PostV1MigrationTemplatesResponses };
     '/v1/migrations': { data: t.PostV1MigrationsData; answers: t.PostV1MigrationsResponses };
     '/v1/workflows': { data: t.PostV1WorkflowsData; answers: t.PostV1WorkflowsResponses };
@@ -97,6 +100,8 @@ export type Routes = {
     '/v1/volumes/{id}/attach': { data: t.PostV1VolumesIdAttachData; answers: t.PostV1VolumesIdAttachResponses };
     '/v1/volumes/{id}/detach': { data: t.PostV1VolumesIdDetachData; answers: t.PostV1VolumesIdDetachResponses };
     '/v1/volumes/{id}/grow': { data: t.PostV1VolumesIdGrowData; answers: t.PostV1VolumesIdGrowResponses };
+    '/v1/addresses/{id}/bind': { data: t.PostV1AddressesIdBindData; answers: t.PostV1AddressesIdBindResponses };
+    '/v1/addresses/{id}/unbind': { data: t.PostV1AddressesIdUnbindData; answers: t.PostV1AddressesIdUnbindResponses };
     '/v1/dead-letters/{context}/{id}/redrive': { data: t.PostV1DeadLettersContextIdRedriveData; answers: t.PostV1DeadLettersContextIdRedriveResponses };
     '/v1/dead-letters/{context}/{id}/discard': { data: t.PostV1DeadLettersContextIdDiscardData; answers: t.PostV1DeadLettersContextIdDiscardResponses };
     '/v1/relay-audits/{context}': { data: t.PostV1RelayAuditsContextData; answers: t.PostV1RelayAuditsContextResponses };
@@ -109,6 +114,7 @@ export type Routes = {
     '/v1/vms/{id}': { data: t.DeleteV1VmsIdData; answers: t.DeleteV1VmsIdResponses };
     '/v1/volumes/{id}': { data: t.DeleteV1VolumesIdData; answers: t.DeleteV1VolumesIdResponses };
     '/v1/networks/{id}': { data: t.DeleteV1NetworksIdData; answers: t.DeleteV1NetworksIdResponses };
+    '/v1/addresses/{id}': { data: t.DeleteV1AddressesIdData; answers: t.DeleteV1AddressesIdResponses };
     '/v1/migration-templates/{name}': { data: t.DeleteV1MigrationTemplatesNameData; answers: t.DeleteV1MigrationTemplatesNameResponses };
     '/v1/workflow-templates/{name}': { data: t.DeleteV1WorkflowTemplatesNameData; answers: t.DeleteV1WorkflowTemplatesNameResponses };
     '/v1/images/{name}/{version}': { data: t.DeleteV1ImagesNameVersionData; answers: t.DeleteV1ImagesNameVersionResponses };

@@ -714,6 +714,7 @@ export type Vm = {
                 vni: number;
                 subnet: string;
                 address: string;
+                further?: Array<string>;
                 mtu: number;
                 allow: Array<{
                     protocol: 'tcp' | 'udp' | 'icmp';
@@ -786,7 +787,7 @@ export type Vm = {
      * under way
      */
     action?: {
-        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume' | 'set-filter' | 'attach-nic' | 'detach-nic';
+        action: 'start' | 'stop' | 'reboot' | 'reset' | 'pause' | 'resume' | 'attach-volume' | 'detach-volume' | 'grow-volume' | 'bind-address' | 'unbind-address' | 'set-filter' | 'attach-nic' | 'detach-nic';
         operation: string;
     };
     lastAction?: {
@@ -1265,6 +1266,56 @@ export type Network = {
      */
     addresses: {
         [key: string]: string;
+    };
+    /**
+     * reserved address -> its id
+     */
+    reserved?: {
+        [key: string]: string;
+    };
+};
+
+export type Address = {
+    /**
+     * of the stream; also the ETag
+     */
+    version: number;
+    createdAt: string;
+    updatedAt: string;
+    addressId: string;
+    name: string;
+    tenant: string;
+    state: 'reserved' | 'bound' | 'deleted';
+    networkId: string;
+    address: string;
+    operation?: string;
+    /**
+     * that has it
+     */
+    vmId?: string;
+    /**
+     * whether the guest of that VM was seen to show it; else the guest has to carry it by itself
+     */
+    seen?: boolean;
+    /**
+     * the other VM that may have it, after a move that was neither done nor taken back
+     */
+    unsettled?: string;
+    /**
+     * under way
+     */
+    action?: {
+        action: 'bind' | 'unbind';
+        operation: string;
+    };
+    /**
+     * why the last operation on it did not come to its end
+     */
+    cause?: {
+        code: string;
+        message: string;
+        retriable?: boolean;
+        detail?: unknown;
     };
 };
 
@@ -3401,6 +3452,190 @@ export type GetV1NetworksIdResponses = {
 };
 
 export type GetV1NetworksIdResponse = GetV1NetworksIdResponses[keyof GetV1NetworksIdResponses];
+
+export type GetV1AddressesData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * At most so many, 1 to 1000
+         */
+        limit?: string;
+        /**
+         * The `next` of the page before
+         */
+        cursor?: string;
+        /**
+         * Only in this state: reserved, bound, deleted, or all
+         */
+        state?: 'all' | 'reserved' | 'bound' | 'deleted';
+        /**
+         * Only of this name
+         */
+        name?: string;
+        /**
+         * Only this one, of whichever network
+         */
+        address?: string;
+        /**
+         * Only of this network
+         */
+        network?: string;
+        /**
+         * Only those that this VM has
+         */
+        vm?: string;
+    };
+    url: '/v1/addresses';
+};
+
+export type GetV1AddressesErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1AddressesError = GetV1AddressesErrors[keyof GetV1AddressesErrors];
+
+export type GetV1AddressesResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        items: Array<Address>;
+        /**
+         * the `cursor` of the next page; absent on the last one
+         */
+        next?: string;
+    };
+};
+
+export type GetV1AddressesResponse = GetV1AddressesResponses[keyof GetV1AddressesResponses];
+
+export type PostV1AddressesData = {
+    body: {
+        network: string;
+        address?: string;
+        name?: string;
+    };
+    path?: never;
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/addresses';
+};
+
+export type PostV1AddressesErrors = {
+    /**
+     * `network.address_taken`, `network.addresses_exhausted`
+     */
+    409: Problem;
+    /**
+     * `network.unknown`, `network.address_outside`, `network.address_reserved`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1AddressesError = PostV1AddressesErrors[keyof PostV1AddressesErrors];
+
+export type PostV1AddressesResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        addressId: string;
+        address: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    201: {
+        addressId: string;
+        address: string;
+    };
+};
+
+export type PostV1AddressesResponse = PostV1AddressesResponses[keyof PostV1AddressesResponses];
+
+export type DeleteV1AddressesIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/addresses/{id}';
+};
+
+export type DeleteV1AddressesIdErrors = {
+    /**
+     * `address.unknown`
+     */
+    404: Problem;
+    /**
+     * `address.bound`, `address.in_action`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type DeleteV1AddressesIdError = DeleteV1AddressesIdErrors[keyof DeleteV1AddressesIdErrors];
+
+export type DeleteV1AddressesIdResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        addressId: string;
+        state: 'reserved' | 'bound' | 'deleted';
+    };
+};
+
+export type DeleteV1AddressesIdResponse = DeleteV1AddressesIdResponses[keyof DeleteV1AddressesIdResponses];
+
+export type GetV1AddressesIdData = {
+    body?: never;
+    path: {
+        id: string;
+    };
+    query?: never;
+    url: '/v1/addresses/{id}';
+};
+
+export type GetV1AddressesIdErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1AddressesIdError = GetV1AddressesIdErrors[keyof GetV1AddressesIdErrors];
+
+export type GetV1AddressesIdResponses = {
+    /**
+     * The answer
+     */
+    200: Address;
+};
+
+export type GetV1AddressesIdResponse = GetV1AddressesIdResponses[keyof GetV1AddressesIdResponses];
 
 export type GetV1MigrationTemplatesData = {
     body?: never;
@@ -6563,7 +6798,7 @@ export type DeleteV1VmsIdNicsNetworkErrors = {
      */
     404: Problem;
     /**
-     * `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     * `address.bound`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
      */
     409: Problem;
     /**
@@ -8303,6 +8538,123 @@ export type PostV1VolumesIdGrowResponses = {
 };
 
 export type PostV1VolumesIdGrowResponse = PostV1VolumesIdGrowResponses[keyof PostV1VolumesIdGrowResponses];
+
+export type PostV1AddressesIdBindData = {
+    body: {
+        vm: string;
+        move?: boolean;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/addresses/{id}/bind';
+};
+
+export type PostV1AddressesIdBindErrors = {
+    /**
+     * `address.unknown`
+     */
+    404: Problem;
+    /**
+     * `address.bound`, `address.in_action`, `address.unsettled`, `address.not_on_network`, `address.vm_full`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * `vm.unknown`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1AddressesIdBindError = PostV1AddressesIdBindErrors[keyof PostV1AddressesIdBindErrors];
+
+export type PostV1AddressesIdBindResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        addressId: string;
+        state: 'reserved' | 'bound' | 'deleted';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        addressId: string;
+        state: 'reserved' | 'bound' | 'deleted';
+        operation?: string;
+    };
+};
+
+export type PostV1AddressesIdBindResponse = PostV1AddressesIdBindResponses[keyof PostV1AddressesIdBindResponses];
+
+export type PostV1AddressesIdUnbindData = {
+    body: {
+        [key: string]: never;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/addresses/{id}/unbind';
+};
+
+export type PostV1AddressesIdUnbindErrors = {
+    /**
+     * `address.unknown`
+     */
+    404: Problem;
+    /**
+     * `address.in_action`, `address.unsettled`, `vm.in_move`, `vm.in_action`, `vm.not_ready`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1AddressesIdUnbindError = PostV1AddressesIdUnbindErrors[keyof PostV1AddressesIdUnbindErrors];
+
+export type PostV1AddressesIdUnbindResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        addressId: string;
+        state: 'reserved' | 'bound' | 'deleted';
+        operation?: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        addressId: string;
+        state: 'reserved' | 'bound' | 'deleted';
+        operation?: string;
+    };
+};
+
+export type PostV1AddressesIdUnbindResponse = PostV1AddressesIdUnbindResponses[keyof PostV1AddressesIdUnbindResponses];
 
 export type GetV1VmsIdScreenData = {
     body?: never;

@@ -10,6 +10,7 @@ import { movesCodes } from './moves.ts';
 import { policiesCodes } from './policies.ts';
 import { poolsCodes } from './pools.ts';
 import { requestsCodes } from './requests.ts';
+import { addressCodes } from '../kinds/address/codes.ts';
 import { networkCodes } from '../kinds/network/codes.ts';
 import { volumeCodes } from '../kinds/volume/codes.ts';
 import { vmsCodes } from './vms.ts';
@@ -23,6 +24,7 @@ export const codeAreas = {
   'VMs, types and images': vmsCodes,
   Volumes: volumeCodes,
   Networks: networkCodes,
+  'Reserved addresses': addressCodes,
   'Consoles and screens': consolesCodes,
   'Hosts and placement': hostsCodes,
   'Storage pools': poolsCodes,
@@ -41,6 +43,7 @@ export const CODES = {
   ...vmsCodes,
   ...volumeCodes,
   ...networkCodes,
+  ...addressCodes,
   ...consolesCodes,
   ...hostsCodes,
   ...poolsCodes,

@@ -7,5 +7,6 @@ export * from './pools.ts';
 export * from './rows.ts';
 export * from './services.ts';
 export * from './workflows.ts';
+export * from '../kinds/address/view.ts';
 export * from '../kinds/network/view.ts';
 export * from '../kinds/volume/view.ts';

@@ -1,12 +1,12 @@
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { filtered, topologyHash } from '@chrysalis/contracts';
+import { addressed, filtered, topologyHash } from '@chrysalis/contracts';
 import type { Device, Erased, FilterRule, SegmentPart, Topology, Trace } from '@chrysalis/contracts';
 import type { GuestConsole } from '../console.ts';
 import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
-import { anew, assertUnattached, initialTopology, isOfOff, isVolume, ownFiles } from '../shape.ts';
+import { anew, assertOnSegment, assertUnattached, initialTopology, isOfOff, isVolume, ownFiles } from '../shape.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
@@ -113,12 +113,21 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     const vm = this.fleet.get(vmId);
     return vm.exclusive(() => hotplug.resizeDisk(vm, disk, sizeMiB));
   }
-  /** Of one that is off only its record: its filter is made with its taps. */
   setFilter(vmId: string, allow: readonly FilterRule[]): Promise<port.Shaped> {
+    return this.refilter(vmId, (topology) => filtered(topology, allow));
+  }
+  setAddress(vmId: string, { network, address, has }: port.FurtherAddress): Promise<port.Shaped> {
+    assertOnSegment(this.fleet.get(vmId).topology, network);
+    const told = has ? (): Promise<void> => this.networks.segments.announce(vmId, network, address) : async (): Promise<void> => undefined;
+    return this.refilter(vmId, (topology) => addressed(topology, network, address, has), told);
+  }
+  /** Of one that is off only its record: its filter is made with its taps. */
+  private refilter(vmId: string, change: (t: Topology) => Topology, told = async (): Promise<void> => undefined): Promise<port.Shaped> {
     return this.ofVolume(vmId, async (vm) => {
-      const topology = filtered(vm.topology, allow);
+      const topology = change(vm.topology);
       const set = async (): Promise<port.Shaped> => {
-        for (const nic of topology.nics) if (nic.segment && !isOff(vm)) await this.networks.attach(vmId, nic);
+        for (const nic of topology.nics) if (nic.segment && !isOff(vm)) await this.networks.segments.refilter(vmId, nic);
+        if (!isOff(vm)) await told();
         await vm.saveTopology(topology);
         return vm.shaped;
       };

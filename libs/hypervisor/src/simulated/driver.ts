@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
-import { filtered, isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
+import { addressed, filtered, isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
 import type { Device, Disk, Erased, FilterRule, SegmentPart, Trace } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import type { GuestConsole } from '../console.ts';
@@ -437,6 +437,17 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
 
   setFilter(vmId: string, allow: readonly FilterRule[]): Promise<port.Shaped> {
     return this.exclusive(vmId, 'plug', async ({ topology }) => filtered(topology, allow), true);
+  }
+  setAddress(vmId: string, { network, address, has }: port.FurtherAddress): Promise<port.Shaped> {
+    return this.exclusive(
+      vmId,
+      'plug',
+      async ({ topology }) => {
+        shape.assertOnSegment(topology, network);
+        return addressed(topology, network, address, has);
+      },
+      true,
+    );
   }
   segments(): readonly SegmentPart[] {
     return this.segmentParts.parts();

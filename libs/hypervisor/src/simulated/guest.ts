@@ -109,6 +109,17 @@ export class SimulatedGuest {
     if (serial !== undefined) this.mount(serial, word === 'mount');
   }
 
+  /** Whether its NIC of that MAC carries the address then. What it was told it forgets at its next boot. */
+  carry(mac: string, address: string, carry: boolean): boolean {
+    const { vm, guest } = this.inside;
+    if (!vm.topology.nics.some((n) => n.mac === mac)) return false;
+    const before = guest.addresses?.boot === guest.bootId ? guest.addresses.all : [];
+    const others = before.filter((a) => a !== address);
+    guest.addresses = { boot: guest.bootId, all: carry ? [...others, address] : others };
+    this.changed(vm);
+    return carry;
+  }
+
   /** False where it ignores who asks. */
   shutDown(mode: 'powerdown' | 'reboot'): boolean {
     if (this.inside.guest.power === 'ignores') return false;

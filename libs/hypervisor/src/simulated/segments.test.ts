@@ -41,3 +41,31 @@ test('a host has its part of a segment while a VM is on it, moves with it, and t
   expect(b.segments()).toEqual([]);
   expect(changes).toBeGreaterThanOrEqual(2);
 });
+
+test('a further address is a part of the hardware: of one that runs, of one that is off, over a start and a move, until it is taken', async () => {
+  const world = new SimulatedWorld({ link: new MemoryLink() });
+  const make = (host: string) => new SimulatedDriver({ host, address: host, world, store: new SimulatedStore() });
+  const [a, b] = [make('a'), make('b')];
+  const { topologyHash: before } = await a.boot(bootSpec(MOVED, { nics }));
+  const further = async (driver: SimulatedDriver) => (await driver.status(MOVED)).topology.nics.at(-1)?.segment?.further;
+  const set = (address: string, has: boolean) => a.setAddress(MOVED, { network: NETWORK, address, has });
+  await expect(a.setAddress(MOVED, { network: 'front', address: '10.7.0.9', has: true })).rejects.toMatchObject({ code: 'hypervisor.device_unknown' }); // prettier-ignore
+  await set('10.7.0.50', true);
+  await set('10.7.0.9', true);
+  const { topologyHash: both } = await set('10.7.0.50', true);
+  expect(await further(a)).toEqual(['10.7.0.9', '10.7.0.50']);
+  expect(both).not.toBe(before);
+  await a.halt(MOVED);
+  await set('10.7.0.9', false);
+  await a.start(MOVED);
+  expect(await further(a)).toEqual(['10.7.0.50']);
+  const guest = a.simulatedGuest(MOVED);
+  expect([guest.carry('52:54:00:01:07:09', '10.7.0.50', true), guest.carry('52:54:00:00:00:00', '10.7.0.50', true)]).toEqual([true, false]);
+  const { topology, topologyHash } = await a.status(MOVED);
+  const { migrationAddress } = await b.prepareTarget({ vmId: MOVED, topology, topologyHash });
+  await a.migrate(MOVED, { address: migrationAddress, limits: { downtimeLimitMs: 300, maxBandwidthMiBps: 1024 } });
+  await b.resume(MOVED);
+  expect(await further(b)).toEqual(['10.7.0.50']);
+  const { topologyHash: after } = await b.setAddress(MOVED, { network: NETWORK, address: '10.7.0.50', has: false });
+  expect(after).toBe(before); // one that has none has the hash that it always had
+});

@@ -13,6 +13,8 @@ export type GuestState = {
   fileSystems: Record<string, number>;
   /** Serial ports that something in it opened, and in which boot. */
   listening?: Record<string, string>;
+  /** That it was told to carry beside its NICs' own, and in which boot. */
+  addresses?: { readonly boot: string; readonly all: readonly string[] };
   /** How fast it writes to its memory. */
   dirtyMiBps: number;
   /** What it answers when asked to let a device go. */

@@ -13,6 +13,7 @@ export * from './vm-filter.ts';
 export * from './vm-nic.ts';
 export * from './vm-type.ts';
 export * from './workflows.ts';
+export * as addresses from './address/index.ts';
 export * as networks from './network/index.ts';
 export * as volumes from './volume/index.ts';
 export * as traces from './traces/index.ts';

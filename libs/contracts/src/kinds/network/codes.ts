@@ -18,8 +18,8 @@ export const networkCodes = {
   'network.vnis_exhausted': { status: 409, title: 'Every segment number is taken', next: 'delete a network that nobody needs' },
   'network.in_use': {
     status: 409,
-    title: 'VMs are on the network',
-    next: 'delete each that it names, also one that failed; all of them: chrysalis network get {networkId}',
+    title: 'VMs are on the network, or addresses of it are reserved',
+    next: 'delete each VM that it names, also one that failed, and release each address; all of them: chrysalis network get {networkId}',
   },
   'network.address_outside': {
     status: 422,
@@ -33,13 +33,17 @@ export const networkCodes = {
   },
   'network.address_taken': {
     status: 409,
-    title: 'Another VM has the address',
-    next: ['ask for another, or for none; chrysalis vm get {vmId} shows who has it', 'ask for another, or for none'],
+    title: 'A VM has the address, or it is reserved',
+    next: [
+      'ask for another, or for none; chrysalis vm get {vmId} shows who has it',
+      'ask for another, or for none; it is kept: chrysalis address get {addressId}',
+      'ask for another, or for none',
+    ],
   },
   'network.addresses_exhausted': {
     status: 409,
     title: 'Every address of the network is taken',
-    next: 'make another network, or delete VMs of this one',
+    next: 'make another network, delete VMs of this one, or release reserved addresses',
   },
   'network.named_twice': { status: 422, title: 'A VM is on a network once', next: 'name each network once' },
 } as const satisfies CodeEntries;

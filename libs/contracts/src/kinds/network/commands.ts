@@ -16,7 +16,7 @@ export const networkCommands = {
     }),
     answer: z.object({ networkId: NetworkId }),
   }),
-  deleteNetwork: command('chrysalis.provisioning.network.delete.v1', 'Delete a network that no VM is on', {
+  deleteNetwork: command('chrysalis.provisioning.network.delete.v1', 'Delete a network that no VM is on, and no address is reserved in', {
     params: ['id'],
     body: z.strictObject({}),
     answer: z.object({ networkId: NetworkId, state: z.enum(networkStates) }),

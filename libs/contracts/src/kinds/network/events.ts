@@ -22,6 +22,16 @@ export const networkEvents = {
     'The VM is gone, and its address is nobody’s',
     z.object({ networkId: NetworkId, vmId: Id, address: Ipv4 }),
   ),
+  networkAddressReserved: event(
+    'chrysalis.provisioning.network.address-reserved.v1',
+    'The address is kept for whichever VM it is bound to, until it is released',
+    z.object({ networkId: NetworkId, addressId: Id, address: Ipv4 }),
+  ),
+  networkAddressReleased: event(
+    'chrysalis.provisioning.network.address-released.v1',
+    'The address is kept no more, and is nobody’s',
+    z.object({ networkId: NetworkId, addressId: Id, address: Ipv4 }),
+  ),
   networkDeleted: event('chrysalis.provisioning.network.deleted.v1', 'The network is gone', z.object({ networkId: NetworkId })),
 } as const;
 export type NetworkEvent = EventsOf<typeof networkEvents>;

@@ -14,5 +14,6 @@ export const Network = Row.extend({
   vni: Vni.describe('the number of its segment; no other network has it'),
   mtu: Mtu.describe('of the frames that VMs send'),
   addresses: z.record(Ipv4, z.string()).describe('address -> the VM that has it'),
+  reserved: z.record(Ipv4, z.string()).optional().describe('reserved address -> its id'),
 }).meta({ id: 'Network' });
 export type Network = z.infer<typeof Network>;

@@ -1,4 +1,4 @@
-import { gatewayOf, type FilterRule, type Segment } from '@chrysalis/contracts';
+import { addressOf, gatewayOf, rangeOf, type FilterRule, type Segment } from '@chrysalis/contracts';
 import { BRIDGES, HOST_MACS, TUNNELS, VXLAN_PORT } from './names.ts';
 
 /**
@@ -66,20 +66,27 @@ export const nicFilter = (tap: string, mac: string, segment: Segment): string =>
 };
 
 /** Its own addresses and no others, as ARP says them too; QEMU's announcement (0x8035) has its MAC alone. */
-const outgoing = (mac: string, { address }: Segment, asked: string): string[] => [
+const outgoing = (mac: string, segment: Segment, asked: string): string[] => [
   `ether saddr != ${mac} counter drop`,
-  `ether type arp arp saddr ether ${mac} arp saddr ip { ${address}, 0.0.0.0 } accept`,
+  `ether type arp arp saddr ether ${mac} arp saddr ip { ${[...ownOf(segment), '0.0.0.0'].join(', ')} } accept`,
   'ether type 0x8035 accept',
   'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
   'udp sport 67 counter drop',
-  `ip saddr ${address} ip protocol udp update @${asked} { ip daddr . udp dport . udp sport }`,
-  `ip saddr ${address} accept`,
+  `ip saddr != { ${ownOf(segment).join(', ')} } counter drop`,
+  `ip protocol udp update @${asked} { ip daddr . udp dport . udp sport }`,
+  'ether type ip accept',
   'counter drop',
 ];
+const ownOf = ({ address, further = [] }: Segment): string[] => [address, ...further];
 
-const incoming = ({ subnet, allow }: Segment, asked: string): string[] => [
+/** What is for another address of the subnet is not for this NIC: a peer that does not know yet that it has gone from here is not heard. */
+const incoming = (segment: Segment, asked: string): string[] => [
   'ether type arp accept',
   'ether type != ip drop',
+  `ip daddr ${segment.subnet} ip daddr != { ${[...ownOf(segment), addressOf(rangeOf(segment.subnet).last)].join(', ')} } counter drop`,
+  ...allowed(segment, asked),
+];
+const allowed = ({ subnet, allow }: Segment, asked: string): string[] => [
   'ip frag-off & 0x1fff != 0 accept', // without its first part it is nothing
   'icmp type { echo-reply, destination-unreachable, time-exceeded, parameter-problem } accept',
   `ip saddr ${gatewayOf(subnet)} udp sport 67 udp dport 68 accept`,

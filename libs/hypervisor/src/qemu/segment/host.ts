@@ -5,7 +5,7 @@ import { VXLAN_OVERHEAD, type SegmentFacts } from '@chrysalis/contracts';
 import { HypervisorError } from '../../errors.ts';
 
 const exec = promisify(execFile);
-const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
+export const PATH = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`;
 
 /** A program of the host; its own words are the cause where it fails. */
 export const run = async (argv: readonly string[], input?: string): Promise<string> => {

@@ -171,6 +171,59 @@ setTimeout(() => end(1), 500);`;
       await until(async () => reaches('gb', addresses.ga));
     });
 
+    test('a further address is its guest’s while it is bound; it goes to another host’s guest from one moment to the next', async () => {
+      const VIP = '10.9.0.50';
+      const with_ = (guest: Guest, has: boolean) => {
+        const nic = nicOf(guest, port7);
+        return { ...nic, segment: { ...nic.segment, ...(has ? { further: [VIP] } : {}) } };
+      };
+      const carries = (guest: Guest, carry: boolean) => inside(guest, `ip addr ${carry ? 'add' : 'delete'} ${VIP}/32 dev eth0`);
+      // A third one, at a, asks for it all the time.
+      must(`ip netns add ${id}gc; ip -n ${id}gc link set lo up`);
+      const tap = tapName('gc', NETWORK);
+      must(`ip link add ${tap} netns ${id}a type veth peer name eth0 netns ${id}gc`);
+      must(`ip -n ${id}gc link set eth0 address 52:54:00:02:10:03 mtu 1450 up && ip -n ${id}gc addr add 10.9.0.12/24 dev eth0`);
+      const gc = { id: NETWORK, network: NETWORK, mac: '52:54:00:02:10:03' };
+      await a.call('attach', 'gc', { ...gc, segment: { ...nicOf('ga', port7).segment, address: '10.9.0.12' } });
+      /** It listens to nobody, and says so to whom it hears. */
+      const says = (guest: Guest) => asked(guest, '10.9.0.12', { from: VIP });
+
+      for (const g of ['ga', 'gb'] as const) carries(g, true);
+      expect(asked('gc', VIP)).not.toBe('open'); // both say that it is theirs, and neither is let
+      expect([says('ga'), says('gb')]).toEqual(['silent', 'silent']);
+      await a.call('refilter', 'ga', with_('ga', true));
+      await a.call('announce', 'ga', NETWORK, VIP);
+      expect(asked('gc', VIP)).toBe('open');
+      expect([says('ga'), says('gb')]).toEqual(['refused', 'silent']);
+      const known = () => inside('gc', `ip neigh show ${VIP}`).text;
+      expect(known()).toContain(macs.ga);
+      const place = () => inside('a', `bridge fdb show br chyb5000`).text.split('\n').filter((l) => l.startsWith(`${macs.ga} `)); // prettier-ignore
+      expect(place().every((l) => l.includes(tapName('ga', NETWORK)))).toBe(true);
+
+      const moved = performance.now();
+      await a.call('refilter', 'ga', with_('ga', false));
+      await b.call('refilter', 'gb', with_('gb', true));
+      await b.call('announce', 'gb', NETWORK, VIP);
+      expect(known()).toContain(macs.gb); // at another host, over the VXLAN, which knows from it where that MAC is
+      expect(asked('gc', VIP)).toBe('open');
+      expect(performance.now() - moved).toBeLessThan(1_000);
+      expect(asked('gc', VIP)).toBe('open'); // and stays there: what was said last of a's is said no more
+      await new Promise((resolve) => setTimeout(resolve, 1_200));
+      expect(known()).toContain(macs.gb);
+      expect(place().every((l) => l.includes(tapName('ga', NETWORK)))).toBe(true);
+      expect([...a.left(), ...b.left()].filter((l) => l.startsWith('chya'))).toEqual([]);
+      expect(inside('b', 'ip -br link').text).not.toMatch(/^chya/m);
+
+      expect([says('ga'), says('gb')]).toEqual(['silent', 'refused']);
+      await b.call('refilter', 'gb', with_('gb', false));
+      expect([says('ga'), says('gb')]).toEqual(['silent', 'silent']);
+      expect(asked('gc', VIP)).not.toBe('open');
+      for (const g of ['ga', 'gb'] as const) carries(g, false);
+      await a.call('detach', 'gc', NETWORK);
+      sh(`ip netns delete ${id}gc`);
+      await expect(a.call('refilter', 'nobody', with_('ga', true))).rejects.toThrow(/no segment here/);
+    });
+
     test('killed in any state, it is made whole for those who are there and taken away for all others', async () => {
       const before = a.left();
       expect(before).toEqual(

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { type Nic, type SegmentFacts, type SegmentPart } from '@chrysalis/contracts';
 import { HypervisorError } from '../../errors.ts';
 import { Mutexes } from '../../mutexes.ts';
+import { announce } from './announce.ts';
 import { Dhcp } from './dhcp.ts';
 import { baseFilter, hostsFilter, nicFilter, withoutFilter, withoutNic } from './filter.ts';
 import { filteredTaps, strangersOn } from '../traces/networks.ts';
@@ -22,6 +23,8 @@ export class Segments {
   private readonly dhcp: Dhcp;
   private readonly turns = new Mutexes();
   private readonly listeners = new Set<() => void>();
+  /** Of announcements by the tap that they are of. */
+  private readonly speakers = new Map<string, readonly (() => void)[]>();
   private readonly address: string;
   private known: Promise<SegmentFacts> | undefined;
   private looking: NodeJS.Timeout | undefined;
@@ -68,6 +71,32 @@ export class Segments {
       }
       if (!before) this.tell();
     });
+  }
+
+  /** Of a NIC that carries frames already: its rules alone, from one frame to the next. It stays as it was where that fails. */
+  async refilter(vmId: string, nic: Omit<Nic, 'port'>): Promise<void> {
+    const { id, mac, segment } = nic;
+    const tap = tapName(vmId, id);
+    await this.turns.run('all', async () => {
+      const before = this.records.withTap(tap);
+      if (!segment || !before) throw new Error(`${id} is on no segment here`);
+      await this.records.keep({ ...before, nics: { ...before.nics, [tap]: { vmId, nic: id, mac, segment } } });
+      this.silence(tap); // what it is to have no more is not said after this
+      await nft(nicFilter(tap, mac, segment));
+    });
+  }
+
+  /** Whoever is on the segment, here and at other hosts, hears that the address is at this NIC now; once before it ends, and again after. */
+  async announce(vmId: string, nic: string, address: string): Promise<void> {
+    const tap = tapName(vmId, nic);
+    const { vni, mtu, nics } = this.records.withTap(tap) ?? {};
+    if (vni === undefined || mtu === undefined) throw new Error(`${nic} is on no segment here`);
+    const { silence } = await announce({ bridge: bridgeName(vni), mtu, mac: nics![tap]!.mac, address });
+    this.speakers.set(tap, [...(this.speakers.get(tap) ?? []), silence]);
+  }
+  private silence(tap: string): void {
+    for (const silence of this.speakers.get(tap) ?? []) silence();
+    this.speakers.delete(tap);
   }
 
   /** Of a NIC that is not here: nothing to do. */
@@ -182,6 +211,7 @@ export class Segments {
 
   /** The NIC, and with the last one all of it; at the end the record. */
   private async leave(record: SegmentRecord, tap: string): Promise<void> {
+    this.silence(tap);
     if (isThere(tap)) await ip('link', 'delete', 'dev', tap);
     await nft(withoutNic(tap));
     const { [tap]: _, ...nics } = record.nics;

@@ -38,12 +38,26 @@ export const createNetwork = ({ network: data, other }: CreateNetwork, network: 
   return same ? accept() : reject({ code: 'network.conflict', networkId });
 };
 
-/** Whoever has an address is on it, whether it runs or not. One that is gone is gone. */
+/** Whoever has an address is on it, whether it runs or not; and one that is reserved is kept. One that is gone is gone. */
 export const deleteNetwork = ({ networkId }: DeleteNetwork, network: Network): NetworkDecision => {
   if (network.status === 'unknown') return reject({ code: 'network.unknown', networkId });
   if (network.status === 'deleted') return accept();
   const vmIds = [...network.addresses.values()];
-  const [vmId] = vmIds;
-  if (vmId !== undefined) return reject({ code: 'network.in_use', networkId, vmId, vmIds: vmIds.slice(0, 10), vms: vmIds.length });
+  const reserved = [...network.reserved.values()];
+  if (vmIds.length > 0 || reserved.length > 0) return inUse(networkId, vmIds, reserved);
   return accept({ type: 'chrysalis.provisioning.network.deleted.v1', data: { networkId } });
+};
+
+const inUse = (networkId: string, vmIds: readonly string[], reserved: readonly string[]): NetworkDecision => {
+  const [vmId] = vmIds;
+  const [addressId] = reserved;
+  return reject({
+    code: 'network.in_use',
+    networkId,
+    ...(vmId === undefined ? {} : { vmId }),
+    vmIds: vmIds.slice(0, 10),
+    vms: vmIds.length,
+    ...(addressId === undefined ? {} : { addressId }),
+    reserved: reserved.length,
+  });
 };

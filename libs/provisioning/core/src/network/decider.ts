@@ -1,10 +1,19 @@
 import type { NetworkEvent } from '@chrysalis/contracts';
 import { unreachable, type Decider } from '@chrysalis/kernel';
-import { giveAddress, returnAddress, type GiveAddress, type ReturnAddress } from './address.ts';
+import {
+  giveAddress,
+  releaseAddress,
+  reserveAddress,
+  returnAddress,
+  type GiveAddress,
+  type ReleaseAddress,
+  type ReserveAddress,
+  type ReturnAddress,
+} from './address.ts';
 import { createNetwork, deleteNetwork, type CreateNetwork, type DeleteNetwork } from './create.ts';
 import { evolveNetwork, initialNetwork, type Network, type NetworkDecision } from './network.ts';
 
-export type NetworkCommand = CreateNetwork | DeleteNetwork | GiveAddress | ReturnAddress;
+export type NetworkCommand = CreateNetwork | DeleteNetwork | GiveAddress | ReturnAddress | ReserveAddress | ReleaseAddress;
 
 const decide = (command: NetworkCommand, network: Network): NetworkDecision => {
   switch (command.type) {
@@ -16,6 +25,10 @@ const decide = (command: NetworkCommand, network: Network): NetworkDecision => {
       return giveAddress(command, network);
     case 'return-address':
       return returnAddress(command, network);
+    case 'reserve-address':
+      return reserveAddress(command, network);
+    case 'release-address':
+      return releaseAddress(command, network);
     default:
       return unreachable(command);
   }

@@ -1,3 +1,3 @@
-export { addressOfVm } from './address.ts';
+export { addressOfVm, reservedAs } from './address.ts';
 export { networkDecider, type NetworkCommand } from './decider.ts';
 export type { KnownNetwork, NetworkRejection } from './network.ts';

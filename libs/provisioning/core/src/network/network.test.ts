@@ -79,6 +79,30 @@ describe('a network', () => {
     network().when({ type: 'delete', networkId }).thenRejected('network.unknown');
   });
 
+  test('keeps an address for whichever VM, gives it to none, and does not go while one is kept', () => {
+    const reserve = (addressId: string, address?: string): NetworkCommand => ({ type: 'reserve-address', networkId, addressId, address });
+    const kept = (addressId: string, address: string): NetworkEvent => ({ type: `${n}address-reserved.v1`, data: { networkId, addressId, address } }); // prettier-ignore
+    const released: NetworkEvent = { type: `${n}address-released.v1`, data: { networkId, addressId: 'r', address: '10.7.0.2' } };
+    network(created)
+      .when(reserve('r'))
+      .then([kept('r', '10.7.0.2')]);
+    network(created, kept('r', '10.7.0.2')).when(reserve('r')).thenNothing();
+    network(created, kept('r', '10.7.0.2')).when(reserve('r', '10.7.0.3')).thenRejected('network.address_taken', { addressId: 'r' });
+    network(created, kept('r', '10.7.0.2')).when(give('a', '10.7.0.2')).thenRejected('network.address_taken', { addressId: 'r' });
+    network(created, has('a', '10.7.0.2')).when(reserve('r', '10.7.0.2')).thenRejected('network.address_taken', { vmId: 'a' });
+    network(created).when(reserve('r', '10.7.0.1')).thenRejected('network.address_reserved');
+    network(created).when(reserve('r', '10.8.0.1')).thenRejected('network.address_outside');
+    network(created, kept('r', '10.7.0.2'))
+      .when(give('a'))
+      .then([has('a', '10.7.0.3')]);
+    network(created, kept('r', '10.7.0.2')).when({ type: 'delete', networkId }).thenRejected('network.in_use', { reserved: 1, vms: 0 });
+    network(created, kept('r', '10.7.0.2')).when({ type: 'release-address', networkId, addressId: 'r' }).then([released]);
+    network(created).when({ type: 'release-address', networkId, addressId: 'r' }).thenNothing();
+    network(created, kept('r', '10.7.0.2'), released)
+      .when({ type: 'delete', networkId })
+      .then([{ type: `${n}deleted.v1`, data: { networkId } }]);
+  });
+
   test('never gives one address to two, nor one that is reserved, whatever is asked in whatever order', () => {
     const vm = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g');
     const asked = fc.oneof(

@@ -10,6 +10,8 @@ export type KnownNetwork = Readonly<NetworkCreated> &
     version: number;
     /** Which VM has which address; a VM has one. */
     addresses: ReadonlyMap<string, string>;
+    /** Which reserved address is whose: of those `addresses` has none. */
+    reserved: ReadonlyMap<string, string>;
     /** That was given last, as a number: one that was given back is given again as late as can be. */
     last: number;
   }>;
@@ -24,13 +26,21 @@ export type NetworkRejection = Coded<
   | {
       readonly code: 'network.in_use';
       readonly networkId: string;
-      readonly vmId: string;
+      readonly vmId?: string;
       readonly vmIds: readonly string[];
       readonly vms: number;
+      readonly addressId?: string;
+      readonly reserved: number;
     }
   | { readonly code: 'network.address_outside'; readonly networkId: string; readonly address: string; readonly subnet: string }
   | { readonly code: 'network.address_reserved'; readonly networkId: string; readonly address: string; readonly reservedFor: string }
-  | { readonly code: 'network.address_taken'; readonly networkId: string; readonly address: string; readonly vmId: string }
+  | {
+      readonly code: 'network.address_taken';
+      readonly networkId: string;
+      readonly address: string;
+      readonly vmId?: string;
+      readonly addressId?: string;
+    }
   | { readonly code: 'network.addresses_exhausted'; readonly networkId: string; readonly subnet: string }
 >;
 export type NetworkDecision = Decision<NetworkEvent, NetworkRejection>;
@@ -43,7 +53,7 @@ export const evolveNetwork = (network: Network, e: NetworkEvent): Network => {
   const version = network.version + 1;
   if (e.type === 'chrysalis.provisioning.network.created.v1') {
     const last = firstOf(rangeOf(e.data.subnet)) - 1;
-    return { ...e.data, status: 'active', version, addresses: new Map(), last };
+    return { ...e.data, status: 'active', version, addresses: new Map(), reserved: new Map(), last };
   }
   if (network.status === 'unknown') return { ...network, version };
   return { ...change(network, e), version };
@@ -62,6 +72,15 @@ const change = (
       const addresses = new Map(network.addresses);
       addresses.delete(e.data.address);
       return { ...network, addresses };
+    }
+    case 'chrysalis.provisioning.network.address-reserved.v1': {
+      const { address, addressId } = e.data;
+      return { ...network, reserved: new Map(network.reserved).set(address, addressId), last: numberOf(address) };
+    }
+    case 'chrysalis.provisioning.network.address-released.v1': {
+      const reserved = new Map(network.reserved);
+      reserved.delete(e.data.address);
+      return { ...network, reserved };
     }
     case 'chrysalis.provisioning.network.deleted.v1':
       return { ...network, status: 'deleted' };
