@@ -21,12 +21,13 @@ export const dimmsGoing = (t: Topology, memoryMiB: number): Dimm[] | undefined =
 const MAC = /^52:54:00:([0-9a-f]{2})(:[0-9a-f]{2}:[0-9a-f]{2})$/;
 
 /**
- * A NIC of the type that the VM lacks. Its MAC has the last two bytes of one that the VM has, which are no other VM's until it is deleted,
- * and the lowest fourth byte that none of its own has: so it is nobody else's. Undefined: no NIC to tell it by, or no free root port.
+ * A NIC of the type that the VM lacks. Its MAC has the last two bytes of one that the VM has, which are no other VM's until it is deleted
+ * (those of a NIC on a network are until that is detached), and the lowest fourth byte that none of its own has: so it is nobody else's.
+ * Undefined: no NIC to tell it by, or no free root port.
  */
 export const nicToCome = (t: Topology, nic: Readonly<{ id: string; network: string }>): Extract<Device, { kind: 'nic' }> | undefined => {
   const macs = t.nics.flatMap(({ mac }) => MAC.exec(mac) ?? []);
-  const [port, tail] = [freePort(t), MAC.exec(t.nics.find((n) => MAC.test(n.mac))?.mac ?? '')?.[2]];
+  const [port, tail] = [freePort(t), MAC.exec(t.nics.find((n) => !n.segment && MAC.test(n.mac))?.mac ?? '')?.[2]];
   if (port === undefined || tail === undefined) return undefined;
   let place = 0;
   while (macs.includes(place.toString(16).padStart(2, '0'))) place++;
