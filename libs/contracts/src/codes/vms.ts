@@ -15,7 +15,7 @@ export const vmsCodes = {
   },
   'vm.boot_device_unknown': {
     status: 422,
-    title: 'The VM has no such device',
+    title: 'The VM has no such device to boot from',
     next: 'name disks, volumes and networks that it has: chrysalis vm get {vmId}',
   },
   'vm.boot_device_unfit': {
