@@ -45,7 +45,10 @@ export const newest = (types: readonly KnownType[]): readonly KnownType[] => {
   return [...byName.values()].sort((a, b) => (a.ref.name < b.ref.name ? -1 : 1));
 };
 
-/** The shape a VM shows its guest now: its type, less what was kept from it until later. */
+/**
+ * The shape a VM shows its guest now: its type, less what was kept from it until later. What it has beyond its type (a disk that stayed
+ * larger) is not shown: a template is of types, and its steps that have nothing left to do do nothing.
+ */
 export const presented = ({ spec, topology: t }: Pick<KnownVm, 'spec' | 'topology'>): VmTypeSpec => ({
   ...spec,
   vcpus: { ...spec.vcpus, now: shownCpus(t, spec) },
@@ -53,7 +56,7 @@ export const presented = ({ spec, topology: t }: Pick<KnownVm, 'spec' | 'topolog
   disks: spec.disks.flatMap((d) =>
     namedDisksOf(t)
       .filter((x) => x.id === d.id)
-      .map(({ id, sizeMiB }) => ({ id, sizeMiB })),
+      .map(({ id, sizeMiB }) => ({ id, sizeMiB: Math.min(sizeMiB, d.sizeMiB) })),
   ),
   nics: spec.nics.filter((n) => t.nics.some((x) => x.id === n.id)),
 });

@@ -1,9 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { capabilityNames, plugged, resized, unplugged, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
+import { capabilityNames, plugged, refText, resized, unplugged, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
 import { failsafe } from './characterisation.ts';
+import { shapeOf } from './compile/shape.ts';
+import { shownCpus } from './difference.ts';
+import { templateFromOption } from './from-option.ts';
 import { options } from './options.ts';
-import type { KnownHost } from './known.ts';
+import { templateFaults } from './template-faults.ts';
+import { presented, type KnownHost } from './known.ts';
 import { AT, facts, found, home, host, large, largeType, small, smallType, topology, vm } from './test/fixtures.ts';
 
 const types = [smallType, largeType];
@@ -75,6 +79,26 @@ describe('with what an agent found', () => {
         expect.arrayContaining(['small@1/morph/expose', 'small@1/move/pre-copy/expose', 'small@1/move/pre-copy/hide']),
       );
     });
+    test.each([true, false])(
+      'and there again, however often: each option that is offered makes a template without faults (%s)',
+      (offlines) => {
+        let now = vm();
+        const journey = [largeType, smallType, largeType, largeType, smallType, smallType, largeType];
+        for (const target of journey) {
+          const hostsNow = [home('h1', now, { facts: facts('h1', { cpuHotUnplug: !offlines }) }), host('h2')];
+          const offered = options([now], types, hostsNow, known).options.filter((o) => refText(o.targetType) === refText(target.ref));
+          expect(offered.map((o) => o.id)).toContain(`${refText(target.ref)}/move/pre-copy/expose`);
+          for (const option of offered) {
+            const spec = templateFromOption(option, now.type, presented(now), target.spec);
+            expect([option.id, templateFaults(spec, (ref) => types.find((t) => refText(t.ref) === ref)?.spec)]).toEqual([option.id, []]);
+          }
+          const move = offered.find((o) => o.move && o.newResources === 'expose')!;
+          const made = templateFromOption(move, now.type, presented(now), target.spec);
+          now = vm({ type: target.ref, spec: target.spec, topology: shapeOf(now, made, offlines).after });
+          expect(shownCpus(now.topology, now.spec)).toBe(target.spec.vcpus.now);
+        }
+      },
+    );
     test.each([false, undefined])('where a CPU cannot be unplugged (%s) it is offlined, and held still', (cpuHotUnplug) => {
       const full = { vcpu: 1, memoryMiB: 4096, diskMiB: 4096 };
       expect(ids(options([back], types, on(cpuHotUnplug), known))).toContain('small@1/move/pre-copy/expose');
