@@ -126,6 +126,8 @@ type World = {
   filters: Set<string>;
   steps: (() => void)[];
   ops: number;
+  /** Under way to an end that is neither: what could not be taken back is said in its last step. */
+  stuck: boolean;
 };
 const world = (): World => {
   const made = { networkId, name: 'back', tenant: 'main', subnet: '10.7.0.0/26', vni: 4096, mtu: 1450 };
@@ -133,7 +135,7 @@ const world = (): World => {
     { type: 'chrysalis.provisioning.network.created.v1', data: made },
     { type: 'chrysalis.provisioning.network.address-reserved.v1', data: { networkId, addressId, address: data.address } },
   ]) as KnownNetwork;
-  return { network, address: fold(addressDecider.evolve, initialAddress, [reserved]) as KnownAddress, filters: new Set(), steps: [], ops: 0 }; // prettier-ignore
+  return { network, address: fold(addressDecider.evolve, initialAddress, [reserved]) as KnownAddress, filters: new Set(), steps: [], ops: 0, stuck: false }; // prettier-ignore
 };
 const told = (w: World, command: AddressCommand): boolean => {
   const decided = addressDecider.decide(command, w.address);
@@ -149,11 +151,15 @@ const began = (w: World, workflowId: string, end: End): void => {
   const take = name === 'unbind' ? vmId : from;
   const forward = [...(take ? [takes(w, take)] : []), ...(name === 'bind' ? [gives(w, vmId)] : [])];
   const back = [...(name === 'bind' ? [takes(w, vmId)] : []), ...(take ? [gives(w, take)] : [])];
-  const fail = (undone: boolean) => () => void told(w, { type: 'fail-action', addressId, workflowId, undone, cause });
+  const fail = (undone: boolean) => () => {
+    told(w, { type: 'fail-action', addressId, workflowId, undone, cause });
+    w.stuck = false;
+  };
   const done = (): void => {
     if (name === 'bind') told(w, record(vmId, workflowId));
     else told(w, { type: 'record-unbound', addressId, vmId, workflowId });
   };
+  w.stuck = end === 'stuck';
   w.steps = {
     succeeds: [...forward, done],
     undone: [...forward, ...back, fail(true)],
@@ -168,7 +174,8 @@ const step = fc.oneof(
   fc.record({ do: fc.constant('delete-vm' as const), vm: fc.constantFrom(...VMS) }),
   fc.constant({ do: 'release' as const }),
 );
-const act = (w: World, s: typeof step extends fc.Arbitrary<infer T> ? T : never): void => {
+type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
+const act = (w: World, s: Step): void => {
   const op = `op-${(w.ops += 1)}`;
   switch (s.do) {
     case 'step':
@@ -191,6 +198,14 @@ const act = (w: World, s: typeof step extends fc.Arbitrary<infer T> ? T : never)
   }
 };
 
+/** Seen once: both hosts have it for the moment between the last that was given back and the word of it. */
+const stuckInTheMiddle: Step[] = [
+  { do: 'bind', vm: 'vm-1', move: false, end: 'succeeds' },
+  ...[1, 2].map(() => ({ do: 'step' as const })),
+  { do: 'bind', vm: 'vm-2', move: true, end: 'stuck' },
+  ...[1, 2, 3, 4].map(() => ({ do: 'step' as const })),
+];
+
 test('whatever is asked in whatever order, and however it ends: two hosts have it only after a move that nobody could take back, and that is said', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -200,7 +215,7 @@ test('whatever is asked in whatever order, and however it ends: two hosts have i
         const { status, vmId, unsettled, action } = w.address;
         const may = new Set([vmId, unsettled, action?.vmId, action?.from]);
         for (const vm of w.filters) expect(may).toContain(vm);
-        if (unsettled === undefined) expect(w.filters.size).toBeLessThanOrEqual(1);
+        if (unsettled === undefined && !w.stuck) expect(w.filters.size).toBeLessThanOrEqual(1);
         if (!action && unsettled === undefined && status === 'bound' && w.filters.size === 1) expect([...w.filters]).toEqual([vmId]);
         if (!action && status !== 'bound') expect(w.filters.size).toBe(0);
         expect(status === 'bound').toBe(vmId !== undefined);
@@ -210,7 +225,7 @@ test('whatever is asked in whatever order, and however it ends: two hosts have i
         expect(asVm.ok).toBe(status === 'deleted');
       }
     }),
-    { numRuns: 500 },
+    { numRuns: 500, examples: [[stuckInTheMiddle]] },
   );
 });
 
