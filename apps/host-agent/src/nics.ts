@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort, hostTasks } from '@chrysalis/contracts';
 import type { Handler, TaskRun } from './execution/handler.ts';
 import { TaskFailure } from './execution/task-failure.ts';
+import { letGo } from './let-go.ts';
 import { peersKnown } from './segments.ts';
 import { asRunner, handler, notInMove, timeLeft, type Admit, type HandlerContext } from './tasks/handler-context.ts';
 import { isOff } from './volumes/in-guest.ts';
@@ -28,7 +29,7 @@ export const nicHandlers = (context: HandlerContext): Handler[] => [
   handler(hostTasks.detachNic, onVm, async ({ vmId, nic }, run) => {
     const { topology, topologyHash } = await context.driver.status(vmId);
     if (!topology.nics.some((n) => n.id === nic)) return { topology, topologyHash };
-    return context.driver.unplug(vmId, { kind: 'nic', id: nic }, timeLeft(run, context.now()));
+    return letGo(context, vmId, { kind: 'nic', id: nic }, run);
   }),
 ];
 

@@ -5,6 +5,7 @@ import {
   agentDiskOf,
   agentSerial,
   agentVolume,
+  isAgentVolume,
   blockNode,
   diskSerial,
   fileNode,
@@ -78,6 +79,10 @@ describe('the disk that brings the agent', () => {
   const disk = (id: string, over: object = {}) => ({
       id, port: 0, serial: id.slice(0, 20), sizeMiB: 1, format: 'raw' as const, pool: 'shared', volume: 'vm-1.agent.qcow2', readOnly: false, ...over,
     }); // prettier-ignore
+
+  test('has a file that is told by its name', () => {
+    expect([volume, `${volume}.new-7`, 'agent-1.squashfs', `x${volume}`].map(isAgentVolume)).toEqual([true, false, false, false]);
+  });
 
   test('is told from a user’s of any name', () => {
     const users = [disk('agent'), disk('data', { readOnly: true })];

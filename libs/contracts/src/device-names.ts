@@ -28,6 +28,8 @@ export const agentSerial = (packageDigest: string): string => `agent.${packageDi
 /** One file serves every VM of a pool. */
 export const agentVolume = (packageDigest: string): string => `agent-${packageDigest.slice('sha256:'.length).slice(0, 32)}.squashfs`;
 const AGENT_VOLUME = /^agent-[0-9a-f]{32}\.squashfs$/;
+/** By its name; its content is to have the digest that the name is made of. */
+export const isAgentVolume = (file: string): boolean => AGENT_VOLUME.test(file);
 
 /**
  * The disk that tells a guest at its first boot who it is: its id in a topology, and its serial number. It is there until the VM is started

@@ -18,6 +18,8 @@ export const Trace = z.object({
   vmId: Id.optional(),
   volumeId: Id.optional(),
   vni: Count.optional(),
+  /** A file of a pool that brings the migration agent to guests: its name is made of its content’s digest, and it has that content. */
+  agentPackage: z.literal(true).optional(),
   pool: Name.optional(),
   poolId: PoolId.optional(),
   /** Of a pool that other hosts see too. */

@@ -2,7 +2,8 @@ import { freePort, volumeHostTasks as tasks, type Topology } from '@chrysalis/co
 import type { Handler } from '../execution/handler.ts';
 import type { EnsureDisk } from '../images/from-depot.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { asRunner, handler, notInMove, timeLeft, type Admit, type HandlerContext } from '../tasks/handler-context.ts';
+import { letGo } from '../let-go.ts';
+import { asRunner, handler, notInMove, type Admit, type HandlerContext } from '../tasks/handler-context.ts';
 import { delivered, unused } from './in-guest.ts';
 
 /** The format of every volume; its file's name says so too. */
@@ -55,7 +56,7 @@ const ofVms = (context: HandlerContext): Handler[] => [
     const there = diskOf(topology, disk);
     if (!there) return { topology, topologyHash };
     if (!force) await unused(context, vmId, there.serial);
-    return context.driver.unplug(vmId, { kind: 'disk', id: disk }, timeLeft(run, context.now()));
+    return letGo(context, vmId, { kind: 'disk', id: disk }, run);
   }),
   handler(tasks.growAttachedVolume, onVm, async ({ vmId, disk, sizeMiB }, run) => {
     const shaped = await context.driver.resizeDisk(vmId, disk, sizeMiB);

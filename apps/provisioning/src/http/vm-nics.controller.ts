@@ -49,7 +49,7 @@ export class VmNicsController {
     answers: {
       202: attachNic.answer,
       404: '`vm.unknown`',
-      409: '`vm.filter_differs`, `vm.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`, `network.address_taken`, `network.addresses_exhausted`',
+      409: '`vm.filter_differs`, `vm.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`, `network.joined`, `network.address_taken`, `network.addresses_exhausted`',
       422: '`network.unknown`, `network.address_outside`, `network.address_reserved`',
     },
   })

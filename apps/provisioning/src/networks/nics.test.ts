@@ -57,7 +57,11 @@ test('a NIC comes with an address and goes with it; the same again is nothing, a
   expect(vm.topology!.nics.at(-1)).toMatchObject({ id: networkId, segment: { address, allow: [{ protocol: 'icmp' }] } });
   expect([await owners(networkId), await macsOf(id)]).toEqual([[id], before + 1]);
   expect((await attach(id, { network: networkId })).body).toEqual({ vmId: id, status: 'running', address });
-  expect((await attach(id, { network: networkId, address: `10.9.${subnets}.6` })).body.code).toBe('network.address_taken');
+  expect((await attach(id, { network: networkId, address: `10.9.${subnets}.6` })).body).toMatchObject({
+    code: 'network.joined',
+    vmId: id,
+    address,
+  });
   const going = (await detach(id, networkId)).body;
   expect(await askedOf(id)).toMatchObject({ networkId });
   expect((await detach(id, networkId)).body.code).toBe('vm.in_action');

@@ -11,6 +11,8 @@ export type ExecutorRow = KnownExecutor & {
   readonly now: number;
 };
 
+const LAST_WORD = `to_char(e.last_word at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "lastWord"`;
+
 /** What is told of one executor comes in its order; a repetition from the middle ends as it ended. */
 export const tell = (db: Queryable, schema: string, t: Told): Promise<unknown> =>
   db.query({
@@ -31,9 +33,17 @@ export const lose = (db: Queryable, schema: string, executor: string, sessionId:
     values: [executor, sessionId],
   });
 
-/** Whether it was ever here; it may be away. */
-export const isKnown = async (db: Queryable, schema: string, executor: string): Promise<boolean> =>
-  (await db.query(`select from ${schema}.executors where executor = $1`, [executor])).rowCount !== 0;
+/** Undefined: it was never here. `lastWord`: when it was heard last. */
+export const standingOf = async (
+  db: Queryable,
+  schema: string,
+  executor: string,
+): Promise<Pick<ExecutorRow, 'health' | 'lastWord'> | undefined> =>
+  (
+    await db.query<Pick<ExecutorRow, 'health' | 'lastWord'>>(`select health, ${LAST_WORD} from ${schema}.executors e where executor = $1`, [
+      executor,
+    ])
+  ).rows[0];
 
 export type Loss = { executor: string; eventId: string; at: string; code: string; workflowId: string; task: string };
 
@@ -50,7 +60,7 @@ export const addLoss = (db: Queryable, schema: string, l: Loss): Promise<unknown
 
 const columns = (schema: string): string => `
   e.executor, e.task_group as "group", e.kinds, e.labels, e.capacity, e.health,
-  to_char(e.last_word at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as "lastWord",
+  ${LAST_WORD},
   coalesce((select array_agg((extract(epoch from l.at) * 1000)::float8) from (
     select at from ${schema}.executor_losses where executor = e.executor and at > now() - interval '${RANK_MEMORY_MS} ms'
     order by at desc limit 500) l), '{}') as losses,

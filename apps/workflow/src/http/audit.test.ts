@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { until } from '@chrysalis/testing';
-import { tell } from '../executors/sql.ts';
+import { lose, tell } from '../executors/sql.ts';
 import { World } from '../test/world.ts';
 
 let world: World;
@@ -48,6 +48,20 @@ it('removes nothing unless it is told to; a host that nobody has heard of, or te
   expect(await audit('h2', {})).toMatchObject({ status: 404, body: { code: 'host.unknown' } });
   expect((await audit('h1', { minAgeMs: 'now' })).status).toBe(422);
   expect((await audit('h1', { delete: true })).status).toBe(422);
+});
+
+it('is refused at once where the host’s agent is away, also as a dry run, and goes on where it is back', async () => {
+  const { pool, schema } = world.workflow.service;
+  const at = new Date().toISOString();
+  const h3 = { executor: 'host:h3', group: 'agent-gateway' as const, kinds: ['host.list-traces'], labels: {}, sessionId: 's-1', at };
+  await tell(pool, schema, h3);
+  await lose(pool, schema, 'host:h3', 's-1');
+  for (const query of ['', '?dryRun=true']) {
+    const { status, body } = await world.post(`/v1/hosts/h3/audit${query}`, {}, { token: fleet });
+    expect([status, body]).toMatchObject([409, { code: 'host.agent_away', hostId: 'h3', lastWord: at }]);
+  }
+  await tell(pool, schema, { ...h3, sessionId: 's-2' });
+  expect(await audit('h3', {})).toMatchObject({ status: 202 });
 });
 
 it('is none of a tenant’s', async () => {

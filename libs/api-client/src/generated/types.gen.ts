@@ -6737,7 +6737,7 @@ export type PostV1VmsIdNicsErrors = {
      */
     404: Problem;
     /**
-     * `vm.filter_differs`, `vm.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`, `network.address_taken`, `network.addresses_exhausted`
+     * `vm.filter_differs`, `vm.no_port`, `vm.in_move`, `vm.in_action`, `vm.not_ready`, `network.joined`, `network.address_taken`, `network.addresses_exhausted`
      */
     409: Problem;
     /**
@@ -7052,7 +7052,7 @@ export type PostV1HostsIdAuditErrors = {
      */
     404: Problem;
     /**
-     * `workflow.template_retired`
+     * `host.agent_away`, `workflow.template_retired`
      */
     409: Problem;
     /**

@@ -11,7 +11,7 @@ export const hostsCodes = {
     title: 'The host is lost: it takes nothing until its agent is back',
     next: 'bring its agent back, or choose another host',
   },
-  'host.agent_away': { title: 'The agent of the host is not connected', next: 'bring its agent back, or choose another host' },
+  'host.agent_away': { status: 409, title: 'The agent of the host is not connected', next: 'bring its agent back, or choose another host' },
   'host.excluded': { title: 'The request excludes this host', next: 'choose another host' },
   'host.not_requested': { title: 'The request names another host', next: 'choose the host that it names' },
   'host.capacity_exceeded': {

@@ -58,8 +58,8 @@ export const vmsCodes = {
   },
   'vm.in_action': {
     status: 409,
-    title: 'The VM is being started, stopped, restarted, paused or continued',
-    next: 'wait for the end of that: chrysalis operation wait {operation}',
+    title: 'Something else is being done with the VM: it is started, stopped or changed',
+    next: 'wait for the end of that: chrysalis operation wait {operation}; or have it given up: chrysalis operation cancel {operation}',
   },
   'vm.action_not_possible': {
     status: 409,

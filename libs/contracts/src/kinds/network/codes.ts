@@ -40,6 +40,14 @@ export const networkCodes = {
       'ask for another, or for none',
     ],
   },
+  'network.joined': {
+    status: 409,
+    title: 'The VM is on the network already, with another address',
+    next: [
+      'nothing, if {address} will do; or detach it first: chrysalis vm nic detach {vmId} --network {networkId}; a further address is bound beside: chrysalis address reserve',
+      'nothing, if the address that it has will do',
+    ],
+  },
   'network.addresses_exhausted': {
     status: 409,
     title: 'Every address of the network is taken',

@@ -1,7 +1,9 @@
-import type { Stats } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Trace } from '@chrysalis/contracts';
+import { pipeline } from 'node:stream/promises';
+import { agentVolume, isAgentVolume, type Trace } from '@chrysalis/contracts';
 import { ownerOfFile, young } from '../../traces.ts';
 import type { Pool } from '../volumes.ts';
 import { vmOfFolder } from './processes.ts';
@@ -41,8 +43,20 @@ export const diskTrace = async (pool: string, { directory, shared }: Pool, file:
   if (!stats || stats.isDirectory()) return undefined;
   const id = `${pool}/${file}`.slice(0, 400);
   const trace = { kind: 'disk', id, pool, shared, bytes: stats.blocks * BLOCK, print: printOf(stats) } as const;
-  const owner = stats.isFile() && stats.nlink === 1 ? ownerOfFile(file) : undefined;
+  if (!stats.isFile() || stats.nlink !== 1) return trace;
+  if (isAgentVolume(file)) return (await isPackage(join(directory, file), file)) ? { ...trace, agentPackage: true } : trace;
+  const owner = ownerOfFile(file);
   return owner ? { ...trace, ...owner, ...young(Date.now() - stats.birthtimeMs, minAgeMs) } : trace;
+};
+
+/** Read to its end: there is one of each version of the agent, and a file that has the name alone is nobody's that we know. */
+const isPackage = async (path: string, file: string): Promise<boolean> => {
+  const hash = createHash('sha256');
+  const read = await pipeline(createReadStream(path), hash).then(
+    () => true,
+    () => false,
+  );
+  return read && agentVolume(`sha256:${hash.digest('hex')}`) === file;
 };
 
 export const diskTraces = async (pools: Readonly<Record<string, Pool>>, minAgeMs: number): Promise<Trace[]> => {
@@ -50,7 +64,7 @@ export const diskTraces = async (pools: Readonly<Record<string, Pool>>, minAgeMs
     Object.entries(pools).map(async ([name, pool]) => {
       const files = (await namesIn(pool.directory)).filter((file) => !file.startsWith('.'));
       const found = (await Promise.all(files.map((file) => diskTrace(name, pool, file, minAgeMs)))).filter((t) => t !== undefined);
-      const ours = found.filter((t) => t.vmId !== undefined || t.volumeId !== undefined);
+      const ours = found.filter((t) => t.vmId !== undefined || t.volumeId !== undefined || t.agentPackage);
       return [...ours, ...found.filter((t) => !ours.includes(t)).slice(0, MOST_OTHERS)];
     }),
   );

@@ -1,17 +1,18 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import type { Erased, Trace } from '@chrysalis/contracts';
+import { agentVolume, type Erased, type Trace } from '@chrysalis/contracts';
 import { onQemu, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../../infra/guest/image.ts';
 import { ownerOfFile } from '../../traces.ts';
 import { bootSpec } from '../../test/driver-contract/rig.ts';
 import { isAlive } from '../process.ts';
 import { tapName } from '../segment/names.ts';
+import { diskTraces } from './files.ts';
 import { processesOf } from './processes.ts';
 
 const ns = `chy-t${process.pid}`;
@@ -63,6 +64,18 @@ test('a file of a pool is ours where its name is made of an id, and else nobodyâ
   const others = [vm, `${vm}.qcow2`, `${vm}.root`, `x${vm}.root.qcow2`, `${volume}.raw`, `${volume}.qcow2.bak`, 'vm-1.root.qcow2', 'notes.txt', '.chrysalis-pool', `${vm}.root.qcow2.new-`];
   for (const file of others) expect([file, ownerOfFile(file)]).toEqual([file, undefined]);
 }); // prettier-ignore
+
+test('a package of the migration agent is known by its name and its content, and else is nobodyâ€™s that we know', async () => {
+  const folder = join(dir, 'packages');
+  mkdirSync(folder, { recursive: true });
+  const [whole, other] = ['a package', 'another'].map((text) => agentVolume(`sha256:${createHash('sha256').update(text).digest('hex')}`));
+  for (const file of [whole!, other!]) writeFileSync(join(folder, file), 'a package');
+  symlinkSync(join(folder, whole!), join(folder, agentVolume(`sha256:${'0'.repeat(64)}`)));
+  const found = (await diskTraces({ shared: { directory: folder, shared: true } }, 600_000)).sort((a, b) => a.id.localeCompare(b.id));
+  expect(found.filter((t) => t.agentPackage).map((t) => t.id)).toEqual([`shared/${whole}`]);
+  expect(found).toHaveLength(3);
+  for (const trace of found) expect(trace).not.toHaveProperty('busy');
+});
 
 onQemu(
   'traces of VMs on a host',

@@ -16,10 +16,11 @@ export const giveAddress = ({ networkId, vmId, address: wanted }: GiveAddress, n
   if (network.status !== 'active') return reject({ code: 'network.unknown', networkId });
   const has = addressOfVm(network, vmId);
   if (has !== undefined && (wanted === undefined || wanted === has)) return accept();
+  if (has !== undefined && wanted !== undefined)
+    return reject({ code: 'network.joined', networkId, vmId, address: has, requested: wanted });
   const address = wanted ?? nextFree(network);
   if (address === undefined) return reject({ code: 'network.addresses_exhausted', networkId, subnet: network.subnet });
-  const another = has === undefined ? undefined : reject({ code: 'network.address_taken' as const, networkId, address: has, vmId });
-  return refused(network, address) ?? another ?? accept({ type: 'chrysalis.provisioning.network.address-given.v1', data: { networkId, vmId, address } }); // prettier-ignore
+  return refused(network, address) ?? accept({ type: 'chrysalis.provisioning.network.address-given.v1', data: { networkId, vmId, address } }); // prettier-ignore
 };
 
 /** Of the same ledger: what is kept is given to nobody. */

@@ -62,7 +62,8 @@ describe('a network', () => {
         .thenRejected('network.address_reserved');
     network(created, has('b', '10.7.0.5')).when(give('a', '10.7.0.5')).thenRejected('network.address_taken');
     network(created, has('a', '10.7.0.5')).when(give('a', '10.7.0.5')).thenNothing();
-    network(created, has('a', '10.7.0.5')).when(give('a', '10.7.0.6')).thenRejected('network.address_taken');
+    network(created, has('a', '10.7.0.5'), has('b', '10.7.0.4')).when(give('a', '10.7.0.4')).thenRejected('network.joined', { vmId: 'a', address: '10.7.0.5', requested: '10.7.0.4' }); // prettier-ignore
+    network(created, has('a', '10.7.0.5')).when(give('a', '10.7.0.6')).thenRejected('network.joined', { address: '10.7.0.5' });
     network().when(give('a')).thenRejected('network.unknown');
   });
 

@@ -41,6 +41,14 @@ export type NetworkRejection = Coded<
       readonly vmId?: string;
       readonly addressId?: string;
     }
+  /** `address`: the one that the VM has. */
+  | {
+      readonly code: 'network.joined';
+      readonly networkId: string;
+      readonly vmId: string;
+      readonly address: string;
+      readonly requested: string;
+    }
   | { readonly code: 'network.addresses_exhausted'; readonly networkId: string; readonly subnet: string }
 >;
 export type NetworkDecision = Decision<NetworkEvent, NetworkRejection>;

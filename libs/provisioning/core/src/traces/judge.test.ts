@@ -31,6 +31,7 @@ const anyTrace = fc.record({
   pool: fc.constantFrom('shared', 'own'),
   poolId: fc.constantFrom('pool-1', undefined),
   shared: fc.constantFrom(true, false, undefined),
+  agentPackage: fc.constantFrom(true as const, undefined),
   busy: fc.constantFrom('young', undefined),
 }, { noNullPrototype: true }); // prettier-ignore
 const anySaid = fc.record({
@@ -102,6 +103,8 @@ describe('what a host has and is not to have', () => {
     ['its disk in a pool of this host alone', { vmId: 'vm-1', kind: 'disk', shared: false }, { hostId: 'there' }, 'orphan'],
     ['of one that is moved in', { vmId: 'vm-1' }, { hostId: 'there', move: { fromHost: 'there', toHost: 'here' } }, 'busy'],
     ['of one that is being made', { vmId: 'vm-1' }, { status: 'placed' }, 'busy'],
+    ['the package of the migration agent', { kind: 'disk', agentPackage: true }, undefined, 'expected'],
+    ['that of a pool of this host alone, young', { kind: 'disk', agentPackage: true, shared: false, busy: 'young' }, undefined, 'expected'],
     ['without a mark', {}, { status: 'deleted' }, 'unknown'],
   ])('%s', (_, shape, vm, verdict) => {
     const vms = new Map(vm ? [['vm-1', { status: 'running', epoch: 2, hostId: 'here', ...vm } as VmSaid]] : []);

@@ -44,10 +44,12 @@ export const judgeTrace = (hostId: string, trace: Trace, said: Said): Judgement 
   return judged.verdict === 'orphan' && trace.busy !== undefined ? busy(trace.busy) : judged;
 };
 
+/** One package serves every VM of its pool, on whichever hosts, and the next one that is characterised: it is nobody's left-over. */
 const byOwner = (hostId: string, trace: Trace, { vms, volumes, segments }: Said): Judgement => {
   if (trace.volumeId !== undefined) return ofVolume(hostId, trace, volumes.get(trace.volumeId));
   if (trace.vmId !== undefined) return ofVm(hostId, trace, vms.get(trace.vmId));
   if (trace.vni !== undefined) return ofSegment(segments.get(trace.vni));
+  if (trace.agentPackage) return expected;
   return unknown('nothing of it says whose it is');
 };
 
