@@ -121,6 +121,33 @@ describe('reads', () => {
     expect(JSON.stringify(bodies)).not.toContain('eyJhbGciOi');
   });
 
+  test('images are each with their newest version, or with all, the newest first; of one that was deleted nothing is left', async () => {
+    const of = (version: number, digest: string) =>
+      plane.append('provisioning', 'image-many', 'chrysalis.provisioning.image.registered.v1', {
+        image: { name: 'many', version, digest: `sha256:${digest.repeat(64)}`, cmdline: '' },
+      });
+    const listed = async (query: string): Promise<string[]> =>
+      (await json<List<{ name: string; version: number; digest: string }>>(`/v1/images${query}`)).items
+        .filter((i) => i.name === 'many')
+        .map((i) => `${i.version} ${i.digest.slice(7, 8)}`);
+    await of(2, 'b');
+    await of(1, 'a');
+    await of(3, 'c');
+    await until(async () => (await listed('?versions=all')).length === 3);
+    expect([await listed('?versions=all'), await listed(''), await listed('?versions=newest')]).toEqual([
+      ['3 c', '2 b', '1 a'],
+      ['3 c'],
+      ['3 c'],
+    ]);
+    for (const version of [3, 2, 1])
+      await plane.append('provisioning', 'image-many', 'chrysalis.provisioning.image.deleted.v1', {
+        ...{ name: 'many', version, digest: `sha256:${'c'.repeat(64)}` },
+      });
+    await until(async () => (await listed('?versions=all')).length === 0);
+    expect(await listed('')).toEqual([]);
+    expect((await plane.get('/v1/images?versions=2')).status).toBe(422);
+  });
+
   test('the ledger is flat, and shows what is held now', async () => {
     const { items } = await json<List<unknown>>('/v1/allocations');
     expect(items).toEqual([

@@ -31,11 +31,22 @@ export type Run = {
   readonly args: readonly string[];
 };
 
+/** Where a variable of a script is empty: left out it would mean whatever there is, or what the server takes unless told. */
+const assertSaid = (command: Command): void => {
+  const empty = (value: unknown): boolean => [value].flat().some((v) => typeof v === 'string' && v.trim() === '');
+  for (const [i, argument] of command.registeredArguments.entries())
+    if (empty(command.processedArgs[i])) throw new UsageError(`no ${argument.name()} is named: what was given is empty`);
+  for (const o of command.options)
+    if (o.defaultValue !== '' && empty(command.getOptionValue(o.attributeName())))
+      throw new UsageError(`${o.long}: nothing is named: what was given is empty`);
+};
+
 /** An action with a client. Its number, if any, is the exit code. */
 export const action = (command: Command, work: (run: Run) => Promise<number | void>): Command =>
   command.action(async (...given: unknown[]) => {
     const self = given.at(-1) as Command;
     const options = self.optsWithGlobals() as OptionValues & GlobalOptions;
+    assertSaid(self);
     const client = await connect(options);
     const run = { client, format: options.output ?? 'table', quiet: options.quiet ?? false, options, args: self.processedArgs as string[] };
     const typed = (error: unknown): never => {
@@ -94,7 +105,12 @@ export const duration = (text: string): number => {
   if (!m) throw new InvalidArgumentError('a time such as 30s, 5m or 500ms');
   return Number(m[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[(m[2] ?? 's') as 'ms' | 's' | 'm' | 'h'];
 };
-export const collect = (value: string, before: readonly string[] = []): string[] => [...before, ...value.split(',').filter(Boolean)];
+/** Several by commas, or again. An empty one is not left out: it may be what a script meant to name. */
+export const collect = (value: string, before: readonly string[] = []): string[] => {
+  const parts = value.split(',');
+  if (parts.some((part) => part.trim() === '')) throw new InvalidArgumentError('What was given, or a part of it, is empty.');
+  return [...before, ...parts];
+};
 /** Of what there is one at least: 0 would be left out, or taken for nothing said. */
 export const positive = (text: string): number => {
   if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('a whole number, 1 or more');
@@ -147,28 +163,39 @@ type List<P extends ListPath> = {
   readonly filters?: Readonly<Partial<Record<keyof QueryOf<P> & string, string>>>;
   /** Of the filters, those that may be given again: all must hold. */
   readonly repeated?: readonly (keyof QueryOf<P> & string)[];
+  /** Of the filters, those that name a thing: what the list is asked for then. One that is not there is not found, as anywhere else. */
+  readonly named?: Readonly<Partial<Record<keyof QueryOf<P> & string, (client: Client, text: string) => Promise<string>>>>;
+  /** Switches of the query, each with its value and its help: `--all`. */
+  readonly switches?: Readonly<Record<string, { readonly query: QueryOf<P>; readonly help: string }>>;
 };
 
 /** A list command: filters as options, `--watch` shows it again after each change. */
-export const listCommand = <P extends ListPath>(
-  command: Command,
-  { path, columns, empty, filters = {} as NonNullable<List<P>['filters']>, repeated = [] }: List<P>,
-): Command => {
+export const listCommand = <P extends ListPath>(command: Command, list: List<P>): Command => {
+  const { path, columns, empty, filters = {} as NonNullable<List<P>['filters']>, repeated = [], switches = {} } = list;
   for (const [name, help = ''] of Object.entries<string | undefined>(filters))
     if ((repeated as readonly string[]).includes(name)) command.option(`--${name} <${name}>`, help, collect);
     else command.option(`--${name} <${name}>`, help);
+  for (const [name, { help }] of Object.entries(switches)) command.option(`--${name}`, help);
   command.option('--watch', 'show it again after each change, until Ctrl-C');
   return action(command, async (run) => {
-    const query = Object.fromEntries(Object.keys(filters).map((f) => [f, String(run.options[f] ?? '') || undefined])) as QueryOf<P>;
+    const asked = await filtersOf(run, list);
+    const query = Object.assign({}, asked, ...Object.keys(switches).map((s) => run.options[s] && switches[s]!.query)) as QueryOf<P>;
     const show = async (): Promise<void> => {
       const items = await run.client.all(path, query);
       await print(run.format, items, () =>
-        items.length > 0 ? table(columns, items) : narrowed(query) ? 'None that fits the filters.' : empty,
+        items.length > 0 ? table(columns, items) : narrowed(asked) ? 'None that fits the filters.' : empty,
       );
     };
     await show();
     if (run.options['watch']) await again(run.client, show);
   });
+};
+
+const filtersOf = async <P extends ListPath>({ client, options }: Run, { filters, named }: List<P>): Promise<object> => {
+  const resolve: Readonly<Record<string, (client: Client, text: string) => Promise<string>>> = { ...named };
+  const given = Object.keys(filters ?? {}).filter((f) => options[f] !== undefined);
+  const query = given.map(async (f) => [f, (await resolve[f]?.(client, String(options[f]))) ?? String(options[f])] as const);
+  return Object.fromEntries(await Promise.all(query));
 };
 
 const narrowed = (query: object): boolean => Object.values(query).some((v) => v !== undefined);
@@ -207,12 +234,23 @@ export const assertNamed = (noun: string, text: string): void => {
 export const fileGiven = (file: string, env: NodeJS.ProcessEnv = process.env): string =>
   path.resolve((env['npm_lifecycle_event'] === 'chrysalis' && env['INIT_CWD']) || '.', file);
 
+/** Why a file that was named is not read. */
+export const fileFault = (file: string, { code, message }: NodeJS.ErrnoException): UsageError => {
+  const why: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file',
+    ENOTDIR: 'there is no such file',
+    EISDIR: 'is a folder, and not a file',
+    EACCES: 'may not be read by you',
+  };
+  return new UsageError(`${file}: ${why[code ?? ''] ?? message}`);
+};
+
 /** The text of a file, or of stdin with `-`. */
 export const readText = (file: string): string => {
   try {
     return readFileSync(file === '-' ? 0 : fileGiven(file), 'utf8');
   } catch (error) {
-    throw new UsageError(`${file}: ${(error as Error).message}`);
+    throw fileFault(file, error as NodeJS.ErrnoException);
   }
 };
 

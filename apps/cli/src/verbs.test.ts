@@ -10,6 +10,7 @@ import { TemplateSpec } from '@chrysalis/contracts';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
 import { exitCodeOf, explain } from './exit.ts';
+import { UsageError } from './errors.ts';
 import { buildProgram } from './program.ts';
 import { inProcess, type InProcess } from './test/in-process.ts';
 import { entry, environmentOf } from './test/run.ts';
@@ -216,6 +217,123 @@ test('vm list asks for all labels that it is given', async () => {
   expect(asked.at(-1)!.url).toBe('/v1/vms');
 });
 
+describe('a list of what belongs to something', () => {
+  const none = (a: Asked): Reply => {
+    if (/[?&]name=/.test(a.url)) return { body: { items: [] } };
+    const of = /^\/v1\/(vm|network|host)s\/nosuch$/.exec(a.url)?.[1];
+    return of ? { status: 404, body: { code: `${of}.unknown`, title: 't' } } : usual(a);
+  };
+
+  test.each([
+    ['address list --network back --vm web', `/v1/addresses?network=${network.networkId}&vm=${vmId}`],
+    [`address list --vm ${vmId}`, `/v1/addresses?vm=${vmId}`],
+    ['volume list --vm web --pool shared', `/v1/volumes?pool=shared&vm=${vmId}`],
+    ['allocation list --vm web', `/v1/allocations?vm=${vmId}`],
+    ['operation list --subject web', `/v1/operations?subject=${vmId}`],
+    ['workflow list --subject op-0199c0de-0000', '/v1/workflows?subject=op-0199c0de-0000'],
+  ])('%s takes it by name', async (line, url) => {
+    answer = (a) => (a.url.startsWith('/v1/hosts/') ? { status: 404, body: { code: 'host.unknown', title: 't' } } : usual(a));
+    expect((await run(line)).error).toBeUndefined();
+    expect(asked.at(-1)!.url).toBe(url);
+  });
+
+  test.each([
+    ['address list --network nosuch', 'network.unknown'],
+    ['address list --vm nosuch', 'vm.unknown'],
+    ['volume list --vm nosuch', 'vm.unknown'],
+    ['volume list --pool nosuch', 'pool.unknown'],
+    ['allocation list --vm nosuch', 'vm.unknown'],
+    ['vm list --host nosuch', 'host.unknown'],
+  ])('%s is not found', async (line, code) => {
+    answer = none;
+    const { error, out } = await run(line);
+    expect([exitCodeOf(error), out, explain(error)]).toEqual([3, '', expect.stringContaining(code)]);
+  });
+
+  test('a subject that is no VM is what was said; one that a VM and a host are called is not guessed', async () => {
+    answer = (a) => (a.url.startsWith('/v1/hosts/') ? { body: { hostId: 'h1' } } : none(a));
+    await run('workflow list --subject h1');
+    expect(asked.at(-1)!.url).toBe('/v1/workflows?subject=h1');
+    answer = (a) => (a.url.startsWith('/v1/hosts/') ? { body: { hostId: 'web' } } : usual(a));
+    expect((await run('workflow list --subject web')).error!.message).toMatch(/^2 VMs and hosts are named web/);
+  });
+});
+
+describe('images', () => {
+  const content = { digest: 'sha256:x', cmdline: '' };
+  const there = [2, 1].map((version) => ({ name: 'linux', version, ...content, digest: `sha256:${version}` }));
+  beforeEach(() => {
+    answer = (a) => {
+      if (a.url === '/v1/images?versions=all') return { body: { items: there } };
+      return a.method === 'POST' && a.url === '/v1/images' ? { body: a.body } : usual(a);
+    };
+  });
+
+  test('image list --all asks for every version', async () => {
+    expect((await run('image list --all')).out).toMatch(/linux@2 [^]*linux@1 /);
+    await run('image list');
+    expect(asked.map((a) => a.url)).toEqual(['/v1/images?versions=all', '/v1/images']);
+  });
+
+  test.each([
+    ['linux', 'x', /^registered linux@3\nversion 3 of an image that is there; `--image linux` means linux@3 from now on: chrysalis image list --all\n$/],
+    ['linux', '1', /^registered linux@1\nit was there already; `--image linux` means linux@2\n$/],
+    ['linux', '2', /^registered linux@2\nit was there already\n$/],
+    ['linux@7', 'x', /^registered linux@7\nversion 7 of [^]*means linux@7 from now on/],
+    ['debian', 'x', /^registered debian@1\n$/],
+  ])('image register %s of content %s says which version it is, and what its name means then', async (name, digest, said) => {
+    expect((await run(`image register ${name} --digest sha256:${digest}`)).out).toMatch(said);
+  });
+
+  test.each(['good@0', 'good@x', 'good@', 'Good', 'good@1@2'])('%s is no name of an image, before anything is sent', async (name) => {
+    for (const line of [`image import ${name} ${spec}`, `image register ${name} --digest sha256:x`]) {
+      const { error } = await run(line);
+      expect([exitCodeOf(error), explain(error)]).toEqual([2, expect.stringMatching(/: an image is named as in debian, or debian@2/)]);
+    }
+    expect(asked).toEqual([]);
+  });
+
+  test.each([
+    [folder, /: is a folder, and not a file$/],
+    [path.join(folder, 'nosuch'), /: there is no such file$/],
+    [file('empty', ''), /: is empty$/],
+  ])('a disk that is none is a fault of the call: %s', async (named, said) => {
+    for (const format of ['', ' --format raw']) {
+      const { error } = await run(`image import good ${named}${format}`);
+      expect([exitCodeOf(error), explain(error)]).toEqual([2, expect.stringMatching(said)]);
+    }
+    expect(asked).toEqual([]);
+  });
+}); // prettier-ignore
+
+test('vm nic detach of a NIC that the type brings says whose it is', async () => {
+  const topology = { nics: [{ id: 'front', network: 'front', mac: 'm' }], disks: [] };
+  answer = (a) => {
+    if (a.url === '/v1/networks?name=front') return { body: { items: [] } };
+    if (a.url === '/v1/networks/front') return { status: 404, body: { code: 'network.unknown', title: 't' } };
+    return a.url === `/v1/vms/${vmId}` ? { body: { ...vm, topology } } : usual(a);
+  };
+  const { error } = await run('vm nic detach web --network front');
+  expect([exitCodeOf(error), explain(error)]).toEqual([4, expect.stringMatching(/front is a NIC that web has from its type[^]*\nnext: chrysalis options query --vm vm-/)]);
+  answer = ((before) => (a: Asked) => (a.url === `/v1/vms/${vmId}` ? { body: vm } : before(a)))(answer);
+  expect(exitCodeOf((await run('vm nic detach web --network front')).error)).toBe(3);
+}); // prettier-ignore
+
+test('address unbind of one that no VM has says so; bind of one that has it, that it is so', async () => {
+  answer = (a) => (a.method === 'POST' ? { body: { state: a.url.includes('unbind') ? 'reserved' : 'bound' } } : usual(a));
+  expect((await run('address unbind web')).out).toBe('web is had by no VM\n');
+  expect((await run('address bind web --vm web')).out).toBe('web is so already: bound\n');
+});
+
+test('vm set --boot-order takes names, again or by commas; `workflow rewire --after` nothing, where that is said', async () => {
+  const order = async (line: string) => (await run(`vm set web ${line}`), asked.at(-1)!.body);
+  expect(await order('--boot-order root,data')).toEqual({ bootOrder: ['root', 'data'] });
+  expect(await order('--boot-order root --boot-order data')).toEqual({ bootOrder: ['root', 'data'] });
+  expect(await order('--boot-order default')).toEqual({ bootOrder: [] });
+  await run(['workflow', 'rewire', 'op-1', 't', '--reason', 'x', '--after', '']);
+  expect(asked.at(-1)!.body).toMatchObject({ change: { type: 'rewire', task: 't', after: [] } });
+});
+
 describe('a refusal', () => {
   const refusing = (problem: object) => (a: Asked) => (a.url === '/v1/volumes' && a.method === 'POST' ? { status: 422, body: problem } : roomy(a));
   const roomy = (a: Asked): Reply => (a.url === '/v1/volume-placements' ? { body: { candidates: [{ hostId: 'h1' }], refused: [] } } : usual(a));
@@ -351,10 +469,45 @@ test.each([
   'vm create web --type small --image linux@1 --allow icmp',
   'vm create web --type small --image linux@1 --network back --allow tcp:90-80',
   'vm filter web --allow tcp:90-80',
+  'vm create web --type small --image linux@1 --host EMPTY',
+  'vm create web --type small --image linux@1 --pool EMPTY',
+  'vm create web --type small --image linux@1 --label EMPTY',
+  'vm create web --type small --image EMPTY',
+  'vm create EMPTY --type small --image linux@1',
   'vm delete EMPTY',
+  'vm set web --boot-order EMPTY',
+  'vm set web --boot-order ,',
+  'vm set web --boot-order root,,back',
+  'vm set web --boot-order root,',
+  'vm set web --label EMPTY',
+  'vm set web --name EMPTY',
+  'vm nic attach web --network EMPTY',
+  'vm nic detach web --network EMPTY',
   'network delete EMPTY',
+  'address reserve --network EMPTY',
+  'address reserve --network back --name EMPTY',
+  'address reserve --network back --address EMPTY',
+  'address bind EMPTY --vm web',
+  'address bind web --vm EMPTY',
+  'address release EMPTY',
+  'volume create data --size 64 --host EMPTY',
+  'volume create data --from-volume EMPTY',
+  'volume create data --from-image EMPTY',
+  'volume attach data --vm EMPTY',
+  'volume delete EMPTY',
+  'pool set EMPTY --ratio 2000',
+  'migrate --vm EMPTY --to large',
+  'migrate --vm web,,db --to large',
+  'migrate --vm web --to large --grant EMPTY',
+  'plan create --template grow@1 --vm EMPTY',
+  'operation cancel EMPTY',
+  'address list --vm EMPTY',
+  'volume list --pool EMPTY',
+  'vm list --label EMPTY',
+  'type get EMPTY',
 ])('%s changes nothing: it would not be what is meant', async (line) => {
   const { error } = await run(line.split(' ').map((word) => (word === 'EMPTY' ? '' : word)));
-  expect(error?.message).toMatch(/no .* is named|--allow is of networks|last port is before/);
+  expect(error?.message).toMatch(/no .* is named|nothing is named|is empty|--allow is of networks|last port is before/);
+  expect([2, undefined]).toContain(error instanceof UsageError ? exitCodeOf(error) : undefined);
   expect(asked.filter((a) => a.method !== 'GET')).toEqual([]);
 });

@@ -110,9 +110,17 @@ export class FleetController {
 
   @Get('/v1/images')
   @Allow('viewer')
-  @Doc(listDoc('Images, each with its newest version', views.Image))
+  @Doc(
+    listDoc('Images, each with its newest version', views.Image, {
+      versions: z
+        .enum(['newest', 'all'])
+        .describe('Of each the newest version only, or all of them, the newest first; a page has as many names as its limit says'),
+    }),
+  )
   async images(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
-    const page = newest(await this.reads.list(models.images, query, request.caller));
+    const found = await this.reads.list(models.images, query, request.caller);
+    if (query['versions'] === 'all') return every(found);
+    const page = newest(found);
     return { ...page, items: page.items.filter((i) => Number(i['latest']) > 0) }; // of the others every version was deleted
   }
 
@@ -137,6 +145,16 @@ export const newest = (page: Page): Page => ({
   items: page.items.map(
     (item) => ({ ...item, ...shown(item as unknown as Named, (item as unknown as Named).latest) }) as (typeof page.items)[number],
   ),
+});
+
+/** A list of all versions: those of a name are together, its newest first. */
+const every = (page: Page): Page => ({
+  ...page,
+  items: page.items.flatMap((item) => {
+    const named = item as unknown as Named;
+    const numbers = named.versions.map((v) => v.version).sort((a, b) => b - a);
+    return numbers.map((number) => ({ ...item, ...shown(named, number) }) as (typeof page.items)[number]);
+  }),
 });
 
 const shown = ({ versions, ...rest }: Named, version: number): (Document & { version: number }) | undefined => {

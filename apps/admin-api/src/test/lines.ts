@@ -44,7 +44,7 @@ export const lines: Readonly<Record<string, Line>> = {
   'GET /v1/image-files/{}': { path: () => `/v1/image-files/${image.digest}` },
   'PUT /v1/image-files/{}': {
     path: () => `/v1/image-files/${image.digest}`,
-    body: () => ({ format: 'raw', bytes: 1, offset: 0, data: 'AA==' }),
+    body: () => ({ format: 'raw', bytes: 512, offset: 0, data: Buffer.alloc(512).toString('base64') }),
   },
   'POST /v1/image-files': { body: () => ({ path: 'disk', format: 'raw' }) },
   'GET /v1/images': {},

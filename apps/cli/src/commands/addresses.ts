@@ -4,6 +4,7 @@ import { action, assertNamed, dryRun, examples, finish, listCommand, vmOf, waits
 import { SeveralNamedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { age, fields, print } from '../show/output.ts';
+import { vmIdOf } from '../named.ts';
 import { networkOf } from './networks.ts';
 
 export const addressCommands = (program: Command): void => {
@@ -13,7 +14,12 @@ export const addressCommands = (program: Command): void => {
   examples(
     listCommand(address.command('list').alias('ls').description('the reserved addresses, newest first'), {
       path: '/v1/addresses',
-      filters: { state: 'reserved, bound, deleted or all', network: 'of this network, by id', vm: 'that this VM has, by id' },
+      filters: {
+        state: 'reserved, bound, deleted or all',
+        network: 'of this network, by id or name',
+        vm: 'that this VM has, by id or name',
+      },
+      named: { network: async (client, text) => (await networkOf(client, text)).networkId, vm: vmIdOf },
       empty: 'No addresses are reserved. Reserve one with: chrysalis address reserve --network NETWORK',
       columns: {
         id: (a) => a.addressId,
@@ -28,6 +34,7 @@ export const addressCommands = (program: Command): void => {
     }),
     'address list',
     'address list --state reserved -o json',
+    'address list --network back --vm web',
   );
   examples(
     action(
@@ -82,7 +89,9 @@ const changing = (address: Command, verb: string, what: string, ask: (run: Run, 
     const answer = await ask(run, addressId);
     const { operation } = answer;
     if (operation && !run.options['dryRun']) return finish(run, { ...answer, operation }, `${verb} of ${name}`);
-    await print(run.format, answer, () => (operation ? `would ${verb} ${name}` : `${name} is so already: ${answer.state}`));
+    await print(run.format, answer, () =>
+      operation ? `would ${verb} ${name}` : `${name} ${answer.state === 'reserved' ? 'is had by no VM' : 'is so already: bound'}`,
+    );
     return exits.ok;
   });
 };

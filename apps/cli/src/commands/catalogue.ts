@@ -2,8 +2,19 @@ import type { Command } from 'commander';
 import type { Client, VmType } from '@chrysalis/api-client';
 import { action, changing, examples, listCommand, positive, readDocument } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { age, print, ref } from '../show/output.ts';
-import { deleteImageCommand, displayOf, displayOption, firmwareOf, firmwareOption, importCommand, registerAs } from './images.ts';
+import { print, ref } from '../show/output.ts';
+import {
+  assertImage,
+  besideText,
+  deleteImageCommand,
+  displayOf,
+  displayOption,
+  firmwareOf,
+  firmwareOption,
+  importCommand,
+  listImagesCommand,
+  registerAs,
+} from './images.ts';
 
 /** `small` or `small@2` as its name and version. */
 export const nameAndVersion = (text: string): { readonly name: string; readonly version?: string } => {
@@ -98,18 +109,7 @@ const deprecateCommand = (type: Command): void => {
 
 const imageCommands = (program: Command): void => {
   const image = program.command('image').description('guest images');
-  listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
-    path: '/v1/images',
-    empty: 'No images. Import a disk: chrysalis image import NAME FILE; or a kernel: chrysalis image register NAME --digest DIGEST',
-    columns: {
-      image: (i) => ref(i),
-      kind: (i) => (i['disk'] ? (i['disk'].firmware ? 'disk, uefi' : 'disk') : 'kernel'),
-      'size mib': (i) => i['disk']?.sizeMiB,
-      display: (i) => i['display'],
-      digest: (i) => i['digest'],
-      age: (i) => age(i['registeredAt']),
-    },
-  });
+  listImagesCommand(image);
   importCommand(image);
   deleteImageCommand(image);
   examples(
@@ -130,13 +130,14 @@ const imageCommands = (program: Command): void => {
           throw new UsageError('--firmware is of a disk: a kernel boots without any');
         if ((disk === undefined) !== (size === undefined)) throw new UsageError('a disk has --disk and --size, a kernel neither');
         const kind = disk === undefined ? {} : { disk: { format: disk, sizeMiB: size, ...firmwareOf(options) } };
-        const answer = await registerAs(client, args[0]!, {
+        await assertImage(args[0]!);
+        const { answer, beside } = await registerAs(client, args[0]!, {
           digest: String(digest),
           cmdline: String(cmdline),
           ...kind,
           ...displayOf(options),
         });
-        await print(format, answer, () => `registered ${ref(answer['image'])}`);
+        await print(format, answer, () => `registered ${ref(answer.image)}${besideText(answer.image, beside)}`);
       },
     ),
     'image register linux --digest sha256:… --cmdline "console=ttyS0 quiet"',

@@ -4,10 +4,12 @@ import { action, collect, dryRun, duration, examples, finish, listCommand, readT
 import { UsageError } from '../errors.ts';
 import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
+import { hostIdOf } from '../named.ts';
 import { observedCell, observedText } from '../show/observed.ts';
 import { labelsOfNew, labelsText } from '../show/labels.ts';
 import { restartCell, restartOption, restartText, runs, standsStill } from '../show/restart.ts';
 import { typeOf } from './catalogue.ts';
+import { imagesThere } from './images.ts';
 import { setVm } from './vm-set.ts';
 import { consoleCommands } from './consoles.ts';
 import { filterCommand, networkOptions, onNetworks, segmentsOf } from './networks.ts';
@@ -28,6 +30,7 @@ export const vmCommands = (program: Command): void => {
         label: 'with this label, KEY=VALUE; again for more, and all must hold',
       },
       repeated: ['label'],
+      named: { host: hostIdOf },
       empty: 'No VMs. Make one with: chrysalis vm create NAME --type TYPE --image IMAGE',
       columns: {
         id: (v) => v['vmId'],
@@ -234,7 +237,7 @@ const whereItCouldGo = async (run: Run, { type, image, host, pool, networks }: N
   return where.candidates.length > 0 ? exits.ok : exits.refused;
 };
 
-const imageOf = async (run: Run, text: string) => (await run.client.all('/v1/images')).find((i) => ref(i) === text);
+const imageOf = async (run: Run, text: string) => (await imagesThere(run.client)).find((i) => ref(i) === text);
 
 /** A private key must not leave this machine: it is refused here, where the server would refuse it as well. */
 export const publicKey = (file: string): string => {

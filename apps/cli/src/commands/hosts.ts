@@ -1,6 +1,7 @@
 import type { AnswerOf } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, changing, examples, listCommand } from '../command.ts';
+import { hostIdOf, vmIdOf } from '../named.ts';
 import { fields, print, table } from '../show/output.ts';
 import { auditCommand } from './audit.ts';
 import { ledgerColumns } from './fleet.ts';
@@ -44,7 +45,8 @@ export const hostCommands = (program: Command): void => {
   examples(
     listCommand(allocation.command('list').alias('ls').description('the ledger of holds'), {
       path: '/v1/allocations',
-      filters: { host: 'on this host', vm: 'for this VM', state: 'held (the default), released or all' },
+      filters: { host: 'on this host', vm: 'for this VM, by id or name', state: 'held (the default), released or all' },
+      named: { host: hostIdOf, vm: vmIdOf },
       empty: 'Nothing is held.',
       columns: ledgerColumns,
     }),

@@ -6,11 +6,34 @@ import { Option, type Command, type OptionValues } from 'commander';
 import type { AnswerOf, BodyOf, Client } from '@chrysalis/api-client';
 import { ApiError } from '@chrysalis/api-client';
 import type { ImageFile } from '@chrysalis/contracts';
-import { changing, examples, type Run } from '../command.ts';
+import { changing, examples, fileFault, fileGiven, listCommand, type Run } from '../command.ts';
 import { UsageError } from '../errors.ts';
-import { print, ref } from '../show/output.ts';
+import { age, print, ref } from '../show/output.ts';
 
 type Format = ImageFile['format'];
+
+/** Every version, the newest of a name before its others. */
+export const imagesThere = (client: Client) => client.all('/v1/images', { versions: 'all' });
+
+export const listImagesCommand = (image: Command): void => {
+  examples(
+    listCommand(image.command('list').alias('ls').description('the images, each with its newest version'), {
+      path: '/v1/images',
+      switches: { all: { query: { versions: 'all' }, help: 'every version of each' } },
+      empty: 'No images. Import a disk: chrysalis image import NAME FILE; or a kernel: chrysalis image register NAME --digest DIGEST',
+      columns: {
+        image: (i) => ref(i),
+        kind: (i) => (i['disk'] ? (i['disk'].firmware ? 'disk, uefi' : 'disk') : 'kernel'),
+        'size mib': (i) => i['disk']?.sizeMiB,
+        display: (i) => i['display'],
+        digest: (i) => i['digest'],
+        age: (i) => age(i['registeredAt']),
+      },
+    }),
+    'image list',
+    'image list --all',
+  );
+};
 
 export const importCommand = (image: Command): void => {
   examples(
@@ -61,13 +84,15 @@ const importImage = async (run: Run): Promise<void> => {
   const wanted = options['format'] as Format | undefined;
   if (wanted !== undefined && !['qcow2', 'raw'].includes(wanted)) throw new UsageError('--format is qcow2 or raw');
   if (hostPath !== undefined && wanted === undefined) throw new UsageError('with --host-path say its --format, which is never guessed');
+  await assertImage(name);
   const came = file === undefined ? await take(run, hostPath!, wanted!) : await upload(run, file, wanted ?? (await formatOf(file)));
   const { digest } = came;
   const { format: of, sizeMiB } = came.disk!;
   const disk = { format: of, sizeMiB, ...firmwareOf(options) };
-  const answer = await registerAs(client, name, { digest: digest!, cmdline: '', disk, ...displayOf(options) });
-  const by = 'firmware' in disk ? ' that boots by UEFI' : '';
-  await print(format, answer, () => `imported ${ref(answer.image)}: ${disk.format}, a disk of ${disk.sizeMiB} MiB${by}, ${digest}`);
+  const { answer, beside } = await registerAs(client, name, { digest: digest!, cmdline: '', disk, ...displayOf(options) });
+  const by = 'firmware' in disk ? ' that is booted by UEFI' : '';
+  const what = `${disk.format}, a disk of ${disk.sizeMiB} MiB${by}, ${digest}`;
+  await print(format, answer, () => `imported ${ref(answer.image)}: ${what}${besideText(answer.image, beside)}`);
 };
 
 /** Of a file of one's own; what a server holds it to it is told. */
@@ -77,10 +102,17 @@ const formatOf = async (path: string): Promise<Format> => {
   return buffer.toString('latin1') === 'QFI\xfb' ? 'qcow2' : 'raw';
 };
 
-const opened = (path: string) =>
-  open(path, 'r').catch((error: unknown) => {
-    throw new UsageError(`${path}: ${(error as Error).message}`);
-  });
+const opened = async (path: string): Promise<FileHandle> => {
+  const fault = (error: unknown): never => {
+    throw fileFault(path, error as NodeJS.ErrnoException);
+  };
+  const file = await open(fileGiven(path), 'r').catch(fault);
+  const found = await file.stat();
+  if (found.isFile() && found.size > 0) return file;
+  await file.close();
+  if (found.isDirectory()) return fault({ code: 'EISDIR' });
+  throw new UsageError(`${path}: ${found.isFile() ? 'is empty' : 'is no file'}`);
+};
 
 const take = async ({ client, quiet }: Run, path: string, format: Format): Promise<ImageFile> => {
   for (;;) {
@@ -94,9 +126,8 @@ const take = async ({ client, quiet }: Run, path: string, format: Format): Promi
 const upload = async (run: Run, path: string, format: Format): Promise<ImageFile> => {
   const file = await opened(path);
   try {
-    const found = await file.stat();
-    if (!found.isFile() || found.size === 0) throw new UsageError(`${path} is no file, or empty`);
-    return await sent(run, { file, path, format, bytes: found.size, digest: await digestOf(path) });
+    const { size: bytes } = await file.stat();
+    return await sent(run, { file, path, format, bytes, digest: await digestOf(fileGiven(path)) });
   } finally {
     await file.close();
   }
@@ -162,25 +193,54 @@ export const firmwareOption = (): Option =>
   new Option('--firmware <kind>', 'what its loader is for; BIOS, unless told').choices(['bios', 'uefi']);
 export const firmwareOf = ({ firmware }: OptionValues): { firmware?: 'uefi' } => (firmware === 'uefi' ? { firmware } : {});
 
-/** That of the same content, or the next one. */
-const versionFor = async (client: Client, text: string, content: Content): Promise<{ name: string; version: number }> => {
-  const [name = '', version] = text.split('@');
-  if (version !== undefined) return { name, version: Number(version) };
-  const there = (await client.all('/v1/images')).filter((i) => i['name'] === name);
+/** Before a disk of some GB goes its way. */
+export const assertImage = async (text: string): Promise<void> => {
+  const { parseRef } = await import('@chrysalis/contracts'); // not at start: only this asks for it
+  if (!parseRef(text.includes('@') ? text : `${text}@1`))
+    throw new UsageError(
+      `${text}: an image is named as in debian, or debian@2: lower-case letters, digits and dashes, and versions from 1`,
+    );
+};
+
+/** That of the same content, or the next one; and the numbers of those that are there. */
+const versionFor = async (
+  client: Client,
+  text: string,
+  content: Content,
+): Promise<{ name: string; version: number; versions: number[] }> => {
+  const [name = '', said] = text.split('@');
+  const there = (await imagesThere(client)).filter((i) => i['name'] === name);
+  const versions = there.map((i) => i.version);
+  if (said !== undefined) return { name, version: Number(said), versions };
   const alike = ({ digest, cmdline, display, disk }: Content): string => [digest, cmdline, display, disk?.firmware].join('\n');
   const same = there.find((i) => alike(i) === alike(content));
-  return { name, version: same?.version ?? 1 + Math.max(0, ...there.map((i) => i.version)) };
+  return { name, version: same?.version ?? 1 + Math.max(0, ...versions), versions };
 };
 
 type Registered = BodyOf<'post', '/v1/images'>['image'];
 type Content = Omit<Registered, 'name' | 'version'>;
 /** As the version that is said; else as the next one, and numbers of versions that were deleted are not given again. */
-export const registerAs = async (client: Client, text: string, content: Content): Promise<AnswerOf<'post', '/v1/images'>> => {
-  const image = { ...(await versionFor(client, text, content)), ...content };
+export const registerAs = async (
+  client: Client,
+  text: string,
+  content: Content,
+): Promise<{ answer: AnswerOf<'post', '/v1/images'>; beside: number[] }> => {
+  const { versions: beside, ...of } = await versionFor(client, text, content);
+  const image = { ...of, ...content };
   try {
-    return await client.post('/v1/images', { body: { image } });
+    return { answer: await client.post('/v1/images', { body: { image } }), beside };
   } catch (error) {
     if (text.includes('@') || !(error instanceof ApiError) || error.code !== 'image.deleted') throw error;
-    return client.post('/v1/images', { body: { image: { ...image, version: 1 + Number(error.problem['highest']) } } });
+    const next = { ...image, version: 1 + Number(error.problem['highest']) };
+    return { answer: await client.post('/v1/images', { body: { image: next } }), beside };
   }
+};
+
+/** Which version a name alone means is nothing that one would see: who makes a VM of it gets the newest. */
+export const besideText = ({ name, version }: Registered, beside: readonly number[]): string => {
+  const newest = Math.max(0, ...beside);
+  if (beside.includes(version)) return `\nit was there already${version < newest ? `; \`--image ${name}\` means ${name}@${newest}` : ''}`;
+  if (newest === 0) return '';
+  const means = version > newest ? `${name}@${version} from now on` : `${name}@${newest} as before`;
+  return `\nversion ${version} of an image that is there; \`--image ${name}\` means ${means}: chrysalis image list --all`;
 };

@@ -1,6 +1,7 @@
-import type { BodyOf } from '@chrysalis/api-client';
+import { ApiError, type BodyOf } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, examples, finish, vmOf, waits, type Run } from '../command.ts';
+import { RefusedError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { print } from '../show/output.ts';
 import { again, filterRule, networkAsked, networkOf } from './networks.ts';
@@ -61,9 +62,19 @@ const attach = async (run: Run): Promise<number> => {
   return exits.ok;
 };
 
+const isUnknown = (error: unknown): boolean => error instanceof ApiError && error.code === 'network.unknown';
+/** What people see beside its networks, and may take for one. */
+const ofType = (vmId: string, name: string, nic: string): RefusedError =>
+  new RefusedError(
+    `${nic} is a NIC that ${name} has from its type, and no network: it goes by a migration to a type without it\nnext: chrysalis options query --vm ${vmId}`,
+  );
+
 const detach = async (run: Run): Promise<number> => {
-  const { vmId, name } = await vmOf(run.client, run.args[0]!);
-  const { networkId } = await networkOf(run.client, String(run.options['network']));
+  const network = String(run.options['network']);
+  const { vmId, name, topology } = await vmOf(run.client, run.args[0]!);
+  const { networkId } = await networkOf(run.client, network).catch((error: unknown) => {
+    throw isUnknown(error) && topology?.nics.some((n) => n.id === network && !n.segment) ? ofType(vmId, name, network) : error;
+  });
   const answer = await run.client.delete('/v1/vms/{id}/nics/{network}', { path: { id: vmId, network: networkId }, query: trial(run) });
   const { operation } = answer;
   if (operation && !run.options['dryRun']) return finish(run, { ...answer, operation }, `detaching ${name}`);

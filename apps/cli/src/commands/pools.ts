@@ -1,10 +1,11 @@
-import { ApiError, type AnswerOf, type Client } from '@chrysalis/api-client';
+import { ApiError, type AnswerOf, type Client, type ItemOf } from '@chrysalis/api-client';
 import type { Command } from 'commander';
 import { action, assertNamed, changing, examples, listCommand, positive } from '../command.ts';
 import { SeveralNamedError, UsageError } from '../errors.ts';
 import { age, fields, print, table } from '../show/output.ts';
 
 type Pool = AnswerOf<'get', '/v1/pools/{id}'>;
+type Listed = ItemOf<'/v1/pools'>;
 type Decided = AnswerOf<'patch', '/v1/pools/{id}'>;
 
 export const poolCommands = (program: Command): void => {
@@ -84,21 +85,27 @@ const triedText = ({ name, settings, capacityMiB, heldMiB }: Decided): string =>
     held: `${heldMiB} MiB`,
   });
 
+/** Those of a name: hosts may have pools that are called alike. */
+export const poolsNamed = async (client: Client, name: string): Promise<[Listed, ...Listed[]]> => {
+  const [first, ...more] = await client.all('/v1/pools', { name });
+  if (first) return [first, ...more];
+  const names = [...new Set((await client.all('/v1/pools', {})).map((p) => p.name))];
+  const detail = `No pool \`${name}\`; ${names.length > 0 ? `there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}` : 'there is none yet'}`;
+  throw ApiError.of(404, { code: 'pool.unknown', title: detail, detail });
+};
+
 /** A pool by its id or by its name. */
 const poolOf = async (client: Client, text: string): Promise<Pool> => {
   assertNamed('pool', text);
   if (/^pool-[0-9a-f]{8}-/.test(text)) return client.get('/v1/pools/{id}', { path: { id: text } });
-  const found = await client.all('/v1/pools', { name: text });
+  const found = await poolsNamed(client, text);
   if (found.length > 1)
     throw new SeveralNamedError(
       text,
       'pools',
       found.map((p) => `${p.poolId}  on ${p.hosts.join(', ') || 'no host'}`),
     );
-  if (found[0]) return client.get('/v1/pools/{id}', { path: { id: found[0].poolId } });
-  const names = [...new Set((await client.all('/v1/pools', {})).map((p) => p.name))];
-  const detail = `No pool \`${text}\`; ${names.length > 0 ? `there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}` : 'there is none yet'}`;
-  throw ApiError.of(404, { code: 'pool.unknown', title: detail, detail });
+  return client.get('/v1/pools/{id}', { path: { id: found[0].poolId } });
 };
 
 const poolText = (p: Pool): string => {

@@ -22,6 +22,7 @@ export const setVm = (vm: Command): void => {
         .option(
           '--boot-order <devices>',
           'from its next start on: disks, volumes and networks that it has, `root,back`; `default`: as its image',
+          collect,
         )
         .option('--dry-run', 'only say whether it could be done'),
       set,
@@ -37,7 +38,7 @@ const set = async (run: Run): Promise<number> => {
   if (name === undefined && !label && !restart && devices === undefined)
     throw new UsageError('nothing to change: say --name, --label, --boot-order or --restart');
   const { vmId } = await vmOf(run.client, run.args[0]!);
-  const bootOrder = devices === undefined ? {} : { bootOrder: await idsOf(run, vmId, String(devices)) };
+  const bootOrder = devices === undefined ? {} : { bootOrder: await idsOf(run, vmId, devices as string[]) };
   const answer = await run.client.patch('/v1/vms/{id}', {
     path: { id: vmId },
     body: {
@@ -61,8 +62,8 @@ const set = async (run: Run): Promise<number> => {
 };
 
 /** What people call volumes and networks; of a name that neither has, a disk or a NIC of its type. */
-const idsOf = async ({ client }: Run, vmId: string, text: string): Promise<string[]> => {
-  if (text === 'default') return [];
+const idsOf = async ({ client }: Run, vmId: string, names: readonly string[]): Promise<string[]> => {
+  if (names.length === 1 && names[0] === 'default') return [];
   const [{ topology }, volumes] = await Promise.all([
     client.get('/v1/vms/{id}', { path: { id: vmId } }),
     client.all('/v1/volumes', { vm: vmId }),
@@ -74,5 +75,5 @@ const idsOf = async ({ client }: Run, vmId: string, text: string): Promise<strin
     const networks = await client.all('/v1/networks', { name });
     return networks.find((n) => own.includes(n.networkId))?.networkId ?? name;
   };
-  return Promise.all(text.split(',').map(idOf));
+  return Promise.all(names.map(idOf));
 };

@@ -3,15 +3,23 @@ import type { Command } from 'commander';
 import { action, assertNamed, dryRun, examples, finish, listCommand, positive, vmOf, waits, type Run } from '../command.ts';
 import { RefusedError, SeveralNamedError, UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
+import { vmIdOf } from '../named.ts';
 import { age, fields, print, ref } from '../show/output.ts';
 import { placementText } from '../show/placement.ts';
+import { imagesThere } from './images.ts';
+import { poolsNamed } from './pools.ts';
 
 export const volumeCommands = (program: Command): void => {
   const volume = program.command('volume').description('disks that outlive the VM they are attached to');
   examples(
     listCommand(volume.command('list').alias('ls').description('the volumes, newest first'), {
       path: '/v1/volumes',
-      filters: { state: 'creating, available, attached, deleting, deleted, failed or all', pool: 'in this pool', vm: 'that this VM has' },
+      filters: {
+        state: 'creating, available, attached, deleting, deleted, failed or all',
+        pool: 'in pools of this name',
+        vm: 'that this VM has, by id or name',
+      },
+      named: { pool: async (client, text) => (await poolsNamed(client, text))[0].name, vm: vmIdOf },
       empty: 'No volumes. Make one with: chrysalis volume create NAME --size 1024',
       columns: {
         id: (v) => v.volumeId,
@@ -27,6 +35,7 @@ export const volumeCommands = (program: Command): void => {
     }),
     'volume list',
     'volume list --state available -o json',
+    'volume list --vm web',
   );
   examples(
     action(volume.command('get').argument('<volume>', 'id or name').description('a volume: state, size and place'), async (run) => {
@@ -96,7 +105,7 @@ const sourceOf = async ({ client, options }: Run): Promise<Source> => {
     return { from: { volume: volumeId }, sizeMiB: size ?? sizeMiB };
   }
   if (fromImage === undefined) return {};
-  const found = (await client.all('/v1/images')).find((i) => ref(i) === fromImage || i.name === fromImage);
+  const found = (await imagesThere(client)).find((i) => ref(i) === fromImage || i.name === fromImage);
   const sizeMiB = size ?? found?.disk?.sizeMiB;
   return { from: { image: fromImage }, ...(sizeMiB === undefined ? {} : { sizeMiB }) };
 };

@@ -58,6 +58,8 @@ const json = (text: string): unknown => {
     throw new InvalidArgumentError('JSON');
   }
 };
+/** Here nothing is something to say. */
+const none = (text: string, before?: readonly string[]): string[] => (text === '' ? [...(before ?? [])] : collect(text, before));
 const file = (command: Command): Command => command.requiredOption('-f, --file <file>', 'the task as YAML or JSON, - for stdin');
 const given = (members: Members): Members => Object.fromEntries(Object.entries(members).filter(([, v]) => v !== undefined));
 
@@ -156,7 +158,7 @@ const verbs: readonly Verb[] = [
     does: 'change what a task that has not begun gets, and what it waits for',
     task: 'the task',
     options: (c) =>
-      c.option('--input <json>', 'its whole input, with references', json).option('--after <tasks>', 'all it waits for', collect),
+      c.option('--input <json>', 'its whole input, with references', json).option('--after <tasks>', "all it waits for; '': nothing", none),
     change: ({ args, options }) => ({ type: 'rewire', ...given({ task: args[1], input: options['input'], after: options['after'] }) }),
     done: ({ args }) => `${args[1]} is wired anew`,
     examples: [`record --input '{"host":"\${tasks.place.output.hostId}"}' --after place --reason "not from boot"`],

@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import { action, changing, duration, examples, finish, listCommand, operationText, waits } from '../command.ts';
 import { exits } from '../exit.ts';
 import { onInterrupt } from '../interrupt.ts';
+import { subjectOf } from '../named.ts';
 import { executorCommands } from './executors.ts';
 import { policyCommands } from './policies.ts';
 import { workflowChangeCommands } from './workflow-changes.ts';
@@ -19,9 +20,10 @@ export const workflowCommands = (program: Command): void => {
     path: '/v1/workflows',
     filters: {
       state: 'queued, running, compensating, succeeded, undone, failed, stopped or cancelled',
-      subject: 'about this VM, move or query',
+      subject: 'about this VM (id or name), host, move or query',
       name: 'of this template',
     },
+    named: { subject: subjectOf },
     empty: 'No workflows.',
     columns: {
       workflow: (w) => w['workflowId'],
@@ -98,7 +100,12 @@ export const operationCommands = (program: Command): void => {
   const operation = program.command('operation').description('what commands with an answer 202 do');
   listCommand(operation.command('list').alias('ls').description('the operations, newest first'), {
     path: '/v1/operations',
-    filters: { state: 'queued, running, succeeded, undone, failed or stopped', subject: 'about this', kind: 'workflow or migration' },
+    filters: {
+      state: 'queued, running, succeeded, undone, failed or stopped',
+      subject: 'about this VM (id or name), host, move or query',
+      kind: 'workflow or migration',
+    },
+    named: { subject: subjectOf },
     empty: 'No operations.',
     columns: {
       operation: (o) => o['id'],

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import {
   linkSync,
   mkdirSync,
@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { ImageDepot, type ProblemError } from '@chrysalis/service-kit';
@@ -134,6 +135,44 @@ describe('an upload', () => {
     await files.put(named(bytes, 'qcow2'), piece(bytes, 0, 20), false);
     expect(await code(files.put(named(bytes, 'qcow2'), piece(bytes, 20, bytes.length), false))).toBe(want);
     expect(there()).toEqual([]);
+  });
+
+  const sectors = (mark: string, at: number, size = 65_536): Buffer => {
+    const bytes = Buffer.alloc(size);
+    bytes.write(mark, at, 'latin1');
+    return bytes;
+  };
+  const bootable = sectors('CD001', 32_769);
+  bootable.write('\x55\xaa', 510, 'latin1');
+
+  test.each<[string, Buffer]>([
+    ['a qcow2, so say --format qcow2', qcow2()],
+    ['a VMDK', sectors('KDMV', 0)],
+    ['the description of a VMDK', sectors('# Disk DescriptorFile\nversion=1', 0)],
+    ['a VDI', sectors('\x7f\x10\xda\xbe', 64)],
+    ['a VHDX', sectors('vhdxfile', 0)],
+    ['packed by gzip', gzipSync(randomBytes(2_000))],
+    ['packed by zstd', zstdCompressSync(randomBytes(2_000))],
+    ['packed by xz', sectors('\xfd7zXZ\0', 0)],
+    ['an ISO 9660 that boots from a CD only', sectors('CD001', 32_769)],
+    ['of 6 bytes, and the first sector of a disk alone has 512', Buffer.from('a text')],
+  ])('what is called raw is not taken where it begins as something else: %s', async (what, bytes) => {
+    const refused = { problem: { code: 'image-file.not_raw', status: 422, detail: `it is no raw disk: it is ${what}` } };
+    await expect(put(bytes)).rejects.toMatchObject(refused);
+    await files.put(named(bytes), piece(bytes, 0, 3), false); // too little to say it
+    await expect(files.put(named(bytes), piece(bytes, 3, bytes.length), false)).rejects.toMatchObject(refused);
+    writeFileSync(join(dir, 'imports', 'disk'), bytes);
+    for (const dryRun of [true, false])
+      await expect(new ImageImports(files).take({ path: 'disk', format: 'raw' }, dryRun)).rejects.toMatchObject(refused);
+    expect(there()).toEqual([]);
+  });
+
+  test.each<[string, Buffer]>([
+    ['one sector', Buffer.alloc(512)],
+    ['random', randomBytes(4_096).fill(0, 0, 512)],
+    ['an ISO with a boot sector, which boots as a disk', bootable],
+  ])('what may be a raw disk is taken as one: %s', async (_, bytes) => {
+    expect(await put(bytes)).toMatchObject({ state: 'whole', disk: { format: 'raw', sizeMiB: 1 } });
   });
 
   test('larger than files may be, or than it was said to be, is refused with its first piece', async () => {

@@ -3,19 +3,10 @@ import { constants, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ProblemError, type ImageDepot } from '@chrysalis/service-kit';
-import {
-  depotName,
-  GONE,
-  goneName,
-  judgeDisk,
-  judgeHeader,
-  openDisk,
-  QCOW2_HEADER_BYTES,
-  type DiskFormat,
-} from '@chrysalis/service-kit/images';
+import { depotName, GONE, goneName, openDisk, QCOW2_HEADER_BYTES, type DiskFormat } from '@chrysalis/service-kit/images';
 import type { ImageChunk, ImageFile } from '@chrysalis/contracts';
 import { Background } from './background.ts';
-import { assertFileFits, usable, whole } from './judge.ts';
+import { assertFileFits, judged, judgedHead, whole } from './judge.ts';
 
 /** What is not finished for so long is given up. */
 const STALE_MS = 86_400_000;
@@ -53,7 +44,7 @@ export class ImageFiles {
     const there = await this.#whole(wanted);
     if (there) return there;
     // What cannot be taken is refused before the rest of it comes.
-    if (offset === 0 && (end >= QCOW2_HEADER_BYTES || end === bytes)) usable(judgeHeader(piece, format, bytes, end === bytes), this.config);
+    if (offset === 0 && (end >= QCOW2_HEADER_BYTES || end === bytes)) judgedHead(piece, format, bytes, this.config);
     const received = await sizeOf(this.#part(wanted));
     if (offset > received)
       throw ProblemError.of({ code: 'image-file.gap', message: `${received} bytes are here, and these begin at ${offset}`, received });
@@ -124,10 +115,10 @@ export class ImageFiles {
   async #whole({ digest, format, bytes }: Wanted): Promise<ImageFile | undefined> {
     const file = await openDisk(join(this.config.depot, depotName(digest, format))).catch(() => undefined);
     if (!file) return undefined;
-    const verdict = await judgeDisk(file, format).finally(() => file.close());
-    if (verdict.bytes !== bytes)
-      throw ProblemError.of({ code: 'image-file.corrupt', message: `what has this digest has ${verdict.bytes} bytes, and not ${bytes}` });
-    return whole(digest, format, bytes, usable(verdict, this.config));
+    const found = await judged(file, format, this.config).finally(() => file.close());
+    if (found.bytes !== bytes)
+      throw ProblemError.of({ code: 'image-file.corrupt', message: `what has this digest has ${found.bytes} bytes, and not ${bytes}` });
+    return whole(digest, format, bytes, found.virtualBytes);
   }
 
   #part({ digest, format, bytes }: Wanted): string {
@@ -173,7 +164,7 @@ export class ImageFiles {
     const file = await open(part, 'r+');
     try {
       await file.sync();
-      return usable(await judgeDisk(file, format), this.config);
+      return (await judged(file, format, this.config)).virtualBytes;
     } finally {
       await file.close();
     }

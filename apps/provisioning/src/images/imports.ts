@@ -3,10 +3,10 @@ import { open, readlink, realpath, rm, type FileHandle } from 'node:fs/promises'
 import { relative, resolve, sep } from 'node:path';
 import type { ImageFile, ImageImport } from '@chrysalis/contracts';
 import { ProblemError } from '@chrysalis/service-kit';
-import { judgeDisk, openDisk } from '@chrysalis/service-kit/images';
+import { openDisk } from '@chrysalis/service-kit/images';
 import { Background } from './background.ts';
 import type { ImageFiles } from './files.ts';
-import { assertFileFits, usable, whole } from './judge.ts';
+import { assertFileFits, judged, whole } from './judge.ts';
 
 const CHUNK = 1_048_576;
 
@@ -21,10 +21,9 @@ export class ImageImports {
     const { file, real } = await this.#opened(path);
     const name = `${format} ${real}`;
     try {
-      const verdict = await judgeDisk(file, format);
-      assertFileFits(verdict.bytes, this.files.config);
-      usable(verdict, this.files.config);
-      const meanwhile = (): ImageFile => ({ format, bytes: verdict.bytes, received: this.#copied.get(name) ?? 0, state: 'copying' });
+      assertFileFits((await file.stat()).size, this.files.config);
+      const { bytes } = await judged(file, format, this.files.config);
+      const meanwhile = (): ImageFile => ({ format, bytes, received: this.#copied.get(name) ?? 0, state: 'copying' });
       if (dryRun) return meanwhile();
       return await this.#copies.result(name, () => this.#copy(real, format, name), meanwhile);
     } finally {
@@ -58,11 +57,10 @@ export class ImageImports {
     const to = await open(part, 'wx+', 0o640);
     try {
       const digest = await this.#pumped(file, to, name);
-      const verdict = await judgeDisk(to, format); // of what was copied, whatever became of the other meanwhile
-      const virtualBytes = usable(verdict, this.files.config);
+      const { bytes, virtualBytes } = await judged(to, format, this.files.config); // of what was copied, whatever became of the other meanwhile
       await to.sync();
       await this.files.name(part, digest, format);
-      return whole(digest, format, verdict.bytes, virtualBytes);
+      return whole(digest, format, bytes, virtualBytes);
     } finally {
       this.#copied.delete(name);
       await Promise.all([file.close(), to.close()]);

@@ -2773,6 +2773,10 @@ export type GetV1ImagesData = {
          * The `next` of the page before
          */
         cursor?: string;
+        /**
+         * Of each the newest version only, or all of them, the newest first; a page has as many names as its limit says
+         */
+        versions?: 'newest' | 'all';
     };
     url: '/v1/images';
 };

@@ -121,7 +121,7 @@ export const vmsCodes = {
   'vm-type.invalid': { status: 422, title: 'The VM type has faults', next: 'mend what `detail` names, and publish it again' },
   'vm-type.deprecated': { status: 409, title: 'The VM type is deprecated', next: 'take the type that replaces it' },
   'vm-type.in_use': { title: 'VMs still have this type', next: 'move them to another type first' },
-  'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list' },
+  'image.unknown': { status: 404, title: 'There is no such image', next: 'chrysalis image list --all' },
   'image.conflict': { status: 409, title: 'The image is registered with another content', next: 'give the new one a new version' },
   'image.in_use': {
     status: 409,
@@ -152,6 +152,11 @@ export const vmsCodes = {
     next: 'make a disk of its own from it: qemu-img convert -O qcow2 FILE NEW',
   },
   'image-file.broken': { status: 422, title: 'The file is not the disk that it says it is', next: 'read the message; qemu-img check FILE' },
+  'image-file.not_raw': {
+    status: 422,
+    title: 'The file is called raw and is something else',
+    next: 'make a disk of it that is taken: unpack it where it is packed, then qemu-img convert -O qcow2 FILE NEW',
+  },
   'image-file.corrupt': {
     status: 422,
     title: 'What came is not what has this digest, and was thrown away',
