@@ -228,12 +228,13 @@ export class Lab {
 
   /** A process of the run ends as by kill -9 at a named place, once, in the middle of what is begun here. */
   async killedAt<T>(
-    who: 'host agent' | 'provisioning',
+    who: 'host agent' | 'provisioning' | { readonly pid: () => number | undefined },
     point: string,
     where: Readonly<Record<string, string>>,
     work: () => Promise<T>,
   ): Promise<{ killed: boolean; done: T }> {
-    const pid = (): number | undefined => (who === 'provisioning' ? this.run.platform.pids()['provisioning'] : this.host.pid());
+    const ofAgent = who === 'host agent' ? this.host : who;
+    const pid = (): number | undefined => (ofAgent === 'provisioning' ? this.run.platform.pids()['provisioning'] : ofAgent.pid());
     const before = pid();
     writeFileSync(this.failpoints, JSON.stringify({ [point]: { action: 'exit', where } }));
     const working = work();
