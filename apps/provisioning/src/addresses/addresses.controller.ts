@@ -11,6 +11,7 @@ import {
   ofTenant,
   ProblemError,
   reachOf,
+  refusal,
   SERVICE,
   type Answer,
   type CommandContext,
@@ -151,7 +152,7 @@ export class AddressesController {
   ): Promise<Begun> {
     const { addressId } = before;
     const decided = await decideAddress(ctx, addressId, command, version ?? before.version);
-    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    if (!decided.ok) throw refusal(version, decided.rejection);
     const { status: state, action } = decided.address;
     if (!action) return { status: 202, body: { addressId, state } };
     const { workflowId, vmId, from } = action;

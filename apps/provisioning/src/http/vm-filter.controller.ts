@@ -12,6 +12,7 @@ import {
   ofTenant,
   ProblemError,
   reachOf,
+  refusal,
   SERVICE,
   type Answer,
   type CommandRequest,
@@ -64,7 +65,7 @@ export class VmFilterController {
         },
         ifMatch(request) ?? vm.version,
       );
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      if (!decided.ok) throw refusal(ifMatch(request), decided.rejection);
       const body = { vmId: id, status: decided.vm.status, operation: workflowId };
       return { status: 202, body, headers: { location: `/v1/operations/${workflowId}` } };
     });

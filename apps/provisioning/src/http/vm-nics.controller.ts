@@ -13,6 +13,7 @@ import {
   parse,
   ProblemError,
   reachOf,
+  refusal,
   SERVICE,
   type Answer,
   type CommandContext,
@@ -109,12 +110,12 @@ export class VmNicsController {
     ctx: MessageContext,
     vm: VmView,
     { change, networkId, definition, params }: { change: VmChange; networkId: string; definition: WorkflowDefinition; params: object },
-    version = vm.version,
+    named: number | undefined,
   ) {
     const [vmId, workflowId] = [vm.id, ctx.newId('op')];
     const request = { workflowId, definition, params: { vmId, hostId: vm.host, epoch: vm.epoch, ...params }, subject: vmId };
-    const decided = await decideVm(ctx, vmId, { type: 'begin-change', vmId, change, networkId, workflowId, request }, version);
-    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    const decided = await decideVm(ctx, vmId, { type: 'begin-change', vmId, change, networkId, workflowId, request }, named ?? vm.version);
+    if (!decided.ok) throw refusal(named, decided.rejection);
     const body = { vmId, status: decided.vm.status, operation: workflowId };
     return { status: 202, body, headers: { location: `/v1/operations/${workflowId}` } };
   }

@@ -11,6 +11,7 @@ import {
   ofTenant,
   ProblemError,
   reachOf,
+  refusal,
   SERVICE,
   type Answer,
   type CommandContext,
@@ -75,7 +76,7 @@ export class VolumesController {
       const has = volume.vmId === vmId || volume.action?.vmId === vmId;
       if (!has && vm.topology && freePort(vm.topology) === undefined) throw ProblemError.of({ code: 'volume.no_port', vmId });
       const asked = attachment(volume, vm, ctx.newId('op'));
-      return this.#begun(ofTenant(ctx, volume.tenant), id, 'attach-volume', ifMatch(request) ?? volume.version, {
+      return this.#begun(ofTenant(ctx, volume.tenant), volume, 'attach-volume', ifMatch(request), {
         type: 'request-attach',
         volumeId: id,
         vmId,
@@ -104,7 +105,7 @@ export class VolumesController {
       const vm = await this.#vmOf(ctx, volume);
       const asked = detachment(volume, vm ?? nobody, ctx.newId('op'), force);
       const command = { type: 'request-detach' as const, volumeId: id, force, request: asked };
-      return this.#begun(ofTenant(ctx, volume.tenant), id, 'detach-volume', ifMatch(request) ?? volume.version, command);
+      return this.#begun(ofTenant(ctx, volume.tenant), volume, 'detach-volume', ifMatch(request), command);
     });
   }
 
@@ -126,7 +127,7 @@ export class VolumesController {
       const volume = await this.#present(ctx, id);
       const asked = growth(volume, await this.#vmOf(ctx, volume), ctx.newId('op'), sizeMiB);
       const command = { type: 'request-grow' as const, volumeId: id, sizeMiB, request: asked };
-      return this.#begun(ofTenant(ctx, volume.tenant), id, 'grow-volume', ifMatch(request) ?? volume.version, command);
+      return this.#begun(ofTenant(ctx, volume.tenant), volume, 'grow-volume', ifMatch(request), command);
     });
   }
 
@@ -143,7 +144,7 @@ export class VolumesController {
       const volume = await this.#present(ctx, id);
       const asked = { type: 'request-deletion' as const, volumeId: id, request: deletion(volume, ctx.newId('op')) };
       const decided = await decideVolume(ofTenant(ctx, volume.tenant), id, asked, ifMatch(request) ?? volume.version);
-      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      if (!decided.ok) throw refusal(ifMatch(request), decided.rejection);
       return accepted(decided.volume);
     });
   }
@@ -154,13 +155,13 @@ export class VolumesController {
    */
   async #begun(
     ctx: MessageContext,
-    volumeId: string,
+    { volumeId, version }: volumes.KnownVolume,
     change: VmChange,
-    version: number,
+    named: number | undefined,
     command: volumes.VolumeCommand,
   ): Promise<{ status: number; body: object; headers?: Record<string, string> }> {
-    const decided = await decideVolume(ctx, volumeId, command, version);
-    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    const decided = await decideVolume(ctx, volumeId, command, named ?? version);
+    if (!decided.ok) throw refusal(named, decided.rejection);
     const { status: state, action, vmId = action?.vmId } = decided.volume;
     if (!action) return { status: 202, body: { volumeId, state } };
     const { workflowId } = action;

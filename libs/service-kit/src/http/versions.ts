@@ -1,3 +1,4 @@
+import { ConcurrentAppend } from '@chrysalis/event-store';
 import type { CommandRequest } from '../access/auth.ts';
 import { ProblemError } from './problems.ts';
 
@@ -19,3 +20,13 @@ export const ifMatch = (request: Pick<CommandRequest, 'headers'>): number | unde
     });
   return Number(version);
 };
+
+/**
+ * Of a refused command. Refused at a version that its caller did not name, but that what is asked of hosts was made from, it has lost a race:
+ * thrown so, all of it is done again, from what is so now.
+ */
+export const refusal = (named: number | undefined, rejection: Refusal): Error =>
+  named === undefined && rejection.code === 'stream.version_mismatch' && rejection.stream !== undefined
+    ? new ConcurrentAppend([rejection.stream])
+    : ProblemError.of(rejection);
+type Refusal = Parameters<typeof ProblemError.of>[0] & { readonly stream?: string };
