@@ -271,7 +271,9 @@ describe('CPUs that a type lacks', () => {
     );
     expect(byName(moved.definition).filter((n) => /cpus/.test(n))).toEqual([]);
     expect(moved.task('hold-target').input['amounts']).toMatchObject({ vcpu: 2 });
-    expect(verified(moved)).toMatchObject({ vcpus: 1 });
+    // Its guest may have rebooted since, which brings them online: no reason for a move to fail behind its switch-over.
+    expect(verified(moved)).toMatchObject({ memoryMiB: memoryMiBOf(grown) });
+    expect(verified(moved)).not.toHaveProperty('vcpus');
     const again = graph(input({ vm: offlined }));
     expect(byName(again.definition)).not.toContain('plug-cpus');
     expect(again.task('online-cpus')).toMatchObject({ kind: 'guest.online-cpus', input: { vcpus: 2 } });
