@@ -25,7 +25,7 @@ type CreateVm = z.infer<typeof provisioningCommands.createVm.body>;
 /** Puts a seed where the VM's host finds it, and says how it is called there. */
 export type KeepSeed = (of: Omit<SeedOf, 'salt'>) => Promise<Seed>;
 export type VmWarning = { readonly place: string; readonly message: string };
-export type CreatedVm = { readonly vmId: string; readonly operation: string; readonly warnings?: readonly VmWarning[] };
+type CreatedVm = { readonly vmId: string; readonly operation: string; readonly warnings?: readonly VmWarning[] };
 
 const split = (text: string): { name: string; version?: number } => parseRef(text) ?? { name: text };
 

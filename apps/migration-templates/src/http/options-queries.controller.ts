@@ -2,6 +2,7 @@ import { Controller, HttpCode, Inject, Post, Req } from '@nestjs/common';
 import { Id } from '@chrysalis/contracts';
 import { compileQuery, optionsQueryDecider, type KnownVm } from '@chrysalis/migration-templates-core';
 import {
+  accepted,
   Allow,
   Commands,
   Doc,
@@ -83,7 +84,7 @@ export class OptionsQueriesController {
       grantId,
       request: { workflowId: queryId, definition, params, subject: queryId },
     });
-    return { status: 202, body: { queryId, operation: queryId, state: 'asked' }, headers: { location: `/v1/operations/${queryId}` } };
+    return accepted({ queryId, operation: queryId, state: 'asked' });
   }
 
   async #told({ vmIds, grantId }: z.infer<typeof Ask>, { tenant }: Caller): Promise<void> {

@@ -2,6 +2,7 @@ import { Controller, Delete, HttpCode, Inject, Param, Post, Req } from '@nestjs/
 import { addressCommands, addressed, MOST_FURTHER, type VmChange } from '@chrysalis/contracts';
 import { addresses, networks } from '@chrysalis/provisioning-core';
 import {
+  accepted,
   Allow,
   AsMessage,
   Commands,
@@ -161,7 +162,7 @@ export class AddressesController {
         const locked = await lockVm(ctx, { vmId: vm, change, workflowId });
         if (!locked.ok) throw ProblemError.of(locked.rejection);
       }
-    return { status: 202, body: { addressId, state, operation: workflowId }, headers: { location: `/v1/operations/${workflowId}` } };
+    return accepted({ addressId, state, operation: workflowId });
   }
 
   async #vm(ctx: CommandContext, { tenant }: Known, vmId: string): Promise<VmView> {

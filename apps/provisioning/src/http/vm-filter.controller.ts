@@ -3,6 +3,7 @@ import { provisioningCommands } from '@chrysalis/contracts';
 import { setVmFilter as workflow } from '@chrysalis/provisioning-core';
 import { canonicalJson } from '@chrysalis/kernel';
 import {
+  accepted,
   Allow,
   AsMessage,
   Commands,
@@ -66,8 +67,7 @@ export class VmFilterController {
         ifMatch(request) ?? vm.version,
       );
       if (!decided.ok) throw refusal(ifMatch(request), decided.rejection);
-      const body = { vmId: id, status: decided.vm.status, operation: workflowId };
-      return { status: 202, body, headers: { location: `/v1/operations/${workflowId}` } };
+      return accepted({ vmId: id, status: decided.vm.status, operation: workflowId });
     });
   }
 }

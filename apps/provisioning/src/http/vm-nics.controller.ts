@@ -3,6 +3,7 @@ import { freePort, NetworkId, provisioningCommands, type FilterRule, type VmChan
 import { attachNic as attaching, detachNic as detaching } from '@chrysalis/provisioning-core';
 import { canonicalJson } from '@chrysalis/kernel';
 import {
+  accepted,
   Allow,
   AsMessage,
   Commands,
@@ -116,8 +117,7 @@ export class VmNicsController {
     const request = { workflowId, definition, params: { vmId, hostId: vm.host, epoch: vm.epoch, ...params }, subject: vmId };
     const decided = await decideVm(ctx, vmId, { type: 'begin-change', vmId, change, networkId, workflowId, request }, named ?? vm.version);
     if (!decided.ok) throw refusal(named, decided.rejection);
-    const body = { vmId, status: decided.vm.status, operation: workflowId };
-    return { status: 202, body, headers: { location: `/v1/operations/${workflowId}` } };
+    return accepted({ vmId, status: decided.vm.status, operation: workflowId });
   }
 
   async #present(ctx: CommandContext, id: string): Promise<VmView> {

@@ -2,6 +2,7 @@ import { Controller, Delete, Inject, Param, Patch, Post, Req } from '@nestjs/com
 import { pendingOf, provisioningCommands, VmAction, vmActionCommands, vmActionShape } from '@chrysalis/contracts';
 import { deleteVm as deletionOf, type KnownVm, type Reconfigure, type SetRestartPolicy } from '@chrysalis/provisioning-core';
 import {
+  accepted,
   Allow,
   AsMessage,
   Commands,
@@ -20,7 +21,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { acting } from '../acting.ts';
-import { createVm as create, type CreatedVm } from '../create-vm.ts';
+import { createVm as create } from '../create-vm.ts';
 import { IMAGE_FILES, type Depot } from './image-files.controller.ts';
 import { keepSeed } from '../seed/keep.ts';
 import { decideVm } from '../decide-vm.ts';
@@ -172,12 +173,6 @@ export class VmsController {
     return vm;
   }
 }
-
-const accepted = (body: CreatedVm & { readonly status?: string; readonly volumes?: readonly object[] }) => ({
-  status: 202,
-  body,
-  headers: { location: `/v1/operations/${body.operation}` },
-});
 
 const deletion = ({ id: vmId, host, epoch }: VmView, workflowId: string) => ({
   workflowId,

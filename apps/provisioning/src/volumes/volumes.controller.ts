@@ -2,6 +2,7 @@ import { Controller, Delete, Inject, Param, Post, Req } from '@nestjs/common';
 import { freePort, volumeCommands, type VmChange } from '@chrysalis/contracts';
 import type { volumes } from '@chrysalis/provisioning-core';
 import {
+  accepted,
   Allow,
   AsMessage,
   Commands,
@@ -50,7 +51,7 @@ export class VolumesController {
     },
   })
   create(@Req() request: CommandRequest): Promise<Answer> {
-    return this.commands.run(request, createVolume.body, async (body, ctx) => accepted(await createVolumeOf(body, ctx)));
+    return this.commands.run(request, createVolume.body, async (body, ctx) => accepted(shown(await createVolumeOf(body, ctx))));
   }
 
   @Post('/v1/volumes/:id/attach')
@@ -145,7 +146,7 @@ export class VolumesController {
       const asked = { type: 'request-deletion' as const, volumeId: id, request: deletion(volume, ctx.newId('op')) };
       const decided = await decideVolume(ofTenant(ctx, volume.tenant), id, asked, ifMatch(request) ?? volume.version);
       if (!decided.ok) throw refusal(ifMatch(request), decided.rejection);
-      return accepted(decided.volume);
+      return accepted(shown(decided.volume));
     });
   }
 
@@ -169,7 +170,7 @@ export class VolumesController {
       const locked = await lockVm(ctx, { vmId, change, volumeId, workflowId });
       if (!locked.ok) throw ProblemError.of(locked.rejection);
     }
-    return { status: 202, body: { volumeId, state, operation: workflowId }, headers: { location: `/v1/operations/${workflowId}` } };
+    return accepted({ volumeId, state, operation: workflowId });
   }
 
   /** The VM that has it. */
@@ -184,11 +185,7 @@ export class VolumesController {
   }
 }
 
-const accepted = ({ volumeId, operation }: volumes.KnownVolume) => ({
-  status: 202,
-  body: { operation, volumeId },
-  headers: { location: `/v1/operations/${operation}` },
-});
+const shown = ({ volumeId, operation }: volumes.KnownVolume) => ({ operation, volumeId });
 
 /** Of a volume that no VM has nothing is detached, and the stream says so. */
 const nobody = { id: '', epoch: 0 } as VmView;

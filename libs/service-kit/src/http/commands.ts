@@ -16,6 +16,12 @@ export class Answer {
     readonly headers: Readonly<Record<string, string>> = {},
   ) {}
 }
+/** Of what goes on behind the answer, as an operation that has its place in the API. */
+export const accepted = <B extends { readonly operation: string }>(body: B) => ({
+  status: 202,
+  body,
+  headers: { location: `/v1/operations/${body.operation}` },
+});
 type AnswerShape = { readonly status: number; readonly body: unknown; readonly headers?: Readonly<Record<string, string>> };
 
 export type CommandContext = MessageContext & { readonly caller: Caller; readonly idempotencyKey: string | undefined };
