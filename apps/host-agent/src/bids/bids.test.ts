@@ -16,6 +16,10 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
     (await fleet.world.events(fleet.gateway, `task-${workflowId}`))
       .filter((e) => e.type === `chrysalis.agent-gateway.task.${what}.v1`)
       .map((e) => e.data as T);
+  const withdrawn = async (workflowId: string): Promise<boolean> => {
+    const text = `select from agent_gateway.pending_tasks where dispatch ->> 'workflowId' = $1 and state <> 'pending'`;
+    return ((await fleet.gateway.service.pool.query(text, [workflowId])).rowCount ?? 0) > 0;
+  };
   const bidsFor = (o: TaskOffer, n: number): Promise<TaskBid[]> =>
     until(async () => {
       const bids = await eventsOf<TaskBid>(o.workflowId, 'bid');
@@ -97,11 +101,14 @@ describe('bids, heartbeats and images of host agents, as processes, on the simul
     const first = await fleet.begin(hostTasks.buildImage, 'h1', base('gone', seed), { heartbeatMs: 1_000 });
     await until(async () => (await eventsOf(first.workflowId, 'heartbeat')).length > 0);
     const behind = await fleet.begin(hostTasks.removeImage, 'h1', { image: 'gone' });
-    for (const { workflowId, task, attempt, executor } of [first, behind])
+    // The one that waits first: else it may begin, and be through, between the end of the other and the word that it is not wanted either.
+    for (const { workflowId, task, attempt, executor } of [behind, first]) {
       await say(fleet.gateway, 'chrysalis.workflow.task.failed.v1', {
         ...{ workflowId, task, attempt, executor, final: true },
         cause: { code: 'workflow.heartbeat_missed', message: 'x' },
       } as { workflowId: string });
+      await until(async () => (await withdrawn(workflowId)) || (await eventsOf(workflowId, 'reported')).length > 0);
+    }
     expect(await fleet.reported(first)).toMatchObject({ ok: false, cause: { code: 'task.cancelled' } });
     expect(imagesOf('h1').filter((f) => f.includes('gone'))).toEqual([]);
     // Withdrawn before it was delivered it has no report; one that had begun would be through before what came after it.
