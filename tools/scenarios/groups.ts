@@ -1,5 +1,6 @@
 import { endurance } from './endurance.ts';
 import { justBooted } from './just-booted.ts';
+import { migration } from './migration.ts';
 import { provisioning } from './provisioning.ts';
 import type { Recorder } from './scenario.ts';
 import { undo } from './undo.ts';
@@ -18,6 +19,11 @@ export const groups: Readonly<Record<string, Group>> = {
   'just-booted': {
     summary: 'VMs moved at every moment of their start, on real QEMU: none hangs, and each comes up at the target (--rounds, 20)',
     run: justBooted,
+  },
+  migration: {
+    summary:
+      'VMs moved and changed in every way between hosts of unlike QEMUs, some while a process, a link or the guest fails, on real QEMU',
+    run: migration,
   },
   provisioning: {
     summary:

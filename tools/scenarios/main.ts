@@ -9,7 +9,7 @@ import type { Scenario } from './scenario.ts';
 const usage = `npm run scenarios -- [GROUP] [--rounds N] [--only NAME]... [--json]
 
 Runs every scenario of a group (or of all) on the real parts and says what was expected and what was seen.
---only: of provisioning those alone that have NAME in their name.
+--only: of provisioning and migration those alone that have NAME in their name.
 Groups: ${Object.entries(groups)
   .map(([name, g]) => `\n  ${name.padEnd(12)} ${g.summary}`)
   .join('')}`;

@@ -1,4 +1,4 @@
-import { settles, type Claim, type Seen } from './claim.ts';
+import { settles, type Claim, type Seen } from '../claim.ts';
 import type { Lab } from './lab.ts';
 import { refusal } from './look.ts';
 import { member, pairOf, ping, type Member } from './networks.ts';

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Erased, Finding } from '@chrysalis/contracts';
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import type { Lab } from './lab.ts';
 
 type Audited = { readonly findings: readonly Finding[]; readonly removed?: readonly { readonly results: readonly Erased[] }[] | null };

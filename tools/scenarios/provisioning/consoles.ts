@@ -1,6 +1,6 @@
 import { ApiError } from '@chrysalis/api-client';
 import { ConsoleWord } from '@chrysalis/contracts';
-import { settles, type Claim, type Seen } from './claim.ts';
+import { settles, type Claim, type Seen } from '../claim.ts';
 import { guests } from './guests.ts';
 import type { Lab } from './lab.ts';
 import { refusal } from './look.ts';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { volumeFile } from '@chrysalis/contracts';
 import type { BodyOf } from '@chrysalis/api-client';
 import { bootDisk } from '../../../libs/hypervisor/src/test/boot-disk.ts';
-import { settles, type Claim, type Seen } from './claim.ts';
+import { settles, type Claim, type Seen } from '../claim.ts';
 import { digestOf, upload } from './guests.ts';
 import type { Lab } from './lab.ts';
 import { refusal } from './look.ts';

@@ -1,4 +1,4 @@
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import { changes } from './inventory.ts';
 import type { Lab } from './lab.ts';
 

@@ -1,4 +1,4 @@
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import type { Lab } from './lab.ts';
 import { pidsOf, refusal, sameQemu, served } from './look.ts';
 

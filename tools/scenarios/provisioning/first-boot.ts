@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import type { Lab } from './lab.ts';
 
 /** Rows of any table of the database, logs, bus and read models, that have this text in them. */

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import { digestOf, upload } from './guests.ts';
 import type { VmView } from '../../fleet/story.ts';
 import type { Lab } from './lab.ts';

@@ -1,4 +1,4 @@
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import { pidsOf } from './look.ts';
 
 type Who = 'host agent' | 'provisioning';

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type AnswerOf, type BodyOf, type Client, type Operation } from '@chrysalis/api-client';
 import type { RestartPolicy, VmAction } from '@chrysalis/contracts';
 import pg from 'pg';
-import { openRun, type Run } from '../../fleet/run.ts';
+import { openRun, type Run, type RunOptions } from '../../fleet/run.ts';
 import type { VmView } from '../../fleet/story.ts';
 import { tenantKey } from '../../run/grant.ts';
 import { hostsUp, publishStarter } from '../../run/starter.ts';
@@ -20,6 +20,7 @@ export const SMALL_POOL_MIB = 48;
 const PANIC_BUTTON = ' unknown_nmi_panic';
 
 export type Pool = AnswerOf<'get', '/v1/pools/{id}'>;
+type Apart = NonNullable<RunOptions['apart']>;
 export type ActionOptions = BodyOf<'post', '/v1/vms/{id}/{action}'>;
 
 /** A run of its own with provisioning as a process that can be killed, and the VMs that the scenarios share. */
@@ -40,12 +41,13 @@ export class Lab {
   /** Empty: hosts, types and images are there, and no VM. */
   bare!: Inventory;
 
-  static async open(say: (text: string) => void): Promise<Lab> {
+  /** `apart`: services that can be killed. */
+  static async open(say: (text: string) => void, apart: Apart = ['provisioning']): Promise<Lab> {
     const tenant = await tenantKey();
     const failpoints = path.join(process.cwd(), '.chrysalis', `failpoints-${process.pid}.json`);
     const run = await openRun({
       distributed: false,
-      apart: ['provisioning'],
+      apart,
       trustedKeys: [tenant.publicJwk],
       say,
       smallPoolMiB: SMALL_POOL_MIB,
@@ -228,13 +230,13 @@ export class Lab {
 
   /** A process of the run ends as by kill -9 at a named place, once, in the middle of what is begun here. */
   async killedAt<T>(
-    who: 'host agent' | 'provisioning' | { readonly pid: () => number | undefined },
+    who: 'host agent' | Apart[number] | { readonly pid: () => number | undefined },
     point: string,
     where: Readonly<Record<string, string>>,
     work: () => Promise<T>,
   ): Promise<{ killed: boolean; done: T }> {
     const ofAgent = who === 'host agent' ? this.host : who;
-    const pid = (): number | undefined => (ofAgent === 'provisioning' ? this.run.platform.pids()['provisioning'] : ofAgent.pid());
+    const pid = (): number | undefined => (typeof ofAgent === 'string' ? this.run.platform.pids()[ofAgent] : ofAgent.pid());
     const before = pid();
     writeFileSync(this.failpoints, JSON.stringify({ [point]: { action: 'exit', where } }));
     const working = work();

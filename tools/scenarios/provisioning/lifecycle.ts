@@ -1,4 +1,4 @@
-import { settles, type Claim } from './claim.ts';
+import { settles, type Claim } from '../claim.ts';
 import { acted, pidsOf, refusal, sameQemu, served } from './look.ts';
 
 /** A guest that begins anew in the QEMU that it had. One that was asked to has written what it had; one that was reset need not have. */

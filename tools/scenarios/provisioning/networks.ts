@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { VmView } from '../../fleet/story.ts';
-import { settles, type Claim, type Seen } from './claim.ts';
+import { settles, type Claim, type Seen } from '../claim.ts';
 import { guests } from './guests.ts';
 import { openShell } from './in-guest.ts';
 import type { Lab } from './lab.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { volumeFile } from '@chrysalis/contracts';
 import { smallPoolOf } from '../../fleet/run.ts';
 import type { VmView } from '../../fleet/story.ts';
-import { settles, type Claim, type Seen } from './claim.ts';
+import { settles, type Claim, type Seen } from '../claim.ts';
 import { SMALL_POOL_MIB, type Lab } from './lab.ts';
 import { served } from './look.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { holds, settles } from './claim.ts';
+import { holds, settles } from '../claim.ts';
 import { claims } from './table.ts';
 
 test('each claim has a name of its own, and the one that counts what is left is the last', () => {

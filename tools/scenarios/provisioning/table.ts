@@ -1,5 +1,5 @@
 import { auditClaims } from './audits.ts';
-import type { Claim } from './claim.ts';
+import type { Claim } from '../claim.ts';
 import { addressClaims } from './addresses.ts';
 import { consoleClaims } from './consoles.ts';
 import { deletionClaims } from './deletions.ts';

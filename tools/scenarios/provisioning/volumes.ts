@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { volumeFile } from '@chrysalis/contracts';
-import { settles, type Claim, type Seen } from './claim.ts';
+import { settles, type Claim, type Seen } from '../claim.ts';
 import { digestOf } from './guests.ts';
 import type { Lab } from './lab.ts';
 import { refusal } from './look.ts';
