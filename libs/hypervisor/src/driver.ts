@@ -100,6 +100,9 @@ export type MigrationProgress = {
   readonly at: string;
 };
 
+/** Own volumes of a VM, by their names, that the other host does not see where they are. `secret`: 64 hex digits that both ends know. */
+export type DiskCopies = { readonly volumes: readonly string[]; readonly secret: string };
+
 export type MigrateRequest = {
   readonly address: string;
   readonly limits: { readonly downtimeLimitMs: number; readonly maxBandwidthMiBps: number };
@@ -109,6 +112,8 @@ export type MigrateRequest = {
   /** With nothing sent for so long, or no pass smaller than those before, it is cancelled (`hypervisor.migration_stalled`). */
   readonly stallMs?: number;
   readonly signal?: AbortSignal;
+  /** Disks that are copied first, while the guest runs, to where the target said; phase `disks`. */
+  readonly copies?: DiskCopies & { readonly address: string };
 };
 
 /**
@@ -154,7 +159,15 @@ export type Saved = Shaped & { readonly stoppedAtUs: number; readonly resumedAtU
 /** What the next life of a VM is other in. */
 export type NextLife = { readonly bootOrder?: readonly string[] | undefined; readonly vcpus?: number | undefined };
 
-export type PrepareTarget = { readonly vmId: string; readonly topology: Topology; readonly topologyHash: string };
+export type PrepareTarget = {
+  readonly vmId: string;
+  readonly topology: Topology;
+  readonly topologyHash: string;
+  /** Made anew, and open to the source until the guest is resumed here. They are the VM's only from there on. */
+  readonly copies?: (DiskCopies & { readonly allocation?: PoolAllocation | undefined }) | undefined;
+};
+/** `copyAddress`: where disks are copied to; absent where none are. */
+export type TargetPrepared = { readonly migrationAddress: string; readonly copyAddress?: string };
 
 /**
  * What a host can do with virtual machines. Policy (epochs, fences, grants, deadlines of a move) is the host agent's.
@@ -191,7 +204,7 @@ export interface HypervisorDriver {
   /** Whether somebody in the guest has its end of a serial port open; what started there before a reboot has not. False: no such port. */
   guestListens(vmId: string, id: string): Promise<boolean>;
 
-  prepareTarget(request: PrepareTarget): Promise<{ readonly migrationAddress: string }>;
+  prepareTarget(request: PrepareTarget): Promise<TargetPrepared>;
   migrate(vmId: string, request: MigrateRequest): Promise<MigrateOutcome>;
   cancelMigration(vmId: string): Promise<void>;
   /**

@@ -66,6 +66,10 @@ export const hypervisorCodes = {
   'hypervisor.migrating': { title: 'The VM is in a migration', next: 'wait for its end' },
   'hypervisor.migration_failed': { title: 'The migration failed', next: 'read QEMU’s words, and try again' },
   'hypervisor.migration_stalled': { title: 'The migration did not go on', next: 'see the network between the hosts, and try again' },
+  'hypervisor.disk_copy_failed': {
+    title: 'A disk could not be copied to the target; the guest runs on with its own',
+    next: 'read the words of QEMU, see the network between the hosts and the pool at the target, and try again',
+  },
   'hypervisor.migration_cancelled': { title: 'The transfer was cancelled', next: 'nothing is left to do' },
   'hypervisor.save_failed': {
     title: 'The state could not be written to its file; the VM runs on',

@@ -90,7 +90,7 @@ const rig = async (): Promise<Rig> => {
     new QemuDriver({
       stateDir: join(dir, host),
       address: '127.0.0.1',
-      pools: { shared: { directory: join(dir, 'pool'), shared: true } },
+      pools: { shared: { directory: join(dir, 'pool'), shared: true }, local: { directory: join(dir, `local-${host}`), shared: false } },
       networks: { lan: { kind: 'isolated' } },
       resolveImage: async () => ({ kernel, initrd }),
       copyDisk: copyBootDisk,
@@ -115,6 +115,8 @@ const rig = async (): Promise<Rig> => {
     guestUp: (driver, vmId) => withGuest(driver, vmId, (qga) => qga.ping()),
     bootId: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /proc/sys/kernel/random/boot_id')).trim()),
     leaveMark: (driver, vmId, text) => withGuest(driver, vmId, async (qga) => void (await qga.shell(`echo ${text} > /data/mark && sync`))),
+    fill: (driver, vmId, sizeMiB) =>
+      withGuest(driver, vmId, async (qga) => void (await qga.shell(`dd if=/dev/urandom of=/data/fill bs=1M count=${sizeMiB} && sync`))),
     mark: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /data/mark')).trim()),
     strandInSave: async (vmId) => {
       await drivers.a.close();
@@ -162,6 +164,7 @@ const rig = async (): Promise<Rig> => {
           .then((text) => text.trim()),
       ),
     volumes: () => (existsSync(join(dir, 'pool')) ? readdirSync(join(dir, 'pool')).sort() : []),
+    localVolumes: (host) => (existsSync(join(dir, `local-${host}`)) ? readdirSync(join(dir, `local-${host}`)).sort() : []),
     nowhere: 'tcp:127.0.0.1:1',
     close: async () => {
       await drivers.a.close();

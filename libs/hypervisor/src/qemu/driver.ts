@@ -10,6 +10,8 @@ import { anew, assertOnSegment, assertUnattached, initialTopology, isOfOff, isVo
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
+import { copying } from './copy/source.ts';
+import { closeCopies, openCopies } from './copy/target.ts';
 import { continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
@@ -161,7 +163,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     return ends.some((end) => end.label === `char-${id}` && end['frontend-open']);
   }
 
-  prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
+  prepareTarget({ vmId, topology, topologyHash: hash, copies }: port.PrepareTarget): Promise<port.TargetPrepared> {
     return this.fleet.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -170,18 +172,23 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         });
       const existing = this.fleet.find(vmId);
       if (existing) return this.prepareAgain(existing, hash);
-      let migrationAddress = '';
-      await this.fleet.create(vmId, 'incoming', topology, await this.how(topology, true), async (vm) => {
-        migrationAddress = await listen(vm.qmp, this.config.address);
-        await vm.save({ migrationAddress });
+      const how = await this.how(topology, true);
+      return this.withCopies(topology, copies, async () => {
+        let prepared: port.TargetPrepared | undefined;
+        await this.fleet.create(vmId, 'incoming', topology, how, async (vm) => {
+          prepared = { migrationAddress: await listen(vm.qmp, this.config.address) };
+          if (copies) prepared = { ...prepared, copyAddress: await openCopies(vm, this.config.address, copies) };
+          await vm.save(prepared);
+        });
+        return prepared!;
       });
-      return { migrationAddress };
     });
   }
 
-  private prepareAgain(vm: Vm, hash: string): { migrationAddress: string } {
-    const { role, migrationAddress, topologyHash: recorded } = vm.record;
-    if (role === 'incoming' && recorded === hash && migrationAddress && vm.alive) return { migrationAddress };
+  private prepareAgain(vm: Vm, hash: string): port.TargetPrepared {
+    const { role, migrationAddress, copyAddress, topologyHash: recorded } = vm.record;
+    if (role === 'incoming' && recorded === hash && migrationAddress && vm.alive)
+      return { migrationAddress, ...(copyAddress === undefined ? {} : { copyAddress }) };
     throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, {
       role,
       topologyHash: recorded,
@@ -193,7 +200,8 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     return vm.exclusive(async () => {
       // Else an adoption would take a VM that was given away for one that stands still in a save.
       await noLongerSaving(vm);
-      const running = migrate(vm, request);
+      const { copies } = request;
+      const running = copies ? copying(vm, { ...request, copies }) : migrate(vm, request);
       vm.migrating = running.catch(() => undefined);
       try {
         const outcome = await running;
@@ -223,6 +231,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   async cancelMigration(vmId: string): Promise<void> {
     const vm = this.fleet.get(vmId);
     if (!vm.migrating) return;
+    vm.endCopy?.();
     await vm.explained(() => vm.qmp.execute('migrate_cancel'));
     await vm.migrating;
   }
@@ -242,6 +251,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
 
   private async continued(vm: Vm): Promise<{ resumedAtUs: number }> {
+    if (vm.record.copyAddress !== undefined) void closeCopies(vm);
     const resumedAtUs = await continueVm(vm.qmp);
     // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
     const announce = { initial: 50, max: 550, rounds: 5, step: 100 };

@@ -5,6 +5,7 @@ import type { Topology } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import { Lifecycles } from '../lifecycle.ts';
 import { Mutexes } from '../mutexes.ts';
+import { abandonCopies } from './copy/source.ts';
 import { followLateUnplugs } from './hotplug.ts';
 import { connect, endProcess, launch, tearDown } from './launch.ts';
 import type { Launch } from './launch.ts';
@@ -187,7 +188,10 @@ export class Fleet {
   }
 
   private async followMigration(vm: Vm): Promise<void> {
-    vm.migrating = (await inFlight(vm.qmp))?.ended.finally(() => (vm.migrating = undefined));
+    const flight = await inFlight(vm.qmp);
+    // Copies of disks that an earlier life began: with the migration they were for they end, and where it never began at once.
+    if (!flight) return abandonCopies(vm);
+    vm.migrating = flight.ended.then(() => abandonCopies(vm)).catch(() => undefined).finally(() => (vm.migrating = undefined)); // prettier-ignore
   }
 
   destroy(vm: Vm): Promise<void> {

@@ -93,6 +93,27 @@ export class QemuHost {
     throw new HypervisorError('hypervisor.volume_failed', 'This host was given no way to disk images', { disk: disk.id });
   }
 
+  /** Of a VM that comes here: disks to be filled by its source. None is left where it does not come up. */
+  protected async withCopies<T>({ disks, uefi }: Topology, copies: port.PrepareTarget['copies'], work: () => Promise<T>): Promise<T> {
+    const made: { pool: string; volume: string }[] = [];
+    try {
+      for (const volume of copies?.volumes ?? []) {
+        const disk = disks.find((d) => d.volume === volume);
+        const file = disk ?? (uefi?.volume === volume ? uefi : undefined);
+        if (!file) throw new HypervisorError('hypervisor.volume_missing', `The VM has no volume ${volume}`, { volume });
+        await this.volumes.discard(file.pool, volume);
+        made.push(file);
+        await (disk
+          ? this.volumes.ensure({ ...disk, readOnly: false }, copies!.allocation === 'full')
+          : this.ensureVariables({ uefi } as Topology));
+      }
+      return await work();
+    } catch (error) {
+      for (const { pool, volume } of made) await this.volumes.delete(pool, volume);
+      throw error;
+    }
+  }
+
   /** As the vendor gives them, at first. True when the file was made now. */
   protected async ensureVariables({ uefi }: Topology): Promise<boolean> {
     return uefi !== undefined && this.volumes.ensureCopy(uefi, (await this.uefiFiles()).variables);

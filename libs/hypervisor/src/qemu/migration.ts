@@ -30,9 +30,11 @@ export const statusOf = (event: QmpEvent): string => String(event.data['status']
  * Without `return-path` a source says `completed` while its target dies in loading the devices. `late-block-activate`: the
  * target takes the disks when it is continued, not before, so that a source may be taken back as long as no one runs.
  */
-export const setCapabilities = (qmp: QmpClient, target: boolean): Promise<unknown> => {
+export const setCapabilities = (qmp: QmpClient, target: boolean, { pauses = false } = {}): Promise<unknown> => {
   const on = ['events', 'return-path', 'validate-uuid', ...(target ? ['late-block-activate'] : [])];
-  return qmp.execute('migrate-set-capabilities', { capabilities: on.map((capability) => ({ capability, state: true })) });
+  const all = on.map((capability) => ({ capability, state: true }));
+  // Said also where it is off: an earlier move that copied disks, and failed, had it on.
+  return qmp.execute('migrate-set-capabilities', { capabilities: [...all, { capability: 'pause-before-switchover', state: pauses }] });
 };
 
 /** Nobody at the other end talks back: with `return-path` QEMU would wait for it for ever. */

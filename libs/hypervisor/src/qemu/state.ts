@@ -18,6 +18,8 @@ export type VmRecord = {
   /** How many CPUs this process has started in its life, those that it began with among them. */
   readonly cpuThreads?: number;
   readonly migrationAddress?: string;
+  /** Where its source copies disks to. */
+  readonly copyAddress?: string;
   /** Its state went to another host: whose disks these are is not ours to say any more. */
   readonly givenAway?: boolean;
   /** Its state is being written to a file: if it stands still, it is to run on here. On disk before it can stand still, gone before a migration begins. */

@@ -27,6 +27,8 @@ export class Vm {
   record: VmRecord;
   /** Set while an outgoing migration runs: everything else but a cancel is refused then. */
   migrating: Promise<unknown> | undefined;
+  /** Set while disks are copied for a migration that has not begun: ends that. */
+  endCopy: (() => void) | undefined;
   /** A destroy has begun: its process' end is no news. */
   ending = false;
   /** The last that changed what it does; see lifecycle.ts. */

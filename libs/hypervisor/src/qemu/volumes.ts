@@ -191,6 +191,12 @@ export class Volumes {
     await this.delete(pool, volume);
   }
 
+  /** What an earlier move left under the name of what is to come; refused while anybody has it open: then it is somebody's. */
+  async discard(pool: string, volume: string): Promise<void> {
+    if (existsSync(this.path(pool, volume))) await this.assertUnlocked(pool, volume);
+    await this.delete(pool, volume);
+  }
+
   /** Of a file that is no qcow2 (a seed, which is only read, or one that was never whole) nobody's lock is asked for. */
   async assertUnlocked(pool: string, volume: string): Promise<void> {
     await this.opened(this.path(pool, volume), async () => undefined).catch((error: unknown) => {

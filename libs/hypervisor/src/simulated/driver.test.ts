@@ -11,7 +11,8 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
   const world = new SimulatedWorld({ link });
   const stores = { a: new SimulatedStore(), b: new SimulatedStore() };
   const make = (host: 'a' | 'b'): SimulatedDriver =>
-    new SimulatedDriver({ host, address: link instanceof TcpLink ? '127.0.0.1' : host, world, store: stores[host] });
+    new SimulatedDriver({ host, address: link instanceof TcpLink ? '127.0.0.1' : host, world, store: stores[host], ...own });
+  const own = { pools: ['shared', 'packages', 'local'], localPools: ['local'] };
   const marks = new Map<string, string>();
   const drivers = { a: make('a'), b: make('b') };
   const guest = (vmId: string) => (driver: unknown) => (driver as SimulatedDriver).simulatedGuest(vmId);
@@ -29,6 +30,7 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
       const { bytes } = guest(vmId)(driver).facts().fileSystems[0]!;
       marks.set(`${vmId}/${bytes}`, text);
     },
+    fill: async () => undefined,
     mark: async (driver, vmId) => marks.get(`${vmId}/${guest(vmId)(driver).facts().fileSystems[0]!.bytes}`) ?? '',
     strandInSave: async (vmId) => {
       await drivers.a.close();
@@ -53,6 +55,7 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
         ? SEED
         : '',
     volumes: () => [...world.volumes.keys()].sort(),
+    localVolumes: (host) => [...world.volumes.keys()].flatMap((key) => (key.startsWith(`local@${host}/`) ? key.slice(8) : [])).sort(),
     nowhere,
     close: async () => {
       await drivers.a.close();

@@ -7,6 +7,7 @@ import type { GuestConsole } from '../console.ts';
 import { HypervisorError, noDisplay } from '../errors.ts';
 import { happenings } from '../lifecycle.ts';
 import * as shape from '../shape.ts';
+import { makeCopies } from './copy.ts';
 import { SIMULATED_SCREEN, SimulatedConsole } from './console.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
@@ -201,7 +202,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return guest !== undefined && topology.serialPorts.some((p) => p.id === id) && guest.listening?.[id] === guest.bootId;
   }
 
-  prepareTarget({ vmId, topology, topologyHash: hash }: port.PrepareTarget): Promise<{ migrationAddress: string }> {
+  prepareTarget({ vmId, topology, topologyHash: hash, copies }: port.PrepareTarget): Promise<port.TargetPrepared> {
     return this.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -212,14 +213,18 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       if (existing) return this.prepareAgain(existing, hash);
       await this.assertHost(topology);
       await this.pass('prepare-target', vmId);
-      const vm: SimulatedVm = { vmId, role: 'incoming', state: 'inmigrate', topology, topologyHash: hash, guest: undefined, console: '' };
+      makeCopies(this.volumes, topology, copies);
+      const vm: SimulatedVm = {
+        ...{ vmId, role: 'incoming', state: 'inmigrate', topology, topologyHash: hash, guest: undefined, console: '' },
+        ...(copies ? { copies: true } : {}),
+      };
       await this.open(vm);
-      return { migrationAddress: vm.migrationAddress! };
+      return preparedAs(vm);
     });
   }
 
-  private prepareAgain(vm: SimulatedVm, hash: string): { migrationAddress: string } {
-    if (vm.role === 'incoming' && vm.topologyHash === hash && vm.migrationAddress) return { migrationAddress: vm.migrationAddress };
+  private prepareAgain(vm: SimulatedVm, hash: string): port.TargetPrepared {
+    if (vm.role === 'incoming' && vm.topologyHash === hash && vm.migrationAddress) return preparedAs(vm);
     throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, {
       role: vm.role,
       topologyHash: vm.topologyHash,
@@ -469,3 +474,9 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     this.consoles.clear();
   }
 }
+
+/** Disks come through the same door. */
+const preparedAs = ({ migrationAddress = '', copies }: SimulatedVm): port.TargetPrepared => ({
+  migrationAddress,
+  ...(copies ? { copyAddress: migrationAddress } : {}),
+});

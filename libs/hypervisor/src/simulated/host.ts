@@ -8,6 +8,7 @@ import * as shape from '../shape.ts';
 import type { SimulatedConsole } from './console.ts';
 import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';
+import { copyDisks, filled } from './copy.ts';
 import { preCopy } from './migration.ts';
 import { beforeSave, writeSave } from './save.ts';
 import { SimulatedSegments } from './segments.ts';
@@ -44,7 +45,7 @@ export class SimulatedHost {
     this.config = config;
     this.world = config.world ?? new SimulatedWorld();
     this.store = config.store ?? new SimulatedStore();
-    this.volumes = new SimulatedVolumes(this.world.volumes, config.poolDirectories);
+    this.volumes = new SimulatedVolumes(this.world.volumes, config.poolDirectories, { host: config.host, pools: config.localPools ?? [] });
   }
 
   async facts(): Promise<port.DriverFacts> {
@@ -102,6 +103,7 @@ export class SimulatedHost {
         expected: vm.topologyHash,
         came: stream.topologyHash,
       });
+    filled(this.volumes, vm.topology, stream.copied ?? []);
     this.shut(vmId);
     this.keep({ ...vm, guest: stream.guest, state: 'paused' });
   }
@@ -123,20 +125,29 @@ export class SimulatedHost {
         this.stillFlying(vm.vmId, was);
         await link.reachable(request.address);
       };
-      const sent = await preCopy(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive });
+      const way = { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive };
+      const disks = await copyDisks(vm, request, way);
+      const beside = (p: port.MigrationProgress): void =>
+        request.onProgress?.({ ...p, bytesTotal: p.bytesTotal + disks, bytesTransferred: p.bytesTransferred + disks });
+      const sent = await preCopy(vm, { ...request, onProgress: beside }, way);
       const stoppedAtUs = clock.now() * 1000;
       this.stillFlying(vm.vmId, was);
       this.change(vm.vmId, { state: 'paused' });
       await clock.sleep(sent.lastPassMs);
       const { guest } = this.stillFlying(vm.vmId, 'paused'); // as it is now: it may have restarted meanwhile
-      await link.send(request.address, { vmId: vm.vmId, topologyHash: vm.topologyHash, guest: guest! });
+      await link.send(request.address, {
+        vmId: vm.vmId,
+        topologyHash: vm.topologyHash,
+        guest: guest!,
+        copied: request.copies?.volumes ?? [],
+      });
       this.stillFlying(vm.vmId, 'paused');
       this.change(vm.vmId, { state: 'postmigrate' });
       const completedAtUs = clock.now() * 1000;
       const statistics = {
         totalMs: clock.now() - begun,
         qemuDowntimeMs: (completedAtUs - stoppedAtUs) / 1000,
-        transferredBytes: sent.transferredBytes,
+        transferredBytes: sent.transferredBytes + disks,
         iterations: sent.iterations,
       };
       return { outcome: 'completed', stoppedAtUs, completedAtUs, statistics: Promise.resolve(statistics) };

@@ -3,7 +3,12 @@ import { HypervisorError } from '../errors.ts';
 import type { GuestState } from './state.ts';
 
 /** What goes over when a simulated VM moves. The target compares the hardware, as QEMU does (in part) when it loads its devices. */
-export type Stream = { readonly vmId: string; readonly topologyHash: string; readonly guest: GuestState };
+export type Stream = {
+  readonly vmId: string;
+  readonly topologyHash: string;
+  readonly guest: GuestState;
+  /** Volumes whose content came before. */ readonly copied?: readonly string[];
+};
 export type Receiver = (stream: Stream) => Promise<void>;
 export type Door = { readonly address: string; close(): void };
 

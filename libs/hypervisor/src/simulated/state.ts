@@ -34,6 +34,8 @@ export type SimulatedVm = {
   topologyHash: string;
   guest: GuestState | undefined;
   migrationAddress?: string;
+  /** Its source copies disks to it. */
+  copies?: boolean;
   resumedAtUs?: number;
   /** Off as it was told. */
   halted?: boolean;

@@ -2,7 +2,15 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, w
 import { join } from 'node:path';
 import { isVolumeFile } from '@chrysalis/contracts';
 
-type Kept = { readonly sizeMiB: number; /** The VM that has it open. */ readonly holder?: string };
+type Kept = {
+  readonly sizeMiB: number;
+  /** The VM that has it open. */
+  readonly holder?: string;
+  /** Made for a copy, of which nothing has come yet. */
+  readonly blank?: boolean;
+};
+/** Pools that one host alone sees. */
+type Own = { readonly host: string; readonly pools: readonly string[] };
 
 /**
  * The volumes of simulated pools, by `pool/name`. Those that are resources of their own are files where their pool has a directory, so that
@@ -12,14 +20,17 @@ export class SimulatedVolumes {
   private readonly kept: Map<string, Kept>;
   private readonly directories: Readonly<Record<string, string>>;
 
-  constructor(kept: Map<string, Kept>, directories: Readonly<Record<string, string>> = {}) {
+  private readonly own: Own;
+
+  constructor(kept: Map<string, Kept>, directories: Readonly<Record<string, string>> = {}, own: Own = { host: '', pools: [] }) {
     this.kept = kept;
     this.directories = directories;
+    this.own = own;
   }
 
   get(pool: string, volume: string): Kept | undefined {
     const file = this.file(pool, volume);
-    if (file === undefined) return this.kept.get(`${pool}/${volume}`);
+    if (file === undefined) return this.kept.get(this.key(pool, volume));
     return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Kept) : undefined;
   }
 
@@ -28,12 +39,16 @@ export class SimulatedVolumes {
       (existsSync(directory) ? readdirSync(directory) : []).filter(isVolumeFile).map((file): [string, string] => [pool, file]),
     );
     const kept = [...this.kept.keys()].map((key): [string, string] => [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)]);
-    return [...kept, ...files];
+    const seen = kept.flatMap(([place, volume]): [string, string][] => {
+      const [pool = '', host] = place.split('@');
+      return host === undefined || host === this.own.host ? [[pool, volume]] : [];
+    });
+    return [...seen, ...files];
   }
 
   set(pool: string, volume: string, kept: Kept): void {
     const file = this.file(pool, volume);
-    if (file === undefined) return void this.kept.set(`${pool}/${volume}`, kept);
+    if (file === undefined) return void this.kept.set(this.key(pool, volume), kept);
     mkdirSync(this.directories[pool]!, { recursive: true });
     writeFileSync(`${file}.new-${process.pid}`, JSON.stringify(kept));
     renameSync(`${file}.new-${process.pid}`, file);
@@ -41,8 +56,12 @@ export class SimulatedVolumes {
 
   delete(pool: string, volume: string): void {
     const file = this.file(pool, volume);
-    if (file === undefined) this.kept.delete(`${pool}/${volume}`);
+    if (file === undefined) this.kept.delete(this.key(pool, volume));
     else rmSync(file, { force: true });
+  }
+
+  private key(pool: string, volume: string): string {
+    return this.own.pools.includes(pool) ? `${pool}@${this.own.host}/${volume}` : `${pool}/${volume}`;
   }
 
   private file(pool: string, volume: string): string | undefined {

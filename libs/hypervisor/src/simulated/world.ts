@@ -12,8 +12,8 @@ export class SimulatedWorld {
   readonly clock: Clock;
   readonly faults: Faults;
   readonly link: Link;
-  /** Volumes by `pool/name`; pools are shared between all hosts. */
-  readonly volumes = new Map<string, { readonly sizeMiB: number; readonly holder?: string }>();
+  /** Volumes by `pool/name`, or `pool@host/name` where no other host sees the pool. */
+  readonly volumes = new Map<string, { readonly sizeMiB: number; readonly holder?: string; readonly blank?: boolean }>();
   readonly bandwidthMiBps: number;
   readonly newBootId: () => string;
 

@@ -14,6 +14,8 @@ export type Rig = {
   crash(host: 'a' | 'b', vmId: string): Promise<void>;
   /** Something on the guest's data disk, written by it and read again. */
   leaveMark(driver: HypervisorDriver, vmId: string, text: string): Promise<void>;
+  /** So many MiB of the data disk are written, and no two alike. */
+  fill(driver: HypervisorDriver, vmId: string, sizeMiB: number): Promise<void>;
   mark(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** What a guest does to its own machine, also while no driver holds it. */
   powerOff(host: 'a' | 'b', vmId: string): Promise<void>;
@@ -33,6 +35,8 @@ export type Rig = {
   seed(driver: HypervisorDriver, vmId: string): Promise<string>;
   /** Names of what is in the pool. */
   volumes(): string[];
+  /** Of the pool `local`, which the other host does not see. */
+  localVolumes(host: 'a' | 'b'): string[];
   /** An address where nobody listens. */
   readonly nowhere: string;
   close(): Promise<void>;
