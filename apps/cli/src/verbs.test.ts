@@ -90,6 +90,7 @@ const leaves = (command: Command, at: readonly string[] = []): { name: string; c
 const reads = new Set(
   ['vm', 'volume', 'network', 'address', 'host', 'pool', 'allocation', 'type', 'image', 'grant', 'template', 'migration', 'workflow', 'operation', 'workflow template', 'workflow policy', 'dead-letter', 'workflow executor']
     .flatMap((noun) => ['list', 'get', 'watch', 'wait', 'logs', 'history', 'analysis', 'replay', 'schema', 'validate', 'test', 'queue', 'limits', 'executors', 'log', 'screen', 'console'].map((verb) => `${noun} ${verb}`))
+    .concat(['versions', 'export', 'diff', 'try'].map((verb) => `template ${verb}`))
     .concat('plan get', 'events watch', 'version', 'completion', 'help', 'relay audit'), // `relay audit` without --fill only compares
 ); // prettier-ignore
 
@@ -128,6 +129,10 @@ const lines: Readonly<Record<string, string>> = {
   'template create': `grow --file ${spec}`,
   'template from-option': 'grow --query q --option o',
   'template retire': 'grow',
+  'template delete': 'grow',
+  'template update': `grow --file ${spec}`,
+  'template clone': 'grow grown',
+  'template import': `--file ${spec}`,
   'plan create': '--template grow@1 --vm web',
   migrate: '--vm web --to large --grant g',
   'migration start': 'plan-1',

@@ -351,7 +351,7 @@ describe('plans and migrations', () => {
       status: 409,
       body: { code: 'plan.outdated', changed: [{ what: 'template grow', planned: 1, now: 2 }] },
     });
-    await world.call('DELETE', '/v1/migration-templates/grow');
+    await world.call('POST', '/v1/migration-templates/grow/retire');
     expect((await made(['vm-a'])).moves[0]!.blockers.map((x) => x.code)).toContain('template.retired');
     expect(
       await world.call('POST', '/v1/migration-templates', {
@@ -359,6 +359,135 @@ describe('plans and migrations', () => {
         spec: { ...spec, options: { ...spec.options, downtimeLimitMs: 201 } },
       }),
     ).toMatchObject({ status: 409, body: { code: 'template.retired' } });
+  });
+});
+
+describe('the editor of templates', () => {
+  const at = '/v1/migration-templates';
+  const call = async (method: string, path: string, body?: unknown, more?: { tenant?: string }) => {
+    const { status, body: answer } = await world.call(method, `${at}${path}`, body, more);
+    return { status, body: answer as Record<string, unknown> };
+  };
+  const slower = (spec: object, downtimeLimitMs: number) => ({
+    ...spec,
+    options: { ...(spec as { options: object }).options, downtimeLimitMs },
+  });
+  let spec: object;
+  beforeAll(async () => {
+    spec = await growSpec();
+    expect(await call('POST', '', { name: 'edited', spec })).toMatchObject({ status: 201, body: { version: 1 } });
+  });
+
+  test('what an update says is the newest version, and not where somebody was faster', async () => {
+    expect(await call('PUT', '/edited', { spec: slower(spec, 300) })).toMatchObject({ status: 200, body: { version: 2 } });
+    expect(await call('PUT', '/edited', { spec: slower(spec, 300) })).toMatchObject({ status: 200, body: { version: 2 } });
+    expect(await call('PUT', '/edited', { spec })).toMatchObject({ status: 200, body: { version: 3 } });
+    expect((await call('GET', '/edited/versions')).body['items']).toMatchObject([{ version: 3 }, { version: 2 }, { ref: 'edited@1' }]);
+    const late = await world.call('PUT', `${at}/edited`, { spec: slower(spec, 400) }, { ifMatch: '"1"' });
+    expect([late.status, late.body['code']]).toEqual([412, 'stream.version_mismatch']);
+    expect(await call('PUT', '/nobody', { spec })).toMatchObject({ status: 404, body: { code: 'template.unknown' } });
+    expect(await call('PUT', '/edited', { spec }, { tenant: 'other' })).toMatchObject({ status: 404 });
+  });
+  test('what leads from one version to another', async () => {
+    expect(await call('GET', '/edited/1/diff?with=2')).toMatchObject({
+      status: 200,
+      body: { from: 1, to: 2, same: false, steps: [], options: [{ path: 'options.downtimeLimitMs', to: 300 }] },
+    });
+    expect((await call('GET', '/edited/1/diff?with=3')).body).toMatchObject({ same: true });
+    expect(await call('GET', '/edited/1/diff?with=9')).toMatchObject({
+      status: 404,
+      body: { code: 'template.unknown', template: 'edited@9' },
+    });
+  });
+  test.each(['yaml', 'json'])('an export as %s is the same version again, and elsewhere a template of its own', async (format) => {
+    const { body } = await call('GET', `/edited/2/export?format=${format}`);
+    expect(body).toMatchObject({ name: 'edited', version: 2, format });
+    const { document } = body as { document: string };
+    expect(await call('POST', '/import', { document })).toMatchObject({ status: 201, body: { ref: 'edited@2' } });
+    expect(await call('POST', '/import', { document, name: `copy-${format}` })).toMatchObject({ body: { ref: `copy-${format}@1` } });
+    expect(await call('POST', '/import', { document }, { tenant: 'other' })).toMatchObject({
+      status: 409,
+      body: { code: 'template.name_taken' },
+    });
+  });
+  test('a document with an alias, with faults, or too long', async () => {
+    expect(await call('POST', '/import', { document: 'a: &a 1\nb: *a' })).toMatchObject({
+      status: 422,
+      body: { code: 'template.document_invalid' },
+    });
+    expect(await call('POST', '/import', { document: 'a: 1' })).toMatchObject({ status: 422, body: { code: 'template.invalid' } });
+    expect(await call('POST', '/import', { document: '#'.repeat(300_000) })).toMatchObject({
+      status: 422,
+      body: { code: 'request.invalid' },
+    });
+  });
+  test('a clone has a name that there was not yet', async () => {
+    expect(await call('POST', '/edited/clone', { as: 'cloned', version: 2 })).toMatchObject({ status: 201, body: { ref: 'cloned@1' } });
+    expect(await call('POST', '/edited/clone', { as: 'cloned' })).toMatchObject({ status: 409, body: { code: 'template.name_taken' } });
+    expect(await call('POST', '/edited/clone', { as: 'their', version: 2 }, { tenant: 'other' })).toMatchObject({ status: 404 });
+    expect(await call('POST', '/edited/clone', { as: 'cloned-2', version: 7 })).toMatchObject({ status: 404 });
+  });
+  test('validation keeps nothing, and says everything', async () => {
+    const before = await world.events();
+    expect(await call('POST', '/validate', { spec })).toMatchObject({ status: 200, body: { valid: true, findings: [], morph: false } });
+    const bad = { ...spec, notes: '', preMigration: [{ kind: 'dance' }], sourceType: { name: 'nobody', version: 1 } };
+    const { body } = await call('POST', '/validate', { spec: bad });
+    expect(body).toMatchObject({ valid: false });
+    const places = (body['findings'] as { path: string; code: string }[]).map((f) => `${f.path} ${f.code}`);
+    expect(places).toEqual(expect.arrayContaining(['preMigration.0.kind template.member_invalid', 'sourceType vm-type.unknown']));
+    expect((await call('POST', '/validate', { spec: null })).body).toMatchObject({ valid: false });
+    expect(await call('POST', '/validate', {})).toMatchObject({ status: 422, body: { code: 'request.invalid' } });
+    expect(await world.events()).toBe(before);
+  });
+  test('a trial is the plan that there would be, and leaves neither template nor plan', async () => {
+    const before = await world.events();
+    const tried = await call('POST', '/try', { spec, vmIds: ['vm-a', 'vm-b'] });
+    expect(tried.status).toBe(200);
+    const [plan] = [(await planFor('edited', ['vm-a', 'vm-b'])).body as unknown as Plan];
+    expect(tried.body['moves']).toEqual(plan!.moves);
+    expect(tried.body['ready']).toBe(plan!.moves.every((m) => m.blockers.length === 0));
+    expect(await call('POST', '/try', { spec: { ...spec, hotPlug: [] }, vmIds: ['vm-a'] })).toMatchObject({
+      status: 422,
+      body: { code: 'template.invalid' },
+    });
+    expect(await call('POST', '/try', { spec, vmIds: ['vm-z'] })).toMatchObject({ status: 422, body: { code: 'vm.unknown' } });
+    expect(await world.events()).toBe(before + 1); // the plan that was made to compare with
+  });
+  test('deleted while no migration goes by it; its name and the numbers of its versions stay', async () => {
+    const { planId } = (await planFor('cloned', ['vm-a'])).body as unknown as Plan;
+    const started = await world.call('POST', '/v1/migrations', { planId });
+    expect(started.status).toBe(202);
+    const migrationId = started.body['migrationId'] as unknown as string;
+    expect(await call('DELETE', '/cloned')).toMatchObject({ status: 409, body: { code: 'template.in_use', usedBy: [migrationId] } });
+    expect(await call('DELETE', '/cloned', undefined, { tenant: 'other' })).toMatchObject({ status: 404 });
+    await world.ran(await requestOf(migrationId), { state: 'undone', failing: 'prepare-target', cause: { code: 'x.y', message: 'z' } });
+    await world.until(async () => (await world.reads.migration(migrationId)).state !== 'running');
+    const later = (await planFor('cloned', ['vm-a'])).body as unknown as Plan;
+    expect(await call('DELETE', '/cloned?dryRun=true')).toMatchObject({ status: 200, body: { dryRun: true } });
+    expect(await call('DELETE', '/cloned')).toMatchObject({ status: 200, body: { deleted: true } });
+    expect(await call('DELETE', '/cloned')).toMatchObject({ status: 404, body: { code: 'template.unknown' } });
+    expect((await planFor('cloned', ['vm-a'])).status).toBe(422);
+    expect(await world.call('POST', '/v1/migrations', { planId: later.planId })).toMatchObject({
+      status: 409,
+      body: { code: 'plan.outdated', changed: [{ what: 'template cloned', now: 'deleted' }] },
+    });
+    expect(await call('POST', '', { name: 'cloned', spec }, { tenant: 'other' })).toMatchObject({
+      status: 409,
+      body: { code: 'template.name_taken' },
+    });
+    expect(await call('POST', '', { name: 'cloned', spec })).toMatchObject({ status: 201, body: { ref: 'cloned@2' } });
+  });
+  test('one that begins a migration and one that deletes its template at once: one of them is refused', async () => {
+    for (let i = 0; i < 6; i++) {
+      await call('POST', '', { name: `race-${i}`, spec });
+      const { planId } = (await planFor(`race-${i}`, ['vm-a'])).body as unknown as Plan;
+      const [begun, gone] = await Promise.all([world.call('POST', '/v1/migrations', { planId }), call('DELETE', `/race-${i}`)]);
+      expect([begun.status, gone.status].sort()).toEqual(begun.status === 202 ? [202, 409] : [200, 409]);
+      if (begun.status !== 202) continue;
+      const id = begun.body['migrationId'] as unknown as string;
+      await world.ran(await requestOf(id), { state: 'undone', failing: 'prepare-target', cause: { code: 'x.y', message: 'z' } });
+      await world.until(async () => (await world.reads.migration(id)).state !== 'running');
+    }
   });
 });
 

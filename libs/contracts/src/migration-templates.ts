@@ -57,6 +57,17 @@ export const TemplateSpec = z.object({
 });
 export type TemplateSpec = z.infer<typeof TemplateSpec>;
 
+/** What a template is exported as, and imported from: no version, for whoever imports it gives it the next one. */
+export const TemplateDocument = z.strictObject({
+  kind: z.literal('migration-template'),
+  schema: z.literal(1),
+  name: Name,
+  spec: TemplateSpec,
+});
+export type TemplateDocument = z.infer<typeof TemplateDocument>;
+export const DocumentFormat = z.enum(['yaml', 'json']);
+export type DocumentFormat = z.infer<typeof DocumentFormat>;
+
 export const Blocker = z.object({
   code: z.string().max(128),
   message: z.string().max(1024),
@@ -111,6 +122,11 @@ export const migrationTemplatesEvents = {
   templateRetired: event(
     'chrysalis.migration-templates.template.retired.v1',
     'A template takes no new migrations',
+    z.object({ name: Name }),
+  ),
+  templateDeleted: event(
+    'chrysalis.migration-templates.template.deleted.v1',
+    'A template and its versions are there no more; the number of a version is never used again',
     z.object({ name: Name }),
   ),
   optionsQueried: event(

@@ -16,7 +16,8 @@ export class MigrationsController {
   @Allow('viewer')
   @Doc(listDoc('Migration templates, each with its newest version', views.Template))
   async templates(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
-    return newest(await this.reads.list(models.templates, query, request.caller));
+    const page = newest(await this.reads.list(models.templates, query, request.caller));
+    return { ...page, items: page.items.filter((t) => Number(t['latest']) > 0) }; // the others were deleted
   }
 
   @Get('/v1/migration-templates/:name')

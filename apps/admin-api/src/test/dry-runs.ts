@@ -5,6 +5,8 @@ const trial = 'a trial by itself: nothing is kept';
 export const cannotBeTried: Readonly<Record<string, string>> = {
   'POST /v1/placements': trial,
   'POST /v1/volume-placements': trial,
+  'POST /v1/migration-templates/validate': trial,
+  'POST /v1/migration-templates/try': trial,
   'POST /v1/workflow-templates/validate': trial,
   'POST /v1/workflow-policies/{}/test': trial,
   'POST /v1/relay-audit': 'runs beside the request; without `fill` it only compares',

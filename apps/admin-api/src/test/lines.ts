@@ -61,6 +61,22 @@ export const lines: Readonly<Record<string, Line>> = {
   },
   'GET /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`),
   'GET /v1/migration-templates/{}/{}': hidden((t) => `/v1/migration-templates/${t.template}/1`),
+  'PUT /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`, { body: () => ({ spec: templateSpec }) }),
+  'POST /v1/migration-templates/validate': { body: () => ({ spec: templateSpec }), foreign: 'apart' },
+  'POST /v1/migration-templates/try': { body: ({ vmId }) => ({ spec: templateSpec, vmIds: [vmId] }), foreign: 'hidden' },
+  'POST /v1/migration-templates/import': {
+    body: ({ template }) => ({
+      document: JSON.stringify({ kind: 'migration-template', schema: 1, name: template, spec: templateSpec }),
+    }),
+    foreign: 'refused',
+  },
+  'POST /v1/migration-templates/{}/clone': hidden((t) => `/v1/migration-templates/${t.template}/clone`, {
+    body: () => ({ as: 'cloned' }),
+  }),
+  'GET /v1/migration-templates/{}/versions': hidden((t) => `/v1/migration-templates/${t.template}/versions`),
+  'GET /v1/migration-templates/{}/{}/export': hidden((t) => `/v1/migration-templates/${t.template}/1/export`),
+  'GET /v1/migration-templates/{}/{}/diff': hidden((t) => `/v1/migration-templates/${t.template}/1/diff`),
+  'POST /v1/migration-templates/{}/retire': hidden((t) => `/v1/migration-templates/${t.template}/retire`, { last: true }),
   'DELETE /v1/migration-templates/{}': hidden((t) => `/v1/migration-templates/${t.template}`, { last: true }),
   'GET /v1/migrations': apart,
   'POST /v1/migrations': { body: ({ planId }) => ({ planId }), foreign: 'hidden' },

@@ -4,18 +4,13 @@ import { action, changing, examples, listCommand, readDocument, type Run } from 
 import { UsageError } from '../errors.ts';
 import { age, print, ref } from '../show/output.ts';
 import { nameAndVersion } from './catalogue.ts';
+import { editorCommands, specIn } from './template-editor.ts';
 
 const templateOf = (client: Client, text: string): Promise<MigrationTemplate> => {
   const { name, version } = nameAndVersion(text);
   return version === undefined
     ? client.get('/v1/migration-templates/{name}', { path: { name } })
     : client.get('/v1/migration-templates/{name}/{version}', { path: { name, version } });
-};
-
-/** The spec itself, or what `get` printed: its name is the one given. */
-const specIn = (document: unknown): MigrationTemplate['spec'] => {
-  const inner = (document as Partial<MigrationTemplate> | null)?.spec;
-  return typeof inner === 'object' && inner !== null ? inner : (document as MigrationTemplate['spec']); // its faults are for the server to tell
 };
 
 /** A template with every section. */
@@ -85,20 +80,38 @@ export const templateCommands = (program: Command): void => {
     'template schema > template.schema.json',
   );
   publishCommands(template);
-  retireCommand(template);
+  editorCommands(template);
+  endCommands(template);
 };
 
-const retireCommand = (template: Command): void => {
+/** With all its versions: the name alone. */
+const nameAlone = (text: string, what: string): string => {
+  if (text.includes('@')) throw new UsageError(`a template is ${what} with all its versions: give its name alone`);
+  return text;
+};
+
+const endCommands = (template: Command): void => {
   examples(
     changing(
       template.command('retire').argument('<name>').description('it takes no new migrations; what runs goes on'),
       async ({ client, format, args }) => {
-        if (args[0]!.includes('@')) throw new UsageError('a template is retired with all its versions: give its name alone');
-        const answer = await client.delete('/v1/migration-templates/{name}', { path: { name: args[0]! } });
+        const name = nameAlone(args[0]!, 'retired');
+        const answer = await client.post('/v1/migration-templates/{name}/retire', { path: { name }, body: {} });
         await print(format, answer, () => `retired ${answer['name']}`);
       },
     ),
     'template retire small-to-large',
+  );
+  examples(
+    changing(
+      template.command('delete').argument('<name>').description('with its versions, while no migration goes by it'),
+      async ({ client, format, args }) => {
+        const name = nameAlone(args[0]!, 'deleted');
+        const answer = await client.delete('/v1/migration-templates/{name}', { path: { name } });
+        await print(format, answer, () => `deleted ${answer['name']}`);
+      },
+    ),
+    'template delete small-to-large',
   );
 };
 

@@ -5,12 +5,13 @@ type Move = PlanMade['moves'][number];
 type Blocker = Move['blockers'][number];
 
 /** A plan as a person reads it: each move, its steps by section, and everything in its way. */
-export const planText = (plan: PlanMade): string => {
-  const blocked = plan['moves'].filter((m) => m['blockers'].length > 0).length;
-  const head = `Plan ${plan['planId']} by template ${ref(plan['basis'].template)}: ${plan['moves'].length} move${plan['moves'].length === 1 ? '' : 's'}, ${
-    blocked === 0 ? 'ready to run' : `${blocked} blocked`
-  }`;
-  return [head, ...plan['moves'].map(moveText)].join('\n\n');
+export const planText = (plan: PlanMade): string => movesText(`Plan ${plan.planId} by template ${ref(plan.basis.template)}`, plan.moves);
+
+/** Of a plan, or of what one would be. */
+export const movesText = (what: string, moves: readonly Move[]): string => {
+  const blocked = moves.filter((m) => m.blockers.length > 0).length;
+  const head = `${what}: ${moves.length} move${moves.length === 1 ? '' : 's'}, ${blocked === 0 ? 'ready to run' : `${blocked} blocked`}`;
+  return [head, ...moves.map(moveText)].join('\n\n');
 };
 
 const moveText = (move: Move): string => {

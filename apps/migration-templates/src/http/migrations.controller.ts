@@ -19,7 +19,7 @@ import { beginMigration } from '../moves/begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
-import { versionsOf } from '../sql/templates.ts';
+import { everVersion, keepName, versionsOf } from '../sql/templates.ts';
 import { historyOf, movesUnderWay } from './lookups.ts';
 
 const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
@@ -96,8 +96,9 @@ export class MigrationsController {
     if (busy.length > 0)
       throw ProblemError.of({ code: 'vm.in_move', ...busy[0]!, moves: busy, message: `${busy[0]!.vmId} is in ${busy[0]!.moveId}` });
     const { name, version } = plan.basis.template;
+    await keepName(ctx.tx, schema, name);
     const rows = await versionsOf(ctx.tx, schema, name, undefined);
-    const template = rows.find((r) => r.version === version)?.spec;
+    const template = (await everVersion(ctx.tx, schema, name, version))?.spec;
     const target = template && (await knownType(ctx.tx, schema, template.options.targetType));
     if (!template || !target) throw new Error(`${name}@${version}, from which ${plan.planId} was made, or its type is not known`);
     const blockers = blockersNow({ moves: plan.moves, template, target }, vms, byId(await knownHosts(ctx.tx, schema)));
@@ -111,7 +112,7 @@ export class MigrationsController {
           .join('; ')
           .slice(0, 2000),
       });
-    const changed = outdated(plan, vms, { latest: rows[0]?.version ?? 0, retired: rows[0]?.retired ?? true });
+    const changed = outdated(plan, vms, { latest: rows[0]?.version ?? 0, retired: rows[0]?.retired ?? false });
     if (changed.length > 0)
       throw ProblemError.of({
         code: 'plan.outdated',

@@ -1,31 +1,26 @@
-import { Controller, Delete, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { FLEET_TENANT, Id, Name, refText, TemplateSpec, TemplateStep, type VmTypeSpec, views } from '@chrysalis/contracts';
-import type { Queryable } from '@chrysalis/event-store';
-import { isMadeName, optionsQueryDecider, templateDecider, versionOf, type ExtraSteps } from '@chrysalis/migration-templates-core';
+import { Controller, Delete, HttpCode, Inject, Param, Post, Put, Req } from '@nestjs/common';
+import { Id, Name, TemplateSpec, TemplateStep, views } from '@chrysalis/contracts';
+import { optionsQueryDecider, templateDecider, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Commands,
   Doc,
   dryRunQuery,
-  etag,
+  ifMatch,
   ofTenant,
   parse,
   ProblemError,
-  reaches,
-  reachOf,
   SERVICE,
   type Answer,
   type ApiRequest,
-  type Caller,
   type CommandContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { eventually } from '../known/eventually.ts';
-import { knownType } from '../known/types.ts';
-import { insertTemplate, markRetired, takeName, templatesThere, versionsOf } from '../sql/templates.ts';
+import { markDeleted, markRetired, takeName, usersOf } from '../sql/templates.ts';
 import { specByOption } from './by-option.ts';
 import { foldOf, historyOf } from './lookups.ts';
+import { ownTemplate, publishSpec, typesTold, updateSpec } from './publishing.ts';
 
 const Script = z.array(TemplateStep).max(64);
 const Publish = z.union([
@@ -37,6 +32,7 @@ const Publish = z.union([
     postMigration: Script.optional(),
   }),
 ]);
+const Update = z.strictObject({ spec: TemplateSpec });
 const None = z.object({});
 
 @Controller()
@@ -64,45 +60,52 @@ export class TemplatesController {
   }
 
   async #publish(request: ApiRequest, body: z.infer<typeof Publish>, ctx: CommandContext) {
-    const { name } = body;
     const spec = 'spec' in body ? body.spec : await this.#fromOption(request, body.fromOption, extra(body), ctx);
-    const types = await this.#types(ctx.tx, spec);
-    const tenant = await this.#take(name, ctx);
-    const decided = await ctx.decide(`template-${name}`, templateDecider, { kind: 'publish', name, spec, types });
-    if (!decided.ok) throw ProblemError.of(decided.rejection);
-    const version = versionOf(decided.state, spec);
-    await insertTemplate(ctx.tx, this.service.schema, { name, version, spec, at: ctx.now, tenant });
-    return {
-      status: 201,
-      body: { name, version, ref: `${name}@${version}`, spec },
-      headers: { location: `/v1/migration-templates/${name}/${version}`, ...etag(decided.version) },
-    };
+    return publishSpec(ctx, body.name, spec);
   }
 
-  /** Types that provisioning has only just told of. */
   async #told(body: z.infer<typeof Publish>): Promise<void> {
-    if (!('spec' in body)) return;
-    const named = new Set([refText(body.spec.sourceType), refText(body.spec.options.targetType)]);
-    await eventually(
-      this.service.pool,
-      (pool) => this.#types(pool, body.spec),
-      (types) => types.size === named.size,
-    );
+    if ('spec' in body) await typesTold(this.service, body.spec);
   }
 
-  @Delete('/v1/migration-templates/:name')
+  @Put('/v1/migration-templates/:name')
   @HttpCode(200)
   @Allow('operator')
   @Doc({
-    summary: 'Retire a template: it takes no new migrations; what runs goes on',
+    summary:
+      'Change a template: the spec becomes its newest version; what went by older ones goes on by them. `If-Match` guards against others',
+    body: Update,
+    query: dryRunQuery,
+    answers: {
+      200: views.TemplatePublished,
+      404: '`template.unknown`',
+      409: '`template.retired`',
+      412: '`stream.version_mismatch`',
+      422: '`template.invalid`, with every fault',
+    },
+  })
+  update(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {
+    return this.commands.run(
+      request,
+      Update,
+      ({ spec }, ctx) => updateSpec(ctx, parse(Name, name), spec, ifMatch(request)),
+      ({ spec }) => typesTold(this.service, spec),
+    );
+  }
+
+  @Post('/v1/migration-templates/:name/retire')
+  @HttpCode(200)
+  @Allow('operator')
+  @Doc({
+    summary: 'Retire a template: it takes no new migrations and no new versions; what runs goes on, and it can still be read',
+    body: None,
     query: dryRunQuery,
     answers: { 200: views.Retired, 404: '`template.unknown`' },
   })
-  retire(@Req() request: ApiRequest, @Param('name') name: string): Promise<Answer> {
+  retire(@Req() request: ApiRequest, @Param('name') given: string): Promise<Answer> {
     return this.commands.run(request, None, async (_, ctx) => {
-      const [row] = await versionsOf(ctx.tx, this.service.schema, parse(Name, name), reachOf(ctx.caller));
-      // The fleet's every tenant may use, and none may retire.
-      if (!row || !reaches(ctx.caller, row.tenant)) throw await this.#unknown(ctx.tx, ctx.caller, name);
+      const name = parse(Name, given);
+      const row = await ownTemplate(ctx, name);
       const decided = await ofTenant(ctx, row.tenant).decide(`template-${name}`, templateDecider, { kind: 'retire', name });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       await markRetired(ctx.tx, this.service.schema, name);
@@ -110,30 +113,27 @@ export class TemplatesController {
     });
   }
 
-  /** A name is its tenant's who publishes it first: a version by somebody else would be what `name` alone means from then on. */
-  async #take(name: string, ctx: CommandContext): Promise<string> {
-    const { tenant } = ctx.caller;
-    if (isMadeName(name) && tenant !== FLEET_TENANT)
-      throw ProblemError.of({
-        code: 'template.name_reserved',
-        name,
-        message: `${name} is a name as the fleet makes them: take another name`,
-      });
-    const taken = await takeName(ctx.tx, this.service.schema, name, tenant);
-    if (taken === tenant) return tenant;
-    throw ProblemError.of({ code: 'template.name_taken', name, message: `${name} is a template of somebody else: take another name` });
-  }
-
-  /** Within a transaction on its own connection: who waits for a second one while holding a first may wait for ever. */
-  async #unknown(db: Queryable, caller: Caller, name: string): Promise<ProblemError> {
-    const known = await templatesThere(db, this.service.schema, name, reachOf(caller));
-    return ProblemError.of({ code: 'template.unknown', template: name, known });
-  }
-
-  async #types(db: Queryable, spec: TemplateSpec): Promise<Map<string, VmTypeSpec>> {
-    const { schema } = this.service;
-    const found = [await knownType(db, schema, spec.sourceType), await knownType(db, schema, spec.options.targetType)];
-    return new Map(found.flatMap((t) => (t ? [[refText(t.ref), t.spec] as const] : [])));
+  @Delete('/v1/migration-templates/:name')
+  @HttpCode(200)
+  @Allow('operator')
+  @Doc({
+    summary:
+      'Delete a template with its versions, while nothing uses it. Its name stays its tenant’s, and the numbers of its versions are not used again',
+    query: dryRunQuery,
+    answers: { 200: views.TemplateDeleted, 404: '`template.unknown`', 409: '`template.in_use`, with those that use it' },
+  })
+  remove(@Req() request: ApiRequest, @Param('name') given: string): Promise<Answer> {
+    return this.commands.run(request, None, async (_, ctx) => {
+      const { schema } = this.service;
+      const name = parse(Name, given);
+      const { tenant } = await ownTemplate(ctx, name);
+      await takeName(ctx.tx, schema, name, tenant);
+      const usedBy = await usersOf(ctx.tx, schema, name);
+      const decided = await ofTenant(ctx, tenant).decide(`template-${name}`, templateDecider, { kind: 'delete', name, usedBy });
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      await markDeleted(ctx.tx, schema, name, ctx.now);
+      return { status: 200, body: { name, deleted: true } };
+    });
   }
 
   async #fromOption(

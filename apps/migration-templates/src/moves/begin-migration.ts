@@ -14,7 +14,7 @@ export const beginMigration = async (ctx: MessageContext, plan: Plan, concurrenc
   const starts = await makeStarts(ctx, migrationId, plan, first, tenant);
   const late = await noteStarts(ctx, migrationId, starts);
   if (late.length > 0 || starts.length < first.length) return { ok: false as const, late: late.map((s) => s.vmId) };
-  await insertMigration(ctx.tx, ctx.store.schema, migrationId, tenant, ctx.now);
+  await insertMigration(ctx.tx, ctx.store.schema, { migrationId, tenant, at: ctx.now, template: plan.basis.template.name });
   const command = { kind: 'request' as const, migrationId, plan, concurrency, starts };
   const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, command);
   return decided.ok ? { ok: true as const, migrationId } : { ok: false as const, rejection: decided.rejection };

@@ -6,7 +6,7 @@ import { offliningHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { inMove, insertMove, insertTasks } from '../sql/moves.ts';
-import { versionsOf } from '../sql/templates.ts';
+import { everVersion } from '../sql/templates.ts';
 
 /** What the ids of moves, and of their workflows, begin with. */
 export const MOVE = 'mov';
@@ -47,7 +47,7 @@ export const makeStarts = async (
 };
 
 const templateOf = async (ctx: MessageContext, ref: Ref) => {
-  const row = (await versionsOf(ctx.tx, ctx.store.schema, ref.name, undefined)).find((t) => t.version === ref.version);
+  const row = await everVersion(ctx.tx, ctx.store.schema, ref.name, ref.version);
   return row && { ref, spec: row.spec };
 };
 

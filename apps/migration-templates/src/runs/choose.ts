@@ -4,7 +4,7 @@ import type { MessageContext } from '@chrysalis/service-kit';
 import { knownType } from '../known/types.ts';
 import { publishMade, type Template } from '../publish-made.ts';
 import { reach, type Run } from '../sql/runs.ts';
-import { versionsOf } from '../sql/templates.ts';
+import { keepName, versionsOf } from '../sql/templates.ts';
 
 export type Chosen =
   Readonly<{ ok: true; template: Template; target: KnownType; vms: readonly KnownVm[] }> | Readonly<{ ok: false; results: RunResults }>;
@@ -26,6 +26,7 @@ export const choose = async (run: Run, vms: readonly KnownVm[], ctx: MessageCont
 
 const byName = async (text: string, tenant: string | undefined, group: readonly KnownVm[], ctx: MessageContext): Promise<Chosen> => {
   const ref = parseRef(text)!;
+  await keepName(ctx.tx, ctx.store.schema, ref.name);
   const row = (await versionsOf(ctx.tx, ctx.store.schema, ref.name, tenant)).find((t) => t.version === ref.version);
   if (!row) return blocked(group, 'template.unknown', text, `there is no migration template ${text}`);
   const target = await knownType(ctx.tx, ctx.store.schema, row.spec.options.targetType);

@@ -70,7 +70,7 @@ export const openWorld = async ({ apart = false }: { apart?: boolean } = {}) => 
       method: string,
       path: string,
       body?: unknown,
-      { tenant = 'acme', key: idempotency }: { tenant?: string; key?: string } = {},
+      { tenant = 'acme', key: idempotency, ifMatch }: { tenant?: string; key?: string; ifMatch?: string } = {},
     ): Promise<Told> => {
       const response = await fetch(`${running.url}${path}`, {
         method,
@@ -78,6 +78,7 @@ export const openWorld = async ({ apart = false }: { apart?: boolean } = {}) => 
           authorization: `Bearer ${tokens.get(tenant)}`,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
           ...(idempotency ? { 'idempotency-key': idempotency } : {}),
+          ...(ifMatch ? { 'if-match': ifMatch } : {}),
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });

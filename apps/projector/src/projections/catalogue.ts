@@ -27,6 +27,7 @@ export const catalogue: readonly Handler[] = [
   ]),
   on(m.templatePublished, ({ name, version, spec }, { at }) => [versioned('templates', name, { version, spec, publishedAt: at })]),
   on(m.templateRetired, ({ name }) => [merge('templates', name, { retired: true })]),
+  on(m.templateDeleted, ({ name }) => [merge('templates', name, { versions: [], latest: 0, retired: undefined })]),
 ];
 
 /** Never with the grant itself: see redact.ts. `state`: active or revoked; whether it has expired is for the reader's clock. */

@@ -51,6 +51,9 @@ export type Routes = {
     '/v1/progress': { data: t.GetV1ProgressData; answers: t.GetV1ProgressResponses };
     '/v1/image-files/{digest}': { data: t.GetV1ImageFilesDigestData; answers: t.GetV1ImageFilesDigestResponses };
     '/v1/vms/{id}/console-log': { data: t.GetV1VmsIdConsoleLogData; answers: t.GetV1VmsIdConsoleLogResponses };
+    '/v1/migration-templates/{name}/versions': { data: t.GetV1MigrationTemplatesNameVersionsData; answers: t.GetV1MigrationTemplatesNameVersionsResponses };
+    '/v1/migration-templates/{name}/{version}/export': { data: t.GetV1MigrationTemplatesNameVersionExportData; answers: t.GetV1MigrationTemplatesNameVersionExportResponses };
+    '/v1/migration-templates/{name}/{version}/diff': { data: t.GetV1MigrationTemplatesNameVersionDiffData; answers: t.GetV1MigrationTemplatesNameVersionDiffResponses };
     '/v1/workflow-policies': { data: t.GetV1WorkflowPoliciesData; answers: t.GetV1WorkflowPoliciesResponses };
     '/v1/workflow-policies/{name}': { data: t.GetV1WorkflowPoliciesNameData; answers: t.GetV1WorkflowPoliciesNameResponses };
     '/v1/vms/{id}/screen': { data: t.GetV1VmsIdScreenData; answers: t.GetV1VmsIdScreenResponses };
@@ -86,6 +89,11 @@ export type Routes = {
     '/v1/placements': { data: t.PostV1PlacementsData; answers: t.PostV1PlacementsResponses };
     '/v1/volume-placements': { data: t.PostV1VolumePlacementsData; answers: t.PostV1VolumePlacementsResponses };
     '/v1/migration-options-queries': { data: t.PostV1MigrationOptionsQueriesData; answers: t.PostV1MigrationOptionsQueriesResponses };
+    '/v1/migration-templates/validate': { data: t.PostV1MigrationTemplatesValidateData; answers: t.PostV1MigrationTemplatesValidateResponses };
+    '/v1/migration-templates/try': { data: t.PostV1MigrationTemplatesTryData; answers: t.PostV1MigrationTemplatesTryResponses };
+    '/v1/migration-templates/import': { data: t.PostV1MigrationTemplatesImportData; answers: t.PostV1MigrationTemplatesImportResponses };
+    '/v1/migration-templates/{name}/clone': { data: t.PostV1MigrationTemplatesNameCloneData; answers: t.PostV1MigrationTemplatesNameCloneResponses };
+    '/v1/migration-templates/{name}/retire': { data: t.PostV1MigrationTemplatesNameRetireData; answers: t.PostV1MigrationTemplatesNameRetireResponses };
     '/v1/migration-plans': { data: t.PostV1MigrationPlansData; answers: t.PostV1MigrationPlansResponses };
     '/v1/migrations/{id}/cancel': { data: t.PostV1MigrationsIdCancelData; answers: t.PostV1MigrationsIdCancelResponses };
     '/v1/workflows/{id}/cancel': { data: t.PostV1WorkflowsIdCancelData; answers: t.PostV1WorkflowsIdCancelResponses };
@@ -123,6 +131,7 @@ export type Routes = {
     '/v1/grants/{id}': { data: t.DeleteV1GrantsIdData; answers: t.DeleteV1GrantsIdResponses };
   };
   put: {
+    '/v1/migration-templates/{name}': { data: t.PutV1MigrationTemplatesNameData; answers: t.PutV1MigrationTemplatesNameResponses };
     '/v1/workflow-limits': { data: t.PutV1WorkflowLimitsData; answers: t.PutV1WorkflowLimitsResponses };
     '/v1/image-files/{digest}': { data: t.PutV1ImageFilesDigestData; answers: t.PutV1ImageFilesDigestResponses };
   };

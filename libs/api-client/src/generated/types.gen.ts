@@ -4801,6 +4801,10 @@ export type DeleteV1MigrationTemplatesNameErrors = {
      */
     404: Problem;
     /**
+     * `template.in_use`, with those that use it
+     */
+    409: Problem;
+    /**
      * A problem
      */
     default: Problem;
@@ -4814,7 +4818,7 @@ export type DeleteV1MigrationTemplatesNameResponses = {
      */
     200: {
         name: string;
-        retired: true;
+        deleted: true;
     };
 };
 
@@ -4846,6 +4850,675 @@ export type GetV1MigrationTemplatesNameResponses = {
 };
 
 export type GetV1MigrationTemplatesNameResponse = GetV1MigrationTemplatesNameResponses[keyof GetV1MigrationTemplatesNameResponses];
+
+export type PutV1MigrationTemplatesNameData = {
+    body: {
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    };
+    path: {
+        name: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migration-templates/{name}';
+};
+
+export type PutV1MigrationTemplatesNameErrors = {
+    /**
+     * `template.unknown`
+     */
+    404: Problem;
+    /**
+     * `template.retired`
+     */
+    409: Problem;
+    /**
+     * `stream.version_mismatch`
+     */
+    412: Problem;
+    /**
+     * `template.invalid`, with every fault
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PutV1MigrationTemplatesNameError = PutV1MigrationTemplatesNameErrors[keyof PutV1MigrationTemplatesNameErrors];
+
+export type PutV1MigrationTemplatesNameResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        name: string;
+        version: number;
+        ref: string;
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    };
+};
+
+export type PutV1MigrationTemplatesNameResponse = PutV1MigrationTemplatesNameResponses[keyof PutV1MigrationTemplatesNameResponses];
 
 export type GetV1MigrationTemplatesNameVersionData = {
     body?: never;
@@ -7272,6 +7945,2368 @@ export type PostV1MigrationOptionsQueriesResponses = {
 };
 
 export type PostV1MigrationOptionsQueriesResponse = PostV1MigrationOptionsQueriesResponses[keyof PostV1MigrationOptionsQueriesResponses];
+
+export type PostV1MigrationTemplatesValidateData = {
+    body: {
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/migration-templates/validate';
+};
+
+export type PostV1MigrationTemplatesValidateErrors = {
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationTemplatesValidateError = PostV1MigrationTemplatesValidateErrors[keyof PostV1MigrationTemplatesValidateErrors];
+
+export type PostV1MigrationTemplatesValidateResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        valid: boolean;
+        findings: Array<{
+            path: string;
+            code: string;
+            message: string;
+        }>;
+        steps?: {
+            [key: string]: number;
+        };
+        morph?: boolean;
+    };
+};
+
+export type PostV1MigrationTemplatesValidateResponse = PostV1MigrationTemplatesValidateResponses[keyof PostV1MigrationTemplatesValidateResponses];
+
+export type PostV1MigrationTemplatesTryData = {
+    body: {
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+        vmIds: Array<string>;
+    };
+    path?: never;
+    query?: never;
+    url: '/v1/migration-templates/try';
+};
+
+export type PostV1MigrationTemplatesTryErrors = {
+    /**
+     * `template.invalid`, with every fault; `vm.unknown`
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationTemplatesTryError = PostV1MigrationTemplatesTryErrors[keyof PostV1MigrationTemplatesTryErrors];
+
+export type PostV1MigrationTemplatesTryResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        ready: boolean;
+        moves: Array<{
+            vmId: string;
+            fromHost: string;
+            toHost: string;
+            fromType: {
+                name: string;
+                version: number;
+            };
+            toType: {
+                name: string;
+                version: number;
+            };
+            steps: Array<{
+                section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                name: string;
+                kind: string;
+                summary: string;
+            }>;
+            blockers: Array<{
+                code: string;
+                message: string;
+                subject: string;
+                remedy?: string;
+            }>;
+            without?: Array<{
+                code: string;
+                message: string;
+                subject: string;
+                remedy?: string;
+            }>;
+            keeps?: Array<{
+                what: 'vcpus' | 'disk';
+                id: string;
+                has: number;
+                type: number;
+            }>;
+        }>;
+        at: string;
+    };
+};
+
+export type PostV1MigrationTemplatesTryResponse = PostV1MigrationTemplatesTryResponses[keyof PostV1MigrationTemplatesTryResponses];
+
+export type PostV1MigrationTemplatesImportData = {
+    body: {
+        document: string;
+        name?: string;
+    };
+    path?: never;
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migration-templates/import';
+};
+
+export type PostV1MigrationTemplatesImportErrors = {
+    /**
+     * `template.retired`, `template.name_taken`
+     */
+    409: Problem;
+    /**
+     * `template.document_invalid`, with line and column; `template.invalid`, with every fault
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationTemplatesImportError = PostV1MigrationTemplatesImportErrors[keyof PostV1MigrationTemplatesImportErrors];
+
+export type PostV1MigrationTemplatesImportResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        name: string;
+        version: number;
+        ref: string;
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    201: {
+        name: string;
+        version: number;
+        ref: string;
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    };
+};
+
+export type PostV1MigrationTemplatesImportResponse = PostV1MigrationTemplatesImportResponses[keyof PostV1MigrationTemplatesImportResponses];
+
+export type PostV1MigrationTemplatesNameCloneData = {
+    body: {
+        as: string;
+        version?: number;
+    };
+    path: {
+        name: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migration-templates/{name}/clone';
+};
+
+export type PostV1MigrationTemplatesNameCloneErrors = {
+    /**
+     * `template.unknown`
+     */
+    404: Problem;
+    /**
+     * `template.name_taken`
+     */
+    409: Problem;
+    /**
+     * `template.invalid`: its types changed since
+     */
+    422: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationTemplatesNameCloneError = PostV1MigrationTemplatesNameCloneErrors[keyof PostV1MigrationTemplatesNameCloneErrors];
+
+export type PostV1MigrationTemplatesNameCloneResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        name: string;
+        version: number;
+        ref: string;
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    201: {
+        name: string;
+        version: number;
+        ref: string;
+        spec: {
+            sourceType: {
+                name: string;
+                version: number;
+            };
+            options: {
+                targetType: {
+                    name: string;
+                    version: number;
+                };
+                method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                newResources: 'expose' | 'hide';
+                emulateIncompatible: boolean;
+                augmentation: Array<string>;
+                downtimeLimitMs: number;
+                maxBandwidthMiBps: number;
+            };
+            preMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotUnplug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            migration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            hotPlug: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+            postMigration: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            }>;
+        };
+    };
+};
+
+export type PostV1MigrationTemplatesNameCloneResponse = PostV1MigrationTemplatesNameCloneResponses[keyof PostV1MigrationTemplatesNameCloneResponses];
+
+export type PostV1MigrationTemplatesNameRetireData = {
+    body: {
+        [key: string]: unknown;
+    };
+    path: {
+        name: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migration-templates/{name}/retire';
+};
+
+export type PostV1MigrationTemplatesNameRetireErrors = {
+    /**
+     * `template.unknown`
+     */
+    404: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationTemplatesNameRetireError = PostV1MigrationTemplatesNameRetireErrors[keyof PostV1MigrationTemplatesNameRetireErrors];
+
+export type PostV1MigrationTemplatesNameRetireResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        name: string;
+        retired: true;
+    };
+};
+
+export type PostV1MigrationTemplatesNameRetireResponse = PostV1MigrationTemplatesNameRetireResponses[keyof PostV1MigrationTemplatesNameRetireResponses];
+
+export type GetV1MigrationTemplatesNameVersionsData = {
+    body?: never;
+    path: {
+        name: string;
+    };
+    query?: never;
+    url: '/v1/migration-templates/{name}/versions';
+};
+
+export type GetV1MigrationTemplatesNameVersionsErrors = {
+    /**
+     * `template.unknown`
+     */
+    404: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1MigrationTemplatesNameVersionsError = GetV1MigrationTemplatesNameVersionsErrors[keyof GetV1MigrationTemplatesNameVersionsErrors];
+
+export type GetV1MigrationTemplatesNameVersionsResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        items: Array<{
+            name: string;
+            version: number;
+            ref: string;
+            publishedAt: string;
+            retired: boolean;
+        }>;
+    };
+};
+
+export type GetV1MigrationTemplatesNameVersionsResponse = GetV1MigrationTemplatesNameVersionsResponses[keyof GetV1MigrationTemplatesNameVersionsResponses];
+
+export type GetV1MigrationTemplatesNameVersionExportData = {
+    body?: never;
+    path: {
+        name: string;
+        version: string;
+    };
+    query?: {
+        /**
+         * What it is written in, `yaml` where it is not said; either can be imported
+         */
+        format?: 'yaml' | 'json';
+    };
+    url: '/v1/migration-templates/{name}/{version}/export';
+};
+
+export type GetV1MigrationTemplatesNameVersionExportErrors = {
+    /**
+     * `template.unknown`
+     */
+    404: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1MigrationTemplatesNameVersionExportError = GetV1MigrationTemplatesNameVersionExportErrors[keyof GetV1MigrationTemplatesNameVersionExportErrors];
+
+export type GetV1MigrationTemplatesNameVersionExportResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        name: string;
+        version: number;
+        format: 'yaml' | 'json';
+        document: string;
+    };
+};
+
+export type GetV1MigrationTemplatesNameVersionExportResponse = GetV1MigrationTemplatesNameVersionExportResponses[keyof GetV1MigrationTemplatesNameVersionExportResponses];
+
+export type GetV1MigrationTemplatesNameVersionDiffData = {
+    body?: never;
+    path: {
+        name: string;
+        version: string;
+    };
+    query?: {
+        /**
+         * The version that it is compared with, the newest where it is not said: what leads from this one to that
+         */
+        with?: string;
+    };
+    url: '/v1/migration-templates/{name}/{version}/diff';
+};
+
+export type GetV1MigrationTemplatesNameVersionDiffErrors = {
+    /**
+     * `template.unknown`
+     */
+    404: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type GetV1MigrationTemplatesNameVersionDiffError = GetV1MigrationTemplatesNameVersionDiffErrors[keyof GetV1MigrationTemplatesNameVersionDiffErrors];
+
+export type GetV1MigrationTemplatesNameVersionDiffResponses = {
+    /**
+     * The answer
+     */
+    200: {
+        name: string;
+        from: number;
+        to: number;
+        same: boolean;
+        options: Array<{
+            path: string;
+            from?: unknown;
+            to?: unknown;
+        }>;
+        steps: Array<{
+            section: string;
+            name: string;
+            change: 'added' | 'removed' | 'changed' | 'reordered';
+            from?: {
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            };
+            to?: {
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            };
+        }>;
+    };
+};
+
+export type GetV1MigrationTemplatesNameVersionDiffResponse = GetV1MigrationTemplatesNameVersionDiffResponses[keyof GetV1MigrationTemplatesNameVersionDiffResponses];
 
 export type PostV1MigrationPlansData = {
     body: {

@@ -52,6 +52,21 @@ export const movesCodes = {
   'template.unknown': { status: 404, title: 'There is no such migration template', next: 'chrysalis template list' },
   'template.invalid': { status: 422, title: 'The migration template has faults', next: 'mend what `faults` names, and publish it again' },
   'template.retired': { status: 409, title: 'The migration template is retired', next: 'publish one of another name' },
+  'template.in_use': {
+    status: 409,
+    title: 'A migration that has not ended goes by the template, or a workflow whose migrations are to',
+    next: 'wait for the end of those in `usedBy`, or cancel them; or retire it: it takes no new migrations then, and what runs goes on',
+  },
+  'template.document_invalid': {
+    status: 422,
+    title: 'The document is no YAML or JSON that a template can be read from',
+    next: 'mend what `message` names: one document, no aliases, no member twice, 32 levels at most',
+  },
+  'template.member_invalid': { title: 'A member is not what the schema says', next: 'mend it: chrysalis template schema' },
+  'template.member_unknown': {
+    title: 'The schema knows no such member',
+    next: 'take it out, or correct its name: chrysalis template schema',
+  },
   'template.name_reserved': { status: 409, title: 'The name is reserved', next: 'take another name' },
   'template.name_taken': { status: 409, title: 'The name is taken', next: 'take another name' },
   'template.mixed_types': { status: 409, title: 'The VMs are not of one type', next: 'make a template for each type' },

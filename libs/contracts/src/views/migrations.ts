@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { MigrationOption, MoveFigures, Plan as PlanShape, RefusedOption, TemplateSpec } from '../migration-templates.ts';
+import {
+  DocumentFormat,
+  MigrationOption,
+  MoveFigures,
+  Plan as PlanShape,
+  RefusedOption,
+  TemplateSpec,
+  TemplateStep,
+} from '../migration-templates.ts';
 import { Cause, Count } from '../shapes.ts';
 import { Section } from '../workflow-definition.ts';
 import { Named } from './fleet.ts';
@@ -11,6 +19,43 @@ export const Template = Named.extend({ spec: TemplateSpec, publishedAt: z.string
 });
 export type Template = z.infer<typeof Template>;
 export const TemplatePublished = z.object({ name: z.string(), version: Count, ref: z.string(), spec: TemplateSpec });
+
+export const TemplateDeleted = z.object({ name: z.string(), deleted: z.literal(true) });
+export const TemplateVersion = z.object({
+  name: z.string(),
+  version: Count,
+  ref: z.string(),
+  publishedAt: z.string(),
+  retired: z.boolean(),
+});
+export const TemplateExport = z.object({ name: z.string(), version: Count, format: DocumentFormat, document: z.string() });
+/** `path` is the place in the spec: `hotPlug.0.vcpus`. */
+export const TemplateFinding = z.object({ path: z.string(), code: z.string(), message: z.string() });
+/** `steps`: of each section how many; `morph`: it leaves VMs on their hosts. Both where the outline is one. */
+export const TemplateJudged = z.object({
+  valid: z.boolean(),
+  findings: z.array(TemplateFinding),
+  steps: z.record(z.string(), Count).optional(),
+  morph: z.boolean().optional(),
+});
+export type TemplateJudged = z.infer<typeof TemplateJudged>;
+export const TemplateDiff = z.object({
+  name: z.string(),
+  from: Count,
+  to: Count,
+  same: z.boolean(),
+  options: z.array(z.object({ path: z.string(), from: z.unknown().optional(), to: z.unknown().optional() })),
+  steps: z.array(
+    z.object({
+      section: z.string(),
+      name: z.string(),
+      change: z.enum(['added', 'removed', 'changed', 'reordered']),
+      from: TemplateStep.optional(),
+      to: TemplateStep.optional(),
+    }),
+  ),
+});
+export type TemplateDiff = z.infer<typeof TemplateDiff>;
 
 export const Option = MigrationOption.meta({ id: 'MigrationOption' });
 export const OptionsQuery = Row.extend({
@@ -31,6 +76,10 @@ export const PlanMade = PlanShape.extend({ ready: z.boolean() }).meta({ id: 'Pla
 export type PlanMade = z.infer<typeof PlanMade>;
 export const Plan = Row.extend({ ...PlanMade.shape, template: z.string() }).meta({ id: 'Plan' });
 export type Plan = z.infer<typeof Plan>;
+
+/** What a plan would be, of a spec that is published nowhere. */
+export const TemplateTried = z.object({ ready: z.boolean(), moves: PlanShape.shape.moves, at: z.string() });
+export type TemplateTried = z.infer<typeof TemplateTried>;
 
 /** `ms` where it has ended. */
 export const Step = z

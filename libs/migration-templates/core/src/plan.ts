@@ -202,7 +202,7 @@ const hostNow = (wish: Wish, hosts: Map<string, KnownHost>): readonly Blocker[] 
 
 export type Outdated = Readonly<{ what: string; planned: number | string; now: number | string }>;
 
-/** What changed since the plan was made. Hosts are left out: the hold itself is decided against the host's present state. */
+/** What changed since the plan was made; `latest` is 0 where the template was deleted. Hosts are left out: the hold itself is decided against the host's present state. */
 export const outdated = (
   p: Plan,
   vms: ReadonlyMap<string, Pick<KnownVm, 'version'>>,
@@ -213,7 +213,8 @@ export const outdated = (
     const now = vms.get(vmId)?.version;
     return now === planned ? [] : [{ what: vmId, planned, now: now ?? 'gone' }];
   });
-  if (template.retired) changed.push({ what: `template ${name}`, planned: version, now: 'retired' });
+  if (template.latest === 0) changed.push({ what: `template ${name}`, planned: version, now: 'deleted' });
+  else if (template.retired) changed.push({ what: `template ${name}`, planned: version, now: 'retired' });
   else if (template.latest !== version) changed.push({ what: `template ${name}`, planned: version, now: template.latest });
   return changed;
 };

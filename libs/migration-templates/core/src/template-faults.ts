@@ -24,7 +24,7 @@ const belongs: Record<TemplateStep['kind'], readonly TemplateSection[]> = {
   'grow-filesystem': ['postMigration'],
 };
 
-type Placed = Readonly<{ path: string; section: TemplateSection; step: TemplateStep }>;
+export type Placed = Readonly<{ path: string; section: TemplateSection; step: TemplateStep }>;
 const stepsOf = (spec: TemplateSpec): Placed[] =>
   templateSections.flatMap((section) => spec[section].map((step, i) => ({ path: `${section}.${i}`, section, step })));
 
@@ -46,10 +46,7 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
     add('options.emulateIncompatible', 'template.emulation_unsupported', 'hosts cannot emulate incompatible resources yet');
   if (spec.options.augmentation.length > 0)
     add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
-  nameFaults(steps, add);
-  for (const { path, section, step } of steps)
-    if (!belongs[step.kind].includes(section))
-      add(path, 'template.wrong_section', `${step.kind} belongs in ${belongs[step.kind].join(' or ')}, not in ${section}`);
+  placeFaults(steps, add);
   partnerFaults(steps, add);
   if (source && target) {
     for (const placed of steps) deviceFaults(placed, source, target, add);
@@ -58,7 +55,15 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   return faults;
 };
 
-type Add = (path: string, code: Code, message: string) => void;
+export type Add = (path: string, code: Code, message: string) => void;
+
+/** What is wrong with steps whatever the others are: the name that they have, and where they stand. */
+export const placeFaults = (steps: readonly Placed[], add: Add): void => {
+  nameFaults(steps, add);
+  for (const { path, section, step } of steps)
+    if (!belongs[step.kind].includes(section))
+      add(path, 'template.wrong_section', `${step.kind} belongs in ${belongs[step.kind].join(' or ')}, not in ${section}`);
+};
 
 const nameFaults = (steps: readonly Placed[], add: Add): void => {
   const seen = new Map<string, string>();

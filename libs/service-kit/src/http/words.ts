@@ -19,6 +19,7 @@ const sentences: Readonly<Partial<Record<Code, string>>> = {
   'vm.epoch_stale': '{vmId} is at epoch {current}, not at {epoch}',
   'vm.topology_mismatch': 'the topology of {vmId} came with the hash {given} and has {computed}',
   'template.retired': 'the template {name} is retired: publish one of another name',
+  'template.in_use': 'the template {name} is used by {usedBy}: wait for their end, or retire it',
   'workflow.template_retired': 'the workflow template {name} is retired: publish one of another name',
   'stream.version_mismatch': '{stream} is at version {actual}, not at {expected}',
   'migration.ended': '{migrationId} has ended: it {state}',
