@@ -128,10 +128,14 @@ const tasksChannel = (group: (typeof taskGroups)[number]): Json => ({
   title: `Work for ${group}`,
   description:
     'Tasks for the executors of a group. Done at least once; idempotent by workflow, task, action and attempt.' +
-    (group === 'agent-gateway' ? ' Offers to bid for as well, and attempts that failed, so that their delivery ends.' : ''),
+    (group === 'agent-gateway'
+      ? ' Offers to bid for as well, and attempts that failed and wishes to cancel, so that their delivery ends.'
+      : ''),
   messages: refs([
     workflowEvents.taskDispatched.type,
-    ...(group === 'agent-gateway' ? [workflowEvents.taskOffered.type, workflowEvents.taskFailed.type] : []),
+    ...(group === 'agent-gateway'
+      ? [workflowEvents.taskOffered.type, workflowEvents.taskFailed.type, workflowEvents.cancelRequested.type]
+      : []),
   ]),
 });
 const progressChannel: Json = {

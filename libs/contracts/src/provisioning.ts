@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Observed } from './observed.ts';
+import { Shows } from './pending.ts';
 import {
   BootOrder,
   Cause,
@@ -136,7 +137,8 @@ export const provisioningEvents = {
   vmTypeChanged: event(
     'chrysalis.provisioning.vm.type-changed.v1',
     'The VM has a new type',
-    z.object({ vmId: Id, from: Ref, to: Ref, spec: VmTypeSpec }),
+    /** `shows`: absent where the guest is shown all that its hardware has of the type. */
+    z.object({ vmId: Id, from: Ref, to: Ref, spec: VmTypeSpec, shows: Shows.optional() }),
   ),
   vmMoveEnded: event(
     'chrysalis.provisioning.vm.move-ended.v1',

@@ -229,4 +229,19 @@ describe('offers, bids and heartbeats over the channel', () => {
     expect(again.frames.flatMap((f) => (f.type === 'task' ? [f.dispatch.task] : []))).toEqual(['next']);
     again.close();
   });
+
+  test('who cancels a workflow stops its transfer and nothing else; one that keeps what is done stops nothing', async () => {
+    const agent = await bidder(two, 'b16');
+    const transfer = dispatch({ kind: 'host.transfer', executor: 'host:b16', input: {}, token: 9 });
+    const { workflowId, task } = transfer;
+    const beside = dispatch({ kind: 'host.build-image', executor: 'host:b16', input: {}, workflowId, task: 'beside' });
+    const other = dispatch({ kind: 'host.transfer', executor: 'host:b16', input: {} });
+    for (const given of [transfer, beside, other]) await publish(one, given);
+    for (let i = 0; i < 3; i++) await agent.next('task');
+    await say(one, workflowEvents.cancelRequested.type, { workflowId: other.workflowId, reason: 'enough', compensate: false } as { workflowId: string }); // prettier-ignore
+    await say(one, workflowEvents.cancelRequested.type, { workflowId, reason: 'not now' } as { workflowId: string });
+    expect(await agent.next('cancel')).toEqual({ type: 'cancel', workflowId, task, token: 9 });
+    expect(agent.frames.filter((f) => f.type === 'cancel')).toHaveLength(1);
+    agent.close();
+  });
 });

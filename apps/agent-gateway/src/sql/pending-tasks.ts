@@ -127,3 +127,18 @@ export const withdrawPending = async (tx: pg.PoolClient, taskKey: string): Promi
   );
   return rows[0];
 };
+
+/** Executions of a workflow that its hosts have, or get, and have not reported. A look at all that is pending: for what is rare. */
+export const pendingOfKind = async (
+  tx: pg.PoolClient,
+  workflowId: string,
+  kind: string,
+): Promise<readonly { hostId: string; task: string; token: number }[]> => {
+  const { rows } = await tx.query<{ hostId: string; task: string; token: number }>(
+    `select host_id as "hostId", dispatch->>'task' as task, (dispatch->>'token')::bigint::float8 as token
+     from agent_gateway.pending_tasks
+     where state = 'pending' and dispatch->>'workflowId' = $1 and dispatch->>'kind' = $2 and dispatch->>'action' = 'run'`,
+    [workflowId, kind],
+  );
+  return rows;
+};

@@ -34,7 +34,7 @@ const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
     case events.vmSwitchedOver.type:
       return { ...vm, hostId: e.data.toHost, epoch: e.data.epoch, topology: e.data.topology, topologyHash: e.data.topologyHash };
     case events.vmTypeChanged.type:
-      return { ...vm, type: e.data.to, spec: e.data.spec };
+      return { ...unhidden(vm), type: e.data.to, spec: e.data.spec, ...(e.data.shows ? { shows: e.data.shows } : {}) };
     case events.vmMoveEnded.type: {
       const { moveId: _, ...rest } = vm;
       return rest;
@@ -67,8 +67,12 @@ const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
 const acted = (vm: VmDoc, { action, outcome, topology, topologyHash }: DataOf<typeof events.vmActionEnded>): VmDoc => {
   const { action: _, ...rest } = vm;
   if (outcome === 'failed') return rest;
-  return { ...rest, state: desiredBy[action], ...(topology && topologyHash ? { topology, topologyHash } : {}) };
+  const of = action === 'start' ? unhidden(rest) : rest;
+  return { ...of, state: desiredBy[action], ...(topology && topologyHash ? { topology, topologyHash } : {}) };
 };
+
+/** A guest that starts has all that its hardware has. */
+const unhidden = ({ shows: _, ...vm }: VmDoc): VmDoc => vm;
 
 const apply = async (told: VmEvent, { event, tx, store }: EventContext): Promise<void> => {
   const version = Number(event.streamversion);

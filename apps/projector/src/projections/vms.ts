@@ -70,7 +70,7 @@ export const vms: readonly Handler[] = [
       withPending(before, { hostId: d.toHost, epoch: d.epoch, topology: d.topology, topologyHash: d.topologyHash }),
     ),
   ]),
-  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, (before) => withPending(before, { type: d.to, spec: d.spec }))]),
+  on(e.vmTypeChanged, (d) => [merge('vms', d.vmId, (before) => withPending(before, { type: d.to, spec: d.spec, shows: d.shows }))]),
   on(e.vmMoveEnded, (d) => [
     merge('vms', d.vmId, {
       state: 'running',
@@ -95,7 +95,7 @@ export const vms: readonly Handler[] = [
         ...(d.outcome === 'failed'
           ? { desired: before['state'], cause: d.cause }
           : { state: desiredBy[d.action], ...pick({ topology: d.topology, topologyHash: d.topologyHash }) }),
-        ...(d.outcome === 'succeeded' && d.action === 'start' ? pick({ bootedAt: d.at }) : {}),
+        ...(d.outcome === 'succeeded' && d.action === 'start' ? { ...pick({ bootedAt: d.at }), shows: undefined } : {}),
       }),
     ),
   ]),

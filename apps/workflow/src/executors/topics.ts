@@ -6,8 +6,8 @@ import { isLocal } from '../local/attempts.ts';
 const HOSTS = tasksTopic('agent-gateway');
 
 /**
- * Where else an event of a workflow goes: a task to its group; an offer, and an attempt of a host that failed, to those who stand
- * between here and the hosts. Groups of services take their tasks by group, and do not bid.
+ * Where else an event of a workflow goes: a task to its group; an offer, an attempt of a host that failed, and a wish to cancel, to those
+ * who stand between here and the hosts. Groups of services take their tasks by group, and do not bid.
  */
 export const topicsOf = ({ type, data }: Pick<StoredEvent, 'type' | 'data'>): string[] => {
   switch (type) {
@@ -17,6 +17,8 @@ export const topicsOf = ({ type, data }: Pick<StoredEvent, 'type' | 'data'>): st
       return (data as TaskOffer).group === 'agent-gateway' ? [HOSTS] : [];
     case workflowEvents.taskFailed.type:
       return (data as { executor: string }).executor.startsWith('host:') ? [HOSTS] : [];
+    case workflowEvents.cancelRequested.type:
+      return [HOSTS];
     default:
       return [];
   }

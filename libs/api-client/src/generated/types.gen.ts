@@ -820,6 +820,12 @@ export type Vm = {
      */
     bootOrder?: Array<string>;
     /**
+     * what its guest is shown, where that is less than its type and its hardware both have
+     */
+    shows?: {
+        vcpus: number;
+    };
+    /**
      * what its next start has, and it does not run on yet
      */
     pending?: Array<{

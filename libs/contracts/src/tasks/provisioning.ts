@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
+import { Shows } from '../pending.ts';
 import { ActionHow } from '../provisioning.ts';
 import { Count, Id, Name, PoolId, Positive, Ref, RefText, Sha256, Timestamp, Topology, VmTypeSpec } from '../shapes.ts';
 import { Finding, OtherTraces, Trace, VmTraces } from '../traces.ts';
@@ -35,7 +36,7 @@ export const provisioningTasks = {
       vmId: Id,
       moveId: Id,
       outcome: z.enum(['succeeded', 'undone', 'failed']),
-      becomes: z.object({ from: Ref, to: Ref, spec: VmTypeSpec }).optional(),
+      becomes: z.object({ from: Ref, to: Ref, spec: VmTypeSpec, shows: Shows.optional() }).optional(),
     }),
     none,
   ),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { ActionHow, Desired, RestartPolicy, VmAction, VmDoing } from '../provisioning.ts';
 import { GrantClaims } from '../agent-gateway.ts';
-import { Pending } from '../pending.ts';
+import { Pending, Shows } from '../pending.ts';
 import { HostAgentIdentity } from '../agent-protocol.ts';
 import { Observed } from '../observed.ts';
 import { Consumer, hostStates } from '../resource-allocation.ts';
@@ -71,6 +71,7 @@ export const Vm = Row.extend({
     .optional()
     .describe('what is done where it goes off though it is meant to run; absent: never. `dueAt`: when it is started again'),
   bootOrder: BootOrder.optional().describe('what its next start boots from; absent, or empty: as its image has it'),
+  shows: Shows.optional().describe('what its guest is shown, where that is less than its type and its hardware both have'),
   pending: z.array(Pending).optional().describe('what its next start has, and it does not run on yet'),
   lastMove: z.object({ moveId: z.string(), outcome: z.string() }).optional(),
   observed: Observed.extend({ hostId: z.string(), epoch: Count }).optional().describe('what its host sees it do'),

@@ -1,4 +1,4 @@
-import { memoryMiBOf, namedDisksOf, ROOT_DISK, vcpusOf, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { memoryMiBOf, namedDisksOf, ROOT_DISK, shownCpus, type Shows, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import { cpusGoing, dimmsGoing } from './going.ts';
 
 /** DIMMs come in blocks of this size: the memory block size of an x86 guest, below which it cannot bring memory online. */
@@ -20,11 +20,9 @@ export type Difference = Readonly<{
   nicsRewired: readonly string[];
 }>;
 
-/** How many CPUs the guest is to have online: those beyond its type are offlined, those that the type has and the hardware lacks are hidden. */
-export const shownCpus = (t: Topology, type: Pick<VmTypeSpec, 'vcpus'>): number => Math.min(vcpusOf(t), type.vcpus.now);
-
-/** `source` says which devices are the type's own: only those may be removed. */
-export const difference = (topology: Topology, source: VmTypeSpec, target: VmTypeSpec): Difference => {
+type Of = Readonly<{ topology: Topology; spec: VmTypeSpec; shows?: Shows | undefined }>;
+/** The VM's own type says which devices are the type's own: only those may be removed. */
+export const difference = ({ topology, spec: source, shows }: Of, target: VmTypeSpec): Difference => {
   const disks = new Map(namedDisksOf(topology).map((d) => [d.id, d]));
   const nics = new Map(topology.nics.map((n) => [n.id, n]));
   const resized = target.disks.flatMap((d) => {
@@ -34,7 +32,7 @@ export const difference = (topology: Topology, source: VmTypeSpec, target: VmTyp
   const boots = (id: string): boolean => topology.image.disk !== undefined && id === ROOT_DISK; // and stays, whatever types say
   const lacks = (list: readonly { id: string }[], id: string): boolean => !list.some((x) => x.id === id);
   return {
-    cpus: { from: shownCpus(topology, source), to: target.vcpus.now },
+    cpus: { from: shownCpus(topology, { spec: source, shows }), to: target.vcpus.now },
     memoryMiB: { from: memoryMiBOf(topology), to: target.memoryMiB.now },
     cpuModel: { from: topology.cpuModel, to: target.cpuModel },
     disksGrown: resized.filter((d) => d.to > d.from),

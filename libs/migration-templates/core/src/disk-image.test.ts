@@ -11,9 +11,13 @@ const rooted = {
 
 test('the disk that a VM boots from stays, whatever types say, and is held wherever it goes', () => {
   const of = { ...small, disks: [root, ...small.disks] };
-  expect(difference(rooted, small, large)).toMatchObject({ disksRemoved: [], disksAdded: [], disksGrown: [{ id: 'data' }] });
-  expect(difference(rooted, of, large).disksRemoved).toEqual([]);
-  expect(difference(topology(of), of, large).disksRemoved).toEqual(['root']); // of a VM that boots from a kernel it is a disk as any
+  expect(difference({ topology: rooted, spec: small }, large)).toMatchObject({
+    disksRemoved: [],
+    disksAdded: [],
+    disksGrown: [{ id: 'data' }],
+  });
+  expect(difference({ topology: rooted, spec: of }, large).disksRemoved).toEqual([]);
+  expect(difference({ topology: topology(of), spec: of }, large).disksRemoved).toEqual(['root']); // of a VM that boots from a kernel it is a disk as any
   expect(moveRequest('vm-1', rooted, large).amounts.diskMiB).toBe(512 + 1536);
   expect(moveRequest('vm-1', rooted, { ...large, disks: [{ id: 'root', sizeMiB: 4096 }] }).amounts.diskMiB).toBe(4096);
 });

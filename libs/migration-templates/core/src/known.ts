@@ -1,6 +1,8 @@
 import {
   memoryMiBOf,
   namedDisksOf,
+  shownCpus,
+  type Shows,
   type Desired,
   type Observed,
   type Ref,
@@ -9,7 +11,6 @@ import {
   type VmTypeSpec,
 } from '@chrysalis/contracts';
 import type { HostView } from '@chrysalis/placement';
-import { shownCpus } from './difference.ts';
 
 /** A VM as its events told it. `version` is its stream's: what a plan is applied against. `spec` is that of the type it is pinned to. */
 export type KnownVm = Readonly<{
@@ -19,6 +20,8 @@ export type KnownVm = Readonly<{
   tenant: string;
   type: Ref;
   spec: VmTypeSpec;
+  /** Where its guest is shown less than its type and its hardware both have. */
+  shows?: Shows;
   hostId: string;
   epoch: number;
   state: 'requested' | Desired | 'deleting';
@@ -49,9 +52,9 @@ export const newest = (types: readonly KnownType[]): readonly KnownType[] => {
  * The shape a VM shows its guest now: its type, less what was kept from it until later. What it has beyond its type (a disk that stayed
  * larger) is not shown: a template is of types, and its steps that have nothing left to do do nothing.
  */
-export const presented = ({ spec, topology: t }: Pick<KnownVm, 'spec' | 'topology'>): VmTypeSpec => ({
+export const presented = ({ spec, topology: t, shows }: Pick<KnownVm, 'spec' | 'topology' | 'shows'>): VmTypeSpec => ({
   ...spec,
-  vcpus: { ...spec.vcpus, now: shownCpus(t, spec) },
+  vcpus: { ...spec.vcpus, now: shownCpus(t, { spec, shows }) },
   memoryMiB: { ...spec.memoryMiB, now: memoryMiBOf(t) },
   disks: spec.disks.flatMap((d) =>
     namedDisksOf(t)

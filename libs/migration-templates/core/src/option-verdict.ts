@@ -29,7 +29,7 @@ export const optionVerdict = (
   fit: Fit,
   characterisation: Characterisation = failsafe(vm.vmId, ''),
 ): Verdict => {
-  const d = difference(vm.topology, vm.spec, target.spec);
+  const d = difference(vm, target.spec);
   const needs = needsOf(d, choice);
   const blockers = [
     ...stateBlockers(vm),

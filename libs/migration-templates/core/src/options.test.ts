@@ -1,9 +1,8 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { capabilityNames, plugged, refText, resized, unplugged, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
+import { capabilityNames, plugged, refText, resized, shownCpus, unplugged, type Capability, type VmTypeSpec } from '@chrysalis/contracts';
 import { failsafe } from './characterisation.ts';
 import { shapeOf } from './compile/shape.ts';
-import { shownCpus } from './difference.ts';
 import { templateFromOption } from './from-option.ts';
 import { options } from './options.ts';
 import { templateFaults } from './template-faults.ts';
@@ -95,7 +94,7 @@ describe('with what an agent found', () => {
           const move = offered.find((o) => o.move && o.newResources === 'expose')!;
           const made = templateFromOption(move, now.type, presented(now), target.spec);
           now = vm({ type: target.ref, spec: target.spec, topology: shapeOf(now, made, offlines).after });
-          expect(shownCpus(now.topology, now.spec)).toBe(target.spec.vcpus.now);
+          expect(shownCpus(now.topology, now)).toBe(target.spec.vcpus.now);
         }
       },
     );

@@ -78,7 +78,7 @@ export const options = (
 
 /** The hosts do not depend on how a move goes, nor on what its guest is shown. */
 const optionFit = (vm: KnownVm, { spec }: KnownType, moves: boolean, hosts: KnownHosts): Fit => {
-  const moved = withoutRemoved(vm.topology, difference(vm.topology, vm.spec, spec), offlinesCpus(hosts.get(vm.hostId)));
+  const moved = withoutRemoved(vm.topology, difference(vm, spec), offlinesCpus(hosts.get(vm.hostId)));
   const fit = fitOf({ vm, target: spec, moved, moves }, hosts);
   if (fit.hosts.length > 0 || fit.blockers.length > 0) return fit;
   return { ...fit, blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };

@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { migrationTemplatesEvents as events, topologyHash, type HostState } from '@chrysalis/contracts';
 import { given } from '@chrysalis/testing/decider';
 import { characterisationDecider, failsafe, fromAgent, fromQemuGa } from './characterisation.ts';
+import { shapeOf } from './compile/shape.ts';
 import { templateFromOption } from './from-option.ts';
 import { options } from './options.ts';
 import { optionsQueryDecider, type OptionsQueryEvent } from './options-query.ts';
@@ -198,4 +199,12 @@ test('what was hidden comes out of the same option as a template of plugs', () =
   const spec = templateFromOption({ ...option, move: false }, largeType.ref, presented(hidden), large);
   expect(spec.hotPlug.map((s) => s.kind)).toEqual(['plug-cpus', 'plug-memory', 'grow-disk']);
   expect(spec.hotUnplug).toEqual([]);
+});
+
+test('what is hidden is told from what was offlined before: the CPUs that its hardware has left over come online', () => {
+  const t = topology(large);
+  const hidden = vm({ type: largeType.ref, spec: large, topology: t, topologyHash: topologyHash(t), shows: { vcpus: 1 } });
+  const spec = templateFromOption({ ...option, move: false }, largeType.ref, presented(hidden), large);
+  expect(spec.hotPlug.map((s) => s.kind)).toEqual(['plug-cpus']);
+  expect(shapeOf(hidden, spec, true)).toMatchObject({ plugs: [], shown: { before: 1, after: 2 } });
 });

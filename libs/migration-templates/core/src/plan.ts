@@ -91,7 +91,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
 
 /** What stays more than the type has. The ledger holds it as it is. */
 const keepsOf = (vm: KnownVm, template: TemplateSpec, target: KnownType, offlines: boolean): Pick<PlannedMove, 'keeps'> => {
-  const { disksKept } = difference(vm.topology, vm.spec, target.spec);
+  const { disksKept } = difference(vm, target.spec);
   const [has, type] = [vcpusOf(shapeOf(vm, template, offlines).after), target.spec.vcpus.now];
   const keeps = [
     ...(has > type ? [{ what: 'vcpus' as const, id: 'vcpus', has, type }] : []),
@@ -117,7 +117,7 @@ const vmBlockers = (
   characterisation: Characterisation = failsafe(vm.vmId, ''),
 ): Blocker[] => {
   const { spec, ref } = template;
-  const d = difference(vm.topology, vm.spec, target.spec);
+  const d = difference(vm, target.spec);
   const scripts = [...spec.preMigration, ...spec.postMigration].some((s) => s.kind === 'guest-script');
   const needs = [...needsOf(d, spec.options), ...(scripts ? (['run-script'] as const) : [])];
   return [

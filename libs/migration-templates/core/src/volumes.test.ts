@@ -24,8 +24,10 @@ const asked = (pool: string, local?: string[]) => {
 };
 
 test('a VM takes its attached volume along, whatever its types say of disks', () => {
-  expect(difference(withVolume('shared'), small, large)).toMatchObject({ disksRemoved: [], disksAdded: [] });
-  expect(withoutRemoved(withVolume('shared'), difference(withVolume('shared'), small, large), true).disks.map((d) => d.id)).toContain(id);
+  expect(difference({ topology: withVolume('shared'), spec: small }, large)).toMatchObject({ disksRemoved: [], disksAdded: [] });
+  expect(
+    withoutRemoved(withVolume('shared'), difference({ topology: withVolume('shared'), spec: small }, large), true).disks.map((d) => d.id),
+  ).toContain(id);
   expect(asked('shared', ['local']).options.map((o) => o.id)).toEqual(['small@1/move/pre-copy/expose']);
 });
 

@@ -2,6 +2,7 @@ import {
   memoryMiBOf,
   plugged,
   resized,
+  shownCpus,
   unplugged,
   vcpusOf,
   type Device,
@@ -9,7 +10,6 @@ import {
   type TemplateStep,
   type Topology,
 } from '@chrysalis/contracts';
-import { shownCpus } from '../difference.ts';
 import { cpusGoing, dimmsGoing, nicToCome } from '../going.ts';
 import type { KnownVm } from '../known.ts';
 
@@ -30,8 +30,9 @@ export type Shape = Readonly<{
   shown: Readonly<{ before: number; after: number }>;
 }>;
 
-export const shapeOf = ({ topology, spec: type }: Pick<KnownVm, 'topology' | 'spec'>, spec: TemplateSpec, offlines: boolean): Shape => {
-  const before = shownCpus(topology, type);
+export const shapeOf = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: TemplateSpec, offlines: boolean): Shape => {
+  const { topology } = vm;
+  const before = shownCpus(topology, vm);
   let shown = before;
   const offlined: { step: string; vcpus: number }[] = [];
   let moved = topology;

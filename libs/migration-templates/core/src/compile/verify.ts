@@ -28,10 +28,18 @@ export const verify = (m: MoveContext, there: readonly string[], handedOver: rea
       vmId: vm.vmId,
       moveId: input.moveId,
       outcome: 'succeeded',
-      ...(refText(vm.type) === refText(to) ? {} : { becomes: { from: vm.type, to, spec: param('targetSpec') as never } }),
+      ...becomes(m),
     },
   });
   return outputOf(m);
+};
+
+/** Another type, or the same of which its guest is shown more or less. */
+const becomes = ({ input: { vm, template, target }, shape: { after, shown } }: MoveContext): object => {
+  const to = template.spec.options.targetType;
+  const shows = shown.after < Math.min(vcpusOf(after), target.spec.vcpus.now) ? { vcpus: shown.after } : undefined;
+  if (refText(vm.type) === refText(to) && vm.shows?.vcpus === shows?.vcpus) return {};
+  return { becomes: { from: vm.type, to, spec: param('targetSpec') as never, ...(shows ? { shows } : {}) } };
 };
 
 /**

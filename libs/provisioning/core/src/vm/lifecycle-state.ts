@@ -51,9 +51,14 @@ export const actionEnded = (vm: KnownVm, { outcome, cause, topology, topologyHas
     return { ...rest, restart: restartAfterFailure(vm.restart, action), status: before, desired: before, ...(cause ? { cause } : {}) };
   }
   return {
-    ...rest,
+    ...(action?.name === 'start' ? startedAt(rest, at) : rest),
     status: vm.desired,
     ...(topology && topologyHash ? { topology, topologyHash } : {}),
-    ...(action?.name === 'start' && at ? { bootedAt: at, ...(vm.hostId ? { bootedOn: vm.hostId } : {}) } : {}),
   };
 };
+
+const startedAt = (vm: KnownVm, at: string | undefined): KnownVm =>
+  at ? { ...unhidden(vm), bootedAt: at, ...(vm.hostId ? { bootedOn: vm.hostId } : {}) } : unhidden(vm);
+
+/** A guest that starts has all that its hardware has. */
+export const unhidden = ({ shows: _, ...vm }: KnownVm): KnownVm => vm;

@@ -1,4 +1,4 @@
-import { refText, type Ref, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
+import { refText, type Ref, type Shows, type Topology, type VmTypeSpec } from '@chrysalis/contracts';
 import { accept, reject } from '@chrysalis/kernel';
 import { inAction, notInMove, notReady, wrongHash, type VmDecision } from './rejections.ts';
 import type { KnownVm, Move, Vm, VmEvent } from './vm.ts';
@@ -11,7 +11,7 @@ export type EndMove = Readonly<{
   vmId: string;
   moveId: string;
   outcome: 'succeeded' | 'undone' | 'failed';
-  becomes?: Readonly<{ from: Ref; to: Ref; spec: VmTypeSpec }> | undefined;
+  becomes?: Readonly<{ from: Ref; to: Ref; spec: VmTypeSpec; shows?: Shows | undefined }> | undefined;
 }>;
 export type SwitchOver = Readonly<{
   type: 'switch-over';
@@ -71,9 +71,13 @@ export const endMove = ({ vmId, moveId, outcome, becomes }: EndMove, vm: Vm): Vm
   return typed.ok ? accept(...typed.events, ended) : typed;
 };
 
-/** Nothing where it has the type already. */
-const typeEvents = (vm: KnownVm, data: { vmId: string; from: Ref; to: Ref; spec: VmTypeSpec }): VmDecision => {
-  if (sameRef(vm.type, data.to)) return accept();
+/** Nothing where it has the type already, and shows its guest as much of it. */
+const typeEvents = (
+  vm: KnownVm,
+  { shows, ...of }: { vmId: string; from: Ref; to: Ref; spec: VmTypeSpec; shows?: Shows | undefined },
+): VmDecision => {
+  const data = { ...of, ...(shows ? { shows } : {}) };
+  if (sameRef(vm.type, data.to) && vm.shows?.vcpus === shows?.vcpus) return accept();
   if (sameRef(vm.type, data.from)) return accept({ type: 'chrysalis.provisioning.vm.type-changed.v1', data });
   return reject({ code: 'vm.type_mismatch', vmId: data.vmId, expected: refText(data.from), actual: refText(vm.type) });
 };

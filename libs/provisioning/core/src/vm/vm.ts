@@ -9,6 +9,7 @@ import type {
   provisioningEvents,
   Ref,
   RestartPolicy,
+  Shows,
   Topology,
   VmActionOptions,
   VmDoing,
@@ -17,7 +18,7 @@ import type {
 import { unreachable } from '@chrysalis/kernel';
 import { changeBegun, changeEnded } from './change.ts';
 import { deletionRequested } from './delete.ts';
-import { actionEnded, actionRequested } from './lifecycle-state.ts';
+import { actionEnded, actionRequested, unhidden } from './lifecycle-state.ts';
 import { reconfigured } from './reconfigure.ts';
 import { noRestartDue, restartCalledOff, restartPlanned } from './restart.ts';
 
@@ -61,6 +62,8 @@ export type KnownVm = Readonly<{
   uuid: string;
   type: Ref;
   spec: VmTypeSpec;
+  /** Where its guest is shown less than its type and its hardware both have. */
+  shows?: Shows;
   image: Image;
   nics: Requested['nics'];
   /** What its next start boots from, by ids; absent, or empty: as its image has it. What it runs on is in its topology. */
@@ -140,7 +143,7 @@ const change = (vm: KnownVm, e: Exclude<VmEvent, { type: 'chrysalis.provisioning
       return { ...vm, hostId: toHost, epoch, topology, topologyHash };
     }
     case 'chrysalis.provisioning.vm.type-changed.v1':
-      return { ...vm, type: e.data.to, spec: e.data.spec };
+      return { ...unhidden(vm), type: e.data.to, spec: e.data.spec, ...(e.data.shows ? { shows: e.data.shows } : {}) };
     case 'chrysalis.provisioning.vm.move-ended.v1': {
       const { move: _, ...rest } = vm;
       return { ...rest, spentEpoch: e.data.spentEpoch ?? vm.spentEpoch, endedMoves: new Set(vm.endedMoves).add(e.data.moveId) };
