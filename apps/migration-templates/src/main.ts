@@ -9,6 +9,7 @@ import { KnownPools } from './known/pools.ts';
 import { KnownObserved } from './known/observed.ts';
 import { KnownVms } from './known/vms.ts';
 import { Moves } from './moves/moves-consumer.ts';
+import { startSetRounds } from './moves/set-rounds.ts';
 import { startRounds } from './runs/rounds.ts';
 import { RunTask } from './runs/run-task.ts';
 import { PlanningTasks } from './tasks.ts';
@@ -20,7 +21,7 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
     handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownPools, KnownAgents, KnownGrants, Moves],
-    parts: (service) => ({ background: [async () => startRounds(service)] }),
+    parts: (service) => ({ background: [async () => startRounds(service), async () => startSetRounds(service)] }),
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -17,6 +17,7 @@ export * from './kinds/address/index.ts';
 export * from './kinds/index.ts';
 export * from './kinds/network/index.ts';
 export * from './kinds/volume/index.ts';
+export * from './migration-sets.ts';
 export * from './migration-templates.ts';
 export * from './observed.ts';
 export * from './pools.ts';

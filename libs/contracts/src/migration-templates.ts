@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Cause, Characterisation, Count, ExitCodes, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
+import { Pause, SetCounts, SetPolicy } from './migration-sets.ts';
 import { taskReported } from './task-execution.ts';
 import { Section } from './workflow-definition.ts';
 import { WorkflowCancel, WorkflowRequest } from './workflow.ts';
@@ -162,7 +163,15 @@ export const migrationTemplatesEvents = {
   migrationRequested: event(
     'chrysalis.migration-templates.migration.requested.v1',
     'A run of a template over a set of VMs began',
-    z.object({ migrationId: Id, plan: Plan, concurrency: Positive }),
+    z.object({
+      migrationId: Id,
+      /** Without the steps of its moves, since those of a thousand are megabytes: they are in the plan's own event. */
+      plan: Plan,
+      concurrency: Positive,
+      policy: SetPolicy.optional(),
+      /** Nothing more begins from then on. */
+      deadlineAt: Timestamp.optional(),
+    }),
   ),
   moveStarted: event(
     'chrysalis.migration-templates.move.started.v1',
@@ -189,12 +198,34 @@ export const migrationTemplatesEvents = {
   migrationCancelRequested: event(
     'chrysalis.migration-templates.migration.cancel-requested.v1',
     'Someone asked to cancel: no further move begins; those that run are undone while they can be',
-    z.object({ migrationId: Id, reason: z.string().max(255), cancel: WorkflowCancel }),
+    z.object({
+      migrationId: Id,
+      reason: z.string().max(255),
+      cancel: WorkflowCancel,
+      /** Where nobody asked: its time was up, or that of its pause. */
+      cause: Cause.optional(),
+    }),
+  ),
+  migrationPaused: event(
+    'chrysalis.migration-templates.migration.paused.v1',
+    'Nothing more of the set begins until it is resumed, or until its time is up; what runs goes on to its end',
+    z.object({ migrationId: Id, ...Pause.shape }),
+  ),
+  migrationResumed: event(
+    'chrysalis.migration-templates.migration.resumed.v1',
+    'The set goes on: somebody resumed it, or it was paused for so long',
+    z.object({ migrationId: Id, by: z.string().max(255).optional() }),
   ),
   migrationEnded: event(
     'chrysalis.migration-templates.migration.ended.v1',
     'Every move of the set is in a final state; said again where one of them went on',
-    z.object({ migrationId: Id, state: z.enum(['succeeded', 'undone', 'failed']), cause: Cause.optional() }),
+    z.object({
+      migrationId: Id,
+      state: z.enum(['succeeded', 'undone', 'failed']),
+      cause: Cause.optional(),
+      /** Absent: of before they were counted. */
+      counts: SetCounts.optional(),
+    }),
   ),
   taskReported: taskReported('migration-templates'),
   executorAnnounced: executorAnnounced('migration-templates'),

@@ -184,6 +184,14 @@ const passed: readonly Passed[] = [
   route('startMigration', 'post /v1/migrations', 'migration-templates', 'operator', 'Run a plan: answers with an operation'),
   route('cancelMigration', 'post /v1/migrations/:id/cancel', 'migration-templates', 'operator', 'Cancel a migration'),
   route(
+    'pauseMigration',
+    'post /v1/migrations/:id/pause',
+    'migration-templates',
+    'operator',
+    'Begin no further move of a migration for a time; what runs goes on',
+  ),
+  route('resumeMigration', 'post /v1/migrations/:id/resume', 'migration-templates', 'operator', 'Go on with a migration that is paused'),
+  route(
     'cancelWorkflow',
     'post /v1/workflows/:id/cancel',
     'workflow',

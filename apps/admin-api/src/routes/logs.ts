@@ -57,7 +57,7 @@ export class LogsController {
         const newest = lines.reduce((max, l) => (BigInt(l.position) > max ? BigInt(l.position) : max), 0n);
         // Lines come by time, positions by arrival: one that was cut off in between is begun anew from before all of them.
         for (const [i, line] of lines.entries()) await stream.send('log', line, i === lines.length - 1 ? String(newest) : undefined);
-        if (state !== 'running') return stream.send('end', { migrationId: asked.migrationId, state });
+        if (state !== 'running' && state !== 'paused') return stream.send('end', { migrationId: asked.migrationId, state });
         await this.wake.changed(1_000, stream.signal);
       }
     });

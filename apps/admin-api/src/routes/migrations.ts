@@ -50,7 +50,7 @@ export class MigrationsController {
 
   @Get('/v1/migrations')
   @Allow('viewer')
-  @Doc(listDoc('Migrations', views.MigrationSummary, { state: oneOf(['running', 'succeeded', 'undone', 'failed'], 'Only in this state') }))
+  @Doc(listDoc('Migrations', views.MigrationSummary, { state: oneOf(views.migrationStates, 'Only in this state') }))
   migrations(@QueryParams() query: Query, @Req() request: ApiRequest): Promise<Page> {
     return this.reads.list(models.migrations, query, request.caller);
   }

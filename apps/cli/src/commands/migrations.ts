@@ -1,12 +1,13 @@
 import { ApiError, type BodyOf, type OptionsQuery, type PlanMade } from '@chrysalis/api-client';
 import type { Command } from 'commander';
-import { action, changing, collect, dryRun, examples, positive, vmOf, waits, type Run } from '../command.ts';
+import { action, changing, collect, dryRun, examples, vmOf, waits, type Run } from '../command.ts';
 import { RefusedError, UsageError } from '../errors.ts';
 import { onInterrupt } from '../interrupt.ts';
 import { exits } from '../exit.ts';
 import { optionsText, planText, refusedLines } from '../show/plan.ts';
 import { print } from '../show/output.ts';
 import { runCommands, startPlan } from './runs.ts';
+import { setOptions } from './set-options.ts';
 import { templateCommands } from './templates.ts';
 
 const vmIds = async (run: Run): Promise<string[]> => {
@@ -107,12 +108,11 @@ const migrateCommand = (program: Command): void => {
   examples(
     action(
       waits(
-        vmOption(program.command('migrate').description('options, template, plan and run in one'))
+        setOptions(vmOption(program.command('migrate').description('options, template, plan and run in one')))
           .option('--to <type>', 'to this type, by the first option that leads there')
           .option('--option <option>', 'by this option of `options query`')
           .option('--template <template>', 'by this template, `name@version`')
           .option('--grant <grant>', 'look into the guests under this grant')
-          .option('--concurrency <n>', 'so many at a time', positive)
           .option('--dry-run', 'stop at the plan, and keep nothing of it'),
       ),
       migrate,
@@ -120,6 +120,7 @@ const migrateCommand = (program: Command): void => {
     'migrate --vm web --to large --wait',
     'migrate --vm web --to large --dry-run',
     'migrate --vm web,db --template small-to-large@1 --concurrency 2 --wait',
+    'migrate --vm web-1,web-2,web-3,db --to large --canary 1 --max-failures 2 --after db=web-1',
   );
 };
 

@@ -1,14 +1,14 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
 import { exits } from '../exit.ts';
-import { action, changing, examples, finish, listCommand, positive, waits, type Run } from '../command.ts';
+import { action, changing, duration, examples, finish, listCommand, waits, type Run } from '../command.ts';
 import { migrationText } from '../show/migration.ts';
 import { age, print, took } from '../show/output.ts';
 import { migrationLogCommand, watchMigration } from './migration-logs.ts';
+import { howToGo, setOptions } from './set-options.ts';
 
 /** Runs a plan; with --wait, to its end. */
 export const startPlan = async (run: Run, planId: string): Promise<number> => {
-  const { concurrency } = run.options;
-  const answer = await run.client.post('/v1/migrations', { body: { planId, ...(concurrency ? { concurrency } : {}) } });
+  const answer = await run.client.post('/v1/migrations', { body: { planId, ...(await howToGo(run)) } });
   return finish(run, answer, `migration ${answer.migrationId} started`);
 };
 
@@ -16,7 +16,7 @@ export const runCommands = (program: Command): void => {
   const migration = program.command('migration').description('runs of a template over a set of VMs');
   listCommand(migration.command('list').alias('ls').description('the migrations, newest first'), {
     path: '/v1/migrations',
-    filters: { state: 'running, succeeded, undone or failed' },
+    filters: { state: 'running, paused, succeeded, undone or failed' },
     empty: 'No migrations.',
     columns: {
       migration: (m) => m['migrationId'],
@@ -44,18 +44,17 @@ export const runCommands = (program: Command): void => {
   );
   migrationLogCommand(migration);
   startCommands(migration);
+  pauseCommands(migration);
 };
 
 /** Those that make a run go, wait for it and end it. */
 const startCommands = (migration: Command): void => {
   examples(
-    changing(
-      waits(
-        migration.command('start').argument('<plan>').description('run a plan').option('--concurrency <n>', 'so many at a time', positive),
-      ),
-      (run) => startPlan(run, run.args[0]!),
+    changing(waits(setOptions(migration.command('start').argument('<plan>').description('run a plan'))), (run) =>
+      startPlan(run, run.args[0]!),
     ),
     'migration start plan-0199c0de-… --wait',
+    'migration start plan-0199c0de-… --concurrency 10 --canary 1 --max-failures 5% --per-host 2',
   );
   action(
     waits(migration.command('watch').argument('<migration>').description('show what happens until its end; exit code 0 if it succeeded')),
@@ -65,6 +64,7 @@ const startCommands = (migration: Command): void => {
     waits(
       migration
         .command('cancel')
+        .alias('abort')
         .argument('<migration>')
         .description('no further move begins; what runs is undone while it can be')
         .option('--reason <text>', 'why', 'by chrysalis migration cancel'),
@@ -77,4 +77,30 @@ const startCommands = (migration: Command): void => {
       return finish(run, { ...answer, operation: run.args[0]! }, 'asked to cancel');
     },
   );
+};
+
+const pauseCommands = (migration: Command): void => {
+  examples(
+    changing(
+      migration
+        .command('pause')
+        .argument('<migration>')
+        .description('no further move begins until it is resumed; what runs goes on to its end')
+        .option('--for <time>', 'so long at most, e.g. 2h; a day unless told', duration)
+        .addOption(
+          new Option('--then <what>', 'what comes where nobody resumed it by then').choices(['cancel', 'resume']).default('cancel'),
+        )
+        .option('--reason <text>', 'why', 'by chrysalis migration pause'),
+      async ({ client, format, args, options }) => {
+        const body = { reason: options['reason'], then: options['then'], ...(options['for'] ? { forMs: options['for'] } : {}) };
+        const answer = await client.post('/v1/migrations/{id}/pause', { path: { id: args[0]! }, body });
+        await print(format, answer, () => `paused; next: chrysalis migration resume ${args[0]}`);
+      },
+    ),
+    'migration pause mig-0199c0de-… --for 2h --then resume',
+  );
+  changing(waits(migration.command('resume').argument('<migration>').description('go on with a migration that is paused')), async (run) => {
+    const answer = await run.client.post('/v1/migrations/{id}/resume', { path: { id: run.args[0]! }, body: {} });
+    return finish(run, answer, 'goes on');
+  });
 };

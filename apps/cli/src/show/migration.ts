@@ -8,11 +8,21 @@ export const migrationText = (m: Migration): string => {
     plan: m['planId'],
     state: m['state'],
     took: took(m['startedAt'], m['endedAt']),
+    paused: m['paused'] && `until ${m['paused'].until}, then ${m['paused'].then}: ${m['paused'].reason}`,
+    ...(m['vmIds'].length > 1 ? { vms: countsText(m) } : {}),
     cause: m['cause'] && `${m['cause'].code}: ${m['cause'].message}`,
     log: `chrysalis migration logs ${m['migrationId']}`,
   });
   return [head, ...m.moves.map(moveText)].join('\n\n');
 };
+/** What has become of its VMs so far, in numbers. */
+const countsText = (m: Migration): string => {
+  const of = (state: string): number => m.moves.filter((x) => x['state'] === state).length;
+  const counts = ['succeeded', 'running', 'undone', 'failed'].map((state) => [of(state), state] as const);
+  const all = [...counts, [m['vmIds'].length - m.moves.length, m['endedAt'] ? 'not begun' : 'waiting'] as const];
+  return all.flatMap(([n, what]) => (n > 0 ? [`${n} ${what}`] : [])).join(', ');
+};
+
 const moveText = (move: MoveInFull): string => {
   const f = move['figures'];
   return [

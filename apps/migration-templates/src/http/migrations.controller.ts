@@ -1,6 +1,14 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id, Positive, views, type Plan } from '@chrysalis/contracts';
-import { byId, migrationDecider, blockersNow, outdated } from '@chrysalis/migration-templates-core';
+import { Id, migrationTemplatesEvents as events, PauseThen, Positive, SetPolicy, views, type Plan } from '@chrysalis/contracts';
+import {
+  blockersNow,
+  byId,
+  migrationDecider,
+  nextLook,
+  outdated,
+  type CancelMigration,
+  type PauseSet,
+} from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Commands,
@@ -8,10 +16,12 @@ import {
   dryRunQuery,
   ofTenant,
   ProblemError,
+  reaches,
   SERVICE,
   type Answer,
   type ApiRequest,
   type CommandContext,
+  type MessageContext,
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
@@ -19,10 +29,30 @@ import { beginMigration } from '../moves/begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
+import { setOn } from '../moves/set-on.ts';
+import { knownSet } from '../moves/set-state.ts';
+import { migrationEnded } from '../runs/step.ts';
+import { lookAt, tenantOfMigration } from '../sql/migrations.ts';
 import { everVersion, keepName, versionsOf } from '../sql/templates.ts';
 import { historyOf, movesUnderWay } from './lookups.ts';
 
-const Run = z.strictObject({ planId: Id, concurrency: Positive.max(100).default(1) });
+const DAY_MS = 86_400_000;
+const Run = z.strictObject({
+  planId: Id,
+  concurrency: Positive.max(100).default(1),
+  policy: SetPolicy.optional(),
+  deadlineMs: Positive.max(30 * DAY_MS)
+    .default(7 * DAY_MS)
+    .describe('after so long nothing more of it begins'),
+});
+const PauseBody = z.strictObject({
+  reason: z.string().min(1).max(255).default('asked to'),
+  forMs: Positive.max(30 * DAY_MS)
+    .default(DAY_MS)
+    .describe('after so long, where nobody resumed it, comes what `then` says'),
+  then: PauseThen.default('cancel'),
+});
+const Resume = z.strictObject({});
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
 
 @Controller()
@@ -39,10 +69,14 @@ export class MigrationsController {
     summary: 'Run a plan, if all that it was made from still holds',
     body: Run,
     query: dryRunQuery,
-    answers: { 202: views.MigrationAccepted, 422: '`plan.unknown`', 409: '`plan.blocked`, `plan.outdated`, `vm.in_move`' },
+    answers: {
+      202: views.MigrationAccepted,
+      422: '`plan.unknown`, `migration.order_unknown`, `migration.order_cyclic`',
+      409: '`plan.blocked`, `plan.outdated`, `vm.in_move`',
+    },
   })
   run(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, Run, async ({ planId, concurrency }, ctx) => {
+    return this.commands.run(request, Run, async ({ planId, concurrency, policy, deadlineMs }, ctx) => {
       const [made] = await historyOf(
         this.service.store,
         `plan-${planId}`,
@@ -52,7 +86,7 @@ export class MigrationsController {
       );
       const { plan } = made!.data as { plan: Plan };
       await this.#mayRun(plan, ctx);
-      const begun = await beginMigration(ctx, plan, concurrency, ctx.caller.tenant);
+      const begun = await beginMigration(ctx, plan, { concurrency, policy, deadlineAt: after(ctx.now, deadlineMs) }, ctx.caller.tenant);
       if (!begun.ok) throw ProblemError.of('late' in begun ? inMove(begun.late) : begun.rejection);
       const { migrationId } = begun;
       return { status: 202, body: { migrationId, operation: migrationId }, headers: { location: `/v1/migrations/${migrationId}` } };
@@ -70,21 +104,61 @@ export class MigrationsController {
   })
   cancel(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.commands.run(request, Cancel, async ({ reason }, ctx) => {
-      const [made] = await historyOf(
-        this.service.store,
-        `migration-${migrationId}`,
-        request,
-        () => ProblemError.of({ code: 'migration.unknown', migrationId }),
-        ctx.tx,
-      );
-      const decided = await ofTenant(ctx, made!.meta.tenant).decide(`migration-${migrationId}`, migrationDecider, {
-        kind: 'cancel',
-        migrationId,
-        reason,
-      });
+      const own = await this.#own(request, migrationId, ctx);
+      return this.#told(migrationId, { kind: 'cancel', migrationId, reason }, own);
+    });
+  }
+
+  @Post('/v1/migrations/:id/pause')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Begin no further move until it is resumed; what runs goes on to its end. Asked again, it is paused for so long from now on',
+    body: PauseBody,
+    query: dryRunQuery,
+    answers: { 202: views.MigrationAccepted, 404: '`migration.unknown`', 409: '`migration.ended`, `migration.cancelling`' },
+  })
+  pause(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
+    return this.commands.run(request, PauseBody, async ({ reason, forMs, then }, ctx) => {
+      const own = await this.#own(request, migrationId, ctx);
+      const until = after(ctx.now, forMs);
+      return this.#told(migrationId, { kind: 'pause', migrationId, reason, until, then, by: ctx.meta.actor }, own);
+    });
+  }
+
+  @Post('/v1/migrations/:id/resume')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Go on with a migration that is paused; one that is not goes on as it does',
+    body: Resume,
+    query: dryRunQuery,
+    answers: { 202: views.MigrationAccepted, 404: '`migration.unknown`', 409: '`migration.ended`' },
+  })
+  resume(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
+    return this.commands.run(request, Resume, async (_, ctx) => {
+      const own = await this.#own(request, migrationId, ctx);
+      const decided = await setOn(own, migrationId, { kind: 'resume', migrationId, by: ctx.meta.actor }, own.meta.tenant);
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return { status: 202, body: { migrationId, operation: migrationId } };
     });
+  }
+
+  /** In the name of its tenant, for whom it may be that the fleet's operator asks; unknown to whoever does not reach it. */
+  async #own(request: ApiRequest, migrationId: string, ctx: CommandContext): Promise<MessageContext> {
+    const tenant = await tenantOfMigration(ctx.tx, this.service.schema, migrationId);
+    if (tenant === undefined || !reaches(request.caller, tenant)) throw ProblemError.of({ code: 'migration.unknown', migrationId });
+    return ofTenant(ctx, tenant);
+  }
+
+  async #told(migrationId: string, command: CancelMigration | PauseSet, ctx: MessageContext) {
+    const known = await knownSet(ctx, migrationId);
+    const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, command, { known });
+    if (!decided.ok) throw ProblemError.of(decided.rejection);
+    if (decided.events.some((e) => e.type === events.migrationEnded.type)) await migrationEnded(migrationId, decided.state, ctx);
+    const look = nextLook(decided.state, ctx.now);
+    if (look !== undefined) await lookAt(ctx.tx, this.service.schema, migrationId, look);
+    return { status: 202, body: { migrationId, operation: migrationId } };
   }
 
   /** In the order of what helps most: another move, what was blocked from the start, what changed since. */
@@ -125,4 +199,5 @@ export class MigrationsController {
   }
 }
 
+const after = (now: string, ms: number): string => new Date(Date.parse(now) + ms).toISOString();
 const inMove = (vmIds: readonly string[]) => ({ code: 'vm.in_move' as const, ...(vmIds[0] !== undefined && { vmId: vmIds[0] }), vmIds });

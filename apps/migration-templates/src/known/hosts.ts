@@ -120,6 +120,15 @@ export const offliningHosts = async (q: Queryable, schema: string, hostIds: read
   return new Set(rows.map((r) => r.id));
 };
 
+/** In which rack each host is, as text that no other rack has. */
+export const racksOf = async (q: Queryable, schema: string): Promise<ReadonlyMap<string, string>> => {
+  const { rows } = await q.query<{ id: string; rack: string }>(
+    `select host_id as id, concat_ws('/', p ->> 'site', p ->> 'room', p ->> 'rack') as rack
+     from ${schema}.known_hosts, lateral (select host #> '{facts,place}' as p) at where p is not null`,
+  );
+  return new Map(rows.map((r) => [r.id, r.rack]));
+};
+
 /** Of one host: what it may be used for, and who holds on it, VMs and moves, however many. `version` is that of its stream. */
 export type HostStanding = Readonly<{ version: number; state: HostState; consumers: readonly string[] }>;
 export const hostStanding = async (q: pg.PoolClient, schema: string, hostId: string): Promise<HostStanding | undefined> =>

@@ -1,21 +1,13 @@
-import { migrationTemplatesEvents, migrationTemplatesTasks, workflowEvents as events, type DataOf } from '@chrysalis/contracts';
-import {
-  controlPlaneMs,
-  figuresOf,
-  migrationDecider,
-  moveState,
-  optionsQueryDecider,
-  waiting,
-  type MigrationEvent,
-} from '@chrysalis/migration-templates-core';
+import { migrationTemplatesTasks, workflowEvents as events, type DataOf } from '@chrysalis/contracts';
+import { controlPlaneMs, figuresOf, moveState, optionsQueryDecider } from '@chrysalis/migration-templates-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
-import { fold } from '@chrysalis/kernel';
 import { beginMove, endMove, moveOf, tasksOf, updateTask, type MoveRow, type TaskState } from '../sql/moves.ts';
 import { runGivenOut } from '../runs/run-task.ts';
-import { migrationEnded, runsCancelled } from '../runs/step.ts';
+import { runsCancelled } from '../runs/step.ts';
 import { CANCELLED, OVER } from '../runs/stops.ts';
 import { goesOn, moveChanged } from './move-changes.ts';
-import { makeStarts, MOVE, noteStarts } from './start-move.ts';
+import { setOn } from './set-on.ts';
+import { MOVE } from './start-move.ts';
 
 type Told<K extends keyof typeof events> = DataOf<(typeof events)[K]>;
 const open: readonly TaskState[] = ['pending', 'running', 'failed'];
@@ -96,33 +88,16 @@ const moveEnded = async (data: Told<'instanceEnded'>, move: MoveRow, ctx: EventC
   const { tx, store } = ctx;
   const state = moveState(data.state, data.missing);
   await endMove(tx, store.schema, { moveId: move.move_id, state, at: data.at });
-  const stream = `migration-${move.migration_id}`;
-  const migration = fold(
-    migrationDecider.evolve,
-    migrationDecider.initial,
-    (await store.read(stream, {}, tx)) as unknown as MigrationEvent[],
-  );
-  const plan = migration.status === 'none' ? undefined : migration.plan;
-  const starts = plan ? await makeStarts(ctx, move.migration_id, plan, waiting(migration), ctx.event.tenant) : [];
   const missing = data.missing?.length ? { detail: { missing: data.missing } } : {};
-  const decided = await ctx.decide(stream, migrationDecider, {
-    kind: 'end-move',
+  const command = {
+    kind: 'end-move' as const,
     moveId: move.move_id,
     state,
     cause: data.cause && { ...missing, ...data.cause },
     figures: data.state === 'succeeded' ? await figures(data, move, ctx) : undefined,
-    starts,
-  });
+  };
+  const decided = await setOn(ctx, move.migration_id, command, ctx.event.tenant);
   if (!decided.ok) throw new Error(`${move.move_id} ended, and its migration says ${decided.rejection.code}`);
-  const begun = new Set(decided.events.flatMap((e) => (e.type === migrationTemplatesEvents.moveStarted.type ? [e.data.moveId] : [])));
-  const late = await noteStarts(
-    ctx,
-    move.migration_id,
-    starts.filter((s) => begun.has(s.moveId)),
-  );
-  if (decided.events.some((e) => e.type === migrationTemplatesEvents.migrationEnded.type))
-    await migrationEnded(move.migration_id, decided.state, ctx);
-  if (late.length > 0) throw new Error(`another move of ${late.map((s) => s.vmId).join(', ')} began meanwhile`); // rolled back, and decided anew
 };
 
 const figures = async (data: Told<'instanceEnded'>, move: MoveRow, ctx: EventContext) => {

@@ -1,5 +1,5 @@
 import type { Plan, Ref } from '@chrysalis/contracts';
-import { compileFor, unknownGuest, type Start } from '@chrysalis/migration-templates-core';
+import { compileFor, unknownGuest, type MigrationState, type Start } from '@chrysalis/migration-templates-core';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { guestsOf } from '../known/guests.ts';
 import { offliningHosts } from '../known/hosts.ts';
@@ -52,10 +52,17 @@ const templateOf = async (ctx: MessageContext, ref: Ref) => {
 };
 
 /** What is looked up of moves that began, in the transaction in which they did. Answers those whose VM another move has taken meanwhile. */
-export const noteStarts = async (ctx: MessageContext, migrationId: string, starts: readonly Start[]): Promise<Start[]> => {
+export const noteStarts = async (
+  ctx: MessageContext,
+  migrationId: string,
+  starts: readonly Start[],
+  migration: MigrationState,
+): Promise<Start[]> => {
+  if (migration.status === 'none') return [];
   const late: Start[] = [];
   for (const s of starts) {
-    if (!(await insertMove(ctx.tx, ctx.store.schema, { moveId: s.moveId, migrationId, vmId: s.vmId }))) late.push(s);
+    const { fromHost, toHost } = migration.plan.moves.find((m) => m.vmId === s.vmId)!;
+    if (!(await insertMove(ctx.tx, ctx.store.schema, { moveId: s.moveId, migrationId, vmId: s.vmId, fromHost, toHost }))) late.push(s);
     else await insertTasks(ctx.tx, ctx.store.schema, s.moveId, s.request.definition);
   }
   return late;

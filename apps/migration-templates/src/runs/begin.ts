@@ -38,7 +38,7 @@ export const begin = async (run: Run, { template, target, vms }: Extract<Chosen,
 
 const request = async (run: Run, ready: Plan, tenant: string, ctx: MessageContext): Promise<string | undefined> => {
   await ctx.append(`plan-${ready.planId}`, 'noStream', { type: events.planMade.type, data: { plan: ready } });
-  const begun = await beginMigration(ctx, ready, run.input.concurrency, tenant);
+  const begun = await beginMigration(ctx, ready, { concurrency: run.input.concurrency }, tenant);
   if (begun.ok) return begun.migrationId;
   if ('late' in begun) return undefined;
   throw new Error(`a new migration was refused: ${begun.rejection.code}`);

@@ -56,7 +56,10 @@ const stopRun = async (run: Run, stop: Cause, ctx: MessageContext): Promise<Run>
   if (run.migrationId !== null) {
     const command = { kind: 'cancel' as const, migrationId: run.migrationId, reason: stop.message.slice(0, 255) };
     const tenant = (await tenantOfMigration(ctx.tx, ctx.store.schema, run.migrationId)) ?? run.tenant;
-    await ofTenant(ctx, tenant).decide(`migration-${run.migrationId}`, migrationDecider, command); // refused where it has ended: then its end is on its way
+    const decided = await ofTenant(ctx, tenant).decide(`migration-${run.migrationId}`, migrationDecider, command); // refused where it has ended: then its end is on its way
+    // Nothing of it was under way, so that was its end, which nobody else will tell of.
+    if (decided.ok && decided.events.some((e) => e.type === migrationTemplatesEvents.migrationEnded.type))
+      return { ...run, stop, results: { ...run.results, ...resultsOf(decided.state) }, migrationId: null };
   }
   return { ...run, stop };
 };
@@ -187,6 +190,6 @@ export const migrationEnded = async (migrationId: string, migration: MigrationSt
 export const runsCancelled = async (workflowId: string, cause: Cause, ctx: MessageContext): Promise<void> => {
   for (const run of await openRunsOf(ctx.tx, ctx.store.schema, workflowId)) {
     const stopping = await stopRun(run, cause, ctx);
-    await keep(run.migrationId === null ? ended(stopping, (await sceneOf(run, ctx)).subjects) : stopping, ctx);
+    await keep(stopping.migrationId === null ? ended(stopping, (await sceneOf(run, ctx)).subjects) : stopping, ctx);
   }
 };

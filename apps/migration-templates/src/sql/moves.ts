@@ -1,5 +1,6 @@
 import type { Cause, WorkflowDefinition } from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
+import type { Route } from '@chrysalis/migration-templates-core';
 import type pg from 'pg';
 
 export type MoveRow = Readonly<{
@@ -28,14 +29,28 @@ export type TaskState = 'pending' | 'running' | 'done' | 'undone' | 'failed' | '
 export const insertMove = async (
   tx: pg.PoolClient,
   schema: string,
-  m: { moveId: string; migrationId: string; vmId: string },
+  m: { moveId: string; migrationId: string; vmId: string; fromHost: string; toHost: string },
 ): Promise<boolean> => {
   const { rowCount } = await tx.query(
-    `insert into ${schema}.moves (move_id, migration_id, vm_id) values ($1, $2, $3) on conflict do nothing`,
-    [m.moveId, m.migrationId, m.vmId],
+    `insert into ${schema}.moves (move_id, migration_id, vm_id, from_host, to_host) values ($1, $2, $3, $4, $5) on conflict do nothing`,
+    [m.moveId, m.migrationId, m.vmId, m.fromHost, m.toHost],
   );
   return rowCount === 1;
 };
+
+/** Until this transaction ends no other set that counts what is under way begins a move. */
+export const oneSetAtATime = (tx: pg.PoolClient, schema: string) =>
+  tx.query(`select pg_advisory_xact_lock(hashtextextended($1, 0))`, [`${schema}.sets`]);
+
+/** Where moves of other migrations run; those of before that was kept are left out. */
+export const runningOfOthers = async (q: Queryable, schema: string, migrationId: string): Promise<Route[]> =>
+  (
+    await q.query<Route>(
+      `select from_host as "fromHost", to_host as "toHost" from ${schema}.moves
+       where ended_at is null and migration_id <> $1 and from_host is not null`,
+      [migrationId],
+    )
+  ).rows;
 
 export const insertTasks = (tx: pg.PoolClient, schema: string, moveId: string, { tasks }: WorkflowDefinition) =>
   tx.query(

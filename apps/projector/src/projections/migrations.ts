@@ -30,7 +30,7 @@ const goesOn = { endedAt: undefined, cause: undefined, figures: undefined } as c
 
 /** Migration, its moves and its operation come from one stream, `migration-<id>`. */
 export const migrations: readonly Handler[] = [
-  on(e.migrationRequested, ({ migrationId, plan, concurrency }, { at }) => [
+  on(e.migrationRequested, ({ migrationId, plan, concurrency, policy, deadlineAt }, { at }) => [
     merge('migrations', migrationId, {
       migrationId,
       state: 'running',
@@ -45,6 +45,8 @@ export const migrations: readonly Handler[] = [
         toType: refText(toType),
       })),
       concurrency,
+      policy,
+      deadlineAt,
       startedAt: at,
     }),
     merge('operations', migrationId, {
@@ -70,7 +72,7 @@ export const migrations: readonly Handler[] = [
   ]),
   on(e.moveResumed, ({ migrationId, moveId, reason, by }, { at }) => [
     merge('moves', moveId, { state: 'running', ...goesOn, lastRepair: { reason, by, at } }),
-    merge('migrations', migrationId, { state: 'running', ...goesOn }),
+    merge('migrations', migrationId, { state: 'running', ...goesOn, counts: undefined }),
     merge('operations', migrationId, (before) => {
       const progress = before['progress'] as { done: number } | undefined;
       return { state: 'running', ...goesOn, progress: { ...progress, done: Math.max(0, (progress?.done ?? 0) - 1) } };
@@ -80,8 +82,12 @@ export const migrations: readonly Handler[] = [
     merge('migrations', migrationId, { cancelRequested: reason }),
     merge('operations', migrationId, { cancelRequested: reason }),
   ]),
-  on(e.migrationEnded, ({ migrationId, state, cause }, { at }) => [
-    merge('migrations', migrationId, { state, cause, endedAt: at }),
+  on(e.migrationPaused, ({ migrationId, ...paused }, { at }) => [
+    merge('migrations', migrationId, { state: 'paused', paused: { ...paused, since: at } }),
+  ]),
+  on(e.migrationResumed, ({ migrationId }) => [merge('migrations', migrationId, { state: 'running', paused: undefined })]),
+  on(e.migrationEnded, ({ migrationId, state, cause, counts }, { at }) => [
+    merge('migrations', migrationId, { state, cause, counts, paused: undefined, endedAt: at }),
     merge('operations', migrationId, { state, cause, endedAt: at }),
   ]),
 ];

@@ -1760,7 +1760,7 @@ export type MigrationSummary = {
     createdAt: string;
     updatedAt: string;
     migrationId: string;
-    state: 'running' | 'succeeded' | 'undone' | 'failed';
+    state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused';
     planId: string;
     template: string;
     vmIds: Array<string>;
@@ -1781,6 +1781,74 @@ export type MigrationSummary = {
         detail?: unknown;
     };
     cancelRequested?: string;
+    policy?: {
+        /**
+         * so many go first, and each of them has to succeed before any other begins
+         */
+        canary?: number;
+        /**
+         * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+         */
+        waves?: {
+            first: number;
+            growth: number;
+        };
+        /**
+         * once so many moves did not succeed no further one begins; 1 unless told
+         */
+        maxFailures?: number | string;
+        /**
+         * moves at once, beside `concurrency`
+         */
+        limits?: {
+            /**
+             * out of each host
+             */
+            perSource?: number;
+            /**
+             * into each host
+             */
+            perTarget?: number;
+            /**
+             * out of and into each host, together
+             */
+            perHost?: number;
+            /**
+             * out of and into the hosts of each rack, together
+             */
+            perRack?: number;
+            /**
+             * of all sets of all tenants
+             */
+            fleet?: number;
+        };
+        /**
+         * by VM: begins only when the moves of these have succeeded; without them it does not begin
+         */
+        after?: {
+            [key: string]: Array<string>;
+        };
+    };
+    /**
+     * nothing more of it begins from then on
+     */
+    deadlineAt?: string;
+    paused?: {
+        reason: string;
+        by?: string;
+        until: string;
+        then: 'cancel' | 'resume';
+        since: string;
+    };
+    /**
+     * once it has ended
+     */
+    counts?: {
+        succeeded: number;
+        undone: number;
+        failed: number;
+        notBegun: number;
+    };
 };
 
 export type Migration = {
@@ -1791,7 +1859,7 @@ export type Migration = {
     createdAt: string;
     updatedAt: string;
     migrationId: string;
-    state: 'running' | 'succeeded' | 'undone' | 'failed';
+    state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused';
     planId: string;
     template: string;
     vmIds: Array<string>;
@@ -1812,6 +1880,74 @@ export type Migration = {
         detail?: unknown;
     };
     cancelRequested?: string;
+    policy?: {
+        /**
+         * so many go first, and each of them has to succeed before any other begins
+         */
+        canary?: number;
+        /**
+         * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+         */
+        waves?: {
+            first: number;
+            growth: number;
+        };
+        /**
+         * once so many moves did not succeed no further one begins; 1 unless told
+         */
+        maxFailures?: number | string;
+        /**
+         * moves at once, beside `concurrency`
+         */
+        limits?: {
+            /**
+             * out of each host
+             */
+            perSource?: number;
+            /**
+             * into each host
+             */
+            perTarget?: number;
+            /**
+             * out of and into each host, together
+             */
+            perHost?: number;
+            /**
+             * out of and into the hosts of each rack, together
+             */
+            perRack?: number;
+            /**
+             * of all sets of all tenants
+             */
+            fleet?: number;
+        };
+        /**
+         * by VM: begins only when the moves of these have succeeded; without them it does not begin
+         */
+        after?: {
+            [key: string]: Array<string>;
+        };
+    };
+    /**
+     * nothing more of it begins from then on
+     */
+    deadlineAt?: string;
+    paused?: {
+        reason: string;
+        by?: string;
+        until: string;
+        then: 'cancel' | 'resume';
+        since: string;
+    };
+    /**
+     * once it has ended
+     */
+    counts?: {
+        succeeded: number;
+        undone: number;
+        failed: number;
+        notBegun: number;
+    };
     moves: Array<MoveInFull>;
 };
 
@@ -5621,9 +5757,9 @@ export type GetV1MigrationsData = {
          */
         cursor?: string;
         /**
-         * Only in this state: running, succeeded, undone, failed, or all
+         * Only in this state: running, succeeded, undone, failed, paused, or all
          */
-        state?: 'all' | 'running' | 'succeeded' | 'undone' | 'failed';
+        state?: 'all' | 'running' | 'succeeded' | 'undone' | 'failed' | 'paused';
     };
     url: '/v1/migrations';
 };
@@ -5656,6 +5792,58 @@ export type PostV1MigrationsData = {
     body: {
         planId: string;
         concurrency?: number;
+        policy?: {
+            /**
+             * so many go first, and each of them has to succeed before any other begins
+             */
+            canary?: number;
+            /**
+             * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+             */
+            waves?: {
+                first: number;
+                growth: number;
+            };
+            /**
+             * once so many moves did not succeed no further one begins; 1 unless told
+             */
+            maxFailures?: number | string;
+            /**
+             * moves at once, beside `concurrency`
+             */
+            limits?: {
+                /**
+                 * out of each host
+                 */
+                perSource?: number;
+                /**
+                 * into each host
+                 */
+                perTarget?: number;
+                /**
+                 * out of and into each host, together
+                 */
+                perHost?: number;
+                /**
+                 * out of and into the hosts of each rack, together
+                 */
+                perRack?: number;
+                /**
+                 * of all sets of all tenants
+                 */
+                fleet?: number;
+            };
+            /**
+             * by VM: begins only when the moves of these have succeeded; without them it does not begin
+             */
+            after?: {
+                [key: string]: Array<string>;
+            };
+        };
+        /**
+         * after so long nothing more of it begins
+         */
+        deadlineMs?: number;
     };
     path?: never;
     query?: {
@@ -5673,7 +5861,7 @@ export type PostV1MigrationsErrors = {
      */
     409: Problem;
     /**
-     * `plan.unknown`
+     * `plan.unknown`, `migration.order_unknown`, `migration.order_cyclic`
      */
     422: Problem;
     /**
@@ -10419,6 +10607,119 @@ export type PostV1MigrationsIdCancelResponses = {
 };
 
 export type PostV1MigrationsIdCancelResponse = PostV1MigrationsIdCancelResponses[keyof PostV1MigrationsIdCancelResponses];
+
+export type PostV1MigrationsIdPauseData = {
+    body: {
+        reason?: string;
+        /**
+         * after so long, where nobody resumed it, comes what `then` says
+         */
+        forMs?: number;
+        then?: 'cancel' | 'resume';
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migrations/{id}/pause';
+};
+
+export type PostV1MigrationsIdPauseErrors = {
+    /**
+     * `migration.unknown`
+     */
+    404: Problem;
+    /**
+     * `migration.ended`, `migration.cancelling`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationsIdPauseError = PostV1MigrationsIdPauseErrors[keyof PostV1MigrationsIdPauseErrors];
+
+export type PostV1MigrationsIdPauseResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        migrationId: string;
+        operation: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        migrationId: string;
+        operation: string;
+    };
+};
+
+export type PostV1MigrationsIdPauseResponse = PostV1MigrationsIdPauseResponses[keyof PostV1MigrationsIdPauseResponses];
+
+export type PostV1MigrationsIdResumeData = {
+    body: {
+        [key: string]: never;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migrations/{id}/resume';
+};
+
+export type PostV1MigrationsIdResumeErrors = {
+    /**
+     * `migration.unknown`
+     */
+    404: Problem;
+    /**
+     * `migration.ended`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationsIdResumeError = PostV1MigrationsIdResumeErrors[keyof PostV1MigrationsIdResumeErrors];
+
+export type PostV1MigrationsIdResumeResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        migrationId: string;
+        operation: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        migrationId: string;
+        operation: string;
+    };
+};
+
+export type PostV1MigrationsIdResumeResponse = PostV1MigrationsIdResumeResponses[keyof PostV1MigrationsIdResumeResponses];
 
 export type PostV1WorkflowsIdCancelData = {
     body: {

@@ -101,6 +101,29 @@ export const movesCodes = {
   'migration.conflict': { status: 409, title: 'The migration runs another plan', next: 'start another migration for this plan' },
   'migration.ended': { status: 409, title: 'The migration has ended', next: 'nothing is left to do' },
   'migration.cancelled': { title: 'The migration was cancelled', next: 'nothing is left to do' },
+  'migration.cancelling': {
+    status: 409,
+    title: 'The migration is being cancelled',
+    next: ['wait for its end: chrysalis operation wait {migrationId}', 'wait for its end'],
+  },
+  'migration.canary_failed': {
+    title: 'A VM that went first did not move; no other was begun',
+    next: 'see why it failed, mend that, and migrate those that are left',
+  },
+  'migration.pause_expired': {
+    title: 'The migration was paused, and nobody resumed it in time',
+    next: 'begin it again for those that are left, or pause the next one for longer: chrysalis migration pause --for',
+  },
+  'migration.order_unknown': {
+    status: 422,
+    title: 'The order names VMs that are not in the plan',
+    next: 'name VMs of the plan alone, or make a plan with all of them',
+  },
+  'migration.order_cyclic': {
+    status: 422,
+    title: 'VMs of the order wait for each other',
+    next: 'take one of the waits out of `after`: `vmIds` are those that could never begin',
+  },
   'migration.incomplete': { title: 'Not every VM was moved', next: 'chrysalis migration get shows which, and why' },
   'migration.time_is_up': { title: 'The time for it was over before every VM had gone', next: 'begin it again for those that are left' },
   'migration.too_many_failures': {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Pause, SetCounts, SetPolicy } from '../migration-sets.ts';
 import {
   DocumentFormat,
   MigrationOption,
@@ -115,9 +116,10 @@ export const MoveInFull = z
   .meta({ id: 'MoveInFull' });
 export type MoveInFull = z.infer<typeof MoveInFull>;
 
+export const migrationStates = [...runStates, 'paused'] as const;
 const Migration = Row.extend({
   migrationId: z.string(),
-  state: z.enum(runStates),
+  state: z.enum(migrationStates),
   planId: z.string(),
   template: z.string(),
   vmIds: z.array(z.string()),
@@ -127,6 +129,10 @@ const Migration = Row.extend({
   endedAt: z.string().optional(),
   cause: Cause.optional(),
   cancelRequested: z.string().optional(),
+  policy: SetPolicy.optional(),
+  deadlineAt: z.string().optional().describe('nothing more of it begins from then on'),
+  paused: Pause.extend({ since: z.string() }).optional(),
+  counts: SetCounts.optional().describe('once it has ended'),
 });
 /** As a list has it. */
 export const MigrationSummary = Migration.meta({ id: 'MigrationSummary' });

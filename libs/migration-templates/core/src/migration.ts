@@ -4,10 +4,15 @@ import {
   type Coded,
   type EventOf,
   migrationTemplatesEvents as events,
+  type Pause,
   type Plan,
+  type SetPolicy,
   type WorkflowRequest,
 } from '@chrysalis/contracts';
 import type { Figures } from './figures.ts';
+import { nothingAround, type Around } from './sets/caps.ts';
+import { orderOf } from './sets/order.ts';
+import { admitted, candidates, countsOf, eligible, haltOf } from './sets/pace.ts';
 
 // Stream `migration-<id>`: a run of a plan over its VMs, some at a time.
 
@@ -17,21 +22,36 @@ export type RequestMigration = Readonly<{
   migrationId: string;
   plan: Plan;
   concurrency: number;
-  starts: readonly Start[];
-}>;
-/** `starts` are moves made ready for VMs that wait; as many begin as there is room for, and none after a failure or a cancel. */
+  policy?: SetPolicy | undefined;
+  /** When it ends with what it has. Absent: never by itself. */
+  deadlineAt?: string | undefined;
+}> &
+  Ready;
+/**
+ * What a set goes on with: moves made ready for VMs that wait, of which as many begin as there is room for. `unready` are those of its
+ * VMs that could not be made ready now: gone, or in another move. Whoever neither is nor could be is tried again.
+ */
+export type Ready = Readonly<{ starts: readonly Start[]; around?: Around | undefined; unready?: readonly string[] | undefined }>;
 export type EndMove = Readonly<{
   kind: 'end-move';
   moveId: string;
   state: 'succeeded' | 'undone' | 'failed';
   cause?: Cause | undefined;
   figures?: Figures | undefined;
-  starts: readonly Start[];
-}>;
+}> &
+  Ready;
+/** It is looked at: there may be room now that others have made, or its time or that of its pause is up. */
+export type Advance = Readonly<{ kind: 'advance'; at: string }> & Ready;
+/** Until then nothing more begins; `then` is what becomes of it where nobody resumes it before. Asked again, it is until another time. */
+export type PauseSet = Readonly<{ kind: 'pause'; migrationId: string } & Pause>;
+export type ResumeSet = Readonly<{ kind: 'resume'; migrationId: string; by?: string | undefined }> & Ready;
 /** Its workflow goes on after its end: an operator repaired it, or has what it left undone. */
 export type ResumeMove = Readonly<{ kind: 'resume-move'; moveId: string; reason: string; by?: string | undefined }>;
 export type CancelMigration = Readonly<{ kind: 'cancel'; migrationId: string; reason: string }>;
-export type MigrationCommand = RequestMigration | EndMove | ResumeMove | CancelMigration;
+type Bare<C> = C extends Ready ? Omit<C, keyof Ready> : never;
+/** Those by which more of a set may begin, before anything is made ready for them. */
+export type SetCommand = Bare<EndMove> | Bare<Advance> | Bare<ResumeSet>;
+export type MigrationCommand = RequestMigration | EndMove | ResumeMove | CancelMigration | Advance | PauseSet | ResumeSet;
 
 export type MigrationEvent =
   | EventOf<typeof events.migrationRequested>
@@ -39,6 +59,8 @@ export type MigrationEvent =
   | EventOf<typeof events.moveEnded>
   | EventOf<typeof events.moveResumed>
   | EventOf<typeof events.migrationCancelRequested>
+  | EventOf<typeof events.migrationPaused>
+  | EventOf<typeof events.migrationResumed>
   | EventOf<typeof events.migrationEnded>;
 
 export type MoveState = Readonly<{
@@ -55,8 +77,13 @@ export type MigrationState =
       migrationId: string;
       plan: Plan;
       concurrency: number;
+      policy?: SetPolicy | undefined;
+      deadlineAt?: string | undefined;
       moves: readonly MoveState[];
+      paused?: Pause | undefined;
       cancelled?: string;
+      /** Why, where nobody asked for it. */
+      cancelCause?: Cause | undefined;
       /** It has ended once, and whoever waited for it acted on that: what goes on is only what it had begun. */
       closed?: true;
     }>;
@@ -66,6 +93,9 @@ export type MigrationRejection = Coded<
   | { readonly code: 'migration.unknown'; readonly migrationId?: string }
   | { readonly code: 'migration.ended'; readonly migrationId: string; readonly state: string }
   | { readonly code: 'migration.conflict'; readonly migrationId: string }
+  | { readonly code: 'migration.cancelling'; readonly migrationId: string }
+  | { readonly code: 'migration.order_unknown'; readonly vmIds: readonly string[] }
+  | { readonly code: 'migration.order_cyclic'; readonly vmIds: readonly string[] }
   | { readonly code: 'move.unknown'; readonly moveId: string }
 >;
 type Answer = Decision<MigrationEvent, MigrationRejection>;
@@ -89,6 +119,12 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
         return resumeMove(command, state);
       case 'cancel':
         return cancel(command, state);
+      case 'advance':
+        return advance(command, state);
+      case 'pause':
+        return pause(command, state);
+      case 'resume':
+        return resume(command, state);
     }
   },
   evolve: (state, event) => {
@@ -111,7 +147,15 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
           moves: state.moves.map((m) => (m.moveId === event.data.moveId ? { moveId: m.moveId, vmId: m.vmId, state: 'running' } : m)),
         };
       case events.migrationCancelRequested.type:
-        return { ...state, cancelled: event.data.reason };
+        return { ...state, cancelled: event.data.reason, cancelCause: event.data.cause };
+      case events.migrationPaused.type: {
+        const { migrationId: _, ...paused } = event.data;
+        return { ...state, paused };
+      }
+      case events.migrationResumed.type: {
+        const { paused: _, ...rest } = state;
+        return rest;
+      }
       case events.migrationEnded.type:
         return { ...state, status: event.data.state, closed: true };
       default:
@@ -123,11 +167,33 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
 const request = (c: RequestMigration, state: MigrationState): Answer => {
   if (state.status !== 'none')
     return state.plan.planId === c.plan.planId ? accept() : reject({ code: 'migration.conflict', migrationId: c.migrationId });
-  const { migrationId, plan, concurrency } = c;
-  return accept<MigrationEvent>(
-    { type: events.migrationRequested.type, data: { migrationId, plan, concurrency } },
-    ...c.starts.slice(0, concurrency).map((s) => started(migrationId, s)),
-  );
+  const fault = orderFault(c);
+  if (fault) return reject(fault);
+  const { migrationId, concurrency, policy, deadlineAt } = c;
+  // What each move does stands in the plan's own stream, and in each move's workflow: of a thousand moves it would be megabytes here.
+  const plan = { ...c.plan, moves: c.plan.moves.map((m) => ({ ...m, steps: [] })) };
+  const more = { ...(policy ? { policy } : {}), ...(deadlineAt === undefined ? {} : { deadlineAt }) };
+  const event: MigrationEvent = { type: events.migrationRequested.type, data: { migrationId, plan, concurrency, ...more } };
+  const begun = migrationDecider.evolve(state, event) as Known;
+  return accept<MigrationEvent>(event, ...beginning(begun, c).map((s) => started(migrationId, s)));
+};
+
+const orderFault = ({ plan, policy }: RequestMigration): MigrationRejection | undefined => {
+  const ids = plan.moves.map((m) => m.vmId);
+  const there = new Set(ids);
+  const named = Object.entries(policy?.after ?? {}).flatMap(([id, before]) => [id, ...before]);
+  const unknown = [...new Set(named)].filter((id) => !there.has(id));
+  if (unknown.length > 0) return { code: 'migration.order_unknown', vmIds: unknown };
+  const order = orderOf(ids, policy?.after);
+  return order.ok ? undefined : { code: 'migration.order_cyclic', vmIds: order.cycle };
+};
+
+/** Of those made ready, the ones that begin: their turn has come, and there is room. */
+const beginning = (m: Known, { starts, around = nothingAround }: Ready): readonly Start[] => {
+  if (m.closed || m.paused || haltOf(m)) return [];
+  const ready = new Map(starts.map((s) => [s.vmId, s]));
+  const turn = eligible(m).filter((id) => ready.has(id));
+  return admitted(m, turn, around).flatMap((id) => ready.get(id) ?? []);
 };
 
 const endMove = (c: EndMove, state: MigrationState): Answer => {
@@ -146,7 +212,7 @@ const endMove = (c: EndMove, state: MigrationState): Answer => {
   };
   const event: MigrationEvent = { type: events.moveEnded.type, data };
   const next = migrationDecider.evolve(state, event) as Known;
-  return accept<MigrationEvent>(event, ...after(next, c.starts));
+  return accept<MigrationEvent>(event, ...after(next, c));
 };
 
 /** A move that never ended needs no resuming; one that did runs again, and with it its migration. */
@@ -160,42 +226,124 @@ const resumeMove = (c: ResumeMove, state: MigrationState): Answer => {
   return accept<MigrationEvent>({ type: events.moveResumed.type, data });
 };
 
-/** The next moves, or the end when none runs and none may begin. */
-const after = (m: Known, starts: readonly Start[]): MigrationEvent[] => {
-  const running = m.moves.filter((x) => x.state === 'running').length;
-  const left = new Set(waiting(m));
-  const halted = m.closed === true || m.cancelled !== undefined || m.moves.some((x) => x.state === 'failed' || x.state === 'undone');
-  const begin = halted ? [] : starts.filter((s) => left.has(s.vmId)).slice(0, Math.max(0, m.concurrency - running));
-  if (begin.length > 0) return begin.map((s) => started(m.migrationId, s));
-  return running > 0 || (!halted && left.size > 0 && starts.length > 0) ? [] : [ended(m)];
+/** The next moves, or the end when none runs and none will begin. */
+const after = (m: Known, ready: Ready): MigrationEvent[] => {
+  if (m.moves.every((x) => x.state !== 'running') && isOver(m, ready)) return [ended(m)];
+  return beginning(m, ready).map((s) => started(m.migrationId, s));
+};
+
+/** With nothing under way: whether nothing will ever begin. What is paused, or held by others' moves alone, goes on later. */
+const isOver = (m: Known, { unready = [] }: Ready): boolean => {
+  if (m.closed || haltOf(m)) return true;
+  const left = eligible(m);
+  if (m.paused) return left.length === 0;
+  const not = new Set(unready);
+  return left.every((id) => not.has(id));
 };
 
 /** Succeeded only if each VM of the plan is where it should be; undone only if each is where it was. */
 const ended = (m: Known): MigrationEvent => {
   const all = (s: MoveState['state']): boolean => m.moves.every((x) => x.state === s);
   const done = waiting(m).length === 0 && all('succeeded');
-  const state = done ? 'succeeded' : all('undone') ? 'undone' : 'failed';
-  const cause =
-    m.moves.find((x) => x.cause)?.cause ??
-    (done
-      ? undefined
-      : {
-          code: m.cancelled === undefined ? 'migration.incomplete' : 'migration.cancelled',
-          message: m.cancelled ?? 'not every VM was moved',
-        });
-  return { type: events.migrationEnded.type, data: { migrationId: m.migrationId, state, ...(cause ? { cause } : {}) } };
+  const state = done ? 'succeeded' : all('undone') && m.moves.length > 0 ? 'undone' : 'failed';
+  const cause = done ? undefined : causeOf(m);
+  return {
+    type: events.migrationEnded.type,
+    data: { migrationId: m.migrationId, state, ...(cause ? { cause } : {}), counts: countsOf(m) },
+  };
+};
+
+/** The first move's own, unless something else stopped the set that says more. */
+const causeOf = (m: Known): Cause => {
+  const halt = haltOf(m);
+  const first = m.moves.find((x) => x.cause)?.cause;
+  const detail = first ? { detail: { first } } : {};
+  if (halt && m.policy && halt.code !== 'migration.cancelled') return { ...halt, ...detail };
+  return m.cancelCause ?? first ?? halt ?? { code: 'migration.incomplete', message: 'not every VM was moved' };
 };
 
 const cancel = (c: CancelMigration, state: MigrationState): Answer => {
   if (state.status === 'none') return reject({ code: 'migration.unknown', migrationId: c.migrationId });
   if (state.status !== 'running') return reject({ code: 'migration.ended', migrationId: c.migrationId, state: state.status });
   if (state.cancelled !== undefined) return accept();
-  const workflows = state.moves.filter((m) => m.state === 'running').map((m) => m.moveId);
+  return accept<MigrationEvent>(...stopped(state, c.reason));
+};
+
+/** Asked to stop: what runs is undone while it can be, unless it is only that time is up. With nothing under way that is its end. */
+const stopped = (m: Known, reason: string, cause?: Cause): MigrationEvent[] => {
+  const running = m.moves.filter((x) => x.state === 'running').map((x) => x.moveId);
+  const cancel = { workflowIds: cause ? [] : running, reason };
   const event: MigrationEvent = {
     type: events.migrationCancelRequested.type,
-    data: { migrationId: c.migrationId, reason: c.reason, cancel: { workflowIds: workflows, reason: c.reason } },
+    data: { migrationId: m.migrationId, reason, cancel, ...(cause ? { cause } : {}) },
   };
-  return accept<MigrationEvent>(event);
+  return running.length > 0 ? [event] : [event, ended(migrationDecider.evolve(m, event) as Known)];
+};
+
+const advance = (c: Advance, state: MigrationState): Answer => {
+  if (state.status === 'none') return reject({ code: 'migration.unknown' });
+  if (state.status !== 'running' || state.cancelled !== undefined) return accept();
+  const { migrationId, deadlineAt, paused } = state;
+  const isPast = (at: string): boolean => Date.parse(at) <= Date.parse(c.at);
+  if (deadlineAt !== undefined && isPast(deadlineAt) && waiting(state).length > 0) {
+    const message = `it had until ${deadlineAt}, and began nothing more then`;
+    return accept<MigrationEvent>(...stopped(state, message, { code: 'migration.time_is_up', message }));
+  }
+  if (!paused) return accept<MigrationEvent>(...after(state, c));
+  if (!isPast(paused.until)) return accept();
+  const message = `it was paused until ${paused.until}, and nobody resumed it`;
+  if (paused.then === 'cancel') return accept<MigrationEvent>(...stopped(state, message, { code: 'migration.pause_expired', message }));
+  return resume({ ...c, kind: 'resume', migrationId }, state);
+};
+
+const pause = ({ kind: _, ...data }: PauseSet, state: MigrationState): Answer => {
+  if (state.status === 'none') return reject({ code: 'migration.unknown', migrationId: data.migrationId });
+  if (state.status !== 'running') return reject({ code: 'migration.ended', migrationId: data.migrationId, state: state.status });
+  if (state.cancelled !== undefined) return reject({ code: 'migration.cancelling', migrationId: data.migrationId });
+  const { paused } = state;
+  if (paused && paused.until === data.until && paused.then === data.then && paused.reason === data.reason) return accept();
+  return accept<MigrationEvent>({ type: events.migrationPaused.type, data });
+};
+
+/** One that is not paused goes on as it does. */
+const resume = ({ migrationId, by, ...ready }: ResumeSet, state: MigrationState): Answer => {
+  if (state.status === 'none') return reject({ code: 'migration.unknown', migrationId });
+  if (state.status !== 'running') return reject({ code: 'migration.ended', migrationId, state: state.status });
+  if (!state.paused) return accept();
+  const event: MigrationEvent = { type: events.migrationResumed.type, data: { migrationId, ...(by === undefined ? {} : { by }) } };
+  return accept<MigrationEvent>(event, ...after(migrationDecider.evolve(state, event) as Known, ready));
+};
+
+/** Whom to make ready for the next decision, where its state is this one. */
+export const wanted = (m: MigrationState, around: Around, unready: ReadonlySet<string>): readonly string[] =>
+  m.status === 'none' || m.paused ? [] : candidates(m, around, unready);
+
+const withEnd = (m: MigrationState, moveId: string, state: EndMove['state']): MigrationState =>
+  m.status === 'none' ? m : { ...m, moves: m.moves.map((x) => (x.moveId === moveId && x.state === 'running' ? { ...x, state } : x)) };
+
+/** As `decide` finds it when it comes to what may begin by this command. */
+export const expecting = (m: MigrationState, command: SetCommand): MigrationState => {
+  if (m.status === 'none') return m;
+  if (command.kind === 'end-move') return withEnd(m, command.moveId, command.state);
+  const goesOn = command.kind === 'resume' || (m.paused?.then === 'resume' && Date.parse(m.paused.until) <= Date.parse(command.at));
+  return goesOn ? { ...m, paused: undefined } : m;
+};
+
+/** As it will be once it is asked for. */
+export const asRequested = (c: Omit<RequestMigration, 'kind' | keyof Ready>): MigrationState => ({ ...c, status: 'running', moves: [] });
+
+/** Room that others make is not told to it: it is looked for. */
+const LOOK_MS = 1_000;
+
+/** When it is to be looked at, whatever ends before; undefined where the ends of its own moves are all that it waits for. */
+export const nextLook = (m: MigrationState, now: string): string | undefined => {
+  if (m.status !== 'running' || m.cancelled !== undefined) return undefined;
+  const waits = waiting(m).length > 0;
+  const runs = m.moves.some((x) => x.state === 'running');
+  const soon = new Date(Date.parse(now) + LOOK_MS).toISOString();
+  const looks = !m.paused && (!runs || m.policy?.limits !== undefined) && waits;
+  const times = [...(waits ? [m.deadlineAt] : []), m.paused?.until, ...(looks ? [soon] : [])].filter((t) => t !== undefined);
+  return times.sort((a, b) => Date.parse(a) - Date.parse(b))[0];
 };
 
 const started = (migrationId: string, { moveId, vmId, request: workflow }: Start): MigrationEvent => ({

@@ -1,0 +1,59 @@
+import type { BodyOf } from '@chrysalis/api-client';
+import { InvalidArgumentError, type Command } from 'commander';
+import { collect, duration, positive, vmOf, type Run } from '../command.ts';
+
+type StartBody = BodyOf<'post', '/v1/migrations'>;
+type Policy = NonNullable<StartBody['policy']>;
+
+/** `3`, or `10%` of the VMs. */
+const failures = (text: string): number | string => {
+  if (/^([1-9]\d?|100)%$/.test(text)) return text;
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('a number such as 3, or a share such as 10%');
+  return Number(text);
+};
+
+/** `5`, five at a time; `5x2`, then twice as many, and so on. */
+const waves = (text: string): Policy['waves'] => {
+  const m = /^([1-9]\d*)(?:x([1-9]|10))?$/.exec(text);
+  if (!m) throw new InvalidArgumentError('a size such as 5, or 5x2 where each wave is twice the one before');
+  return { first: Number(m[1]), growth: Number(m[2] ?? 1) };
+};
+
+/** How a set of VMs is gone through: of whatever starts a migration. */
+export const setOptions = (command: Command): Command =>
+  command
+    .option('--concurrency <n>', 'so many at a time', positive)
+    .option('--canary <n>', 'so many first; no other begins unless each of them has succeeded', positive)
+    .option('--waves <n>', 'so many, then as many again once those have ended; 5x2: then twice as many', waves)
+    .option('--max-failures <n>', 'begin nothing more once so many moves, or such a share (10%), did not succeed', failures)
+    .option('--per-source <n>', 'so many at once out of each host', positive)
+    .option('--per-target <n>', 'so many at once into each host', positive)
+    .option('--per-host <n>', 'so many at once out of and into each host', positive)
+    .option('--per-rack <n>', 'so many at once out of and into each rack', positive)
+    .option('--fleet <n>', 'so many at once in the whole fleet, whoever moves them', positive)
+    .option('--after <vm=vm>', 'db=web: db begins once web has moved; more than once, or separated by commas', collect)
+    .option('--deadline <time>', 'begin nothing more after so long, e.g. 8h; 7 days unless told', duration);
+
+const afterOf = async ({ client, options }: Run): Promise<Policy['after']> => {
+  const pairs: string[] = options['after'] ?? [];
+  const after: Record<string, string[]> = {};
+  for (const pair of pairs) {
+    const [vm, before, ...more] = pair.split('=');
+    if (!vm || !before || more.length > 0) throw new InvalidArgumentError(`--after: VM=VM, not ${pair}`);
+    const [id, other] = [(await vmOf(client, vm)).vmId, (await vmOf(client, before)).vmId];
+    after[id] = [...(after[id] ?? []), other];
+  }
+  return pairs.length > 0 ? after : undefined;
+};
+
+const said = <T extends object>(members: T): T | undefined => {
+  const given = Object.entries(members).filter(([, v]) => v !== undefined);
+  return given.length > 0 ? (Object.fromEntries(given) as T) : undefined;
+};
+
+export const howToGo = async (run: Run): Promise<Omit<StartBody, 'planId'>> => {
+  const { concurrency, canary, waves: sizes, maxFailures, perSource, perTarget, perHost, perRack, fleet, deadline } = run.options;
+  const limits = said({ perSource, perTarget, perHost, perRack, fleet });
+  const policy = said({ canary, waves: sizes, maxFailures, limits, after: await afterOf(run) }) as Policy | undefined;
+  return { ...said({ concurrency, deadlineMs: deadline }), ...(policy ? { policy } : {}) };
+};

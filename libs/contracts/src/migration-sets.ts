@@ -1,0 +1,50 @@
+import { z } from 'zod';
+import { Count, Id, Positive, Timestamp } from './shapes.ts';
+
+const Share = z
+  .string()
+  .regex(/^([1-9]\d?|100)%$/, 'a share such as 10%')
+  .describe('of the VMs of the set, rounded up');
+
+/** So many moves at once; of a host and a rack those of other sets count as well, whoever began them. Absent: not limited by it. */
+export const SetLimits = z
+  .strictObject({
+    perSource: Positive.max(1000).optional().describe('out of each host'),
+    perTarget: Positive.max(1000).optional().describe('into each host'),
+    perHost: Positive.max(1000).optional().describe('out of and into each host, together'),
+    perRack: Positive.max(1000).optional().describe('out of and into the hosts of each rack, together'),
+    fleet: Positive.max(10_000).optional().describe('of all sets of all tenants'),
+  })
+  .describe('moves at once, beside `concurrency`');
+export type SetLimits = z.infer<typeof SetLimits>;
+
+/** How a set is gone through, beside how many move at once. */
+export const SetPolicy = z.strictObject({
+  canary: Positive.max(1000).optional().describe('so many go first, and each of them has to succeed before any other begins'),
+  waves: z
+    .strictObject({ first: Positive.max(1000), growth: Positive.max(10) })
+    .optional()
+    .describe('then so many, then `growth` times as many; the next wave begins when all of the one before have ended'),
+  maxFailures: z
+    .union([Positive.max(1000), Share])
+    .optional()
+    .describe('once so many moves did not succeed no further one begins; 1 unless told'),
+  limits: SetLimits.optional(),
+  after: z
+    .record(Id, z.array(Id).min(1).max(100))
+    .optional()
+    .describe('by VM: begins only when the moves of these have succeeded; without them it does not begin'),
+});
+export type SetPolicy = z.infer<typeof SetPolicy>;
+
+/** What becomes of a paused set when its time is up: it ends, or it goes on. */
+export const PauseThen = z.enum(['cancel', 'resume']);
+export type PauseThen = z.infer<typeof PauseThen>;
+
+/** How many moves came to what. `notBegun`: VMs of the plan that no move has begun for. */
+export const SetCounts = z.object({ succeeded: Count, undone: Count, failed: Count, notBegun: Count });
+export type SetCounts = z.infer<typeof SetCounts>;
+
+/** Why nothing more of a set began at an instant although it has not ended. */
+export const Pause = z.object({ reason: z.string().max(255), by: z.string().max(255).optional(), until: Timestamp, then: PauseThen });
+export type Pause = z.infer<typeof Pause>;

@@ -1,0 +1,42 @@
+// How many moves are under way where, and whether one more may be.
+import type { SetLimits } from '@chrysalis/contracts';
+
+export type Route = Readonly<{ fromHost: string; toHost: string }>;
+/** What runs beside a set's own moves, and in which rack each host is. A host that is not named has no rack, and no limit of one. */
+export type Around = Readonly<{ others: readonly Route[]; rackOf: ReadonlyMap<string, string> }>;
+export const nothingAround: Around = { others: [], rackOf: new Map() };
+
+export class Load {
+  readonly #n = new Map<string, number>();
+
+  constructor(
+    private readonly limits: SetLimits,
+    private readonly rackOf: ReadonlyMap<string, string>,
+    running: readonly Route[],
+  ) {
+    for (const route of running) this.add(route);
+  }
+
+  add(route: Route): void {
+    for (const [place] of this.#placesOf(route)) this.#n.set(place, (this.#n.get(place) ?? 0) + 1);
+  }
+
+  /** One more of these, without more anywhere than is allowed there. */
+  fits(route: Route): boolean {
+    return this.#placesOf(route).every(([place, limit]) => (this.#n.get(place) ?? 0) < limit);
+  }
+
+  /** A move within one host, or one rack, counts there once. */
+  #placesOf({ fromHost, toHost }: Route): [place: string, limit: number][] {
+    const { perSource, perTarget, perHost, perRack, fleet } = this.limits;
+    const racks = new Set([fromHost, toHost].flatMap((h) => this.rackOf.get(h) ?? []));
+    const places: [string, number | undefined][] = [
+      [`from ${fromHost}`, perSource],
+      [`to ${toHost}`, perTarget],
+      ...[...new Set([fromHost, toHost])].map((h): [string, number | undefined] => [`at ${h}`, perHost]),
+      ...[...racks].map((r): [string, number | undefined] => [`in ${r}`, perRack]),
+      ['fleet', fleet],
+    ];
+    return places.flatMap(([place, limit]) => (limit === undefined ? [] : [[place, limit]]));
+  }
+}
