@@ -137,6 +137,8 @@ const lines: Readonly<Record<string, string>> = {
   migrate: '--vm web --to large --grant g',
   'migration start': 'plan-1',
   'migration cancel': 'mig-1',
+  'migration pause': 'mig-1 --for 2h',
+  'migration resume': 'mig-1',
   ...Object.fromEntries(['pause', 'resume', 'undo'].map((v) => [`workflow ${v}`, 'op-1 --reason x'])),
   ...Object.fromEntries(['retry-from', 'skip', 'mark-done'].map((v) => [`workflow ${v}`, 'op-1 t --reason x'])),
   'workflow reassign': 'op-1 t --group g --reason x',

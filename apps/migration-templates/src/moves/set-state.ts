@@ -12,19 +12,24 @@ const MOST = 32;
 const keptOf = new WeakMap<EventStore, Map<string, Kept>>();
 
 /** A migration as it is in this transaction: what came since it was last looked at here is read, and the event before that to know it again. */
-export const knownSet = async ({ store, tx }: MessageContext, migrationId: string): Promise<KnownSet> => {
-  const kept = keptOf.get(store) ?? new Map<string, Kept>();
-  keptOf.set(store, kept);
-  const stream = `migration-${migrationId}`;
-  const before = kept.get(migrationId);
-  const since = before ? await store.read(stream, { from: before.version }, tx) : [];
-  const holds = before !== undefined && since[0]?.id === before.last;
-  const events = holds ? since.slice(1) : await store.read(stream, {}, tx);
-  const state = fold(migrationDecider.evolve, holds ? before.state : migrationDecider.initial, events as unknown as MigrationEvent[]);
-  const version = (holds ? before.version : 0) + events.length;
-  const last = events.at(-1)?.id ?? before?.last;
-  kept.delete(migrationId);
-  if (last !== undefined) kept.set(migrationId, { state, version, last });
-  for (const id of [...kept.keys()].slice(0, Math.max(0, kept.size - MOST))) kept.delete(id);
-  return { state, version, current: true };
+export const knownSet = async (ctx: MessageContext, migrationId: string): Promise<KnownSet> => {
+  const all = keptOf.get(ctx.store) ?? new Map<string, Kept>();
+  keptOf.set(ctx.store, all);
+  const kept = await upToNow(ctx, `migration-${migrationId}`, all.get(migrationId));
+  all.delete(migrationId);
+  if (kept.version > 0) all.set(migrationId, kept);
+  for (const id of [...all.keys()].slice(0, Math.max(0, all.size - MOST))) all.delete(id);
+  return { state: kept.state, version: kept.version, current: true };
+};
+
+const nothing: Kept = { state: migrationDecider.initial, version: 0, last: '' };
+const upToNow = async ({ store, tx }: Pick<MessageContext, 'store' | 'tx'>, stream: string, before: Kept = nothing): Promise<Kept> => {
+  const since = await store.read(stream, { from: Math.max(1, before.version) }, tx);
+  if (before.version > 0 && since[0]?.id !== before.last) return upToNow({ store, tx }, stream);
+  const events = before.version > 0 ? since.slice(1) : since;
+  return {
+    state: fold(migrationDecider.evolve, before.state, events as unknown as MigrationEvent[]),
+    version: before.version + events.length,
+    last: events.at(-1)?.id ?? before.last,
+  };
 };
