@@ -34,14 +34,14 @@ const after = (moves: MoveLab, vm: VmView, trip: Trip, expected: Ended, gapUnder
 };
 
 /** A move of the same type to the other host, at a pace that leaves time. */
-const slowly = async (moves: MoveLab, t: Traveller, options: object = {}): Promise<string> => {
+export const slowly = async (moves: MoveLab, t: Traveller, options: object = {}): Promise<string> => {
   const ref = await moves.byOption(t, { to: (await moves.shown(t.vmId)).type.name, move: true });
   const { spec } = await moves.lab.api.get('/v1/migration-templates/{name}', { path: { name: ref.split('@')[0]! } });
   return moves.template({ spec: { ...spec, options: { ...spec.options, maxBandwidthMiBps: SLOW_MIBPS, ...options } } });
 };
 
 /** The QEMU that waits at the target, once the source's sends to it. */
-const sending = async (moves: MoveLab, vm: VmView): Promise<{ source: QemuProcess; target: QemuProcess }> => {
+export const sending = async (moves: MoveLab, vm: VmView): Promise<{ source: QemuProcess; target: QemuProcess }> => {
   const [source] = moves.lab.outside.processes(vm);
   const other = (): QemuProcess | undefined =>
     moves.lab.outside.processes(vm).find((q) => q.pid !== source!.pid && q.netns !== source!.netns);
@@ -115,6 +115,11 @@ export const faultClaims: readonly Claim<MoveLab>[] = [
     midTransfer(`the target’s link is cut ${how} for 5 s: the move goes on`, { state: 'succeeded' }, async (moves, _, { target }) =>
       cut(moves, await nameOfNetns(target.pid), how, 5_000),
     ),
+  ),
+  midTransfer(
+    'the target’s link is cut both ways until the transfer has stalled: undone, and nobody has noticed',
+    { state: 'undone', cause: 'hypervisor.migration_stalled' },
+    async (moves, _, { target }) => cut(moves, await nameOfNetns(target.pid), 'both ways', 45_000),
   ),
   killedAt('host:prepare:recorded', 'target', 'before its QEMU is started', { state: 'succeeded' }),
   killedAt('host:transfer:probed', 'source', 'before the transfer begins', interrupted),

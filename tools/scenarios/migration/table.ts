@@ -1,7 +1,8 @@
 import type { Claim } from '../claim.ts';
 import { faultClaims } from './faults.ts';
+import { guestClaims } from './guests.ts';
 import type { MoveLab } from './lab.ts';
 import { shapeClaims } from './shapes.ts';
 
 /** In this order: what comes later takes the VMs as they were left. */
-export const claims: readonly Claim<MoveLab>[] = [...shapeClaims, ...faultClaims];
+export const claims: readonly Claim<MoveLab>[] = [...shapeClaims, ...faultClaims, ...guestClaims];
