@@ -139,6 +139,8 @@ const lines: Readonly<Record<string, string>> = {
   'migration cancel': 'mig-1',
   'migration pause': 'mig-1 --for 2h',
   'migration resume': 'mig-1',
+  'migration retry': 'mig-1',
+  'migration undo': 'mig-1 --concurrency 2',
   ...Object.fromEntries(['pause', 'resume', 'undo'].map((v) => [`workflow ${v}`, 'op-1 --reason x'])),
   ...Object.fromEntries(['retry-from', 'skip', 'mark-done'].map((v) => [`workflow ${v}`, 'op-1 t --reason x'])),
   'workflow reassign': 'op-1 t --group g --reason x',

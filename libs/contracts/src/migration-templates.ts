@@ -107,7 +107,14 @@ export const PlannedMove = z.object({
   /** What stays more than the type has: CPUs that are offlined (offline in the guest), MiB of a disk. */
   keeps: z.array(z.object({ what: z.enum(['vcpus', 'disk']), id: Name, has: Count, type: Count })).optional(),
 });
-export const Plan = z.object({ planId: Id, basis: PlanBasis, moves: z.array(PlannedMove), at: Timestamp });
+export const Plan = z.object({
+  planId: Id,
+  basis: PlanBasis,
+  moves: z.array(PlannedMove),
+  at: Timestamp,
+  /** The migration whose rest it takes up again, or whose moves it takes back. */
+  of: z.object({ migrationId: Id, as: z.enum(['retry', 'undo']) }).optional(),
+});
 export type Plan = z.infer<typeof Plan>;
 export type PlannedMove = z.infer<typeof PlannedMove>;
 

@@ -3,17 +3,18 @@ import path from 'node:path';
 import { createDriver, HostAgentConfig, startHostAgent, type HostAgent } from '@chrysalis/host-agent-app';
 import { createLog } from '@chrysalis/service-kit/log';
 import { serveAsChild, type Served } from '../workflow/child.ts';
-import { DISK_MIB, MEMORY_MIB, VMS_A_HOST } from './shape.ts';
+import { DISK_MIB, MEMORY_MIB } from './shape.ts';
 
 const all = (total: number) => ({ total, reserved: 0, ratioPerMille: 1000, min: 1, max: total, step: 1 });
 
-const open = async ({ dir, gatewayUrl, tokens }: Record<string, string>): Promise<Served> => {
+const open = async ({ dir, gatewayUrl, tokens, vmsAHost }: Record<string, string>): Promise<Served> => {
+  const room = Number(vmsAHost);
   const agents: HostAgent[] = [];
   for (const [hostId, token] of Object.entries(JSON.parse(tokens!) as Record<string, string>)) {
     const config = HostAgentConfig.parse({
       ...{ hostId, token, gatewayUrl, address: '127.0.0.1', driver: 'simulated' },
       place: { site: 'lab', room: 'one', rack: `r${hostId.slice(-3, -1)}` },
-      inventory: { vcpu: all(VMS_A_HOST), memoryMiB: all(VMS_A_HOST * MEMORY_MIB), diskMiB: all(VMS_A_HOST * DISK_MIB) },
+      inventory: { vcpu: all(room), memoryMiB: all(room * MEMORY_MIB), diskMiB: all(room * DISK_MIB) },
       networks: { front: 'isolated' },
       pools: { shared: path.join(dir!, 'pool') },
       imageStore: path.join(dir!, 'images'),

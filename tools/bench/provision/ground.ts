@@ -12,7 +12,7 @@ import { startChild, type Child } from '../workflow/child.ts';
 import { ApiClient, type Made } from './client.ts';
 import { followed } from './load.ts';
 import type { PlaneReady } from './plane.ts';
-import { hostIds, IMAGE, spec, TYPE } from './shape.ts';
+import { hostIds, IMAGE, spec, TYPE, VMS_A_HOST } from './shape.ts';
 import { contexts } from './stories.ts';
 
 /** The disks of simulated hosts are not this machine's: in memory where it has a file system there, so that they do not sync into PostgreSQL's. */
@@ -48,7 +48,7 @@ export class Ground {
     return this.plane.ready as PlaneReady;
   }
 
-  static async open(): Promise<Ground> {
+  static async open({ vmsAHost = VMS_A_HOST } = {}): Promise<Ground> {
     const dir = dirOfHosts();
     const { image } = installStandIns(dir);
     mkdirSync(path.join(dir, 'pool'));
@@ -56,7 +56,7 @@ export class Ground {
     const tokens = await plane.ask<string[]>({ tokensOf: hostIds });
     const { adminUrl, agentUrl, token } = plane.ready as PlaneReady;
     const ofHosts = JSON.stringify(Object.fromEntries(hostIds.map((id, i) => [id, tokens[i]!])));
-    const fleet = await startChild('../provision/fleet', { dir, gatewayUrl: agentUrl, tokens: ofHosts });
+    const fleet = await startChild('../provision/fleet', { dir, gatewayUrl: agentUrl, tokens: ofHosts, vmsAHost: String(vmsAHost) });
     const api = createClient({ server: adminUrl, token });
     await hostsUp(api, hostIds.length);
     await api.post('/v1/vm-types', { body: { name: TYPE, spec } });

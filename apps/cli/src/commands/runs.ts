@@ -4,6 +4,7 @@ import { action, changing, duration, examples, finish, listCommand, waits, type 
 import { migrationText } from '../show/migration.ts';
 import { age, print, took } from '../show/output.ts';
 import { migrationLogCommand, watchMigration } from './migration-logs.ts';
+import { planText } from '../show/plan.ts';
 import { howToGo, setOptions } from './set-options.ts';
 
 /** Runs a plan; with --wait, to its end. */
@@ -45,6 +46,7 @@ export const runCommands = (program: Command): void => {
   migrationLogCommand(migration);
   startCommands(migration);
   pauseCommands(migration);
+  againCommands(migration);
 };
 
 /** Those that make a run go, wait for it and end it. */
@@ -103,4 +105,16 @@ const pauseCommands = (migration: Command): void => {
     const answer = await run.client.post('/v1/migrations/{id}/resume', { path: { id: run.args[0]! }, body: {} });
     return finish(run, answer, 'goes on');
   });
+};
+
+const againCommands = (migration: Command): void => {
+  const again = (verb: string, what: string, member: 'retryOf' | 'undoOf'): void => {
+    changing(waits(setOptions(migration.command(verb).argument('<migration>').description(what))), async (run) => {
+      const plan = await run.client.post('/v1/migration-plans', { body: { [member]: run.args[0]! } as never });
+      if (!run.quiet) process.stderr.write(`${planText(plan)}\n\n`);
+      return plan.ready ? startPlan(run, plan.planId) : exits.refused;
+    });
+  };
+  again('retry', 'begin it again, by its template, for those of its VMs that it has not moved', 'retryOf');
+  again('undo', 'take it back: those that it moved go to the host and the type they had, by the inverse of its template', 'undoOf');
 };

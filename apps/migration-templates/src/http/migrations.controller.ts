@@ -1,14 +1,6 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id, migrationTemplatesEvents as events, PauseThen, Positive, SetPolicy, views, type Plan } from '@chrysalis/contracts';
-import {
-  blockersNow,
-  byId,
-  migrationDecider,
-  nextLook,
-  outdated,
-  type CancelMigration,
-  type PauseSet,
-} from '@chrysalis/migration-templates-core';
+import { Id, PauseThen, Positive, SetPolicy, views, type Plan } from '@chrysalis/contracts';
+import { blockersNow, byId, migrationDecider, outdated, type CancelMigration, type PauseSet } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Commands,
@@ -29,10 +21,9 @@ import { beginMigration } from '../moves/begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
-import { setOn } from '../moves/set-on.ts';
+import { followUp, setOn } from '../moves/set-on.ts';
 import { knownSet } from '../moves/set-state.ts';
-import { migrationEnded } from '../runs/step.ts';
-import { lookAt, tenantOfMigration } from '../sql/migrations.ts';
+import { tenantOfMigration } from '../sql/migrations.ts';
 import { everVersion, keepName, versionsOf } from '../sql/templates.ts';
 import { historyOf, movesUnderWay } from './lookups.ts';
 
@@ -155,9 +146,7 @@ export class MigrationsController {
     const known = await knownSet(ctx, migrationId);
     const decided = await ctx.decide(`migration-${migrationId}`, migrationDecider, command, { known });
     if (!decided.ok) throw ProblemError.of(decided.rejection);
-    if (decided.events.some((e) => e.type === events.migrationEnded.type)) await migrationEnded(migrationId, decided.state, ctx);
-    const look = nextLook(decided.state, ctx.now);
-    if (look !== undefined) await lookAt(ctx.tx, this.service.schema, migrationId, look);
+    await followUp(ctx, migrationId, decided);
     return { status: 202, body: { migrationId, operation: migrationId } };
   }
 

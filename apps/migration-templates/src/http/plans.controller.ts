@@ -21,6 +21,7 @@ import { knownType } from '../known/types.ts';
 import { inMove } from '../sql/moves.ts';
 import { templatesThere, versionsOf, type TemplateRow } from '../sql/templates.ts';
 import { ByOption, oneWay, templateByOption } from './by-option.ts';
+import { retryOf, undoOf, type Wanted } from './again.ts';
 import { everyVm, vmsTold } from './lookups.ts';
 
 /** `grow@2`, or `grow` for its newest version. */
@@ -29,6 +30,8 @@ const vmIds = z.array(Id).min(1).max(1000);
 const MakePlan = z.union([
   z.strictObject({ template: TemplateText, vmIds }),
   z.strictObject({ ...ByOption.shape, vmIds }).refine(...oneWay),
+  z.strictObject({ retryOf: Id.describe('a migration that has ended: its template, for those of its VMs that it has not moved') }),
+  z.strictObject({ undoOf: Id.describe('a migration that has ended: those that it moved go back, to the host and the type they had') }),
 ]);
 
 const planView = (p: Plan) => ({ ...p, ready: p.moves.every((m) => m.blockers.length === 0) });
@@ -49,21 +52,25 @@ export class PlansController {
       'host fits, each reason comes with five hosts that have it and with how many more do',
     body: MakePlan,
     query: dryRunQuery,
-    answers: { 201: views.PlanMade, 422: '`template.unknown`, `vm.unknown`', 409: '`option.refused`: with the options that were refused' },
+    answers: {
+      201: views.PlanMade,
+      404: '`migration.unknown`',
+      422: '`template.unknown`, `vm.unknown`',
+      409: '`option.refused`: with the options that were refused; `migration.running`, `migration.nothing_left`',
+    },
   })
   make(@Req() request: ApiRequest): Promise<Answer> {
     return this.commands.run(
       request,
       MakePlan,
       (body, ctx) => this.#make(body, ctx),
-      ({ vmIds }, { tenant }) => vmsTold(this.service, vmIds, tenant),
+      async (body, { tenant }) => ('vmIds' in body ? vmsTold(this.service, body.vmIds, tenant) : undefined),
     );
   }
 
   async #make(body: z.infer<typeof MakePlan>, ctx: CommandContext) {
     const { schema } = this.service;
-    const vmIds = [...new Set(body.vmIds)];
-    const row = 'template' in body ? await this.#template(ctx, body.template) : await templateByOption(ctx, body, vmIds);
+    const { vmIds, row, ...more } = await this.#wanted(body, ctx);
     const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
     if (!target) throw ProblemError.ofMember({ code: 'vm-type.unknown', vmType: refText(row.spec.options.targetType) });
     const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
@@ -76,9 +83,18 @@ export class PlansController {
       vms: vms.map((vm) => (busy.has(vm.vmId) ? { ...vm, moveId: busy.get(vm.vmId)! } : vm)),
       hosts: await knownHosts(ctx.tx, schema),
       guests: await guestsOf(ctx.tx, schema, vmIds),
+      toHosts: more.toHosts,
     });
-    await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: made } });
-    return { status: 201, body: planView(made), headers: { location: `/v1/migration-plans/${made.planId}` } };
+    const kept: Plan = more.of ? { ...made, of: more.of } : made;
+    await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: kept } });
+    return { status: 201, body: planView(kept), headers: { location: `/v1/migration-plans/${made.planId}` } };
+  }
+
+  async #wanted(body: z.infer<typeof MakePlan>, ctx: CommandContext): Promise<Wanted> {
+    if ('retryOf' in body) return retryOf(ctx, body.retryOf);
+    if ('undoOf' in body) return undoOf(ctx, body.undoOf);
+    const vmIds = [...new Set(body.vmIds)];
+    return { vmIds, row: 'template' in body ? await this.#template(ctx, body.template) : await templateByOption(ctx, body, vmIds) };
   }
 
   async #template({ tx, caller }: CommandContext, text: string): Promise<TemplateRow> {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { WorkflowRequest } from '@chrysalis/contracts';
+import { provisioningEvents, type WorkflowRequest } from '@chrysalis/contracts';
 import { facts, smallType, vm } from '@chrysalis/migration-templates-core/testing';
 import { openWorld, type World } from '../test/world.ts';
 
@@ -143,4 +143,46 @@ test('a set whose time is up begins nothing more, and ends with what it has', as
   await world.until(async () => (await world.stream(`migration-${id}`)).find((e) => e.type.endsWith('cancel-requested.v1')));
   await end(id, 0);
   expect(await over(id)).toMatchObject({ cause: { code: 'migration.time_is_up' }, counts: { succeeded: 1, notBegun: 2 } });
+});
+
+describe('a set that has ended', () => {
+  const plan = (body: object) => world.call('POST', '/v1/migration-plans', body);
+  test('is begun again for those that it has not moved', async () => {
+    const id = await begin(vmIds);
+    expect((await plan({ retryOf: id })).body['code']).toBe('migration.running');
+    await end(id, 0);
+    await end(id, 1, 'undone');
+    await over(id);
+    const { body } = await plan({ retryOf: id });
+    expect(body).toMatchObject({ of: { migrationId: id, as: 'retry' }, moves: [{ vmId: 'vm-b' }, { vmId: 'vm-c' }] });
+    const again = await world.call('POST', '/v1/migrations', { planId: body['planId'], concurrency: 2 });
+    const rest = again.body['migrationId'] as unknown as string;
+    await end(rest, 0);
+    await end(rest, 1);
+    expect(await over(rest)).toMatchObject({ state: 'succeeded' });
+    expect((await plan({ retryOf: rest })).body['code']).toBe('migration.nothing_left');
+    expect((await plan({ undoOf: 'mig-none' })).body['code']).toBe('migration.unknown');
+  });
+
+  test('is taken back: those that it moved, the last one first, to where each was', async () => {
+    const id = await begin(['vm-a', 'vm-b']);
+    await end(id, 0);
+    await end(id, 1);
+    await over(id);
+    for (const x of ['vm-a', 'vm-b'].map((vmId) => vm({ vmId })))
+      await world.tell('provisioning', x.vmId, provisioningEvents.vmSwitchedOver, {
+        ...{ vmId: x.vmId, moveId: 'mov-1', fromHost: 'h1', toHost: 'h2', epoch: 2, topology: x.topology, topologyHash: x.topologyHash },
+      } as never);
+    await world.until(
+      async () =>
+        (await world.service.service.pool.query(`select from migration_templates.known_vms where vm ->> 'hostId' = 'h2'`)).rowCount === 2,
+    );
+    const { body } = await plan({ undoOf: id });
+    expect(body).toMatchObject({
+      ready: true,
+      of: { as: 'undo' },
+      basis: { template: { name: 'relocate-small-1' } },
+      moves: ['vm-b', 'vm-a'].map((vmId) => ({ vmId, fromHost: 'h2', toHost: 'h1' })),
+    });
+  });
 });

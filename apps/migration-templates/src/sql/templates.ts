@@ -47,7 +47,7 @@ export const usersOf = async (tx: pg.PoolClient, schema: string, name: string): 
   (
     await tx.query<{ id: string }>(
       `select migration_id as id from ${schema}.migrations m
-         where template = $1 and exists (select from ${schema}.moves o where o.migration_id = m.migration_id and o.ended_at is null)
+         where template = $1 and (look_at is not null or exists (select from ${schema}.moves o where o.migration_id = m.migration_id and o.ended_at is null))
        union select dispatch ->> 'workflowId' from ${schema}.runs where outcome is null and split_part(input ->> 'template', '@', 1) = $1
        order by 1 limit 100`,
       [name],

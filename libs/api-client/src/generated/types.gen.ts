@@ -238,6 +238,10 @@ export type PlanMade = {
         }>;
     }>;
     at: string;
+    of?: {
+        migrationId: string;
+        as: 'retry' | 'undo';
+    };
     ready: boolean;
 };
 
@@ -1748,6 +1752,10 @@ export type Plan = {
         }>;
     }>;
     at: string;
+    of?: {
+        migrationId: string;
+        as: 'retry' | 'undo';
+    };
     ready: boolean;
     template: string;
 };
@@ -10511,6 +10519,16 @@ export type PostV1MigrationPlansData = {
         option?: string;
         grantId?: string;
         vmIds: Array<string>;
+    } | {
+        /**
+         * a migration that has ended: its template, for those of its VMs that it has not moved
+         */
+        retryOf: string;
+    } | {
+        /**
+         * a migration that has ended: those that it moved go back, to the host and the type they had
+         */
+        undoOf: string;
     };
     path?: never;
     query?: {
@@ -10524,7 +10542,11 @@ export type PostV1MigrationPlansData = {
 
 export type PostV1MigrationPlansErrors = {
     /**
-     * `option.refused`: with the options that were refused
+     * `migration.unknown`
+     */
+    404: Problem;
+    /**
+     * `option.refused`: with the options that were refused; `migration.running`, `migration.nothing_left`
      */
     409: Problem;
     /**

@@ -106,6 +106,16 @@ export const movesCodes = {
     title: 'The migration is being cancelled',
     next: ['wait for its end: chrysalis operation wait {migrationId}', 'wait for its end'],
   },
+  'migration.running': {
+    status: 409,
+    title: 'The migration has not ended',
+    next: ['wait for its end: chrysalis operation wait {migrationId}', 'wait for its end'],
+  },
+  'migration.nothing_left': {
+    status: 409,
+    title: 'The migration has no VM that this would be about',
+    next: ['chrysalis migration get {migrationId} shows what became of each', 'chrysalis migration get shows what became of each'],
+  },
   'migration.canary_failed': {
     title: 'A VM that went first did not move; no other was begun',
     next: 'see why it failed, mend that, and migrate those that are left',

@@ -13,6 +13,7 @@ export { contentName, isMadeName } from './made-names.ts';
 export * from './migration.ts';
 export { observedBlockers } from './observed.ts';
 export * from './run.ts';
+export * from './sets/again.ts';
 export { nothingAround, type Around, type Route } from './sets/caps.ts';
 export { supportedMethods } from './option-verdict.ts';
 export * from './options.ts';

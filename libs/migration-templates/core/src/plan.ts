@@ -32,6 +32,8 @@ export type PlanInput = Readonly<{
   guests: ReadonlyMap<string, KnownGuest>;
   /** No VM goes there: a host that is being drained. */
   notHost?: string | undefined;
+  /** By VM, where it goes if it can: back to where it was. */
+  toHosts?: ReadonlyMap<string, string> | undefined;
 }>;
 
 /**
@@ -155,10 +157,11 @@ const wishOf = (
 });
 
 /** The best host by the engine's ranking, and what the VM will hold there taken from what is free. */
-const chooseHost = ({ template, target, notHost }: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): Chosen => {
+const chooseHost = ({ template, target, notHost, toHosts }: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): Chosen => {
   const wish = { ...wishOf(vm, template, target, hosts), notHost };
   const fit = fitOf(wish, hosts);
-  const [best] = fit.hosts;
+  const home = toHosts?.get(vm.vmId);
+  const best = fit.hosts.find((h) => h === home) ?? fit.hosts[0];
   if (best !== undefined && fit.blockers.length === 0) take(best, fit.request, hosts);
   if (best !== undefined || !wish.moves) return { hostId: best ?? vm.hostId, blockers: fit.blockers };
   const none = blocker(

@@ -1,0 +1,24 @@
+// What is left of a set that has ended, and what it would take to have it back as it was.
+import type { TemplateSpec } from '@chrysalis/contracts';
+import type { KnownType } from '../known.ts';
+import type { MigrationState } from '../migration.ts';
+import { madeTemplate } from '../run.ts';
+
+type Ended = Exclude<MigrationState, { status: 'none' }>;
+
+/** Those that are not where they were to be, in the plan's order: their moves did not succeed, or never began. */
+export const leftOf = ({ plan, moves }: Ended): readonly string[] => {
+  const done = new Set(moves.filter((m) => m.state === 'succeeded').map((m) => m.vmId));
+  return plan.moves.map((m) => m.vmId).filter((id) => !done.has(id));
+};
+
+/** Those that it has moved, the last one first, each with the host that it came from. */
+export const movedBy = ({ plan, moves }: Ended): ReadonlyMap<string, string> => {
+  const from = new Map(plan.moves.map((m) => [m.vmId, m.fromHost]));
+  const done = moves.filter((m) => m.state === 'succeeded').map((m) => m.vmId);
+  return new Map(done.reverse().flatMap((id) => (from.has(id) ? [[id, from.get(id)!] as const] : [])));
+};
+
+/** By which those VMs are of the type that they were: what its types say, without what an author added to the template that it undoes. */
+export const inverseOf = (spec: TemplateSpec, source: KnownType, target: KnownType): { name: string; spec: TemplateSpec } =>
+  madeTemplate(target, source, spec.migration.length > 0);
