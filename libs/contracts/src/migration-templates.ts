@@ -36,6 +36,10 @@ export const TemplateStep = z.discriminatedUnion('kind', [
 export type TemplateStep = z.infer<typeof TemplateStep>;
 
 export const MigrationMethod = z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']);
+export type MigrationMethod = z.infer<typeof MigrationMethod>;
+/** What the guest goes through: nothing, a pause of under a second, or an end and a new boot. */
+export const Interruption = z.enum(['none', 'under-a-second', 'save-and-restore', 'restart']);
+export type Interruption = z.infer<typeof Interruption>;
 export const TemplateOptions = z.object({
   targetType: Ref,
   method: MigrationMethod,
@@ -44,6 +48,11 @@ export const TemplateOptions = z.object({
   augmentation: z.array(z.string().max(64)).max(32),
   downtimeLimitMs: Positive.max(60_000),
   maxBandwidthMiBps: Positive.max(100_000),
+  /** Of a restart: how long the guest is given for each way of asking it to shut down (60 s unless told), and whether its power goes where it does not. */
+  shutDown: z
+    .object({ timeoutMs: Positive.max(600_000), force: z.boolean() })
+    .partial()
+    .optional(),
 });
 export type TemplateOptions = z.infer<typeof TemplateOptions>;
 export const TemplateSpec = z.object({
@@ -87,6 +96,7 @@ export const MigrationOption = z.object({
   augmentation: z.array(z.string().max(64)),
   hosts: z.array(Name),
   needsAgent: z.boolean(),
+  interruption: Interruption.optional(),
   summary: z.string().max(512),
 });
 export type MigrationOption = z.infer<typeof MigrationOption>;
@@ -102,6 +112,7 @@ export const PlannedMove = z.object({
   toType: Ref,
   steps: z.array(z.object({ section: Section, name: Name, kind: z.string(), summary: z.string() })),
   blockers: z.array(Blocker),
+  interruption: Interruption.optional(),
   /** What the move goes without, and why: it does not need it. */
   without: z.array(Blocker).optional(),
   /** What stays more than the type has: CPUs that are offlined (offline in the guest), MiB of a disk. */

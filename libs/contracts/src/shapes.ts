@@ -110,6 +110,11 @@ export const HostFacts = z.object({
   networks: z.array(Name).max(256),
   /** Its hypervisor comes whole through the unplug of a CPU; absent: an agent of before, which does not say. */
   cpuHotUnplug: z.boolean().optional(),
+  /** Methods of migration that it can carry out, as either end; absent: an agent of before, which has `pre-copy` alone. */
+  methods: z
+    .array(z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']))
+    .max(8)
+    .optional(),
   /** Of segments that span hosts; absent: an agent of before, which carries none. */
   segments: SegmentFacts.optional(),
   /** What its VMs can boot by; absent: an agent of before, which has BIOS alone. */

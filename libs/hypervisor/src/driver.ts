@@ -5,6 +5,7 @@ import type {
   FilterRule,
   HostFacts,
   Image,
+  MigrationMethod,
   Nic,
   Erased,
   PoolAllocation,
@@ -33,6 +34,8 @@ export type DriverFacts = Pick<
   readonly cpuBlockers: Readonly<Record<string, readonly string[]>>;
   /** False where the hypervisor does not come whole through the unplug of a CPU (`hypervisor.unplug_unsafe`). */
   readonly cpuHotUnplug: boolean;
+  /** Of migration, that it has a part in. */
+  readonly methods: MigrationMethod[];
 };
 
 export type BootSpec = {
@@ -69,7 +72,7 @@ export type VolumeMade = { readonly shared: boolean; readonly bytes: number };
 /**
  * `runner`: was booted or resumed here. `incoming`: waits for a stream, or has it and is paused.
  * `state` is QEMU's own word (`running`, `paused`, `inmigrate`, `postmigrate`, `shutdown`, ...), or `gone`: no process; `halted`: no
- * process, as it was told.
+ * process, as it was told; `prepared`: none yet, `resume` starts one.
  */
 export type VmStatus = {
   readonly vmId: string;
@@ -157,12 +160,18 @@ export type SaveRequest = {
 export type Saved = Shaped & { readonly stoppedAtUs: number; readonly resumedAtUs: number; readonly bytes: number };
 
 /** What the next life of a VM is other in. */
-export type NextLife = { readonly bootOrder?: readonly string[] | undefined; readonly vcpus?: number | undefined };
+export type NextLife = {
+  readonly bootOrder?: readonly string[] | undefined;
+  readonly vcpus?: number | undefined;
+  /** Nothing, not even what a first boot alone has. */ readonly asItWas?: boolean;
+};
 
+/** `cold`: nothing comes to it. That this host can start it is seen, nothing waits, and `resume` starts it. */
 export type PrepareTarget = {
   readonly vmId: string;
   readonly topology: Topology;
   readonly topologyHash: string;
+  readonly cold?: boolean | undefined;
   /** Made anew, and open to the source until the guest is resumed here. They are the VM's only from there on. */
   readonly copies?: (DiskCopies & { readonly allocation?: PoolAllocation | undefined }) | undefined;
 };
@@ -208,7 +217,7 @@ export interface HypervisorDriver {
   migrate(vmId: string, request: MigrateRequest): Promise<MigrateOutcome>;
   cancelMigration(vmId: string): Promise<void>;
   /**
-   * Continues a target whose stream is in. Only after the fence of the source is on its disk. Refused by `not_ready`, `vm_unknown`,
+   * Continues a target whose stream is in, or starts one that was prepared cold. Only after the fence of the source is on its disk. Refused by `not_ready`, `vm_unknown`,
    * `qmp_refused` or `volume_locked` the guest did certainly not run by this call; after any other error it may have.
    */
   resume(vmId: string): Promise<{ readonly resumedAtUs: number }>;

@@ -46,7 +46,8 @@ const seedDisk = (vmId: string, at: { port: number; pool: string; sizeMiB: numbe
   readOnly: true,
 });
 /** Of a VM that is started again: it has had its first boot, and boots from this now, with no more CPUs than it is to have. */
-export const anew = (t: Topology, { bootOrder, vcpus }: NextLife): Topology => {
+export const anew = (t: Topology, { bootOrder, vcpus, asItWas }: NextLife): Topology => {
+  if (asItWas) return t;
   const topology = { ...t, disks: t.disks.filter((d) => d.id !== SEED_DISK), vcpus: atMost(t.vcpus, vcpus) };
   return bootOrder === undefined ? topology : bootingFrom(topology, bootOrder);
 };

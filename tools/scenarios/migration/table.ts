@@ -2,9 +2,17 @@ import type { Claim } from '../claim.ts';
 import { faultClaims } from './faults.ts';
 import { guestClaims } from './guests.ts';
 import type { MoveLab } from './lab.ts';
+import { methodClaims } from './methods.ts';
 import { progressClaims } from './progress.ts';
 import { setClaims } from './sets.ts';
 import { shapeClaims } from './shapes.ts';
 
 /** In this order: what comes later takes the VMs as they were left. */
-export const claims: readonly Claim<MoveLab>[] = [...shapeClaims, ...faultClaims, ...guestClaims, ...progressClaims, ...setClaims];
+export const claims: readonly Claim<MoveLab>[] = [
+  ...shapeClaims,
+  ...faultClaims,
+  ...guestClaims,
+  ...progressClaims,
+  ...setClaims,
+  ...methodClaims,
+];

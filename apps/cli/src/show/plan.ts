@@ -16,6 +16,7 @@ export const movesText = (what: string, moves: readonly Move[]): string => {
 
 const moveText = (move: Move): string => {
   const lines = [`${move['vmId']}\n  ${ref(move['fromType'])} on ${move['fromHost']}  ->  ${ref(move['toType'])} on ${move['toHost']}`];
+  if (move.interruption) lines.push(`  interruption: ${move.interruption}`);
   let section = '';
   let nr = 0;
   for (const s of move.steps) {
@@ -50,6 +51,7 @@ export const optionsText = (query: OptionsQuery): string => {
             option: (o) => o['id'],
             type: (o) => ref(o['targetType']),
             method: (o) => (o['move'] ? o['method'] : 'in place'),
+            interruption: (o) => o.interruption ?? '',
             'new resources': (o) => o['newResources'],
             hosts: (o) => o['hosts'].join(','),
             packages: (o) => o['augmentation'].join(','),

@@ -26,6 +26,8 @@ const SourceMove = z.object({
   /** The guest restarted itself while the stream ran. */
   restarted: z.boolean().optional(),
   resumed: z.object({ resumedAt: Timestamp, downtimeMs: z.number() }).optional(),
+  /** Of a cold move: until then a guest that runs may go off, as it was asked to. */
+  offBy: Timestamp.optional(),
   /** Why a phase of `reclaimed` or `returned` came. */
   cause: z.object({ code: z.string(), message: z.string() }).optional(),
 });
@@ -35,6 +37,8 @@ const TargetMove = z.object({
   newEpoch: Positive,
   peerToken: z.string(),
   migrationAddress: z.string().optional(),
+  /** Its guest begins anew here: nothing waits for it. */
+  cold: z.boolean().optional(),
   deadlineAt: Timestamp,
   /** waiting: paused, for the receipt. running: the receipt came. never: this host will not run this move, whatever comes. */
   phase: z.enum(['preparing', 'waiting', 'running', 'never']),

@@ -1,6 +1,10 @@
 import type { PeerAnswer } from '@chrysalis/contracts';
 import type { SourceMove } from '../durable/vm-state.ts';
+import { isCold } from './cold.ts';
 import { iso, millisecondsOf, type AskPeer, type MoveDeps } from './deps.ts';
+
+/** A target that has to start its guest answers when it has: seconds on a slow machine. */
+const START_MS = 30_000;
 
 export type Delivered = Extract<PeerAnswer, { type: 'gone' }> | { type: 'resumed'; resumedAt: string; downtimeMs: number };
 
@@ -21,7 +25,7 @@ export const deliverReceipt = async (deps: MoveDeps & { askPeer: AskPeer }, vmId
         fencedAt,
         ...(move.restarted ? { restarted: true } : {}),
       };
-      const answer = await deps.askPeer({ peerAddress, host }, receipt, 1_000);
+      const answer = await deps.askPeer({ peerAddress, host }, receipt, isCold(move) ? START_MS : 1_000);
       if (answer.type === 'gone') return answer;
       if (answer.type === 'resumed') {
         deps.log.debug({ vmId, moveId, attempt, answerMs: deps.now() - sentAt }, 'the target runs the guest');

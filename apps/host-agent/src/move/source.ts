@@ -2,6 +2,7 @@ import type { MigrateOutcome } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
 import { causeOf } from '../execution/cause.ts';
 import { bringBack, causeWith, type Cause, type Place } from './bring-back.ts';
+import { isCold, shutDownUntilDeadline, startAgain, type ColdOptions } from './cold.ts';
 import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
@@ -37,7 +38,7 @@ export class SourceMoves {
   constructor(private readonly deps: SourceDeps) {}
 
   /** Begins the move, or joins the one that runs, or answers as the one that ended did. */
-  async transfer(vmId: string, begin: SourceMove, options: TransferOptions = {}): Promise<TransferResult> {
+  async transfer(vmId: string, begin: SourceMove, options: TransferOptions & ColdOptions = {}): Promise<TransferResult> {
     const state = await this.deps.states.update(vmId, (before) => began(vmId, before, begin));
     if (state?.move?.side !== 'source') throw new TaskFailure('host.vm_unknown', `no ${vmId} here`);
     return this.#once(vmId, () => this.#drive(vmId, options));
@@ -58,21 +59,21 @@ export class SourceMoves {
     return started;
   }
 
-  async #drive(vmId: string, options: TransferOptions): Promise<TransferResult> {
+  async #drive(vmId: string, options: TransferOptions & ColdOptions): Promise<TransferResult> {
     const { move } = this.#moving(vmId);
     if (move.phase !== 'transferring') return this.#recover(vmId);
     const unready = await probe(this.deps, vmId, move);
-    if (unready) return this.#returned(vmId, unready, await bringBack(this.deps, vmId));
+    if (unready) return this.#returned(vmId, unready, await this.#back(vmId, move));
     const stays = await this.#sent(vmId, move, options).catch(causeOf);
     return stays ? this.#takeBack(vmId, stays) : this.#giveAway(vmId);
   }
 
   /** Why it was not given away, or nothing: then the fence is on the disk. */
-  async #sent(vmId: string, move: SourceMove, options: TransferOptions): Promise<Cause | undefined> {
+  async #sent(vmId: string, move: SourceMove, options: TransferOptions & ColdOptions): Promise<Cause | undefined> {
     await this.#at('transfer:probed', vmId, move);
     const restarts = new Restarts(this.deps.driver, vmId);
     try {
-      const outcome = await migrateUntilDeadline(this.deps, vmId, move, options);
+      const outcome = await (isCold(move) ? shutDownUntilDeadline : migrateUntilDeadline)(this.deps, vmId, move, options);
       if (outcome.outcome === 'failed') return outcome.cause;
       await this.#handOver(vmId, move, outcome, restarts);
       return undefined;
@@ -105,7 +106,7 @@ export class SourceMoves {
       case 'transferring':
         return this.#takeBack(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer' });
       case 'reclaimed': {
-        const place = await bringBack(this.deps, vmId);
+        const place = await this.#back(vmId, move);
         return { ok: false, cause: causeWith(move.cause!, place) };
       }
       default:
@@ -155,12 +156,16 @@ export class SourceMoves {
    */
   async #takeBack(vmId: string, cause: Cause): Promise<TransferResult> {
     const { move } = await this.#insist(vmId, unfenced);
-    const place = await bringBack(this.deps, vmId);
+    const place = await this.#back(vmId, move);
     if (place.is !== 'gone' || !(await wholeAtTarget(this.deps, vmId, move))) return this.#returned(vmId, cause, place);
     const now = this.deps.now();
     this.deps.log.warn({ vmId, moveId: move.moveId, cause, place }, 'this end is gone; the target has the whole guest');
     await this.#insist(vmId, fenced(iso(now), { stoppedAtUs: now * 1000, completedAtUs: now * 1000 }));
     return this.#giveAway(vmId);
+  }
+
+  #back(vmId: string, move: SourceMove): Promise<Place> {
+    return isCold(move) ? startAgain(this.deps, vmId, move) : bringBack(this.deps, vmId);
   }
 
   async #returned(vmId: string, why: Cause, place: Place): Promise<TransferResult> {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { bareTopology } from '@chrysalis/testing';
 import { topologyHash, type MoveRequest, type PeerAnswer } from '@chrysalis/contracts';
 import type { HypervisorDriver } from '@chrysalis/hypervisor';
@@ -94,6 +94,10 @@ type Story = {
   readonly targetEnds: number | undefined;
   /** So many milliseconds after the transfer began someone tells the target to discard: too early, too late, or twice. */
   readonly discards: readonly number[];
+  /** The guest shuts down at the source, and begins anew at the target. */
+  readonly cold?: boolean;
+  /** Of a cold move: the target cannot start it, or the guest ignores that it is asked, or goes off late. */
+  readonly refuses?: 'start' | 'shut-down';
 };
 
 class Run {
@@ -130,14 +134,17 @@ class Run {
     const first = await VmStates.open(join(this.dir, 'source'));
     await first.update('vm-1', () => ({ ...newVmState('vm-1', 't', 1), role: 'runner' }));
     await this.#begin('target');
+    const { cold = false } = this.story;
+    this.model.refusesStart = this.story.refuses === 'start';
     const prepared = await this.#insist(() =>
-      this.#target.prepare({ vmId: 'vm-1', tenant: 't', epoch: 2, moveId: 'mov-1', topology, topologyHash: topologyHash(topology) }),
+      this.#target.prepare({ vmId: 'vm-1', tenant: 't', epoch: 2, moveId: 'mov-1', topology, topologyHash: topologyHash(topology), cold }),
     ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
     if (!prepared) return; // the target gave up before the source was asked
     const move: SourceMove = {
       side: 'source', phase: 'transferring', moveId: 'mov-1', taskKey: 'k', newEpoch: 2, targetHost: 'target', peerAddress: 'x',
-      migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method: 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1,
+      migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method: cold ? 'restart' : 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1,
       startedAt: new Date().toISOString(), deadlineAt: new Date(hasted() + 20_000).toISOString(),
+      ...(cold ? { offBy: new Date(hasted() + 200).toISOString() } : {}),
     }; // prettier-ignore
     await this.#begin('source');
     const discarded = this.story.discards.map((ms) =>
@@ -146,10 +153,20 @@ class Run {
         .catch(() => undefined),
     );
     // The gateway delivers the task to each life of the agent until one of them reports.
-    this.result = await this.#insist(() => this.#source.transfer('vm-1', move));
+    this.result = await this.#insist(() => this.#source.transfer('vm-1', move, cold ? { shutDown: () => this.#shutDown() } : {}));
     if (!this.result.ok) await this.#insist(() => this.#target.discard('vm-1', 'mov-1'));
     await Promise.race([Promise.all(discarded), nap(60)]); // one that a life took with it never ends
     await nap(5);
+  }
+
+  /** As the guest does it, at its own time; its process ends in the driver of the life that asked. */
+  async #shutDown(): Promise<void> {
+    const life = this.lives.source!;
+    const driver = life.driver(this.model.driver('source'));
+    await life.step();
+    if (this.story.refuses === 'shut-down') throw new TaskFailure('host.guest_stays', 'it stays');
+    if (this.model.processes.source.state === 'running') this.model.set('source', 'gone');
+    await driver.halt('vm-1');
   }
 
   /** Asks each life of the agents until one answers. */
@@ -246,12 +263,18 @@ class Run {
     const move = this.#states.target?.get('vm-1')?.move;
     const wentThere = this.model.ranOnTarget || (move?.side === 'target' && move.phase === 'running');
     if (wentThere && source.state === 'running') faults.push('on the source after it may have run on the target');
-    const gone = ['gone', 'none'].includes(target.state);
+    const gone = ['gone', 'none', 'prepared'].includes(target.state);
     const endedThere = wentThere && target.state === 'gone';
-    const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone;
+    const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone && (!this.story.cold || this.#overAtSource());
     const running = [source, target].filter((p) => p.state === 'running').length;
     if (running !== 1 && !endedThere && !endedHere) faults.push(`${running} run: ${source.state}, ${target.state}`);
     return [...faults, ...this.#untrue(endedHere, endedThere)];
+  }
+
+  /** The move had ended: what becomes of its guest is nobody's business any more. */
+  #overAtSource(): boolean {
+    const move = this.#states.source?.get('vm-1')?.move;
+    return move?.side === 'source' && move.phase === 'returned';
   }
 
   /** What was said, beside what is. */
@@ -359,4 +382,47 @@ test('any number of deaths, lost messages and a lost target', async () => {
     }),
     { numRuns: 120, endOnFailure: true },
   );
+});
+
+describe('a cold move', () => {
+  const cold: Story = { ...calm, cold: true };
+
+  test('nothing goes wrong: the guest is over at the source, and begins anew at the target', async () => {
+    const run = await play(cold);
+    expect(run.result).toMatchObject({ ok: true });
+    expect(run.verdict()).toEqual([]);
+    expect(run.model.processes).toMatchObject({ source: { state: 'halted' }, target: { state: 'running' } });
+  });
+
+  test('a guest that stays, and a target that cannot start it: it runs at the source, started again where it was over', async () => {
+    for (const [refuses, code] of [
+      ['shut-down', 'host.guest_stays'],
+      ['start', 'host.target_lost'],
+    ] as const) {
+      const run = await play({ ...cold, refuses });
+      expect([refuses, run.verdict()]).toEqual([refuses, []]);
+      expect(run.result).toMatchObject({ ok: false, cause: { code } });
+    }
+  });
+
+  test('an agent that dies at any one step, of either side, its host’s power with it or not: exactly one runs, and what is said is so', async () => {
+    for (let step = 1; step <= 24; step++)
+      for (const side of ['source', 'target'] as const)
+        for (const lost of LOST)
+          for (const power of [[], [side]]) {
+            const run = await play({ ...cold, ...dies(side, step), lost, power });
+            expect([side, step, lost, power, run.verdict()]).toEqual([side, step, lost, power, []]);
+          }
+  });
+
+  test('any number of deaths, lost messages, disks that refuse, and a target that cannot start it', async () => {
+    const any = fc.tuple(stories, fc.constantFrom('start' as const, 'shut-down' as const, undefined));
+    await fc.assert(
+      fc.asyncProperty(any, async ([story, refuses]) => {
+        const run = await play({ ...story, cold: true, targetEnds: undefined, ...(refuses ? { refuses } : {}) });
+        expect(run.verdict()).toEqual([]);
+      }),
+      { numRuns: 120, endOnFailure: true },
+    );
+  });
 });

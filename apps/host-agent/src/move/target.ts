@@ -13,6 +13,8 @@ export type Prepare = {
   readonly moveId: string;
   readonly topology: Topology;
   readonly topologyHash: string;
+  /** Its guest begins anew here. */
+  readonly cold?: boolean | undefined;
 };
 type TargetDeps = MoveDeps & {
   readonly hostId: string;
@@ -30,12 +32,12 @@ export class TargetMoves {
 
   /** Starts the paused QEMU; again for the same move: the same answer. */
   prepare(request: Prepare): Promise<{ migrationAddress: string; peerToken: string }> {
-    const { vmId, moveId, topology, topologyHash } = request;
+    const { vmId, moveId, topology, topologyHash, cold } = request;
     return this.#locked(vmId, async () => {
       const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
       await this.deps.at('prepare:recorded', { vmId, moveId });
       try {
-        const { migrationAddress } = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash });
+        const { migrationAddress } = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold });
         await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', migrationAddress } }));
         return { migrationAddress, peerToken: state.move.peerToken };
       } catch (error) {
@@ -45,7 +47,7 @@ export class TargetMoves {
     });
   }
 
-  #prepared(before: VmState | undefined, { vmId, tenant, epoch, moveId }: Prepare): VmState {
+  #prepared(before: VmState | undefined, { vmId, tenant, epoch, moveId, cold }: Prepare): VmState {
     const known = before?.move;
     if (known?.side === 'target' && known.moveId === moveId) {
       if (known.phase === 'preparing' || known.phase === 'waiting') return before!;
@@ -61,6 +63,7 @@ export class TargetMoves {
       peerToken: `${this.deps.hostId}.${randomBytes(24).toString('base64url')}`,
       deadlineAt: iso(this.deps.now() + this.deps.patienceMs),
       phase: 'preparing',
+      cold: cold === true,
     };
     return { ...(before ?? newVmState(vmId, tenant, epoch)), role: 'incoming', epoch, floor: epoch, move };
   }
@@ -105,7 +108,7 @@ export class TargetMoves {
    * Recorded as the runner first, continued second: an agent that dies between the two continues the guest when it is back. `running` on
    * the disk means that the guest may have run; it is taken back only by the life that wrote it, when the driver knows that it did not.
    */
-  async #run({ vmId, move: { moveId, newEpoch, phase } }: Waiting, restarted = false): Promise<PeerAnswer | undefined> {
+  async #run({ vmId, move: { moveId, newEpoch, phase, cold } }: Waiting, restarted = false): Promise<PeerAnswer | undefined> {
     const seen = restarted ? { restarted } : {};
     if (phase !== 'running') await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, ...seen, phase: 'running' } }));
     await this.deps.at('receipt:recorded', { vmId, moveId });
@@ -120,10 +123,17 @@ export class TargetMoves {
       return this.#resumed(newEpoch, resumedAt);
     } catch (error) {
       this.deps.log.warn({ vmId, moveId, err: error }, 'the guest could not be continued yet');
-      if (phase !== 'running' && hasCode(error, ...neverContinued))
+      const never = hasCode(error, ...neverContinued);
+      if (cold && never) return this.#notBegun(vmId, phase, (error as Error).message);
+      if (phase !== 'running' && never)
         await this.#change(vmId, (s) => ({ ...s, role: 'incoming', move: { ...s.move, phase: 'waiting' } }));
       return undefined;
     }
+  }
+
+  /** The source may start it again; not where an earlier life of this agent may have said that it runs here: then it has ended here. */
+  async #notBegun(vmId: string, phase: TargetMove['phase'], why: string): Promise<PeerAnswer> {
+    return phase === 'running' ? this.#endedHere(vmId, why) : this.#gone(await this.#never(vmId, why));
   }
 
   /** Ends the waiting QEMU. Refused when the guest runs here: then there is nothing to discard. */

@@ -1,6 +1,6 @@
 import type { Cause, Observed, ObservedState } from '@chrysalis/contracts';
 import type { GuestReading, LifecycleEvent } from '@chrysalis/hypervisor';
-import type { VmState } from '../durable/vm-state.ts';
+import type { SourceMove, VmState } from '../durable/vm-state.ts';
 import { iso } from '../move/deps.ts';
 
 /** What is known of a VM at an epoch. Another epoch is another life of it on this host: it counts from the start. */
@@ -16,8 +16,14 @@ const passing: ReadonlySet<ObservedState> = new Set(['paused', 'unknown']);
 export const sayable = ({ role, booted, move }: VmState): 'all' | 'ends' | 'nothing' => {
   if (role !== 'runner') return 'nothing';
   if (move?.side === 'target') return move.phase === 'running' && move.resumedAt ? 'all' : 'nothing';
-  if (move?.side === 'source') return move.phase === 'transferring' ? 'ends' : 'all';
+  if (move?.side === 'source') return sayableOfSource(move);
   return booted ? 'all' : 'nothing';
+};
+
+/** Of a cold move its guest's end is no news. */
+const sayableOfSource = ({ phase, method }: SourceMove): 'all' | 'ends' | 'nothing' => {
+  if (phase !== 'transferring') return 'all';
+  return method === 'restart' ? 'nothing' : 'ends';
 };
 
 /** The state that a look begins to show, and since when it does; `stands` when it is news. */

@@ -20,7 +20,7 @@ const done = ({ now }: HandlerContext, how?: ActionHow): Acted => ({ at: iso(now
 
 /** What is so already is done: each of these may come twice, late, and after a crash in its middle. */
 export const powerHandlers = (context: HandlerContext): Handler[] => [
-  handler(hostTasks.stopVm, admit, (input, run) => stop(context, input, run)),
+  handler(hostTasks.stopVm, admit, (input, run) => goOff(context, input, run.signal)),
   handler(hostTasks.startVm, admit, async ({ vmId, bootOrder, vcpus }, run) => {
     const shaped = await context.driver.start(vmId, { bootOrder, vcpus });
     await answersAnew(context, vmId, run);
@@ -43,10 +43,10 @@ export const powerHandlers = (context: HandlerContext): Handler[] => [
 ];
 
 /** The halt keeps it off: until then an end of its own, by our asking, is no more than that. */
-const stop = async (
+export const goOff = async (
   context: HandlerContext,
-  { vmId, modes, timeoutMs }: InputOf<typeof hostTasks.stopVm>,
-  { signal }: TaskRun,
+  { vmId, modes, timeoutMs }: Pick<InputOf<typeof hostTasks.stopVm>, 'vmId' | 'modes' | 'timeoutMs'>,
+  signal: AbortSignal,
 ): Promise<Acted> => {
   const { driver, guests } = context;
   const off = async (how?: ActionHow): Promise<Acted> => {
@@ -137,7 +137,7 @@ const restarted = async (
 };
 
 /** Over a new connection: the one before may hold what the guest said before it restarted, or be that of a process which has ended. */
-const answersAnew = async (context: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
+export const answersAnew = async (context: HandlerContext, vmId: string, run: TaskRun): Promise<void> => {
   context.guests.forget(vmId);
   await isUp(context, vmId, run);
   await carryAgain(context, vmId);

@@ -4,13 +4,14 @@ import type { Handler } from '../execution/handler.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { notWell } from '../move/well.ts';
 import { peersKnown } from '../segments.ts';
+import { answersAnew } from './power.ts';
 import { asRunner, handler, notBelow, type HandlerContext } from './handler-context.ts';
 
 export const prepareTarget = (context: HandlerContext): Handler =>
-  handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash }) => {
+  handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash, cold }) => {
     if (hashOf(topology) !== topologyHash)
       throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
-    const { migrationAddress, peerToken } = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash });
+    const { migrationAddress, peerToken } = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash, cold });
     await peersKnown(context.driver, topology);
     return { migrationAddress, peerAddress: context.peerAddress(), peerToken };
   });
@@ -23,7 +24,16 @@ export const discardTarget = (context: HandlerContext): Handler =>
 
 /** What the move's end is believed by: looked at here and now, not what any earlier call returned. */
 export const confirmTarget = (context: HandlerContext): Handler =>
-  handler(hostTasks.confirmTarget, asRunner, (input) => confirmed(context, input), 'hardware');
+  handler(
+    hostTasks.confirmTarget,
+    asRunner,
+    async (input, run) => {
+      const shaped = await confirmed(context, input);
+      if (input.booted) await answersAnew(context, input.vmId, run);
+      return shaped;
+    },
+    'hardware',
+  );
 
 const confirmed = async (context: HandlerContext, { vmId, moveId, topologyHash }: InputOf<typeof hostTasks.confirmTarget>) => {
   const { move } = context.states.get(vmId)!;

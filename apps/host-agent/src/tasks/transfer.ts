@@ -1,10 +1,12 @@
-import { hostTasks } from '@chrysalis/contracts';
+import { hostTasks, SEED_DISK, type InputOf } from '@chrysalis/contracts';
 import type { MigrationProgress } from '@chrysalis/hypervisor';
 import type { Handler } from '../execution/handler.ts';
+import { isCold } from '../move/cold.ts';
 import { iso } from '../move/deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { removeFromHost } from '../move/remove-from-host.ts';
 import { forgetVm } from './boot-vm.ts';
+import { goOff } from './power.ts';
 import { asRunner, handler, notBelow, stale, type Admit, type HandlerContext } from './handler-context.ts';
 
 /** Also for a VM that this very move gave away: a repeated transfer gets its answer. */
@@ -16,7 +18,7 @@ const admitTransfer: Admit = (state, input) => {
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps } = input;
-    if (method !== 'pre-copy') throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
+    if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
       {
@@ -34,14 +36,28 @@ export const transfer = (context: HandlerContext): Handler =>
         maxBandwidthMiBps,
         startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
+        ...offByOf(input, context.now()),
       },
-      { signal: run.signal, onProgress: (p) => context.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }) },
+      {
+        signal: run.signal,
+        ...(input.shutDown ? { shutDown: (signal: AbortSignal) => goOff(context, { vmId, ...input.shutDown! }, signal) } : {}),
+        onProgress: (p) => context.tell({ type: 'progress', vmId, moveId, ...progressOf(p) }),
+      },
     );
     if (!result.ok) throw TaskFailure.told(result.cause, { epoch: context.states.get(vmId)?.epoch });
     context.guests.forget(vmId);
     const { ok: _, ...figures } = result;
     return figures;
   });
+
+const carriedOut: ReadonlySet<string> = new Set(['pre-copy', 'restart']);
+
+/** So long a guest takes to go off that has begun to. */
+const GOING_OFF_MS = 15_000;
+
+/** Until then a guest that is asked to shut down may do so, also one that did not in the time that it was given. */
+const offByOf = ({ shutDown }: InputOf<typeof hostTasks.transfer>, now: number): { offBy?: string } =>
+  shutDown ? { offBy: iso(now + shutDown.timeoutMs * shutDown.modes.length + GOING_OFF_MS) } : {};
 
 const progressOf = (p: MigrationProgress) => ({ ...p, phase: p.phase.slice(0, 64) });
 
@@ -62,7 +78,13 @@ export const releaseSource = (context: HandlerContext): Handler =>
       throw new TaskFailure('host.not_fenced', `the target of move ${moveId} was not seen to run ${vmId}`);
     context.guests.forget(vmId);
     await context.history.sent(vmId);
+    const seeds = isCold(state.move) ? await seedsOf(context, vmId) : [];
     await removeFromHost(context.driver, context.config.pools, vmId);
+    for (const { pool, volume } of seeds) await context.driver.deleteVolume(pool, volume);
     await forgetVm(context, vmId);
     return {};
   });
+
+/** What began anew has had its first boot: the seed of it, with what may be secret in it, is of no use any more. */
+const seedsOf = async ({ driver }: HandlerContext, vmId: string) =>
+  driver.list().includes(vmId) ? (await driver.status(vmId)).topology.disks.filter((d) => d.id === SEED_DISK) : [];

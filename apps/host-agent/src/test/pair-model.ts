@@ -3,7 +3,7 @@ import type { Topology } from '@chrysalis/contracts';
 
 export type Side = 'source' | 'target';
 type Process = {
-  state: 'running' | 'paused' | 'finish-migrate' | 'postmigrate' | 'inmigrate' | 'gone' | 'none';
+  state: 'running' | 'paused' | 'finish-migrate' | 'postmigrate' | 'inmigrate' | 'prepared' | 'halted' | 'gone' | 'none';
   role: 'runner' | 'incoming';
 };
 
@@ -17,6 +17,8 @@ export class PairModel {
   readonly breaches: string[] = [];
   /** The guest ran on the target: from then on an end of that process is an end of the guest. */
   ranOnTarget = false;
+  /** Of a cold move: the target cannot start it. */
+  refusesStart = false;
   #migration: Promise<MigrateOutcome> | undefined;
   #cancelled = false;
 
@@ -31,7 +33,7 @@ export class PairModel {
 
   /** The process ends by itself. */
   kill(side: Side): void {
-    if (this.processes[side].state !== 'none') this.set(side, 'gone');
+    if (!['none', 'prepared', 'halted'].includes(this.processes[side].state)) this.set(side, 'gone');
   }
 
   driver(side: Side): HypervisorDriver {
@@ -55,8 +57,8 @@ export class PairModel {
           topologyHash: '',
         };
       },
-      prepareTarget: async () => {
-        if (me.state === 'none') this.set(side, 'inmigrate');
+      prepareTarget: async ({ cold }) => {
+        if (me.state === 'none') this.set(side, cold ? 'prepared' : 'inmigrate');
         return { migrationAddress: 'tcp:target:1' };
       },
       migrate: async (vmId, request) => {
@@ -71,7 +73,8 @@ export class PairModel {
       },
       resume: async () => {
         if (me.state === 'running') return { resumedAtUs: Date.now() * 1000 };
-        if (me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
+        if (me.state === 'prepared' && this.refusesStart) throw new HypervisorError('hypervisor.not_ready', 'it does not start');
+        if (me.state !== 'paused' && me.state !== 'prepared') throw new HypervisorError('hypervisor.not_ready', me.state);
         this.set(side, 'running');
         return { resumedAtUs: Date.now() * 1000 };
       },
@@ -79,6 +82,11 @@ export class PairModel {
         if (me.state !== 'postmigrate' && me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
         this.set(side, 'running');
         return { resumedAtUs: Date.now() * 1000 };
+      },
+      halt: async () => this.set(side, 'halted'),
+      start: async () => {
+        this.set(side, 'running');
+        return { topology: { disks: [] } as unknown as Topology, topologyHash: '' };
       },
       destroy: async () => this.set(side, 'none'),
       deleteVolume: async () => undefined,

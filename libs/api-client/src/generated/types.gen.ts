@@ -91,6 +91,7 @@ export type HostDecided = {
     }>;
     networks: Array<string>;
     cpuHotUnplug?: boolean;
+    methods?: Array<'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart'>;
     segments?: {
         mtu: number;
         lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
@@ -224,6 +225,7 @@ export type PlanMade = {
             subject: string;
             remedy?: string;
         }>;
+        interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
         without?: Array<{
             code: string;
             message: string;
@@ -953,6 +955,7 @@ export type Host = {
         }>;
         networks: Array<string>;
         cpuHotUnplug?: boolean;
+        methods?: Array<'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart'>;
         segments?: {
             mtu: number;
             lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
@@ -1352,6 +1355,10 @@ export type MigrationTemplate = {
             augmentation: Array<string>;
             downtimeLimitMs: number;
             maxBandwidthMiBps: number;
+            shutDown?: {
+                timeoutMs?: number;
+                force?: boolean;
+            };
         };
         preMigration: Array<{
             kind: 'guest-script';
@@ -1691,6 +1698,7 @@ export type MigrationOption = {
     augmentation: Array<string>;
     hosts: Array<string>;
     needsAgent: boolean;
+    interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
     summary: string;
 };
 
@@ -1738,6 +1746,7 @@ export type Plan = {
             subject: string;
             remedy?: string;
         }>;
+        interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
         without?: Array<{
             code: string;
             message: string;
@@ -3850,6 +3859,10 @@ export type PostV1MigrationTemplatesData = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -4316,6 +4329,10 @@ export type PostV1MigrationTemplatesResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -4634,6 +4651,10 @@ export type PostV1MigrationTemplatesResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -5019,6 +5040,10 @@ export type PutV1MigrationTemplatesNameData = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -5373,6 +5398,10 @@ export type PutV1MigrationTemplatesNameResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -8166,6 +8195,10 @@ export type PostV1MigrationTemplatesValidateData = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -8511,6 +8544,10 @@ export type PostV1MigrationTemplatesTryData = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -8853,6 +8890,7 @@ export type PostV1MigrationTemplatesTryResponses = {
                 subject: string;
                 remedy?: string;
             }>;
+            interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
             without?: Array<{
                 code: string;
                 message: string;
@@ -8928,6 +8966,10 @@ export type PostV1MigrationTemplatesImportResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -9246,6 +9288,10 @@ export type PostV1MigrationTemplatesImportResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -9605,6 +9651,10 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -9923,6 +9973,10 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                 augmentation: Array<string>;
                 downtimeLimitMs: number;
                 maxBandwidthMiBps: number;
+                shutDown?: {
+                    timeoutMs?: number;
+                    force?: boolean;
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';

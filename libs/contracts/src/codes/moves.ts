@@ -82,6 +82,10 @@ export const movesCodes = {
   'template.nic_unknown': { title: 'The source type has no such NIC', next: 'name a NIC of the source type' },
   'template.memory_step': { title: 'Memory is plugged in whole blocks', next: 'take a multiple of a block' },
   'template.plugs_while_hidden': { title: 'A step exposes what the options hide', next: 'take the step out, or expose' },
+  'template.not_with_restart': {
+    title: 'A restart gives the type by itself, and no agent is in the guest after it',
+    next: 'take the step out, or choose another method',
+  },
   'template.result_differs': { title: 'The steps do not lead to the target type', next: 'add the steps that are missing' },
   'template.step_missing': { title: 'A step lacks the one it builds on', next: 'add the step' },
   'template.wrong_section': { title: 'The step belongs in another section', next: 'move it there' },

@@ -151,8 +151,16 @@ export const hostTasks = {
   prepareTarget: task(
     'agent-gateway',
     'host.prepare-target',
-    'Start a paused QEMU with exactly this topology that waits for the incoming stream; epoch is the new one',
-    z.object({ ...onVm, moveId: Id, tenant: Name, topology: Topology, topologyHash: Sha256 }),
+    'Start a paused QEMU with exactly this topology that waits for the incoming stream, or see that one starts; epoch is the new one',
+    z.object({
+      ...onVm,
+      moveId: Id,
+      tenant: Name,
+      topology: Topology,
+      topologyHash: Sha256,
+      /** It is to begin anew: that this host can start it is seen, and nothing waits. */
+      cold: z.literal(true).optional(),
+    }),
     z.object({ migrationAddress: z.string(), peerAddress: z.string(), peerToken: z.string() }),
   ),
   discardTarget: task(
@@ -165,7 +173,7 @@ export const hostTasks = {
   transfer: task(
     'agent-gateway',
     'host.transfer',
-    'Move the running state; done when the source is fenced and the target was seen running; on failure the source runs',
+    'Move the running state, or shut the guest down here and start it there; done when the source is fenced and the target was seen running; on failure the source runs',
     z.object({
       ...onVm,
       newEpoch: Positive,
@@ -176,6 +184,10 @@ export const hostTasks = {
       peerToken: z.string(),
       downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
       maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
+      /** Of a restart: how the guest is brought to shut down, as in `host.stop-vm`. */
+      shutDown: z
+        .object({ modes: z.array(ActionHow.extract(['guest-agent', 'acpi', 'power-off'])).min(1), timeoutMs: Positive })
+        .optional(),
     }),
     z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, stoppedAt: Timestamp, resumedAt: Timestamp }),
   ),
@@ -183,7 +195,12 @@ export const hostTasks = {
     'agent-gateway',
     'host.confirm-target',
     'The target runs this VM at this epoch with this topology',
-    z.object({ ...onVm, moveId: Id, topologyHash: Sha256 }),
+    z.object({
+      ...onVm,
+      moveId: Id,
+      topologyHash: Sha256,
+      /** It began anew: done when its guest is up. */ booted: z.literal(true).optional(),
+    }),
     shaped,
   ),
   releaseSource: task(

@@ -7,6 +7,7 @@ import type * as port from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import type { LifecycleEvent } from '../lifecycle.ts';
 import { anew, assertOnSegment, assertUnattached, initialTopology, isOfOff, isVolume, ownFiles } from '../shape.ts';
+import * as cold from './cold.ts';
 import type { Exit } from './fleet.ts';
 import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
@@ -73,6 +74,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     const migrating = vm.migrating !== undefined;
     if (answer && process) return { ...common, migrating, state: answer.status, running: answer.running, pid: process.pid };
     if (vm.alive) return { ...common, migrating, state: 'unknown', running: false, pid: process!.pid };
+    if (cold.isPrepared(vm)) return { ...common, migrating: false, state: 'prepared', running: false };
     if (vm.record.haltedAtUs !== undefined) return { ...common, migrating: false, state: 'halted', running: false };
     return { ...common, migrating: false, state: 'gone', running: false, lastWords: await lastWords(vm.files.words) };
   }
@@ -163,13 +165,18 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     return ends.some((end) => end.label === `char-${id}` && end['frontend-open']);
   }
 
-  prepareTarget({ vmId, topology, topologyHash: hash, copies }: port.PrepareTarget): Promise<port.TargetPrepared> {
+  prepareTarget(request: port.PrepareTarget): Promise<port.TargetPrepared> {
+    const { vmId, topology, topologyHash: hash, copies } = request;
     return this.fleet.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
           said: hash,
           is: topologyHash(topology),
         });
+      if (request.cold) {
+        await cold.prepareCold(this.fleet, request, () => this.how(topology, false));
+        return { migrationAddress: cold.COLD_ADDRESS };
+      }
       const existing = this.fleet.find(vmId);
       if (existing) return this.prepareAgain(existing, hash);
       const how = await this.how(topology, true);
@@ -238,6 +245,11 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
 
   async resume(vmId: string): Promise<{ resumedAtUs: number }> {
     const vm = this.fleet.get(vmId);
+    if (vm.record.cold)
+      return this.fleet.gate(vmId, () => {
+        const now = this.fleet.get(vmId);
+        return cold.startCold(this.fleet, now, () => this.how(now.topology, false));
+      });
     return vm.exclusive(async () => {
       const { role, resumedAtUs: before } = vm.record;
       if (role === 'runner' && before !== undefined && vm.alive) return { resumedAtUs: before };
@@ -336,6 +348,10 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   start(vmId: string, next: port.NextLife = {}): Promise<port.Shaped> {
     return this.fleet.gate(vmId, async () => {
       const before = this.fleet.get(vmId);
+      if (cold.isPrepared(before)) {
+        await cold.startCold(this.fleet, before, () => this.how(before.topology, false));
+        return this.fleet.get(vmId).shaped;
+      }
       power.assertOwn(before);
       if (before.alive) {
         const started = await before.exclusive(() => power.startedAlready(before));

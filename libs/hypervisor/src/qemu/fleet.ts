@@ -76,6 +76,30 @@ export class Fleet {
     return vm;
   }
 
+  /** A VM that is to be started here: seen to start as one that waits does, which touches no disk, and ended again. */
+  async createCold(vmId: string, topology: Topology, how: Launch): Promise<Vm> {
+    const files = new VmFiles(this.stateDir, vmId);
+    files.make();
+    const vm = new Vm(files, { v: 1, vmId, role: 'incoming', cold: true, topology, topologyHash: topologyHash(topology) }, this.parts);
+    try {
+      await vm.save({});
+      await vm.explained(() => launch(vm, { ...how, incoming: true }));
+      return await this.withoutProcess(vm);
+    } catch (error) {
+      await tearDown(vm).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** Ends what stands there, and keeps the VM as it is to be started. */
+  async withoutProcess(vm: Vm): Promise<Vm> {
+    await endProcess(vm);
+    const { process: _, haltedAtUs: __, ...record } = vm.record;
+    const next = this.replace(vm, record);
+    await next.save({});
+    return next;
+  }
+
   /** Ends the process and keeps the VM. That it is meant to be off is on disk before, so that its end is never taken for a crash. */
   async halt(vm: Vm): Promise<void> {
     if (vm.record.haltedAtUs === undefined) await vm.save({ haltedAtUs: Date.now() * 1000 });

@@ -71,6 +71,7 @@ export class QemuHost {
       cpuModels,
       cpuBlockers,
       cpuHotUnplug: quirksOf(accelerator).cpuHotUnplug,
+      methods: ['pre-copy', 'restart'],
       machineTypes,
       storagePools,
       networks: this.networks.names,

@@ -20,6 +20,8 @@ export type VmRecord = {
   readonly migrationAddress?: string;
   /** Where its source copies disks to. */
   readonly copyAddress?: string;
+  /** A target that nothing comes to: it has no process until it is started. */
+  readonly cold?: boolean;
   /** Its state went to another host: whose disks these are is not ours to say any more. */
   readonly givenAway?: boolean;
   /** Its state is being written to a file: if it stands still, it is to run on here. On disk before it can stand still, gone before a migration begins. */

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { addressed, filtered, isVolumeFile, plugged, resized, topologyHash, unplugged } from '@chrysalis/contracts';
-import type { Device, Disk, Erased, FilterRule, SegmentPart, Trace } from '@chrysalis/contracts';
+import type { Device, Disk, Erased, FilterRule, SegmentPart, Topology, Trace } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import type { GuestConsole } from '../console.ts';
 import { HypervisorError, noDisplay } from '../errors.ts';
@@ -27,19 +27,23 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       await this.world.clock.sleep(this.config.bootMs ?? 5);
       for (const d of topology.disks) this.volumes.set(d.pool, d.volume, { sizeMiB: d.sizeMiB });
       if (topology.uefi) this.volumes.set(topology.uefi.pool, topology.uefi.volume, { sizeMiB: 1 });
-      const guest: SimulatedVm['guest'] = {
-        bootId: this.world.newBootId(),
-        bootedAtMs: this.world.clock.now(),
-        onlineCpus: topology.vcpus.boot,
-        onlineMiB: topology.memory.bootMiB,
-        fileSystems: Object.fromEntries(topology.disks.map((d) => [d.id, fileSystemBytes(d.sizeMiB)])),
-        dirtyMiBps: 8,
-        unplug: 'agrees',
-      };
+      const guest = this.newGuest(topology);
       const console = `simulated guest, boot ${guest.bootId}\n`;
       this.keep({ vmId: spec.vmId, role: 'runner', state: 'running', topology, topologyHash: topologyHash(topology), guest, console });
       return this.shaped(spec.vmId);
     });
+  }
+
+  private newGuest(topology: Topology): NonNullable<SimulatedVm['guest']> {
+    return {
+      bootId: this.world.newBootId(),
+      bootedAtMs: this.world.clock.now(),
+      onlineCpus: topology.vcpus.boot,
+      onlineMiB: topology.memory.bootMiB,
+      fileSystems: Object.fromEntries(topology.disks.map((d) => [d.id, fileSystemBytes(d.sizeMiB)])),
+      dirtyMiBps: 8,
+      unplug: 'agrees',
+    };
   }
 
   private bootAgain(vm: SimulatedVm, uuid: string): port.Shaped {
@@ -202,7 +206,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return guest !== undefined && topology.serialPorts.some((p) => p.id === id) && guest.listening?.[id] === guest.bootId;
   }
 
-  prepareTarget({ vmId, topology, topologyHash: hash, copies }: port.PrepareTarget): Promise<port.TargetPrepared> {
+  prepareTarget({ vmId, topology, topologyHash: hash, copies, cold }: port.PrepareTarget): Promise<port.TargetPrepared> {
     return this.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -210,9 +214,13 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
           is: topologyHash(topology),
         });
       const existing = this.find(vmId);
-      if (existing) return this.prepareAgain(existing, hash);
+      if (existing) return this.prepareAgain(existing, hash, cold);
       await this.assertHost(topology);
       await this.pass('prepare-target', vmId);
+      if (cold) {
+        this.keep({ vmId, role: 'incoming', state: 'prepared', cold, topology, topologyHash: hash, guest: undefined, console: '' });
+        return { migrationAddress: 'cold:' };
+      }
       makeCopies(this.volumes, topology, copies);
       const vm: SimulatedVm = {
         ...{ vmId, role: 'incoming', state: 'inmigrate', topology, topologyHash: hash, guest: undefined, console: '' },
@@ -223,7 +231,8 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     });
   }
 
-  private prepareAgain(vm: SimulatedVm, hash: string): port.TargetPrepared {
+  private prepareAgain(vm: SimulatedVm, hash: string, cold = false): port.TargetPrepared {
+    if (cold && vm.state === 'prepared' && vm.topologyHash === hash) return { migrationAddress: 'cold:' };
     if (vm.role === 'incoming' && vm.topologyHash === hash && vm.migrationAddress) return preparedAs(vm);
     throw new HypervisorError('hypervisor.vm_exists', `${vm.vmId} is on this host in another role or shape`, {
       role: vm.role,
@@ -273,6 +282,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return this.gate(vmId, async () => {
       const vm = this.get(vmId);
       if (vm.role === 'runner' && vm.resumedAtUs !== undefined && vm.state !== 'gone') return { resumedAtUs: vm.resumedAtUs };
+      if (vm.state === 'prepared') return this.startCold(vm);
       if (vm.role !== 'incoming' || vm.state !== 'paused')
         throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state: vm.state, role: vm.role });
       await this.pass('resume', vmId);
@@ -280,6 +290,17 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.change(vmId, { role: 'runner', state: 'running', resumedAtUs });
       return { resumedAtUs };
     });
+  }
+
+  private async startCold(vm: SimulatedVm): Promise<{ resumedAtUs: number }> {
+    const { vmId, topology, cold: _, ...rest } = vm;
+    await this.pass('resume', vmId);
+    await this.world.clock.sleep(this.config.bootMs ?? 5);
+    const resumedAtUs = this.world.clock.now() * 1000;
+    const guest = this.newGuest(topology);
+    const console = `simulated guest, boot ${guest.bootId}\n`;
+    this.keep({ ...rest, vmId, topology, role: 'runner', state: 'running', resumedAtUs, guest, console });
+    return { resumedAtUs };
   }
 
   async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {

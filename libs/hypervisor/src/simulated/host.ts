@@ -57,6 +57,7 @@ export class SimulatedHost {
       cpuModels: [...(cpuModels ?? ['Nehalem', 'Westmere', 'SandyBridge', 'Haswell-noTSX'])],
       cpuBlockers: {},
       cpuHotUnplug: true,
+      methods: ['pre-copy', 'restart'],
       machineTypes: [...(machineTypes ?? [shape.DEFAULT_MACHINE])],
       storagePools: [...(pools ?? ['shared', 'packages'])],
       networks: [...(networks ?? ['lan'])],

@@ -27,7 +27,7 @@ export type GuestState = {
 export type SimulatedVm = {
   readonly vmId: string;
   role: 'runner' | 'incoming';
-  state: 'running' | 'paused' | 'inmigrate' | 'postmigrate' | 'io-error' | 'guest-panicked' | 'gone';
+  state: 'running' | 'paused' | 'inmigrate' | 'prepared' | 'postmigrate' | 'io-error' | 'guest-panicked' | 'gone';
   /** The last that changed what it does: also of one that is gone. */
   happened?: Happening;
   topology: Topology;
@@ -41,6 +41,8 @@ export type SimulatedVm = {
   halted?: boolean;
   /** Stands still for a save: it is to run on here. */
   saving?: boolean;
+  /** A target that nothing comes to: `resume` starts it. */
+  cold?: boolean;
   console: string;
   /** The move whose source told what the console begins with. */
   consoleCameBy?: string;

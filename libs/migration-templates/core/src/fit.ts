@@ -1,4 +1,4 @@
-import type { Blocker, HostFacts, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Blocker, HostFacts, MigrationMethod, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import {
   blockerOf,
   blockersOf,
@@ -19,6 +19,8 @@ export type Wish = Readonly<{
   target: VmTypeSpec;
   moved: Topology;
   moves: boolean;
+  /** How; absent: by pre-copy. */
+  method?: MigrationMethod | undefined;
   /** No VM goes there: a host that is being drained. */
   notHost?: string | undefined;
   /** Only there: the host that a plan has chosen. */
@@ -43,6 +45,20 @@ const sameDriver = (source: KnownHost): Policy => ({
           message: `${hostId} runs ${driver}, the VM's host ${source.facts.driver}`,
           remedy: 'choose a host with the same hypervisor',
           evidence: { driver, source: source.facts.driver },
+        },
+});
+
+/** Both ends have a part in it. */
+const carriesOut = (method: MigrationMethod = 'pre-copy'): Policy<{ readonly facts: HostFacts }, unknown> => ({
+  name: 'method',
+  refuses: ({ facts: { hostId, methods = ['pre-copy'] } }) =>
+    methods.includes(method)
+      ? undefined
+      : {
+          code: 'host.method_unsupported',
+          message: `${hostId} cannot carry out ${method}`,
+          remedy: `use ${methods.join(' or ')}, or bring the agent of ${hostId} up to date`,
+          evidence: { method, methods },
         },
 });
 
@@ -80,10 +96,10 @@ export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   const { candidates, refused } = place(
     only === undefined ? others(wish, hosts) : [hosts.get(only) ?? []].flat(),
     request,
-    moves && source ? [...policies, sameDriver(source), reachesDisks(source, wish.moved)] : policies,
+    moves && source ? [...policies, sameDriver(source), carriesOut(wish.method), reachesDisks(source, wish.moved)] : policies,
   );
   const blockers: readonly Blocker[] = [
-    ...(moves ? atSource(vm.hostId, source) : []),
+    ...(moves ? atSource(vm.hostId, source, carriesOut(wish.method)) : []),
     ...(candidates.length > 0 ? [] : blockersOf(refused)),
   ];
   return { hosts: candidates.map((c) => c.hostId), blockers, request };
@@ -99,9 +115,11 @@ const others = ({ vm, notHost }: Wish, hosts: KnownHosts): KnownHost[] =>
   [...hosts.values()].filter(({ facts: { hostId } }) => hostId !== vm.hostId && hostId !== notHost);
 
 /** The source has to send: whatever state it is in, its agent must be there. */
-const atSource = (hostId: string, source: KnownHost | undefined): Blocker[] =>
+const atSource = (hostId: string, source: KnownHost | undefined, method: ReturnType<typeof carriesOut>): Blocker[] =>
   source
-    ? reasonsAgainst(source, undefined, [connected]).map((reason) => blockerOf(hostId, reason))
+    ? [...reasonsAgainst(source, undefined, [connected]), ...reasonsAgainst(source, undefined, [method])].map((reason) =>
+        blockerOf(hostId, reason),
+      )
     : [blocker('host.unknown', hostId, `the host ${hostId} is not known`, 'wait for the host to register')];
 
 export const byId = (hosts: readonly KnownHost[]): Map<string, KnownHost> => new Map(hosts.map((h) => [h.facts.hostId, h]));

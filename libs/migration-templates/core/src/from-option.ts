@@ -21,7 +21,9 @@ export const templateFromOption = (
 ): TemplateSpec => {
   const { preMigration = [], postMigration = [] } = extra;
   const name = namer([...reservedNames, ...preMigration.map((s) => s.name), ...postMigration.map((s) => s.name)]);
+  const restart = option.move && option.method === 'restart';
   const growth = option.newResources === 'expose' ? growthOf(source, target, name) : { plugs: [], guest: [] };
+  if (restart) Object.assign(growth, { plugs: growth.plugs.filter((s) => s.kind === 'grow-disk'), guest: [] });
   return {
     sourceType,
     options: {
@@ -33,12 +35,14 @@ export const templateFromOption = (
       ...defaultTuning,
     },
     preMigration: [...preMigration],
-    hotUnplug: [
-      ...shrinkOf(source, target, name),
-      ...missing(source.nics, target.nics).map((nic): TemplateStep => ({ kind: 'unplug-nic', name: name('unplug', nic), nic })),
-      ...missing(source.disks, target.disks).map((disk): TemplateStep => ({ kind: 'unplug-disk', name: name('unplug', disk), disk })),
-    ],
-    migration: option.move ? [{ kind: 'live-migration', name: name('live-migration') }] : [],
+    hotUnplug: restart
+      ? []
+      : [
+          ...shrinkOf(source, target, name),
+          ...missing(source.nics, target.nics).map((nic): TemplateStep => ({ kind: 'unplug-nic', name: name('unplug', nic), nic })),
+          ...missing(source.disks, target.disks).map((disk): TemplateStep => ({ kind: 'unplug-disk', name: name('unplug', disk), disk })),
+        ],
+    migration: option.move ? [{ kind: 'live-migration', name: name(option.method === 'pre-copy' ? 'live-migration' : option.method) }] : [],
     hotPlug: growth.plugs,
     postMigration: [...growth.guest, ...postMigration],
   };

@@ -19,7 +19,7 @@ export type Verdict = Readonly<{ blockers: Blocker[]; needs: CapabilityName[] }>
 type Choice = Pick<MigrationOption, 'move' | 'method' | 'newResources'>;
 
 /** What the host agents can carry out today; the others are refused by name, not left out. */
-export const supportedMethods: readonly MigrationOption['method'][] = ['pre-copy'];
+export const supportedMethods: readonly MigrationOption['method'][] = ['pre-copy', 'restart'];
 
 /** One VM, one option: every reason against it, and what it needs of the guest. `fit` is what the engine says of the hosts. */
 export const optionVerdict = (
@@ -73,7 +73,8 @@ const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference
 };
 
 /** What the hardware itself rules out, whatever the guest can do. */
-export const shapeBlockers = (vm: KnownVm, d: Difference, c: Pick<Choice, 'newResources'>): Blocker[] => {
+export const shapeBlockers = (vm: KnownVm, d: Difference, c: Choice): Blocker[] => {
+  if (c.move && c.method === 'restart') return restartBlockers(vm, d, c);
   const { topology: t, vmId } = vm;
   const out: Blocker[] = [];
   const add = (code: Code, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
@@ -91,6 +92,16 @@ export const shapeBlockers = (vm: KnownVm, d: Difference, c: Pick<Choice, 'newRe
     add('option.nic_network_fixed', `NIC ${id} would change its network`, 'choose a type with the same network');
   return c.newResources === 'expose' ? [...out, ...headroomBlockers(vm, d)] : out;
 };
+
+/** Of what begins anew: disks are neither made nor moved, and each NIC has its root port. */
+const restartBlockers = ({ topology: t, vmId }: KnownVm, d: Difference, c: Choice): Blocker[] => [
+  ...d.disksAdded.map((id) =>
+    blocker('option.disk_addition_unsupported', vmId, `the type has a disk ${id} that the VM lacks`, 'choose a type without it'),
+  ),
+  ...(c.newResources === 'expose' && d.nicsAdded.length > nicsThatFit(withoutRemoved(t, d, true), d)
+    ? [blocker('option.nic_headroom', vmId, `no root port, or no NIC to take a MAC after, for ${d.nicsAdded.join(', ')}`, 'use hide')]
+    : []),
+];
 
 const unevenText = (t: Topology, { memoryMiB: { from, to } }: Difference): string =>
   `from ${from} to ${to} MiB: memory was plugged as ${t.memory.dimms.map((x) => x.sizeMiB).join(' + ')} MiB, which go as they came`;
@@ -125,7 +136,8 @@ const nicsThatFit = (moved: Topology, { nicsAdded }: Difference): number => {
 };
 
 /** What must be done inside the guest. Empty: the option touches nothing there. */
-export const needsOf = (d: Difference, c: Pick<Choice, 'newResources'>): CapabilityName[] => {
+export const needsOf = (d: Difference, c: Choice): CapabilityName[] => {
+  if (c.move && c.method === 'restart') return [];
   const needs = new Set<CapabilityName>();
   if (removesDevices(d)) needs.add('nic-hotunplug'); // PCI hot-unplug: the same driver of the guest for NICs and disks
   if (d.cpus.to < d.cpus.from) needs.add('cpu-hotunplug');

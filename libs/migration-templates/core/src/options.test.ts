@@ -25,7 +25,8 @@ describe('without authorisation', () => {
   });
   test('each missing option has its reasons, with a remedy', () => {
     expect(codes(answer, 'large@1/move/pre-copy/expose')).toEqual(Array(5).fill('option.capability_unknown'));
-    expect(codes(answer, 'small@1/move/restart/expose')).toContain('option.method_unsupported');
+    expect(codes(answer, 'small@1/move/restart/expose')).toContain('host.method_unsupported');
+    expect(codes(answer, 'small@1/move/post-copy/expose')).toContain('option.method_unsupported');
     expect(codes(answer, 'small@1/morph/expose')).toContain('option.no_change');
     for (const r of answer.refused) for (const b of r.blockers) expect(b.remedy).toBeTruthy();
   });
@@ -93,7 +94,7 @@ describe('with what an agent found', () => {
           }
           const move = offered.find((o) => o.move && o.newResources === 'expose')!;
           const made = templateFromOption(move, now.type, presented(now), target.spec);
-          now = vm({ type: target.ref, spec: target.spec, topology: shapeOf(now, made, offlines).after });
+          now = vm({ type: target.ref, spec: target.spec, topology: shapeOf(now, made, { offlines, target: target.spec }).after });
           expect(shownCpus(now.topology, now)).toBe(target.spec.vcpus.now);
         }
       },

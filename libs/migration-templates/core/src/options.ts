@@ -5,6 +5,7 @@ import { difference, withoutRemoved } from './difference.ts';
 import { byId, fitOf, offlinesCpus, type Fit, type KnownHosts } from './fit.ts';
 import { newest, type KnownHost, type KnownType, type KnownVm } from './known.ts';
 import { optionVerdict } from './option-verdict.ts';
+import { interruptionOf, madeWhole } from './restart.ts';
 
 export type Choice = Readonly<{
   targetType: Ref;
@@ -58,9 +59,9 @@ export const options = (
   };
   const known = byId(hosts);
   for (const target of targets(vms, types)) {
-    const [moved, atHome] = [true, false].map((move) => vms.map((vm) => optionFit(vm, target, move, known))) as [Fit[], Fit[]];
+    const fitsOf = remembered((choice) => vms.map((vm) => optionFit(vm, target, choice, known)));
     for (const choice of choicesFor(target.ref)) {
-      const fits = choice.move ? moved : atHome;
+      const fits = fitsOf(choice);
       const verdicts = vms.map((vm, i) => optionVerdict(vm, target, choice, fits[i]!, characterisations.get(vm.vmId)));
       const blockers = distinct(verdicts.flatMap((v) => v.blockers));
       const id = optionId(choice);
@@ -76,15 +77,33 @@ export const options = (
   return answer;
 };
 
-/** The hosts do not depend on how a move goes, nor on what its guest is shown. */
-const optionFit = (vm: KnownVm, { spec }: KnownType, moves: boolean, hosts: KnownHosts): Fit => {
-  const moved = withoutRemoved(vm.topology, difference(vm, spec), offlinesCpus(hosts.get(vm.hostId)));
-  const fit = fitOf({ vm, target: spec, moved, moves }, hosts);
+/** Of a VM that runs on, the hosts do not depend on what its guest is shown. */
+const remembered = (fits: (c: Choice) => Fit[]): ((c: Choice) => Fit[]) => {
+  const known = new Map<string, Fit[]>();
+  return (c) => {
+    const key = c.move ? `${c.method}${c.method === 'restart' ? c.newResources : ''}` : 'morph';
+    const found = known.get(key) ?? fits(c);
+    known.set(key, found);
+    return found;
+  };
+};
+
+const optionFit = (vm: KnownVm, { spec }: KnownType, { move: moves, method, newResources }: Choice, hosts: KnownHosts): Fit => {
+  const moved =
+    moves && method === 'restart'
+      ? madeWhole(vm, spec, newResources)
+      : withoutRemoved(vm.topology, difference(vm, spec), offlinesCpus(hosts.get(vm.hostId)));
+  const fit = fitOf({ vm, target: spec, moved, moves, method }, hosts);
   if (fit.hosts.length > 0 || fit.blockers.length > 0) return fit;
   return { ...fit, blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };
 };
 
 const union = (lists: readonly (readonly string[])[]): string[] => [...new Set(lists.flat())].sort();
+
+const wayOf = ({ move, method }: Choice): string => {
+  if (!move) return 'Change on its present host';
+  return method === 'restart' ? 'Shut down, and start on another host' : `Move live (${method}) to another host`;
+};
 
 const toOption = (c: Choice, id: string): Omit<MigrationOption, 'hosts' | 'needsAgent'> => ({
   id,
@@ -93,8 +112,9 @@ const toOption = (c: Choice, id: string): Omit<MigrationOption, 'hosts' | 'needs
   method: c.method,
   newResources: c.newResources,
   augmentation: [],
+  interruption: interruptionOf(c.move, c.method),
   summary: [
-    c.move ? `Move live (${c.method}) to another host` : 'Change on its present host',
+    wayOf(c),
     `as ${refText(c.targetType)}`,
     c.newResources === 'expose' ? 'with all of its resources' : 'and keep new resources from the guest until later',
   ].join(', '),

@@ -206,5 +206,5 @@ test('what is hidden is told from what was offlined before: the CPUs that its ha
   const hidden = vm({ type: largeType.ref, spec: large, topology: t, topologyHash: topologyHash(t), shows: { vcpus: 1 } });
   const spec = templateFromOption({ ...option, move: false }, largeType.ref, presented(hidden), large);
   expect(spec.hotPlug.map((s) => s.kind)).toEqual(['plug-cpus']);
-  expect(shapeOf(hidden, spec, true)).toMatchObject({ plugs: [], shown: { before: 1, after: 2 } });
+  expect(shapeOf(hidden, spec, { offlines: true, target: large })).toMatchObject({ plugs: [], shown: { before: 1, after: 2 } });
 });

@@ -19,6 +19,7 @@ import { byId, fitOf, offlinesCpus, type KnownHosts, type Wish } from './fit.ts'
 import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
+import { interruptionOf } from './restart.ts';
 import { guestBlockers, needsOf, shapeBlockers, stateBlockers } from './option-verdict.ts';
 
 export type PlanInput = Readonly<{
@@ -86,6 +87,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
     toType: template.spec.options.targetType,
     steps: compiled.definition.tasks.map((t) => ({ section: t.section ?? 'prepare', name: t.name, kind: t.kind, summary: t.summary })),
     blockers: distinct([...vmBlockers(input, vm, guest.characterisation), ...access.blockers, ...chosen.blockers]),
+    interruption: interruptionOf(template.spec.migration.length > 0, template.spec.options.method),
     ...(access.without.length > 0 ? { without: [...access.without] } : {}),
     ...keepsOf(vm, template.spec, target, offlinesCpus(hosts.get(vm.hostId))),
   };
@@ -94,7 +96,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
 /** What stays more than the type has. The ledger holds it as it is. */
 const keepsOf = (vm: KnownVm, template: TemplateSpec, target: KnownType, offlines: boolean): Pick<PlannedMove, 'keeps'> => {
   const { disksKept } = difference(vm, target.spec);
-  const [has, type] = [vcpusOf(shapeOf(vm, template, offlines).after), target.spec.vcpus.now];
+  const [has, type] = [vcpusOf(shapeOf(vm, template, { offlines, target: target.spec }).after), target.spec.vcpus.now];
   const keeps = [
     ...(has > type ? [{ what: 'vcpus' as const, id: 'vcpus', has, type }] : []),
     ...disksKept.map(({ id, from, to }) => ({ what: 'disk' as const, id, has: from, type: to })),
@@ -121,7 +123,8 @@ const vmBlockers = (
   const { spec, ref } = template;
   const d = difference(vm, target.spec);
   const scripts = [...spec.preMigration, ...spec.postMigration].some((s) => s.kind === 'guest-script');
-  const needs = [...needsOf(d, spec.options), ...(scripts ? (['run-script'] as const) : [])];
+  const choice = { ...spec.options, move: spec.migration.length > 0 };
+  const needs = [...needsOf(d, choice), ...(scripts ? (['run-script'] as const) : [])];
   return [
     ...(template.retired
       ? [blocker('template.retired', refText(ref), `${ref.name} takes no new migrations`, 'publish another template')]
@@ -137,7 +140,7 @@ const vmBlockers = (
           ),
         ]),
     ...stateBlockers(vm),
-    ...shapeBlockers(vm, d, spec.options),
+    ...shapeBlockers(vm, d, choice),
     ...guestBlockers(vm.vmId, needs, characterisation),
   ];
 };
@@ -152,8 +155,9 @@ const wishOf = (
 ): Wish => ({
   vm,
   target,
-  moved: shapeOf(vm, template, offlinesCpus(hosts.get(vm.hostId))).moved,
+  moved: shapeOf(vm, template, { offlines: offlinesCpus(hosts.get(vm.hostId)), target }).moved,
   moves: template.migration.length > 0,
+  method: template.options.method,
 });
 
 /** The best host by the engine's ranking, and what the VM will hold there taken from what is free. */

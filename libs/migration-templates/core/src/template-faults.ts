@@ -1,6 +1,7 @@
 import { type Code, refText, type TemplateSpec, type TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
 import { MEMORY_STEP_MIB } from './difference.ts';
 import { reservedNames } from './names.ts';
+import { restarts } from './restart.ts';
 import { supportedMethods } from './option-verdict.ts';
 
 /** One fault of a template: where it is (`hotPlug.0`), a stable code, and words. */
@@ -47,6 +48,7 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   if (spec.options.augmentation.length > 0)
     add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
   placeFaults(steps, add);
+  if (restarts(spec)) restartFaults(steps, add);
   partnerFaults(steps, add);
   if (source && target) {
     for (const placed of steps) deviceFaults(placed, source, target, add);
@@ -63,6 +65,16 @@ export const placeFaults = (steps: readonly Placed[], add: Add): void => {
   for (const { path, section, step } of steps)
     if (!belongs[step.kind].includes(section))
       add(path, 'template.wrong_section', `${step.kind} belongs in ${belongs[step.kind].join(' or ')}, not in ${section}`);
+};
+
+/** What a restart does by itself, and what nobody would be there to do after it. */
+const restartFaults = (steps: readonly Placed[], add: Add): void => {
+  for (const { path, section, step } of steps) {
+    if (section === 'hotUnplug' || (section === 'hotPlug' && step.kind !== 'grow-disk'))
+      add(path, 'template.not_with_restart', `a restart gives the type: ${step.kind} has nothing to do`);
+    if (section === 'postMigration')
+      add(path, 'template.not_with_restart', `${step.kind} needs an agent in the guest, and none is in it after a restart`);
+  }
 };
 
 const nameFaults = (steps: readonly Placed[], add: Add): void => {
@@ -130,7 +142,7 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
 /** The VM gets the target type's name in the end, so the steps must make it that; with `hide`, they must not make it more. */
 const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
   const hide = spec.options.newResources === 'hide';
-  const reached = reachedBy(steps, source);
+  const reached = reachedIn(spec, steps, source, { target, hide });
   const exposes = steps.filter(({ step }) => ['plug-cpus', 'plug-memory', 'plug-nic', 'grow-disk'].includes(step.kind));
   if (hide) for (const { path, step } of exposes) add(path, 'template.plugs_while_hidden', `${step.kind} exposes what the options hide`);
   const wanted = new Set([...target.nics, ...target.disks].map((x) => x.id));
@@ -150,6 +162,16 @@ const resultFaults = (spec: TemplateSpec, steps: readonly Placed[], source: VmTy
     if (is < d.sizeMiB || grown) differs(`MiB on disk ${d.id}`, is, d.sizeMiB);
   }
 };
+
+type Aim = Readonly<{ target: VmTypeSpec; hide: boolean }>;
+const reachedIn = (spec: TemplateSpec, steps: readonly Placed[], source: VmTypeSpec, aim: Aim) =>
+  restarts(spec) ? reachedByRestart(steps, source, aim) : reachedBy(steps, source);
+const reachedByRestart = (steps: readonly Placed[], source: VmTypeSpec, { target, hide }: Aim) => ({
+  ...reachedBy(steps, source),
+  vcpus: hide ? Math.min(source.vcpus.now, target.vcpus.now) : target.vcpus.now,
+  memoryMiB: hide ? Math.min(source.memoryMiB.now, target.memoryMiB.now) : target.memoryMiB.now,
+  left: new Set([...target.nics, ...target.disks].map((x) => x.id)),
+});
 
 /** What the steps make of a VM of the source type; `left`: its devices that none takes away. */
 const reachedBy = (steps: readonly Placed[], source: VmTypeSpec) => {

@@ -8,6 +8,7 @@ import { bootsAndPlugs } from './devices.ts';
 import { bootsFromDisk } from './disk-image.ts';
 import { isToldAndEnds, powersOff } from './lifecycle.ts';
 import { movesItsDisks } from './disk-copy.ts';
+import { beginsElsewhere } from './cold.ts';
 import { moves } from './move.ts';
 import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
@@ -35,6 +36,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     powersOff(story);
     goesOffAndOn(story);
     saves(story);
+    beginsElsewhere(story);
     moves(story);
     movesItsDisks(story);
     isToldAndEnds(story);

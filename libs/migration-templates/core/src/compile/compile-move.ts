@@ -9,6 +9,7 @@ import { handOver, migration } from './migration.ts';
 import { postMigration } from './post-migration.ts';
 import { preMigration } from './pre-migration.ts';
 import { prepare } from './prepare.ts';
+import { restarts } from '../restart.ts';
 import { shapeOf } from './shape.ts';
 import { deadlines } from './timings.ts';
 import { verify } from './verify.ts';
@@ -23,7 +24,7 @@ export type CompiledMove = Readonly<{ definition: WorkflowDefinition; params: Re
 export const compileMove = (input: MoveInput): CompiledMove => {
   const { spec } = input.template;
   const moves = spec.migration.length > 0;
-  const shape = shapeOf(input.vm, spec, input.offlines);
+  const shape = shapeOf(input.vm, spec, { offlines: input.offlines, target: input.target.spec });
   const steps = [spec.preMigration, spec.hotUnplug, spec.migration, spec.hotPlug, spec.postMigration].flat();
   const newEpoch = output('begin-move', 'newEpoch');
   const context: MoveContext = {
@@ -32,6 +33,7 @@ export const compileMove = (input: MoveInput): CompiledMove => {
     name: namer([...reservedNames, ...steps.map((s) => s.name)]),
     shape,
     moves,
+    restarts: restarts(spec),
     needsAgent: needsAgent(spec),
     runner: moves ? { hostId: input.target.hostId, epoch: newEpoch } : { hostId: input.vm.hostId, epoch: input.vm.epoch },
     newEpoch,
@@ -43,25 +45,26 @@ export const compileMove = (input: MoveInput): CompiledMove => {
   const plugs = hotPlug(context, there);
   postMigration(context, plugs, there);
   const final = verify(context, there, handedOver);
+  const params = {
+    topology: shape.before,
+    moved: shape.moved,
+    final: shape.after,
+    targetSpec: input.target.spec,
+    shownSpec: shown(input.target.spec, shape.after),
+    // What the source is asked for by a restart: it has no room for what that gives elsewhere.
+    ...(context.restarts ? { sourceSpec: input.vm.spec } : {}),
+  };
   return {
     definition: {
       name: moves ? 'move' : 'morph',
       version: 1,
       summary: `${moves ? 'Move' : 'Morph'} ${input.vm.vmId} by ${input.template.ref.name}@${input.template.ref.version}`.slice(0, 255),
-      params: Object.fromEntries(
-        ['topology', 'moved', 'final', 'targetSpec', 'shownSpec'].map((p) => [p, { type: 'object' as const, required: true }]),
-      ),
+      params: Object.fromEntries(Object.keys(params).map((p) => [p, { type: 'object' as const, required: true }])),
       tasks: [...context.tasks.all],
       deadlineMs: deadlines.workflow,
       output: final,
     },
-    params: {
-      topology: shape.before,
-      moved: shape.moved,
-      final: shape.after,
-      targetSpec: input.target.spec,
-      shownSpec: shown(input.target.spec, shape.after),
-    },
+    params,
   };
 };
 

@@ -23,6 +23,8 @@ export type MoveContext = Readonly<{
   name: ReturnType<typeof namer>;
   shape: Shape;
   moves: boolean;
+  /** It begins anew at the target: nothing of its guest is compared, and no agent is in it. */
+  restarts: boolean;
   /** A step of the template is carried out by the agent in the guest. */
   needsAgent: boolean;
   /** Where the VM runs after the switch-over, and at which epoch; a morph stays where and what it is. */

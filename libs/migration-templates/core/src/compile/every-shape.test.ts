@@ -84,12 +84,23 @@ const rules: Record<string, (g: Graph) => string[]> = {
   'the switch-over is recorded when the target was seen to run': (g) =>
     g.shape.move ? early(g, [g.task('switch-over')!], 'confirm-target') : [],
   'what the guest shows is judged when nothing changes it any more': (g) =>
-    g.shape.guest
+    g.shape.guest && !g.shape.restarts
       ? names(g.tasks.filter((t) => (changesGuest(t) || t.name === 'confirm-target') && !g.before('verify-guest').has(t.name)))
       : [],
   'end-move is last, and the only last': (g) => names(g.tasks.filter((t) => t.name !== 'end-move' && !g.before('end-move').has(t.name))),
   'without an agent nothing is asked of the guest but what the template says': (g) =>
-    g.shape.guest ? [] : names(g.tasks.filter((t) => ['guest.facts', 'guest.verify'].includes(t.kind))),
+    g.shape.guest && !g.shape.restarts ? [] : names(g.tasks.filter((t) => ['guest.facts', 'guest.verify'].includes(t.kind))),
+  'a restart is given the whole hardware by its start: nothing is plugged but what a disk grows, and its end is bounded': (g) =>
+    g.shape.restarts
+      ? names(
+          g.tasks.filter(
+            (t) =>
+              ['host.plug', 'host.unplug', 'guest.online-cpus', 'guest.online-memory'].includes(t.kind) ||
+              (t.kind === 'host.transfer' && t.input['shutDown'] === undefined) ||
+              (t.kind === 'host.prepare-target' && t.input['cold'] !== true),
+          ),
+        )
+      : [],
   'a morph stays where it is': (g) =>
     g.shape.move ? [] : names(g.tasks.filter((t) => targetOnly.includes(t.name) || (hostOf(t) ?? 'host:h1') !== 'host:h1')),
 

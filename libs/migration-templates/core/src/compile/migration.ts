@@ -2,7 +2,8 @@ import { hostTasks, memoryMiBOf, provisioningTasks } from '@chrysalis/contracts'
 import { shaped, type MoveContext } from './context.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, undoing } from './task-list.ts';
-import { deadlines, retries, transferDeadlineMs } from './timings.ts';
+import { shutDownOf } from '../restart.ts';
+import { deadlines, retries, shutDownDeadlineMs, transferDeadlineMs } from './timings.ts';
 
 const section = 'migration';
 
@@ -12,7 +13,7 @@ const section = 'migration';
  */
 export const migration = (m: MoveContext, gate: readonly string[], atSource: readonly string[]): string[] => {
   const prepared = prepareTarget(m, gate);
-  const transferred = transfer(m, [prepared, ...atSource, ...(m.input.guest ? ['guest-facts'] : [])]);
+  const transferred = transfer(m, [prepared, ...atSource, ...(m.input.guest && !m.restarts ? ['guest-facts'] : [])]);
   return [switchOver(m, transferred)];
 };
 
@@ -23,27 +24,31 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
   const onTarget = onTargetOf(m);
   return m.tasks.add(hostTasks.prepareTarget, {
     name: 'prepare-target',
-    summary: `Start the waiting VM on ${target.hostId}`,
+    summary: m.restarts ? `See that ${target.hostId} can start it` : `Start the waiting VM on ${target.hostId}`,
     section,
     route: onHost(target.hostId),
     after,
     deadlineMs: deadlines.prepare,
     retry: retries.host,
-    input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved') },
+    input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved'), ...(m.restarts ? { cold: true as const } : {}) },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
 };
 
-const transfer = ({ input, tasks, newEpoch, shape }: MoveContext, after: readonly string[]): string => {
+const transfer = ({ input, tasks, newEpoch, shape, restarts }: MoveContext, after: readonly string[]): string => {
   const { vm, target, moveId } = input;
-  const { method, downtimeLimitMs, maxBandwidthMiBps } = input.template.spec.options;
+  const { options } = input.template.spec;
+  const { method, downtimeLimitMs, maxBandwidthMiBps } = options;
+  const shutDown = shutDownOf(options);
   return tasks.add(hostTasks.transfer, {
     name: 'transfer',
-    summary: `Move the running state from ${vm.hostId} to ${target.hostId}`,
+    summary: restarts
+      ? `Shut it down on ${vm.hostId}, and start it on ${target.hostId}`
+      : `Move the running state from ${vm.hostId} to ${target.hostId}`,
     section,
     route: onHost(vm.hostId),
     after,
-    deadlineMs: transferDeadlineMs(memoryMiBOf(shape.moved), maxBandwidthMiBps),
+    deadlineMs: restarts ? shutDownDeadlineMs(shutDown) : transferDeadlineMs(memoryMiBOf(shape.moved), maxBandwidthMiBps),
     retry: retries.transfer,
     pointOfNoReturn: true,
     input: {
@@ -57,6 +62,7 @@ const transfer = ({ input, tasks, newEpoch, shape }: MoveContext, after: readonl
       peerToken: output('prepare-target', 'peerToken'),
       downtimeLimitMs,
       maxBandwidthMiBps,
+      ...(restarts ? { shutDown } : {}),
     },
   });
 };
@@ -67,13 +73,13 @@ const switchOver = (m: MoveContext, transferred: string): string => {
   const { vm, target, moveId } = input;
   const confirm = tasks.add(hostTasks.confirmTarget, {
     name: 'confirm-target',
-    summary: `See the VM run on ${target.hostId} with the right hardware`,
+    summary: `See the VM run on ${target.hostId} with the right hardware${m.restarts ? ', and its guest up' : ''}`,
     section,
     route: onHost(target.hostId),
     after: [transferred],
-    deadlineMs: deadlines.host,
+    deadlineMs: m.restarts ? deadlines.boot : deadlines.host,
     retry: retries.forward,
-    input: { ...onTargetOf(m), topologyHash: shaped(m, 'moved').topologyHash },
+    input: { ...onTargetOf(m), topologyHash: shaped(m, 'moved').topologyHash, ...(m.restarts ? { booted: true as const } : {}) },
   });
   tasks.add(provisioningTasks.switchOver, {
     name: 'switch-over',

@@ -30,7 +30,7 @@ export const prepare = (m: MoveContext): Gates => {
         vmId: vm.vmId,
         epoch: role === 'target' ? m.newEpoch : vm.epoch, // a host that took part in an undone move of this VM is past the VM's own epoch
         role,
-        targetSpec: param('shownSpec'), // what is hidden asks for no room in this machine
+        targetSpec: param(role === 'source' && m.restarts ? 'sourceSpec' : 'shownSpec'), // what is hidden asks for no room in this machine
         ...(role === 'source' && input.guest ? { guest: m.needsAgent ? ('needed' as const) : ('wanted' as const) } : {}),
         ...shaped(m, role === 'source' ? 'before' : 'moved'),
       },
@@ -50,7 +50,7 @@ export const prepare = (m: MoveContext): Gates => {
     },
   });
   // Beside the first steps in the guest: the transfer alone waits for it, as the verification needs the boot id from before.
-  if (input.guest)
+  if (input.guest && !m.restarts)
     tasks.add(guestTasks.facts, {
       name: 'guest-facts',
       summary: 'Read what the guest has before',

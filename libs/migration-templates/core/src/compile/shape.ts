@@ -9,9 +9,11 @@ import {
   type TemplateSpec,
   type TemplateStep,
   type Topology,
+  type VmTypeSpec,
 } from '@chrysalis/contracts';
 import { cpusGoing, dimmsGoing, nicToCome } from '../going.ts';
 import type { KnownVm } from '../known.ts';
+import { madeWhole, restarts } from '../restart.ts';
 
 export type Removal = Readonly<{ step: string; device: Device }>;
 export type Plug = Readonly<{ step: string; kind: 'plug-cpus' | 'plug-memory' | 'plug-nic'; device: Exclude<Device, { kind: 'disk' }> }>;
@@ -30,7 +32,30 @@ export type Shape = Readonly<{
   shown: Readonly<{ before: number; after: number }>;
 }>;
 
-export const shapeOf = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: TemplateSpec, offlines: boolean): Shape => {
+export const shapeOf = (
+  vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>,
+  spec: TemplateSpec,
+  { offlines, target }: Readonly<{ offlines: boolean; target: VmTypeSpec }>,
+): Shape => (restarts(spec) ? ofRestart(vm, spec, target) : ofRunning(vm, spec, offlines));
+
+/** Nothing is plugged: it begins with all of it, but for a disk that grows, which it does where it cannot be needed smaller any more. */
+const ofRestart = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: TemplateSpec, target: VmTypeSpec): Shape => {
+  const { topology: before } = vm;
+  const moved = madeWhole(vm, target, spec.options.newResources);
+  const growths = growthsOf(moved, spec.hotPlug);
+  const after = growths.reduce((t, g) => resized(t, g.disk, g.sizeMiB), moved);
+  const shown = { before: shownCpus(before, vm), after: vcpusOf(moved) };
+  return { before, moved, after, removals: [], plugs: [], growths, offlined: [], shown };
+};
+
+const growthsOf = (t: Topology, steps: readonly TemplateStep[]): Growth[] =>
+  steps.flatMap((s) =>
+    s.kind === 'grow-disk' && t.disks.some((d) => d.id === s.disk && d.sizeMiB < s.sizeMiB)
+      ? [{ step: s.name, disk: s.disk, sizeMiB: s.sizeMiB }]
+      : [],
+  );
+
+const ofRunning = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: TemplateSpec, offlines: boolean): Shape => {
   const { topology } = vm;
   const before = shownCpus(topology, vm);
   let shown = before;

@@ -24,6 +24,8 @@ export const deadlines = {
   unplug: 60_000,
   prepare: 120_000,
   guest: 60_000,
+  /** From its first instruction until its guest is up. */
+  boot: 600_000,
   /** The executor's own limit ends a script; this is for the way there and back. */
   scriptMargin: 30_000,
   workflow: 3_600_000,
@@ -38,3 +40,7 @@ export const patience = ({ needsAgent, moves }: { readonly needsAgent: boolean; 
 /** At least ten minutes, or ten times what sending the memory once takes at the bandwidth limit. */
 export const transferDeadlineMs = (memoryMiB: number, maxBandwidthMiBps: number): number =>
   Math.min(43_200_000, Math.max(600_000, Math.ceil((memoryMiB / maxBandwidthMiBps) * 10_000)));
+
+/** Each way of asking to its limit, and the two starts that there may be. */
+export const shutDownDeadlineMs = ({ modes, timeoutMs }: { readonly modes: readonly string[]; readonly timeoutMs: number }): number =>
+  modes.length * timeoutMs + 2 * deadlines.prepare;

@@ -15,7 +15,8 @@ export const verify = (m: MoveContext, there: readonly string[], handedOver: rea
   const { input, tasks, moves } = m;
   const { vm, template } = input;
   const to = template.spec.options.targetType;
-  if (input.guest) verifyGuest(m, there, handedOver);
+  const compared = input.guest && !m.restarts;
+  if (compared) verifyGuest(m, there, handedOver);
   const settled = tasks.ends();
   tasks.add(provisioningTasks.endMove, {
     name: 'end-move',
@@ -79,7 +80,7 @@ const verifyGuest = (m: MoveContext, there: readonly string[], beside: readonly 
 const cpusOf = ({ shape: { after, shown, offlined } }: MoveContext): { vcpus?: number } =>
   vcpusOf(after) > shown.after && offlined.length === 0 ? {} : { vcpus: shown.after };
 
-const outputOf = ({ input, moves }: MoveContext): Record<string, unknown> => ({
+const outputOf = ({ input, moves, restarts }: MoveContext): Record<string, unknown> => ({
   ...(moves
     ? {
         downtimeMs: output('transfer', 'downtimeMs'),
@@ -89,5 +90,5 @@ const outputOf = ({ input, moves }: MoveContext): Record<string, unknown> => ({
         resumedAt: output('transfer', 'resumedAt'),
       }
     : {}),
-  ...(input.guest ? { before: output('guest-facts', 'facts'), after: output('verify-guest', 'facts') } : {}),
+  ...(input.guest && !restarts ? { before: output('guest-facts', 'facts'), after: output('verify-guest', 'facts') } : {}),
 });

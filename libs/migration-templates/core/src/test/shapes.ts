@@ -22,13 +22,15 @@ export type MoveShape = Readonly<{
   scripts: readonly ('before' | 'between' | 'after')[];
   /** The VM has all the target type's hardware already: the sections are there, and have nothing left to do. */
   already: boolean;
+  /** It begins anew at the target. */
+  restarts: boolean;
 }>;
 
 const subsets = <T>(all: readonly T[]): T[][] => all.reduce<T[][]>((sets, x) => [...sets, ...sets.map((s) => [...s, x])], [[]]);
 const both = [false, true] as const;
 const words = (s: Omit<MoveShape, 'name'>): string =>
   [
-    s.move ? 'move' : 'morph',
+    s.restarts ? 'restart' : s.move ? 'move' : 'morph',
     s.guest ? 'with an agent' : 'without an agent',
     s.hide ? 'hide' : 'expose',
     s.unplugs ? 'unplug' : '',
@@ -54,7 +56,7 @@ const changes: readonly (Pick<MoveShape, 'grows' | 'shrinks'> & { readonly offli
   { grows: ['memory', 'disk'], shrinks: ['cpus'] },
 ];
 
-export const everyShape: readonly MoveShape[] = both.flatMap((move) =>
+const running: readonly MoveShape[] = both.flatMap((move) =>
   both.flatMap((guest) =>
     both.flatMap((hide) =>
       both.flatMap((unplugs) =>
@@ -63,7 +65,7 @@ export const everyShape: readonly MoveShape[] = both.flatMap((move) =>
             subsets(['before', 'between', 'after'] as const)
               .filter(() => !hide || change.grows.length > 0)
               .map((scripts) => {
-                const shape = { move, guest, hide, unplugs, offlines: false, ...change, scripts, already };
+                const shape = { move, guest, hide, unplugs, offlines: false, ...change, scripts, already, restarts: false };
                 return { ...shape, name: words(shape) };
               }),
           ),
@@ -72,6 +74,13 @@ export const everyShape: readonly MoveShape[] = both.flatMap((move) =>
     ),
   ),
 );
+
+/** Nothing is plugged, and no script runs after it. */
+const anew: readonly MoveShape[] = running
+  .filter((s) => s.move && !s.already && !s.offlines && !s.scripts.some((w) => w !== 'before'))
+  .map((s) => ({ ...s, restarts: true }))
+  .map((s) => ({ ...s, name: words(s) }));
+export const everyShape: readonly MoveShape[] = [...running, ...anew];
 
 /** The type a shape comes from: what shrinks was plugged, beside what was there at boot. */
 export const sourceOf = ({ shrinks }: Pick<MoveShape, 'shrinks'>): VmTypeSpec => ({
@@ -110,7 +119,13 @@ export const templateOf = (
 ) => {
   const script = (when: MoveShape['scripts'][number]): TemplateStep[] => (s.scripts.includes(when) ? [scriptStep(`script-${when}`)] : []);
   const made = templateFromOption(
-    { targetType: types.to, move: s.move, method: 'pre-copy', newResources: s.hide ? 'hide' : 'expose', augmentation: [] },
+    {
+      targetType: types.to,
+      move: s.move,
+      method: s.restarts ? 'restart' : 'pre-copy',
+      newResources: s.hide ? 'hide' : 'expose',
+      augmentation: [],
+    },
     types.from,
     from,
     targetOf(s, from),
@@ -136,7 +151,7 @@ export const inputOf = (s: MoveShape): MoveInput => {
     migrationId: 'mig-1',
     moveId: 'mov-1',
     template: { ref: { name: 'shape', version: 1 }, spec },
-    vm: s.already ? vm({ spec: sourceOf(s), topology: shapeOf(before, spec, s.offlines).after }) : before,
+    vm: s.already ? vm({ spec: sourceOf(s), topology: shapeOf(before, spec, { offlines: s.offlines, target }).after }) : before,
     target: { hostId: s.move ? 'h2' : 'h1', spec: target },
     guest: s.guest,
     offlines: s.offlines,
