@@ -4,7 +4,7 @@ import type { Made } from './provision/client.ts';
 import { Ground } from './provision/ground.ts';
 import { HOSTS, hostIds, IMAGE, TYPE } from './provision/shape.ts';
 import { contender, median, report, target, type BenchOptions, type Report } from './report.ts';
-import { capsOf, type Caps } from './set/caps.ts';
+import { capsOf, type Caps, type Told } from './set/caps.ts';
 
 /** VMs of a set: of one that fits under the limit, and of one that is ten times that. */
 const levels = (process.env['CHRYSALIS_BENCH_SET'] ?? '100,1000').split(',').map(Number);
@@ -21,7 +21,7 @@ const LATE_MS = 900_000;
 
 const about =
   `Sets of VMs moved from ${SIDE} simulated hosts to ${SIDE} others and back, by one migration through the admin API, from the request of ` +
-  `the plan to the end of its operation: ${LIMIT} moves at once, ${PER_SOURCE} out of each host, ${PER_TARGET} into each, which has room for ${ROOM}. The hosts' agents share one process; a ` +
+  `the plan to the end in its log: ${LIMIT} moves at once, ${PER_SOURCE} out of each host, ${PER_TARGET} into each, which has room for ${ROOM}. The hosts' agents share one process; a ` +
   'VM has 512 MiB, which takes about half a second. Cost is CPU time of the control plane and PostgreSQL for a move. Caps are counted from ' +
   'the events of the log in their order, not from the scheduler.';
 
@@ -102,7 +102,7 @@ const moved = async (ground: Ground, vms: readonly Made[]): Promise<Round> => {
   const { migrationId } = await client.send<{ migrationId: string }>('POST', '/v1/migrations', {
     ...{ planId: plan.planId, concurrency: LIMIT, policy },
   });
-  const end = await ended(client, migrationId);
+  const end = await ended(ground.ready.databaseUrl, migrationId);
   const ms = performance.now() - began;
   if (end.state !== 'succeeded') throw new Error(`the set ended as ${end.state}: ${JSON.stringify(end.cause)}`);
   const after = await ground.used();
@@ -112,29 +112,31 @@ const moved = async (ground: Ground, vms: readonly Made[]): Promise<Round> => {
     cpuMs: each('plane') + each('postgres'),
     postgresMs: each('postgres'),
     planMs,
-    caps: await counted(ground.ready.databaseUrl, migrationId),
+    caps: capsOf(await eventsOf(ground.ready.databaseUrl, migrationId)),
   };
 };
 
 type End = { readonly state: string; readonly cause?: object };
-const ended = async (client: Ground['client'], id: string): Promise<End> => {
-  for (const until = Date.now() + LATE_MS; Date.now() < until; await sleep(100)) {
-    // Read models tell of it a moment after it was asked for.
-    const seen = await client.send<End>('GET', `/v1/operations/${id}`).catch(() => undefined);
-    if (seen && !['queued', 'running'].includes(seen.state)) return seen;
+/** By the log: to ask for the operation of a set reads the workflows of all of its moves, which would be most of what is measured. */
+const ended = async (connectionString: string, id: string): Promise<End> => {
+  for (const until = Date.now() + LATE_MS; Date.now() < until; await sleep(200)) {
+    const end = (await eventsOf(connectionString, id, 'chrysalis.migration-templates.migration.ended.v1'))[0];
+    if (end) return end.data as End;
   }
   throw new Error(`${id} has not ended within ${LATE_MS / 1_000} s`);
 };
 
-const counted = async (connectionString: string, migrationId: string): Promise<Caps> => {
+/** Of one migration, in their order; of one type where it is named. */
+const eventsOf = async (connectionString: string, migrationId: string, type?: string): Promise<Told[]> => {
   const db = new pg.Client({ connectionString });
   await db.connect();
   try {
-    const { rows } = await db.query<{ type: string; data: never }>(
-      'select type, data from migration_templates.events where stream_id = $1 order by global_position',
-      [`migration-${migrationId}`],
+    const { rows } = await db.query<Told>(
+      `select type, data from migration_templates.events
+       where stream_id = $1 and ($2::text is null or type = $2) order by global_position`,
+      [`migration-${migrationId}`, type ?? null],
     );
-    return capsOf(rows);
+    return rows;
   } finally {
     await db.end();
   }

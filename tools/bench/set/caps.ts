@@ -7,7 +7,7 @@ export type Caps = {
   readonly torn: number;
 };
 
-type Told = { readonly type: string; readonly data: Readonly<Record<string, unknown>> };
+export type Told = { readonly type: string; readonly data: Readonly<Record<string, unknown>> };
 type Route = { readonly vmId: string; readonly fromHost: string; readonly toHost: string };
 
 /** Of a migration's events, in their order. Knows nothing of what decided them. */
