@@ -39,6 +39,8 @@ export type RunOptions = {
   readonly apart?: PlatformOptions['apart'];
   /** The first host has a pool `small` for itself, of so much. */
   readonly smallPoolMiB?: number;
+  /** Each host has a pool `own`, which no other sees. */
+  readonly ownPoolEach?: boolean;
   /** Of the hosts' CPUs and memory. */
   readonly ratioPerMille?: number;
   /** For every process of the run. */
@@ -96,6 +98,7 @@ const open = async (o: RunOptions): Promise<Run> => {
     const hosts = await startHostAgents(platform, fabric, {
       runDir: dir,
       ownPools,
+      ownPoolEach: o.ownPoolEach,
       imageStore: imageStoreOf(dir),
       packageStore: packageStoreOf(dir),
       driver,

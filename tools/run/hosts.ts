@@ -45,6 +45,8 @@ export type HostsOptions = {
   readonly network: Network;
   /** Pools that the first host has for itself: name -> directory. */
   readonly ownPools?: Readonly<Record<string, string>>;
+  /** Each host has a pool `own`, which no other sees. */
+  readonly ownPoolEach?: boolean | undefined;
   /** The program that runs the VMs of the second host; absent: both hosts have the system's. */
   readonly secondQemu?: string | undefined;
   /** How much of CPUs and memory may be given to VMs, over what a host has: as its inventory says, unless told. */
@@ -85,7 +87,11 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         inventory: given(shape.inventory, o.ratioPerMille),
         address: host.address,
         networks: { front: host.bridge, legacy: host.innerBridge },
-        pools: { shared: pool, ...(shape === demoHosts[0] ? ownPools(o) : {}) },
+        pools: {
+          shared: pool,
+          ...(shape === demoHosts[0] ? own(o.ownPools ?? {}) : {}),
+          ...(o.ownPoolEach === true ? own({ own: ownPoolOf(dir) }) : {}),
+        },
         imageStore: o.imageStore,
         packageStore: o.packageStore,
         stateDir: dir,
@@ -112,8 +118,11 @@ const given = (inventory: HostFacts['inventory'], ratioPerMille: number | undefi
     ? inventory
     : { ...inventory, vcpu: { ...inventory.vcpu, ratioPerMille }, memoryMiB: { ...inventory.memoryMiB, ratioPerMille } };
 
-const ownPools = ({ ownPools: own = {} }: HostsOptions) =>
-  Object.fromEntries(Object.entries(own).map(([name, directory]) => [name, { directory, shared: false }]));
+/** Of a host that has a pool `own` for itself, as another one has. */
+export const ownPoolOf = (stateDir: string): string => path.join(stateDir, 'own-pool');
+
+const own = (pools: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(pools).map(([name, directory]) => [name, { directory, shared: false }]));
 
 const superviseAgent = (host: FabricHost, config: string, environment: Readonly<Record<string, string>>) => {
   let child: ChildProcess | undefined;

@@ -17,6 +17,7 @@ export const hostFacts = async (driver: HypervisorDriver, config: HostAgentConfi
     inventory,
     ...facts,
     ...(local.length > 0 ? { localPools: local } : {}),
+    copiesDisks: true,
     pools: [...pools],
     cpuModels: within(facts.cpuModels, cpuModels),
     machineTypes: within(facts.machineTypes, machineTypes),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
-import { Cause, Characterisation, Count, ExitCodes, Id, Name, Positive, Ref, Timestamp } from './shapes.ts';
+import { Cause, Characterisation, Count, DeviceId, ExitCodes, Id, Name, PoolId, Positive, Ref, Timestamp, VolumeName } from './shapes.ts';
 import { Pause, SetCounts, SetPolicy } from './migration-sets.ts';
 import { taskReported } from './task-execution.ts';
 import { Section } from './workflow-definition.ts';
@@ -87,6 +87,10 @@ export const Blocker = z.object({
 export type Blocker = z.infer<typeof Blocker>;
 
 /** One answer of an options query: a stable id, what it would do, where it could go; or why it is not offered. */
+export const MOST_COPIES = 1_000;
+/** A disk that is in a pool of its host's own, and goes to the pool of that name at the target. `from`: the pool that it is in now. */
+export const CopiedDisk = z.object({ disk: DeviceId, pool: Name, volume: VolumeName, sizeMiB: Positive, from: PoolId.optional() });
+export type CopiedDisk = z.infer<typeof CopiedDisk>;
 export const MigrationOption = z.object({
   id: z.string().max(255),
   targetType: Ref,
@@ -97,6 +101,11 @@ export const MigrationOption = z.object({
   hosts: z.array(Name),
   needsAgent: z.boolean(),
   interruption: Interruption.optional(),
+  /** Disks that are copied on the way, while their guests run: their hosts share no pool. To the best of the hosts; the first thousand. */
+  copies: z
+    .array(z.object({ vmId: Id, disk: DeviceId, sizeMiB: Positive }))
+    .max(MOST_COPIES)
+    .optional(),
   summary: z.string().max(512),
 });
 export type MigrationOption = z.infer<typeof MigrationOption>;
@@ -117,6 +126,11 @@ export const PlannedMove = z.object({
   without: z.array(Blocker).optional(),
   /** What stays more than the type has: CPUs that are offlined (offline in the guest), MiB of a disk. */
   keeps: z.array(z.object({ what: z.enum(['vcpus', 'disk']), id: Name, has: Count, type: Count })).optional(),
+  /** Disks that are copied while the guest runs, and how long that takes at the template's bandwidth where all of a disk was written. */
+  copies: z
+    .array(CopiedDisk.extend({ seconds: Count }))
+    .max(32)
+    .optional(),
 });
 export const Plan = z.object({
   planId: Id,

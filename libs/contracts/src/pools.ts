@@ -30,6 +30,12 @@ export const roomDiffers = (before: PoolRoom, now: PoolRoom): boolean => {
   );
 };
 
-/** What a VM's own disks take in a pool, in the end; `hasMiB`: what they have there already, and bring along. */
-export const RoomWanted = z.object({ pool: Name, sizeMiB: Count, hasMiB: Count.optional() });
+/**
+ * What a VM's own disks take in a pool, in the end; `hasMiB`: what they have there already, and bring along. `from`: the pool that they are in
+ * now, where that is known: in another one of that name they have nothing, and are copied there.
+ */
+export const RoomWanted = z.object({ pool: Name, sizeMiB: Count, hasMiB: Count.optional(), from: PoolId.optional() });
 export type RoomWanted = z.infer<typeof RoomWanted>;
+/** In the pool that a host means by that name. */
+export const broughtMiB = ({ hasMiB = 0, from }: RoomWanted, poolId: string | undefined): number =>
+  from !== undefined && poolId !== undefined && from !== poolId ? 0 : hasMiB;

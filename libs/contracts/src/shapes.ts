@@ -105,6 +105,8 @@ export const HostFacts = z.object({
   storagePools: z.array(Name).max(32),
   /** Of those, the ones that no other host sees; absent: none, or an agent of before. */
   localPools: z.array(Name).max(32).optional(),
+  /** Its agent takes part in a move that copies disks; absent: an agent of before, which does not. */
+  copiesDisks: z.literal(true).optional(),
   /** Which pools those are; absent: an agent of before, of whose pools nothing is held. */
   pools: z.array(HostPool).max(32).optional(),
   networks: z.array(Name).max(256),

@@ -1,4 +1,4 @@
-import type { Amounts, Code, HostState } from '@chrysalis/contracts';
+import { broughtMiB, type Amounts, type Code, type HostState } from '@chrysalis/contracts';
 import { beyond, misfits, shortages } from './capacity.ts';
 import type { HardwareRequest, HostView, LedgerRequest, Objection, Policy, PoolView, StateCode } from './types.ts';
 
@@ -138,13 +138,15 @@ export const poolNamed = ({ facts, pools: known }: Pick<HostView, 'facts' | 'poo
 
 /** What disks take in pools beyond what they have there: a disk that goes along in a pool that hosts share takes nothing more. */
 const room = policy('room', (host: Pick<HostView, 'facts' | 'pools'>, request: Pick<LedgerRequest, 'room'>) => {
-  for (const { pool, sizeMiB, hasMiB = 0 } of request.room ?? []) {
+  for (const wanted of request.room ?? []) {
+    const { pool, sizeMiB } = wanted;
     const { hostId, pools: told } = host.facts;
     if (told && !told.some((p) => p.name === pool))
       return refusal('host.pools_missing', `${hostId} cannot tell of the storage pool ${pool}`, `see the agent’s log on ${hostId}`, {
         missing: [pool],
       });
     const there = poolNamed(host, pool);
+    const hasMiB = broughtMiB(wanted, there?.poolId);
     if (!there || sizeMiB <= hasMiB) continue;
     const { poolId, name, capacityMiB } = there;
     const [requestedMiB, freeMiB] = [sizeMiB - hasMiB, Math.max(0, capacityMiB - there.heldMiB)];

@@ -26,11 +26,14 @@ export const hardwareRequest = (topology: Topology, { requiredTraits }: Pick<VmT
   pools: [...new Set(topology.disks.map((d) => d.pool))],
 });
 
+/** Which pool the host that a VM is on means by a name. */
+type PoolIds = (pool: string) => string | undefined;
+
 /**
  * What its own disks take in pools once it is of this type: those that it has with it, of which a type may make some larger. Volumes hold room
- * for themselves, and what is read-only is a seed or a package, which counts for nothing.
+ * for themselves, and what is read-only is a seed or a package, which counts for nothing. `from`: the pools that they are in now, where known.
  */
-export const roomOf = ({ disks }: Topology, target: Pick<VmTypeSpec, 'disks'>): RoomWanted[] => {
+export const roomOf = ({ disks }: Topology, target: Pick<VmTypeSpec, 'disks'>, from: PoolIds = () => undefined): RoomWanted[] => {
   const room = new Map<string, { sizeMiB: number; hasMiB: number }>();
   for (const d of disks) {
     if (d.readOnly || isVolumeFile(d.volume)) continue;
@@ -38,7 +41,10 @@ export const roomOf = ({ disks }: Topology, target: Pick<VmTypeSpec, 'disks'>): 
     const wanted = Math.max(d.sizeMiB, target.disks.find((t) => t.id === d.id)?.sizeMiB ?? 0);
     room.set(d.pool, { sizeMiB: sizeMiB + wanted, hasMiB: hasMiB + d.sizeMiB });
   }
-  return [...room].map(([pool, sizes]) => ({ pool, ...sizes }));
+  return [...room].map(([pool, sizes]) => {
+    const poolId = from(pool);
+    return { pool, ...sizes, ...(poolId === undefined ? {} : { from: poolId }) };
+  });
 };
 
 /**
@@ -57,12 +63,12 @@ export const amountsAfter = (topology: Topology, target: VmTypeSpec): Amounts =>
 };
 
 /** A VM that is there already, and is to be of this type in the end. */
-export const moveRequest = (vmId: string, topology: Topology, target: VmTypeSpec): PlacementRequest => ({
+export const moveRequest = (vmId: string, topology: Topology, target: VmTypeSpec, from?: PoolIds): PlacementRequest => ({
   ...hardwareRequest(topology, target),
   vmId,
   consumer: 'move',
   amounts: amountsAfter(topology, target),
-  room: roomOf(topology, target),
+  room: roomOf(topology, target, from),
 });
 
 /** From the task that holds. */

@@ -14,7 +14,7 @@ const SLOW_MIBPS = 16;
 type Ended = { readonly state: string; readonly cause?: string | undefined };
 const interrupted: Ended = { state: 'undone', cause: 'host.transfer_interrupted' };
 /** It is where its migration's end says, once, as the guest that it was; whoever uses it was not harmed. */
-const after = (moves: MoveLab, vm: VmView, trip: Trip, expected: Ended, gapUnder1s = true): Seen => {
+export const after = (moves: MoveLab, vm: VmView, trip: Trip, expected: Ended, gapUnder1s = true): Seen => {
   const there = expected.state === 'succeeded';
   const away = vm.hostId === moves.old ? moves.new : moves.old;
   const { gapUnder1s: seen, ...rest } = wellbeing(trip);

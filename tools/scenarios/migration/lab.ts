@@ -31,7 +31,7 @@ export class MoveLab {
   ) {}
 
   static async open(say: (text: string) => void): Promise<MoveLab> {
-    const lab = await Lab.open(say, ['provisioning', 'agent-gateway', 'workflow']);
+    const lab = await Lab.open(say, ['provisioning', 'agent-gateway', 'workflow'], true);
     return new MoveLab(lab, new Story(lab.run, lab.api, createScreen(process.stderr), await tenantKey()));
   }
 

@@ -1,4 +1,5 @@
 import type { Claim } from '../claim.ts';
+import { diskClaims } from './disks.ts';
 import { faultClaims } from './faults.ts';
 import { guestClaims } from './guests.ts';
 import type { MoveLab } from './lab.ts';
@@ -11,6 +12,7 @@ import { shapeClaims } from './shapes.ts';
 export const claims: readonly Claim<MoveLab>[] = [
   ...shapeClaims,
   ...faultClaims,
+  ...diskClaims,
   ...guestClaims,
   ...progressClaims,
   ...setClaims,

@@ -42,7 +42,7 @@ export class Lab {
   bare!: Inventory;
 
   /** `apart`: services that can be killed. */
-  static async open(say: (text: string) => void, apart: Apart = ['provisioning']): Promise<Lab> {
+  static async open(say: (text: string) => void, apart: Apart = ['provisioning'], ownPoolEach = false): Promise<Lab> {
     const tenant = await tenantKey();
     const failpoints = path.join(process.cwd(), '.chrysalis', `failpoints-${process.pid}.json`);
     const run = await openRun({
@@ -51,6 +51,7 @@ export class Lab {
       trustedKeys: [tenant.publicJwk],
       say,
       smallPoolMiB: SMALL_POOL_MIB,
+      ownPoolEach,
       ratioPerMille: 8_000, // a scenario's VM stays for the next: what is scarce is theirs to make so
       environment: { CHRYSALIS_FAILPOINTS: failpoints, CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'fatal' },
     });

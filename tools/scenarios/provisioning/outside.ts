@@ -1,3 +1,4 @@
+import { ownPoolOf } from '../../run/hosts.ts';
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -141,6 +142,7 @@ export class Outside {
       existsSync(dir) ? readdirSync(dir, { recursive: true, encoding: 'utf8' }).map((f) => path.join(dir, f)) : [];
     const hosts = this.run.hosts.agents.flatMap(({ stateDir }) => [
       ...below(path.join(stateDir, 'qemu/vms')),
+      ...below(ownPoolOf(stateDir)),
       ...below(path.join(stateDir, 'images')).filter((f) => !/^[^.].*\.(img|json)$/.test(path.basename(f))),
     ]);
     return [...hosts, ...this.pool(), ...below(path.join(this.run.dir, 'small-pool'))].sort();

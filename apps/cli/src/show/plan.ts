@@ -24,10 +24,15 @@ const moveText = (move: Move): string => {
     lines.push(`    ${String(++nr).padStart(2)}. ${s['name'].padEnd(24)} ${s['summary']}`);
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
+  if (move.copies?.length) lines.push('', '  Copies, while the guest runs:', ...move.copies.map((c) => `    ${copiedText(c)}`));
   if (move.without?.length) lines.push('', '  Goes without:', ...move.without.flatMap(blockerLines));
   if (move.keeps?.length) lines.push('', '  Keeps, and holds:', ...move.keeps.map((k) => `    ${keptText(k)}`));
   return lines.join('\n');
 };
+
+const copiedText = ({ disk, sizeMiB, pool, seconds }: NonNullable<Move['copies']>[number]): string =>
+  `disk ${disk}, ${sizeText(sizeMiB)}, to the pool ${pool} of the target: ${seconds} s at the template’s bandwidth where all of it was written`;
+const sizeText = (mib: number): string => (mib >= 1024 ? `${Math.round(mib / 102.4) / 10} GiB` : `${mib} MiB`);
 
 const keptText = ({ what, id, has, type }: NonNullable<Move['keeps']>[number]): string =>
   what === 'vcpus'
@@ -54,11 +59,20 @@ export const optionsText = (query: OptionsQuery): string => {
             interruption: (o) => o.interruption ?? '',
             'new resources': (o) => o['newResources'],
             hosts: (o) => o['hosts'].join(','),
+            copies: (o) => copiesText(o.copies ?? []),
             packages: (o) => o['augmentation'].join(','),
           },
           found,
         );
   return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(query.refused ?? [])].join('\n');
+};
+
+type Copies = NonNullable<NonNullable<OptionsQuery['options']>[number]['copies']>;
+const copiesText = (copies: Copies): string => {
+  const [first, ...more] = copies;
+  if (!first) return '';
+  const mib = copies.reduce((sum, c) => sum + c.sizeMiB, 0);
+  return more.length === 0 ? `disk ${first.disk}, ${sizeText(mib)}` : `${copies.length} disks, ${sizeText(mib)}`;
 };
 
 /** No choice of anybody's: what hosts cannot carry out at all, and options that would be no other than one that is offered. */

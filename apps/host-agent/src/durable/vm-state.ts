@@ -14,6 +14,7 @@ const SourceMove = z.object({
   method: z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']),
   downtimeLimitMs: Positive,
   maxBandwidthMiBps: Positive,
+  copies: z.object({ volumes: z.array(z.string()), address: z.string() }).optional(),
   startedAt: Timestamp,
   /** The dead-man deadline: without a fence the guest is back by then, whatever the control plane says or does not say. */
   deadlineAt: Timestamp,
@@ -39,6 +40,9 @@ const TargetMove = z.object({
   migrationAddress: z.string().optional(),
   /** Its guest begins anew here: nothing waits for it. */
   cold: z.boolean().optional(),
+  copyAddress: z.string().optional(),
+  /** Files that were made for this move, or were about to be: nobody's until the guest runs here. */
+  made: z.array(z.object({ pool: z.string(), volume: z.string() })).optional(),
   deadlineAt: Timestamp,
   /** waiting: paused, for the receipt. running: the receipt came. never: this host will not run this move, whatever comes. */
   phase: z.enum(['preparing', 'waiting', 'running', 'never']),

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, rename, rm, stat } from 'node:fs/promises';
+import { copyFile, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { AGENT_DISK, agentDiskOf, agentSerial, agentVolume, freePort, GUEST_PORT_NAME, type Topology } from '@chrysalis/contracts';
@@ -80,6 +80,23 @@ const placeVolume = async ({ digest, file }: Package, path: string): Promise<num
     await rm(temporary, { force: true });
   }
   return (await stat(path)).size;
+};
+
+/**
+ * The agent's disk of a VM that comes here, in a pool that its source does not share: made of this host's own store, as what is in it is in its
+ * name. It serves every VM of the pool, and stays.
+ */
+export const packageThere = async (topology: Topology, { pools, packageStore }: { pools: Pools; packageStore: string }): Promise<void> => {
+  const disk = agentDiskOf(topology);
+  const place = disk && pools[disk.pool];
+  if (!place || place.shared) return;
+  const path = join(place.directory, disk.volume);
+  if (await stat(path).catch(() => undefined)) return;
+  const names = await readdir(packageStore).catch((): string[] => []);
+  const digests = names.flatMap((name) => /^sha256-([0-9a-f]{64})\.squashfs$/.exec(name)?.[1] ?? []).map((hex) => `sha256:${hex}`);
+  const digest = digests.find((d) => agentVolume(d) === disk.volume);
+  if (digest === undefined) throw new TaskFailure('host.package_missing', `the package of ${disk.volume} is not in this host’s store`);
+  await placeVolume({ digest, file: join(packageStore, `${digest.replace(':', '-')}.squashfs`) }, path);
 };
 
 const digestOf = async (file: string): Promise<string> => {

@@ -1,6 +1,7 @@
 import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove } from '../durable/vm-state.ts';
 import type { MoveDeps } from './deps.ts';
+import { copySecret } from './copies.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 
 export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
@@ -42,6 +43,7 @@ export const migrateUntilDeadline = async (
       address: move.migrationAddress,
       limits: { downtimeLimitMs: move.downtimeLimitMs, maxBandwidthMiBps: move.maxBandwidthMiBps },
       stallMs: deps.stallMs,
+      ...(move.copies ? { copies: { ...move.copies, secret: copySecret(move.peerToken) } } : {}),
       signal: abort.signal,
       onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
     });

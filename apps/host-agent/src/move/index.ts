@@ -57,7 +57,7 @@ export const openMoves = async (config: HostAgentConfig, { driver, states, line,
     ...deps,
     hostId,
     patienceMs: config.targetPatienceMs,
-    removeFromHost: (vmId) => removeFromHost(driver, config.pools, vmId),
+    removeFromHost: (vmId, made) => removeFromHost(driver, config.pools, vmId, made),
   });
   const server = await listenForPeers({ host: address, port: peerPort }, (request) => target.answer(request));
   return {

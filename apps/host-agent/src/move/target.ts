@@ -1,8 +1,9 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
-import type { Code, HypervisorCode, MoveRequest, PeerAnswer, Topology } from '@chrysalis/contracts';
+import type { Code, HypervisorCode, MoveRequest, PeerAnswer, PoolAllocation, Topology } from '@chrysalis/contracts';
 import { hasCode, Mutexes } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
+import { copySecret, filesOf } from './copies.ts';
 import { iso, isoUs, type MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 
@@ -15,12 +16,15 @@ export type Prepare = {
   readonly topologyHash: string;
   /** Its guest begins anew here. */
   readonly cold?: boolean | undefined;
+  readonly copies?:
+    { readonly volumes: readonly string[]; readonly allocation?: PoolAllocation | undefined; readonly withinMs: number } | undefined;
 };
+export type Prepared = { readonly migrationAddress: string; readonly peerToken: string; readonly copyAddress?: string };
 type TargetDeps = MoveDeps & {
   readonly hostId: string;
   readonly patienceMs: number;
   /** Ends the QEMU, and deletes of its volumes those that only this host sees. */
-  readonly removeFromHost: (vmId: string) => Promise<void>;
+  readonly removeFromHost: (vmId: string, made: NonNullable<TargetMove['made']>) => Promise<void>;
 };
 type Waiting = VmState & { readonly move: TargetMove };
 
@@ -31,15 +35,18 @@ export class TargetMoves {
   constructor(private readonly deps: TargetDeps) {}
 
   /** Starts the paused QEMU; again for the same move: the same answer. */
-  prepare(request: Prepare): Promise<{ migrationAddress: string; peerToken: string }> {
-    const { vmId, moveId, topology, topologyHash, cold } = request;
+  prepare(request: Prepare): Promise<Prepared> {
+    const { vmId, moveId, topology, topologyHash, cold, copies } = request;
     return this.#locked(vmId, async () => {
       const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
       await this.deps.at('prepare:recorded', { vmId, moveId });
       try {
-        const { migrationAddress } = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold });
-        await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', migrationAddress } }));
-        return { migrationAddress, peerToken: state.move.peerToken };
+        const { peerToken } = state.move;
+        const secret = copySecret(peerToken);
+        const asked = copies ? { copies: { volumes: copies.volumes, allocation: copies.allocation, secret } } : {};
+        const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, ...asked });
+        await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', ...ways } }));
+        return { ...ways, peerToken };
       } catch (error) {
         await this.#never(vmId, `it could not be started: ${(error as Error).message}`);
         throw error;
@@ -47,7 +54,8 @@ export class TargetMoves {
     });
   }
 
-  #prepared(before: VmState | undefined, { vmId, tenant, epoch, moveId, cold }: Prepare): VmState {
+  #prepared(before: VmState | undefined, request: Prepare): VmState {
+    const { vmId, tenant, epoch, moveId } = request;
     const known = before?.move;
     if (known?.side === 'target' && known.moveId === moveId) {
       if (known.phase === 'preparing' || known.phase === 'waiting') return before!;
@@ -56,16 +64,21 @@ export class TargetMoves {
     if (before && before.role !== 'none') throw new TaskFailure('host.vm_present', `${vmId} is on this host already, as ${before.role}`);
     if (before && epoch < before.epoch)
       throw new TaskFailure('host.epoch_stale', `epoch ${epoch} is below ${before.epoch}`, false, { epoch: before.epoch });
-    const move: TargetMove = {
+    const move = this.#begun(request);
+    return { ...(before ?? newVmState(vmId, tenant, epoch)), role: 'incoming', epoch, floor: epoch, move };
+  }
+
+  #begun({ epoch, moveId, topology, copies, cold }: Prepare): TargetMove {
+    return {
       side: 'target',
       moveId,
       newEpoch: epoch,
       peerToken: `${this.deps.hostId}.${randomBytes(24).toString('base64url')}`,
-      deadlineAt: iso(this.deps.now() + this.deps.patienceMs),
+      deadlineAt: iso(this.deps.now() + Math.max(this.deps.patienceMs, copies?.withinMs ?? 0)),
       phase: 'preparing',
       cold: cold === true,
+      ...(copies ? { made: filesOf(topology, copies.volumes) } : {}),
     };
-    return { ...(before ?? newVmState(vmId, tenant, epoch)), role: 'incoming', epoch, floor: epoch, move };
   }
 
   /** What the source's agent asks, by whichever way it came. */
@@ -178,7 +191,8 @@ export class TargetMoves {
   }
 
   async #clear(vmId: string): Promise<void> {
-    await this.deps.removeFromHost(vmId);
+    const move = this.deps.states.get(vmId)?.move;
+    await this.deps.removeFromHost(vmId, (move?.side === 'target' ? move.made : undefined) ?? []);
   }
 
   /** Only of a guest that runs here: then its log is read, and nobody else writes it. */

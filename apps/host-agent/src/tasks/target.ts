@@ -3,17 +3,19 @@ import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/cont
 import type { Handler } from '../execution/handler.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { notWell } from '../move/well.ts';
+import { packageThere } from '../guests/agent-hardware.ts';
 import { peersKnown } from '../segments.ts';
 import { answersAnew } from './power.ts';
 import { asRunner, handler, notBelow, type HandlerContext } from './handler-context.ts';
 
 export const prepareTarget = (context: HandlerContext): Handler =>
-  handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash, cold }) => {
+  handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash, cold, copies }) => {
     if (hashOf(topology) !== topologyHash)
       throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
-    const { migrationAddress, peerToken } = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash, cold });
+    await packageThere(topology, context.config);
+    const prepared = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash, cold, copies });
     await peersKnown(context.driver, topology);
-    return { migrationAddress, peerAddress: context.peerAddress(), peerToken };
+    return { ...prepared, peerAddress: context.peerAddress() };
   });
 
 export const discardTarget = (context: HandlerContext): Handler =>

@@ -1,5 +1,5 @@
 import { hostTasks, SEED_DISK, type InputOf } from '@chrysalis/contracts';
-import type { MigrationProgress } from '@chrysalis/hypervisor';
+import { ownFiles, type MigrationProgress } from '@chrysalis/hypervisor';
 import type { Handler } from '../execution/handler.ts';
 import { isCold } from '../move/cold.ts';
 import { iso } from '../move/deps.ts';
@@ -17,7 +17,7 @@ const admitTransfer: Admit = (state, input) => {
 
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
-    const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps } = input;
+    const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps, copies } = input;
     if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
@@ -34,6 +34,7 @@ export const transfer = (context: HandlerContext): Handler =>
         method,
         downtimeLimitMs,
         maxBandwidthMiBps,
+        ...(copies ? { copies } : {}),
         startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
         ...offByOf(input, context.now()),
@@ -79,7 +80,7 @@ export const releaseSource = (context: HandlerContext): Handler =>
     context.guests.forget(vmId);
     await context.history.sent(vmId);
     const seeds = isCold(state.move) ? await seedsOf(context, vmId) : [];
-    await removeFromHost(context.driver, context.config.pools, vmId);
+    await removeFromHost(context.driver, context.config.pools, vmId, state.topology ? ownFiles(state.topology) : []);
     for (const { pool, volume } of seeds) await context.driver.deleteVolume(pool, volume);
     await forgetVm(context, vmId);
     return {};

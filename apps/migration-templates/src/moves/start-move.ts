@@ -38,7 +38,11 @@ export const makeStarts = async (
     if (!planned || vm.moveId !== undefined || busy.has(vm.vmId)) return [];
     const moveId = ctx.newId(MOVE);
     const { compiled } = compileFor(
-      { migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec }, offlines: offlining.has(vm.hostId) },
+      {
+        ...{ migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec } },
+        offlines: offlining.has(vm.hostId),
+        copied: planned.copies,
+      },
       guests.get(vm.vmId) ?? unknownGuest,
       ctx.now,
     );

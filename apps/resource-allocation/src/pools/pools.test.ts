@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { Harness, hostFacts } from '../test/harness.ts';
 
 const pool = (n: number): string => `pool-0199c0de-0000-7000-8000-0000000000b${n}`;
-const [SHARED, LOCAL] = [pool(1), pool(2)];
+const [SHARED, LOCAL, OTHER] = [pool(1), pool(2), pool(3)];
 const amounts = (diskMiB: number) => ({ vcpu: 1, memoryMiB: 512, diskMiB });
 let h: Harness;
 const at = (name: string, poolId: string) => ({ name, poolId, kind: 'folder' });
@@ -108,4 +108,26 @@ test('of many at once for the last room as many get it as there is; what is rele
     ok: false,
     cause: { code: 'allocation.superseded' },
   });
+});
+
+test('a move to a pool of that name which is another one holds all of its disks there; swapped, what it held in the first is given back', async () => {
+  await enrol('a', [at('shared', SHARED), at('local', LOCAL)], 1000);
+  await enrol('c', [at('local', OTHER)], 1000);
+  await h.registered(3);
+  const [vmId, moveId] = ['vm-copied', 'mov-copied'];
+  const mine = async (): Promise<string[]> => (await held()).filter((text) => /copied/.test(text));
+  expect(await h.run('op-60', place(vmId, 70, { host: 'a', pools: ['local'], room: [{ pool: 'local', sizeMiB: 10 }] }))).toMatchObject({
+    ok: true,
+  });
+  const room = [{ pool: 'local', sizeMiB: 20, hasMiB: 10, from: LOCAL }];
+  const consumer = { kind: 'move', id: moveId };
+  expect(await h.run('op-61', place(vmId, 70, { consumer, host: 'c', pools: ['local'], room }))).toMatchObject({ ok: true });
+  expect(await mine()).toEqual([`b2 vm:${vmId} 10`, `b3 move:${moveId} 20`]);
+  const swap = { moveId, vmId, fromHost: 'a', toHost: 'c', amounts: amounts(70), room };
+  for (const op of ['op-61', 'op-62']) expect(await h.run(op, { kind: 'allocation.swap', input: swap })).toMatchObject({ ok: true }); // said again, it is so already
+  expect(await mine()).toEqual([`b3 vm:${vmId} 20`]);
+  const tooMuch = [{ pool: 'local', sizeMiB: 2000, hasMiB: 2000, from: OTHER }];
+  const back = place(vmId, 70, { consumer: { kind: 'move', id: 'mov-copied-2' }, host: 'a', pools: ['local'], room: tooMuch });
+  expect(await h.run('op-63', back)).toMatchObject({ ok: false, cause: { code: 'pool.capacity_exceeded' } });
+  expect(await mine()).toEqual([`b3 vm:${vmId} 20`]);
 });

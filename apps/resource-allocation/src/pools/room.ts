@@ -1,4 +1,5 @@
-import type { HostFacts, PoolConsumer, Refusal, RoomWanted } from '@chrysalis/contracts';
+import { broughtMiB, poolConsumerText, type HostFacts, type PoolConsumer, type Refusal, type RoomWanted } from '@chrysalis/contracts';
+import type { PoolCommand } from '@chrysalis/resource-allocation-core';
 import type { MessageContext } from '@chrysalis/service-kit';
 import { poolsHeldBy, type PoolAt } from '../sql/pools.ts';
 import { decidePool } from './decide-pool.ts';
@@ -21,7 +22,9 @@ export type RoomHeld = { readonly ok: true; readonly pools: readonly PoolAt[] } 
 /** What a VM's own disks take in the pools of a host, held for the VM or, beyond what the VM holds already, for a move of it. */
 export const holdRoomOn = async (ctx: MessageContext, facts: HostFacts, { consumer, vmId, room }: Asked): Promise<RoomHeld> => {
   const pools: PoolAt[] = [];
-  for (const { poolId, sizeMiB, hasMiB = 0 } of byPool(facts, room)) {
+  for (const { poolId, ...wanted } of byPool(facts, room)) {
+    const { sizeMiB } = wanted;
+    const hasMiB = broughtMiB(wanted, poolId);
     const decided = await decidePool(
       ctx,
       consumer.kind === 'move'
@@ -43,14 +46,26 @@ export const releaseRoomOf = async (ctx: MessageContext, consumer: PoolConsumer,
   }
 };
 
-/** What the move held becomes the VM's, which then holds what it has: in each pool that its disks are in. */
-export const swapRoomOn = async (
-  ctx: MessageContext,
-  facts: HostFacts,
-  { moveId, vmId, room }: { moveId: string; vmId: string; room: readonly RoomWanted[] },
-): Promise<void> => {
-  for (const { poolId, sizeMiB } of byPool(facts, room)) {
-    const decided = await decidePool(ctx, { type: 'swap-room', poolId, moveId, vmId, sizeMiB });
-    if (!decided.ok) throw new Error(`${moveId} cannot give ${vmId} its room in ${poolId}: ${decided.rejection.code}`);
+/**
+ * What the move held becomes the VM's, which then holds what it has: in each pool that its disks are in. `left`: pools that the VM's new host does
+ * not have; its disks were copied from there, and their files are gone. All by their ids, so that two who go opposite ways do not wait for
+ * each other.
+ */
+export const swapRoomOn = async (ctx: MessageContext, facts: HostFacts, { moveId, vmId, room, left }: Swapped): Promise<void> => {
+  const swaps = byPool(facts, room).map(({ poolId, sizeMiB }): PoolCommand => ({ type: 'swap-room', poolId, moveId, vmId, sizeMiB }));
+  const reason = `its disks were copied by ${moveId}`;
+  const consumer = { kind: 'vm', id: vmId } as const;
+  const releases = left.map((poolId): PoolCommand => ({ type: 'release-room', poolId, consumer, reason }));
+  for (const command of [...swaps, ...releases].sort((a, b) => (a.poolId < b.poolId ? -1 : 1))) {
+    const decided = await decidePool(ctx, command);
+    if (!decided.ok) throw new Error(`${moveId} cannot give ${vmId} its room in ${command.poolId}: ${decided.rejection.code}`);
   }
+};
+type Swapped = { readonly moveId: string; readonly vmId: string; readonly room: readonly RoomWanted[]; readonly left: readonly string[] };
+
+/** Of a host that says nothing of its pools nothing is known, and nothing is let go. */
+export const poolsLeft = async (ctx: MessageContext, facts: HostFacts, vmId: string): Promise<string[]> => {
+  if (!facts.pools?.length) return [];
+  const held = await poolsHeldBy(ctx.tx, ctx.store.schema, [poolConsumerText({ kind: 'vm', id: vmId })]);
+  return held.filter((poolId) => !facts.pools!.some((p) => p.poolId === poolId));
 };

@@ -2,7 +2,7 @@ import { consumerText, resourceAllocationTasks as tasks, type InputOf } from '@c
 import { moveConsumer, vmConsumer } from '@chrysalis/resource-allocation-core';
 import { done, Executor, failpoint, OnTask, refused, type ResultOf, type TaskContext } from '@chrysalis/service-kit';
 import { decideHost } from '../decide-host.ts';
-import { swapRoomOn } from '../pools/room.ts';
+import { poolsLeft, swapRoomOn } from '../pools/room.ts';
 import { lockHosts } from '../sql/hosts.ts';
 import { lockConsumers } from '../sql/ledger.ts';
 
@@ -29,7 +29,11 @@ export class Swap {
     }
     const swapped = await decideHost(ctx, toHost, { type: 'swap', hostId: toHost, moveId, vmId, amounts });
     if (!swapped.ok) return refused(swapped.rejection);
-    if (swapped.state.status === 'known') await swapRoomOn(ctx, swapped.state.facts, { moveId, vmId, room });
+    if (swapped.state.status === 'known') {
+      const { facts } = swapped.state;
+      const left = fromHost === toHost ? [] : await poolsLeft(ctx, facts, vmId);
+      await swapRoomOn(ctx, facts, { moveId, vmId, room, left });
+    }
     return done({});
   }
 }

@@ -84,6 +84,7 @@ export type HostDecided = {
     traits: Array<string>;
     storagePools: Array<string>;
     localPools?: Array<string>;
+    copiesDisks?: true;
     pools?: Array<{
         name: string;
         poolId: string;
@@ -237,6 +238,14 @@ export type PlanMade = {
             id: string;
             has: number;
             type: number;
+        }>;
+        copies?: Array<{
+            disk: string;
+            pool: string;
+            volume: string;
+            sizeMiB: number;
+            from?: string;
+            seconds: number;
         }>;
     }>;
     at: string;
@@ -948,6 +957,7 @@ export type Host = {
         traits: Array<string>;
         storagePools: Array<string>;
         localPools?: Array<string>;
+        copiesDisks?: true;
         pools?: Array<{
             name: string;
             poolId: string;
@@ -1699,6 +1709,11 @@ export type MigrationOption = {
     hosts: Array<string>;
     needsAgent: boolean;
     interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+    copies?: Array<{
+        vmId: string;
+        disk: string;
+        sizeMiB: number;
+    }>;
     summary: string;
 };
 
@@ -1758,6 +1773,14 @@ export type Plan = {
             id: string;
             has: number;
             type: number;
+        }>;
+        copies?: Array<{
+            disk: string;
+            pool: string;
+            volume: string;
+            sizeMiB: number;
+            from?: string;
+            seconds: number;
         }>;
     }>;
     at: string;
@@ -8062,6 +8085,7 @@ export type PostV1PlacementsData = {
             pool: string;
             sizeMiB: number;
             hasMiB?: number;
+            from?: string;
         }>;
         consumer?: 'vm' | 'move';
     };
@@ -8902,6 +8926,14 @@ export type PostV1MigrationTemplatesTryResponses = {
                 id: string;
                 has: number;
                 type: number;
+            }>;
+            copies?: Array<{
+                disk: string;
+                pool: string;
+                volume: string;
+                sizeMiB: number;
+                from?: string;
+                seconds: number;
             }>;
         }>;
         at: string;

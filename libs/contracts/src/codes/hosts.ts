@@ -181,6 +181,6 @@ export const hostsCodes = {
   },
   'host.pool_local': {
     title: 'A disk is in a storage pool that only one host sees',
-    next: 'detach the volume first, or choose a type whose disks are in a shared pool',
+    next: 'detach the volume first; a VM’s own disks are copied where both hosts have a pool of that name for themselves',
   },
 } as const satisfies CodeEntries;

@@ -18,6 +18,10 @@ export const movesCodes = {
   'option.no_change': { title: 'The VM is of this type already', next: 'choose another type, or a move' },
   'option.nothing_to_hide': { title: 'The type has nothing that the VM lacks', next: 'use expose' },
   'option.method_unsupported': { title: 'Hosts cannot carry out this method', next: 'choose another method' },
+  'option.copies_need_pre_copy': {
+    title: 'Disks that hosts do not share are copied by pre-copy alone',
+    next: 'choose pre-copy, or move the disks to a shared pool',
+  },
   'option.capability_absent': { title: 'The guest cannot do what this takes', next: 'choose another option, or add what the guest lacks' },
   'option.capability_unknown': {
     title: 'It is not known whether the guest can do what this takes',

@@ -160,8 +160,18 @@ export const hostTasks = {
       topologyHash: Sha256,
       /** It is to begin anew: that this host can start it is seen, and nothing waits. */
       cold: z.literal(true).optional(),
+      /** Made anew at the target and filled by the source while the guest runs, for at most so long. */
+      copies: z
+        .object({ volumes: z.array(VolumeName).min(1).max(32), allocation: PoolAllocation.optional(), withinMs: Positive })
+        .optional(),
     }),
-    z.object({ migrationAddress: z.string(), peerAddress: z.string(), peerToken: z.string() }),
+    z.object({
+      migrationAddress: z.string(),
+      peerAddress: z.string(),
+      peerToken: z.string(),
+      /** Where disks are copied to, where some are. */
+      copyAddress: z.string().optional(),
+    }),
   ),
   discardTarget: task(
     'agent-gateway',
@@ -188,6 +198,8 @@ export const hostTasks = {
       shutDown: z
         .object({ modes: z.array(ActionHow.extract(['guest-agent', 'acpi', 'power-off'])).min(1), timeoutMs: Positive })
         .optional(),
+      /** Volumes that are copied first: they are where the target does not see them. */
+      copies: z.object({ volumes: z.array(VolumeName).min(1).max(32), address: z.string() }).optional(),
     }),
     z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, stoppedAt: Timestamp, resumedAt: Timestamp }),
   ),

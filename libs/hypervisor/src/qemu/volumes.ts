@@ -187,7 +187,7 @@ export class Volumes {
   async deleteUnused(pool: string, volume: string): Promise<void> {
     const path = this.path(pool, volume);
     if (!existsSync(path)) return;
-    if (isVolumeFile(volume)) await this.opened(path, async () => undefined);
+    await (isVolumeFile(volume) ? this.opened(path, async () => undefined) : this.assertUnlocked(pool, volume));
     await this.delete(pool, volume);
   }
 

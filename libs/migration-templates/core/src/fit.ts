@@ -1,4 +1,4 @@
-import type { Blocker, HostFacts, MigrationMethod, Topology, VmTypeSpec } from '@chrysalis/contracts';
+import type { Blocker, CopiedDisk, HostFacts, MigrationMethod, Topology, VmTypeSpec } from '@chrysalis/contracts';
 import {
   blockerOf,
   blockersOf,
@@ -10,6 +10,7 @@ import {
   type PlacementRequest,
   type Policy,
 } from '@chrysalis/placement';
+import { partedDisks, reachesDisks } from './copied-disks.ts';
 import { blocker } from './blockers.ts';
 import type { KnownHost, KnownVm } from './known.ts';
 
@@ -29,9 +30,15 @@ export type Wish = Readonly<{
 
 /**
  * `hosts` are those that the engine finds fit, best first. `blockers` are why the wish cannot be met now: where none fits, every reason
- * with the first hosts that have it and how many more do, and what is amiss at the source.
+ * with the first hosts that have it and how many more do, and what is amiss at the source. `copied`: disks that are copied on the way to the
+ * best of the hosts.
  */
-export type Fit = Readonly<{ hosts: readonly string[]; blockers: readonly Blocker[]; request: PlacementRequest }>;
+export type Fit = Readonly<{
+  hosts: readonly string[];
+  blockers: readonly Blocker[];
+  request: PlacementRequest;
+  copied: readonly CopiedDisk[];
+}>;
 export type KnownHosts = ReadonlyMap<string, KnownHost>;
 
 /** What one hypervisor sends of a running VM another kind does not read. */
@@ -62,28 +69,6 @@ const carriesOut = (method: MigrationMethod = 'pre-copy'): Policy<{ readonly fac
         },
 });
 
-/** A disk in a pool that its host alone sees stays there, and so does one whose pool is another at the target, whatever both are called. Of agents that do not say which those are nothing is said either. */
-const reachesDisks = (source: KnownHost, { disks }: Topology): Policy => ({
-  name: 'local-disks',
-  refuses: ({ facts }) => {
-    const local = new Set([...(source.facts.localPools ?? []), ...(facts.localPools ?? [])]);
-    const idOf = (host: HostFacts, name: string) => host.pools?.find((p) => p.name === name)?.poolId;
-    const other = (name: string): boolean => {
-      const [here, there] = [idOf(source.facts, name), idOf(facts, name)];
-      return here !== undefined && there !== undefined && here !== there;
-    };
-    const stuck = disks.filter((d) => local.has(d.pool) || other(d.pool));
-    if (stuck.length === 0) return undefined;
-    const names = stuck.map((d) => d.id).join(', ');
-    return {
-      code: 'host.pool_local',
-      message: `${names} ${stuck.length === 1 ? 'is' : 'are'} in a pool that ${source.facts.hostId} and ${facts.hostId} do not share`,
-      remedy: 'detach the volume, or move it to a shared pool first',
-      evidence: { disks: stuck.map(({ id, pool }) => ({ id, pool })) },
-    };
-  },
-});
-
 /**
  * The engine, asked for a move: by the same policies as for a new VM and as for the hold that the move takes (compile/prepare.ts), and by
  * the move's own beside them. A morph is a move that is pinned to the host the VM is on.
@@ -91,19 +76,24 @@ const reachesDisks = (source: KnownHost, { disks }: Topology): Policy => ({
 export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   const { vm, moves } = wish;
   const only = moves ? wish.toHost : vm.hostId;
-  const request: PlacementRequest = { ...moveRequest(vm.vmId, wish.moved, wish.target), ...(only === undefined ? {} : { host: only }) };
   const source = hosts.get(vm.hostId);
+  const asked = moveRequest(vm.vmId, wish.moved, wish.target, (pool) => source?.facts.pools?.find((p) => p.name === pool)?.poolId);
+  const request: PlacementRequest = { ...asked, ...(only === undefined ? {} : { host: only }) };
   const { candidates, refused } = place(
     only === undefined ? others(wish, hosts) : [hosts.get(only) ?? []].flat(),
     request,
-    moves && source ? [...policies, sameDriver(source), carriesOut(wish.method), reachesDisks(source, wish.moved)] : policies,
+    moves && source ? [...policies, sameDriver(source), carriesOut(wish.method), reachesDisks(source.facts, wish.moved)] : policies,
   );
   const blockers: readonly Blocker[] = [
     ...(moves ? atSource(vm.hostId, source, carriesOut(wish.method)) : []),
     ...(candidates.length > 0 ? [] : blockersOf(refused)),
   ];
-  return { hosts: candidates.map((c) => c.hostId), blockers, request };
+  const copied = moves ? copiedOnTheWay(source, candidates[0] && hosts.get(candidates[0].hostId), wish.moved) : [];
+  return { hosts: candidates.map((c) => c.hostId), blockers, request, copied };
 };
+
+const copiedOnTheWay = (source: KnownHost | undefined, target: KnownHost | undefined, moved: Topology): readonly CopiedDisk[] =>
+  source && target ? partedDisks({ source: source.facts, target: target.facts }, moved).copied : [];
 
 /**
  * CPUs that a type lacks are unplugged where the VM is, before it moves. Where the hypervisor there would not come through that whole they

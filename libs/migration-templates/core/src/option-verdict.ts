@@ -2,6 +2,7 @@ import {
   type Blocker,
   type Characterisation,
   type Code,
+  type CopiedDisk,
   type MigrationOption,
   plugged,
   refText,
@@ -36,6 +37,7 @@ export const optionVerdict = (
     ...choiceBlockers(vm, target, choice, d),
     ...shapeBlockers(vm, d, choice),
     ...guestBlockers(vm.vmId, needs, characterisation),
+    ...copyBlockers(vm.vmId, choice.method, fit.copied),
     ...fit.blockers,
   ];
   return { blockers, needs };
@@ -49,6 +51,13 @@ export const stateBlockers = (vm: KnownVm): Blocker[] => [
   ...(vm.action === undefined ? [] : [blocker('vm.in_action', vm.vmId, `${vm.vmId} is in a ${vm.action}`, 'wait for the end of that')]),
   ...(halted(vm) ? [] : observedBlockers(vm)),
 ];
+
+/** The handshake of disks and memory is the live one's: each other way sends the memory once, and would need the guest off its disks. */
+export const copyBlockers = (vmId: string, method: Choice['method'], copied: readonly CopiedDisk[]): Blocker[] => {
+  if (copied.length === 0 || method === 'pre-copy') return [];
+  const text = `${copied.map((d) => d.disk).join(', ')} would have to be copied, which ${method} does not do`;
+  return [blocker('option.copies_need_pre_copy', vmId, text, 'use pre-copy, or move the disks to a pool that hosts share')];
+};
 
 const halted = ({ state }: KnownVm): boolean => state === 'stopped' || state === 'paused';
 const runBlockers = (vm: KnownVm): Blocker[] => {

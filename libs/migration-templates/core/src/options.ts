@@ -1,4 +1,4 @@
-import { refText, type Blocker, type Characterisation, type MigrationOption, type Ref } from '@chrysalis/contracts';
+import { MOST_COPIES, refText, type Blocker, type Characterisation, type MigrationOption, type Ref } from '@chrysalis/contracts';
 import { blocker, distinct } from './blockers.ts';
 import { failsafe } from './characterisation.ts';
 import { difference, withoutRemoved } from './difference.ts';
@@ -70,6 +70,7 @@ export const options = (
         answer.options.push({
           ...toOption(choice, id),
           hosts: union(fits.map((f) => f.hosts)),
+          ...copiesOf(vms, fits),
           needsAgent: verdicts.some((v) => v.needs.length > 0),
         });
     }
@@ -96,6 +97,11 @@ const optionFit = (vm: KnownVm, { spec }: KnownType, { move: moves, method, newR
   const fit = fitOf({ vm, target: spec, moved, moves, method }, hosts);
   if (fit.hosts.length > 0 || fit.blockers.length > 0) return fit;
   return { ...fit, blockers: [blocker('option.no_other_host', vm.vmId, 'there is no other host', 'add a host')] };
+};
+
+const copiesOf = (vms: readonly KnownVm[], fits: readonly Fit[]): Pick<MigrationOption, 'copies'> => {
+  const copies = fits.flatMap(({ copied }, i) => copied.map(({ disk, sizeMiB }) => ({ vmId: vms[i]!.vmId, disk, sizeMiB })));
+  return copies.length === 0 ? {} : { copies: copies.slice(0, MOST_COPIES) };
 };
 
 const union = (lists: readonly (readonly string[])[]): string[] => [...new Set(lists.flat())].sort();

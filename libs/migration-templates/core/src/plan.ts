@@ -2,6 +2,7 @@ import {
   refText,
   type Blocker,
   type Characterisation,
+  type CopiedDisk,
   type Plan,
   type PlannedMove,
   type Ref,
@@ -20,7 +21,7 @@ import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
 import { interruptionOf } from './restart.ts';
-import { guestBlockers, needsOf, shapeBlockers, stateBlockers } from './option-verdict.ts';
+import { copyBlockers, guestBlockers, needsOf, shapeBlockers, stateBlockers } from './option-verdict.ts';
 
 export type PlanInput = Readonly<{
   planId: string;
@@ -75,6 +76,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
       vm,
       target: { hostId: chosen.hostId, spec: target.spec },
       offlines: offlinesCpus(hosts.get(vm.hostId)),
+      copied: chosen.copied,
     },
     guest,
     input.at,
@@ -86,12 +88,22 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
     fromType: vm.type,
     toType: template.spec.options.targetType,
     steps: compiled.definition.tasks.map((t) => ({ section: t.section ?? 'prepare', name: t.name, kind: t.kind, summary: t.summary })),
-    blockers: distinct([...vmBlockers(input, vm, guest.characterisation), ...access.blockers, ...chosen.blockers]),
+    blockers: distinct([
+      ...vmBlockers(input, vm, guest.characterisation),
+      ...copyBlockers(vm.vmId, template.spec.options.method, chosen.copied),
+      ...access.blockers,
+      ...chosen.blockers,
+    ]),
+    ...copiesOf(chosen.copied, template.spec.options.maxBandwidthMiBps),
     interruption: interruptionOf(template.spec.migration.length > 0, template.spec.options.method),
     ...(access.without.length > 0 ? { without: [...access.without] } : {}),
     ...keepsOf(vm, template.spec, target, offlinesCpus(hosts.get(vm.hostId))),
   };
 };
+
+/** With a forecast: what it takes to send all of it at the limit. What was never written takes next to nothing. */
+const copiesOf = (copied: readonly CopiedDisk[], maxBandwidthMiBps: number): Pick<PlannedMove, 'copies'> =>
+  copied.length === 0 ? {} : { copies: copied.map((d) => ({ ...d, seconds: Math.ceil(d.sizeMiB / maxBandwidthMiBps) })) };
 
 /** What stays more than the type has. The ledger holds it as it is. */
 const keepsOf = (vm: KnownVm, template: TemplateSpec, target: KnownType, offlines: boolean): Pick<PlannedMove, 'keeps'> => {
@@ -145,7 +157,7 @@ const vmBlockers = (
   ];
 };
 
-type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[] }>;
+type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[]; copied: readonly CopiedDisk[] }>;
 
 const wishOf = (
   vm: KnownVm,
@@ -167,7 +179,8 @@ const chooseHost = ({ template, target, notHost, toHosts }: PlanInput, vm: Known
   const home = toHosts?.get(vm.vmId);
   const best = fit.hosts.find((h) => h === home) ?? fit.hosts[0];
   if (best !== undefined && fit.blockers.length === 0) take(best, fit.request, hosts);
-  if (best !== undefined || !wish.moves) return { hostId: best ?? vm.hostId, blockers: fit.blockers };
+  const { copied } = fit;
+  if (best !== undefined || !wish.moves) return { hostId: best ?? vm.hostId, blockers: fit.blockers, copied };
   const none = blocker(
     'placement.no_host',
     vm.vmId,
@@ -175,7 +188,7 @@ const chooseHost = ({ template, target, notHost, toHosts }: PlanInput, vm: Known
     'see the reasons beside it: free room, or add a host',
   );
   const other = [...hosts.keys()].find((id) => id !== vm.hostId && id !== notHost);
-  return { hostId: other ?? vm.hostId, blockers: [none, ...fit.blockers] };
+  return { hostId: other ?? vm.hostId, blockers: [none, ...fit.blockers], copied };
 };
 
 const take = (hostId: string, request: PlacementRequest, hosts: Map<string, KnownHost>): void => {

@@ -1,4 +1,4 @@
-import { topologyHash, type Ref, type TemplateSpec, type VmTypeSpec } from '@chrysalis/contracts';
+import { topologyHash, type CopiedDisk, type Ref, type TemplateSpec, type VmTypeSpec } from '@chrysalis/contracts';
 import type { KnownVm } from '../known.ts';
 import type { namer } from '../names.ts';
 import { param, type TaskList } from './task-list.ts';
@@ -10,6 +10,8 @@ export type MoveInput = Readonly<{
   template: Readonly<{ ref: Ref; spec: TemplateSpec }>;
   vm: KnownVm;
   target: Readonly<{ hostId: string; spec: VmTypeSpec }>;
+  /** Disks that the target does not see where they are. */
+  copied?: readonly CopiedDisk[] | undefined;
   /** CPUs that the type lacks stay, offline in the guest: `offlinesCpus`. */
   offlines: boolean;
   /** An agent in the guest answers: facts before, verification after. Without one, nothing is asked of the guest. */

@@ -1,4 +1,5 @@
-import { hostTasks, memoryMiBOf, provisioningTasks } from '@chrysalis/contracts';
+import { hostTasks, memoryMiBOf, provisioningTasks, type CopiedDisk } from '@chrysalis/contracts';
+import { copiedMiB } from '../copied-disks.ts';
 import { shaped, type MoveContext } from './context.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, undoing } from './task-list.ts';
@@ -30,13 +31,26 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
     after,
     deadlineMs: deadlines.prepare,
     retry: retries.host,
-    input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved'), ...(m.restarts ? { cold: true as const } : {}) },
+    input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved'), ...copiesAt(m), ...(m.restarts ? { cold: true as const } : {}) },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
 };
 
-const transfer = ({ input, tasks, newEpoch, shape, restarts }: MoveContext, after: readonly string[]): string => {
-  const { vm, target, moveId } = input;
+/** `allocation`: as an administrator says of the pool; said by the hold, where it is not thin. */
+const copiesAt = (m: MoveContext) => {
+  const { copied = [] } = m.input;
+  if (copied.length === 0) return {};
+  const volumes = copied.map((d) => d.volume);
+  return { copies: { volumes, allocation: output('hold-target', 'allocation') as never, withinMs: transferDeadline(m) } };
+};
+
+/** For the memory, and the disks that go with it. */
+export const transferDeadline = ({ input, shape }: Pick<MoveContext, 'input' | 'shape'>): number =>
+  transferDeadlineMs(memoryMiBOf(shape.moved) + copiedMiB(input.copied ?? []), input.template.spec.options.maxBandwidthMiBps);
+
+const transfer = (m: MoveContext, after: readonly string[]): string => {
+  const { input, tasks, newEpoch, restarts } = m;
+  const { vm, target, moveId, copied = [] } = input;
   const { options } = input.template.spec;
   const { method, downtimeLimitMs, maxBandwidthMiBps } = options;
   const shutDown = shutDownOf(options);
@@ -44,11 +58,11 @@ const transfer = ({ input, tasks, newEpoch, shape, restarts }: MoveContext, afte
     name: 'transfer',
     summary: restarts
       ? `Shut it down on ${vm.hostId}, and start it on ${target.hostId}`
-      : `Move the running state from ${vm.hostId} to ${target.hostId}`,
+      : `Move the running state${copied.length > 0 ? `, and ${diskNames(copied)},` : ''} from ${vm.hostId} to ${target.hostId}`,
     section,
     route: onHost(vm.hostId),
     after,
-    deadlineMs: restarts ? shutDownDeadlineMs(shutDown) : transferDeadlineMs(memoryMiBOf(shape.moved), maxBandwidthMiBps),
+    deadlineMs: restarts ? shutDownDeadlineMs(shutDown) : transferDeadline(m),
     retry: retries.transfer,
     pointOfNoReturn: true,
     input: {
@@ -63,9 +77,13 @@ const transfer = ({ input, tasks, newEpoch, shape, restarts }: MoveContext, afte
       downtimeLimitMs,
       maxBandwidthMiBps,
       ...(restarts ? { shutDown } : {}),
+      ...(copied.length > 0 ? { copies: { volumes: copied.map((d) => d.volume), address: output('prepare-target', 'copyAddress') } } : {}),
     },
   });
 };
+
+const diskNames = (copied: readonly CopiedDisk[]): string =>
+  `${copied.length === 1 ? 'disk' : 'disks'} ${copied.map((d) => d.disk).join(', ')}`;
 
 /** The VM is seen to run at the target, and recorded there. Answers the first of the two. */
 const switchOver = (m: MoveContext, transferred: string): string => {

@@ -65,9 +65,10 @@ export const prepare = (m: MoveContext): Gates => {
 };
 
 const holdTarget = ({ input, tasks, shape }: MoveContext): string => {
-  const { vm, target, moveId, template } = input;
+  const { vm, target, moveId, template, copied = [] } = input;
   const consumer = { kind: 'move' as const, id: moveId };
-  const asked = moveRequest(vm.vmId, shape.moved, target.spec); // the plan's own question: what fitted there is what is held
+  const from = (pool: string): string | undefined => copied.find((d) => d.pool === pool)?.from;
+  const asked = moveRequest(vm.vmId, shape.moved, target.spec, from); // the plan's own question: what fitted there is what is held
   return tasks.add(resourceAllocationTasks.place, {
     name: 'hold-target',
     summary: `Hold what ${template.spec.options.targetType.name} takes on ${target.hostId}`,
