@@ -22,6 +22,7 @@ const own = (hostId: string, n: number, change: Partial<HostFacts> = {}): HostFa
     storagePools: ['shared', 'own'],
     localPools: ['own'],
     copiesDisks: true,
+    methods: ['pre-copy', 'restart'],
     pools: [
       { name: 'shared', poolId: poolId(1), kind: 'folder' },
       { name: 'own', poolId: poolId(n), kind: 'folder' },
@@ -78,7 +79,7 @@ test('an option says what is copied; by any other method it is refused with what
   expect(offered.find((o) => o.id === 'small@1/move/pre-copy/expose')).toMatchObject({
     copies: [{ vmId: 'vm-1', disk: 'data', sizeMiB: 256 }],
   });
-  const other = refused.find((r) => r.id === 'small@1/move/post-copy/expose')!.blockers;
+  const other = refused.find((r) => r.id === 'small@1/move/restart/expose')!.blockers;
   expect(other.find((b) => b.code === 'option.copies_need_pre_copy')?.remedy).toMatch(/pre-copy/);
 });
 
