@@ -74,6 +74,11 @@ const moveRequests = [
     /** The guest restarted itself while the stream ran: it is watched at the target, and reset where it does not start. */
     restarted: z.boolean().optional(),
   }),
+  /**
+   * The stream is in, and no fence is written: the target does what it has to do while the guest stands still. Answered with `changed`, or
+   * refused for good: then it never runs this move, and the source takes the guest back.
+   */
+  z.object({ type: z.literal('stopped'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
   /** What the guest wrote to its console before it came: the log at the target goes on from it. After `resumed`, and in nobody's way. */
   z.object({
     type: z.literal('console'),
@@ -115,6 +120,8 @@ export const PeerAnswer = z.discriminatedUnion('type', [
     sizeMiB: Positive,
     bytes: Count,
   }),
+  /** Of a `stopped`: all of it is done. */
+  z.object({ type: z.literal('changed'), newEpoch: Positive, ms: z.number().nonnegative() }),
   /** Of a `console`. */
   z.object({ type: z.literal('console-kept') }),
   z.object({ type: z.literal('refused'), cause: Cause }),

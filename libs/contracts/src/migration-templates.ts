@@ -32,6 +32,8 @@ export const TemplateStep = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('online-memory'), name: Name, memoryMiB: Positive.max(262_144) }),
   z.object({ kind: z.literal('grow-filesystem'), name: Name, disk: Name }),
   z.object({ kind: z.literal('live-migration'), name: Name }),
+  /** The NIC is on another network when the guest goes on: its hardware and its address stay. */
+  z.object({ kind: z.literal('rewire-nic'), name: Name, nic: Name, network: Name }),
 ]);
 export type TemplateStep = z.infer<typeof TemplateStep>;
 
@@ -55,6 +57,17 @@ export const TemplateOptions = z.object({
     .optional(),
 });
 export type TemplateOptions = z.infer<typeof TemplateOptions>;
+/**
+ * What is done in the middle of a move. `stopped`: at the target, from the end of the transfer to the guest's first instruction. `running`:
+ * in the guest, from then until its new place is announced on the network. Each of the two takes `withinMs` at most, and the guest's users
+ * wait as long: stopped it is undone with the move then, running it is announced all the same.
+ */
+export const MidMigration = z.object({
+  withinMs: Positive.max(30_000),
+  stopped: z.array(TemplateStep).max(16),
+  running: z.array(TemplateStep).max(16),
+});
+export type MidMigration = z.infer<typeof MidMigration>;
 export const TemplateSpec = z.object({
   sourceType: Ref,
   options: TemplateOptions,
@@ -62,6 +75,8 @@ export const TemplateSpec = z.object({
   hotUnplug: z.array(TemplateStep).max(64),
   /** Empty: a morphing template. */
   migration: z.array(TemplateStep).max(1),
+  /** Absent: nothing is done there. */
+  midMigration: MidMigration.optional(),
   hotPlug: z.array(TemplateStep).max(64),
   postMigration: z.array(TemplateStep).max(64),
 });
@@ -122,6 +137,8 @@ export const PlannedMove = z.object({
   steps: z.array(z.object({ section: Section, name: Name, kind: z.string(), summary: z.string() })),
   blockers: z.array(Blocker),
   interruption: Interruption.optional(),
+  /** How much longer users may wait: while the guest stands still, and before its new place is announced; each at most. */
+  pauses: z.object({ stoppedMs: Count, unannouncedMs: Count, stopped: z.array(z.string()) }).optional(),
   /** What the move goes without, and why: it does not need it. */
   without: z.array(Blocker).optional(),
   /** What stays more than the type has: CPUs that are offlined (offline in the guest), MiB of a disk. */

@@ -40,7 +40,16 @@ export const Route = z.discriminatedUnion('mode', [
 ]);
 export type Route = z.infer<typeof Route>;
 
-export const sections = ['prepare', 'pre-migration', 'hot-unplug', 'migration', 'hot-plug', 'post-migration', 'verify'] as const;
+export const sections = [
+  'prepare',
+  'pre-migration',
+  'hot-unplug',
+  'migration',
+  'mid-migration',
+  'hot-plug',
+  'post-migration',
+  'verify',
+] as const;
 export const Section = z.enum(sections);
 export type Section = z.infer<typeof Section>;
 

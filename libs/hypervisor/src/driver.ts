@@ -174,6 +174,8 @@ export type PrepareTarget = {
   readonly cold?: boolean | undefined;
   /** Made anew, and open to the source until the guest is resumed here. They are the VM's only from there on. */
   readonly copies?: (DiskCopies & { readonly allocation?: PoolAllocation | undefined }) | undefined;
+  /** Its place is not announced when the guest goes on, but by `announce`. */
+  readonly quiet?: boolean | undefined;
 };
 /** `copyAddress`: where disks are copied to; absent where none are. */
 export type TargetPrepared = { readonly migrationAddress: string; readonly copyAddress?: string };
@@ -221,6 +223,8 @@ export interface HypervisorDriver {
    * `qmp_refused` or `volume_locked` the guest did certainly not run by this call; after any other error it may have.
    */
   resume(vmId: string): Promise<{ readonly resumedAtUs: number }>;
+  /** Tells switches where a VM that was resumed is now; again where they were told. */
+  announce(vmId: string): Promise<void>;
   /** Continues a source after `completed`. Only when the target is known never to run. */
   reclaim(vmId: string): Promise<{ readonly resumedAtUs: number }>;
 

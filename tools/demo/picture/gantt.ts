@@ -14,6 +14,7 @@ const colours: Readonly<Record<Section, string>> = {
   'pre-migration': '#0a7ea4',
   'hot-unplug': '#bc6c00',
   migration: '#4f46e5',
+  'mid-migration': '#a21caf',
   'hot-plug': '#2e8b3d',
   'post-migration': '#0f8a7e',
   verify: '#8250df',

@@ -4,6 +4,7 @@ import { faultClaims } from './faults.ts';
 import { guestClaims } from './guests.ts';
 import type { MoveLab } from './lab.ts';
 import { methodClaims } from './methods.ts';
+import { midMigrationClaims } from './mid-migration.ts';
 import { progressClaims } from './progress.ts';
 import { setClaims } from './sets.ts';
 import { shapeClaims } from './shapes.ts';
@@ -11,6 +12,7 @@ import { shapeClaims } from './shapes.ts';
 /** In this order: what comes later takes the VMs as they were left. */
 export const claims: readonly Claim<MoveLab>[] = [
   ...shapeClaims,
+  ...midMigrationClaims,
   ...faultClaims,
   ...diskClaims,
   ...guestClaims,

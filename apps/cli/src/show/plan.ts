@@ -25,6 +25,7 @@ const moveText = (move: Move): string => {
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
   if (move.copies?.length) lines.push('', '  Copies, while the guest runs:', ...move.copies.map((c) => `    ${copiedText(c)}`));
+  if (move.pauses) lines.push('', '  In the middle:', ...pauseLines(move.pauses));
   if (move.without?.length) lines.push('', '  Goes without:', ...move.without.flatMap(blockerLines));
   if (move.keeps?.length) lines.push('', '  Keeps, and holds:', ...move.keeps.map((k) => `    ${keptText(k)}`));
   return lines.join('\n');
@@ -33,6 +34,12 @@ const moveText = (move: Move): string => {
 const copiedText = ({ disk, sizeMiB, pool, seconds }: NonNullable<Move['copies']>[number]): string =>
   `disk ${disk}, ${sizeText(sizeMiB)}, to the pool ${pool} of the target: ${seconds} s at the template’s bandwidth where all of it was written`;
 const sizeText = (mib: number): string => (mib >= 1024 ? `${Math.round(mib / 102.4) / 10} GiB` : `${mib} MiB`);
+const pauseLines = ({ stoppedMs, unannouncedMs, stopped }: NonNullable<Move['pauses']>): string[] => [
+  ...(stoppedMs > 0
+    ? [`    up to ${stoppedMs} ms more downtime, while the guest stands still: ${stopped.join(', ')}; else it is undone`]
+    : []),
+  ...(unannouncedMs > 0 ? [`    up to ${unannouncedMs} ms more, while the guest runs and its new place is not announced`] : []),
+];
 
 const keptText = ({ what, id, has, type }: NonNullable<Move['keeps']>[number]): string =>
   what === 'vcpus'

@@ -1,4 +1,4 @@
-import { Count, Id, Name, Positive, Sha256, Timestamp, Topology } from '@chrysalis/contracts';
+import { Count, Id, Name, Positive, Sha256, StoppedWork, Timestamp, Topology } from '@chrysalis/contracts';
 import { z } from 'zod';
 
 const SourceMove = z.object({
@@ -15,6 +15,8 @@ const SourceMove = z.object({
   downtimeLimitMs: Positive,
   maxBandwidthMiBps: Positive,
   copies: z.object({ volumes: z.array(z.string()), address: z.string() }).optional(),
+  /** Before the fence the target is asked to do its work, and has so long. */
+  stoppedWithinMs: Positive.optional(),
   startedAt: Timestamp,
   /** The dead-man deadline: without a fence the guest is back by then, whatever the control plane says or does not say. */
   deadlineAt: Timestamp,
@@ -47,6 +49,12 @@ const TargetMove = z.object({
   /** waiting: paused, for the receipt. running: the receipt came. never: this host will not run this move, whatever comes. */
   phase: z.enum(['preparing', 'waiting', 'running', 'never']),
   resumedAt: Timestamp.optional(),
+  /** What is to be plugged before the guest runs; `changed`: it is. */
+  stopped: StoppedWork.optional(),
+  changed: z.boolean().optional(),
+  /** Its place is announced when that is asked for, and so long after it was resumed at the latest. */
+  announceWithinMs: Positive.optional(),
+  announced: z.object({ announcedAt: Timestamp, late: z.boolean() }).optional(),
   restarted: z.boolean().optional(),
   reason: z.string().optional(),
 });

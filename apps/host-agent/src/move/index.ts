@@ -11,7 +11,7 @@ import { removeFromHost } from './remove-from-host.ts';
 import type { AskPeer, MoveDeps } from './deps.ts';
 import { listenForPeers, PeerLinks } from './peer-link.ts';
 import { SourceMoves } from './source.ts';
-import { TargetMoves } from './target.ts';
+import { TargetMoves, unannounced } from './target.ts';
 
 export type Moves = {
   readonly source: SourceMoves;
@@ -89,6 +89,6 @@ const settle = (states: VmStates, source: SourceMoves, target: TargetMoves, log:
 
 const sweepTargets = (states: VmStates, target: TargetMoves, log: Log): void => {
   for (const { vmId, move, role } of states.all())
-    if (move?.side === 'target' && role !== 'none' && !(move.phase === 'running' && move.resumedAt))
+    if (move?.side === 'target' && role !== 'none' && (move.phase !== 'running' || !move.resumedAt || unannounced(move)))
       target.settle(vmId).catch((err: unknown) => log.error({ vmId, err }, 'a target could not be settled'));
 };

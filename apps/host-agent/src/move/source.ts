@@ -7,6 +7,7 @@ import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
 import { probe, wholeAtTarget } from './probe.ts';
+import { askStopped } from './mid-migration.ts';
 import { deliverReceipt } from './receipt.ts';
 
 export type TransferResult =
@@ -75,6 +76,8 @@ export class SourceMoves {
     try {
       const outcome = await (isCold(move) ? shutDownUntilDeadline : migrateUntilDeadline)(this.deps, vmId, move, options);
       if (outcome.outcome === 'failed') return outcome.cause;
+      const undone = await askStopped(this.deps, vmId, move);
+      if (undone) return undone;
       await this.#handOver(vmId, move, outcome, restarts);
       return undefined;
     } finally {

@@ -92,6 +92,8 @@ type Story = {
   readonly lost: readonly ('question' | 'answer' | 'none')[];
   /** After which pause of the stream the target's process ends by itself. */
   readonly targetEnds: number | undefined;
+  /** A device is to be plugged at the target while the guest stands still, and its place announced when somebody says so; it may be refused. */
+  readonly middle: 'none' | 'done' | 'refused';
   /** So many milliseconds after the transfer began someone tells the target to discard: too early, too late, or twice. */
   readonly discards: readonly number[];
   /** The guest shuts down at the source, and begins anew at the target. */
@@ -124,20 +126,35 @@ class Run {
     this.#lost = [...story.lost];
     this.#writes = { source: [...story.writes.source], target: [...story.writes.target] };
     this.#power = new Set(story.power);
+    this.#middle =
+      story.middle === 'none' || story.cold
+        ? {}
+        : { stopped: { devices: [{ kind: 'cpu', id: 'cpu1', coreId: 1 }], withinMs: 200 }, announceWithinMs: 5 };
     this.model = new PairModel(async () => {
       await nap(1);
       if (++this.#pauses === story.targetEnds) this.model.kill('target');
     });
   }
 
+  readonly #middle: Pick<Parameters<TargetMoves['prepare']>[0], 'stopped' | 'announceWithinMs'>;
   async play(): Promise<void> {
+    this.model.refusesPlugs = this.story.middle === 'refused';
     const first = await VmStates.open(join(this.dir, 'source'));
     await first.update('vm-1', () => ({ ...newVmState('vm-1', 't', 1), role: 'runner' }));
     await this.#begin('target');
     const { cold = false } = this.story;
     this.model.refusesStart = this.story.refuses === 'start';
     const prepared = await this.#insist(() =>
-      this.#target.prepare({ vmId: 'vm-1', tenant: 't', epoch: 2, moveId: 'mov-1', topology, topologyHash: topologyHash(topology), cold }),
+      this.#target.prepare({
+        vmId: 'vm-1',
+        tenant: 't',
+        epoch: 2,
+        moveId: 'mov-1',
+        topology,
+        topologyHash: topologyHash(topology),
+        cold,
+        ...this.#middle,
+      }),
     ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
     if (!prepared) return; // the target gave up before the source was asked
     const move: SourceMove = {
@@ -145,6 +162,7 @@ class Run {
       migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method: cold ? 'restart' : 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1,
       startedAt: new Date().toISOString(), deadlineAt: new Date(hasted() + 20_000).toISOString(),
       ...(cold ? { offBy: new Date(hasted() + 200).toISOString() } : {}),
+      ...(this.#middle.stopped ? { stoppedWithinMs: 200 } : {}),
     }; // prettier-ignore
     await this.#begin('source');
     const discarded = this.story.discards.map((ms) =>
@@ -268,6 +286,8 @@ class Run {
     const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone && (!this.story.cold || this.#overAtSource());
     const running = [source, target].filter((p) => p.state === 'running').length;
     if (running !== 1 && !endedThere && !endedHere) faults.push(`${running} run: ${source.state}, ${target.state}`);
+    if (this.#middle.stopped && this.story.middle === 'done' && this.model.ranOnTarget && !this.model.plugged)
+      faults.push('ran without what it was to be given');
     return [...faults, ...this.#untrue(endedHere, endedThere)];
   }
 
@@ -294,6 +314,7 @@ const stories: fc.Arbitrary<Story> = fc.record({
   power: fc.subarray<Side>(['source', 'target']),
   writes: fc.record({ source: writes, target: writes }),
   lost: fc.array(fc.constantFrom('question' as const, 'answer' as const, 'none' as const), { maxLength: 6 }),
+  middle: fc.constantFrom('none' as const, 'done' as const, 'refused' as const),
   targetEnds: fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }),
   discards: fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 4 }),
 });
@@ -305,6 +326,7 @@ const calm: Story = {
   writes: { source: [], target: [] },
   lost: [],
   targetEnds: undefined,
+  middle: 'none',
   discards: [],
 };
 
@@ -335,6 +357,32 @@ test('an agent that dies at any one step, of either side: exactly one runs, and 
       for (const lost of LOST) {
         const run = await play({ ...calm, ...dies(side, step), lost });
         expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
+      }
+});
+
+test('what is done in the middle is done before the guest runs, and its place is announced, said or not', async () => {
+  const run = await play({ ...calm, middle: 'done' });
+  expect(run.result).toMatchObject({ ok: true });
+  expect([run.verdict(), run.model.plugged]).toEqual([[], true]);
+  for (let i = 0; i < 100 && !run.model.announced; i++) await nap(5);
+  expect(run.model.announced).toBe(true);
+});
+
+test('what cannot be done in the middle undoes the move: the guest runs on at its source', async () => {
+  const run = await play({ ...calm, middle: 'refused' });
+  expect(run.result).toMatchObject({
+    ok: false,
+    cause: { code: 'host.mid_migration_failed', message: 'no room (hypervisor.qmp_refused)' },
+  });
+  expect([run.verdict(), run.model.processes.source.state]).toEqual([[], 'running']);
+});
+
+test('an agent that dies at any one step of a move with work in the middle, of either side', async () => {
+  for (const middle of ['done', 'refused'] as const)
+    for (let step = 1; step <= 30; step++)
+      for (const side of ['source', 'target'] as const) {
+        const run = await play({ ...calm, ...dies(side, step), middle });
+        expect([middle, side, step, run.verdict()]).toEqual([middle, side, step, []]);
       }
 });
 

@@ -1,10 +1,11 @@
 import { timingSafeEqual, createHash, randomBytes } from 'node:crypto';
-import type { Code, HypervisorCode, MoveRequest, PeerAnswer, PoolAllocation, Topology } from '@chrysalis/contracts';
+import type { Code, HypervisorCode, MoveRequest, PeerAnswer, PoolAllocation, StoppedWork, Topology } from '@chrysalis/contracts';
 import { hasCode, Mutexes } from '@chrysalis/hypervisor';
 import { newVmState, type TargetMove, type VmState } from '../durable/vm-state.ts';
 import { look } from './look.ts';
 import { copySecret, filesOf } from './copies.ts';
-import { iso, isoUs, type MoveDeps } from './deps.ts';
+import { iso, isoUs, millisecondsOf, type MoveDeps } from './deps.ts';
+import { midCause, plugStopped } from './mid-migration.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 
 export type Prepare = {
@@ -18,6 +19,8 @@ export type Prepare = {
   readonly cold?: boolean | undefined;
   readonly copies?:
     { readonly volumes: readonly string[]; readonly allocation?: PoolAllocation | undefined; readonly withinMs: number } | undefined;
+  readonly stopped?: StoppedWork | undefined;
+  readonly announceWithinMs?: number | undefined;
 };
 export type Prepared = { readonly migrationAddress: string; readonly peerToken: string; readonly copyAddress?: string };
 type TargetDeps = MoveDeps & {
@@ -37,13 +40,17 @@ export class TargetMoves {
   /** Starts the paused QEMU; again for the same move: the same answer. */
   prepare(request: Prepare): Promise<Prepared> {
     const { vmId, moveId, topology, topologyHash, cold, copies } = request;
+    const quiet = request.announceWithinMs !== undefined;
     return this.#locked(vmId, async () => {
       const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
       await this.deps.at('prepare:recorded', { vmId, moveId });
       try {
         const { peerToken } = state.move;
         const secret = copySecret(peerToken);
-        const asked = copies ? { copies: { volumes: copies.volumes, allocation: copies.allocation, secret } } : {};
+        const asked = {
+          ...(copies ? { copies: { volumes: copies.volumes, allocation: copies.allocation, secret } } : {}),
+          ...(quiet ? { quiet } : {}),
+        };
         const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, ...asked });
         await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', ...ways } }));
         return { ...ways, peerToken };
@@ -68,7 +75,8 @@ export class TargetMoves {
     return { ...(before ?? newVmState(vmId, tenant, epoch)), role: 'incoming', epoch, floor: epoch, move };
   }
 
-  #begun({ epoch, moveId, topology, copies, cold }: Prepare): TargetMove {
+  #begun(request: Prepare): TargetMove {
+    const { epoch, moveId, copies } = request;
     return {
       side: 'target',
       moveId,
@@ -76,8 +84,8 @@ export class TargetMoves {
       peerToken: `${this.deps.hostId}.${randomBytes(24).toString('base64url')}`,
       deadlineAt: iso(this.deps.now() + Math.max(this.deps.patienceMs, copies?.withinMs ?? 0)),
       phase: 'preparing',
-      cold: cold === true,
-      ...(copies ? { made: filesOf(topology, copies.volumes) } : {}),
+      cold: request.cold === true,
+      ...workOf(request),
     };
   }
 
@@ -89,6 +97,7 @@ export class TargetMoves {
       if (request.type === 'console') return this.#console(state, request);
       if (state.move.phase === 'never') return this.#gone(state);
       if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
+      if (request.type === 'stopped' && state.move.phase !== 'running') return this.#stopped(state);
       // A receipt is acted on at once, without a look first: the guest stands still while it waits.
       const acts = request.type === 'receipt' || state.move.phase === 'running';
       const restarted = request.type === 'receipt' && request.restarted === true;
@@ -109,6 +118,27 @@ export class TargetMoves {
     return move.phase === 'running' ? this.#endedHere(vmId, reason) : this.#gone(await this.#never(vmId, reason));
   }
 
+  /** Before the fence: what is not done in time is the end of this target, which is on its disk before the source hears of it. */
+  async #stopped(state: Waiting): Promise<PeerAnswer> {
+    const { vmId, move } = state;
+    const began = this.deps.now();
+    try {
+      await this.deps.at('target:stopped', { vmId, moveId: move.moveId });
+      await this.#changeStopped(state);
+      return { type: 'changed', newEpoch: move.newEpoch, ms: Math.max(0, this.deps.now() - began) };
+    } catch (error) {
+      const { code, message } = midCause(error);
+      await this.#never(vmId, message);
+      return refusal(code as Code, message);
+    }
+  }
+
+  async #changeStopped({ vmId, move: { stopped, changed } }: Waiting): Promise<void> {
+    if (!stopped || changed) return;
+    const shaped = await plugStopped(this.deps, vmId, stopped);
+    await this.#change(vmId, (s) => ({ ...s, ...shaped, move: { ...s.move, changed: true } }));
+  }
+
   /** Since when it ran is not known, if it ran at all; now is the latest. */
   async #endedHere(vmId: string, reason: string): Promise<PeerAnswer> {
     this.deps.log.error({ vmId, reason }, 'a guest ended here that may have run');
@@ -126,10 +156,15 @@ export class TargetMoves {
     if (phase !== 'running') await this.#change(vmId, (s) => ({ ...s, role: 'runner', move: { ...s.move, ...seen, phase: 'running' } }));
     await this.deps.at('receipt:recorded', { vmId, moveId });
     try {
+      // Done already where the source asked for it. One that lost its power could not, and there is no other copy of the guest any more.
+      await this.#changeStopped(this.deps.states.get(vmId) as Waiting).catch((err: unknown) =>
+        this.deps.log.error({ vmId, moveId, err }, 'the guest goes on without what it was to be given'),
+      );
       const { resumedAtUs } = await this.deps.driver.resume(vmId);
       await this.deps.at('receipt:resumed', { vmId, moveId });
       const resumedAt = isoUs(resumedAtUs);
       // Not in the answer's way. If it is lost, the next receipt finds the guest running, and `resume` says since when.
+      this.#announceInTime(vmId);
       void this.#change(vmId, (s) => ({ ...s, move: { ...s.move, resumedAt } })).catch((err: unknown) =>
         this.deps.log.error({ vmId, err }, 'the time of the switch-over was not recorded'),
       );
@@ -147,6 +182,34 @@ export class TargetMoves {
   /** The source may start it again; not where an earlier life of this agent may have said that it runs here: then it has ended here. */
   async #notBegun(vmId: string, phase: TargetMove['phase'], why: string): Promise<PeerAnswer> {
     return phase === 'running' ? this.#endedHere(vmId, why) : this.#gone(await this.#never(vmId, why));
+  }
+
+  /** As it was asked to, or because nobody did in time; an agent that was killed meanwhile finds it by its sweep. */
+  announce(vmId: string, moveId: string): Promise<{ announcedAt: string; late: boolean }> {
+    return this.#locked(vmId, () => this.#announce(vmId, moveId, false));
+  }
+
+  async #announce(vmId: string, moveId: string, late: boolean): Promise<{ announcedAt: string; late: boolean }> {
+    const move = this.deps.states.get(vmId)?.move;
+    if (move?.side !== 'target' || move.moveId !== moveId || move.phase !== 'running')
+      throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
+    if (move.announced) return move.announced;
+    await this.deps.driver.announce(vmId);
+    const announced = { announcedAt: iso(this.deps.now()), late };
+    await this.#change(vmId, (s) => ({ ...s, move: { ...s.move, announced } }));
+    return announced;
+  }
+
+  #announceInTime(vmId: string): void {
+    const { announceWithinMs } = (this.deps.states.get(vmId) as Waiting).move;
+    if (announceWithinMs !== undefined) setTimeout(() => void this.settle(vmId).catch(() => undefined), announceWithinMs).unref();
+  }
+
+  /** Of one that runs, and whose place nobody asked to announce in time. */
+  async #announceLate({ vmId, move: { moveId, announceWithinMs = 0, resumedAt } }: Waiting): Promise<void> {
+    if (this.deps.now() < millisecondsOf(resumedAt!) + announceWithinMs) return;
+    this.deps.log.warn({ vmId, moveId }, 'the place of a guest is announced, though what was to be done in it before is not');
+    await this.#announce(vmId, moveId, true);
   }
 
   /** Ends the waiting QEMU. Refused when the guest runs here: then there is nothing to discard. */
@@ -168,6 +231,7 @@ export class TargetMoves {
       if (phase === 'never') return this.#clear(vmId);
       if (phase !== 'running') return this.#endLost(vmId, state.move);
       if (!resumedAt) return void ((await this.#run(state as Waiting)) ?? (await this.#asSeen(vmId)));
+      if (unannounced(state.move)) await this.#announceLate(state as Waiting);
     });
   }
 
@@ -219,6 +283,19 @@ export class TargetMoves {
     return this.#locks.run(vmId, work);
   }
 }
+
+const workOf = (request: Prepare): Pick<TargetMove, 'stopped' | 'announceWithinMs' | 'made'> => {
+  const { stopped, announceWithinMs, copies, topology } = request;
+  return {
+    ...(copies ? { made: filesOf(topology, copies.volumes) } : {}),
+    ...(stopped ? { stopped } : {}),
+    ...(announceWithinMs === undefined ? {} : { announceWithinMs }),
+  };
+};
+
+/** It runs here, and its place is to be told to the network still. */
+export const unannounced = ({ announceWithinMs, announced, resumedAt }: TargetMove): boolean =>
+  announceWithinMs !== undefined && !announced && resumedAt !== undefined;
 
 const isOfMove = (state: VmState | undefined, request: MoveRequest): state is Waiting =>
   state?.move?.side === 'target' &&

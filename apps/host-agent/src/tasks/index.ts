@@ -9,7 +9,7 @@ import type { HandlerContext } from './handler-context.ts';
 import { powerHandlers } from './power.ts';
 import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
-import { confirmTarget, discardTarget, prepareTarget } from './target.ts';
+import { announce, confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { traceHandlers } from './traces.ts';
 import { releaseSource, transfer } from './transfer.ts';
 import { nicHandlers } from '../nics.ts';
@@ -30,6 +30,7 @@ const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk):
   discardTarget(context),
   transfer(context),
   confirmTarget(context),
+  announce(context),
   releaseSource(context),
   addAgent(context),
   removeAgent(context),

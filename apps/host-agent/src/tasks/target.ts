@@ -9,11 +9,12 @@ import { answersAnew } from './power.ts';
 import { asRunner, handler, notBelow, type HandlerContext } from './handler-context.ts';
 
 export const prepareTarget = (context: HandlerContext): Handler =>
-  handler(hostTasks.prepareTarget, notBelow, async ({ vmId, epoch, moveId, tenant, topology, topologyHash, cold, copies }) => {
+  handler(hostTasks.prepareTarget, notBelow, async (input) => {
+    const { topology, topologyHash } = input;
     if (hashOf(topology) !== topologyHash)
       throw new TaskFailure('host.topology_mismatch', 'the topology does not have the hash it came with');
     await packageThere(topology, context.config);
-    const prepared = await context.target.prepare({ vmId, tenant, epoch, moveId, topology, topologyHash, cold, copies });
+    const prepared = await context.target.prepare(input);
     await peersKnown(context.driver, topology);
     return { ...prepared, peerAddress: context.peerAddress() };
   });
@@ -23,6 +24,9 @@ export const discardTarget = (context: HandlerContext): Handler =>
     await context.target.discard(vmId, moveId);
     return {};
   });
+
+export const announce = (context: HandlerContext): Handler =>
+  handler(hostTasks.announce, asRunner, ({ vmId, moveId }) => context.target.announce(vmId, moveId), 'hardware');
 
 /** What the move's end is believed by: looked at here and now, not what any earlier call returned. */
 export const confirmTarget = (context: HandlerContext): Handler =>

@@ -18,6 +18,7 @@ const admitTransfer: Admit = (state, input) => {
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps, copies } = input;
+    const { stoppedWithinMs } = input;
     if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
@@ -35,6 +36,7 @@ export const transfer = (context: HandlerContext): Handler =>
         downtimeLimitMs,
         maxBandwidthMiBps,
         ...(copies ? { copies } : {}),
+        ...(stoppedWithinMs === undefined ? {} : { stoppedWithinMs }),
         startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
         ...offByOf(input, context.now()),

@@ -1,6 +1,8 @@
 import { HypervisorError, type HypervisorDriver, type MigrateOutcome, type MigrateRequest } from '@chrysalis/hypervisor';
-import type { Topology } from '@chrysalis/contracts';
+import { topologyHash, type Topology } from '@chrysalis/contracts';
+import { bareTopology } from '@chrysalis/testing';
 
+const topology = bareTopology();
 export type Side = 'source' | 'target';
 type Process = {
   state: 'running' | 'paused' | 'finish-migrate' | 'postmigrate' | 'inmigrate' | 'prepared' | 'halted' | 'gone' | 'none';
@@ -19,6 +21,10 @@ export class PairModel {
   ranOnTarget = false;
   /** Of a cold move: the target cannot start it. */
   refusesStart = false;
+  /** What was to be done in the middle. */
+  refusesPlugs = false;
+  plugged = false;
+  announced = false;
   #migration: Promise<MigrateOutcome> | undefined;
   #cancelled = false;
 
@@ -77,6 +83,18 @@ export class PairModel {
         if (me.state !== 'paused' && me.state !== 'prepared') throw new HypervisorError('hypervisor.not_ready', me.state);
         this.set(side, 'running');
         return { resumedAtUs: Date.now() * 1000 };
+      },
+      plug: async () => {
+        if (me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
+        await this.pause();
+        if (this.refusesPlugs) throw new HypervisorError('hypervisor.qmp_refused', 'no room');
+        if (me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
+        this.plugged = true;
+        return { topology, topologyHash: topologyHash(topology) };
+      },
+      announce: async () => {
+        if (me.state !== 'running') throw new HypervisorError('hypervisor.not_ready', me.state);
+        this.announced = true;
       },
       reclaim: async () => {
         if (me.state !== 'postmigrate' && me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);

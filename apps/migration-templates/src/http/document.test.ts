@@ -24,12 +24,18 @@ const scriptText = fc.oneof(
   fc.constantFrom('- a', '#', '*x', '&a b', 'a: b\n\n  c', '|', ' x ', 'no', '1e3', "'", '"\\', '\r\n', '---'),
 );
 
-type Drawn = { with: TemplateSection[]; grows: ('cpus' | 'memory' | 'disk')[]; script: string; undo: string | undefined };
+type Drawn = { with: TemplateSection[]; grows: ('cpus' | 'memory' | 'disk')[]; script: string; undo: string | undefined; middle: boolean };
 const drawn = (filled: TemplateSection[]): fc.Arbitrary<Drawn> =>
-  fc.record({ with: fc.constant(filled), grows: growths, script: scriptText, undo: fc.option(scriptText, { nil: undefined }) });
+  fc.record({
+    with: fc.constant(filled),
+    grows: growths,
+    script: scriptText,
+    undo: fc.option(scriptText, { nil: undefined }),
+    middle: fc.boolean(),
+  });
 
 /** A valid spec that has steps in exactly these sections. */
-const specWith = ({ with: filled, grows, script, undo }: Drawn) => {
+const specWith = ({ with: filled, grows, script, undo, middle }: Drawn) => {
   const has = (s: TemplateSection): boolean => filled.includes(s);
   const step = (name: string): TemplateStep => ({
     kind: 'guest-script',
@@ -48,7 +54,12 @@ const specWith = ({ with: filled, grows, script, undo }: Drawn) => {
     target,
     { preMigration: has('preMigration') ? [step('before')] : [] },
   );
-  const spec: TemplateSpec = { ...made, postMigration: has('postMigration') ? [...made.postMigration, step('after')] : [] };
+  const midMigration = { withinMs: 2_000, stopped: [], running: [step('between')] };
+  const spec: TemplateSpec = {
+    ...made,
+    ...(has('migration') && middle ? { midMigration } : {}),
+    postMigration: has('postMigration') ? [...made.postMigration, step('after')] : [],
+  };
   return {
     spec,
     source,
@@ -107,7 +118,7 @@ describe('a valid template, whichever of its sections are empty', () => {
 });
 
 describe('a document of a stranger', () => {
-  const { spec } = specWith({ with: ['preMigration', 'migration'], grows: ['cpus'], script: 'true', undo: undefined });
+  const { spec } = specWith({ with: ['preMigration', 'migration'], grows: ['cpus'], script: 'true', undo: undefined, middle: true });
   const text = writeDocument({ kind: 'migration-template', schema: 1, name: 'drawn', spec }, 'yaml');
 
   test.each([

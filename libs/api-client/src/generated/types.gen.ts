@@ -215,7 +215,7 @@ export type PlanMade = {
             version: number;
         };
         steps: Array<{
-            section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+            section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
             name: string;
             kind: string;
             summary: string;
@@ -227,6 +227,11 @@ export type PlanMade = {
             remedy?: string;
         }>;
         interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+        pauses?: {
+            stoppedMs: number;
+            unannouncedMs: number;
+            stopped: Array<string>;
+        };
         without?: Array<{
             code: string;
             message: string;
@@ -396,7 +401,7 @@ export type WorkflowTemplate = {
             name: string;
             kind: string;
             summary: string;
-            section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+            section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
             input: {
                 [key: string]: unknown;
             };
@@ -1427,6 +1432,11 @@ export type MigrationTemplate = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
         hotUnplug: Array<{
             kind: 'guest-script';
@@ -1485,6 +1495,11 @@ export type MigrationTemplate = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
         migration: Array<{
             kind: 'guest-script';
@@ -1543,7 +1558,141 @@ export type MigrationTemplate = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
+        midMigration?: {
+            withinMs: number;
+            stopped: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
+            }>;
+            running: Array<{
+                kind: 'guest-script';
+                name: string;
+                script: string;
+                undo?: string;
+                timeoutMs: number;
+                okExitCodes?: Array<number>;
+                attempts?: number;
+            } | {
+                kind: 'unplug-nic';
+                name: string;
+                nic: string;
+            } | {
+                kind: 'unplug-disk';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'unplug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'unplug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'plug-nic';
+                name: string;
+                nic: string;
+                network: string;
+            } | {
+                kind: 'plug-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'plug-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-disk';
+                name: string;
+                disk: string;
+                sizeMiB: number;
+            } | {
+                kind: 'online-cpus';
+                name: string;
+                vcpus: number;
+            } | {
+                kind: 'online-memory';
+                name: string;
+                memoryMiB: number;
+            } | {
+                kind: 'grow-filesystem';
+                name: string;
+                disk: string;
+            } | {
+                kind: 'live-migration';
+                name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
+            }>;
+        };
         hotPlug: Array<{
             kind: 'guest-script';
             name: string;
@@ -1601,6 +1750,11 @@ export type MigrationTemplate = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
         postMigration: Array<{
             kind: 'guest-script';
@@ -1659,6 +1813,11 @@ export type MigrationTemplate = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
     };
     publishedAt: string;
@@ -1750,7 +1909,7 @@ export type Plan = {
             version: number;
         };
         steps: Array<{
-            section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+            section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
             name: string;
             kind: string;
             summary: string;
@@ -1762,6 +1921,11 @@ export type Plan = {
             remedy?: string;
         }>;
         interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+        pauses?: {
+            stoppedMs: number;
+            unannouncedMs: number;
+            stopped: Array<string>;
+        };
         without?: Array<{
             code: string;
             message: string;
@@ -2022,7 +2186,7 @@ export type MoveInFull = {
 };
 
 export type Step = {
-    section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+    section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
     name: string;
     kind: string;
     summary: string;
@@ -3944,6 +4108,11 @@ export type PostV1MigrationTemplatesData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -4002,6 +4171,11 @@ export type PostV1MigrationTemplatesData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -4060,7 +4234,141 @@ export type PostV1MigrationTemplatesData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -4118,6 +4426,11 @@ export type PostV1MigrationTemplatesData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -4176,6 +4489,11 @@ export type PostV1MigrationTemplatesData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     } | {
@@ -4241,6 +4559,11 @@ export type PostV1MigrationTemplatesData = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
         postMigration?: Array<{
             kind: 'guest-script';
@@ -4299,6 +4622,11 @@ export type PostV1MigrationTemplatesData = {
         } | {
             kind: 'live-migration';
             name: string;
+        } | {
+            kind: 'rewire-nic';
+            name: string;
+            nic: string;
+            network: string;
         }>;
     };
     path?: never;
@@ -4414,6 +4742,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -4472,6 +4805,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -4530,7 +4868,141 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -4588,6 +5060,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -4646,6 +5123,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     } & {
@@ -4736,6 +5218,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -4794,6 +5281,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -4852,7 +5344,141 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -4910,6 +5536,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -4968,6 +5599,11 @@ export type PostV1MigrationTemplatesResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     };
@@ -5125,6 +5761,11 @@ export type PutV1MigrationTemplatesNameData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -5183,6 +5824,11 @@ export type PutV1MigrationTemplatesNameData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -5241,7 +5887,141 @@ export type PutV1MigrationTemplatesNameData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -5299,6 +6079,11 @@ export type PutV1MigrationTemplatesNameData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -5357,6 +6142,11 @@ export type PutV1MigrationTemplatesNameData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     };
@@ -5483,6 +6273,11 @@ export type PutV1MigrationTemplatesNameResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -5541,6 +6336,11 @@ export type PutV1MigrationTemplatesNameResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -5599,7 +6399,141 @@ export type PutV1MigrationTemplatesNameResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -5657,6 +6591,11 @@ export type PutV1MigrationTemplatesNameResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -5715,6 +6654,11 @@ export type PutV1MigrationTemplatesNameResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     };
@@ -6149,7 +7093,7 @@ export type PostV1WorkflowsData = {
                 name: string;
                 kind: string;
                 summary: string;
-                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
                 input: {
                     [key: string]: unknown;
                 };
@@ -6564,7 +7508,7 @@ export type PostV1WorkflowTemplatesData = {
                 name: string;
                 kind: string;
                 summary: string;
-                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
                 input: {
                     [key: string]: unknown;
                 };
@@ -8281,6 +9225,11 @@ export type PostV1MigrationTemplatesValidateData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -8339,6 +9288,11 @@ export type PostV1MigrationTemplatesValidateData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -8397,7 +9351,141 @@ export type PostV1MigrationTemplatesValidateData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -8455,6 +9543,11 @@ export type PostV1MigrationTemplatesValidateData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -8513,6 +9606,11 @@ export type PostV1MigrationTemplatesValidateData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     };
@@ -8630,6 +9728,11 @@ export type PostV1MigrationTemplatesTryData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -8688,6 +9791,11 @@ export type PostV1MigrationTemplatesTryData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -8746,7 +9854,141 @@ export type PostV1MigrationTemplatesTryData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -8804,6 +10046,11 @@ export type PostV1MigrationTemplatesTryData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -8862,6 +10109,11 @@ export type PostV1MigrationTemplatesTryData = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
         vmIds: Array<string>;
@@ -8903,7 +10155,7 @@ export type PostV1MigrationTemplatesTryResponses = {
                 version: number;
             };
             steps: Array<{
-                section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                section: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
                 name: string;
                 kind: string;
                 summary: string;
@@ -8915,6 +10167,11 @@ export type PostV1MigrationTemplatesTryResponses = {
                 remedy?: string;
             }>;
             interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+            pauses?: {
+                stoppedMs: number;
+                unannouncedMs: number;
+                stopped: Array<string>;
+            };
             without?: Array<{
                 code: string;
                 message: string;
@@ -9060,6 +10317,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -9118,6 +10380,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -9176,7 +10443,141 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -9234,6 +10635,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -9292,6 +10698,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     } & {
@@ -9382,6 +10793,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -9440,6 +10856,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -9498,7 +10919,141 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -9556,6 +11111,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -9614,6 +11174,11 @@ export type PostV1MigrationTemplatesImportResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     };
@@ -9745,6 +11310,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -9803,6 +11373,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -9861,7 +11436,141 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -9919,6 +11628,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -9977,6 +11691,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     } & {
@@ -10067,6 +11786,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             hotUnplug: Array<{
                 kind: 'guest-script';
@@ -10125,6 +11849,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             migration: Array<{
                 kind: 'guest-script';
@@ -10183,7 +11912,141 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
+            midMigration?: {
+                withinMs: number;
+                stopped: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+                running: Array<{
+                    kind: 'guest-script';
+                    name: string;
+                    script: string;
+                    undo?: string;
+                    timeoutMs: number;
+                    okExitCodes?: Array<number>;
+                    attempts?: number;
+                } | {
+                    kind: 'unplug-nic';
+                    name: string;
+                    nic: string;
+                } | {
+                    kind: 'unplug-disk';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'unplug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'unplug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'plug-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                } | {
+                    kind: 'plug-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'plug-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-disk';
+                    name: string;
+                    disk: string;
+                    sizeMiB: number;
+                } | {
+                    kind: 'online-cpus';
+                    name: string;
+                    vcpus: number;
+                } | {
+                    kind: 'online-memory';
+                    name: string;
+                    memoryMiB: number;
+                } | {
+                    kind: 'grow-filesystem';
+                    name: string;
+                    disk: string;
+                } | {
+                    kind: 'live-migration';
+                    name: string;
+                } | {
+                    kind: 'rewire-nic';
+                    name: string;
+                    nic: string;
+                    network: string;
+                }>;
+            };
             hotPlug: Array<{
                 kind: 'guest-script';
                 name: string;
@@ -10241,6 +12104,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
             postMigration: Array<{
                 kind: 'guest-script';
@@ -10299,6 +12167,11 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             }>;
         };
     };
@@ -10531,6 +12404,11 @@ export type GetV1MigrationTemplatesNameVersionDiffResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             };
             to?: {
                 kind: 'guest-script';
@@ -10589,6 +12467,11 @@ export type GetV1MigrationTemplatesNameVersionDiffResponses = {
             } | {
                 kind: 'live-migration';
                 name: string;
+            } | {
+                kind: 'rewire-nic';
+                name: string;
+                nic: string;
+                network: string;
             };
         }>;
     };
@@ -11230,7 +13113,7 @@ export type PostV1WorkflowsIdChangesData = {
                 name: string;
                 kind: string;
                 summary: string;
-                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
                 input: {
                     [key: string]: unknown;
                 };
@@ -11345,7 +13228,7 @@ export type PostV1WorkflowsIdChangesData = {
                 name: string;
                 kind: string;
                 summary: string;
-                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
                 input: {
                     [key: string]: unknown;
                 };
@@ -11609,7 +13492,7 @@ export type PostV1WorkflowTemplatesValidateData = {
                 name: string;
                 kind: string;
                 summary: string;
-                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'hot-plug' | 'post-migration' | 'verify';
+                section?: 'prepare' | 'pre-migration' | 'hot-unplug' | 'migration' | 'mid-migration' | 'hot-plug' | 'post-migration' | 'verify';
                 input: {
                     [key: string]: unknown;
                 };

@@ -140,6 +140,10 @@ export const hostsCodes = {
     title: 'The two ends of the move do not speak of the same move',
     next: 'nothing: the source keeps the VM; see both hosts’ logs',
   },
+  'host.mid_migration_failed': {
+    title: 'What was to be done at the target while the guest stood still was not done in time',
+    next: 'see the cause in `message`; the guest runs on at its source: raise `midMigration.withinMs`, or do it before or after the move',
+  },
   'host.target_lost': {
     title: 'The target is gone, or runs the VM already',
     next: 'see the target’s log; chrysalis vm list shows where the VM is',

@@ -93,6 +93,18 @@ export const movesCodes = {
   'template.result_differs': { title: 'The steps do not lead to the target type', next: 'add the steps that are missing' },
   'template.step_missing': { title: 'A step lacks the one it builds on', next: 'add the step' },
   'template.wrong_section': { title: 'The step belongs in another section', next: 'move it there' },
+  'template.mid_migration_without_move': {
+    title: 'Something is to be done in the middle of a move, and nothing moves',
+    next: 'take `midMigration` out, or add a live migration',
+  },
+  'template.mid_migration_late': {
+    title: 'The scripts may take longer than the time before the announcement',
+    next: 'raise `midMigration.withinMs`, or lower `timeoutMs` of the scripts',
+  },
+  'template.nic_not_rewired': {
+    title: 'A step rewires a NIC that does not change its network',
+    next: 'take the step out, or choose a target type that has the NIC on that network',
+  },
   'plan.unknown': {
     status: 404,
     title: 'There is no such plan',

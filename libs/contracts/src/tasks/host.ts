@@ -31,6 +31,10 @@ import { none, onVm, shaped } from './common.ts';
 /** `bytes`: of the file, which has this digest; `sizeMiB`: of the disk that a guest sees, of a save file the VM's memory. */
 const storedImage = z.object({ hostId: Name, image: Name, format: StoredFormat, sizeMiB: Positive, bytes: Count, digest: Sha256 });
 
+/** What is plugged at a target while its guest stands still, and how long that may take. */
+export const StoppedWork = z.object({ devices: z.array(Device).max(64), withinMs: Positive.max(30_000) });
+export type StoppedWork = z.infer<typeof StoppedWork>;
+
 /** `how` is absent where it was so already. */
 const acted = z.object({ at: Timestamp, how: ActionHow.optional() });
 
@@ -164,6 +168,10 @@ export const hostTasks = {
       copies: z
         .object({ volumes: z.array(VolumeName).min(1).max(32), allocation: PoolAllocation.optional(), withinMs: Positive })
         .optional(),
+      /** Plugged when the stream is in and the guest stands still; what does not come in time is the end of this target. */
+      stopped: StoppedWork.optional(),
+      /** Its place is announced by `host.announce`, and after so long in any case; absent: at once. */
+      announceWithinMs: Positive.max(60_000).optional(),
     }),
     z.object({
       migrationAddress: z.string(),
@@ -192,6 +200,8 @@ export const hostTasks = {
       migrationAddress: z.string(),
       peerAddress: z.string(),
       peerToken: z.string(),
+      /** The target has work to do while the guest stands still: it is asked for that before the fence, and waited for so long. */
+      stoppedWithinMs: Positive.max(30_000).optional(),
       downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
       maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
       /** Of a restart: how the guest is brought to shut down, as in `host.stop-vm`. */
@@ -214,6 +224,13 @@ export const hostTasks = {
       /** It began anew: done when its guest is up. */ booted: z.literal(true).optional(),
     }),
     shaped,
+  ),
+  announce: task(
+    'agent-gateway',
+    'host.announce',
+    'Tell the network where the VM is now, which the host was to hold back; what was announced already is done',
+    z.object({ ...onVm, moveId: Id }),
+    z.object({ announcedAt: Timestamp, /** Nobody asked in time: the host did it by itself. */ late: z.boolean() }),
   ),
   releaseSource: task(
     'agent-gateway',

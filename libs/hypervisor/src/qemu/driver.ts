@@ -13,7 +13,7 @@ import { QemuHost } from './host.ts';
 import * as hotplug from './hotplug.ts';
 import { copying } from './copy/source.ts';
 import { closeCopies, openCopies } from './copy/target.ts';
-import { continueVm, listen, paused } from './incoming.ts';
+import { announceSelf, continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
 import { isOff, plugOff, resizeOff, unplugOff } from './off.ts';
@@ -166,7 +166,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
 
   prepareTarget(request: port.PrepareTarget): Promise<port.TargetPrepared> {
-    const { vmId, topology, topologyHash: hash, copies } = request;
+    const { vmId, topology, topologyHash: hash, copies, quiet = false } = request;
     return this.fleet.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -183,9 +183,9 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       return this.withCopies(topology, copies, async () => {
         let prepared: port.TargetPrepared | undefined;
         await this.fleet.create(vmId, 'incoming', topology, how, async (vm) => {
-          prepared = { migrationAddress: await listen(vm.qmp, this.config.address) };
+          prepared = { migrationAddress: await listen(vm.qmp, this.config.address, quiet) };
           if (copies) prepared = { ...prepared, copyAddress: await openCopies(vm, this.config.address, copies) };
-          await vm.save(prepared);
+          await vm.save({ ...prepared, ...(quiet ? { quiet } : {}) });
         });
         return prepared!;
       });
@@ -266,10 +266,13 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     if (vm.record.copyAddress !== undefined) void closeCopies(vm);
     const resumedAtUs = await continueVm(vm.qmp);
     // It runs already: what follows is not downtime. Switches learn the new place once more, now that the guest answers.
-    const announce = { initial: 50, max: 550, rounds: 5, step: 100 };
-    void vm.qmp.execute('announce-self', announce).catch(() => undefined);
+    if (!vm.record.quiet) void announceSelf(vm).catch(() => undefined);
     await vm.save({ role: 'runner', resumedAtUs });
     return { resumedAtUs };
+  }
+
+  async announce(vmId: string): Promise<void> {
+    await announceSelf(this.fleet.get(vmId));
   }
 
   async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {

@@ -6,8 +6,10 @@ import type { MigrationInfo } from './migration.ts';
 import type { Vm } from './vm.ts';
 
 /** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
-export const listen = async (qmp: QmpClient, host: string): Promise<string> => {
+export const listen = async (qmp: QmpClient, host: string, quiet = false): Promise<string> => {
   await setCapabilities(qmp, true);
+  // QEMU, and the guest's own driver, would announce its place with the first instruction.
+  if (quiet) await qmp.execute('migrate-set-parameters', { 'announce-rounds': 0 });
   const bracketed = host.includes(':') ? `[${host}]` : host;
   await qmp.execute('migrate-incoming', { uri: `tcp:${bracketed}:0` });
   const info = await qmp.execute<MigrationInfo>('query-migrate');
@@ -15,6 +17,10 @@ export const listen = async (qmp: QmpClient, host: string): Promise<string> => {
   if (!port) throw new HypervisorError('hypervisor.migration_failed', 'QEMU does not say where it listens');
   return `tcp:${bracketed}:${port}`;
 };
+
+/** By QEMU, and by the guest's driver where it can: RARP, five times within two seconds. */
+export const announceSelf = (vm: Pick<Vm, 'qmp'>): Promise<unknown> =>
+  vm.qmp.execute('announce-self', { initial: 50, max: 550, rounds: 5, step: 100 });
 
 /** Continues a paused VM and answers with QEMU's own time of it. */
 export const continueVm = async (qmp: QmpClient): Promise<number> => {

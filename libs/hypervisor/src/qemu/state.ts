@@ -18,6 +18,8 @@ export type VmRecord = {
   /** How many CPUs this process has started in its life, those that it began with among them. */
   readonly cpuThreads?: number;
   readonly migrationAddress?: string;
+  /** Its place is announced when somebody asks for that, and not before. */
+  readonly quiet?: boolean;
   /** Where its source copies disks to. */
   readonly copyAddress?: string;
   /** A target that nothing comes to: it has no process until it is started. */

@@ -303,6 +303,10 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return { resumedAtUs };
   }
 
+  async announce(vmId: string): Promise<void> {
+    this.alive(vmId);
+  }
+
   async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {
     return this.gate(vmId, async () => {
       const vm = this.alive(vmId);

@@ -30,8 +30,8 @@ const byAction = (tasks: readonly Pick<TaskDefinition, 'kind'>[]): string[] =>
   });
 
 /** Steps that only an agent in the guest can carry out. What the guest shows before and after is asked for where it can be. */
-export const needsAgent = (spec: Pick<TemplateSpec, 'preMigration' | 'hotUnplug' | 'postMigration'>): boolean =>
-  spec.preMigration.length + spec.postMigration.length > 0 ||
+export const needsAgent = (spec: Pick<TemplateSpec, 'preMigration' | 'hotUnplug' | 'postMigration' | 'midMigration'>): boolean =>
+  spec.preMigration.length + spec.postMigration.length + (spec.midMigration?.running.length ?? 0) > 0 ||
   spec.hotUnplug.some(({ kind }) => kind === 'unplug-cpus' || kind === 'unplug-memory');
 
 /**
@@ -47,7 +47,10 @@ export const guestAccess = (
 ): GuestAccess => {
   const asks = byAction(tasks);
   if (asks.length === 0) return { ask: false, blockers: [], without: [] };
-  const scripts = [...spec.preMigration, ...spec.postMigration].reduce((ms, s) => ms + (s.kind === 'guest-script' ? s.timeoutMs : 0), 0);
+  const scripts = [...spec.preMigration, ...(spec.midMigration?.running ?? []), ...spec.postMigration].reduce(
+    (ms, s) => ms + (s.kind === 'guest-script' ? s.timeoutMs : 0),
+    0,
+  );
   const sent = spec.migration.length > 0 ? (2_000 * memoryMiBOf(topology)) / spec.options.maxBandwidthMiBps : 0;
   const until = Date.parse(at) + MARGIN_MS + scripts + sent;
   const unknown = guest.characterisation === undefined || guest.characterisation.source === 'failsafe';

@@ -1,6 +1,6 @@
 import { faultsIn, Ref, refText, TemplateOptions, TemplateSpec, TemplateStep, type Code, type VmTypeSpec } from '@chrysalis/contracts';
 import { droppedMembers } from '@chrysalis/kernel';
-import { placeFaults, templateFaults, templateSections, type Placed, type TemplateFault } from './template-faults.ts';
+import { middleParts, placeFaults, templateFaults, templateSections, type Placed, type TemplateFault } from './template-faults.ts';
 
 export type Judgement = Readonly<{ spec: TemplateSpec | undefined; findings: readonly TemplateFault[] }>;
 
@@ -32,8 +32,10 @@ const partly = (value: unknown, types: (ref: string) => VmTypeSpec | undefined):
   const { options } = membersOf(value);
   const read = TemplateOptions.safeParse(options);
   if (read.success) findings.push(...unknownMembers(options, read.data, 'options.'));
-  const steps = templateSections.flatMap((section) => {
-    const list = membersOf(value)[section];
+  const steps = [...templateSections, ...middleParts].flatMap((section) => {
+    const [first, second] = section.split('.') as [string, string?];
+    const member = membersOf(value)[first];
+    const list = second === undefined ? member : membersOf(member)[second];
     if (!Array.isArray(list)) return [];
     return list.slice(0, MOST).flatMap((given: unknown, i): Placed[] => {
       const path = `${section}.${i}`;

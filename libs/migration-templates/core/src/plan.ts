@@ -15,7 +15,7 @@ import { failsafe } from './characterisation.ts';
 import { compileMove, type CompiledMove } from './compile/compile-move.ts';
 import type { MoveInput } from './compile/context.ts';
 import { shapeOf } from './compile/shape.ts';
-import { difference } from './difference.ts';
+import { difference, type Difference } from './difference.ts';
 import { byId, fitOf, offlinesCpus, type KnownHosts, type Wish } from './fit.ts';
 import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
@@ -96,6 +96,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
     ]),
     ...copiesOf(chosen.copied, template.spec.options.maxBandwidthMiBps),
     interruption: interruptionOf(template.spec.migration.length > 0, template.spec.options.method),
+    ...pausesOf(vm, template.spec, target),
     ...(access.without.length > 0 ? { without: [...access.without] } : {}),
     ...keepsOf(vm, template.spec, target, offlinesCpus(hosts.get(vm.hostId))),
   };
@@ -104,6 +105,15 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>):
 /** With a forecast: what it takes to send all of it at the limit. What was never written takes next to nothing. */
 const copiesOf = (copied: readonly CopiedDisk[], maxBandwidthMiBps: number): Pick<PlannedMove, 'copies'> =>
   copied.length === 0 ? {} : { copies: copied.map((d) => ({ ...d, seconds: Math.ceil(d.sizeMiB / maxBandwidthMiBps) })) };
+/** What is done in the middle, and how much longer users may wait for it. */
+const pausesOf = (vm: KnownVm, spec: TemplateSpec, target: KnownType): Pick<PlannedMove, 'pauses'> => {
+  const { midMigration, migration } = spec;
+  if (!midMigration || migration.length === 0) return {};
+  const { stopped } = shapeOf(vm, spec, { offlines: false, target: target.spec });
+  const { withinMs, running } = midMigration;
+  const names = [...new Set(stopped.map((p) => p.step))];
+  return { pauses: { stoppedMs: names.length > 0 ? withinMs : 0, unannouncedMs: running.length > 0 ? withinMs : 0, stopped: names } };
+};
 
 /** What stays more than the type has. The ledger holds it as it is. */
 const keepsOf = (vm: KnownVm, template: TemplateSpec, target: KnownType, offlines: boolean): Pick<PlannedMove, 'keeps'> => {
@@ -133,8 +143,10 @@ const vmBlockers = (
   characterisation: Characterisation = failsafe(vm.vmId, ''),
 ): Blocker[] => {
   const { spec, ref } = template;
-  const d = difference(vm, target.spec);
-  const scripts = [...spec.preMigration, ...spec.postMigration].some((s) => s.kind === 'guest-script');
+  const d = withoutRewired(difference(vm, target.spec), spec);
+  const scripts = [...spec.preMigration, ...(spec.midMigration?.running ?? []), ...spec.postMigration].some(
+    (s) => s.kind === 'guest-script',
+  );
   const choice = { ...spec.options, move: spec.migration.length > 0 };
   const needs = [...needsOf(d, choice), ...(scripts ? (['run-script'] as const) : [])];
   return [
@@ -155,6 +167,12 @@ const vmBlockers = (
     ...shapeBlockers(vm, d, choice),
     ...guestBlockers(vm.vmId, needs, characterisation),
   ];
+};
+
+/** NICs whose network changes in the middle of the move: nothing stands against it. */
+const withoutRewired = (d: Difference, { midMigration }: TemplateSpec): Difference => {
+  const stopped = midMigration?.stopped ?? [];
+  return { ...d, nicsRewired: d.nicsRewired.filter((id) => !stopped.some((s) => s.kind === 'rewire-nic' && s.nic === id)) };
 };
 
 type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[]; copied: readonly CopiedDisk[] }>;

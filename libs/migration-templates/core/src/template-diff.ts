@@ -1,9 +1,9 @@
 import type { TemplateSpec, TemplateStep } from '@chrysalis/contracts';
 import { canonicalJson } from '@chrysalis/kernel';
-import { templateSections, type TemplateSection } from './template-faults.ts';
+import { partsOf, type TemplatePart } from './template-faults.ts';
 
 export type StepChange = Readonly<{
-  section: TemplateSection;
+  section: TemplatePart;
   name: string;
   change: 'added' | 'removed' | 'changed' | 'reordered';
   from?: TemplateStep;
@@ -20,8 +20,9 @@ export const diffTemplates = (from: TemplateSpec, to: TemplateSpec): TemplateDif
   options: [
     ...members({ sourceType: from.sourceType }, { sourceType: to.sourceType }, ''),
     ...members(from.options, to.options, 'options.'),
+    ...members({ withinMs: from.midMigration?.withinMs }, { withinMs: to.midMigration?.withinMs }, 'midMigration.'),
   ],
-  steps: templateSections.flatMap((section) => sectionChanges(section, from[section], to[section])),
+  steps: partsOf(from).flatMap(([part, list], i) => sectionChanges(part, list, partsOf(to)[i]![1])),
 });
 
 const same = (a: unknown, b: unknown): boolean => canonicalJson(a) === canonicalJson(b);
@@ -31,7 +32,7 @@ const members = (a: Readonly<Record<string, unknown>>, b: Readonly<Record<string
     .filter((k) => !same(a[k] ?? null, b[k] ?? null))
     .map((k) => ({ path: `${place}${k}`, from: a[k], to: b[k] }));
 
-const sectionChanges = (section: TemplateSection, from: readonly TemplateStep[], to: readonly TemplateStep[]): StepChange[] => {
+const sectionChanges = (section: TemplatePart, from: readonly TemplateStep[], to: readonly TemplateStep[]): StepChange[] => {
   const [before, after] = [from, to].map((list) => new Map(list.map((s) => [s.name, s]))) as [
     Map<string, TemplateStep>,
     Map<string, TemplateStep>,

@@ -8,26 +8,44 @@ import { supportedMethods } from './option-verdict.ts';
 export type TemplateFault = Readonly<{ path: string; code: Code; message: string }>;
 export const templateSections = ['preMigration', 'hotUnplug', 'migration', 'hotPlug', 'postMigration'] as const;
 export type TemplateSection = (typeof templateSections)[number];
+/** And the two parts of what is done in the middle of the move. */
+export const middleParts = ['midMigration.stopped', 'midMigration.running'] as const;
+export type TemplatePart = TemplateSection | (typeof middleParts)[number];
+/** In the order in which they are carried out. */
+export const partsOf = (spec: TemplateSpec): readonly (readonly [TemplatePart, readonly TemplateStep[]])[] => {
+  const { stopped = [], running = [] } = spec.midMigration ?? {};
+  const { preMigration, hotUnplug, migration, hotPlug, postMigration } = spec;
+  return Object.entries({
+    preMigration,
+    hotUnplug,
+    migration,
+    'midMigration.stopped': stopped,
+    'midMigration.running': running,
+    hotPlug,
+    postMigration,
+  }) as unknown as readonly (readonly [TemplatePart, readonly TemplateStep[]])[];
+};
 
-const belongs: Record<TemplateStep['kind'], readonly TemplateSection[]> = {
-  'guest-script': ['preMigration', 'postMigration'],
+const belongs: Record<TemplateStep['kind'], readonly TemplatePart[]> = {
+  'guest-script': ['preMigration', 'postMigration', 'midMigration.running'],
   'unplug-nic': ['hotUnplug'],
   'unplug-disk': ['hotUnplug'],
   'unplug-cpus': ['hotUnplug'],
   'unplug-memory': ['hotUnplug'],
   'live-migration': ['migration'],
-  'plug-cpus': ['hotPlug'],
-  'plug-memory': ['hotPlug'],
-  'plug-nic': ['hotPlug'],
+  'plug-cpus': ['hotPlug', 'midMigration.stopped'],
+  'plug-memory': ['hotPlug', 'midMigration.stopped'],
+  'plug-nic': ['hotPlug', 'midMigration.stopped'],
+  'rewire-nic': ['midMigration.stopped'],
   'grow-disk': ['hotPlug'],
   'online-cpus': ['postMigration'],
   'online-memory': ['postMigration'],
   'grow-filesystem': ['postMigration'],
 };
 
-export type Placed = Readonly<{ path: string; section: TemplateSection; step: TemplateStep }>;
+export type Placed = Readonly<{ path: string; section: TemplatePart; step: TemplateStep }>;
 const stepsOf = (spec: TemplateSpec): Placed[] =>
-  templateSections.flatMap((section) => spec[section].map((step, i) => ({ path: `${section}.${i}`, section, step })));
+  partsOf(spec).flatMap(([section, list]) => list.map((step, i) => ({ path: `${section}.${i}`, section, step })));
 
 /**
  * Every fault at once. `types` gives the shape of a type's version, or undefined where there is none. An empty migration section is
@@ -49,6 +67,7 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
     add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
   placeFaults(steps, add);
   if (restarts(spec)) restartFaults(steps, add);
+  middleFaults(spec, add);
   partnerFaults(steps, add);
   if (source && target) {
     for (const placed of steps) deviceFaults(placed, source, target, add);
@@ -70,11 +89,22 @@ export const placeFaults = (steps: readonly Placed[], add: Add): void => {
 /** What a restart does by itself, and what nobody would be there to do after it. */
 const restartFaults = (steps: readonly Placed[], add: Add): void => {
   for (const { path, section, step } of steps) {
-    if (section === 'hotUnplug' || (section === 'hotPlug' && step.kind !== 'grow-disk'))
+    if (section === 'hotUnplug' || section.startsWith('midMigration') || (section === 'hotPlug' && step.kind !== 'grow-disk'))
       add(path, 'template.not_with_restart', `a restart gives the type: ${step.kind} has nothing to do`);
     if (section === 'postMigration')
       add(path, 'template.not_with_restart', `${step.kind} needs an agent in the guest, and none is in it after a restart`);
   }
+};
+
+/** Bounded as a whole: the host announces the guest's place after that time, whatever its scripts do. */
+const middleFaults = ({ midMigration, migration }: TemplateSpec, add: Add): void => {
+  if (!midMigration) return;
+  const { withinMs, stopped, running } = midMigration;
+  if (migration.length === 0 && stopped.length + running.length > 0)
+    add('midMigration', 'template.mid_migration_without_move', 'nothing moves: there is no middle');
+  const scripts = running.reduce((ms, s) => ms + (s.kind === 'guest-script' ? s.timeoutMs * (s.attempts ?? 1) : 0), 0);
+  if (scripts > withinMs)
+    add('midMigration.running', 'template.mid_migration_late', `the scripts may take ${scripts} ms, and withinMs is ${withinMs}`);
 };
 
 const nameFaults = (steps: readonly Placed[], add: Add): void => {
@@ -112,6 +142,19 @@ const plugNicFaults = (
     add(path, 'template.nic_unknown', `the target type has no NIC ${step.nic} on ${step.network}`);
 };
 
+const rewireFaults = (
+  { nic, network }: Extract<TemplateStep, { kind: 'rewire-nic' }>,
+  path: string,
+  source: VmTypeSpec,
+  target: VmTypeSpec,
+  add: Add,
+): void => {
+  const [is, shall] = [source, target].map((t) => t.nics.find((n) => n.id === nic)?.network);
+  if (is === undefined) add(path, 'template.nic_unknown', `the source type has no NIC ${nic}`);
+  else if (shall !== network || is === shall)
+    add(path, 'template.nic_not_rewired', `${nic} is on ${is}, and the target type has it on ${shall ?? 'no network'}`);
+};
+
 const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmTypeSpec, add: Add): void => {
   switch (step.kind) {
     case 'unplug-nic':
@@ -125,6 +168,8 @@ const deviceFaults = ({ path, step }: Placed, source: VmTypeSpec, target: VmType
       return;
     case 'plug-nic':
       return plugNicFaults(step, path, source, target, add);
+    case 'rewire-nic':
+      return rewireFaults(step, path, source, target, add);
     case 'grow-disk':
     case 'grow-filesystem':
       if (!source.disks.some((d) => d.id === step.disk) || !target.disks.some((d) => d.id === step.disk))

@@ -2,7 +2,7 @@ import { memoryMiBOf, vcpusOf, type Topology, type VmTypeSpec, type WorkflowDefi
 import { needsAgent } from '../guest-access.ts';
 import { namer, reservedNames } from '../names.ts';
 import { output, taskList } from './task-list.ts';
-import type { MoveContext, MoveInput } from './context.ts';
+import { hasMiddle, type MoveContext, type MoveInput } from './context.ts';
 import { hotPlug } from './hot-plug.ts';
 import { hotUnplug } from './hot-unplug.ts';
 import { handOver, migration, transferDeadline } from './migration.ts';
@@ -25,7 +25,8 @@ export const compileMove = (input: MoveInput): CompiledMove => {
   const { spec } = input.template;
   const moves = spec.migration.length > 0;
   const shape = shapeOf(input.vm, spec, { offlines: input.offlines, target: input.target.spec });
-  const steps = [spec.preMigration, spec.hotUnplug, spec.migration, spec.hotPlug, spec.postMigration].flat();
+  const { stopped = [], running = [] } = spec.midMigration ?? {};
+  const steps = [spec.preMigration, spec.hotUnplug, spec.migration, stopped, running, spec.hotPlug, spec.postMigration].flat();
   const newEpoch = output('begin-move', 'newEpoch');
   const context: MoveContext = {
     input,
@@ -48,6 +49,7 @@ export const compileMove = (input: MoveInput): CompiledMove => {
   const params = {
     topology: shape.before,
     moved: shape.moved,
+    ...(hasMiddle(context) ? { arriving: shape.arriving, arrived: shape.arrived } : {}),
     final: shape.after,
     targetSpec: input.target.spec,
     shownSpec: shown(input.target.spec, shape.after),

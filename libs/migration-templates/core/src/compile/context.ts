@@ -34,8 +34,15 @@ export type MoveContext = Readonly<{
   newEpoch: `\${${string}}`;
 }>;
 
-/** Topology and hash of a stage, as inputs take them. */
-export const shaped = (m: MoveContext, stage: 'before' | 'moved' | 'after') => ({
-  topology: param(stage === 'before' ? 'topology' : stage === 'moved' ? 'moved' : 'final'),
+/** As the params of a move are called that hold the topology of each stage. */
+const stages = { before: 'topology', moved: 'moved', arriving: 'arriving', arrived: 'arrived', after: 'final' } as const;
+export type Stage = keyof typeof stages;
+
+/** Topology and hash of a stage, as inputs take them. Where nothing is done in the middle, what arrives is what was sent. */
+export const shaped = (m: MoveContext, stage: Stage) => ({
+  topology: param(stages[hasMiddle(m) || !stage.startsWith('arriv') ? stage : 'moved']),
   topologyHash: topologyHash(m.shape[stage]),
 });
+
+export const hasMiddle = ({ input, moves }: Pick<MoveContext, 'input' | 'moves'>): boolean =>
+  moves && input.template.spec.midMigration !== undefined;

@@ -32,6 +32,7 @@ const outputs: Record<string, Record<string, unknown>> = {
   'host.prepare-target': { migrationAddress: 'tcp:10.0.0.2:4444', peerAddress: '10.0.0.2:7000', peerToken: 'secret' },
   'host.transfer': { downtimeMs: 20, totalMs: 900, transferredBytes: 1000, stoppedAt: AT, resumedAt: AT },
   'host.confirm-target': shaped(),
+  'host.announce': { announcedAt: AT, late: false },
   'host.add-agent': { ...shaped(), agentVersion: '0.1.0' },
   'host.remove-agent': shaped(),
   'guest.facts': { facts: guestFacts },
@@ -83,6 +84,20 @@ const input = (move: boolean): MoveInput => ({
   offlines: false,
 });
 
+/** The same with a CPU plugged, and a NIC rewired, while it stands still, and a script before its place is announced. */
+const inTheMiddle = (): MoveInput => {
+  const made = input(true);
+  const { spec } = made.template;
+  const cpus = spec.hotPlug.find((s) => s.kind === 'plug-cpus')!;
+  const midMigration = {
+    withinMs: 6000,
+    stopped: [cpus, { kind: 'rewire-nic' as const, name: 'rewire', nic: 'main', network: 'back' }],
+    running: [script('relink')],
+  };
+  const hotPlug = spec.hotPlug.filter((s) => s !== cpus);
+  return { ...made, template: { ...made.template, spec: { ...spec, midMigration, hotPlug } } };
+};
+
 /** A move with an agent that does this and no more. */
 const moveThat = (does: { shrinks?: string[]; offlines?: boolean }) =>
   everyShape.find(
@@ -100,6 +115,7 @@ describe('every step fails', () => {
   test.each([
     ['a move', compileMove(input(true))],
     ['a morph', compileMove(input(false))],
+    ['a move with work in its middle', compileMove(inTheMiddle())],
     ['a move that changes nothing', compileMove(inputOf(moveThat({})))],
     ['a move that gives CPUs back', compileMove(inputOf(moveThat({ shrinks: ['cpus'] })))],
     ['a move that offlines CPUs', compileMove(inputOf(moveThat({ shrinks: ['cpus'], offlines: true })))],

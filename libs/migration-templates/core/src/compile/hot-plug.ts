@@ -88,13 +88,14 @@ const recordPlugged = (m: MoveContext, plugs: readonly string[]): void => {
   });
 };
 
-/** The hot-plug steps that a step inside the guest builds on, if they have anything to do. */
+/** The hot-plug steps, and those while the guest stood still, that a step inside the guest builds on, if they have anything to do. */
 export const partners = (m: MoveContext, step: TemplateStep): string[] => {
+  const all = [...m.shape.stopped, ...m.shape.plugs];
   switch (step.kind) {
     case 'online-cpus':
-      return m.shape.plugs.filter((p) => p.kind === 'plug-cpus').map((p) => p.step);
+      return all.filter((p) => p.kind === 'plug-cpus').map((p) => p.step);
     case 'online-memory':
-      return m.shape.plugs.filter((p) => p.kind === 'plug-memory').map((p) => p.step);
+      return all.filter((p) => p.kind === 'plug-memory').map((p) => p.step);
     case 'grow-filesystem':
       return m.shape.growths.filter((g) => g.disk === step.disk).map((g) => g.step);
     default:

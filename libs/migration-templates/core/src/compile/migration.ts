@@ -1,6 +1,7 @@
 import { hostTasks, memoryMiBOf, provisioningTasks, type CopiedDisk } from '@chrysalis/contracts';
 import { copiedMiB } from '../copied-disks.ts';
 import { shaped, type MoveContext } from './context.ts';
+import { announced, running, stoppedWithin, toTarget } from './mid-migration.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, undoing } from './task-list.ts';
 import { shutDownOf } from '../restart.ts';
@@ -15,7 +16,7 @@ const section = 'migration';
 export const migration = (m: MoveContext, gate: readonly string[], atSource: readonly string[]): string[] => {
   const prepared = prepareTarget(m, gate);
   const transferred = transfer(m, [prepared, ...atSource, ...(m.input.guest && !m.restarts ? ['guest-facts'] : [])]);
-  return [switchOver(m, transferred)];
+  return [switchOver(m, transferred), ...announced(m, running(m, transferred))];
 };
 
 const onTargetOf = ({ input: { vm, moveId }, newEpoch }: MoveContext) => ({ vmId: vm.vmId, epoch: newEpoch, moveId });
@@ -31,7 +32,14 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
     after,
     deadlineMs: deadlines.prepare,
     retry: retries.host,
-    input: { ...onTarget, tenant: vm.tenant, ...shaped(m, 'moved'), ...copiesAt(m), ...(m.restarts ? { cold: true as const } : {}) },
+    input: {
+      ...onTarget,
+      tenant: vm.tenant,
+      ...shaped(m, 'arriving'),
+      ...toTarget(m),
+      ...copiesAt(m),
+      ...(m.restarts ? { cold: true as const } : {}),
+    },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
 };
@@ -74,6 +82,7 @@ const transfer = (m: MoveContext, after: readonly string[]): string => {
       migrationAddress: output('prepare-target', 'migrationAddress'),
       peerAddress: output('prepare-target', 'peerAddress'),
       peerToken: output('prepare-target', 'peerToken'),
+      ...stoppedWithin(m),
       downtimeLimitMs,
       maxBandwidthMiBps,
       ...(restarts ? { shutDown } : {}),
@@ -97,7 +106,7 @@ const switchOver = (m: MoveContext, transferred: string): string => {
     after: [transferred],
     deadlineMs: m.restarts ? deadlines.boot : deadlines.host,
     retry: retries.forward,
-    input: { ...onTargetOf(m), topologyHash: shaped(m, 'moved').topologyHash, ...(m.restarts ? { booted: true as const } : {}) },
+    input: { ...onTargetOf(m), topologyHash: shaped(m, 'arrived').topologyHash, ...(m.restarts ? { booted: true as const } : {}) },
   });
   tasks.add(provisioningTasks.switchOver, {
     name: 'switch-over',

@@ -20,7 +20,10 @@ export const postMigration = (m: MoveContext, plugs: Plugs, there: readonly stri
       barrier = [guestStep(m, step, before.length > 0 ? before : there)];
       since = [];
     } else if (bringsBack(m, step, needed)) since.push(guestStep(m, step, barrier.length > 0 ? barrier : there));
-    else if (needed.length > 0) since.push(guestStep(m, step, [...barrier, ...needed.flatMap((s) => plugs.get(s) ?? [])]));
+    else if (needed.length > 0) {
+      const before = [...barrier, ...needed.flatMap((s) => plugs.get(s) ?? [])];
+      since.push(guestStep(m, step, before.length > 0 ? before : there)); // what was plugged while it stood still is there with it
+    }
   }
 };
 

@@ -32,7 +32,7 @@ export const prepare = (m: MoveContext): Gates => {
         role,
         targetSpec: param(role === 'source' && m.restarts ? 'sourceSpec' : 'shownSpec'), // what is hidden asks for no room in this machine
         ...(role === 'source' && input.guest ? { guest: m.needsAgent ? ('needed' as const) : ('wanted' as const) } : {}),
-        ...shaped(m, role === 'source' ? 'before' : 'moved'),
+        ...shaped(m, role === 'source' ? 'before' : 'arriving'),
       },
     });
   const checks = [check('source', vm.hostId), ...(moves ? [check('target', target.hostId)] : [])];

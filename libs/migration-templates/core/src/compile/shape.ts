@@ -21,9 +21,15 @@ export type Growth = Readonly<{ step: string; disk: string; sizeMiB: number }>;
 /** The hardware at each stage, and the single changes between: what is done already is left out, so that a template fits a VM half way. */
 export type Shape = Readonly<{
   before: Topology;
+  /** At the source, when it has let go of what goes. */
   moved: Topology;
+  /** As the target begins with it, and with what was plugged there while the guest stood still; as `moved` where nothing is done in the middle. */
+  arriving: Topology;
+  arrived: Topology;
   after: Topology;
   removals: readonly Removal[];
+  /** Plugged at the target while the guest stands still. */
+  stopped: readonly Plug[];
   plugs: readonly Plug[];
   growths: readonly Growth[];
   /** The steps by which the guest takes CPUs offline that stay in its hardware, and how many it has then. */
@@ -45,7 +51,7 @@ const ofRestart = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: Templ
   const growths = growthsOf(moved, spec.hotPlug);
   const after = growths.reduce((t, g) => resized(t, g.disk, g.sizeMiB), moved);
   const shown = { before: shownCpus(before, vm), after: vcpusOf(moved) };
-  return { before, moved, after, removals: [], plugs: [], growths, offlined: [], shown };
+  return { before, moved, arriving: moved, arrived: moved, after, removals: [], stopped: [], plugs: [], growths, offlined: [], shown };
 };
 
 const growthsOf = (t: Topology, steps: readonly TemplateStep[]): Growth[] =>
@@ -70,11 +76,13 @@ const ofRunning = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: Templ
     shown = s.vcpus;
     if (vcpusOf(moved) > shown) offlined.push({ step: s.name, vcpus: shown });
   }
-  let after = moved;
+  const { arriving, arrived, stopped } = middleOf(moved, spec);
+  shown = shownBy(shown, spec.midMigration?.stopped ?? []);
+  let after = arrived;
   const plugs: Plug[] = [];
   const growths: Growth[] = [];
+  shown = shownBy(shown, spec.hotPlug);
   for (const s of spec.hotPlug) {
-    if (s.kind === 'plug-cpus') shown = Math.max(shown, s.vcpus);
     const added = plugsOf(after, s);
     after = added.reduce((t, p) => plugged(t, p.device), after);
     plugs.push(...added);
@@ -82,8 +90,43 @@ const ofRunning = (vm: Pick<KnownVm, 'topology' | 'spec' | 'shows'>, spec: Templ
     growths.push({ step: s.name, disk: s.disk, sizeMiB: s.sizeMiB });
     after = resized(after, s.disk, s.sizeMiB);
   }
-  return { before: topology, moved, after, removals, plugs, growths, offlined, shown: { before, after: shown } };
+  return {
+    before: topology,
+    moved,
+    arriving,
+    arrived,
+    after,
+    removals,
+    stopped,
+    plugs,
+    growths,
+    offlined,
+    shown: { before, after: shown },
+  };
 };
+
+/** How many CPUs the guest is to have online after these. */
+const shownBy = (before: number, steps: readonly TemplateStep[]): number =>
+  steps.reduce((most, s) => (s.kind === 'plug-cpus' ? Math.max(most, s.vcpus) : most), before);
+
+/** What is done while the guest stands still at the target. */
+const middleOf = (moved: Topology, { midMigration }: TemplateSpec): Pick<Shape, 'arriving' | 'arrived' | 'stopped'> => {
+  const steps = midMigration?.stopped ?? [];
+  const arriving = steps.reduce((t, s) => (s.kind === 'rewire-nic' ? rewired(t, s) : t), moved);
+  let arrived = arriving;
+  const stopped: Plug[] = [];
+  for (const s of steps) {
+    const added = plugsOf(arrived, s);
+    arrived = added.reduce((t, p) => plugged(t, p.device), arrived);
+    stopped.push(...added);
+  }
+  return { arriving, arrived, stopped };
+};
+
+const rewired = (t: Topology, { nic, network }: { nic: string; network: string }): Topology => ({
+  ...t,
+  nics: t.nics.map((n) => (n.id === nic ? { ...n, network } : n)),
+});
 
 const removalsOf = (t: Topology, s: TemplateStep): Removal[] => goingBy(t, s).map((device) => ({ step: s.name, device }));
 
