@@ -101,9 +101,9 @@ export const examples = (command: Command, ...lines: string[]): Command =>
 
 /** `30s`, `5m`, `500ms`, or seconds; in milliseconds. */
 export const duration = (text: string): number => {
-  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
-  if (!m) throw new InvalidArgumentError('a time such as 30s, 5m or 500ms');
-  return Number(m[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 }[(m[2] ?? 's') as 'ms' | 's' | 'm' | 'h'];
+  const m = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text);
+  if (!m) throw new InvalidArgumentError('a time such as 30s, 5m, 2h, 7d or 500ms');
+  return Number(m[1]) * { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[(m[2] ?? 's') as 'ms' | 's' | 'm' | 'h' | 'd'];
 };
 /** Several by commas, or again. An empty one is not left out: it may be what a script meant to name. */
 export const collect = (value: string, before: readonly string[] = []): string[] => {

@@ -444,6 +444,19 @@ describe('migrate --to', () => {
     expect(asked.find((a) => a.url.startsWith('/v1/migration-plans'))?.body).toMatchObject({ vmIds: ids, grantId: 'g' });
   });
 
+  test('by a template under a grant, agents look first; a second way to say where to is refused', async () => {
+    answer = ofMany;
+    await run(`migrate --vm ${ids.slice(0, 2).join(',')} --template grow@1 --grant g`);
+    expect(queried()).toEqual([ids.slice(0, 2)]);
+    expect(asked.find((a) => a.url.startsWith('/v1/migration-plans'))?.body).toEqual({ template: 'grow@1', vmIds: ids.slice(0, 2) });
+    expect((await run(`migrate --vm ${ids[0]} --template grow@1 --to large`)).error!.message).toMatch(/without --to/);
+  });
+
+  test('an order that is none is a fault of the call', async () => {
+    answer = ofMany;
+    expect((await run(`migrate --vm ${ids[0]} --to large --after db`)).error!.message).toMatch(/VM=VM, such as db=web/);
+  });
+
   test('an option that is not offered is said with what rules it out', async () => {
     const blocker = { code: 'x.y', message: 'why', remedy: 'do' };
     const refused = [{ id: 'large@1/move/pre-copy/expose', blockers: [blocker] }];

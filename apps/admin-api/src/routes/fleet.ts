@@ -169,7 +169,7 @@ export const pick = (row: Awaited<ReturnType<ReadModels['one']>>, code: UnknownC
   if (!found)
     throw unknown(
       code,
-      `${String(named['name'])}@${version}`,
+      version === undefined ? String(named['name']) : `${String(named['name'])}@${version}`,
       named.versions.map((v) => `${String(named['name'])}@${v.version}`),
     );
   return [row, found] as const;

@@ -127,7 +127,7 @@ const migrateCommand = (program: Command): void => {
 const migrate = async (run: Run): Promise<number> => {
   const ids = await vmIds(run);
   const { template, dryRun } = run.options;
-  const plan = await makePlan(run, template ? { template } : await byOption(run, ids), ids);
+  const plan = await makePlan(run, template ? await byTemplate(run, ids) : await byOption(run, ids), ids);
   if (dryRun || blocked(plan)) {
     await print(run.format, plan, () => planText(plan));
     if (dryRun && !run.quiet) process.stderr.write('dry run: nothing was kept, not even this plan\n');
@@ -148,16 +148,29 @@ const lookLines = (vms: readonly string[], grant: string): string =>
     .map((some) => `  chrysalis options query --vm ${some.join(',')} --grant ${grant}`)
     .join('\n');
 
-/** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
+const byTemplate = async (run: Run, ids: readonly string[]): Promise<By> => {
+  const { to, option, template } = run.options;
+  if (to ?? option) throw new UsageError('a template says where to: give --template without --to and --option');
+  await look(run, ids);
+  return { template };
+};
+
 const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
-  const { to, option, grant: grantId, dryRun: trial } = run.options;
+  const { to, option, grant: grantId } = run.options;
   if (!to && !option) throw new UsageError('say where to: --to TYPE, --option OPTION or --template NAME@VERSION');
+  await look(run, ids);
+  return { ...(option ? { option } : { to }), ...(grantId ? { grantId } : {}) };
+};
+
+/** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
+const look = async (run: Run, ids: readonly string[]): Promise<void> => {
+  const { grant: grantId, dryRun: trial } = run.options;
   if (grantId && trial) {
     for (const vmIds of portions(ids)) await run.client.post('/v1/migration-options-queries', { body: { vmIds, grantId }, query: dryRun });
     if (!run.quiet) {
-      const look = lookLines(run.options['vm'], grantId);
+      const lines = lookLines(run.options['vm'], grantId);
       process.stderr.write(
-        `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look:\n${look}\n`,
+        `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look:\n${lines}\n`,
       );
     }
   } else if (grantId) {
@@ -166,5 +179,4 @@ const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
       if (query.state !== 'answered') throw new RefusedError(optionsText(query));
     }
   }
-  return { ...(option ? { option } : { to }), ...(grantId ? { grantId } : {}) };
 };

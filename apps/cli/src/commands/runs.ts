@@ -109,8 +109,16 @@ const pauseCommands = (migration: Command): void => {
 
 const againCommands = (migration: Command): void => {
   const again = (verb: string, what: string, member: 'retryOf' | 'undoOf'): void => {
-    changing(waits(setOptions(migration.command(verb).argument('<migration>').description(what))), async (run) => {
-      const plan = await run.client.post('/v1/migration-plans', { body: { [member]: run.args[0]! } as never });
+    const command = waits(setOptions(migration.command(verb).argument('<migration>').description(what)));
+    action(command.option('--dry-run', 'stop at the plan, and keep nothing of it'), async (run) => {
+      const { dryRun } = run.options;
+      const query = { dryRun: dryRun ? 'true' : undefined } as const;
+      const plan = await run.client.post('/v1/migration-plans', { body: { [member]: run.args[0]! } as never, query });
+      if (dryRun) {
+        await print(run.format, plan, () => planText(plan));
+        if (!run.quiet) process.stderr.write('dry run: nothing was kept, not even this plan\n');
+        return plan.ready ? exits.ok : exits.refused;
+      }
       if (!run.quiet) process.stderr.write(`${planText(plan)}\n\n`);
       return plan.ready ? startPlan(run, plan.planId) : exits.refused;
     });

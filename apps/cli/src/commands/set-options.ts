@@ -19,6 +19,16 @@ const waves = (text: string): Policy['waves'] => {
   return { first: Number(m[1]), growth: Number(m[2] ?? 1) };
 };
 
+type Pair = readonly [vm: string, before: string];
+const pairs = (text: string, before: readonly Pair[] = []): Pair[] => {
+  const added = collect(text).map((part): Pair => {
+    const [vm, first, ...more] = part.split('=');
+    if (!vm || !first || more.length > 0) throw new InvalidArgumentError('VM=VM, such as db=web: db begins once web has moved');
+    return [vm, first];
+  });
+  return [...before, ...added];
+};
+
 /** How a set of VMs is gone through: of whatever starts a migration. */
 export const setOptions = (command: Command): Command =>
   command
@@ -31,19 +41,17 @@ export const setOptions = (command: Command): Command =>
     .option('--per-host <n>', 'so many at once out of and into each host', positive)
     .option('--per-rack <n>', 'so many at once out of and into each rack', positive)
     .option('--fleet <n>', 'so many at once in the whole fleet, whoever moves them', positive)
-    .option('--after <vm=vm>', 'db=web: db begins once web has moved; more than once, or separated by commas', collect)
+    .option('--after <vm=vm>', 'db=web: db begins once web has moved; more than once, or separated by commas', pairs)
     .option('--deadline <time>', 'begin nothing more after so long, e.g. 8h; 7 days unless told', duration);
 
 const afterOf = async ({ client, options }: Run): Promise<Policy['after']> => {
-  const pairs: string[] = options['after'] ?? [];
+  const given: readonly Pair[] = options['after'] ?? [];
   const after: Record<string, string[]> = {};
-  for (const pair of pairs) {
-    const [vm, before, ...more] = pair.split('=');
-    if (!vm || !before || more.length > 0) throw new InvalidArgumentError(`--after: VM=VM, not ${pair}`);
+  for (const [vm, before] of given) {
     const [id, other] = [(await vmOf(client, vm)).vmId, (await vmOf(client, before)).vmId];
     after[id] = [...(after[id] ?? []), other];
   }
-  return pairs.length > 0 ? after : undefined;
+  return given.length > 0 ? after : undefined;
 };
 
 const said = <T extends object>(members: T): T | undefined => {

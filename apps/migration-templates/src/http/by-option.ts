@@ -55,6 +55,9 @@ const fits = ({ to, option }: ByOption, id: string): boolean =>
   option === id || (to !== undefined && id.startsWith(to.includes('@') ? `${to}/` : `${to}@`));
 
 const notOffered = (wanted: ByOption, refused: readonly { id: string; blockers: readonly object[] }[]): ProblemError => {
+  // Each type that there is leads somewhere, or is refused.
+  if (wanted.to !== undefined && !refused.some((r) => fits(wanted, r.id)))
+    return ProblemError.ofMember({ code: 'vm-type.unknown', vmType: wanted.to });
   const what = wanted.option ?? `to ${wanted.to!}`;
   return ProblemError.of({
     code: 'option.refused',

@@ -124,7 +124,10 @@ export const movesCodes = {
   'migration.cancelling': {
     status: 409,
     title: 'The migration is being cancelled',
-    next: ['wait for its end: chrysalis operation wait {migrationId}', 'wait for its end'],
+    next: [
+      'wait for its end: chrysalis operation wait {migrationId}; where it is paused: chrysalis migration resume {migrationId}, or cancel it',
+      'wait for its end; where it is paused: resume or cancel it',
+    ],
   },
   'migration.running': {
     status: 409,
