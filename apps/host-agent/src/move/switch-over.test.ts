@@ -282,13 +282,19 @@ class Run {
     const wentThere = this.model.ranOnTarget || (move?.side === 'target' && move.phase === 'running');
     if (wentThere && source.state === 'running') faults.push('on the source after it may have run on the target');
     const gone = ['gone', 'none', 'prepared'].includes(target.state);
-    const endedThere = wentThere && target.state === 'gone';
+    const endedThere = wentThere && this.#overAtTarget();
     const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone && (!this.story.cold || this.#overAtSource());
     const running = [source, target].filter((p) => p.state === 'running').length;
     if (running !== 1 && !endedThere && !endedHere) faults.push(`${running} run: ${source.state}, ${target.state}`);
     if (this.#middle.stopped && this.story.middle === 'done' && this.model.ranOnTarget && !this.model.plugged)
       faults.push('ran without what it was to be given');
     return [...faults, ...this.#untrue(endedHere, endedThere)];
+  }
+
+  /** One that begins anew may have been begun by a life of the agent that died in it; where it cannot be begun again it is off, and there. */
+  #overAtTarget(): boolean {
+    const { state } = this.model.processes.target;
+    return state === 'gone' || (this.story.cold === true && this.story.refuses === 'start' && state === 'prepared');
   }
 
   /** The move had ended: what becomes of its guest is nobody's business any more. */
