@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@chrysalis/api-client';
 import { tenantKey } from '../run/grant.ts';
@@ -9,20 +8,8 @@ import { addressOf, hasEnded, journey, startServiceClient, Story, type Migration
 import type { Guest } from '../fleet/views.ts';
 import { verify } from '../verifier/verify.ts';
 import { openShell, type Shell } from './provisioning/in-guest.ts';
+import { beginLog, readLog } from './checksummed-log.ts';
 import type { Recorder, Scenario } from './scenario.ts';
-
-/** A line each tenth of a second: its number, and the checksum of that. What is acknowledged by `sync` is never to be lost. */
-const WRITER = `cat > /tmp/writer <<'X'
-n=0
-while :; do
-  n=$((n + 1))
-  echo "$n $(echo "$n" | sha256sum | cut -c1-16)" >> /data/log
-  sync
-  echo "$n" > /run/written
-  sleep 0.1
-done
-X
-setsid sh /tmp/writer < /dev/null > /dev/null 2>&1 &`;
 
 type Walk = {
   readonly run: Run;
@@ -49,7 +36,7 @@ export const endurance = async ({ signal, rounds, say, record }: Recorder): Prom
     const [source, target] = hosts.map((h) => h.hostId).sort((a) => (a.includes('old') ? -1 : 1)) as [string, string];
     const vm = await story.provision('butterfly', source);
     const shell = await openShell({ run, outside: { processes: (v) => qemuProcessesOf(v.topology.uuid) } }, vm);
-    await shell(WRITER);
+    await beginLog(shell);
     const walk: Walk = { run, story, vm, grantId: await story.grant(vm.vmId), shell, templates: { small: '', large: '' } };
     const startedAt = Date.now();
     const client = await startServiceClient(run, addressOf(vm.topology));
@@ -130,9 +117,7 @@ type End = {
 };
 const whole = async (walk: Walk, { rounds, startedAt, service, first }: End): Promise<Scenario> => {
   const { shell, story, vm, grantId } = walk;
-  const written = Number(await shell('cat /run/written'));
-  const lines = (await shell('cat /data/log')).split('\n');
-  const wrong = lines.filter((line, i) => line !== `${i + 1} ${checksum(i + 1)}`).length;
+  const { written, wrongLines, lostLines } = await readLog(shell);
   const { bootId } = await story.guest(vm.vmId, grantId);
   const findings = await judged(walk);
   const expected = { moves: rounds, bootId: first.bootId, serviceErrors: 0, connections: 1, wrongLines: 0, lostLines: 0 };
@@ -141,8 +126,8 @@ const whole = async (walk: Walk, { rounds, startedAt, service, first }: End): Pr
     bootId,
     serviceErrors: service.errors,
     connections: service.connections,
-    wrongLines: wrong,
-    lostLines: Math.max(0, written - lines.length),
+    wrongLines,
+    lostLines,
   };
   return {
     name: `a walk of ${rounds} moves, as its client and its log saw it`,
@@ -152,8 +137,6 @@ const whole = async (walk: Walk, { rounds, startedAt, service, first }: End): Pr
     ok: written > 0 && JSON.stringify(expected) === JSON.stringify(observed) && Object.values(findings.invariants).every(Boolean),
   };
 };
-
-const checksum = (n: number): string => createHash('sha256').update(`${n}\n`).digest('hex').slice(0, 16);
 
 const judged = ({ run, vm }: Walk) =>
   verify({

@@ -97,6 +97,8 @@ describe('a plan by option', () => {
     const reasons = refused.body['refused'] as unknown as { id: string; blockers: object[] }[];
     expect(reasons.length).toBeGreaterThan(0);
     expect(reasons.every((r) => r.id.startsWith('large@') && r.blockers.length > 0)).toBe(true);
+    for (const to of ['nosuch', 'nosuch@1', 'large@7'])
+      expect(await plan({ to, vmIds: ['vm-a'] })).toMatchObject({ status: 422, body: { code: 'vm-type.unknown' } });
     expect((await plan({ vmIds: ['vm-a'] })).body['code']).toBe('request.invalid');
     expect((await plan({ to: 'small', grantId: 'grant-none', vmIds: ['vm-a'] })).body['code']).toBe('grant.unknown');
   });

@@ -154,8 +154,8 @@ export const Plan = z.object({
   basis: PlanBasis,
   moves: z.array(PlannedMove),
   at: Timestamp,
-  /** The migration whose rest it takes up again, or whose moves it takes back. */
-  of: z.object({ migrationId: Id, as: z.enum(['retry', 'undo']) }).optional(),
+  /** The migration whose rest it takes up again, or whose moves it takes back; without those of its VMs that were deleted since. */
+  of: z.object({ migrationId: Id, as: z.enum(['retry', 'undo']), gone: z.array(Id).optional() }).optional(),
 });
 export type Plan = z.infer<typeof Plan>;
 export type PlannedMove = z.infer<typeof PlannedMove>;

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ownPoolOf } from '../../run/hosts.ts';
 import type { QemuProcess } from '../../fleet/processes.ts';
 import type { VmView } from '../../fleet/story.ts';
+import { beginLog, readLog } from '../checksummed-log.ts';
 import type { Claim, Seen } from '../claim.ts';
 import { openShell, type Shell } from '../provisioning/in-guest.ts';
 import { after, slowly } from './faults.ts';
@@ -12,21 +12,6 @@ import type { MoveLab, Traveller, Trip } from './lab.ts';
 type Ended = { readonly state: string; readonly cause?: string | undefined };
 const goesOn: Ended = { state: 'succeeded' };
 const interrupted: Ended = { state: 'undone', cause: 'host.transfer_interrupted' };
-
-/** Its disk is in its host's own pool. It writes a line each tenth of a second, its number and the checksum of that; what `sync` came back from is never to be lost. */
-const WRITER = `cat > /tmp/writer <<'X'
-n=0
-while :; do
-  n=$((n + 1))
-  echo "$n $(echo "$n" | sha256sum | cut -c1-16)" >> /data/log
-  sync
-  echo "$n" > /run/written
-  sleep 0.1
-done
-X
-dd if=/dev/urandom of=/data/fill bs=1M count=48 2> /dev/null; sync
-setsid sh /tmp/writer < /dev/null > /dev/null 2>&1 &`;
-const checksum = (n: number): string => createHash('sha256').update(`${n}\n`).digest('hex').slice(0, 16);
 
 type Writer = { readonly t: Traveller; readonly shell: Shell };
 const writers = new WeakMap<MoveLab, Map<string, Promise<Writer>>>();
@@ -40,16 +25,14 @@ const writer = (moves: MoveLab, name: string): Promise<Writer> => {
 const begin = async (moves: MoveLab, name: string): Promise<Writer> => {
   const t = await moves.traveller(name, { pool: 'own' });
   const shell = await openShell(moves.lab, await moves.shown(t.vmId));
-  await shell(WRITER);
+  await shell('dd if=/dev/urandom of=/data/fill bs=1M count=48 2> /dev/null; sync'); // what a copy takes seconds for
+  await beginLog(shell);
   return { t, shell };
 };
 
-/** Every line that it knows of is there, and is what was written. */
 const log = async ({ shell }: Writer) => {
-  const written = Number(await shell('cat /run/written'));
-  const lines = (await shell('cat /data/log')).split('\n');
-  const wrong = lines.filter((line, i) => line !== `${i + 1} ${checksum(i + 1)}`).length;
-  return { writes: written > 0, wrongLines: wrong, lostLines: Math.max(0, written - lines.length) };
+  const { written, ...lines } = await readLog(shell);
+  return { writes: written > 0, ...lines };
 };
 const whole = { writes: true, wrongLines: 0, lostLines: 0 };
 

@@ -5,7 +5,11 @@ type Move = PlanMade['moves'][number];
 type Blocker = Move['blockers'][number];
 
 /** A plan as a person reads it: each move, its steps by section, and everything in its way. */
-export const planText = (plan: PlanMade): string => movesText(`Plan ${plan.planId} by template ${ref(plan.basis.template)}`, plan.moves);
+export const planText = (plan: PlanMade): string => {
+  const gone = plan.of?.gone ?? [];
+  const without = gone.length > 0 ? `, without what was deleted since (${gone.join(', ')})` : '';
+  return movesText(`Plan ${plan.planId} by template ${ref(plan.basis.template)}${without}`, plan.moves);
+};
 
 /** Of a plan, or of what one would be. */
 export const movesText = (what: string, moves: readonly Move[]): string => {

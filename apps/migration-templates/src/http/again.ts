@@ -2,6 +2,7 @@ import { refText, type Plan, type Ref } from '@chrysalis/contracts';
 import { inverseOf, leftOf, movedBy, type MigrationState } from '@chrysalis/migration-templates-core';
 import { ProblemError, reaches, type CommandContext } from '@chrysalis/service-kit';
 import { knownType } from '../known/types.ts';
+import { vmsNamed } from '../known/vms.ts';
 import { knownSet } from '../moves/set-state.ts';
 import { publishMade } from '../publish-made.ts';
 import { tenantOfMigration } from '../sql/migrations.ts';
@@ -14,19 +15,19 @@ export type Wanted = Readonly<{ vmIds: readonly string[]; row: Row; toHosts?: Re
 /** The rest of a migration that has ended, by its own template. */
 export const retryOf = async (ctx: CommandContext, migrationId: string): Promise<Wanted> => {
   const { state, row } = await endedSet(ctx, migrationId);
-  return { vmIds: some(migrationId, leftOf(state)), row, of: { migrationId, as: 'retry' } };
+  return { ...(await stillThere(ctx, leftOf(state), { migrationId, as: 'retry' })), row };
 };
 
 /** Those that it moved, back by the inverse of its template: by the one that leads from its target type to its source type. */
 export const undoOf = async (ctx: CommandContext, migrationId: string): Promise<Wanted> => {
   const { state, row } = await endedSet(ctx, migrationId);
   const toHosts = movedBy(state);
-  const vmIds = some(migrationId, [...toHosts.keys()]);
+  const those = await stillThere(ctx, [...toHosts.keys()], { migrationId, as: 'undo' });
   const { sourceType, options } = row.spec;
   const [source, target] = [await typeOf(ctx, sourceType), await typeOf(ctx, options.targetType)];
   const made = await publishMade(inverseOf(row.spec, source, target), [source, target], ctx);
   if ('fault' in made) throw ProblemError.of(made.fault);
-  return { vmIds, row: { ...made.ref, spec: made.spec, retired: made.retired }, toHosts, of: { migrationId, as: 'undo' } };
+  return { ...those, row: { ...made.ref, spec: made.spec, retired: made.retired }, toHosts };
 };
 
 const endedSet = async (ctx: CommandContext, migrationId: string) => {
@@ -48,7 +49,10 @@ const typeOf = async (ctx: CommandContext, ref: Ref) => {
   return type;
 };
 
-const some = (migrationId: string, vmIds: readonly string[]): readonly string[] => {
-  if (vmIds.length === 0) throw ProblemError.of({ code: 'migration.nothing_left', migrationId });
-  return vmIds;
+/** Without those that were deleted since: nobody can have them back, and they are not to hold up the others. */
+const stillThere = async ({ tx, store }: CommandContext, vmIds: readonly string[], of: NonNullable<Plan['of']>) => {
+  const there = new Set((await vmsNamed(tx, store.schema, vmIds)).map((vm) => vm.vmId));
+  const gone = vmIds.filter((id) => !there.has(id));
+  if (there.size === 0) throw ProblemError.of({ code: 'migration.nothing_left', migrationId: of.migrationId });
+  return { vmIds: vmIds.filter((id) => there.has(id)), of: gone.length > 0 ? { ...of, gone } : of };
 };

@@ -2,7 +2,7 @@ import { Id, Name, parseRef, refText, type MigrationOption, type TemplateSpec } 
 import { contentName, presented, templateFromOption, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import { ProblemError, type CommandContext } from '@chrysalis/service-kit';
 import { z } from 'zod';
-import { knownType } from '../known/types.ts';
+import { knownType, knownTypes } from '../known/types.ts';
 import { knownVms } from '../known/vms.ts';
 import { publishMade, type Template } from '../publish-made.ts';
 import { workOut } from '../tasks.ts';
@@ -35,7 +35,7 @@ export const templateByOption = async (
   if (grantId !== undefined) await usableGrant(ctx, grantId, vmIds);
   const { options, refused } = await workOut(ctx, vmIds, ctx.caller.tenant, grantId !== undefined);
   const option = options.find((o) => fits(wanted, o.id));
-  if (!option) throw notOffered(wanted, refused);
+  if (!option) throw (await unknownType(ctx, wanted)) ?? notOffered(wanted, refused);
   const spec = await specByOption(ctx, option, vmIds);
   const types = [
     await knownType(ctx.tx, ctx.store.schema, spec.sourceType),
@@ -54,10 +54,14 @@ export const templateByOption = async (
 const fits = ({ to, option }: ByOption, id: string): boolean =>
   option === id || (to !== undefined && id.startsWith(to.includes('@') ? `${to}/` : `${to}@`));
 
+const unknownType = async ({ tx, store: { schema } }: CommandContext, { to }: ByOption): Promise<ProblemError | undefined> => {
+  if (to === undefined) return undefined;
+  const ref = parseRef(to);
+  const there = ref ? await knownType(tx, schema, ref) : (await knownTypes(tx, schema)).find((t) => t.ref.name === to);
+  return there ? undefined : ProblemError.ofMember({ code: 'vm-type.unknown', vmType: to });
+};
+
 const notOffered = (wanted: ByOption, refused: readonly { id: string; blockers: readonly object[] }[]): ProblemError => {
-  // Each type that there is leads somewhere, or is refused.
-  if (wanted.to !== undefined && !refused.some((r) => fits(wanted, r.id)))
-    return ProblemError.ofMember({ code: 'vm-type.unknown', vmType: wanted.to });
   const what = wanted.option ?? `to ${wanted.to!}`;
   return ProblemError.of({
     code: 'option.refused',

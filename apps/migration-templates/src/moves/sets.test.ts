@@ -184,5 +184,14 @@ describe('a set that has ended', () => {
       basis: { template: { name: 'relocate-small-1' } },
       moves: ['vm-b', 'vm-a'].map((vmId) => ({ vmId, fromHost: 'h2', toHost: 'h1' })),
     });
+    await world.tell('provisioning', 'vm-a', provisioningEvents.vmDeleted, { vmId: 'vm-a' } as never);
+    const without = await world.until(async () => {
+      const found = await plan({ undoOf: id });
+      return (found.body['moves'] as unknown as object[]).length === 1 && found;
+    });
+    expect(without.body).toMatchObject({ ready: true, of: { as: 'undo', gone: ['vm-a'] }, moves: [{ vmId: 'vm-b' }] });
+    const { body: ran } = await world.call('POST', '/v1/migrations', { planId: without.body['planId'] });
+    await end(ran['migrationId'] as unknown as string, 0);
+    expect(await over(ran['migrationId'] as unknown as string)).toMatchObject({ state: 'succeeded' });
   });
 });

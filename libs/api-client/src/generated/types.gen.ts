@@ -257,6 +257,7 @@ export type PlanMade = {
     of?: {
         migrationId: string;
         as: 'retry' | 'undo';
+        gone?: Array<string>;
     };
     ready: boolean;
 };
@@ -1951,6 +1952,7 @@ export type Plan = {
     of?: {
         migrationId: string;
         as: 'retry' | 'undo';
+        gone?: Array<string>;
     };
     ready: boolean;
     template: string;
