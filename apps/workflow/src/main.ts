@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { taskGroups, tasksTopic } from '@chrysalis/contracts';
 import { migrationsIn } from '@chrysalis/event-store';
 import {
   runAsProcess,
@@ -53,6 +54,7 @@ const parts = (service: ServiceContext, more: LocalKinds): ServiceParts => {
     ],
     // What an executor gets is the event itself: nothing is sent that is not in the log. Local tasks never leave this service.
     route: (stored, event) => topicsOf(stored).map((topic) => ({ topic, event: besideTheFirst(stored, event) })),
+    routesTo: taskGroups.map(tasksTopic),
     background: [
       due,
       pump,

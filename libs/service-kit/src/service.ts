@@ -50,6 +50,8 @@ export type ServiceParts = {
   readonly providers?: readonly Provider[];
   /** Topics beside the context's own `…events`. */
   readonly route?: (event: StoredEvent, cloudEvent: CloudEvent) => readonly Routed[];
+  /** The topics of `route`: they are there before anything is sent, whoever reads them may come later. One that is not holds up all events. */
+  readonly routesTo?: readonly string[];
   /** Timers, sockets, subscriptions of a service's own. Started in their order after the consumers are up, stopped in reverse. */
   readonly background?: readonly Background[];
 };
@@ -90,7 +92,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
   };
   try {
     const service = await openContext(config, definition, parts);
-    const { providers = [], route, background = [] } = definition.parts?.(service) ?? {};
+    const { providers = [], route, routesTo = [], background = [] } = definition.parts?.(service) ?? {};
     const relayRoute = routeOf(service, route);
     const { app, health, strategy } = await startHttp(
       service,
@@ -98,7 +100,7 @@ export const startService = async (config: ServiceConfig, definition: ServiceDef
       controllers,
       parts,
     );
-    await startMessaging(service, relayRoute, parts, strategy);
+    await startMessaging(service, { route: relayRoute, routesTo }, parts, strategy);
     await app.startAllMicroservices();
     if (commands.size > 0) parts.push(await startCommands(service, app, commands));
     parts.push({ stop: sweep(service, 'idempotency', () => service.store.forgetAnswers(ANSWERS_KEPT)) });
@@ -230,10 +232,15 @@ const routeOf =
   };
 
 /** The topics and the relay, and a place among the parts for what reads: it starts last and stops first. */
-const startMessaging = async (service: ServiceContext, route: RelayRoute, parts: Part[], strategy: EventBusStrategy): Promise<void> => {
+const startMessaging = async (
+  service: ServiceContext,
+  { route, routesTo }: { readonly route: RelayRoute; readonly routesTo: readonly string[] },
+  parts: Part[],
+  strategy: EventBusStrategy,
+): Promise<void> => {
   const { bus, store, schema, context } = service;
   const own = isContext(context) ? [eventsTopic(context), deadTopic(context), tasksTopic(context)] : [];
-  await bus.ensureTopics([...new Set([...strategy.topics, ...own])].map((name) => ({ name, partitions: 6 })));
+  await bus.ensureTopics([...new Set([...strategy.topics, ...own, ...routesTo])].map((name) => ({ name, partitions: 6 })));
   if (isContext(context)) {
     parts.push(await startRelay({ store, schema, bus, route, mode: 'auto' }));
   }
