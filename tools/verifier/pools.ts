@@ -104,17 +104,15 @@ const there = async (db: pg.ClientBase): Promise<{ sizes: Map<string, number>; g
 export const poolsHoldWhatIsThere = async (db: pg.ClientBase): Promise<string[]> => {
   const { sizes, gone } = await there(db);
   const faults: string[] = [];
-  const held = new Map<string, { mib: number; pools: string[] }>();
+  const held = new Map<string, { pool: string; mib: number }[]>();
   for (const [pool, { of }] of await heldIn(db))
-    for (const [consumer, mib] of of) {
-      if (gone.has(consumer)) faults.push(`I7: ${consumer} is gone and holds ${mib} MiB in ${pool}`);
-      const all = held.get(consumer) ?? { mib: 0, pools: [] };
-      held.set(consumer, { mib: all.mib + mib, pools: [...all.pools, pool] });
-    }
-  // A VM that went from one pool to another holds in both where the first was not given back.
-  for (const [consumer, { mib, pools }] of held) {
-    const has = sizes.get(consumer);
-    if (has !== undefined && has !== mib) faults.push(`I6: ${consumer} has ${has} MiB and holds ${mib} in ${pools.join(' and ')}`);
+    for (const [consumer, mib] of of) held.set(consumer, [...(held.get(consumer) ?? []), { pool, mib }]);
+  for (const [consumer, holds] of held) {
+    if (gone.has(consumer)) faults.push(...holds.map(({ pool, mib }) => `I7: ${consumer} is gone and holds ${mib} MiB in ${pool}`));
+    // One that went from one pool to another holds in both where the first was not given back.
+    const [has, mib] = [sizes.get(consumer), holds.reduce((sum, h) => sum + h.mib, 0)];
+    const pools = holds.map((h) => h.pool).join(' and ');
+    if (has !== undefined && has !== mib) faults.push(`I6: ${consumer} has ${has} MiB and holds ${mib} in ${pools}`);
   }
   return faults;
 };
