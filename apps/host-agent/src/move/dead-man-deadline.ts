@@ -32,7 +32,8 @@ export const migrateUntilDeadline = async (
   signal?.addEventListener('abort', cancelled, { once: true });
   if (signal?.aborted) cancelled();
   const left = Math.max(0, Date.parse(move.deadlineAt) - deps.now());
-  const late = new TaskFailure('host.transfer_deadline', `it had not ended ${Math.round(left / 1000)} s after it began, at its deadline`);
+  const wholeS = Math.round((Date.parse(move.deadlineAt) - Date.parse(move.startedAt)) / 1000);
+  const late = new TaskFailure('host.transfer_deadline', `it had not ended ${wholeS} s after it began, at its deadline`);
   const deadline = setTimeout(() => stop(late), Math.min(MAX_TIMER_MS, left));
   deadline.unref();
   const pause = watchPause(deps.maxPauseMs, () =>

@@ -187,7 +187,7 @@ describe('a set that has ended', () => {
     await world.tell('provisioning', 'vm-a', provisioningEvents.vmDeleted, { vmId: 'vm-a' } as never);
     const without = await world.until(async () => {
       const found = await plan({ undoOf: id });
-      return (found.body['moves'] as unknown as object[]).length === 1 && found;
+      return (found.body['moves'] as unknown as object[] | undefined)?.length === 1 && found; // asked as the VM goes, it is told as unknown
     });
     expect(without.body).toMatchObject({ ready: true, of: { as: 'undo', gone: ['vm-a'] }, moves: [{ vmId: 'vm-b' }] });
     const { body: ran } = await world.call('POST', '/v1/migrations', { planId: without.body['planId'] });
