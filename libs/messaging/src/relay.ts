@@ -73,8 +73,11 @@ const elect = async (state: RelayState, control: Control, pause: Pause): Promise
   for (let failures = 0; !state.stopped;) {
     const client = new pg.Client({ ...state.connection, keepAlive: true, application_name: `chrysalis-relay-${state.options.schema}` });
     let broken = false;
+    let ended = false;
     const lost = (): void => {
       broken = true;
+      // Whichever of the two connections goes first: until it leads or stands by again, nothing is carried.
+      if (!state.stopped && !ended) state.faults.set('lead', 'the connection to PostgreSQL was lost');
       control.cut();
       pause.cut();
     };
@@ -97,6 +100,7 @@ const elect = async (state: RelayState, control: Control, pause: Pause): Promise
       state.faults.delete('publish');
       state.faults.delete('watch');
       control.cut = () => undefined;
+      ended = true;
       await client.end().catch(() => undefined);
     }
   }

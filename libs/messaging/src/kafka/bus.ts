@@ -1,10 +1,10 @@
 // Only this folder knows kafkajs. Everything else sees the port in bus.ts.
-import { setTimeout as sleep } from 'node:timers/promises';
 import net from 'node:net';
 import { CompressionTypes, Kafka, logLevel, type Admin, type KafkaConfig as KafkaJsConfig, type Producer } from 'kafkajs';
 import type { BusDescription, CloudEvent, EventBus, Message, SubscribeOptions, Subscription, Topic } from '../bus.ts';
 import { portionsOf, type KafkaRecord } from './records.ts';
 import './request-queue.ts';
+import { askedAgain } from './asked-again.ts';
 import { scanTopic } from './scan.ts';
 import { KafkaSubscription } from './subscription.ts';
 
@@ -88,15 +88,7 @@ export class KafkaBus implements EventBus {
 
   async ensureTopics(topics: readonly Topic[]): Promise<void> {
     for (const topic of topics) this.#wanted.set(topic.name, topic);
-    // Another service may create the same topics at this moment, and the broker not lead them yet: it says so, and is asked again.
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.#createTopics(topics);
-      } catch (error) {
-        if (attempt === 50 || !(error as { retriable?: boolean }).retriable) throw error;
-        await sleep(100);
-      }
-    }
+    await askedAgain(() => this.#createTopics(topics)); // another service may create the same topics at this moment
   }
 
   async #createTopics(topics: readonly Topic[]): Promise<void> {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Admin, Kafka } from 'kafkajs';
 import type { CloudEvent } from '../bus.ts';
+import { askedAgain } from './asked-again.ts';
 import { fromRecord } from './records.ts';
 
 /** Reads a topic up to where it ended when asked, by a group that goes again: kafkajs reads in no other way. */
@@ -11,7 +12,7 @@ export const scanTopic = async (
   handle: (events: readonly CloudEvent[]) => Promise<void>,
 ): Promise<{ complete: boolean }> => {
   if (!(await admin.listTopics()).includes(topic)) return { complete: true };
-  const offsets = await admin.fetchTopicOffsets(topic);
+  const offsets = await askedAgain(() => admin.fetchTopicOffsets(topic));
   const complete = offsets.every(({ low }) => low === '0');
   const ends = new Map(
     offsets.filter(({ low, high }) => BigInt(high) > BigInt(low)).map(({ partition, high }) => [partition, BigInt(high)]),
