@@ -202,9 +202,10 @@ export class Fleet {
   private async takeAgain(vm: Vm): Promise<boolean> {
     try {
       await connect(vm);
-      if (vm.record.role === 'runner' && !vm.record.saving) await this.followMigration(vm);
       vm.happened = undefined; // what was missed is not known; `query-status` is
-      this.follow(vm);
+      this.follow(vm); // at once: what happens from its connection on is told
+      // One of which that is not known is no better off than without a monitor: its end has it taken again.
+      if (vm.record.role === 'runner' && !vm.record.saving) await this.followMigration(vm).catch(() => vm.qmp.close());
       return true;
     } catch {
       return false;
