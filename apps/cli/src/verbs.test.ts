@@ -7,10 +7,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { TemplateSpec } from '@chrysalis/contracts';
+import { judgeTemplate } from '@chrysalis/migration-templates-core';
 import type { Command } from 'commander';
 import { parse } from 'yaml';
 import { exitCodeOf, explain } from './exit.ts';
 import { UsageError } from './errors.ts';
+import { starterTypes } from '../../../tools/run/starter.ts';
 import { buildProgram } from './program.ts';
 import { inProcess, type InProcess } from './test/in-process.ts';
 import { entry, environmentOf } from './test/run.ts';
@@ -36,7 +38,7 @@ const address = { addressId: 'address-0199c0de-0000-7000-8000-000000000001', nam
 const volume = { volumeId: 'volume-0199c0de-0000-7000-8000-000000000001', name: 'data', state: 'available' };
 const pool = { poolId: 'pool-0199c0de-0000-7000-8000-000000000001', name: 'shared', hosts: ['h1'] };
 const ref = { name: 'small', version: 1 };
-const plan = { planId: 'plan-1', basis: { template: ref }, moves: [] };
+const plan = { planId: 'plan-1', basis: { template: ref }, moves: [], ready: true };
 const usual = ({ method, url: at }: Asked): Reply => {
   if (method !== 'GET') return { body: at.startsWith('/v1/migration-plans') ? { ...plan, dryRun: true } : { dryRun: true, name: 'x', settings: {}, requested: 1, candidates: [], refused: [] } };
   if (at.startsWith('/v1/vms?')) return { body: { items: [vm] } };
@@ -387,6 +389,8 @@ describe('migration templates by hand', () => {
     const { out } = await run('template create x --example');
     const { preMigration, migration, hotPlug, postMigration } = TemplateSpec.parse(parse(out));
     for (const section of [preMigration, migration, hotPlug, postMigration]) expect(section.length).toBeGreaterThan(0);
+    const types = new Map(Object.entries(starterTypes).map(([name, type]) => [`${name}@1`, type]));
+    expect(judgeTemplate(parse(out), (t) => types.get(t)).findings).toEqual([]);
     expect(JSON.parse((await run('template schema')).out)).toMatchObject({ type: 'object', properties: { hotPlug: {} } });
     expect(asked).toEqual([]);
   });

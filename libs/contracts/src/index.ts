@@ -8,6 +8,7 @@ export * from './console.ts';
 export * from './define.ts';
 export * from './device-names.ts';
 export * from './executors.ts';
+export { NO_SUCH_MEMBER } from './fault-words.ts';
 export * from './faults.ts';
 export * from './guest-link.ts';
 export * from './guest-protocol.ts';

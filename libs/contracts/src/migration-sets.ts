@@ -37,6 +37,18 @@ export const SetPolicy = z.strictObject({
 });
 export type SetPolicy = z.infer<typeof SetPolicy>;
 
+const DAY_MS = 86_400_000;
+export const MOST_SET_DAYS = 30;
+/** How a set is run: what is checked with its plan, and what it is run by unless its start says something else. */
+export const SetRun = z.strictObject({
+  concurrency: Positive.max(100).optional().describe('so many at a time; 1 unless told'),
+  policy: SetPolicy.optional(),
+  deadlineMs: Positive.max(MOST_SET_DAYS * DAY_MS)
+    .optional()
+    .describe('so long after its start nothing more of it begins; 7 days unless told'),
+});
+export type SetRun = z.infer<typeof SetRun>;
+
 /** What becomes of a paused set when its time is up: it ends, or it goes on. */
 export const PauseThen = z.enum(['cancel', 'resume']);
 export type PauseThen = z.infer<typeof PauseThen>;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
 import { Cause, Characterisation, Count, DeviceId, ExitCodes, Id, Name, PoolId, Positive, Ref, Timestamp, VolumeName } from './shapes.ts';
-import { Pause, SetCounts, SetPolicy } from './migration-sets.ts';
+import { Pause, SetCounts, SetPolicy, SetRun } from './migration-sets.ts';
 import { taskReported } from './task-execution.ts';
 import { Section } from './workflow-definition.ts';
 import { WorkflowCancel, WorkflowRequest } from './workflow.ts';
@@ -154,8 +154,13 @@ export const Plan = z.object({
   basis: PlanBasis,
   moves: z.array(PlannedMove),
   at: Timestamp,
-  /** The migration whose rest it takes up again, or whose moves it takes back; without those of its VMs that were deleted since. */
-  of: z.object({ migrationId: Id, as: z.enum(['retry', 'undo']), gone: z.array(Id).optional() }).optional(),
+  /**
+   * The migration whose rest it takes up again, or whose moves it takes back; without those of its VMs that were deleted since (`gone`), and
+   * those that are there already (`done`): by an earlier one, or by whoever moved them since.
+   */
+  of: z.object({ migrationId: Id, as: z.enum(['retry', 'undo']), gone: z.array(Id).optional(), done: z.array(Id).optional() }).optional(),
+  /** How it is to be run: what it was checked with. */
+  run: SetRun.optional(),
 });
 export type Plan = z.infer<typeof Plan>;
 export type PlannedMove = z.infer<typeof PlannedMove>;
@@ -270,7 +275,7 @@ export const migrationTemplatesEvents = {
     'Every move of the set is in a final state; said again where one of them went on',
     z.object({
       migrationId: Id,
-      state: z.enum(['succeeded', 'undone', 'failed']),
+      state: z.enum(['succeeded', 'undone', 'failed', 'cancelled']).describe('cancelled: somebody wanted no more of it'),
       cause: Cause.optional(),
       /** Absent: of before they were counted. */
       counts: SetCounts.optional(),

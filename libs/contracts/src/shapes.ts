@@ -5,9 +5,9 @@ import { Segment, SegmentFacts } from './segment.ts';
 export const Name = z
   .string()
   .regex(/^[a-z][a-z0-9-]{0,62}$/, 'a name is lower-case letters, digits and dashes, begins with a letter, and has 63 at most');
-export const Id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}$/);
+export const Id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,126}$/, 'an id is letters, digits and _ . : @ -, and has 127 at most');
 export const Uuid = z.uuid();
-export const Mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/);
+export const Mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/, 'a MAC address such as 52:54:00:12:34:56');
 /** What people sort their things by, as with Kubernetes: `team=web`, `example.org/tier=2`. */
 export const LabelKey = z
   .string()
@@ -28,7 +28,7 @@ export type VmLabels = z.infer<typeof VmLabels>;
 export const VmLabelChanges = z.record(LabelKey, LabelValue.nullable()).refine(atMost, `at most ${MOST_LABELS} labels`);
 export type VmLabelChanges = z.infer<typeof VmLabelChanges>;
 export const Timestamp = z.iso.datetime({ offset: true });
-export const Sha256 = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+export const Sha256 = z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256: and 64 hexadecimal digits');
 export const Positive = z.int().positive();
 export const Count = z.int().nonnegative();
 
@@ -38,7 +38,7 @@ export const Version = Positive.max(999_999_999);
 export const Ref = z.object({ name: Name, version: Version });
 export type Ref = z.infer<typeof Ref>;
 /** A reference as text, where JSON holds one: task inputs, params of workflows. */
-export const RefText = z.string().regex(/^[a-z][a-z0-9-]{0,62}@[1-9][0-9]{0,8}$/);
+export const RefText = z.string().regex(/^[a-z][a-z0-9-]{0,62}@[1-9][0-9]{0,8}$/, 'name@version, such as small@1');
 /** `small@1`: how people and reports write a reference. */
 export const refText = (r: Ref): string => `${r.name}@${r.version}`;
 export const parseRef = (text: string): Ref | undefined => {

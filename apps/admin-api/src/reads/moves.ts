@@ -35,6 +35,17 @@ const standingMember = (workflow: Document | null): { standing?: Standing } => {
   return standing ? { standing } : {};
 };
 
+type Again = Readonly<{ migrationId: string; as: string; state: string; version: number }>;
+/** Migrations that take up the rest of this one, or take its moves back. The caller has checked who may see it. */
+export const againOf = async (reads: ReadModels, migrationId: string): Promise<readonly Again[]> =>
+  (
+    await reads.query<Again>(
+      `select id as "migrationId", data #>> '{of,as}' as "as", data ->> 'state' as state, version
+       from read.migrations where data #>> '{of,migrationId}' = $1 order by created_at, id`,
+      [migrationId],
+    )
+  ).rows;
+
 /** The move that has a VM, where it stands: it may have ended, and wait for somebody. */
 export const moveOf = async (reads: ReadModels, moveId: string): Promise<Document & { readonly version: number }> => {
   const { rows } = await reads.query<Pick<MoveRow, 'data' | 'workflow' | 'version'>>(

@@ -2,7 +2,7 @@ import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nest
 import { views } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
-import { movesOf } from '../reads/moves.ts';
+import { againOf, movesOf } from '../reads/moves.ts';
 import { ReadModels, type Page, type Query } from '../reads/read-models.ts';
 import { models } from '../reads/tables.ts';
 import { listDoc, oneDoc, oneOf } from './docs.ts';
@@ -60,9 +60,15 @@ export class MigrationsController {
   @Doc(oneDoc('A migration with its moves, and of each move every step with its state', views.MigrationInFull))
   async migration(@Param('id') id: string, @Req() request: ApiRequest): Promise<Answer> {
     const migration = await this.reads.one(models.migrations, id, request.caller);
-    const moves = await movesOf(this.reads, id);
-    const version = moves.reduce((sum, m) => sum + m.version, migration.version);
-    return oneAnswer(request, { ...migration, version }, { ...migration, moves: moves.map(({ version: _, ...m }) => m) });
+    const [moves, again] = await Promise.all([movesOf(this.reads, id), againOf(this.reads, id)]);
+    const version = [...moves, ...again].reduce((sum, m) => sum + m.version, migration.version);
+    const begun = new Set(moves.map((m) => m['vmId']));
+    const more = {
+      moves: moves.map(({ version: _, ...m }) => m),
+      notBegun: (migration['vmIds'] as readonly string[]).filter((vmId) => !begun.has(vmId)),
+      again: again.map(({ version: _, ...m }) => m),
+    };
+    return oneAnswer(request, { ...migration, version }, { ...migration, ...more });
   }
 
   @Get('/v1/moves')

@@ -7,7 +7,7 @@ import { exits } from '../exit.ts';
 import { optionsText, planText, refusedLines } from '../show/plan.ts';
 import { print } from '../show/output.ts';
 import { runCommands, startPlan } from './runs.ts';
-import { setOptions } from './set-options.ts';
+import { asPlanned, setOptions } from './set-options.ts';
 import { templateCommands } from './templates.ts';
 
 const vmIds = async (run: Run): Promise<string[]> => {
@@ -33,8 +33,8 @@ const queryOptions = async (run: Run, ids: readonly string[]): Promise<OptionsQu
 
 /** By a template, or by the first option that leads there, with a grant or without. */
 type By = { readonly template: string } | { readonly to?: string; readonly option?: string; readonly grantId?: string };
-const makePlan = (run: Run, by: By, ids: readonly string[]): Promise<PlanMade> => {
-  const body = { ...by, vmIds: [...ids] } as BodyOf<'post', '/v1/migration-plans'>;
+const makePlan = async (run: Run, by: By, ids: readonly string[]): Promise<PlanMade> => {
+  const body = { ...by, vmIds: [...ids], ...(await asPlanned(run)) } as BodyOf<'post', '/v1/migration-plans'>;
   return run.client
     .post('/v1/migration-plans', { body, query: { dryRun: run.options['dryRun'] ? 'true' : undefined } })
     .catch((error: unknown) => {
@@ -83,13 +83,14 @@ const planCommands = (program: Command): void => {
   const plan = program.command('plan').description('a migration worked out in full, before anything is touched');
   examples(
     action(
-      vmOption(
-        plan
-          .command('create')
-          .description('make a plan; exit code 4 if something blocks it')
-          .requiredOption('--template <template>', '`name@version`')
-          .option('--dry-run', 'keep no plan'),
-      ),
+      setOptions(
+        vmOption(
+          plan
+            .command('create')
+            .description('make a plan; exit code 4 if something blocks it')
+            .requiredOption('--template <template>', '`name@version`'),
+        ),
+      ).option('--dry-run', 'keep no plan'),
       async (run) => {
         const made = await makePlan(run, { template: run.options['template'] }, await vmIds(run));
         await print(run.format, made, () => planText(made));
@@ -97,6 +98,7 @@ const planCommands = (program: Command): void => {
       },
     ),
     'plan create --template small-to-large@1 --vm web',
+    'plan create --template small-to-large@1 --vm web,db --concurrency 2 --per-target 1',
   );
   action(plan.command('get').argument('<plan>').description('a plan: sections, steps, blockers'), async ({ client, format, args }) => {
     const found = await client.get('/v1/migration-plans/{id}', { path: { id: args[0]! } });

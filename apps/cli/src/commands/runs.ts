@@ -5,11 +5,11 @@ import { migrationText } from '../show/migration.ts';
 import { age, print, took } from '../show/output.ts';
 import { migrationLogCommand, watchMigration } from './migration-logs.ts';
 import { planText } from '../show/plan.ts';
-import { howToGo, setOptions } from './set-options.ts';
+import { asPlanned, howToGo, setOptions } from './set-options.ts';
 
-/** Runs a plan; with --wait, to its end. */
-export const startPlan = async (run: Run, planId: string): Promise<number> => {
-  const answer = await run.client.post('/v1/migrations', { body: { planId, ...(await howToGo(run)) } });
+/** Runs a plan; with --wait, to its end. `how`: what else than the plan says. */
+export const startPlan = async (run: Run, planId: string, how: Awaited<ReturnType<typeof howToGo>> = {}): Promise<number> => {
+  const answer = await run.client.post('/v1/migrations', { body: { planId, ...how } });
   return finish(run, answer, `migration ${answer.migrationId} started`);
 };
 
@@ -17,7 +17,7 @@ export const runCommands = (program: Command): void => {
   const migration = program.command('migration').description('runs of a template over a set of VMs');
   listCommand(migration.command('list').alias('ls').description('the migrations, newest first'), {
     path: '/v1/migrations',
-    filters: { state: 'running, paused, succeeded, undone or failed' },
+    filters: { state: 'running, paused, succeeded, undone, failed or cancelled' },
     empty: 'No migrations.',
     columns: {
       migration: (m) => m['migrationId'],
@@ -52,8 +52,8 @@ export const runCommands = (program: Command): void => {
 /** Those that make a run go, wait for it and end it. */
 const startCommands = (migration: Command): void => {
   examples(
-    changing(waits(setOptions(migration.command('start').argument('<plan>').description('run a plan'))), (run) =>
-      startPlan(run, run.args[0]!),
+    changing(waits(setOptions(migration.command('start').argument('<plan>').description('run a plan'))), async (run) =>
+      startPlan(run, run.args[0]!, await howToGo(run)),
     ),
     'migration start plan-0199c0de-… --wait',
     'migration start plan-0199c0de-… --concurrency 10 --canary 1 --max-failures 5% --per-host 2',
@@ -92,9 +92,15 @@ const pauseCommands = (migration: Command): void => {
         .addOption(
           new Option('--then <what>', 'what comes where nobody resumed it by then').choices(['cancel', 'resume']).default('cancel'),
         )
-        .option('--reason <text>', 'why', 'by chrysalis migration pause'),
+        .option('--reason <text>', 'why', 'by chrysalis migration pause')
+        .option('--replace', 'in place of the pause that there is, with this time and this reason'),
       async ({ client, format, args, options }) => {
-        const body = { reason: options['reason'], then: options['then'], ...(options['for'] ? { forMs: options['for'] } : {}) };
+        const body = {
+          reason: options['reason'],
+          then: options['then'],
+          ...(options['for'] ? { forMs: options['for'] } : {}),
+          ...(options['replace'] ? { replace: true } : {}),
+        };
         const answer = await client.post('/v1/migrations/{id}/pause', { path: { id: args[0]! }, body });
         await print(format, answer, () => `paused; next: chrysalis migration resume ${args[0]}`);
       },
@@ -113,7 +119,10 @@ const againCommands = (migration: Command): void => {
     action(command.option('--dry-run', 'stop at the plan, and keep nothing of it'), async (run) => {
       const { dryRun } = run.options;
       const query = { dryRun: dryRun ? 'true' : undefined } as const;
-      const plan = await run.client.post('/v1/migration-plans', { body: { [member]: run.args[0]! } as never, query });
+      const plan = await run.client.post('/v1/migration-plans', {
+        body: { [member]: run.args[0]!, ...(await asPlanned(run)) } as never,
+        query,
+      });
       if (dryRun) {
         await print(run.format, plan, () => planText(plan));
         if (!run.quiet) process.stderr.write('dry run: nothing was kept, not even this plan\n');

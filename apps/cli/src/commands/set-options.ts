@@ -59,9 +59,16 @@ const said = <T extends object>(members: T): T | undefined => {
   return given.length > 0 ? (Object.fromEntries(given) as T) : undefined;
 };
 
+/** Nothing, where nothing is said. */
 export const howToGo = async (run: Run): Promise<Omit<StartBody, 'planId'>> => {
   const { concurrency, canary, waves: sizes, maxFailures, perSource, perTarget, perHost, perRack, fleet, deadline } = run.options;
   const limits = said({ perSource, perTarget, perHost, perRack, fleet });
   const policy = said({ canary, waves: sizes, maxFailures, limits, after: await afterOf(run) }) as Policy | undefined;
   return { ...said({ concurrency, deadlineMs: deadline }), ...(policy ? { policy } : {}) };
+};
+
+/** The same as a part of a plan that is asked for: it is checked with it, and run by it. */
+export const asPlanned = async (run: Run): Promise<{ run?: Omit<StartBody, 'planId'> }> => {
+  const how = await howToGo(run);
+  return Object.keys(how).length > 0 ? { run: how } : {};
 };

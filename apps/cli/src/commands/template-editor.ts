@@ -1,6 +1,6 @@
 import type { Client, MigrationTemplate } from '@chrysalis/api-client';
 import { Option, type Command } from 'commander';
-import { action, changing, collect, examples, readDocument, readText, vmOf } from '../command.ts';
+import { action, changing, collect, examples, positive, readDocument, readText, vmOf } from '../command.ts';
 import { UsageError } from '../errors.ts';
 import { exits } from '../exit.ts';
 import { print, ref, table } from '../show/output.ts';
@@ -138,15 +138,16 @@ const changeCommands = (template: Command): void => {
         .argument('<name>')
         .description('the spec becomes its newest version; what went by older ones goes on by them')
         .requiredOption(...FILE)
-        .option('--if-match <etag>', 'only if it is as it was read: the ETag of that answer'),
+        .option('--if-version <n>', 'only if this is its newest version still: the `version` that `template get` shows', positive),
       async ({ client, format, args, options }) => {
         const spec = specIn(await readDocument(options['file']));
-        const headers = options['ifMatch'] === undefined ? {} : { headers: { 'if-match': options['ifMatch'] } };
-        const answer = await client.put('/v1/migration-templates/{name}', { path: { name: args[0]! }, body: { spec }, ...headers });
+        const from = options['ifVersion'] === undefined ? {} : { from: options['ifVersion'] as number };
+        const answer = await client.put('/v1/migration-templates/{name}', { path: { name: args[0]! }, body: { spec, ...from } });
         await print(format, answer, () => `published ${ref(answer)}`);
       },
     ),
     'template update small-to-large --file template.yaml',
+    'template update small-to-large --file template.yaml --if-version 2',
   );
   examples(
     changing(

@@ -13,7 +13,7 @@ const templateOf = (client: Client, text: string): Promise<MigrationTemplate> =>
     : client.get('/v1/migration-templates/{name}/{version}', { path: { name, version } });
 };
 
-/** A template with every section. */
+/** A template with every section, for the types that `npm run up` has. */
 const exampleTemplate = `# from what VMs are to what they become: chrysalis type list
 sourceType: { name: small, version: 1 }
 options:
@@ -29,9 +29,10 @@ options:
 # scripts in the guest, by its agent; undo takes back what one did
 preMigration:
   - { kind: guest-script, name: quiesce, script: 'sync', undo: 'true', timeoutMs: 10000 }
-# what the target does not have: { kind: unplug-nic, name: unplug-front, nic: front }, { kind: unplug-disk, name: unplug-data, disk: data },
+# what the target does not have: { kind: unplug-disk, name: unplug-back, disk: back },
 # and to have less of: { kind: unplug-cpus, name: unplug-cpus, vcpus: 1 }, { kind: unplug-memory, name: unplug-memory, memoryMiB: 512 }
-hotUnplug: []
+hotUnplug:
+  - { kind: unplug-nic, name: unplug-legacy, nic: legacy }
 # without it the VM changes where it is
 migration:
   - { kind: live-migration, name: live-migration }
@@ -39,9 +40,11 @@ migration:
 hotPlug:
   - { kind: plug-cpus, name: plug-cpus, vcpus: 2 }
   - { kind: plug-memory, name: plug-memory, memoryMiB: 1024 }
+  - { kind: grow-disk, name: grow-data, disk: data, sizeMiB: 256 }
 postMigration:
   - { kind: online-cpus, name: online-cpus, vcpus: 2 }
   - { kind: online-memory, name: online-memory, memoryMiB: 1024 }
+  - { kind: grow-filesystem, name: grow-filesystem-data, disk: data }
 `;
 
 export const templateCommands = (program: Command): void => {

@@ -8,12 +8,29 @@ export const migrationText = (m: Migration): string => {
     plan: m['planId'],
     state: m['state'],
     took: took(m['startedAt'], m['endedAt']),
-    paused: m['paused'] && `until ${m['paused'].until}, then ${m['paused'].then}: ${m['paused'].reason}`,
+    paused: m['paused'] && `${by(m.paused)}until ${m['paused'].until}, then ${m['paused'].then}: ${m['paused'].reason}`,
     ...(m['vmIds'].length > 1 ? { vms: countsText(m) } : {}),
     cause: m['cause'] && `${m['cause'].code}: ${m['cause'].message}`,
+    of: m.of && `${m.of.as} of ${m.of.migrationId}`,
+    again: m.again.map((a) => `${a.as}: ${a.migrationId}, ${a.state}`).join('\n') || undefined,
     log: `chrysalis migration logs ${m['migrationId']}`,
   });
-  return [head, ...m.moves.map(moveText)].join('\n\n');
+  return [head, ...m.moves.map(moveText), ...notBegunText(m)].join('\n\n');
+};
+const by = (paused: Migration['paused']): string => (paused?.by === undefined ? '' : `by ${paused.by} `);
+
+const NAMED = 50;
+/** Each with where it was to go. */
+const notBegunText = (m: Migration): string[] => {
+  if (m.notBegun.length === 0) return [];
+  const planned = new Map(m.planned.map((p) => [p.vmId, p]));
+  const route = (vmId: string): string => {
+    const p = planned.get(vmId);
+    return p ? `, ${p.fromType} on ${p.fromHost}  ->  ${p.toType} on ${p.toHost}` : '';
+  };
+  const more = m.notBegun.length - NAMED;
+  const lines = m.notBegun.slice(0, NAMED).map((id) => `  ${id}${route(id)}`);
+  return [[m.endedAt ? 'Not begun:' : 'Waiting:', ...lines, ...(more > 0 ? [`  and ${more} more: -o json has them all`] : [])].join('\n')];
 };
 /** What has become of its VMs so far, in numbers. */
 const countsText = (m: Migration): string => {

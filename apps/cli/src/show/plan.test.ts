@@ -21,6 +21,7 @@ describe('options and plans for people', () => {
       '  y.other: why y.other',
       '    remedy: do y.other',
       '    rules out: e',
+      'next: do x.same',
     ]);
   });
 

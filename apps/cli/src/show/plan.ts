@@ -6,8 +6,11 @@ type Blocker = Move['blockers'][number];
 
 /** A plan as a person reads it: each move, its steps by section, and everything in its way. */
 export const planText = (plan: PlanMade): string => {
-  const gone = plan.of?.gone ?? [];
-  const without = gone.length > 0 ? `, without what was deleted since (${gone.join(', ')})` : '';
+  const { gone = [], done = [] } = plan.of ?? {};
+  const without = [
+    gone.length > 0 ? `, without what was deleted since (${gone.join(', ')})` : '',
+    done.length > 0 ? `, without what is there already (${done.join(', ')})` : '',
+  ].join('');
   return movesText(`Plan ${plan.planId} by template ${ref(plan.basis.template)}${without}`, plan.moves);
 };
 
@@ -75,7 +78,17 @@ export const optionsText = (query: OptionsQuery): string => {
           },
           found,
         );
-  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(query.refused ?? [])].join('\n');
+  const refused = query.refused ?? [];
+  const next = found.length > 0 ? [] : stepsOn(refused).map((step) => `next: ${step}`);
+  return [`Query ${query['queryId']}, from ${query['source']} knowledge`, '', list, ...refusedLines(refused), ...next].join('\n');
+};
+
+/** What would help against a reason that all of the options have: of a VM that is off, to start it. */
+const stepsOn = (refused: NonNullable<OptionsQuery['refused']>): string[] => {
+  const [first, ...others] = refused.filter((r) => !r.blockers.some((b) => idle.has(b.code)));
+  const same = (a: Blocker, b: Blocker): boolean => a.code === b.code && a.subject === b.subject;
+  const all = (first?.blockers ?? []).filter((b) => others.every((r) => r.blockers.some((x) => same(x, b))));
+  return [...new Set(all.flatMap((b) => b.remedy ?? []))];
 };
 
 type Copies = NonNullable<NonNullable<OptionsQuery['options']>[number]['copies']>;

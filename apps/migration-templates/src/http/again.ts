@@ -1,5 +1,5 @@
 import { refText, type Plan, type Ref } from '@chrysalis/contracts';
-import { inverseOf, leftOf, movedBy, type MigrationState } from '@chrysalis/migration-templates-core';
+import { doneSince, inverseOf, leftOf, movedBy, type MigrationState } from '@chrysalis/migration-templates-core';
 import { ProblemError, reaches, type CommandContext } from '@chrysalis/service-kit';
 import { knownType } from '../known/types.ts';
 import { vmsNamed } from '../known/vms.ts';
@@ -15,14 +15,14 @@ export type Wanted = Readonly<{ vmIds: readonly string[]; row: Row; toHosts?: Re
 /** The rest of a migration that has ended, by its own template. */
 export const retryOf = async (ctx: CommandContext, migrationId: string): Promise<Wanted> => {
   const { state, row } = await endedSet(ctx, migrationId);
-  return { ...(await stillThere(ctx, leftOf(state), { migrationId, as: 'retry' })), row };
+  return { ...(await stillOpen(ctx, state, leftOf(state), 'retry')), row };
 };
 
 /** Those that it moved, back by the inverse of its template: by the one that leads from its target type to its source type. */
 export const undoOf = async (ctx: CommandContext, migrationId: string): Promise<Wanted> => {
   const { state, row } = await endedSet(ctx, migrationId);
   const toHosts = movedBy(state);
-  const those = await stillThere(ctx, [...toHosts.keys()], { migrationId, as: 'undo' });
+  const those = await stillOpen(ctx, state, [...toHosts.keys()], 'undo');
   const { sourceType, options } = row.spec;
   const [source, target] = [await typeOf(ctx, sourceType), await typeOf(ctx, options.targetType)];
   const made = await publishMade(inverseOf(row.spec, source, target), [source, target], ctx);
@@ -41,6 +41,7 @@ const endedSet = async (ctx: CommandContext, migrationId: string) => {
   if (!row) throw new Error(`${name}@${version}, by which ${migrationId} went, is not known`);
   return { state, row };
 };
+type EndedSet = Exclude<MigrationState, { status: 'none' }>;
 const isUnderWay = ({ status }: MigrationState): boolean => status === 'running';
 
 const typeOf = async (ctx: CommandContext, ref: Ref) => {
@@ -49,10 +50,13 @@ const typeOf = async (ctx: CommandContext, ref: Ref) => {
   return type;
 };
 
-/** Without those that were deleted since: nobody can have them back, and they are not to hold up the others. */
-const stillThere = async ({ tx, store }: CommandContext, vmIds: readonly string[], of: NonNullable<Plan['of']>) => {
-  const there = new Set((await vmsNamed(tx, store.schema, vmIds)).map((vm) => vm.vmId));
+/** Without those that were deleted since, and those for whom it is done already: they are not to hold up the others. */
+const stillOpen = async ({ tx, store }: CommandContext, state: EndedSet, vmIds: readonly string[], as: 'retry' | 'undo') => {
+  const { migrationId } = state;
+  const there = new Map((await vmsNamed(tx, store.schema, vmIds)).map((vm) => [vm.vmId, vm]));
   const gone = vmIds.filter((id) => !there.has(id));
-  if (there.size === 0) throw ProblemError.of({ code: 'migration.nothing_left', migrationId: of.migrationId });
-  return { vmIds: vmIds.filter((id) => there.has(id)), of: gone.length > 0 ? { ...of, gone } : of };
+  const done = doneSince(state, as, vmIds, there);
+  const open = vmIds.filter((id) => there.has(id) && !done.includes(id));
+  if (open.length === 0) throw ProblemError.of({ code: 'migration.nothing_left', migrationId, ...(done.length > 0 ? { done } : {}) });
+  return { vmIds: open, of: { migrationId, as, ...(gone.length > 0 ? { gone } : {}), ...(done.length > 0 ? { done } : {}) } };
 };

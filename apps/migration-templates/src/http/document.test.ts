@@ -150,7 +150,7 @@ describe('a document of a stranger', () => {
   });
   test('members that the schema does not know, and values that it does not take, each at its place', () => {
     expect(() => readDocument(text.replace('timeoutMs: 1000', 'timeoutMs: 1000\n      retries: 3'))).toThrow(
-      /spec\.preMigration\.0\.retries: the schema knows no such member/,
+      /spec\.preMigration\.0\.retries: there is no such member/,
     );
     expect(() => readDocument(text.replace('timeoutMs: 1000', 'timeoutMs: soon'))).toThrow(/spec\.preMigration\.0\.timeoutMs/);
     expect(codeOf(() => readDocument(text.replace('schema: 1', 'schema: 2')))).toBe('template.invalid');

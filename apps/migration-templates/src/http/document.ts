@@ -1,4 +1,4 @@
-import { faultsIn, TemplateDocument, type DocumentFormat } from '@chrysalis/contracts';
+import { NO_SUCH_MEMBER, faultsIn, TemplateDocument, type DocumentFormat } from '@chrysalis/contracts';
 import { droppedMembers } from '@chrysalis/kernel';
 import { ProblemError } from '@chrysalis/service-kit';
 import { isAlias, isCollection, isMap, isPair, isScalar, LineCounter, parseAllDocuments, Parser, stringify, type Document } from 'yaml';
@@ -22,7 +22,7 @@ export const readDocument = (text: string): TemplateDocument => {
     ? droppedMembers(value, parsed.data).map((path) => ({
         path,
         code: 'template.member_unknown',
-        message: 'the schema knows no such member',
+        message: NO_SUCH_MEMBER,
       }))
     : faultsIn(parsed.error, '(document)').map((f) => ({ ...f, code: 'template.member_invalid' }));
   if (parsed.success && faults.length === 0) return parsed.data;

@@ -1,5 +1,5 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
-import { Id, PauseThen, Positive, SetPolicy, views, type Plan } from '@chrysalis/contracts';
+import { Id, PauseThen, Positive, SetRun, views, type Plan } from '@chrysalis/contracts';
 import { blockersNow, byId, migrationDecider, outdated, type CancelMigration, type PauseSet } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -28,20 +28,14 @@ import { everVersion, keepName, versionsOf } from '../sql/templates.ts';
 import { historyOf, movesUnderWay } from './lookups.ts';
 
 const DAY_MS = 86_400_000;
-const Run = z.strictObject({
-  planId: Id,
-  concurrency: Positive.max(100).default(1),
-  policy: SetPolicy.optional(),
-  deadlineMs: Positive.max(30 * DAY_MS)
-    .default(7 * DAY_MS)
-    .describe('after so long nothing more of it begins'),
-});
+const Run = z.strictObject({ planId: Id, ...SetRun.shape });
 const PauseBody = z.strictObject({
   reason: z.string().min(1).max(255).default('asked to'),
   forMs: Positive.max(30 * DAY_MS)
     .default(DAY_MS)
     .describe('after so long, where nobody resumed it, comes what `then` says'),
   then: PauseThen.default('cancel'),
+  replace: z.boolean().default(false).describe('in place of the pause that there is'),
 });
 const Resume = z.strictObject({});
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
@@ -57,7 +51,7 @@ export class MigrationsController {
   @HttpCode(202)
   @Allow('operator')
   @Doc({
-    summary: 'Run a plan, if all that it was made from still holds',
+    summary: 'Run a plan, if all that it was made from still holds; as the plan says where nothing else is said here',
     body: Run,
     query: dryRunQuery,
     answers: {
@@ -67,7 +61,7 @@ export class MigrationsController {
     },
   })
   run(@Req() request: ApiRequest): Promise<Answer> {
-    return this.commands.run(request, Run, async ({ planId, concurrency, policy, deadlineMs }, ctx) => {
+    return this.commands.run(request, Run, async ({ planId, ...said }, ctx) => {
       const [made] = await historyOf(
         this.service.store,
         `plan-${planId}`,
@@ -77,6 +71,7 @@ export class MigrationsController {
       );
       const { plan } = made!.data as { plan: Plan };
       await this.#mayRun(plan, ctx);
+      const { concurrency = 1, policy, deadlineMs = 7 * DAY_MS } = { ...plan.run, ...said };
       const begun = await beginMigration(ctx, plan, { concurrency, policy, deadlineAt: after(ctx.now, deadlineMs) }, ctx.caller.tenant);
       if (!begun.ok) throw ProblemError.of('late' in begun ? inMove(begun.late) : begun.rejection);
       const { migrationId } = begun;
@@ -104,16 +99,21 @@ export class MigrationsController {
   @HttpCode(202)
   @Allow('operator')
   @Doc({
-    summary: 'Begin no further move until it is resumed; what runs goes on to its end. Asked again, it is paused for so long from now on',
+    summary:
+      'Begin no further move until it is resumed; what runs goes on to its end. Who paused it before is asked over by `replace` alone',
     body: PauseBody,
     query: dryRunQuery,
-    answers: { 202: views.MigrationAccepted, 404: '`migration.unknown`', 409: '`migration.ended`, `migration.cancelling`' },
+    answers: {
+      202: views.MigrationAccepted,
+      404: '`migration.unknown`',
+      409: '`migration.ended`, `migration.cancelling`, `migration.paused`',
+    },
   })
   pause(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
-    return this.commands.run(request, PauseBody, async ({ reason, forMs, then }, ctx) => {
+    return this.commands.run(request, PauseBody, async ({ reason, forMs, then, replace }, ctx) => {
       const own = await this.#own(request, migrationId, ctx);
       const until = after(ctx.now, forMs);
-      return this.#told(migrationId, { kind: 'pause', migrationId, reason, until, then, by: ctx.meta.actor }, own);
+      return this.#told(migrationId, { kind: 'pause', migrationId, reason, until, then, by: ctx.meta.actor, replace }, own);
     });
   }
 

@@ -1,6 +1,6 @@
 import { Controller, HttpCode, Inject, Post, Req } from '@nestjs/common';
-import { Id, migrationTemplatesEvents, Name, parseRef, refText, type Plan, views } from '@chrysalis/contracts';
-import { plan } from '@chrysalis/migration-templates-core';
+import { Id, migrationTemplatesEvents, Name, parseRef, refText, SetRun, type Plan, views } from '@chrysalis/contracts';
+import { orderFault, plan } from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Commands,
@@ -27,11 +27,18 @@ import { everyVm, vmsTold } from './lookups.ts';
 /** `grow@2`, or `grow` for its newest version. */
 const TemplateText = z.string().refine((t) => parseRef(t) !== undefined || Name.safeParse(t).success, 'name@version, or a name');
 const vmIds = z.array(Id).min(1).max(1000);
+const run = SetRun.optional().describe('how it is to be run: checked here, and what it is run by unless its start says something else');
 const MakePlan = z.union([
-  z.strictObject({ template: TemplateText, vmIds }),
-  z.strictObject({ ...ByOption.shape, vmIds }).refine(...oneWay),
-  z.strictObject({ retryOf: Id.describe('a migration that has ended: its template, for those of its VMs that it has not moved') }),
-  z.strictObject({ undoOf: Id.describe('a migration that has ended: those that it moved go back, to the host and the type they had') }),
+  z.strictObject({ template: TemplateText, vmIds, run }),
+  z.strictObject({ ...ByOption.shape, vmIds, run }).refine(...oneWay),
+  z.strictObject({
+    retryOf: Id.describe('a migration that has ended: its template, for those of its VMs that it has not moved'),
+    run,
+  }),
+  z.strictObject({
+    undoOf: Id.describe('a migration that has ended: those that it moved go back, to the host and the type they had'),
+    run,
+  }),
 ]);
 
 const planView = (p: Plan) => ({ ...p, ready: p.moves.every((m) => m.blockers.length === 0) });
@@ -55,7 +62,7 @@ export class PlansController {
     answers: {
       201: views.PlanMade,
       404: '`migration.unknown`',
-      422: '`template.unknown`, `vm.unknown`',
+      422: '`template.unknown`, `vm.unknown`, `migration.order_unknown`, `migration.order_cyclic`',
       409: '`option.refused`: with the options that were refused; `migration.running`, `migration.nothing_left`',
     },
   })
@@ -74,6 +81,8 @@ export class PlansController {
     const target = await knownType(ctx.tx, schema, row.spec.options.targetType);
     if (!target) throw ProblemError.ofMember({ code: 'vm-type.unknown', vmType: refText(row.spec.options.targetType) });
     const vms = await everyVm(ctx.tx, schema, vmIds, ctx.caller.tenant);
+    const fault = orderFault(vmIds, body.run?.policy);
+    if (fault) throw ProblemError.of(fault);
     const busy = new Map((await inMove(ctx.tx, schema, vmIds)).map((m) => [m.vmId, m.moveId]));
     const made = plan({
       planId: ctx.newId('plan'),
@@ -84,6 +93,7 @@ export class PlansController {
       hosts: await knownHosts(ctx.tx, schema),
       guests: await guestsOf(ctx.tx, schema, vmIds),
       toHosts: more.toHosts,
+      run: body.run,
     });
     const kept: Plan = more.of ? { ...made, of: more.of } : made;
     await ctx.append(`plan-${made.planId}`, 'noStream', { type: migrationTemplatesEvents.planMade.type, data: { plan: kept } });

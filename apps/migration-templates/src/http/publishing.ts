@@ -33,11 +33,11 @@ export const publishSpec = async (ctx: CommandContext, name: string, spec: Templ
   return answerOf(201, name, version, spec, decided.version);
 };
 
-/** The next version of one that is there; `ifVersion`: of its stream, as its caller has seen it. */
+/** The next version of one that is there; `from`: the version that its caller has seen, `ifVersion`: of its stream. */
 export const updateSpec = async (
   ctx: CommandContext,
   name: string,
-  spec: TemplateSpec,
+  { spec, from }: { readonly spec: TemplateSpec; readonly from: number | undefined },
   ifVersion: number | undefined,
 ): Promise<Published> => {
   const { schema } = ctx.store;
@@ -45,7 +45,7 @@ export const updateSpec = async (
   const types = await typesOf(ctx.tx, schema, spec);
   await takeName(ctx.tx, schema, name, row.tenant);
   const as = ofTenant(ctx, row.tenant);
-  const decided = await as.decide(`template-${name}`, templateDecider, { kind: 'update', name, spec, types }, { ifVersion });
+  const decided = await as.decide(`template-${name}`, templateDecider, { kind: 'update', name, spec, types, from }, { ifVersion });
   if (!decided.ok) throw ProblemError.of(decided.rejection);
   const version = versionOf(decided.state, spec);
   await insertTemplate(ctx.tx, schema, { name, version, spec, at: ctx.now, tenant: row.tenant });

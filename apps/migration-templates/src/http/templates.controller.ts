@@ -1,5 +1,5 @@
 import { Controller, Delete, HttpCode, Inject, Param, Post, Put, Req } from '@nestjs/common';
-import { Id, Name, TemplateSpec, TemplateStep, views } from '@chrysalis/contracts';
+import { Id, Name, TemplateSpec, TemplateStep, Version, views } from '@chrysalis/contracts';
 import { optionsQueryDecider, templateDecider, type ExtraSteps } from '@chrysalis/migration-templates-core';
 import {
   Allow,
@@ -32,7 +32,7 @@ const Publish = z.union([
     postMigration: Script.optional(),
   }),
 ]);
-const Update = z.strictObject({ spec: TemplateSpec });
+const Update = z.strictObject({ spec: TemplateSpec, from: Version.optional().describe('only where this is its newest version still') });
 const None = z.object({});
 
 @Controller()
@@ -73,14 +73,14 @@ export class TemplatesController {
   @Allow('operator')
   @Doc({
     summary:
-      'Change a template: the spec becomes its newest version; what went by older ones goes on by them. `If-Match` guards against others',
+      'Change a template: the spec becomes its newest version; what went by older ones goes on by them. `from`, or `If-Match`, guards against others',
     body: Update,
     query: dryRunQuery,
     answers: {
       200: views.TemplatePublished,
       404: '`template.unknown`',
       409: '`template.retired`',
-      412: '`stream.version_mismatch`',
+      412: '`template.version_outdated`, `stream.version_mismatch`',
       422: '`template.invalid`, with every fault',
     },
   })
@@ -88,7 +88,7 @@ export class TemplatesController {
     return this.commands.run(
       request,
       Update,
-      ({ spec }, ctx) => updateSpec(ctx, parse(Name, name), spec, ifMatch(request)),
+      ({ spec, from }, ctx) => updateSpec(ctx, parse(Name, name), { spec, from }, ifMatch(request)),
       ({ spec }) => typesTold(this.service, spec),
     );
   }

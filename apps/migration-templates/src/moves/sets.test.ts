@@ -122,16 +122,22 @@ describe('a set that is paused', () => {
     const ends = await begin(vmIds);
     await post(ends, 'pause', { forMs: 700 });
     await end(ends, 0);
-    expect(await over(ends)).toMatchObject({ state: 'failed', cause: { code: 'migration.pause_expired' }, counts: { notBegun: 2 } });
+    expect(await over(ends)).toMatchObject({ state: 'cancelled', cause: { code: 'migration.pause_expired' }, counts: { notBegun: 2 } });
   });
 
   test('cancelled while nothing of it runs, it has ended by that', async () => {
     const id = await begin(vmIds);
     await post(id, 'pause');
+    expect((await post(id, 'pause', { reason: 'another' })).body).toMatchObject({
+      code: 'migration.paused',
+      reason: 'asked to',
+      then: 'cancel',
+    });
+    expect((await post(id, 'pause', { reason: 'another', replace: true })).status).toBe(202);
     await end(id, 0);
     expect((await post(id, 'cancel', { reason: 'enough' })).status).toBe(202);
     expect(await over(id)).toMatchObject({
-      state: 'failed',
+      state: 'cancelled',
       cause: { code: 'migration.cancelled' },
       counts: { succeeded: 1, notBegun: 2 },
     });
@@ -193,5 +199,28 @@ describe('a set that has ended', () => {
     const { body: ran } = await world.call('POST', '/v1/migrations', { planId: without.body['planId'] });
     await end(ran['migrationId'] as unknown as string, 0);
     expect(await over(ran['migrationId'] as unknown as string)).toMatchObject({ state: 'succeeded' });
+    const x = vm({ vmId: 'vm-b' });
+    await world.tell('provisioning', x.vmId, provisioningEvents.vmSwitchedOver, {
+      ...{ vmId: x.vmId, moveId: 'mov-2', fromHost: 'h2', toHost: 'h1', epoch: 3, topology: x.topology, topologyHash: x.topologyHash },
+    } as never);
+    const again = await world.until(async () => {
+      const found = await plan({ undoOf: id });
+      return found.status === 409 && found;
+    });
+    expect(again.body).toMatchObject({ code: 'migration.nothing_left', done: ['vm-b'] });
+  });
+
+  test('is looked at with its plan: how it is to be run is checked there, and is what it is run by', async () => {
+    const asked = { option: 'small@1/move/pre-copy/expose', vmIds: ['vm-x', 'vm-y'] };
+    const wrong = { policy: { after: { 'vm-x': ['vm-y'], 'vm-y': ['vm-x'] } } };
+    expect((await plan({ ...asked, run: wrong })).body['code']).toBe('migration.order_cyclic');
+    expect((await plan({ ...asked, run: { policy: { canary: 0 } } })).body).toMatchObject({ code: 'request.invalid' });
+    const { body } = await plan({ ...asked, run: { concurrency: 2, policy: { after: { 'vm-x': ['vm-y'] } } } });
+    const { body: ran } = await world.call('POST', '/v1/migrations', { planId: body['planId'] });
+    const id = ran['migrationId'] as unknown as string;
+    await expectBegun(id, 'vm-y');
+    await end(id, 0);
+    await end(id, 1);
+    expect(await over(id)).toMatchObject({ state: 'succeeded' });
   });
 });

@@ -36,6 +36,7 @@ export const migrations: readonly Handler[] = [
       state: 'running',
       planId: plan.planId,
       template: refText(plan.basis.template),
+      of: plan.of && { migrationId: plan.of.migrationId, as: plan.of.as },
       vmIds: plan.moves.map((m) => m.vmId),
       planned: plan.moves.map(({ vmId, fromHost, toHost, fromType, toType }) => ({
         vmId,
@@ -83,7 +84,10 @@ export const migrations: readonly Handler[] = [
     merge('operations', migrationId, { cancelRequested: reason }),
   ]),
   on(e.migrationPaused, ({ migrationId, ...paused }, { at }) => [
-    merge('migrations', migrationId, { state: 'paused', paused: { ...paused, since: at } }),
+    merge('migrations', migrationId, (before) => {
+      const since = (before['paused'] as { since: string } | undefined)?.since ?? at; // paused anew, it has not gone on between
+      return { state: 'paused', paused: { ...paused, since } };
+    }),
   ]),
   on(e.migrationResumed, ({ migrationId }) => [merge('migrations', migrationId, { state: 'running', paused: undefined })]),
   on(e.migrationEnded, ({ migrationId, state, cause, counts }, { at }) => [

@@ -258,6 +258,65 @@ export type PlanMade = {
         migrationId: string;
         as: 'retry' | 'undo';
         gone?: Array<string>;
+        done?: Array<string>;
+    };
+    run?: {
+        /**
+         * so many at a time; 1 unless told
+         */
+        concurrency?: number;
+        policy?: {
+            /**
+             * so many go first, and each of them has to succeed before any other begins
+             */
+            canary?: number;
+            /**
+             * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+             */
+            waves?: {
+                first: number;
+                growth: number;
+            };
+            /**
+             * once so many moves did not succeed no further one begins; 1 unless told
+             */
+            maxFailures?: number | string;
+            /**
+             * moves at once, beside `concurrency`
+             */
+            limits?: {
+                /**
+                 * out of each host
+                 */
+                perSource?: number;
+                /**
+                 * into each host
+                 */
+                perTarget?: number;
+                /**
+                 * out of and into each host, together
+                 */
+                perHost?: number;
+                /**
+                 * out of and into the hosts of each rack, together
+                 */
+                perRack?: number;
+                /**
+                 * of all sets of all tenants
+                 */
+                fleet?: number;
+            };
+            /**
+             * by VM: begins only when the moves of these have succeeded; without them it does not begin
+             */
+            after?: {
+                [key: string]: Array<string>;
+            };
+        };
+        /**
+         * so long after its start nothing more of it begins; 7 days unless told
+         */
+        deadlineMs?: number;
     };
     ready: boolean;
 };
@@ -1953,6 +2012,65 @@ export type Plan = {
         migrationId: string;
         as: 'retry' | 'undo';
         gone?: Array<string>;
+        done?: Array<string>;
+    };
+    run?: {
+        /**
+         * so many at a time; 1 unless told
+         */
+        concurrency?: number;
+        policy?: {
+            /**
+             * so many go first, and each of them has to succeed before any other begins
+             */
+            canary?: number;
+            /**
+             * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+             */
+            waves?: {
+                first: number;
+                growth: number;
+            };
+            /**
+             * once so many moves did not succeed no further one begins; 1 unless told
+             */
+            maxFailures?: number | string;
+            /**
+             * moves at once, beside `concurrency`
+             */
+            limits?: {
+                /**
+                 * out of each host
+                 */
+                perSource?: number;
+                /**
+                 * into each host
+                 */
+                perTarget?: number;
+                /**
+                 * out of and into each host, together
+                 */
+                perHost?: number;
+                /**
+                 * out of and into the hosts of each rack, together
+                 */
+                perRack?: number;
+                /**
+                 * of all sets of all tenants
+                 */
+                fleet?: number;
+            };
+            /**
+             * by VM: begins only when the moves of these have succeeded; without them it does not begin
+             */
+            after?: {
+                [key: string]: Array<string>;
+            };
+        };
+        /**
+         * so long after its start nothing more of it begins; 7 days unless told
+         */
+        deadlineMs?: number;
     };
     ready: boolean;
     template: string;
@@ -1966,7 +2084,7 @@ export type MigrationSummary = {
     createdAt: string;
     updatedAt: string;
     migrationId: string;
-    state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused';
+    state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused' | 'cancelled';
     planId: string;
     template: string;
     vmIds: Array<string>;
@@ -2054,6 +2172,13 @@ export type MigrationSummary = {
         undone: number;
         failed: number;
         notBegun: number;
+    };
+    /**
+     * the migration whose rest it takes up, or whose moves it takes back
+     */
+    of?: {
+        migrationId: string;
+        as: 'retry' | 'undo';
     };
 };
 
@@ -2065,7 +2190,7 @@ export type Migration = {
     createdAt: string;
     updatedAt: string;
     migrationId: string;
-    state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused';
+    state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused' | 'cancelled';
     planId: string;
     template: string;
     vmIds: Array<string>;
@@ -2154,7 +2279,26 @@ export type Migration = {
         failed: number;
         notBegun: number;
     };
+    /**
+     * the migration whose rest it takes up, or whose moves it takes back
+     */
+    of?: {
+        migrationId: string;
+        as: 'retry' | 'undo';
+    };
     moves: Array<MoveInFull>;
+    /**
+     * VMs of it that no move has begun for, in the order of its plan
+     */
+    notBegun: Array<string>;
+    /**
+     * migrations that take up its rest, or take its moves back, the first one first
+     */
+    again: Array<{
+        migrationId: string;
+        as: 'retry' | 'undo';
+        state: 'running' | 'succeeded' | 'undone' | 'failed' | 'paused' | 'cancelled';
+    }>;
 };
 
 export type MoveInFull = {
@@ -2406,7 +2550,7 @@ export type Operation = {
      * what it is about: a VM, a move, a query
      */
     subject: string;
-    state: 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
+    state: 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped' | 'cancelled';
     summary: string;
     phase?: string;
     progress: {
@@ -6151,6 +6295,10 @@ export type PutV1MigrationTemplatesNameData = {
                 network: string;
             }>;
         };
+        /**
+         * only where this is its newest version still
+         */
+        from?: number;
     };
     path: {
         name: string;
@@ -6174,7 +6322,7 @@ export type PutV1MigrationTemplatesNameErrors = {
      */
     409: Problem;
     /**
-     * `stream.version_mismatch`
+     * `template.version_outdated`, `stream.version_mismatch`
      */
     412: Problem;
     /**
@@ -6763,9 +6911,9 @@ export type GetV1MigrationsData = {
          */
         cursor?: string;
         /**
-         * Only in this state: running, succeeded, undone, failed, paused, or all
+         * Only in this state: running, succeeded, undone, failed, paused, cancelled, or all
          */
-        state?: 'all' | 'running' | 'succeeded' | 'undone' | 'failed' | 'paused';
+        state?: 'all' | 'running' | 'succeeded' | 'undone' | 'failed' | 'paused' | 'cancelled';
     };
     url: '/v1/migrations';
 };
@@ -6797,6 +6945,9 @@ export type GetV1MigrationsResponse = GetV1MigrationsResponses[keyof GetV1Migrat
 export type PostV1MigrationsData = {
     body: {
         planId: string;
+        /**
+         * so many at a time; 1 unless told
+         */
         concurrency?: number;
         policy?: {
             /**
@@ -6847,7 +6998,7 @@ export type PostV1MigrationsData = {
             };
         };
         /**
-         * after so long nothing more of it begins
+         * so long after its start nothing more of it begins; 7 days unless told
          */
         deadlineMs?: number;
     };
@@ -8022,9 +8173,9 @@ export type GetV1OperationsData = {
          */
         cursor?: string;
         /**
-         * Only in this state: queued, running, succeeded, undone, failed, stopped, or all
+         * Only in this state: queued, running, succeeded, undone, failed, stopped, cancelled, or all
          */
-        state?: 'all' | 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped';
+        state?: 'all' | 'queued' | 'running' | 'succeeded' | 'undone' | 'failed' | 'stopped' | 'cancelled';
         /**
          * Only about this
          */
@@ -12485,21 +12636,265 @@ export type PostV1MigrationPlansData = {
     body: {
         template: string;
         vmIds: Array<string>;
+        /**
+         * how it is to be run: checked here, and what it is run by unless its start says something else
+         */
+        run?: {
+            /**
+             * so many at a time; 1 unless told
+             */
+            concurrency?: number;
+            policy?: {
+                /**
+                 * so many go first, and each of them has to succeed before any other begins
+                 */
+                canary?: number;
+                /**
+                 * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+                 */
+                waves?: {
+                    first: number;
+                    growth: number;
+                };
+                /**
+                 * once so many moves did not succeed no further one begins; 1 unless told
+                 */
+                maxFailures?: number | string;
+                /**
+                 * moves at once, beside `concurrency`
+                 */
+                limits?: {
+                    /**
+                     * out of each host
+                     */
+                    perSource?: number;
+                    /**
+                     * into each host
+                     */
+                    perTarget?: number;
+                    /**
+                     * out of and into each host, together
+                     */
+                    perHost?: number;
+                    /**
+                     * out of and into the hosts of each rack, together
+                     */
+                    perRack?: number;
+                    /**
+                     * of all sets of all tenants
+                     */
+                    fleet?: number;
+                };
+                /**
+                 * by VM: begins only when the moves of these have succeeded; without them it does not begin
+                 */
+                after?: {
+                    [key: string]: Array<string>;
+                };
+            };
+            /**
+             * so long after its start nothing more of it begins; 7 days unless told
+             */
+            deadlineMs?: number;
+        };
     } | {
         to?: string;
         option?: string;
         grantId?: string;
         vmIds: Array<string>;
+        /**
+         * how it is to be run: checked here, and what it is run by unless its start says something else
+         */
+        run?: {
+            /**
+             * so many at a time; 1 unless told
+             */
+            concurrency?: number;
+            policy?: {
+                /**
+                 * so many go first, and each of them has to succeed before any other begins
+                 */
+                canary?: number;
+                /**
+                 * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+                 */
+                waves?: {
+                    first: number;
+                    growth: number;
+                };
+                /**
+                 * once so many moves did not succeed no further one begins; 1 unless told
+                 */
+                maxFailures?: number | string;
+                /**
+                 * moves at once, beside `concurrency`
+                 */
+                limits?: {
+                    /**
+                     * out of each host
+                     */
+                    perSource?: number;
+                    /**
+                     * into each host
+                     */
+                    perTarget?: number;
+                    /**
+                     * out of and into each host, together
+                     */
+                    perHost?: number;
+                    /**
+                     * out of and into the hosts of each rack, together
+                     */
+                    perRack?: number;
+                    /**
+                     * of all sets of all tenants
+                     */
+                    fleet?: number;
+                };
+                /**
+                 * by VM: begins only when the moves of these have succeeded; without them it does not begin
+                 */
+                after?: {
+                    [key: string]: Array<string>;
+                };
+            };
+            /**
+             * so long after its start nothing more of it begins; 7 days unless told
+             */
+            deadlineMs?: number;
+        };
     } | {
         /**
          * a migration that has ended: its template, for those of its VMs that it has not moved
          */
         retryOf: string;
+        /**
+         * how it is to be run: checked here, and what it is run by unless its start says something else
+         */
+        run?: {
+            /**
+             * so many at a time; 1 unless told
+             */
+            concurrency?: number;
+            policy?: {
+                /**
+                 * so many go first, and each of them has to succeed before any other begins
+                 */
+                canary?: number;
+                /**
+                 * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+                 */
+                waves?: {
+                    first: number;
+                    growth: number;
+                };
+                /**
+                 * once so many moves did not succeed no further one begins; 1 unless told
+                 */
+                maxFailures?: number | string;
+                /**
+                 * moves at once, beside `concurrency`
+                 */
+                limits?: {
+                    /**
+                     * out of each host
+                     */
+                    perSource?: number;
+                    /**
+                     * into each host
+                     */
+                    perTarget?: number;
+                    /**
+                     * out of and into each host, together
+                     */
+                    perHost?: number;
+                    /**
+                     * out of and into the hosts of each rack, together
+                     */
+                    perRack?: number;
+                    /**
+                     * of all sets of all tenants
+                     */
+                    fleet?: number;
+                };
+                /**
+                 * by VM: begins only when the moves of these have succeeded; without them it does not begin
+                 */
+                after?: {
+                    [key: string]: Array<string>;
+                };
+            };
+            /**
+             * so long after its start nothing more of it begins; 7 days unless told
+             */
+            deadlineMs?: number;
+        };
     } | {
         /**
          * a migration that has ended: those that it moved go back, to the host and the type they had
          */
         undoOf: string;
+        /**
+         * how it is to be run: checked here, and what it is run by unless its start says something else
+         */
+        run?: {
+            /**
+             * so many at a time; 1 unless told
+             */
+            concurrency?: number;
+            policy?: {
+                /**
+                 * so many go first, and each of them has to succeed before any other begins
+                 */
+                canary?: number;
+                /**
+                 * then so many, then `growth` times as many; the next wave begins when all of the one before have ended
+                 */
+                waves?: {
+                    first: number;
+                    growth: number;
+                };
+                /**
+                 * once so many moves did not succeed no further one begins; 1 unless told
+                 */
+                maxFailures?: number | string;
+                /**
+                 * moves at once, beside `concurrency`
+                 */
+                limits?: {
+                    /**
+                     * out of each host
+                     */
+                    perSource?: number;
+                    /**
+                     * into each host
+                     */
+                    perTarget?: number;
+                    /**
+                     * out of and into each host, together
+                     */
+                    perHost?: number;
+                    /**
+                     * out of and into the hosts of each rack, together
+                     */
+                    perRack?: number;
+                    /**
+                     * of all sets of all tenants
+                     */
+                    fleet?: number;
+                };
+                /**
+                 * by VM: begins only when the moves of these have succeeded; without them it does not begin
+                 */
+                after?: {
+                    [key: string]: Array<string>;
+                };
+            };
+            /**
+             * so long after its start nothing more of it begins; 7 days unless told
+             */
+            deadlineMs?: number;
+        };
     };
     path?: never;
     query?: {
@@ -12521,7 +12916,7 @@ export type PostV1MigrationPlansErrors = {
      */
     409: Problem;
     /**
-     * `template.unknown`, `vm.unknown`
+     * `template.unknown`, `vm.unknown`, `migration.order_unknown`, `migration.order_cyclic`
      */
     422: Problem;
     /**
@@ -12609,6 +13004,10 @@ export type PostV1MigrationsIdPauseData = {
          */
         forMs?: number;
         then?: 'cancel' | 'resume';
+        /**
+         * in place of the pause that there is
+         */
+        replace?: boolean;
     };
     path: {
         id: string;
@@ -12628,7 +13027,7 @@ export type PostV1MigrationsIdPauseErrors = {
      */
     404: Problem;
     /**
-     * `migration.ended`, `migration.cancelling`
+     * `migration.ended`, `migration.cancelling`, `migration.paused`
      */
     409: Problem;
     /**

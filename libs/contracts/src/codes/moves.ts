@@ -56,6 +56,14 @@ export const movesCodes = {
   'template.unknown': { status: 404, title: 'There is no such migration template', next: 'chrysalis template list' },
   'template.invalid': { status: 422, title: 'The migration template has faults', next: 'mend what `faults` names, and publish it again' },
   'template.retired': { status: 409, title: 'The migration template is retired', next: 'publish one of another name' },
+  'template.version_outdated': {
+    status: 412,
+    title: 'There is a newer version of the migration template',
+    next: [
+      'see what that one changed, and begin with it: chrysalis template diff {name}@{from} {newest}',
+      'see what that one changed, and begin with it: chrysalis template diff',
+    ],
+  },
   'template.in_use': {
     status: 409,
     title: 'A migration that has not ended goes by the template, or a workflow whose migrations are to',
@@ -127,6 +135,14 @@ export const movesCodes = {
     next: [
       'wait for its end: chrysalis operation wait {migrationId}; where it is paused: chrysalis migration resume {migrationId}, or cancel it',
       'wait for its end; where it is paused: resume or cancel it',
+    ],
+  },
+  'migration.paused': {
+    status: 409,
+    title: 'The migration is paused already',
+    next: [
+      'leave it so; or chrysalis migration resume {migrationId}; or pause it anew, in place of that: chrysalis migration pause {migrationId} --replace',
+      'leave it so, resume it, or pause it anew with `replace`',
     ],
   },
   'migration.running': {

@@ -116,7 +116,8 @@ export const MoveInFull = z
   .meta({ id: 'MoveInFull' });
 export type MoveInFull = z.infer<typeof MoveInFull>;
 
-export const migrationStates = [...runStates, 'paused'] as const;
+export const migrationStates = [...runStates, 'paused', 'cancelled'] as const;
+const Of = z.object({ migrationId: z.string(), as: z.enum(['retry', 'undo']) });
 const Migration = Row.extend({
   migrationId: z.string(),
   state: z.enum(migrationStates),
@@ -133,9 +134,16 @@ const Migration = Row.extend({
   deadlineAt: z.string().optional().describe('nothing more of it begins from then on'),
   paused: Pause.extend({ since: z.string() }).optional(),
   counts: SetCounts.optional().describe('once it has ended'),
+  of: Of.optional().describe('the migration whose rest it takes up, or whose moves it takes back'),
 });
 /** As a list has it. */
 export const MigrationSummary = Migration.meta({ id: 'MigrationSummary' });
-export const MigrationInFull = Migration.extend({ moves: z.array(MoveInFull) }).meta({ id: 'Migration' });
+export const MigrationInFull = Migration.extend({
+  moves: z.array(MoveInFull),
+  notBegun: z.array(z.string()).describe('VMs of it that no move has begun for, in the order of its plan'),
+  again: z
+    .array(Of.extend({ state: z.enum(migrationStates) }))
+    .describe('migrations that take up its rest, or take its moves back, the first one first'),
+}).meta({ id: 'Migration' });
 export type MigrationInFull = z.infer<typeof MigrationInFull>;
 export const MigrationAccepted = z.object({ migrationId: z.string(), operation: z.string() });

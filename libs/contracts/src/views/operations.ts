@@ -25,7 +25,7 @@ export const Ended = z.object({
 });
 
 const Progress = z.object({ done: Count, total: Count, unit: z.string() });
-export const operationStates = ['queued', 'running', 'succeeded', 'undone', 'failed', 'stopped'] as const;
+export const operationStates = ['queued', 'running', 'succeeded', 'undone', 'failed', 'stopped', 'cancelled'] as const;
 export const Operation = Row.extend({
   id: z.string(),
   kind: z.enum(['workflow', 'migration']),

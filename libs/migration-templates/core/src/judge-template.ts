@@ -1,4 +1,14 @@
-import { faultsIn, Ref, refText, TemplateOptions, TemplateSpec, TemplateStep, type Code, type VmTypeSpec } from '@chrysalis/contracts';
+import {
+  faultsIn,
+  NO_SUCH_MEMBER,
+  Ref,
+  refText,
+  TemplateOptions,
+  TemplateSpec,
+  TemplateStep,
+  type Code,
+  type VmTypeSpec,
+} from '@chrysalis/contracts';
 import { droppedMembers } from '@chrysalis/kernel';
 import { middleParts, placeFaults, templateFaults, templateSections, type Placed, type TemplateFault } from './template-faults.ts';
 
@@ -58,6 +68,6 @@ const placeOf = (value: unknown, ref: Ref): string => {
 
 const finding = (path: string, code: Code, message: string): TemplateFault => ({ path, code, message });
 const unknownMembers = (given: unknown, kept: unknown, place: string): TemplateFault[] =>
-  droppedMembers(given, kept, place).map((path) => finding(path, 'template.member_unknown', 'the schema knows no such member'));
+  droppedMembers(given, kept, place).map((path) => finding(path, 'template.member_unknown', NO_SUCH_MEMBER));
 const membersOf = (value: unknown): Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};

@@ -38,7 +38,7 @@ const moved = (i: number, state: 'succeeded' | 'undone' | 'failed' = 'succeeded'
   type: events.moveEnded.type,
   data: { migrationId, moveId: `mov-${i}`, vmId: `vm-${i}`, state, ...(state === 'succeeded' ? {} : { cause }) },
 });
-const ended = (state: 'succeeded' | 'undone' | 'failed', why?: object): MigrationEvent => ({
+const ended = (state: 'succeeded' | 'undone' | 'failed' | 'cancelled', why?: object): MigrationEvent => ({
   type: events.migrationEnded.type,
   data: { migrationId, state, ...(why ? { cause: why as never } : {}), counts: expect.any(Object) as never },
 });
@@ -139,7 +139,10 @@ describe('a migration', () => {
       .thenNothing();
     given(migrationDecider, [requested(2, 1), started(0), cancelled])
       .when(end(0, 'succeeded', [start(1)]))
-      .then([moved(0), ended('failed', { code: 'migration.cancelled', message: 'enough' })]);
+      .then([moved(0), ended('cancelled', { code: 'migration.cancelled', message: 'enough' })]);
+    given(migrationDecider, [requested(2, 1), started(0), cancelled])
+      .when(end(0, 'failed'))
+      .then([moved(0, 'failed'), ended('failed', cause)]);
     given(migrationDecider, [requested(1, 1), started(0), moved(0), ended('succeeded')])
       .when(cancel)
       .thenRejected('migration.ended');

@@ -42,8 +42,11 @@ export type EndMove = Readonly<{
   Ready;
 /** It is looked at: there may be room now that others have made, or its time or that of its pause is up. */
 export type Advance = Readonly<{ kind: 'advance'; at: string }> & Ready;
-/** Until then nothing more begins; `then` is what becomes of it where nobody resumes it before. Asked again, it is until another time. */
-export type PauseSet = Readonly<{ kind: 'pause'; migrationId: string } & Pause>;
+/**
+ * Until then nothing more begins; `then` is what becomes of it where nobody resumes it before. One that is paused already stays as who
+ * paused it said, unless it is to be `replace`d.
+ */
+export type PauseSet = Readonly<{ kind: 'pause'; migrationId: string; replace?: boolean | undefined } & Pause>;
 export type ResumeSet = Readonly<{ kind: 'resume'; migrationId: string; by?: string | undefined }> & Ready;
 /** Its workflow goes on after its end: an operator repaired it, or has what it left undone. */
 export type ResumeMove = Readonly<{ kind: 'resume-move'; moveId: string; reason: string; by?: string | undefined }>;
@@ -73,7 +76,7 @@ export type MoveState = Readonly<{
 export type MigrationState =
   | Readonly<{ status: 'none' }>
   | Readonly<{
-      status: 'running' | 'succeeded' | 'undone' | 'failed';
+      status: 'running' | 'succeeded' | 'undone' | 'failed' | 'cancelled';
       migrationId: string;
       plan: Plan;
       concurrency: number;
@@ -94,6 +97,7 @@ export type MigrationRejection = Coded<
   | { readonly code: 'migration.ended'; readonly migrationId: string; readonly state: string }
   | { readonly code: 'migration.conflict'; readonly migrationId: string }
   | { readonly code: 'migration.cancelling'; readonly migrationId: string }
+  | ({ readonly code: 'migration.paused'; readonly migrationId: string } & Pause)
   | { readonly code: 'migration.order_unknown'; readonly vmIds: readonly string[] }
   | { readonly code: 'migration.order_cyclic'; readonly vmIds: readonly string[] }
   | { readonly code: 'move.unknown'; readonly moveId: string }
@@ -167,7 +171,10 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
 const request = (c: RequestMigration, state: MigrationState): Answer => {
   if (state.status !== 'none')
     return state.plan.planId === c.plan.planId ? accept() : reject({ code: 'migration.conflict', migrationId: c.migrationId });
-  const fault = orderFault(c);
+  const fault = orderFault(
+    c.plan.moves.map((m) => m.vmId),
+    c.policy,
+  );
   if (fault) return reject(fault);
   const { migrationId, concurrency, policy, deadlineAt } = c;
   // What each move does stands in the plan's own stream, and in each move's workflow: of a thousand moves it would be megabytes here.
@@ -178,8 +185,9 @@ const request = (c: RequestMigration, state: MigrationState): Answer => {
   return accept<MigrationEvent>(event, ...beginning(begun, c).map((s) => started(migrationId, s)));
 };
 
-const orderFault = ({ plan, policy }: RequestMigration): MigrationRejection | undefined => {
-  const ids = plan.moves.map((m) => m.vmId);
+type OrderFault = Extract<MigrationRejection, { code: 'migration.order_unknown' | 'migration.order_cyclic' }>;
+/** Why these VMs cannot go in this order. */
+export const orderFault = (ids: readonly string[], policy: SetPolicy | undefined): OrderFault | undefined => {
   const there = new Set(ids);
   const named = Object.entries(policy?.after ?? {}).flatMap(([id, before]) => [id, ...before]);
   const unknown = [...new Set(named)].filter((id) => !there.has(id));
@@ -241,12 +249,23 @@ const isOver = (m: Known, { unready = [] }: Ready): boolean => {
   return left.every((id) => not.has(id));
 };
 
-/** Succeeded only if each VM of the plan is where it should be; undone only if each is where it was. */
+/**
+ * Succeeded only if each VM of the plan is where it should be; undone only if each is where it was. Cancelled: somebody wanted no more of
+ * it, and each of its VMs is either here or there. Failed: it was to go on, or a VM is neither.
+ */
+const endState = (m: Known): 'succeeded' | 'undone' | 'failed' | 'cancelled' => {
+  const all = (...states: MoveState['state'][]): boolean => m.moves.every((x) => states.includes(x.state));
+  if (waiting(m).length === 0 && all('succeeded')) return 'succeeded';
+  if (all('undone') && m.moves.length > 0) return 'undone';
+  return isWanted(m) || !all('undone', 'succeeded') ? 'failed' : 'cancelled';
+};
+/** Nobody asked for its end. Who paused it, and said that it is to end where nobody resumes it, did. */
+const isWanted = ({ cancelled, cancelCause }: Known): boolean =>
+  cancelled === undefined || (cancelCause !== undefined && cancelCause.code !== 'migration.pause_expired');
+
 const ended = (m: Known): MigrationEvent => {
-  const all = (s: MoveState['state']): boolean => m.moves.every((x) => x.state === s);
-  const done = waiting(m).length === 0 && all('succeeded');
-  const state = done ? 'succeeded' : all('undone') && m.moves.length > 0 ? 'undone' : 'failed';
-  const cause = done ? undefined : causeOf(m);
+  const state = endState(m);
+  const cause = state === 'succeeded' ? undefined : causeOf(m, state === 'cancelled');
   return {
     type: events.migrationEnded.type,
     data: { migrationId: m.migrationId, state, ...(cause ? { cause } : {}), counts: countsOf(m) },
@@ -254,10 +273,11 @@ const ended = (m: Known): MigrationEvent => {
 };
 
 /** The first move's own, unless something else stopped the set that says more. */
-const causeOf = (m: Known): Cause => {
+const causeOf = (m: Known, cancelled: boolean): Cause => {
   const halt = haltOf(m);
   const first = m.moves.find((x) => x.cause)?.cause;
   const detail = first ? { detail: { first } } : {};
+  if (cancelled && halt) return m.cancelCause ?? { ...halt, ...detail };
   if (halt && m.policy && halt.code !== 'migration.cancelled') return { ...halt, ...detail };
   return m.cancelCause ?? first ?? halt ?? { code: 'migration.incomplete', message: 'not every VM was moved' };
 };
@@ -296,12 +316,13 @@ const advance = (c: Advance, state: MigrationState): Answer => {
   return resume({ ...c, kind: 'resume', migrationId }, state);
 };
 
-const pause = ({ kind: _, ...data }: PauseSet, state: MigrationState): Answer => {
+const pause = ({ kind: _, replace, ...data }: PauseSet, state: MigrationState): Answer => {
   if (state.status === 'none') return reject({ code: 'migration.unknown', migrationId: data.migrationId });
   if (state.status !== 'running') return reject({ code: 'migration.ended', migrationId: data.migrationId, state: state.status });
   if (state.cancelled !== undefined) return reject({ code: 'migration.cancelling', migrationId: data.migrationId });
   const { paused } = state;
   if (paused && paused.until === data.until && paused.then === data.then && paused.reason === data.reason) return accept();
+  if (paused && !replace) return reject({ code: 'migration.paused', migrationId: data.migrationId, ...paused });
   return accept<MigrationEvent>({ type: events.migrationPaused.type, data });
 };
 

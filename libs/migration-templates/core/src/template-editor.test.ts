@@ -32,7 +32,7 @@ const published = (version: number, s: TemplateSpec): TemplateEvent => ({
 });
 const retired: TemplateEvent = { type: events.templateRetired.type, data: { name: 'grow' } };
 const deleted: TemplateEvent = { type: events.templateDeleted.type, data: { name: 'grow' } };
-const update = (s: TemplateSpec) => ({ kind: 'update' as const, name: 'grow', spec: s, types });
+const update = (s: TemplateSpec, from?: number) => ({ kind: 'update' as const, name: 'grow', spec: s, types, from });
 const publish = (s: TemplateSpec) => ({ kind: 'publish' as const, name: 'grow', spec: s, types });
 const remove = (...usedBy: string[]) => ({ kind: 'delete' as const, name: 'grow', usedBy });
 
@@ -46,6 +46,16 @@ describe('changing', () => {
       .then([published(3, spec)]);
     given(templateDecider, [published(1, spec), published(2, other)])
       .when(update(other))
+      .thenNothing();
+  });
+  test('only over the version that was seen, and said again it is the same', () => {
+    const two = [published(1, spec), published(2, other)];
+    given(templateDecider, two).when(update(spec, 1)).thenRejected('template.version_outdated');
+    given(templateDecider, two)
+      .when(update(spec, 2))
+      .then([published(3, spec)]);
+    given(templateDecider, [...two, published(3, spec)])
+      .when(update(spec, 2))
       .thenNothing();
   });
   test('of one that is there', () => {

@@ -7,7 +7,7 @@ import { templateFaults, type TemplateFault } from './template-faults.ts';
 type Publish = Readonly<{ name: string; spec: TemplateSpec; types: ReadonlyMap<string, VmTypeSpec> }>;
 export type PublishTemplate = Publish & Readonly<{ kind: 'publish' }>;
 /** As publish, but of one that is there, and the spec is its newest afterwards, also where an older version had it. */
-export type UpdateTemplate = Publish & Readonly<{ kind: 'update' }>;
+export type UpdateTemplate = Publish & Readonly<{ kind: 'update'; /** Only where this is its newest one. */ from?: number | undefined }>;
 export type RetireTemplate = Readonly<{ kind: 'retire'; name: string }>;
 /** `usedBy`: migrations, and workflows that begin some, that go by it and have not ended. */
 export type DeleteTemplate = Readonly<{ kind: 'delete'; name: string; usedBy: readonly string[] }>;
@@ -19,6 +19,7 @@ export type TemplateRejection = Coded<
   | { readonly code: 'template.invalid'; readonly faults: readonly TemplateFault[]; readonly message: string }
   | { readonly code: 'template.retired'; readonly name: string }
   | { readonly code: 'template.unknown'; readonly name: string }
+  | { readonly code: 'template.version_outdated'; readonly name: string; readonly from: number; readonly newest: number }
   | { readonly code: 'template.in_use'; readonly name: string; readonly usedBy: readonly string[] }
 >;
 
@@ -35,7 +36,7 @@ export const templateDecider: Decider<TemplateCommand, TemplateState, TemplateEv
       case 'publish':
         return publish(command, state);
       case 'update':
-        return isThere(state) ? publish(command, state) : reject({ code: 'template.unknown', name: command.name });
+        return update(command, state);
       case 'retire':
         return retire(command, state);
       case 'delete':
@@ -59,6 +60,15 @@ export const templateDecider: Decider<TemplateCommand, TemplateState, TemplateEv
 };
 
 const isThere = ({ versions }: TemplateState): boolean => versions.at(-1) !== undefined;
+
+const update = (command: UpdateTemplate, state: TemplateState): Decision<TemplateEvent, TemplateRejection> => {
+  const { name, from, spec } = command;
+  if (!isThere(state)) return reject({ code: 'template.unknown', name });
+  const newest = state.versions.length;
+  if (from !== undefined && from !== newest && versionOf(state, spec) !== newest)
+    return reject({ code: 'template.version_outdated', name, from, newest });
+  return publish(command, state);
+};
 
 const publish = (
   { kind, name, spec, types }: PublishTemplate | UpdateTemplate,

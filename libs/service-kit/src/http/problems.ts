@@ -1,5 +1,5 @@
 import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { CODES, faultsIn, nextOf, type ProblemCode, type Refusal, type UnknownCode } from '@chrysalis/contracts';
+import { CODES, faultsIn, nextOf, NO_SUCH_MEMBER, type ProblemCode, type Refusal, type UnknownCode } from '@chrysalis/contracts';
 import { isDatabaseAway } from '@chrysalis/event-store';
 import { droppedMembers } from '@chrysalis/kernel';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -59,7 +59,7 @@ export const parseBody = <S extends z.ZodType>(schema: S, value: unknown): z.inf
   if (dropped.length > 0)
     throw invalid(
       'request.invalid',
-      dropped.map((path) => ({ path, message: 'Unrecognized key' })),
+      dropped.map((path) => ({ path, message: NO_SUCH_MEMBER })),
     );
   return body;
 };

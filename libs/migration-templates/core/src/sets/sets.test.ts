@@ -52,9 +52,9 @@ const end = (i: number, state: Fate, starts: Start[] = []): MigrationCommand => 
   ...(state === 'succeeded' ? {} : { cause }),
   starts,
 });
-const endedWith = (code: string, counts: object): Partial<MigrationEvent> =>
+const endedWith = (code: string, counts: object, state = 'failed'): Partial<MigrationEvent> =>
   expect.objectContaining({
-    data: expect.objectContaining({ state: 'failed', cause: expect.objectContaining({ code }), counts }),
+    data: expect.objectContaining({ state, cause: expect.objectContaining({ code }), counts }),
   }) as never;
 const decided = (history: MigrationEvent[], command: MigrationCommand): MigrationEvent[] => {
   const decision = migrationDecider.decide(command, fold(migrationDecider.evolve, migrationDecider.initial, history));
@@ -167,6 +167,22 @@ describe('pause, resume, and time', () => {
       .then([resumed, started(1)]);
     given(migrationDecider, history).when({ kind: 'resume', migrationId, starts: [] }).thenNothing();
   });
+  test('who paused it is not asked over, unless that is said; at the same time and for the same reason it is the same pause', () => {
+    const other = {
+      kind: 'pause',
+      migrationId,
+      reason: 'the switch is changed',
+      until: '2026-11-24T12:00:00.000Z',
+      then: 'resume',
+    } as const;
+    given(migrationDecider, [...history, paused('cancel')])
+      .when(other)
+      .thenRejected('migration.paused');
+    const { kind: _, ...data } = other;
+    given(migrationDecider, [...history, paused('cancel')])
+      .when({ ...other, replace: true })
+      .then([{ type: events.migrationPaused.type, data }]);
+  });
   test('paused at its last move it ends with that', () => {
     const last = [requested(1, 1), started(0), paused('cancel')];
     expect(decided(last, end(0, 'succeeded')).at(-1)).toMatchObject({ data: { state: 'succeeded' } });
@@ -177,7 +193,7 @@ describe('pause, resume, and time', () => {
       .when({ kind: 'advance', at: before, starts: [start(1)] })
       .thenNothing();
     expect(decided(waits, { kind: 'advance', at: later, starts: [] }).at(-1)).toEqual(
-      endedWith('migration.pause_expired', { succeeded: 1, undone: 0, failed: 0, notBegun: 1 }),
+      endedWith('migration.pause_expired', { succeeded: 1, undone: 0, failed: 0, notBegun: 1 }, 'cancelled'),
     );
     given(migrationDecider, [...history, paused('resume'), moved(0)])
       .when({ kind: 'advance', at: later, starts: [start(1)] })
@@ -186,7 +202,7 @@ describe('pause, resume, and time', () => {
   test('cancelled while it is paused and nothing runs: that is its end', () => {
     const waits = [...history, paused('resume'), moved(0)];
     expect(decided(waits, { kind: 'cancel', migrationId, reason: 'enough' }).at(-1)).toEqual(
-      endedWith('migration.cancelled', { succeeded: 1, undone: 0, failed: 0, notBegun: 1 }),
+      endedWith('migration.cancelled', { succeeded: 1, undone: 0, failed: 0, notBegun: 1 }, 'cancelled'),
     );
   });
   test('its time is up: what runs goes on, and with it the set ends', () => {
