@@ -6,11 +6,12 @@ import {
   type Plan,
   type PlannedMove,
   type Ref,
+  type SetRun,
   type TemplateSpec,
   vcpusOf,
 } from '@chrysalis/contracts';
-import { needOn, plus, type PlacementRequest } from '@chrysalis/placement';
 import { blocker, distinct } from './blockers.ts';
+import { chooseHosts, take, wishOf, type Chosen } from './choose-hosts.ts';
 import { failsafe } from './characterisation.ts';
 import { compileMove, type CompiledMove } from './compile/compile-move.ts';
 import type { MoveInput } from './compile/context.ts';
@@ -36,15 +37,18 @@ export type PlanInput = Readonly<{
   notHost?: string | undefined;
   /** By VM, where it goes if it can: back to where it was. */
   toHosts?: ReadonlyMap<string, string> | undefined;
+  /** How it is to be run; absent: one at a time, without limits. */
+  run?: SetRun | undefined;
 }>;
 
 /**
  * A migration in full, before anything is touched: per VM every step and every blocker at once. VMs are given hosts in turn, by the
- * engine's ranking, and what one takes the next no longer finds free. `basis` is what must still hold when the plan is applied.
+ * engine's ranking and the set's limits, and what one takes the next no longer finds free. `basis` is what must still hold when the plan is applied.
  */
 export const plan = (input: PlanInput): Plan => {
   const hosts = byId(input.hosts);
-  const moves = input.vms.map((vm) => planMove(input, vm, hosts));
+  const chosen = chooseHosts(input);
+  const moves = input.vms.map((vm) => planMove(input, vm, hosts, chosen.get(vm.vmId)!));
   const touched = new Set(moves.flatMap((m) => [m.fromHost, m.toHost]));
   return {
     planId: input.planId,
@@ -60,13 +64,12 @@ export const plan = (input: PlanInput): Plan => {
       ),
     },
     moves,
+    ...(input.run ? { run: input.run } : {}),
   };
 };
 
-/** `hosts` are as the moves before this one leave them. */
-const planMove = (input: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): PlannedMove => {
+const planMove = (input: PlanInput, vm: KnownVm, hosts: KnownHosts, chosen: Chosen): PlannedMove => {
   const { template, target } = input;
-  const chosen = chooseHost(input, vm, hosts);
   const guest = input.guests.get(vm.vmId) ?? unknownGuest;
   const { compiled, access } = compileFor(
     {
@@ -173,45 +176,6 @@ const vmBlockers = (
 const withoutRewired = (d: Difference, { midMigration }: TemplateSpec): Difference => {
   const stopped = midMigration?.stopped ?? [];
   return { ...d, nicsRewired: d.nicsRewired.filter((id) => !stopped.some((s) => s.kind === 'rewire-nic' && s.nic === id)) };
-};
-
-type Chosen = Readonly<{ hostId: string; blockers: readonly Blocker[]; copied: readonly CopiedDisk[] }>;
-
-const wishOf = (
-  vm: KnownVm,
-  { spec: template }: Pick<PlanInput['template'], 'spec'>,
-  { spec: target }: KnownType,
-  hosts: KnownHosts,
-): Wish => ({
-  vm,
-  target,
-  moved: shapeOf(vm, template, { offlines: offlinesCpus(hosts.get(vm.hostId)), target }).moved,
-  moves: template.migration.length > 0,
-  method: template.options.method,
-});
-
-/** The best host by the engine's ranking, and what the VM will hold there taken from what is free. */
-const chooseHost = ({ template, target, notHost, toHosts }: PlanInput, vm: KnownVm, hosts: Map<string, KnownHost>): Chosen => {
-  const wish = { ...wishOf(vm, template, target, hosts), notHost };
-  const fit = fitOf(wish, hosts);
-  const home = toHosts?.get(vm.vmId);
-  const best = fit.hosts.find((h) => h === home) ?? fit.hosts[0];
-  if (best !== undefined && fit.blockers.length === 0) take(best, fit.request, hosts);
-  const { copied } = fit;
-  if (best !== undefined || !wish.moves) return { hostId: best ?? vm.hostId, blockers: fit.blockers, copied };
-  const none = blocker(
-    'placement.no_host',
-    vm.vmId,
-    `no other host can take ${vm.vmId} as ${refText(target.ref)}`,
-    'see the reasons beside it: free room, or add a host',
-  );
-  const other = [...hosts.keys()].find((id) => id !== vm.hostId && id !== notHost);
-  return { hostId: other ?? vm.hostId, blockers: [none, ...fit.blockers], copied };
-};
-
-const take = (hostId: string, request: PlacementRequest, hosts: Map<string, KnownHost>): void => {
-  const host = hosts.get(hostId)!;
-  hosts.set(hostId, { ...host, held: plus(host.held, needOn(host, request)) });
 };
 
 /**

@@ -18,25 +18,32 @@ export class Load {
   }
 
   add(route: Route): void {
-    for (const [place] of this.#placesOf(route)) this.#n.set(place, (this.#n.get(place) ?? 0) + 1);
+    for (const [place] of placesOf(route, this.limits, this.rackOf)) this.#n.set(place, (this.#n.get(place) ?? 0) + 1);
   }
 
   /** One more of these, without more anywhere than is allowed there. */
   fits(route: Route): boolean {
-    return this.#placesOf(route).every(([place, limit]) => (this.#n.get(place) ?? 0) < limit);
-  }
-
-  /** A move within one host, or one rack, counts there once. */
-  #placesOf({ fromHost, toHost }: Route): [place: string, limit: number][] {
-    const { perSource, perTarget, perHost, perRack, fleet } = this.limits;
-    const racks = new Set([fromHost, toHost].flatMap((h) => this.rackOf.get(h) ?? []));
-    const places: [string, number | undefined][] = [
-      [`from ${fromHost}`, perSource],
-      [`to ${toHost}`, perTarget],
-      ...[...new Set([fromHost, toHost])].map((h): [string, number | undefined] => [`at ${h}`, perHost]),
-      ...[...racks].map((r): [string, number | undefined] => [`in ${r}`, perRack]),
-      ['fleet', fleet],
-    ];
-    return places.flatMap(([place, limit]) => (limit === undefined ? [] : [[place, limit]]));
+    return placesOf(route, this.limits, this.rackOf).every(([place, limit]) => (this.#n.get(place) ?? 0) < limit);
   }
 }
+
+/**
+ * Where a move counts, and how many may be there at once. A move within one host, or one rack, counts there once; of one whose target is
+ * not known yet, where it comes from.
+ */
+export const placesOf = (
+  { fromHost, toHost }: Readonly<{ fromHost: string; toHost?: string | undefined }>,
+  { perSource, perTarget, perHost, perRack, fleet }: SetLimits,
+  rackOf: ReadonlyMap<string, string>,
+): [place: string, limit: number][] => {
+  const ends = [...new Set(toHost === undefined ? [fromHost] : [fromHost, toHost])];
+  const racks = new Set(ends.flatMap((h) => rackOf.get(h) ?? []));
+  const places: [string, number | undefined][] = [
+    [`from ${fromHost}`, perSource],
+    ...(toHost === undefined ? [] : [[`to ${toHost}`, perTarget] as [string, number | undefined]]),
+    ...ends.map((h): [string, number | undefined] => [`at ${h}`, perHost]),
+    ...[...racks].map((r): [string, number | undefined] => [`in ${r}`, perRack]),
+    ['fleet', fleet],
+  ];
+  return places.flatMap(([place, limit]) => (limit === undefined ? [] : [[place, limit]]));
+};
