@@ -125,7 +125,7 @@ describe('how it ends', () => {
     ['migration start plan-x --concurrency 0', 2, /a whole number, 1 or more/],
     ['vm list --state bogus', 2, /request\.invalid[^]*state/],
     ['options query', 2, /name at least one VM/],
-    ['vm create x --type small --image linux', 2, /request\.invalid[^]*name: at least 1/],
+    ['vm create x --type small --image linux', 2, /request\.invalid[^]*name: at least 2 characters/],
     ['vm set web --boot-order root,,data', 2, /'root,,data' is invalid. What was given, or a part of it, is empty/],
     ['vm get nobody', 3, /error vm\.unknown: .*\nnext: chrysalis vm list/],
     ['operation get op-nothing', 3, /operation\.unknown/],

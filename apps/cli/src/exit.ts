@@ -7,7 +7,7 @@ import { RefusedError, UsageError } from './errors.ts';
 export const exits = { ok: 0, failed: 1, usage: 2, notFound: 3, refused: 4, unavailable: 5, timeout: 6, denied: 7 } as const;
 export const exitHelp = `Exit codes:
   0  done
-  1  failed: an operation ended undone, failed or stopped, or something broke
+  1  failed: an operation ended undone, cancelled, failed or stopped, or something broke
   2  usage: the command or the request had faults
   3  not found
   4  refused: it conflicts with what is (also: a plan with blockers)

@@ -456,6 +456,30 @@ describe('migrate --to', () => {
     expect((await run(`migrate --vm ${ids[0]} --template grow@1 --to large`)).error!.message).toMatch(/without --to/);
   });
 
+  test('VMs are named or found, and how they go is a part of the plan', async () => {
+    answer = ofMany;
+    const planned = () => asked.find((a) => a.url.startsWith('/v1/migration-plans'))?.body;
+    const windows = '--window 2026-12-01T22:00Z/2026-12-02T04:00Z';
+    await run(`migrate --label team=web --label tier=2 --template grow@1 --dry-run --canary 1 --per-target 2 ${windows}`);
+    expect(planned()).toEqual({
+      template: 'grow@1',
+      select: { labels: { team: 'web', tier: '2' } },
+      run: {
+        policy: {
+          canary: 1,
+          limits: { perTarget: 2 },
+          windows: [{ from: '2026-12-01T22:00:00.000Z', until: '2026-12-02T04:00:00.000Z' }],
+        },
+      },
+    });
+    asked = [];
+    await run(['plan', 'create', '--template', 'grow@1', '--filter', 'vm.host == "h1"']);
+    expect(planned()).toEqual({ template: 'grow@1', select: { filter: 'vm.host == "h1"' } });
+    expect((await run('migrate --vm web --label team=web --to large')).error!.message).toMatch(/not both/);
+    expect((await run('migrate --label team --to large')).error!.message).toMatch(/KEY=VALUE/);
+    expect((await run('migrate --vm web --to large --window tonight')).error!.message).toMatch(/FROM\/UNTIL/);
+  });
+
   test('an order that is none is a fault of the call', async () => {
     answer = ofMany;
     expect((await run(`migrate --vm ${ids[0]} --to large --after db`)).error!.message).toMatch(/VM=VM, such as db=web/);

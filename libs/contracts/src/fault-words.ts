@@ -41,9 +41,9 @@ export const wordsOfIssue = (issue: Raw): string => {
     case 'invalid_value':
       return issue.values.length === 1 ? textOf(issue.values[0]) : `one of ${issue.values.map(String).join(', ')}`;
     case 'too_small':
-      return sized(issue.origin, issue.exact ? 'exactly' : issue.inclusive === false ? 'more than' : 'at least', issue.minimum);
+      return sized(issue.origin, issue.exact ? 'exactly' : bound(issue.inclusive, 'at least', 'more than'), issue.minimum);
     case 'too_big':
-      return sized(issue.origin, issue.exact ? 'exactly' : issue.inclusive === false ? 'less than' : 'at most', issue.maximum);
+      return sized(issue.origin, issue.exact ? 'exactly' : bound(issue.inclusive, 'at most', 'less than'), issue.maximum);
     case 'not_multiple_of':
       return `a multiple of ${issue.divisor}`;
     case 'invalid_format':
@@ -53,8 +53,16 @@ export const wordsOfIssue = (issue: Raw): string => {
     case 'invalid_key':
       return 'its name is none that may be here';
     default:
-      return 'none of the shapes that this may have';
+      return oneOfShapes(issue);
   }
+};
+
+/** Of shapes that differ by one member (`kind`) those that it may have. */
+const oneOfShapes = (issue: Raw): string => {
+  const { options } = issue as { readonly options?: readonly unknown[] };
+  return Array.isArray(options) && options.length > 0
+    ? `one of ${options.map(String).join(', ')}`
+    : 'none of the shapes that this may have';
 };
 
 /** Of a member that a schema does not know. */
@@ -69,6 +77,7 @@ const wrongType = (expected: string, input: unknown): string => {
     : `${wanted}, not ${kinds[given] ?? given}`;
 };
 
+const bound = (inclusive: boolean | undefined, including: string, without: string): string => (inclusive === false ? without : including);
 const sized = (origin: string, how: string, size: number | bigint): string => {
   const one = Number(size) === 1;
   if (origin === 'string') return `${how} ${size} character${one ? '' : 's'}`;

@@ -18,6 +18,23 @@ export const SetLimits = z
   .describe('moves at once, beside `concurrency`');
 export type SetLimits = z.infer<typeof SetLimits>;
 
+/** From its beginning to before its end moves of a set may begin. */
+export const Window = z
+  .strictObject({ from: Timestamp, until: Timestamp })
+  .refine((w) => Date.parse(w.from) < Date.parse(w.until), 'a window ends after it begins');
+export type Window = z.infer<typeof Window>;
+
+/** Which of these is open at an instant, and which opens next. Those that overlap are one after another: the one that ends last counts. */
+export const windowsAt = (windows: readonly Window[], at: string): { readonly open?: Window; readonly next?: Window } => {
+  const now = Date.parse(at);
+  const inTime = [...windows].sort((a, b) => Date.parse(a.from) - Date.parse(b.from));
+  const open = inTime
+    .filter((w) => Date.parse(w.from) <= now && now < Date.parse(w.until))
+    .sort((a, b) => Date.parse(b.until) - Date.parse(a.until))[0];
+  const next = inTime.find((w) => Date.parse(w.from) > now);
+  return { ...(open ? { open } : {}), ...(next ? { next } : {}) };
+};
+
 /** How a set is gone through, beside how many move at once. */
 export const SetPolicy = z.strictObject({
   canary: Positive.max(1000).optional().describe('so many go first, and each of them has to succeed before any other begins'),
@@ -30,6 +47,12 @@ export const SetPolicy = z.strictObject({
     .optional()
     .describe('once so many moves did not succeed no further one begins; 1 unless told'),
   limits: SetLimits.optional(),
+  windows: z
+    .array(Window)
+    .min(1)
+    .max(100)
+    .optional()
+    .describe('moves begin within these alone; what has begun goes on, and with the last one the set ends'),
   after: z
     .record(Id, z.array(Id).min(1).max(100))
     .optional()
@@ -45,7 +68,7 @@ export const SetRun = z.strictObject({
   policy: SetPolicy.optional(),
   deadlineMs: Positive.max(MOST_SET_DAYS * DAY_MS)
     .optional()
-    .describe('so long after its start nothing more of it begins; 7 days unless told'),
+    .describe('so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window'),
 });
 export type SetRun = z.infer<typeof SetRun>;
 

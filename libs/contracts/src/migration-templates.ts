@@ -1,7 +1,21 @@
 import { z } from 'zod';
 import { event, type EventsOf } from './define.ts';
 import { executorAnnounced } from './executors.ts';
-import { Cause, Characterisation, Count, DeviceId, ExitCodes, Id, Name, PoolId, Positive, Ref, Timestamp, VolumeName } from './shapes.ts';
+import {
+  Cause,
+  Characterisation,
+  Count,
+  DeviceId,
+  ExitCodes,
+  Id,
+  Name,
+  PoolId,
+  Positive,
+  Ref,
+  Timestamp,
+  VmLabels,
+  VolumeName,
+} from './shapes.ts';
 import { Pause, SetCounts, SetPolicy, SetRun } from './migration-sets.ts';
 import { taskReported } from './task-execution.ts';
 import { Section } from './workflow-definition.ts';
@@ -43,18 +57,25 @@ export type MigrationMethod = z.infer<typeof MigrationMethod>;
 export const Interruption = z.enum(['none', 'under-a-second', 'save-and-restore', 'restart']);
 export type Interruption = z.infer<typeof Interruption>;
 export const TemplateOptions = z.object({
-  targetType: Ref,
-  method: MigrationMethod,
-  newResources: z.enum(['expose', 'hide']),
-  emulateIncompatible: z.boolean(),
-  augmentation: z.array(z.string().max(64)).max(32),
-  downtimeLimitMs: Positive.max(60_000),
-  maxBandwidthMiBps: Positive.max(100_000),
+  targetType: Ref.describe('what the VM becomes; its present type where it only moves'),
+  method: MigrationMethod.describe(
+    'how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet',
+  ),
+  newResources: z
+    .enum(['expose', 'hide'])
+    .describe('whether the guest gets what the new type has besides now, or with a later step or its next start'),
+  emulateIncompatible: z.boolean().describe('whether what the host lacks is given by its hypervisor: no host does yet'),
+  augmentation: z.array(z.string().max(64)).max(32).describe('packages that its agent may add for the move: none yet'),
+  downtimeLimitMs: Positive.max(60_000).describe('for how long the guest may stand still at the switch-over'),
+  maxBandwidthMiBps: Positive.max(100_000).describe('how fast memory and disks are sent, each at most'),
   /** Of a restart: how long the guest is given for each way of asking it to shut down (60 s unless told), and whether its power goes where it does not. */
   shutDown: z
     .object({ timeoutMs: Positive.max(600_000), force: z.boolean() })
     .partial()
-    .optional(),
+    .optional()
+    .describe(
+      'of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not',
+    ),
 });
 export type TemplateOptions = z.infer<typeof TemplateOptions>;
 /**
@@ -126,6 +147,15 @@ export const MigrationOption = z.object({
 export type MigrationOption = z.infer<typeof MigrationOption>;
 export const RefusedOption = z.object({ id: z.string().max(255), blockers: z.array(Blocker).min(1) });
 
+/** Of VMs that are not named: those with all of these labels, for whom the expression holds. Looked up when a plan is made, and kept in it. */
+export const VmSelection = z
+  .strictObject({
+    labels: VmLabels.optional(),
+    filter: z.string().min(1).max(1024).optional().describe('CEL over `vm`: id, name, type, host, state, labels, vcpus, memoryMiB'),
+  })
+  .refine((s) => Object.keys(s.labels ?? {}).length > 0 || s.filter !== undefined, 'a label or a filter at least');
+export type VmSelection = z.infer<typeof VmSelection>;
+
 /** What a plan was made from: it is applied only while these still hold. */
 export const PlanBasis = z.object({ template: Ref, vmVersions: z.record(z.string(), Count), hostGenerations: z.record(z.string(), Count) });
 export const PlannedMove = z.object({
@@ -161,6 +191,8 @@ export const Plan = z.object({
   of: z.object({ migrationId: Id, as: z.enum(['retry', 'undo']), gone: z.array(Id).optional(), done: z.array(Id).optional() }).optional(),
   /** How it is to be run: what it was checked with. */
   run: SetRun.optional(),
+  /** By what its VMs were found, where they were not named. */
+  select: VmSelection.optional(),
 });
 export type Plan = z.infer<typeof Plan>;
 export type PlannedMove = z.infer<typeof PlannedMove>;

@@ -134,6 +134,23 @@ export const setClaims: readonly Claim<MoveLab>[] = [
     },
   },
   {
+    name: 'a set whose window is to come: nothing begins before, and all of it moves then',
+    see: async (moves) => {
+      const from = new Date(Date.now() + 10_000).toISOString();
+      const until = new Date(Date.now() + 600_000).toISOString();
+      const begun = await begin(moves, { concurrency: 3, policy: { windows: [{ from, until }] } });
+      const waits = await moves.lab.api.get('/v1/migrations/{id}', { path: { id: begun.migrationId } });
+      const ended = await moves.ended(begun.migrationId);
+      const seen = await compared(moves, begun, ended, {
+        state: 'succeeded',
+        counts: { succeeded: 3, undone: 0, failed: 0, notBegun: 0 },
+        moved: [true, true, true],
+      });
+      const early = ended.moves.filter((m) => Date.parse(m.startedAt) < Date.parse(from)).length;
+      return also(seen, { next: from, early: 0 }, { next: waits.window?.next?.from, early });
+    },
+  },
+  {
     name: 'paused in the middle of its first move: that one ends, no other begins, and resumed the others follow',
     see: async (moves) => {
       const begun = await begin(moves, {});

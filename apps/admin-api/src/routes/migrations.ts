@@ -1,5 +1,5 @@
 import { Controller, Get, Inject, Param, Query as QueryParams, Req } from '@nestjs/common';
-import { views } from '@chrysalis/contracts';
+import { views, windowsAt, type SetPolicy } from '@chrysalis/contracts';
 import { Allow, Doc, type Answer, type ApiRequest } from '@chrysalis/service-kit';
 import { oneAnswer } from '../reads/answer.ts';
 import { againOf, movesOf } from '../reads/moves.ts';
@@ -66,6 +66,7 @@ export class MigrationsController {
     const more = {
       moves: moves.map(({ version: _, ...m }) => m),
       notBegun: (migration['vmIds'] as readonly string[]).filter((vmId) => !begun.has(vmId)),
+      ...windowOf(migration),
       again: again.map(({ version: _, ...m }) => m),
     };
     return oneAnswer(request, { ...migration, version }, { ...migration, ...more });
@@ -84,3 +85,9 @@ export class MigrationsController {
     return this.reads.list(models.moves, query, request.caller);
   }
 }
+
+/** By the clock of whoever answers: of one that has ended there is none. */
+const windowOf = ({ policy, endedAt }: Readonly<Record<string, unknown>>) => {
+  const { windows } = (policy ?? {}) as SetPolicy;
+  return windows === undefined || endedAt !== undefined ? {} : { window: windowsAt(windows, new Date().toISOString()) };
+};

@@ -16,6 +16,25 @@ const vmIds = async (run: Run): Promise<string[]> => {
   return Promise.all(named.map(async (v) => (await vmOf(run.client, v)).vmId));
 };
 
+type Select = { readonly labels?: Record<string, string>; readonly filter?: string };
+/** VMs that are named, or what they are found by when the plan is made. */
+type Who = { readonly vmIds: string[] } | { readonly select: Select };
+const who = async (run: Run): Promise<Who> => {
+  const { vm, label, filter } = run.options;
+  if (!label && filter === undefined) return { vmIds: await vmIds(run) };
+  if (vm) throw new UsageError('VMs are named with --vm, or found by --label and --filter: not both');
+  return { select: { ...(label ? { labels: labelsWanted(label) } : {}), ...(filter === undefined ? {} : { filter: String(filter) }) } };
+};
+
+const labelsWanted = (words: readonly string[]): Record<string, string> =>
+  Object.fromEntries(
+    words.map((word) => {
+      const at = word.indexOf('=');
+      if (at < 1) throw new UsageError(`--label ${word}: KEY=VALUE`);
+      return [word.slice(0, at), word.slice(at + 1)];
+    }),
+  );
+
 /** Asks, waits for the answer, gives it. */
 const queryOptions = async (run: Run, ids: readonly string[]): Promise<OptionsQuery> => {
   const { grant } = run.options;
@@ -33,8 +52,8 @@ const queryOptions = async (run: Run, ids: readonly string[]): Promise<OptionsQu
 
 /** By a template, or by the first option that leads there, with a grant or without. */
 type By = { readonly template: string } | { readonly to?: string; readonly option?: string; readonly grantId?: string };
-const makePlan = async (run: Run, by: By, ids: readonly string[]): Promise<PlanMade> => {
-  const body = { ...by, vmIds: [...ids], ...(await asPlanned(run)) } as BodyOf<'post', '/v1/migration-plans'>;
+const makePlan = async (run: Run, by: By, of: Who): Promise<PlanMade> => {
+  const body = { ...by, ...of, ...(await asPlanned(run)) } as BodyOf<'post', '/v1/migration-plans'>;
   return run.client
     .post('/v1/migration-plans', { body, query: { dryRun: run.options['dryRun'] ? 'true' : undefined } })
     .catch((error: unknown) => {
@@ -46,6 +65,15 @@ const makePlan = async (run: Run, by: By, ids: readonly string[]): Promise<PlanM
 const blocked = (plan: PlanMade): boolean => plan.moves.some((m) => m.blockers.length > 0);
 
 const vmOption = (c: Command): Command => c.option('--vm <vm>', 'id or name; more than once, or separated by commas', collect);
+/** By which the VMs of a plan are found, in place of names. */
+const whoOptions = (c: Command): Command =>
+  vmOption(c)
+    .option(
+      '--label <KEY=VALUE>',
+      'in place of --vm: those with this label when the plan is made; again for more, and all must hold',
+      collect,
+    )
+    .option('--filter <cel>', 'in place of --vm, or beside --label: those for whom it holds, e.g. vm.type == "small@1"');
 
 /** In the order of what is done: options, template, plan, migration. */
 export const migrationCommands = (program: Command): void => {
@@ -84,7 +112,7 @@ const planCommands = (program: Command): void => {
   examples(
     action(
       setOptions(
-        vmOption(
+        whoOptions(
           plan
             .command('create')
             .description('make a plan; exit code 4 if something blocks it')
@@ -92,7 +120,7 @@ const planCommands = (program: Command): void => {
         ),
       ).option('--dry-run', 'keep no plan'),
       async (run) => {
-        const made = await makePlan(run, { template: run.options['template'] }, await vmIds(run));
+        const made = await makePlan(run, { template: run.options['template'] }, await who(run));
         await print(run.format, made, () => planText(made));
         return blocked(made) ? exits.refused : exits.ok;
       },
@@ -110,7 +138,7 @@ const migrateCommand = (program: Command): void => {
   examples(
     action(
       waits(
-        setOptions(vmOption(program.command('migrate').description('options, template, plan and run in one')))
+        setOptions(whoOptions(program.command('migrate').description('options, template, plan and run in one')))
           .option('--to <type>', 'to this type, by the first option that leads there')
           .option('--option <option>', 'by this option of `options query`')
           .option('--template <template>', 'by this template, `name@version`')
@@ -123,13 +151,14 @@ const migrateCommand = (program: Command): void => {
     'migrate --vm web --to large --dry-run',
     'migrate --vm web,db --template small-to-large@1 --concurrency 2 --wait',
     'migrate --vm web-1,web-2,web-3,db --to large --canary 1 --max-failures 2 --after db=web-1',
+    'migrate --label team=web --template small-to-large@1 --window 2026-12-01T22:00Z/2026-12-02T04:00Z',
   );
 };
 
 const migrate = async (run: Run): Promise<number> => {
-  const ids = await vmIds(run);
+  const of = await who(run);
   const { template, dryRun } = run.options;
-  const plan = await makePlan(run, template ? await byTemplate(run, ids) : await byOption(run, ids), ids);
+  const plan = await makePlan(run, template ? await byTemplate(run, of) : await byOption(run, of), of);
   if (dryRun || blocked(plan)) {
     await print(run.format, plan, () => planText(plan));
     if (dryRun && !run.quiet) process.stderr.write('dry run: nothing was kept, not even this plan\n');
@@ -150,24 +179,28 @@ const lookLines = (vms: readonly string[], grant: string): string =>
     .map((some) => `  chrysalis options query --vm ${some.join(',')} --grant ${grant}`)
     .join('\n');
 
-const byTemplate = async (run: Run, ids: readonly string[]): Promise<By> => {
+const byTemplate = async (run: Run, of: Who): Promise<By> => {
   const { to, option, template } = run.options;
   if (to ?? option) throw new UsageError('a template says where to: give --template without --to and --option');
-  await look(run, ids);
+  await look(run, of);
   return { template };
 };
 
-const byOption = async (run: Run, ids: readonly string[]): Promise<By> => {
+const byOption = async (run: Run, of: Who): Promise<By> => {
   const { to, option, grant: grantId } = run.options;
   if (!to && !option) throw new UsageError('say where to: --to TYPE, --option OPTION or --template NAME@VERSION');
-  await look(run, ids);
+  await look(run, of);
   return { ...(option ? { option } : { to }), ...(grantId ? { grantId } : {}) };
 };
 
 /** Under a grant the agents look first; in a dry run the grant is only judged, and what they found earlier counts. */
-const look = async (run: Run, ids: readonly string[]): Promise<void> => {
+const look = async (run: Run, of: Who): Promise<void> => {
   const { grant: grantId, dryRun: trial } = run.options;
-  if (grantId && trial) {
+  if (!grantId) return;
+  if ('select' in of)
+    throw new UsageError('under a grant agents look into VMs that are named: give --vm, or let them look first: chrysalis options query');
+  const ids = of.vmIds;
+  if (trial) {
     for (const vmIds of portions(ids)) await run.client.post('/v1/migration-options-queries', { body: { vmIds, grantId }, query: dryRun });
     if (!run.quiet) {
       const lines = lookLines(run.options['vm'], grantId);
@@ -175,10 +208,10 @@ const look = async (run: Run, ids: readonly string[]): Promise<void> => {
         `dry run: no agent looks into the guests, so the plan goes by what is known of them; to let one look:\n${lines}\n`,
       );
     }
-  } else if (grantId) {
-    for (const some of portions(ids)) {
-      const query = await queryOptions(run, some);
-      if (query.state !== 'answered') throw new RefusedError(optionsText(query));
-    }
+    return;
+  }
+  for (const some of portions(ids)) {
+    const query = await queryOptions(run, some);
+    if (query.state !== 'answered') throw new RefusedError(optionsText(query));
   }
 };

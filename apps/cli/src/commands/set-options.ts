@@ -29,6 +29,17 @@ const pairs = (text: string, before: readonly Pair[] = []): Pair[] => {
   return [...before, ...added];
 };
 
+/** `2026-12-01T22:00Z/2026-12-02T04:00Z`, as ISO 8601 writes an interval. */
+const intervals = (text: string, before: NonNullable<Policy['windows']> = []): NonNullable<Policy['windows']> => {
+  const added = collect(text).map((part) => {
+    const [from, until, ...more] = part.split('/').map((t) => Date.parse(t));
+    if (from === undefined || until === undefined || more.length > 0 || Number.isNaN(from + until))
+      throw new InvalidArgumentError('FROM/UNTIL, such as 2026-12-01T22:00Z/2026-12-02T04:00Z');
+    return { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
+  });
+  return [...before, ...added];
+};
+
 /** How a set of VMs is gone through: of whatever starts a migration. */
 export const setOptions = (command: Command): Command =>
   command
@@ -42,7 +53,12 @@ export const setOptions = (command: Command): Command =>
     .option('--per-rack <n>', 'so many at once out of and into each rack', positive)
     .option('--fleet <n>', 'so many at once in the whole fleet, whoever moves them', positive)
     .option('--after <vm=vm>', 'db=web: db begins once web has moved; more than once, or separated by commas', pairs)
-    .option('--deadline <time>', 'begin nothing more after so long, e.g. 8h; 7 days unless told', duration);
+    .option(
+      '--window <from/until>',
+      'begin moves between these instants alone, 2026-12-01T22:00Z/2026-12-02T04:00Z; again, or separated by commas, for more',
+      intervals,
+    )
+    .option('--deadline <time>', 'begin nothing more after so long, e.g. 8h; 7 days unless told, or the end of the last window', duration);
 
 const afterOf = async ({ client, options }: Run): Promise<Policy['after']> => {
   const given: readonly Pair[] = options['after'] ?? [];
@@ -61,9 +77,21 @@ const said = <T extends object>(members: T): T | undefined => {
 
 /** Nothing, where nothing is said. */
 export const howToGo = async (run: Run): Promise<Omit<StartBody, 'planId'>> => {
-  const { concurrency, canary, waves: sizes, maxFailures, perSource, perTarget, perHost, perRack, fleet, deadline } = run.options;
+  const {
+    concurrency,
+    canary,
+    waves: sizes,
+    maxFailures,
+    perSource,
+    perTarget,
+    perHost,
+    perRack,
+    fleet,
+    deadline,
+    window: windows,
+  } = run.options;
   const limits = said({ perSource, perTarget, perHost, perRack, fleet });
-  const policy = said({ canary, waves: sizes, maxFailures, limits, after: await afterOf(run) }) as Policy | undefined;
+  const policy = said({ canary, waves: sizes, maxFailures, limits, windows, after: await afterOf(run) }) as Policy | undefined;
   return { ...said({ concurrency, deadlineMs: deadline }), ...(policy ? { policy } : {}) };
 };
 

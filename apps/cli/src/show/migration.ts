@@ -9,6 +9,7 @@ export const migrationText = (m: Migration): string => {
     state: m['state'],
     took: took(m['startedAt'], m['endedAt']),
     paused: m['paused'] && `${by(m.paused)}until ${m['paused'].until}, then ${m['paused'].then}: ${m['paused'].reason}`,
+    window: windowText(m.window),
     ...(m['vmIds'].length > 1 ? { vms: countsText(m) } : {}),
     cause: m['cause'] && `${m['cause'].code}: ${m['cause'].message}`,
     of: m.of && `${m.of.as} of ${m.of.migrationId}`,
@@ -16,6 +17,12 @@ export const migrationText = (m: Migration): string => {
     log: `chrysalis migration logs ${m['migrationId']}`,
   });
   return [head, ...m.moves.map(moveText), ...notBegunText(m)].join('\n\n');
+};
+/** Whether its moves may begin now, and when they may next. */
+const windowText = (window: Migration['window']): string | undefined => {
+  if (!window) return undefined;
+  const then = window.next && `next from ${window.next.from} until ${window.next.until}`;
+  return `${window.open ? `open until ${window.open.until}` : 'closed'}; ${then ?? 'none after that'}`;
 };
 const by = (paused: Migration['paused']): string => (paused?.by === undefined ? '' : `by ${paused.by} `);
 

@@ -1,6 +1,14 @@
 import { Controller, HttpCode, Inject, Param, Post, Req } from '@nestjs/common';
 import { Id, PauseThen, Positive, SetRun, views, type Plan } from '@chrysalis/contracts';
-import { blockersNow, byId, migrationDecider, outdated, type CancelMigration, type PauseSet } from '@chrysalis/migration-templates-core';
+import {
+  blockersNow,
+  byId,
+  deadlineOf,
+  migrationDecider,
+  outdated,
+  type CancelMigration,
+  type PauseSet,
+} from '@chrysalis/migration-templates-core';
 import {
   Allow,
   Commands,
@@ -56,7 +64,7 @@ export class MigrationsController {
     query: dryRunQuery,
     answers: {
       202: views.MigrationAccepted,
-      422: '`plan.unknown`, `migration.order_unknown`, `migration.order_cyclic`',
+      422: '`plan.unknown`, `migration.order_unknown`, `migration.order_cyclic`, `migration.windows_past`',
       409: '`plan.blocked`, `plan.outdated`, `vm.in_move`',
     },
   })
@@ -71,8 +79,9 @@ export class MigrationsController {
       );
       const { plan } = made!.data as { plan: Plan };
       await this.#mayRun(plan, ctx);
-      const { concurrency = 1, policy, deadlineMs = 7 * DAY_MS } = { ...plan.run, ...said };
-      const begun = await beginMigration(ctx, plan, { concurrency, policy, deadlineAt: after(ctx.now, deadlineMs) }, ctx.caller.tenant);
+      const how = { ...plan.run, ...said };
+      const { concurrency = 1, policy } = how;
+      const begun = await beginMigration(ctx, plan, { concurrency, policy, deadlineAt: deadlineOf(how, ctx.now) }, ctx.caller.tenant);
       if (!begun.ok) throw ProblemError.of('late' in begun ? inMove(begun.late) : begun.rejection);
       const { migrationId } = begun;
       return { status: 202, body: { migrationId, operation: migrationId }, headers: { location: `/v1/migrations/${migrationId}` } };

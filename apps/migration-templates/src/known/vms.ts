@@ -1,4 +1,12 @@
-import { desiredBy, provisioningEvents as events, speaksOf, type DataOf, type ProvisioningEvent, type Ref } from '@chrysalis/contracts';
+import {
+  desiredBy,
+  provisioningEvents as events,
+  speaksOf,
+  type DataOf,
+  type ProvisioningEvent,
+  type Ref,
+  type VmLabels,
+} from '@chrysalis/contracts';
 import type { Queryable } from '@chrysalis/event-store';
 import type { KnownVm } from '@chrysalis/migration-templates-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
@@ -13,7 +21,10 @@ type VmEvent = Extract<ProvisioningEvent, { type: `chrysalis.provisioning.vm.${s
 /** The next state of what is known; `undefined` when the VM is no more. Pure. */
 const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
   if (e.type === events.vmRequested.type)
-    return { vmId: e.data.vmId, name: e.data.name, type: e.data.type, spec: e.data.spec, epoch: 1, state: 'requested' };
+    return {
+      ...{ vmId: e.data.vmId, name: e.data.name, labels: e.data.labels ?? {} },
+      ...{ type: e.data.type, spec: e.data.spec, epoch: 1, state: 'requested' },
+    };
   if (!vm) return undefined;
   switch (e.type) {
     case events.vmPlaced.type:
@@ -38,6 +49,10 @@ const foldVm = (vm: VmDoc | undefined, e: VmEvent): VmDoc | undefined => {
     case events.vmMoveEnded.type: {
       const { moveId: _, ...rest } = vm;
       return rest;
+    }
+    case events.vmReconfigured.type: {
+      const { name, labels } = e.data;
+      return { ...vm, ...(name === undefined ? {} : { name }), ...(labels ? { labels } : {}) };
     }
     case events.vmDeletionRequested.type:
       return { ...vm, state: 'deleting', stateBefore: vm.state };
@@ -135,6 +150,22 @@ export const vmsOfType = async (q: pg.PoolClient, schema: string, type: Ref): Pr
       )
     ).rows,
   );
+
+/** Of this tenant, with these labels, so many at most: those that have booted and are not on their way out. */
+export const vmsLabelled = async (
+  q: Queryable,
+  schema: string,
+  tenant: string,
+  labels: VmLabels,
+  most: number,
+): Promise<readonly (VmDoc & Pick<KnownVm, 'topology' | 'hostId'>)[]> =>
+  (
+    await q.query<{ vm: VmDoc & Pick<KnownVm, 'topology' | 'hostId'> }>(
+      `select vm from ${schema}.known_vms where tenant = $1 and coalesce(vm -> 'labels', '{}') @> $2::jsonb
+         and vm ? 'topology' and vm ? 'hostId' and vm ->> 'state' <> 'deleting' order by vm_id limit $3`,
+      [tenant, JSON.stringify(labels), most],
+    )
+  ).rows.map((r) => r.vm);
 
 /** Those that have booted, of this tenant, in the order asked for; what is not there is left out. */
 export const knownVms = async (

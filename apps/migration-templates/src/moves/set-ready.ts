@@ -11,8 +11,8 @@ export const readyFor = async (ctx: MessageContext, migrationId: string, seen: M
   const ready = new Map<string, Start>();
   const unready = new Set<string>();
   for (;;) {
-    const ids = wanted(seen, around, unready).filter((id) => !ready.has(id));
-    if (ids.length === 0) return { starts: [...ready.values()], around, unready: [...unready] };
+    const ids = wanted(seen, around, unready, ctx.now).filter((id) => !ready.has(id));
+    if (ids.length === 0) return { starts: [...ready.values()], around, unready: [...unready], now: ctx.now };
     for (const s of await makeStarts(ctx, migrationId, seen.plan, ids, tenant)) ready.set(s.vmId, s);
     for (const id of ids) if (!ready.has(id)) unready.add(id);
   }

@@ -151,6 +151,42 @@ test('a set whose time is up begins nothing more, and ends with what it has', as
   expect(await over(id)).toMatchObject({ cause: { code: 'migration.time_is_up' }, counts: { succeeded: 1, notBegun: 2 } });
 });
 
+test('a set is found by labels and by an expression when its plan is made, and the plan says by which', async () => {
+  await world.tell('provisioning', 'vm-b', provisioningEvents.vmReconfigured, { vmId: 'vm-b', labels: { team: 'web' } } as never);
+  await world.tell('provisioning', 'vm-c', provisioningEvents.vmReconfigured, {
+    vmId: 'vm-c',
+    labels: { team: 'web' },
+    name: 'c',
+  } as never);
+  const plan = (select: object) => world.call('POST', '/v1/migration-plans', { option: 'small@1/move/pre-copy/expose', select });
+  const found = await world.until(async () => {
+    const made = await plan({ labels: { team: 'web' } });
+    return (made.body['moves'] as unknown as object[] | undefined)?.length === 2 && made.body;
+  });
+  expect(found).toMatchObject({ select: { labels: { team: 'web' } }, moves: [{ vmId: 'vm-b' }, { vmId: 'vm-c' }] });
+  expect((await plan({ labels: { team: 'web' }, filter: 'vm.name == "c"' })).body).toMatchObject({ moves: [{ vmId: 'vm-c' }] });
+  expect((await plan({ filter: 'vm.labels.team == "web"' })).body).toMatchObject({ code: 'plan.filter_invalid', vmId: 'vm-a' });
+  expect((await plan({ labels: { team: 'nobody' } })).body['code']).toBe('plan.nothing_selected');
+  const other = { option: 'small@1/move/pre-copy/expose', select: { labels: { team: 'web' } } };
+  expect((await world.call('POST', '/v1/migration-plans', other, { tenant: 'other' })).body['code']).toBe('plan.nothing_selected');
+  expect((await world.call('POST', '/v1/migration-plans', { ...other, vmIds })).body['code']).toBe('request.invalid');
+});
+
+test('a set begins nothing before its window', async () => {
+  const inMs = (ms: number): string => new Date(Date.now() + ms).toISOString();
+  const past = { windows: [{ from: inMs(-2_000), until: inMs(-1_000) }] };
+  const plan = await world.call('POST', '/v1/migration-plans', { option: 'small@1/move/pre-copy/expose', vmIds });
+  expect((await world.call('POST', '/v1/migrations', { planId: plan.body['planId'], policy: past })).body['code']).toBe(
+    'migration.windows_past',
+  );
+  const from = inMs(1_500);
+  const id = await begin(vmIds, { policy: { windows: [{ from, until: inMs(3_600_000) }] } });
+  for (const n of [0, 1, 2]) await end(id, n);
+  expect(await over(id)).toMatchObject({ state: 'succeeded' });
+  const begun = (await world.stream(`migration-${id}`)).filter((e) => e.type.endsWith('move.started.v1'));
+  expect(begun.every((e) => Date.parse(e.meta.at) >= Date.parse(from))).toBe(true);
+});
+
 describe('a set that has ended', () => {
   const plan = (body: object) => world.call('POST', '/v1/migration-plans', body);
   test('is begun again for those that it has not moved', async () => {

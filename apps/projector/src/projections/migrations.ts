@@ -37,6 +37,7 @@ export const migrations: readonly Handler[] = [
       planId: plan.planId,
       template: refText(plan.basis.template),
       of: plan.of && { migrationId: plan.of.migrationId, as: plan.of.as },
+      select: plan.select,
       vmIds: plan.moves.map((m) => m.vmId),
       planned: plan.moves.map(({ vmId, fromHost, toHost, fromType, toType }) => ({
         vmId,

@@ -307,6 +307,13 @@ export type PlanMade = {
                 fleet?: number;
             };
             /**
+             * moves begin within these alone; what has begun goes on, and with the last one the set ends
+             */
+            windows?: Array<{
+                from: string;
+                until: string;
+            }>;
+            /**
              * by VM: begins only when the moves of these have succeeded; without them it does not begin
              */
             after?: {
@@ -314,9 +321,18 @@ export type PlanMade = {
             };
         };
         /**
-         * so long after its start nothing more of it begins; 7 days unless told
+         * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
          */
         deadlineMs?: number;
+    };
+    select?: {
+        labels?: {
+            [key: string]: string;
+        };
+        /**
+         * CEL over `vm`: id, name, type, host, state, labels, vcpus, memoryMiB
+         */
+        filter?: string;
     };
     ready: boolean;
 };
@@ -1420,16 +1436,40 @@ export type MigrationTemplate = {
             version: number;
         };
         options: {
+            /**
+             * what the VM becomes; its present type where it only moves
+             */
             targetType: {
                 name: string;
                 version: number;
             };
+            /**
+             * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+             */
             method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+            /**
+             * whether the guest gets what the new type has besides now, or with a later step or its next start
+             */
             newResources: 'expose' | 'hide';
+            /**
+             * whether what the host lacks is given by its hypervisor: no host does yet
+             */
             emulateIncompatible: boolean;
+            /**
+             * packages that its agent may add for the move: none yet
+             */
             augmentation: Array<string>;
+            /**
+             * for how long the guest may stand still at the switch-over
+             */
             downtimeLimitMs: number;
+            /**
+             * how fast memory and disks are sent, each at most
+             */
             maxBandwidthMiBps: number;
+            /**
+             * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+             */
             shutDown?: {
                 timeoutMs?: number;
                 force?: boolean;
@@ -2061,6 +2101,13 @@ export type Plan = {
                 fleet?: number;
             };
             /**
+             * moves begin within these alone; what has begun goes on, and with the last one the set ends
+             */
+            windows?: Array<{
+                from: string;
+                until: string;
+            }>;
+            /**
              * by VM: begins only when the moves of these have succeeded; without them it does not begin
              */
             after?: {
@@ -2068,9 +2115,18 @@ export type Plan = {
             };
         };
         /**
-         * so long after its start nothing more of it begins; 7 days unless told
+         * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
          */
         deadlineMs?: number;
+    };
+    select?: {
+        labels?: {
+            [key: string]: string;
+        };
+        /**
+         * CEL over `vm`: id, name, type, host, state, labels, vcpus, memoryMiB
+         */
+        filter?: string;
     };
     ready: boolean;
     template: string;
@@ -2146,6 +2202,13 @@ export type MigrationSummary = {
              */
             fleet?: number;
         };
+        /**
+         * moves begin within these alone; what has begun goes on, and with the last one the set ends
+         */
+        windows?: Array<{
+            from: string;
+            until: string;
+        }>;
         /**
          * by VM: begins only when the moves of these have succeeded; without them it does not begin
          */
@@ -2253,6 +2316,13 @@ export type Migration = {
             fleet?: number;
         };
         /**
+         * moves begin within these alone; what has begun goes on, and with the last one the set ends
+         */
+        windows?: Array<{
+            from: string;
+            until: string;
+        }>;
+        /**
          * by VM: begins only when the moves of these have succeeded; without them it does not begin
          */
         after?: {
@@ -2291,6 +2361,31 @@ export type Migration = {
      * VMs of it that no move has begun for, in the order of its plan
      */
     notBegun: Array<string>;
+    /**
+     * where it has windows: the one that is open at this instant, and the next one
+     */
+    window?: {
+        open?: {
+            from: string;
+            until: string;
+        };
+        next?: {
+            from: string;
+            until: string;
+        };
+    };
+    /**
+     * by what its VMs were found
+     */
+    select?: {
+        labels?: {
+            [key: string]: string;
+        };
+        /**
+         * CEL over `vm`: id, name, type, host, state, labels, vcpus, memoryMiB
+         */
+        filter?: string;
+    };
     /**
      * migrations that take up its rest, or take its moves back, the first one first
      */
@@ -4182,16 +4277,40 @@ export type PostV1MigrationTemplatesData = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -4816,16 +4935,40 @@ export type PostV1MigrationTemplatesResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -5292,16 +5435,40 @@ export type PostV1MigrationTemplatesResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -5835,16 +6002,40 @@ export type PutV1MigrationTemplatesNameData = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -6351,16 +6542,40 @@ export type PutV1MigrationTemplatesNameResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -6991,6 +7206,13 @@ export type PostV1MigrationsData = {
                 fleet?: number;
             };
             /**
+             * moves begin within these alone; what has begun goes on, and with the last one the set ends
+             */
+            windows?: Array<{
+                from: string;
+                until: string;
+            }>;
+            /**
              * by VM: begins only when the moves of these have succeeded; without them it does not begin
              */
             after?: {
@@ -6998,7 +7220,7 @@ export type PostV1MigrationsData = {
             };
         };
         /**
-         * so long after its start nothing more of it begins; 7 days unless told
+         * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
          */
         deadlineMs?: number;
     };
@@ -7018,7 +7240,7 @@ export type PostV1MigrationsErrors = {
      */
     409: Problem;
     /**
-     * `plan.unknown`, `migration.order_unknown`, `migration.order_cyclic`
+     * `plan.unknown`, `migration.order_unknown`, `migration.order_cyclic`, `migration.windows_past`
      */
     422: Problem;
     /**
@@ -9306,16 +9528,40 @@ export type PostV1MigrationTemplatesValidateData = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -9809,16 +10055,40 @@ export type PostV1MigrationTemplatesTryData = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -10398,16 +10668,40 @@ export type PostV1MigrationTemplatesImportResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -10874,16 +11168,40 @@ export type PostV1MigrationTemplatesImportResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -11391,16 +11709,40 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -11867,16 +12209,40 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                 version: number;
             };
             options: {
+                /**
+                 * what the VM becomes; its present type where it only moves
+                 */
                 targetType: {
                     name: string;
                     version: number;
                 };
+                /**
+                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
+                /**
+                 * whether the guest gets what the new type has besides now, or with a later step or its next start
+                 */
                 newResources: 'expose' | 'hide';
+                /**
+                 * whether what the host lacks is given by its hypervisor: no host does yet
+                 */
                 emulateIncompatible: boolean;
+                /**
+                 * packages that its agent may add for the move: none yet
+                 */
                 augmentation: Array<string>;
+                /**
+                 * for how long the guest may stand still at the switch-over
+                 */
                 downtimeLimitMs: number;
+                /**
+                 * how fast memory and disks are sent, each at most
+                 */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
+                 */
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
@@ -12635,7 +13001,19 @@ export type GetV1MigrationTemplatesNameVersionDiffResponse = GetV1MigrationTempl
 export type PostV1MigrationPlansData = {
     body: {
         template: string;
-        vmIds: Array<string>;
+        vmIds?: Array<string>;
+        /**
+         * in place of `vmIds`: those that are so now
+         */
+        select?: {
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * CEL over `vm`: id, name, type, host, state, labels, vcpus, memoryMiB
+             */
+            filter?: string;
+        };
         /**
          * how it is to be run: checked here, and what it is run by unless its start says something else
          */
@@ -12686,6 +13064,13 @@ export type PostV1MigrationPlansData = {
                     fleet?: number;
                 };
                 /**
+                 * moves begin within these alone; what has begun goes on, and with the last one the set ends
+                 */
+                windows?: Array<{
+                    from: string;
+                    until: string;
+                }>;
+                /**
                  * by VM: begins only when the moves of these have succeeded; without them it does not begin
                  */
                 after?: {
@@ -12693,7 +13078,7 @@ export type PostV1MigrationPlansData = {
                 };
             };
             /**
-             * so long after its start nothing more of it begins; 7 days unless told
+             * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
              */
             deadlineMs?: number;
         };
@@ -12701,7 +13086,19 @@ export type PostV1MigrationPlansData = {
         to?: string;
         option?: string;
         grantId?: string;
-        vmIds: Array<string>;
+        vmIds?: Array<string>;
+        /**
+         * in place of `vmIds`: those that are so now
+         */
+        select?: {
+            labels?: {
+                [key: string]: string;
+            };
+            /**
+             * CEL over `vm`: id, name, type, host, state, labels, vcpus, memoryMiB
+             */
+            filter?: string;
+        };
         /**
          * how it is to be run: checked here, and what it is run by unless its start says something else
          */
@@ -12752,6 +13149,13 @@ export type PostV1MigrationPlansData = {
                     fleet?: number;
                 };
                 /**
+                 * moves begin within these alone; what has begun goes on, and with the last one the set ends
+                 */
+                windows?: Array<{
+                    from: string;
+                    until: string;
+                }>;
+                /**
                  * by VM: begins only when the moves of these have succeeded; without them it does not begin
                  */
                 after?: {
@@ -12759,7 +13163,7 @@ export type PostV1MigrationPlansData = {
                 };
             };
             /**
-             * so long after its start nothing more of it begins; 7 days unless told
+             * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
              */
             deadlineMs?: number;
         };
@@ -12818,6 +13222,13 @@ export type PostV1MigrationPlansData = {
                     fleet?: number;
                 };
                 /**
+                 * moves begin within these alone; what has begun goes on, and with the last one the set ends
+                 */
+                windows?: Array<{
+                    from: string;
+                    until: string;
+                }>;
+                /**
                  * by VM: begins only when the moves of these have succeeded; without them it does not begin
                  */
                 after?: {
@@ -12825,7 +13236,7 @@ export type PostV1MigrationPlansData = {
                 };
             };
             /**
-             * so long after its start nothing more of it begins; 7 days unless told
+             * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
              */
             deadlineMs?: number;
         };
@@ -12884,6 +13295,13 @@ export type PostV1MigrationPlansData = {
                     fleet?: number;
                 };
                 /**
+                 * moves begin within these alone; what has begun goes on, and with the last one the set ends
+                 */
+                windows?: Array<{
+                    from: string;
+                    until: string;
+                }>;
+                /**
                  * by VM: begins only when the moves of these have succeeded; without them it does not begin
                  */
                 after?: {
@@ -12891,7 +13309,7 @@ export type PostV1MigrationPlansData = {
                 };
             };
             /**
-             * so long after its start nothing more of it begins; 7 days unless told
+             * so long after its start nothing more of it begins; 7 days unless told, or until the end of its last window
              */
             deadlineMs?: number;
         };
@@ -12916,7 +13334,7 @@ export type PostV1MigrationPlansErrors = {
      */
     409: Problem;
     /**
-     * `template.unknown`, `vm.unknown`, `migration.order_unknown`, `migration.order_cyclic`
+     * `template.unknown`, `vm.unknown`, `migration.order_unknown`, `migration.order_cyclic`, `migration.windows_past`, `plan.filter_invalid`, `plan.nothing_selected`, `plan.too_many_selected`
      */
     422: Problem;
     /**

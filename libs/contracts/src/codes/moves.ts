@@ -173,6 +173,30 @@ export const movesCodes = {
     title: 'VMs of the order wait for each other',
     next: 'take one of the waits out of `after`: `vmIds` are those that could never begin',
   },
+  'plan.filter_invalid': {
+    status: 422,
+    title: 'The expression that selects VMs is none, or has no answer for one of them',
+    next: 'mend it; of a label that not every VM has ask first: "team" in vm.labels && vm.labels.team == "web"',
+  },
+  'plan.nothing_selected': {
+    status: 422,
+    title: 'No VM that runs is selected',
+    next: 'chrysalis vm list --label shows who has which labels; a VM has been started at least once before it can be planned for',
+  },
+  'plan.too_many_selected': {
+    status: 422,
+    title: 'More VMs are selected than one plan, or one look, takes',
+    next: 'select fewer, by one more label for each part',
+  },
+  'migration.windows_past': {
+    status: 422,
+    title: 'No window of the set is open, and none opens before its deadline',
+    next: 'name a window that is to come, and a deadline after its beginning',
+  },
+  'migration.window_closed': {
+    title: 'The last window closed before every VM had gone',
+    next: 'begin it again for those that are left, with another window: chrysalis migration retry --window',
+  },
   'migration.incomplete': { title: 'Not every VM was moved', next: 'chrysalis migration get shows which, and why' },
   'migration.time_is_up': { title: 'The time for it was over before every VM had gone', next: 'begin it again for those that are left' },
   'migration.too_many_failures': {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Pause, SetCounts, SetPolicy } from '../migration-sets.ts';
+import { Pause, SetCounts, SetPolicy, Window } from '../migration-sets.ts';
 import {
   DocumentFormat,
   MigrationOption,
@@ -8,6 +8,7 @@ import {
   RefusedOption,
   TemplateSpec,
   TemplateStep,
+  VmSelection,
 } from '../migration-templates.ts';
 import { Cause, Count } from '../shapes.ts';
 import { Section } from '../workflow-definition.ts';
@@ -141,6 +142,11 @@ export const MigrationSummary = Migration.meta({ id: 'MigrationSummary' });
 export const MigrationInFull = Migration.extend({
   moves: z.array(MoveInFull),
   notBegun: z.array(z.string()).describe('VMs of it that no move has begun for, in the order of its plan'),
+  window: z
+    .object({ open: Window.optional(), next: Window.optional() })
+    .optional()
+    .describe('where it has windows: the one that is open at this instant, and the next one'),
+  select: VmSelection.optional().describe('by what its VMs were found'),
   again: z
     .array(Of.extend({ state: z.enum(migrationStates) }))
     .describe('migrations that take up its rest, or take its moves back, the first one first'),

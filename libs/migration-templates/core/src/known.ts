@@ -7,6 +7,7 @@ import {
   type Observed,
   type Ref,
   type Topology,
+  type VmLabels,
   type VmDoing,
   type VmTypeSpec,
 } from '@chrysalis/contracts';
@@ -17,6 +18,8 @@ export type KnownVm = Readonly<{
   vmId: string;
   /** Its label; not known of VMs that were there before it was kept. */
   name?: string;
+  /** Absent: of a VM that was there before they were kept, and has got none since. */
+  labels?: VmLabels;
   tenant: string;
   type: Ref;
   spec: VmTypeSpec;

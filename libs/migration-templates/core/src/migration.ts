@@ -12,6 +12,7 @@ import {
 import type { Figures } from './figures.ts';
 import { nothingAround, type Around } from './sets/caps.ts';
 import { orderOf } from './sets/order.ts';
+import { areOver, isOpen, nextTurn } from './sets/windows.ts';
 import { admitted, candidates, countsOf, eligible, haltOf } from './sets/pace.ts';
 
 // Stream `migration-<id>`: a run of a plan over its VMs, some at a time.
@@ -31,7 +32,13 @@ export type RequestMigration = Readonly<{
  * What a set goes on with: moves made ready for VMs that wait, of which as many begin as there is room for. `unready` are those of its
  * VMs that could not be made ready now: gone, or in another move. Whoever neither is nor could be is tried again.
  */
-export type Ready = Readonly<{ starts: readonly Start[]; around?: Around | undefined; unready?: readonly string[] | undefined }>;
+export type Ready = Readonly<{
+  starts: readonly Start[];
+  around?: Around | undefined;
+  unready?: readonly string[] | undefined;
+  /** The instant: whether a window of the set is open. Without it none is. */
+  now?: string | undefined;
+}>;
 export type EndMove = Readonly<{
   kind: 'end-move';
   moveId: string;
@@ -100,6 +107,7 @@ export type MigrationRejection = Coded<
   | ({ readonly code: 'migration.paused'; readonly migrationId: string } & Pause)
   | { readonly code: 'migration.order_unknown'; readonly vmIds: readonly string[] }
   | { readonly code: 'migration.order_cyclic'; readonly vmIds: readonly string[] }
+  | { readonly code: 'migration.windows_past'; readonly now: string }
   | { readonly code: 'move.unknown'; readonly moveId: string }
 >;
 type Answer = Decision<MigrationEvent, MigrationRejection>;
@@ -171,9 +179,10 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
 const request = (c: RequestMigration, state: MigrationState): Answer => {
   if (state.status !== 'none')
     return state.plan.planId === c.plan.planId ? accept() : reject({ code: 'migration.conflict', migrationId: c.migrationId });
-  const fault = orderFault(
+  const fault = setFault(
     c.plan.moves.map((m) => m.vmId),
     c.policy,
+    c,
   );
   if (fault) return reject(fault);
   const { migrationId, concurrency, policy, deadlineAt } = c;
@@ -185,20 +194,25 @@ const request = (c: RequestMigration, state: MigrationState): Answer => {
   return accept<MigrationEvent>(event, ...beginning(begun, c).map((s) => started(migrationId, s)));
 };
 
-type OrderFault = Extract<MigrationRejection, { code: 'migration.order_unknown' | 'migration.order_cyclic' }>;
-/** Why these VMs cannot go in this order. */
-export const orderFault = (ids: readonly string[], policy: SetPolicy | undefined): OrderFault | undefined => {
+type SetFault = Extract<MigrationRejection, { code: 'migration.order_unknown' | 'migration.order_cyclic' | 'migration.windows_past' }>;
+/** Why these VMs cannot go in this order, or at no time. */
+export const setFault = (
+  ids: readonly string[],
+  policy: SetPolicy = {},
+  { now, deadlineAt }: Readonly<{ now?: string | undefined; deadlineAt?: string | undefined }> = {},
+): SetFault | undefined => {
   const there = new Set(ids);
-  const named = Object.entries(policy?.after ?? {}).flatMap(([id, before]) => [id, ...before]);
+  const named = Object.entries(policy.after ?? {}).flatMap(([id, before]) => [id, ...before]);
   const unknown = [...new Set(named)].filter((id) => !there.has(id));
   if (unknown.length > 0) return { code: 'migration.order_unknown', vmIds: unknown };
-  const order = orderOf(ids, policy?.after);
-  return order.ok ? undefined : { code: 'migration.order_cyclic', vmIds: order.cycle };
+  const order = orderOf(ids, policy.after);
+  if (!order.ok) return { code: 'migration.order_cyclic', vmIds: order.cycle };
+  return now !== undefined && areOver({ policy, deadlineAt }, now) ? { code: 'migration.windows_past', now } : undefined;
 };
 
 /** Of those made ready, the ones that begin: their turn has come, and there is room. */
-const beginning = (m: Known, { starts, around = nothingAround }: Ready): readonly Start[] => {
-  if (m.closed || m.paused || haltOf(m)) return [];
+const beginning = (m: Known, { starts, around = nothingAround, now }: Ready): readonly Start[] => {
+  if (m.closed || m.paused || haltOf(m) || !isOpen(m, now)) return [];
   const ready = new Map(starts.map((s) => [s.vmId, s]));
   const turn = eligible(m).filter((id) => ready.has(id));
   return admitted(m, turn, around).flatMap((id) => ready.get(id) ?? []);
@@ -236,15 +250,24 @@ const resumeMove = (c: ResumeMove, state: MigrationState): Answer => {
 
 /** The next moves, or the end when none runs and none will begin. */
 const after = (m: Known, ready: Ready): MigrationEvent[] => {
+  const closed = ready.now === undefined ? undefined : windowClosed(m, ready.now);
+  if (closed) return closed;
   if (m.moves.every((x) => x.state !== 'running') && isOver(m, ready)) return [ended(m)];
   return beginning(m, ready).map((s) => started(m.migrationId, s));
 };
 
-/** With nothing under way: whether nothing will ever begin. What is paused, or held by others' moves alone, goes on later. */
-const isOver = (m: Known, { unready = [] }: Ready): boolean => {
+/** Its last window has closed, and VMs are left; undefined where that is not so, or was said before. */
+const windowClosed = (m: Known, now: string): MigrationEvent[] | undefined => {
+  if (m.cancelled !== undefined || m.closed || waiting(m).length === 0 || !areOver(m, now)) return undefined;
+  const message = 'its last window has closed, and nothing more begins';
+  return stopped(m, message, { code: 'migration.window_closed', message });
+};
+
+/** With nothing under way: whether nothing will ever begin. What is paused, waits for a window, or is held by others' moves alone, goes on later. */
+const isOver = (m: Known, { unready = [], now }: Ready): boolean => {
   if (m.closed || haltOf(m)) return true;
   const left = eligible(m);
-  if (m.paused) return left.length === 0;
+  if (m.paused || !isOpen(m, now)) return left.length === 0;
   const not = new Set(unready);
   return left.every((id) => not.has(id));
 };
@@ -309,6 +332,8 @@ const advance = (c: Advance, state: MigrationState): Answer => {
     const message = `it had until ${deadlineAt}, and began nothing more then`;
     return accept<MigrationEvent>(...stopped(state, message, { code: 'migration.time_is_up', message }));
   }
+  const closed = windowClosed(state, c.at);
+  if (closed) return accept<MigrationEvent>(...closed);
   if (!paused) return accept<MigrationEvent>(...after(state, c));
   if (!isPast(paused.until)) return accept();
   const message = `it was paused until ${paused.until}, and nobody resumed it`;
@@ -336,8 +361,8 @@ const resume = ({ migrationId, by, ...ready }: ResumeSet, state: MigrationState)
 };
 
 /** Whom to make ready for the next decision, where its state is this one. */
-export const wanted = (m: MigrationState, around: Around, unready: ReadonlySet<string>): readonly string[] =>
-  m.status === 'none' || m.paused ? [] : candidates(m, around, unready);
+export const wanted = (m: MigrationState, around: Around, unready: ReadonlySet<string>, now?: string): readonly string[] =>
+  m.status === 'none' || m.paused || !isOpen(m, now) ? [] : candidates(m, around, unready);
 
 const withEnd = (m: MigrationState, moveId: string, state: EndMove['state']): MigrationState =>
   m.status === 'none' ? m : { ...m, moves: m.moves.map((x) => (x.moveId === moveId && x.state === 'running' ? { ...x, state } : x)) };
@@ -362,8 +387,10 @@ export const nextLook = (m: MigrationState, now: string): string | undefined => 
   const waits = waiting(m).length > 0;
   const runs = m.moves.some((x) => x.state === 'running');
   const soon = new Date(Date.parse(now) + LOOK_MS).toISOString();
-  const looks = !m.paused && (!runs || m.policy?.limits !== undefined) && waits;
-  const times = [...(waits ? [m.deadlineAt] : []), m.paused?.until, ...(looks ? [soon] : [])].filter((t) => t !== undefined);
+  const looks = !m.paused && isOpen(m, now) && (!runs || m.policy?.limits !== undefined) && waits;
+  const times = [...(waits ? [m.deadlineAt, nextTurn(m, now)] : []), m.paused?.until, ...(looks ? [soon] : [])].filter(
+    (t) => t !== undefined,
+  );
   return times.sort((a, b) => Date.parse(a) - Date.parse(b))[0];
 };
 

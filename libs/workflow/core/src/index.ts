@@ -1,6 +1,7 @@
 export * from './bids/admit-bid.ts';
 export * from './definition/analysis.ts';
 export * from './instance/commands.ts';
+export { celOptions, evaluate, firstLine, MAX_LENGTH as MOST_CEL_CHARACTERS, refusalsIn } from './definition/condition.ts';
 export * from './definition/critical-path.ts';
 export * from './instance/decide.ts';
 export { evolve } from './instance/evolve.ts';
