@@ -336,7 +336,7 @@ describe('plans and migrations', () => {
     });
     await world.ran(request, { state: 'succeeded' });
     const seen = await ended(id);
-    expect(seen).toMatchObject({ state: 'failed', waiting: ['vm-b'], cancelled: 'window closed' });
+    expect(seen).toMatchObject({ state: 'cancelled', waiting: ['vm-b'], cancelled: 'window closed' });
     expect(await world.call('POST', `/v1/migrations/${id}/cancel`, {})).toMatchObject({ status: 409, body: { code: 'migration.ended' } });
   });
 

@@ -250,15 +250,21 @@ const resumeMove = (c: ResumeMove, state: MigrationState): Answer => {
 
 /** The next moves, or the end when none runs and none will begin. */
 const after = (m: Known, ready: Ready): MigrationEvent[] => {
-  const closed = ready.now === undefined ? undefined : windowClosed(m, ready.now);
-  if (closed) return closed;
+  const stop = ready.now === undefined ? undefined : outOfTime(m, ready.now);
+  if (stop) return stop;
   if (m.moves.every((x) => x.state !== 'running') && isOver(m, ready)) return [ended(m)];
   return beginning(m, ready).map((s) => started(m.migrationId, s));
 };
 
-/** Its last window has closed, and VMs are left; undefined where that is not so, or was said before. */
-const windowClosed = (m: Known, now: string): MigrationEvent[] | undefined => {
-  if (m.cancelled !== undefined || m.closed || waiting(m).length === 0 || !areOver(m, now)) return undefined;
+/** Its time is up, or its last window has closed, and VMs are left; undefined where that is not so, or was said before. */
+const outOfTime = (m: Known, now: string): MigrationEvent[] | undefined => {
+  const { deadlineAt } = m;
+  if (m.cancelled !== undefined || m.closed || waiting(m).length === 0) return undefined;
+  if (deadlineAt !== undefined && Date.parse(deadlineAt) <= Date.parse(now)) {
+    const message = `it had until ${deadlineAt}, and began nothing more then`;
+    return stopped(m, message, { code: 'migration.time_is_up', message });
+  }
+  if (!areOver(m, now)) return undefined;
   const message = 'its last window has closed, and nothing more begins';
   return stopped(m, message, { code: 'migration.window_closed', message });
 };
@@ -326,16 +332,11 @@ const stopped = (m: Known, reason: string, cause?: Cause): MigrationEvent[] => {
 const advance = (c: Advance, state: MigrationState): Answer => {
   if (state.status === 'none') return reject({ code: 'migration.unknown' });
   if (state.status !== 'running' || state.cancelled !== undefined) return accept();
-  const { migrationId, deadlineAt, paused } = state;
-  const isPast = (at: string): boolean => Date.parse(at) <= Date.parse(c.at);
-  if (deadlineAt !== undefined && isPast(deadlineAt) && waiting(state).length > 0) {
-    const message = `it had until ${deadlineAt}, and began nothing more then`;
-    return accept<MigrationEvent>(...stopped(state, message, { code: 'migration.time_is_up', message }));
-  }
-  const closed = windowClosed(state, c.at);
-  if (closed) return accept<MigrationEvent>(...closed);
+  const { migrationId, paused } = state;
+  const stop = outOfTime(state, c.at);
+  if (stop) return accept<MigrationEvent>(...stop);
   if (!paused) return accept<MigrationEvent>(...after(state, c));
-  if (!isPast(paused.until)) return accept();
+  if (Date.parse(paused.until) > Date.parse(c.at)) return accept();
   const message = `it was paused until ${paused.until}, and nobody resumed it`;
   if (paused.then === 'cancel') return accept<MigrationEvent>(...stopped(state, message, { code: 'migration.pause_expired', message }));
   return resume({ ...c, kind: 'resume', migrationId }, state);

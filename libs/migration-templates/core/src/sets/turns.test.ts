@@ -49,15 +49,13 @@ test('a set takes as many turns as it is said to: what is reckoned with is how i
   const route = fc.record({ fromHost: fc.constantFrom('h1', 'h2'), toHost: fc.constantFrom('h1', 'h2', 'h3', 'h4') });
   fc.assert(
     fc.property(
-      fc
-        .array(route, { minLength: 1, maxLength: 14 })
-        .chain((routes: Route[]) =>
-          fc.record({
-            routes: fc.constant(routes),
-            concurrency: fc.integer({ min: 1, max: 6 }),
-            policy: policyFor(routes.map((_, i) => `vm-${i}`)),
-          }),
-        ),
+      fc.array(route, { minLength: 1, maxLength: 14 }).chain((routes: Route[]) =>
+        fc.record({
+          routes: fc.constant(routes),
+          concurrency: fc.integer({ min: 1, max: 6 }),
+          policy: policyFor(routes.map((_, i) => `vm-${i}`)),
+        }),
+      ),
       ({ routes, concurrency, policy }) => {
         const moves = routes.map((r, i) => ({ vmId: `vm-${i}`, ...r }));
         const order = orderOf(
@@ -133,15 +131,13 @@ describe('hosts for a set', () => {
     fc.assert(
       fc.property(
         fleets,
-        fc
-          .integer({ min: 1, max: 12 })
-          .chain((n) =>
-            fc.record({
-              n: fc.constant(n),
-              concurrency: fc.integer({ min: 1, max: 8 }),
-              policy: policyFor(Array.from({ length: n }, (_, i) => `vm-${i}`)),
-            }),
-          ),
+        fc.integer({ min: 1, max: 12 }).chain((n) =>
+          fc.record({
+            n: fc.constant(n),
+            concurrency: fc.integer({ min: 1, max: 8 }),
+            policy: policyFor(Array.from({ length: n }, (_, i) => `vm-${i}`)),
+          }),
+        ),
         (free, { n, concurrency, policy }) => {
           const hosts = [host('h1'), ...free.map((vcpu, i) => host(`h${i + 2}`, room(vcpu)))];
           const [byRank, chosen] = [chooseHosts(asked(n, hosts)), chooseHosts(asked(n, hosts, { concurrency, policy }))];
