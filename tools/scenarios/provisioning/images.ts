@@ -1,7 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createQcow2, sealed } from '@chrysalis/testing';
 import { settles, type Claim } from '../claim.ts';
 import { digestOf, upload } from './guests.ts';
 import type { VmView } from '../../fleet/story.ts';
@@ -19,17 +19,13 @@ const storedAt = (lab: Lab, digest: string): number[] =>
 const hostile: Readonly<Record<string, { readonly options: readonly string[]; readonly size: string; readonly code: string }>> = {
   'a backing file': { options: ['-b', '/etc/passwd', '-F', 'raw'], size: '1M', code: 'image-file.unsafe' },
   'a data file elsewhere': { options: ['-o', 'data_file=elsewhere.raw'], size: '1M', code: 'image-file.unsafe' },
-  encryption: {
-    options: ['--object', 'secret,id=key,data=abc', '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'],
-    size: '1M',
-    code: 'image-file.unsafe',
-  },
+  encryption: { options: sealed, size: '1M', code: 'image-file.unsafe' },
   '1 TiB in a few KiB': { options: [], size: '1T', code: 'image-file.too_large' },
 };
 const made = (options: readonly string[], size: string): Buffer => {
   const dir = mkdtempSync(path.join(tmpdir(), 'chrysalis-hostile-'));
   try {
-    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...options, 'disk', size], { cwd: dir });
+    createQcow2('disk', size, options, dir);
     return readFileSync(path.join(dir, 'disk'));
   } finally {
     rmSync(dir, { recursive: true });

@@ -19,7 +19,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { guestTasks, hostTasks, type GuestFacts, type OutputOf } from '@chrysalis/contracts';
 import { sweepStateDir } from '@chrysalis/hypervisor';
 import { depotName } from '@chrysalis/service-kit/images';
-import { onQemu, until } from '@chrysalis/testing';
+import { createQcow2, onQemu, sealed, until } from '@chrysalis/testing';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
 import { createFabric, type Fabric } from '../../../../infra/network/fabric.ts';
 import { bootDisk } from '../../../../libs/hypervisor/src/test/boot-disk.ts';
@@ -93,11 +93,10 @@ const suite = (): void => {
 
   test('a source that refers to other files, is sealed or too large is not read, nor one with a format that it has not, nor a disk that a VM writes', async () => {
     const pool = join(fleet.dir, 'pool');
-    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', '/etc/passwd', '-F', 'raw', join(pool, 'trap'), '1M']);
-    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', `data_file=${join(pool, 'seed')}`, join(pool, 'outside'), '1M']);
-    const key = ['--object', 'secret,id=key,data=abc', '-o', 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10'];
-    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...key, join(pool, 'sealed'), '1M']);
-    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(pool, 'large'), '1T']);
+    createQcow2(join(pool, 'trap'), '1M', ['-b', '/etc/passwd', '-F', 'raw']);
+    createQcow2(join(pool, 'outside'), '1M', ['-o', `data_file=${join(pool, 'seed')}`]);
+    createQcow2(join(pool, 'sealed'), '1M', sealed);
+    createQcow2(join(pool, 'large'), '1T');
     const from = (name: string, format: string) => ({ image: 'bad', format: 'raw', sizeMiB: 64, from: volume(name, format) });
     const refused = async (name: string, format: string): Promise<unknown> => {
       const outcome = await fleet.run(hostTasks.buildImage, 'h1', from(name, format));
