@@ -15,8 +15,8 @@ type Expected = Readonly<{
   moved: readonly boolean[];
 }>;
 
-/** Three VMs on one host, on their way to the other one by a template that takes seconds for each. */
-const begin = async (moves: MoveLab, how: How): Promise<Begun> => {
+/** Three VMs on one host, on their way to the other one by a template that takes seconds for each. `how` is asked when they are there. */
+const begin = async (moves: MoveLab, how: How | (() => How)): Promise<Begun> => {
   const ts: Traveller[] = [];
   for (const name of names) ts.push(await moves.traveller(name));
   await together(moves, ts);
@@ -24,7 +24,9 @@ const begin = async (moves: MoveLab, how: How): Promise<Begun> => {
   const vm = await moves.shown(ts[0]!.vmId);
   const template = await slowly(moves, ts[0]!);
   const plan = await moves.lab.api.post('/v1/migration-plans', { body: { template, vmIds: ts.map((t) => t.vmId) } });
-  const { migrationId } = await moves.lab.api.post('/v1/migrations', { body: { planId: plan.planId, ...how } });
+  const { migrationId } = await moves.lab.api.post('/v1/migrations', {
+    body: { planId: plan.planId, ...(typeof how === 'function' ? how() : how) },
+  });
   return { migrationId, ts, before, vm };
 };
 
@@ -136,9 +138,12 @@ export const setClaims: readonly Claim<MoveLab>[] = [
   {
     name: 'a set whose window is to come: nothing begins before, and all of it moves then',
     see: async (moves) => {
-      const from = new Date(Date.now() + 10_000).toISOString();
-      const until = new Date(Date.now() + 600_000).toISOString();
-      const begun = await begin(moves, { concurrency: 3, policy: { windows: [{ from, until }] } });
+      let from = '';
+      const begun = await begin(moves, () => {
+        from = new Date(Date.now() + 10_000).toISOString();
+        const until = new Date(Date.now() + 600_000).toISOString();
+        return { concurrency: 3, policy: { windows: [{ from, until }] } };
+      });
       const waits = await moves.lab.api.get('/v1/migrations/{id}', { path: { id: begun.migrationId } });
       const ended = await moves.ended(begun.migrationId);
       const seen = await compared(moves, begun, ended, {
