@@ -66,9 +66,11 @@ export class MoveLab {
     return made;
   }
 
-  /** Nobody has it any more: it ended in a scenario. */
-  forget(vmId: string): void {
+  /** Nobody travels as it any more: what its guest does is not to be in the way of what comes after. */
+  async end({ vmId }: Traveller): Promise<void> {
     for (const [name, t] of this.#travellers) if (t.vmId === vmId) this.#travellers.delete(name);
+    const { state, cause } = await this.lab.remove(vmId);
+    if (state !== 'succeeded') throw new Error(`${vmId} was not deleted: ${JSON.stringify(cause)}`);
   }
 
   shown(vmId: string): Promise<VmView> {
@@ -121,11 +123,17 @@ export class MoveLab {
   async trip(t: Traveller, template: string, meanwhile?: (migrationId: string) => Promise<unknown>): Promise<Trip> {
     const before = await this.shape(t);
     const client = await startServiceClient(this.lab.run, addressOf((await this.shown(t.vmId)).topology));
-    const migrationId = await this.begin(template, [t.vmId]);
-    await meanwhile?.(migrationId);
-    const ended = await this.ended(migrationId);
-    const after = await this.shape(t, ended.state === 'succeeded' ? ended.planned[0]!.toHost : before.host);
-    return { before, ended, after, service: await client.stop() };
+    const travelled = async (): Promise<Omit<Trip, 'service'>> => {
+      const migrationId = await this.begin(template, [t.vmId]);
+      await meanwhile?.(migrationId);
+      const ended = await this.ended(migrationId);
+      return { before, ended, after: await this.shape(t, ended.state === 'succeeded' ? ended.planned[0]!.toHost : before.host) };
+    };
+    const trip = await travelled().catch(async (error: unknown) => {
+      await client.stop(); // it would ask on for as long as the others run
+      throw error;
+    });
+    return { ...trip, service: await client.stop() };
   }
 
   #host(part: string) {

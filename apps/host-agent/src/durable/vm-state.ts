@@ -56,6 +56,8 @@ const TargetMove = z.object({
   announceWithinMs: Positive.optional(),
   announced: z.object({ announcedAt: Timestamp, late: z.boolean() }).optional(),
   restarted: z.boolean().optional(),
+  /** It was told up to here of its guest's console that it is not well. */
+  toldTo: Count.optional(),
   reason: z.string().optional(),
 });
 export type SourceMove = z.infer<typeof SourceMove>;

@@ -20,9 +20,10 @@ const LOOK_MS = 250;
 /**
  * A guest that came by a move is well when its CPUs do something and its kernel has not given up: no agent is needed to see that. One that
  * restarted in mid-transfer is watched for a while, and is reset once where it is not well: it was starting anyway, and has nothing to lose.
+ * `from`: what its console holds before is known.
  */
-export const notWell = async (deps: Deps, vmId: string, restarted: boolean): Promise<Ill | undefined> => {
-  const seen = await watched(deps, vmId, restarted ? START_MS : 0);
+export const notWell = async (deps: Deps, vmId: string, restarted: boolean, from = 0): Promise<Ill | undefined> => {
+  const seen = await watched(deps, vmId, restarted ? START_MS : 0, from);
   if (!seen || !restarted) return seen;
   deps.log.warn({ vmId, cause: seen }, 'a guest that restarted in mid-transfer is not well, and is reset');
   const { end } = deps.driver.consoleOf(vmId);
@@ -31,7 +32,7 @@ export const notWell = async (deps: Deps, vmId: string, restarted: boolean): Pro
 };
 
 /** `from`: what the console's log held before is of an earlier start, or of another host. */
-const watched = async ({ driver, now, sleep }: Deps, vmId: string, forMs: number, from = 0): Promise<Ill | undefined> => {
+const watched = async ({ driver, now, sleep }: Deps, vmId: string, forMs: number, from: number): Promise<Ill | undefined> => {
   for (const until = now() + forMs; ; await sleep(LOOK_MS)) {
     const progress = await driver.progress(vmId, STILL_MS);
     if (!progress.moves)

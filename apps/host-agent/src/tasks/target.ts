@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostTasks, topologyHash as hashOf, type InputOf } from '@chrysalis/contracts';
 import type { Handler } from '../execution/handler.ts';
+import type { VmState } from '../durable/vm-state.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { notWell } from '../move/well.ts';
 import { packageThere } from '../guests/agent-hardware.ts';
 import { peersKnown } from '../segments.ts';
 import { answersAnew } from './power.ts';
 import { asRunner, handler, notBelow, type HandlerContext } from './handler-context.ts';
+
+type Move = NonNullable<VmState['move']>;
 
 export const prepareTarget = (context: HandlerContext): Handler =>
   handler(hostTasks.prepareTarget, notBelow, async (input) => {
@@ -41,14 +44,23 @@ export const confirmTarget = (context: HandlerContext): Handler =>
     'hardware',
   );
 
+/** A panic is told once: whoever asks again was told to reset the guest, or saw it restart by itself, and its log still has the old one. */
+const confirmedWell = async (context: HandlerContext, vmId: string, move: Move): Promise<void> => {
+  const { restarted = false, toldTo } = move.side === 'target' ? move : {};
+  const cause = await notWell({ ...context, sleep }, vmId, restarted, toldTo);
+  if (!cause) return;
+  const { end } = context.driver.consoleOf(vmId);
+  await context.states.update(vmId, (s) => (s?.move?.side === 'target' ? { ...s, move: { ...s.move, toldTo: end } } : undefined));
+  throw new TaskFailure(cause.code, `the guest runs on the target, and is not well: ${cause.message}`);
+};
+
 const confirmed = async (context: HandlerContext, { vmId, moveId, topologyHash }: InputOf<typeof hostTasks.confirmTarget>) => {
   const { move } = context.states.get(vmId)!;
   if (move?.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not come by move ${moveId}`);
   const status = await context.driver.status(vmId);
   if (!status.running)
     throw new TaskFailure('host.target_not_running', `the target is ${status.state}`, false, { lastWords: status.lastWords });
-  const cause = await notWell({ ...context, sleep }, vmId, move.side === 'target' && move.restarted === true);
-  if (cause) throw new TaskFailure(cause.code, `the guest runs on the target, and is not well: ${cause.message}`);
+  await confirmedWell(context, vmId, move);
   const shaped = await context.driver.topology(vmId);
   if (shaped.topologyHash !== topologyHash)
     throw new TaskFailure('host.topology_mismatch', 'the target shows another topology', false, {

@@ -84,7 +84,10 @@ export const hostsCodes = {
   },
   'host.guest_ended': { title: 'The guest ended while it was to go on', next: 'see its console; it ended by itself' },
   'host.guest_lost': { title: 'The source’s QEMU ended', next: 'see its last words on the host' },
-  'host.guest_panicked': { title: 'The guest panicked after the switch-over', next: 'see its console; reset it on its host, or delete it' },
+  'host.guest_panicked': {
+    title: 'The guest panicked after the switch-over',
+    next: 'see its console; reset it on its host where it did not restart by itself, then chrysalis workflow retry-from, at confirm-target; or delete it',
+  },
   'host.guest_stays': {
     title: 'The guest did not do as it was asked: it did not shut down, or did not restart',
     next: 'see what it waits for, and ask again; with force its power or its reset button does it',
