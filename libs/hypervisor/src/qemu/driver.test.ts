@@ -82,7 +82,8 @@ const secondQemu = async (): Promise<string | undefined> => {
   }
 };
 
-const rig = async (): Promise<Rig> => {
+/** `strandInPrepare`: loses the driver of `b`, and leaves the VM as one that is killed between the start of a target's QEMU and its record does. */
+const rig = async (): Promise<Rig & { strandInPrepare(vmId: string): Promise<void> }> => {
   const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
   const { kernel, initrd } = await ensureGuestImage({ cacheDir });
   const second = await secondQemu();
@@ -108,6 +109,13 @@ const rig = async (): Promise<Rig> => {
   return {
     a: () => drivers.a,
     b: () => drivers.b,
+    strandInPrepare: async (vmId) => {
+      await drivers.b.close();
+      const files = new VmFiles(join(dir, 'b'), vmId);
+      const { migrationAddress: _, ...record } = readRecord(files)!;
+      await writeRecord(files, record);
+      drivers.b = make('b');
+    },
     lose: async (host) => {
       await drivers[host].close();
       drivers[host] = make(host);
@@ -185,7 +193,7 @@ onQemu('the hypervisor driver on real QEMU', () => {
   });
 
   describe('qemu driver', () => {
-    let two: Rig;
+    let two: Awaited<ReturnType<typeof rig>>;
     const vmId = 'vm-alone';
     beforeAll(async () => {
       two = await rig();
@@ -275,8 +283,21 @@ onQemu('the hypervisor driver on real QEMU', () => {
       expect(await two.a().status(vmId)).toMatchObject({ running: true, migrating: false });
     });
 
-    test('a guest that writes faster than the link carries is a stall with its true cause, and runs on', async () => {
+    test('a target whose driver died before it knew where its QEMU listens is made anew by the next one that is asked', async () => {
       await two.b().destroy(vmId, { deleteVolumes: false }); // what the test before left
+      const { topology, topologyHash } = await two.a().status(vmId);
+      await two.b().prepareTarget({ vmId, topology, topologyHash });
+      await two.strandInPrepare(vmId);
+      const [half] = await two.b().adopt();
+      expect(half).toMatchObject({ vmId, role: 'incoming', state: 'inmigrate' });
+      const { migrationAddress: address } = await two.b().prepareTarget({ vmId, topology, topologyHash });
+      expect((await two.b().status(vmId)).pid).not.toBe(half!.pid);
+      expect(await two.b().prepareTarget({ vmId, topology, topologyHash })).toEqual({ migrationAddress: address });
+      expect(address).toMatch(/^tcp:/);
+    });
+
+    test('a guest that writes faster than the link carries is a stall with its true cause, and runs on', async () => {
+      await two.b().destroy(vmId, { deleteVolumes: false });
       const { topology, topologyHash } = await two.a().status(vmId);
       const { migrationAddress: address } = await two.b().prepareTarget({ vmId, topology, topologyHash });
       const again = 'dd if=/tmp/x of=/tmp/y bs=1M conv=notrunc 2>/dev/null';

@@ -26,6 +26,10 @@ import { noLongerSaving, saveState } from './save.ts';
 import type { Vm } from './vm.ts';
 import { ownsVolumes } from './owns-volumes.ts';
 
+/** Whoever made it died before it was known where it listens: nothing can have come to it. */
+const isHalfPrepared = ({ record: { role, cold, migrationAddress } }: Vm): boolean =>
+  role === 'incoming' && !cold && migrationAddress === undefined;
+
 /** Real VMs: one QEMU process each, which outlives this process. */
 export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   boot(spec: port.BootSpec): Promise<port.Shaped> {
@@ -178,7 +182,8 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         return { migrationAddress: cold.COLD_ADDRESS };
       }
       const existing = this.fleet.find(vmId);
-      if (existing) return this.prepareAgain(existing, hash);
+      if (existing && !isHalfPrepared(existing)) return this.prepareAgain(existing, hash);
+      if (existing) await this.fleet.destroy(existing);
       const how = await this.how(topology, true);
       return this.withCopies(topology, copies, async () => {
         let prepared: port.TargetPrepared | undefined;

@@ -40,6 +40,16 @@ export const movesItsDisks = (story: Story): void => {
     await rig.leaveMark(rig.a(), VM, text);
     expect(await rig.mark(rig.a(), VM)).toBe(text);
   };
+  /** It was given away, and what is left of it here goes. */
+  const leaves = async (side: 'a' | 'b'): Promise<void> => {
+    const { rig } = story;
+    const from = rig[side]();
+    await until(async () => (await from.status(VM)).state === 'postmigrate');
+    const { topology } = await from.status(VM);
+    await from.destroy(VM, { deleteVolumes: true });
+    for (const volume of localOf(topology)) await from.deleteVolume('local', volume);
+    expect(rig.localVolumes(side)).toEqual([]);
+  };
   const midway = (): { seen: Promise<void>; onProgress: (p: MigrationProgress) => void } => {
     const { promise: seen, resolve } = Promise.withResolvers<void>();
     return { seen, onProgress: (p) => void (p.phase === 'disks' && p.bytesTransferred > 0 && resolve()) };
@@ -107,6 +117,27 @@ export const movesItsDisks = (story: Story): void => {
     expect([rig.b().list().includes(VM), rig.localVolumes('b')]).toEqual([false, []]);
   });
 
+  // A simulated target goes with its driver, and the stream to it.
+  if (story.kind === 'qemu')
+    test('a target’s driver that is lost in the middle of the copy: it goes on, and whoever comes next continues the guest', async () => {
+      const { rig } = story;
+      const sides = [['a', 'b'], ['b', 'a']] as const; // prettier-ignore
+      for (const [source, target] of sides) {
+        const { migrate } = await way(rig[source](), rig[target]());
+        const { seen, onProgress } = midway();
+        await rig.leaveMark(rig[source](), VM, `lost ${target}`);
+        const migrating = migrate({ limits: { ...limits, maxBandwidthMiBps: 24 }, onProgress });
+        await seen;
+        await rig.lose(target);
+        await rig[target]().adopt();
+        const outcome = await migrating;
+        if (outcome.outcome !== 'completed') throw outcome.cause;
+        await rig[target]().resume(VM);
+        expect([await rig.bootId(rig[target](), VM), await rig.mark(rig[target](), VM)]).toEqual([bootId, `lost ${target}`]);
+        await leaves(source);
+      }
+    }, 120_000);
+
   test('it moves there and back, with what was on the disk and what is written meanwhile; the disk that both see stays', async () => {
     const { rig } = story;
     const sides = [['a', 'b'], ['b', 'a']] as const; // prettier-ignore
@@ -120,16 +151,13 @@ export const movesItsDisks = (story: Story): void => {
       const { resumedAtUs } = await to.resume(VM);
       expect(await rig.bootId(to, VM)).toBe(bootId);
       expect([await rig.mark(to, VM), await rig.seed(to, VM)]).toEqual([`left ${source}`, SEED]);
-      const { topology } = await to.topology(VM);
+      await to.topology(VM);
       expect(samples[0]).toMatchObject({ phase: 'disks' });
       const sent = samples.map((p) => p.bytesTransferred);
       expect(sent).toEqual([...sent].sort((x, y) => x - y));
       expect((await outcome.statistics).transferredBytes).toBeGreaterThan(24 * 1024 * 1024);
       process.stdout.write(`${story.kind}: with a disk, downtime ${((resumedAtUs - outcome.stoppedAtUs) / 1000).toFixed(1)} ms\n`);
-      await until(async () => (await from.status(VM)).state === 'postmigrate');
-      await from.destroy(VM, { deleteVolumes: true });
-      for (const volume of localOf(topology)) await from.deleteVolume('local', volume);
-      expect(rig.localVolumes(source)).toEqual([]);
+      await leaves(source);
     }
     await rig.a().destroy(VM, { deleteVolumes: true });
     expect(rig.localVolumes('a')).toEqual([]);
