@@ -1,5 +1,4 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ownPoolOf } from '../../run/hosts.ts';
 import type { QemuProcess } from '../../fleet/processes.ts';
 import type { VmView } from '../../fleet/story.ts';
@@ -82,14 +81,12 @@ const travels = (name: string, to: 'small' | 'large', over = true): Claim<MoveLa
   },
 });
 
-/** The QEMU that waits at the target, in the middle of the copy. */
-const copying = async (moves: MoveLab, vm: VmView): Promise<QemuProcess> => {
-  const [source] = moves.lab.outside.processes(vm);
-  const target = (): QemuProcess | undefined =>
-    moves.lab.outside.processes(vm).find((q) => q.pid !== source!.pid && q.netns !== source!.netns);
-  await moves.lab.until('the target to wait', async () => target(), Boolean);
-  await sleep(1_500);
-  return target()!;
+/** The QEMU that waits at the target, in the middle of the copy: as the move itself tells it, however long it took to begin. */
+const copying = async ({ lab }: MoveLab, vm: VmView): Promise<QemuProcess> => {
+  const [source] = lab.outside.processes(vm);
+  for await (const { phase, bytesTransferred } of lab.api.progress({ vm: vm.vmId, signal: AbortSignal.timeout(60_000) }))
+    if (phase === 'disks' && bytesTransferred > 0) return lab.outside.processes(vm).find((q) => q.netns !== source!.netns)!;
+  throw new Error(`no disk of ${vm.vmId} was copied`);
 };
 /**
  * Slow in the copy, and over soon in the memory: with 100 ms at that pace a guest that writes its log is passed over 50 times. Under TCG
