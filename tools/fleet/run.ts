@@ -10,7 +10,7 @@ import { freePort } from '../../infra/process/free-port.ts';
 import type { Driver } from '../run/driver.ts';
 import type { Network } from '../run/network.ts';
 import { imageStoreOf, installImage, installPackage, installStandIns, packageStoreOf } from '../run/stores.ts';
-import { demoHosts, openFabric, startHostAgents, type Hosts } from '../run/hosts.ts';
+import { demoHosts, openFabric, startHostAgents, type Hosts, type HostsOptions } from '../run/hosts.ts';
 import { tenantKeyFile } from '../run/grant.ts';
 import { cacheDir, removeCurrent, stateDir, writeCurrent, type Platform, type PlatformOptions } from '../run/platform.ts';
 import { mountSmall, unmountSmall } from '../run/small-pool.ts';
@@ -39,6 +39,8 @@ export type RunOptions = {
   readonly apart?: PlatformOptions['apart'];
   /** The first host has a pool `small` for itself, of so much. */
   readonly smallPoolMiB?: number;
+  /** The pool `small` is one that all hosts see. */
+  readonly smallPoolShared?: boolean;
   /** Each host has a pool `own`, which no other sees. */
   readonly ownPoolEach?: boolean;
   /** Of the hosts' CPUs and memory. */
@@ -94,10 +96,9 @@ const open = async (o: RunOptions): Promise<Run> => {
       environment: o.environment ?? {},
     });
     undoBy(() => platform.stop());
-    const ownPools = ownPoolsOf(dir, o);
     const hosts = await startHostAgents(platform, fabric, {
       runDir: dir,
-      ownPools,
+      ...smallPoolsOf(dir, o),
       ownPoolEach: o.ownPoolEach,
       imageStore: imageStoreOf(dir),
       packageStore: packageStoreOf(dir),
@@ -117,10 +118,11 @@ const open = async (o: RunOptions): Promise<Run> => {
   }
 };
 
-const ownPoolsOf = (dir: string, { smallPoolMiB }: RunOptions): Readonly<Record<string, string>> => {
+const smallPoolsOf = (dir: string, { smallPoolMiB, smallPoolShared }: RunOptions): Pick<HostsOptions, 'ownPools' | 'sharedPools'> => {
   if (smallPoolMiB === undefined) return {};
-  mountSmall(smallPoolOf(dir), smallPoolMiB);
-  return { small: smallPoolOf(dir) };
+  const small = { small: smallPoolOf(dir) };
+  mountSmall(small.small, smallPoolMiB);
+  return smallPoolShared ? { sharedPools: small } : { ownPools: small };
 };
 
 const installReal = async (dir: string, o: RunOptions) => ({ ...(await installGuest(dir, o)), secondQemu: await secondQemuOf(o) });

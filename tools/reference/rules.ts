@@ -30,7 +30,9 @@ export const areas: readonly Area[] = [
     about:
       'Of options and of plans: a reason against one VM. Where none is left an option is offered, and a plan is ready. A plan says all that stand against it at once.',
     severity: critical,
-    files: ['option-verdict.ts', 'observed.ts', 'options.ts', 'plan.ts', 'choose-hosts.ts'].map((f) => `${CORE}/${f}`),
+    files: ['option-verdict.ts', 'save-and-restore.ts', 'observed.ts', 'options.ts', 'plan.ts', 'choose-hosts.ts'].map(
+      (f) => `${CORE}/${f}`,
+    ),
   },
   {
     title: 'May the guest be asked',

@@ -45,6 +45,8 @@ export type HostsOptions = {
   readonly network: Network;
   /** Pools that the first host has for itself: name -> directory. */
   readonly ownPools?: Readonly<Record<string, string>>;
+  /** Beside `shared`, where they are: all hosts see them. */
+  readonly sharedPools?: Readonly<Record<string, string>>;
   /** Each host has a pool `own`, which no other sees. */
   readonly ownPoolEach?: boolean | undefined;
   /** The program that runs the VMs of the second host; absent: both hosts have the system's. */
@@ -89,6 +91,7 @@ export const startHostAgents = async (platform: Platform, fabric: Fabric, o: Hos
         networks: { front: host.bridge, legacy: host.innerBridge },
         pools: {
           shared: pool,
+          ...shared(o.sharedPools ?? {}),
           ...(shape === demoHosts[0] ? own(o.ownPools ?? {}) : {}),
           ...(o.ownPoolEach === true ? own({ own: ownPoolOf(dir) }) : {}),
         },
@@ -121,6 +124,8 @@ const given = (inventory: HostFacts['inventory'], ratioPerMille: number | undefi
 /** Of a host that has a pool `own` for itself, as another one has. */
 export const ownPoolOf = (stateDir: string): string => path.join(stateDir, 'own-pool');
 
+const shared = (pools: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(pools).map(([name, directory]) => [name, { directory, shared: true }]));
 const own = (pools: Readonly<Record<string, string>>) =>
   Object.fromEntries(Object.entries(pools).map(([name, directory]) => [name, { directory, shared: false }]));
 

@@ -79,6 +79,21 @@ const moveRequests = [
    * refused for good: then it never runs this move, and the source takes the guest back.
    */
   z.object({ type: z.literal('stopped'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
+  /**
+   * The guest stands still, and all of it is in a file of that pool, on the disk: the target compares it with its digest and takes it. Answered
+   * with `restored` when it has, also where it has already, or refused for good as `stopped` is.
+   */
+  z.object({
+    type: z.literal('restore'),
+    moveId: Id,
+    vmId: Id,
+    newEpoch: Positive,
+    peerToken: z.string().max(256),
+    pool: Name,
+    mapped: z.literal(true).optional(),
+    digest: Sha256,
+    bytes: Positive,
+  }),
   /** What the guest wrote to its console before it came: the log at the target goes on from it. After `resumed`, and in nobody's way. */
   z.object({
     type: z.literal('console'),
@@ -122,6 +137,8 @@ export const PeerAnswer = z.discriminatedUnion('type', [
   }),
   /** Of a `stopped`: all of it is done. */
   z.object({ type: z.literal('changed'), newEpoch: Positive, ms: z.number().nonnegative() }),
+  /** Of a `restore`: the guest is whole here, and stands still. */
+  z.object({ type: z.literal('restored'), newEpoch: Positive, ms: z.number().nonnegative() }),
   /** Of a `console`. */
   z.object({ type: z.literal('console-kept') }),
   z.object({ type: z.literal('refused'), cause: Cause }),

@@ -21,6 +21,10 @@ export const MAX_NODE_NAME = 31;
 export const blockNode = (name: string): string => `block-${seenAs(name, 25, 14)}`;
 export const fileNode = (name: string): string => `file-${seenAs(name, 25, 14)}`;
 
+/** What a VM had in memory and devices, on its way to another host: in a pool that both see, named by the VM and its move. */
+export const stateFile = (vmId: string, moveId: string): string => `${vmId}.${moveId}.save`;
+export const isStateFile = (file: string): boolean => file.endsWith('.save');
+
 /** The disk that brings the migration agent: its id in a topology. */
 export const AGENT_DISK = 'chrysalis.agent';
 /** By the package, so that a guest's start script finds this package and no other. */

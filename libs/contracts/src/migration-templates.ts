@@ -169,6 +169,8 @@ export const PlannedMove = z.object({
   interruption: Interruption.optional(),
   /** How much longer users may wait: while the guest stands still, and before its new place is announced; each at most. */
   pauses: z.object({ stoppedMs: Count, unannouncedMs: Count, stopped: z.array(z.string()) }).optional(),
+  /** Of save-and-restore: what is written to which pool, and a forecast of how long the guest stands still for that; `mapped`: both ends have `mapped-ram`. */
+  standsStill: z.object({ pool: Name, sizeMiB: Positive, seconds: Positive, mapped: z.literal(true).optional() }).optional(),
   /** What the move goes without, and why: it does not need it. */
   without: z.array(Blocker).optional(),
   /** What stays more than the type has: CPUs that are offlined (offline in the guest), MiB of a disk. */

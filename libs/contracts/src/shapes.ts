@@ -117,6 +117,8 @@ export const HostFacts = z.object({
     .array(z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']))
     .max(8)
     .optional(),
+  /** Its hypervisor writes each page of a saved memory to its own place in the file (`mapped-ram`), and reads such a file; absent: it does not. */
+  mappedRam: z.literal(true).optional(),
   /** Of segments that span hosts; absent: an agent of before, which carries none. */
   segments: SegmentFacts.optional(),
   /** What its VMs can boot by; absent: an agent of before, which has BIOS alone. */

@@ -20,6 +20,8 @@ export const topologyHash = (t: Topology): string => {
 
 export const vcpusOf = (t: Topology): number => t.vcpus.boot + t.vcpus.plugged.length;
 export const memoryMiBOf = (t: Topology): number => t.memory.bootMiB + t.memory.dimms.reduce((sum, d) => sum + d.sizeMiB, 0);
+/** What a file of its state takes at most: all of its memory, a word on each page, its display, its firmware and its devices. */
+export const stateMiBOf = (t: Topology): number => Math.ceil(memoryMiBOf(t) * 1.01) + 64;
 export const portsInUse = (t: Topology): ReadonlySet<number> => new Set([...t.disks, ...t.nics].map((d) => d.port));
 export const freePort = (t: Topology): number | undefined => {
   const used = portsInUse(t);

@@ -20,6 +20,8 @@ export const Trace = z.object({
   vni: Count.optional(),
   /** A file of a pool that brings the migration agent to guests: its name is made of its content’s digest, and it has that content. */
   agentPackage: z.literal(true).optional(),
+  /** A file of what a VM had in memory, for one move: of no use when that has ended, wherever its VM is. */
+  savedState: z.literal(true).optional(),
   pool: Name.optional(),
   poolId: PoolId.optional(),
   /** Of a pool that other hosts see too. */

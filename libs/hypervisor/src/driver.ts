@@ -28,7 +28,16 @@ export type DeviceRef = { readonly kind: Device['kind']; readonly id: string };
 /** What the driver knows of its host; the host agent adds name, place, traits and inventory. */
 export type DriverFacts = Pick<
   HostFacts,
-  'driver' | 'accelerator' | 'hypervisorVersion' | 'cpuModels' | 'machineTypes' | 'storagePools' | 'networks' | 'segments' | 'firmware'
+  | 'driver'
+  | 'accelerator'
+  | 'hypervisorVersion'
+  | 'cpuModels'
+  | 'machineTypes'
+  | 'storagePools'
+  | 'networks'
+  | 'segments'
+  | 'firmware'
+  | 'mappedRam'
 > & {
   /** Models this host cannot give, and the CPU features it lacks for each. */
   readonly cpuBlockers: Readonly<Record<string, readonly string[]>>;
@@ -159,6 +168,16 @@ export type SaveRequest = {
 /** Microseconds since 1970, the hypervisor's clock: between the two the guest stood still. */
 export type Saved = Shaped & { readonly stoppedAtUs: number; readonly resumedAtUs: number; readonly bytes: number };
 
+/** What a file of a VM's state is, as it is on the disk. */
+export type SavedState = { readonly digest: string; readonly bytes: number };
+/** `mapped`: each page in its own place (`mapped-ram`), which both ends have to have. */
+export type StatePlace = { readonly pool: string; readonly file: string; readonly mapped?: boolean | undefined };
+export type SuspendRequest = StatePlace &
+  Pick<MigrateRequest, 'onProgress' | 'progressEveryMs' | 'stallMs' | 'signal'> & { readonly maxBandwidthMiBps: number };
+/** As of a migration; `completed`: and the file is on the disk. */
+export type Suspended =
+  (Extract<MigrateOutcome, { outcome: 'completed' }> & { readonly saved: SavedState }) | Extract<MigrateOutcome, { outcome: 'failed' }>;
+
 /** What the next life of a VM is other in. */
 export type NextLife = {
   readonly bootOrder?: readonly string[] | undefined;
@@ -172,6 +191,8 @@ export type PrepareTarget = {
   readonly topology: Topology;
   readonly topologyHash: string;
   readonly cold?: boolean | undefined;
+  /** Its state comes as a file: `restore`. */
+  readonly restores?: boolean | undefined;
   /** Made anew, and open to the source until the guest is resumed here. They are the VM's only from there on. */
   readonly copies?: (DiskCopies & { readonly allocation?: PoolAllocation | undefined }) | undefined;
   /** Its place is not announced when the guest goes on, but by `announce`. */
@@ -233,6 +254,16 @@ export interface HypervisorDriver {
    * earlier life of the driver left standing in the middle `adopt` sees to it. A `cancelMigration` ends it as well.
    */
   saveState(vmId: string, request: SaveRequest): Promise<Saved>;
+
+  /**
+   * Has the guest stand still and writes all that it has in memory and devices to a file of a pool, as the only thing that leaves this host: as
+   * a migration it ends with this end paused for good, or running. What is there in the file's place is overwritten.
+   */
+  suspend(vmId: string, request: SuspendRequest): Promise<Suspended>;
+  /** Of a target that `restores`: the guest is whole here then, and waits for `resume`. Refused with nothing loaded where the file is another (`save_corrupt`). */
+  restore(vmId: string, state: StatePlace & SavedState): Promise<void>;
+  /** What is not there is gone already. */
+  dropState(pool: string, file: string): Promise<void>;
 
   /**
    * Ends the process and forgets the VM. Of an unknown VM: nothing to do. Volumes are deleted only where this host's VM owned them:

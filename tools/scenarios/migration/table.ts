@@ -6,6 +6,7 @@ import type { MoveLab } from './lab.ts';
 import { methodClaims } from './methods.ts';
 import { midMigrationClaims } from './mid-migration.ts';
 import { progressClaims } from './progress.ts';
+import { saveClaims } from './save-and-restore.ts';
 import { setClaims } from './sets.ts';
 import { shapeClaims } from './shapes.ts';
 
@@ -19,4 +20,5 @@ export const claims: readonly Claim<MoveLab>[] = [
   ...progressClaims,
   ...setClaims,
   ...methodClaims,
+  ...saveClaims,
 ];

@@ -16,6 +16,8 @@ import { Outside } from './outside.ts';
 const OPERATION_MS = 120_000;
 /** A guest with a file system on 128 MiB writes about 10 of them. */
 export const SMALL_POOL_MIB = 48;
+/** With room for the migration agent's package besides, and none for a guest's memory. */
+const SMALL_SHARED_POOL_MIB = 112;
 /** The kernel takes an NMI that it does not know for what it is: a button that makes it panic. */
 const PANIC_BUTTON = ' unknown_nmi_panic';
 
@@ -41,7 +43,7 @@ export class Lab {
   /** Empty: hosts, types and images are there, and no VM. */
   bare!: Inventory;
 
-  /** `apart`: services that can be killed. */
+  /** `apart`: services that can be killed. `ownPoolEach`: and the small one is both hosts'. */
   static async open(say: (text: string) => void, apart: Apart = ['provisioning'], ownPoolEach = false): Promise<Lab> {
     const tenant = await tenantKey();
     const failpoints = path.join(process.cwd(), '.chrysalis', `failpoints-${process.pid}.json`);
@@ -50,8 +52,8 @@ export class Lab {
       apart,
       trustedKeys: [tenant.publicJwk],
       say,
-      smallPoolMiB: SMALL_POOL_MIB,
-      ownPoolEach,
+      smallPoolMiB: ownPoolEach ? SMALL_SHARED_POOL_MIB : SMALL_POOL_MIB,
+      ...(ownPoolEach ? { ownPoolEach, smallPoolShared: true } : {}),
       ratioPerMille: 8_000, // a scenario's VM stays for the next: what is scarce is theirs to make so
       environment: { CHRYSALIS_FAILPOINTS: failpoints, CHRYSALIS_LOG: process.env['CHRYSALIS_LOG'] ?? 'fatal' },
     });

@@ -16,7 +16,8 @@ export const migrationText = (m: Migration): string => {
     again: m.again.map((a) => `${a.as}: ${a.migrationId}, ${a.state}`).join('\n') || undefined,
     log: `chrysalis migration logs ${m['migrationId']}`,
   });
-  return [head, ...m.moves.map(moveText), ...notBegunText(m)].join('\n\n');
+  const forecastOf = new Map(m.planned.map((p) => [p.vmId, p.standsStillSeconds]));
+  return [head, ...m.moves.map((move) => moveText(move, forecastOf.get(move.vmId))), ...notBegunText(m)].join('\n\n');
 };
 /** Whether its moves may begin now, and when they may next. */
 const windowText = (window: Migration['window']): string | undefined => {
@@ -47,14 +48,14 @@ const countsText = (m: Migration): string => {
   return all.flatMap(([n, what]) => (n > 0 ? [`${n} ${what}`] : [])).join(', ');
 };
 
-const moveText = (move: MoveInFull): string => {
+const moveText = (move: MoveInFull, forecast?: number): string => {
   const f = move['figures'];
   return [
     `${move['vmId']}: ${move['state']}${move['cause'] ? `, ${move['cause'].code}: ${move['cause'].message}` : ''}  (workflow ${move['workflowId']})`,
     ...(move['standing'] ? [`  ${move['standing'].summary}`, ...move['standing'].next.map((command) => `  next: ${command}`)] : []),
     ...(f
       ? [
-          `  downtime ${f.downtimeMs.toFixed(1)} ms, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,
+          `  downtime ${f.downtimeMs.toFixed(1)} ms${forecast === undefined ? '' : ` (forecast about ${forecast} s)`}, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,
         ]
       : []),
     ...(move['steps'].length

@@ -32,7 +32,7 @@ const moveText = (move: Move): string => {
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
   if (move.copies?.length) lines.push('', '  Copies, while the guest runs:', ...move.copies.map((c) => `    ${copiedText(c)}`));
-  if (move.pauses) lines.push('', '  In the middle:', ...pauseLines(move.pauses));
+  lines.push(...waitLines(move));
   if (move.without?.length) lines.push('', '  Goes without:', ...move.without.flatMap(blockerLines));
   if (move.keeps?.length) lines.push('', '  Keeps, and holds:', ...move.keeps.map((k) => `    ${keptText(k)}`));
   return lines.join('\n');
@@ -47,6 +47,13 @@ const pauseLines = ({ stoppedMs, unannouncedMs, stopped }: NonNullable<Move['pau
     : []),
   ...(unannouncedMs > 0 ? [`    up to ${unannouncedMs} ms more, while the guest runs and its new place is not announced`] : []),
 ];
+
+const waitLines = ({ standsStill, pauses }: Move): string[] => [
+  ...(standsStill ? ['', `  Stands still: ${standstillText(standsStill)}`] : []),
+  ...(pauses ? ['', '  In the middle:', ...pauseLines(pauses)] : []),
+];
+const standstillText = ({ pool, sizeMiB, seconds }: NonNullable<Move['standsStill']>): string =>
+  `about ${seconds} s, while up to ${sizeText(sizeMiB)} are saved to the pool ${pool} and read from there; nobody is served meanwhile`;
 
 const keptText = ({ what, id, has, type }: NonNullable<Move['keeps']>[number]): string =>
   what === 'vcpus'

@@ -15,6 +15,9 @@ const SourceMove = z.object({
   downtimeLimitMs: Positive,
   maxBandwidthMiBps: Positive,
   copies: z.object({ volumes: z.array(z.string()), address: z.string() }).optional(),
+  /** Of save-and-restore: where to. `saved`: it is, and the guest has not run since; the file is all of it. */
+  saveTo: z.object({ pool: z.string(), mapped: z.literal(true).optional() }).optional(),
+  saved: z.object({ digest: Sha256, bytes: Positive }).optional(),
   /** Before the fence the target is asked to do its work, and has so long. */
   stoppedWithinMs: Positive.optional(),
   startedAt: Timestamp,

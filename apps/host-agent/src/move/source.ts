@@ -7,6 +7,7 @@ import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
 import { probe, wholeAtTarget } from './probe.ts';
+import { dropSaved, isSaved, saveUntilDeadline, wentByFile } from './saved.ts';
 import { askStopped } from './mid-migration.ts';
 import { deliverReceipt } from './receipt.ts';
 
@@ -74,7 +75,7 @@ export class SourceMoves {
     await this.#at('transfer:probed', vmId, move);
     const restarts = new Restarts(this.deps.driver, vmId);
     try {
-      const outcome = await (isCold(move) ? shutDownUntilDeadline : migrateUntilDeadline)(this.deps, vmId, move, options);
+      const outcome = await this.#gone(vmId, move, options);
       if (outcome.outcome === 'failed') return outcome.cause;
       const undone = await askStopped(this.deps, vmId, move);
       if (undone) return undone;
@@ -83,6 +84,14 @@ export class SourceMoves {
     } finally {
       restarts.end();
     }
+  }
+
+  /** By the move's method. */
+  #gone(vmId: string, move: SourceMove, options: TransferOptions & ColdOptions): Promise<MigrateOutcome> {
+    if (isCold(move)) return shutDownUntilDeadline(this.deps, vmId, move, options);
+    if (!isSaved(move)) return migrateUntilDeadline(this.deps, vmId, move, options);
+    const onSaved = (saved: NonNullable<SourceMove['saved']>) => this.#change(vmId, (s) => ({ ...s, move: { ...s.move, saved } }));
+    return saveUntilDeadline(this.deps, vmId, move, { ...options, onSaved });
   }
 
   async #handOver(vmId: string, move: SourceMove, outcome: Completed, restarts: Restarts): Promise<void> {
@@ -110,6 +119,7 @@ export class SourceMoves {
         return this.#takeBack(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer' });
       case 'reclaimed': {
         const place = await this.#back(vmId, move);
+        await dropSaved(this.deps, vmId, move);
         return { ok: false, cause: causeWith(move.cause!, place) };
       }
       default:
@@ -126,6 +136,7 @@ export class SourceMoves {
     await this.#at('transfer:answered', vmId, move);
     if (answer.type === 'gone') return this.#reclaim(vmId, answer.reason);
     this.deps.gaveAway?.(vmId, move);
+    await dropSaved(this.deps, vmId, move);
     const figures = await this.#statistics.get(vmId)?.catch(() => undefined);
     this.#statistics.delete(vmId);
     const { move: ended } = await this.#insist(vmId, (s) => ({
@@ -159,8 +170,12 @@ export class SourceMoves {
    */
   async #takeBack(vmId: string, cause: Cause): Promise<TransferResult> {
     const { move } = await this.#insist(vmId, unfenced);
-    const place = await this.#back(vmId, move);
-    if (place.is !== 'gone' || !(await wholeAtTarget(this.deps, vmId, move))) return this.#returned(vmId, cause, place);
+    const byFile = await wentByFile(this.deps, vmId, move);
+    // From here on the guest may run: what is in a file is past, and no later life of this agent may take it for the guest.
+    if (move.saved && !byFile) await this.#insist(vmId, withoutFile);
+    const place: Place = byFile ? { is: 'gone', lastWords: 'its state was saved before' } : await this.#back(vmId, move);
+    const whole = byFile || (place.is === 'gone' && !isSaved(move) && (await wholeAtTarget(this.deps, vmId, move)));
+    if (!whole) return this.#returned(vmId, cause, place);
     const now = this.deps.now();
     this.deps.log.warn({ vmId, moveId: move.moveId, cause, place }, 'this end is gone; the target has the whole guest');
     await this.#insist(vmId, fenced(iso(now), { stoppedAtUs: now * 1000, completedAtUs: now * 1000 }));
@@ -173,6 +188,7 @@ export class SourceMoves {
 
   async #returned(vmId: string, why: Cause, place: Place): Promise<TransferResult> {
     const { code, message } = causeWith(why, place);
+    await dropSaved(this.deps, vmId, this.#moving(vmId).move);
     const { move } = await this.#insist(vmId, (s) => ({ ...s, move: { ...s.move, phase: 'returned', cause: { code, message } } }));
     return resultOf(move);
   }
@@ -232,6 +248,11 @@ const unfenced = (s: Moving): Moving => {
   if (s.move.phase !== 'fenced') return s;
   const { fence: _, ...move } = s.move;
   return { ...s, role: 'runner', move: { ...move, phase: 'transferring' } };
+};
+
+const withoutFile = (s: Moving): Moving => {
+  const { saved: _, ...move } = s.move;
+  return { ...s, move };
 };
 
 const began = (vmId: string, before: VmState | undefined, move: SourceMove): VmState | undefined => {

@@ -98,6 +98,8 @@ type Story = {
   readonly discards: readonly number[];
   /** The guest shuts down at the source, and begins anew at the target. */
   readonly cold?: boolean;
+  /** The guest goes by a file; `corrupt`: which is another than was written. */
+  readonly saved?: 'whole' | 'corrupt';
   /** Of a cold move: the target cannot start it, or the guest ignores that it is asked, or goes off late. */
   readonly refuses?: 'start' | 'shut-down';
 };
@@ -113,6 +115,8 @@ class Run {
   readonly #power: Set<Side>;
   /** The stream was in when the source lost power: the target had the whole guest. */
   loadedAtPowerLoss = false;
+  /** It was in its file, and the source's agent had written that down. */
+  savedAtPowerLoss = false;
   #pauses = 0;
   result: TransferResult | undefined;
   readonly lives: Partial<Record<Side, Life>> = {};
@@ -142,7 +146,9 @@ class Run {
     const first = await VmStates.open(join(this.dir, 'source'));
     await first.update('vm-1', () => ({ ...newVmState('vm-1', 't', 1), role: 'runner' }));
     await this.#begin('target');
-    const { cold = false } = this.story;
+    const { cold = false, saved } = this.story;
+    const method = cold ? 'restart' : saved ? 'save-and-restore' : 'pre-copy';
+    this.model.corrupt = saved === 'corrupt';
     this.model.refusesStart = this.story.refuses === 'start';
     const prepared = await this.#insist(() =>
       this.#target.prepare({
@@ -153,14 +159,16 @@ class Run {
         topology,
         topologyHash: topologyHash(topology),
         cold,
+        ...(this.story.saved ? { restores: { withinMs: 20_000 } } : {}),
         ...this.#middle,
       }),
     ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
     if (!prepared) return; // the target gave up before the source was asked
     const move: SourceMove = {
       side: 'source', phase: 'transferring', moveId: 'mov-1', taskKey: 'k', newEpoch: 2, targetHost: 'target', peerAddress: 'x',
-      migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method: cold ? 'restart' : 'pre-copy', downtimeLimitMs: 300, maxBandwidthMiBps: 1,
+      migrationAddress: prepared.migrationAddress, peerToken: prepared.peerToken, method, downtimeLimitMs: 300, maxBandwidthMiBps: 1,
       startedAt: new Date().toISOString(), deadlineAt: new Date(hasted() + 20_000).toISOString(),
+      ...(saved ? { saveTo: { pool: 'shared' } } : {}),
       ...(cold ? { offBy: new Date(hasted() + 200).toISOString() } : {}),
       ...(this.#middle.stopped ? { stoppedWithinMs: 200 } : {}),
     }; // prettier-ignore
@@ -260,6 +268,8 @@ class Run {
 
   #losePower(side: Side): void {
     if (!this.#power.delete(side)) return;
+    const move = this.#states.source?.get('vm-1')?.move;
+    if (side === 'source') this.savedAtPowerLoss = move?.side === 'source' && move.saved !== undefined;
     if (side === 'source') this.loadedAtPowerLoss = this.model.processes.target.state === 'paused';
     this.model.kill(side);
   }
@@ -475,6 +485,58 @@ describe('a cold move', () => {
       fc.asyncProperty(any, async ([story, refuses]) => {
         const run = await play({ ...story, cold: true, targetEnds: undefined, ...(refuses ? { refuses } : {}) });
         expect(run.verdict()).toEqual([]);
+      }),
+      { numRuns: 120, endOnFailure: true },
+    );
+  });
+});
+
+describe('a move by a file', () => {
+  const saved: Story = { ...calm, saved: 'whole' };
+
+  test('nothing goes wrong: the guest stands still until it goes on at the target, and its file is gone', async () => {
+    for (const middle of ['none', 'done'] as const) {
+      const run = await play({ ...saved, middle });
+      expect(run.result).toMatchObject({ ok: true });
+      expect([run.verdict(), run.model.file]).toEqual([[], undefined]);
+      expect(run.model.processes).toMatchObject({ source: { state: 'postmigrate' }, target: { state: 'running' } });
+    }
+  });
+
+  test('a file that is another than was written, and a target that ends: the guest goes on at the source, and the file is gone', async () => {
+    for (const [over, code] of [[{ saved: 'corrupt' }, 'hypervisor.save_corrupt'], [{ targetEnds: 3 }, 'host.target_lost']] as const) {
+      const run = await play({ ...saved, ...over });
+      expect([over, run.verdict(), run.model.processes.source.state, run.model.file]).toEqual([over, [], 'running', undefined]);
+      expect(run.result).toMatchObject({ ok: false, cause: { code } });
+    }
+  }); // prettier-ignore
+
+  test('an agent that dies at any one step, of either side, its host’s power with it or not: exactly one runs, and nothing older than its disks', async () => {
+    const sides = ['source', 'target'] as const;
+    const deathsOf = sides.flatMap((side) => LOST.flatMap((lost) => [[], [side]].map((power) => ({ side, lost, power }))));
+    for (let step = 1; step <= 32; step++)
+      for (const death of deathsOf) {
+        const run = await play({ ...saved, ...dies(death.side, step), lost: death.lost, power: death.power });
+        expect([step, death, run.verdict()]).toEqual([step, death, []]);
+        if (run.result) expect([step, death, run.model.file]).toEqual([step, death, undefined]);
+      }
+  });
+
+  test('a source that loses its power when its guest is in the file: it goes on at the target', async () => {
+    let went = 0;
+    for (let step = 1; step <= 32; step++) {
+      const run = await play({ ...saved, ...dies('source', step), power: ['source'] });
+      if (run.savedAtPowerLoss) expect([step, run.result]).toMatchObject([step, { ok: true }]);
+      if (run.savedAtPowerLoss) went++;
+    }
+    expect(went).toBeGreaterThan(3);
+  });
+
+  test('any number of deaths, lost messages, disks that refuse, and a file that is another', async () => {
+    const any = fc.tuple(stories, fc.constantFrom('whole' as const, 'whole' as const, 'corrupt' as const));
+    await fc.assert(
+      fc.asyncProperty(any, async ([story, is]) => {
+        expect((await play({ ...story, saved: is })).verdict()).toEqual([]);
       }),
       { numRuns: 120, endOnFailure: true },
     );

@@ -6,7 +6,9 @@ import { look } from './look.ts';
 import { copySecret, filesOf } from './copies.ts';
 import { iso, isoUs, millisecondsOf, type MoveDeps } from './deps.ts';
 import { midCause, plugStopped } from './mid-migration.ts';
+import { causeOf } from '../execution/cause.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
+import { takeSaved } from './saved.ts';
 
 export type Prepare = {
   readonly vmId: string;
@@ -17,6 +19,7 @@ export type Prepare = {
   readonly topologyHash: string;
   /** Its guest begins anew here. */
   readonly cold?: boolean | undefined;
+  readonly restores?: { readonly withinMs: number } | undefined;
   readonly copies?:
     { readonly volumes: readonly string[]; readonly allocation?: PoolAllocation | undefined; readonly withinMs: number } | undefined;
   readonly stopped?: StoppedWork | undefined;
@@ -30,16 +33,21 @@ type TargetDeps = MoveDeps & {
   readonly removeFromHost: (vmId: string, made: NonNullable<TargetMove['made']>) => Promise<void>;
 };
 type Waiting = VmState & { readonly move: TargetMove };
+type Restore = Extract<MoveRequest, { type: 'restore' }>;
+/** Within that an answer is given, done or not. */
+const ANSWER_MS = 1_000;
 
 /** The target's half of the switch-over: paused until the receipt, and never to run once it said that it is gone. */
 export class TargetMoves {
   readonly #locks = new Mutexes();
+  /** Kept where it failed, so that who asks again hears why. */
+  readonly #restoring = new Map<string, { readonly moveId: string; readonly restored: Promise<PeerAnswer> }>();
 
   constructor(private readonly deps: TargetDeps) {}
 
   /** Starts the paused QEMU; again for the same move: the same answer. */
   prepare(request: Prepare): Promise<Prepared> {
-    const { vmId, moveId, topology, topologyHash, cold, copies } = request;
+    const { vmId, moveId, topology, topologyHash, cold, copies, restores } = request;
     const quiet = request.announceWithinMs !== undefined;
     return this.#locked(vmId, async () => {
       const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
@@ -50,6 +58,7 @@ export class TargetMoves {
         const asked = {
           ...(copies ? { copies: { volumes: copies.volumes, allocation: copies.allocation, secret } } : {}),
           ...(quiet ? { quiet } : {}),
+          ...(restores ? { restores: true } : {}),
         };
         const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, ...asked });
         await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', ...ways } }));
@@ -76,13 +85,13 @@ export class TargetMoves {
   }
 
   #begun(request: Prepare): TargetMove {
-    const { epoch, moveId, copies } = request;
+    const { epoch, moveId, copies, restores } = request;
     return {
       side: 'target',
       moveId,
       newEpoch: epoch,
       peerToken: `${this.deps.hostId}.${randomBytes(24).toString('base64url')}`,
-      deadlineAt: iso(this.deps.now() + Math.max(this.deps.patienceMs, copies?.withinMs ?? 0)),
+      deadlineAt: iso(this.deps.now() + Math.max(this.deps.patienceMs, copies?.withinMs ?? 0, restores?.withinMs ?? 0)),
       phase: 'preparing',
       cold: request.cold === true,
       ...workOf(request),
@@ -91,6 +100,7 @@ export class TargetMoves {
 
   /** What the source's agent asks, by whichever way it came. */
   async answer(request: MoveRequest): Promise<PeerAnswer> {
+    if (request.type === 'restore') return this.#restore(request);
     return this.#locked(request.vmId, async () => {
       const state = this.deps.states.get(request.vmId);
       if (!isOfMove(state, request)) return refusal('host.receipt_invalid', 'no such move here, or another token');
@@ -116,6 +126,47 @@ export class TargetMoves {
     const reason = `its QEMU ended: ${seen.lastWords ?? 'no last words'}`;
     const { move } = this.deps.states.get(vmId) as Waiting;
     return move.phase === 'running' ? this.#endedHere(vmId, reason) : this.#gone(await this.#never(vmId, reason));
+  }
+
+  /**
+   * A guest that comes by a file is loaded beside what else is asked: whoever asks before that is done hears that it waits, and asks again. So
+   * a move that is given up meanwhile is given up at once.
+   */
+  async #restore(request: Restore): Promise<PeerAnswer> {
+    const begun = await this.#locked(request.vmId, async (): Promise<{ readonly restored: Promise<PeerAnswer> }> => {
+      const known = this.#restoring.get(request.vmId);
+      if (known?.moveId === request.moveId) return known;
+      const state = this.deps.states.get(request.vmId);
+      if (!isOfMove(state, request))
+        return { restored: Promise.resolve(refusal('host.receipt_invalid', 'no such move here, or another token')) };
+      if (state.move.phase === 'never') return { restored: this.#gone(state) };
+      const { newEpoch, resumedAt, phase } = state.move;
+      if (phase === 'running') return { restored: Promise.resolve(resumedAt ? this.#resumed(newEpoch, resumedAt) : { type: 'waiting' }) };
+      const restoring = { moveId: request.moveId, restored: this.#restored(state, request) };
+      this.#restoring.set(request.vmId, restoring);
+      return restoring;
+    });
+    return Promise.race([begun.restored, this.deps.sleep(ANSWER_MS).then((): PeerAnswer => ({ type: 'waiting' }))]);
+  }
+
+  /** Before the fence: whatever it could not take, the source takes its guest back, and this target is over. */
+  async #restored({ vmId, move }: Waiting, request: Restore): Promise<PeerAnswer> {
+    const began = this.deps.now();
+    try {
+      await this.deps.at('target:restore', { vmId, moveId: move.moveId });
+      await takeSaved(this.deps, request, move.deadlineAt);
+      await this.deps.at('target:restored', { vmId, moveId: move.moveId });
+      this.#restoring.delete(vmId);
+      return { type: 'restored', newEpoch: move.newEpoch, ms: Math.max(0, this.deps.now() - began) };
+    } catch (error) {
+      const { code, message } = causeOf(error);
+      return this.#locked(vmId, async () => {
+        const now = this.deps.states.get(vmId)?.move;
+        if (now?.moveId !== move.moveId || now.phase === 'running') return refusal(code as Code, message);
+        const over = await this.#never(vmId, message);
+        return hasCode(error, 'hypervisor.qemu_exited') ? this.#gone(over) : refusal(code as Code, message);
+      });
+    }
   }
 
   /** Before the fence: what is not done in time is the end of this target, which is on its disk before the source hears of it. */

@@ -75,7 +75,7 @@ const removeOfVm = async (
   const why = since(context, vmId, epoch);
   const mine = traces.filter((t) => t.vmId === vmId && t.volumeId === undefined);
   if (why !== undefined) return { results: mine.map(({ kind, id }) => ({ kind, id, done: 'stays', bytes: 0, why })) };
-  context.guests.forget(vmId);
+  if (mine.some((t) => !t.savedState)) context.guests.forget(vmId);
   const results = await eraseAll(context, inOrder(mine), run);
   if (!context.driver.list().includes(vmId)) await forgetVm(context, vmId);
   return { results };

@@ -18,7 +18,7 @@ const admitTransfer: Admit = (state, input) => {
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps, copies } = input;
-    const { stoppedWithinMs } = input;
+    const { stoppedWithinMs, saveTo } = input;
     if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
@@ -36,6 +36,7 @@ export const transfer = (context: HandlerContext): Handler =>
         downtimeLimitMs,
         maxBandwidthMiBps,
         ...(copies ? { copies } : {}),
+        ...(saveTo ? { saveTo } : {}),
         ...(stoppedWithinMs === undefined ? {} : { stoppedWithinMs }),
         startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
@@ -53,7 +54,7 @@ export const transfer = (context: HandlerContext): Handler =>
     return figures;
   });
 
-const carriedOut: ReadonlySet<string> = new Set(['pre-copy', 'restart']);
+const carriedOut: ReadonlySet<string> = new Set(['pre-copy', 'save-and-restore', 'restart']);
 
 /** So long a guest takes to go off that has begun to. */
 const GOING_OFF_MS = 15_000;

@@ -1,4 +1,11 @@
-import { HypervisorError, type HypervisorDriver, type MigrateOutcome, type MigrateRequest } from '@chrysalis/hypervisor';
+import {
+  HypervisorError,
+  type HypervisorDriver,
+  type MigrateOutcome,
+  type MigrateRequest,
+  type Suspended,
+  type SuspendRequest,
+} from '@chrysalis/hypervisor';
 import { topologyHash, type Topology } from '@chrysalis/contracts';
 import { bareTopology } from '@chrysalis/testing';
 
@@ -25,6 +32,12 @@ export class PairModel {
   refusesPlugs = false;
   plugged = false;
   announced = false;
+  /** Of a move by a file: what is in it, how often the source's guest went on, and how often it had in what the target took. */
+  file: string | undefined;
+  ran = 0;
+  loaded: number | undefined;
+  #written = 0;
+  corrupt = false;
   #migration: Promise<MigrateOutcome> | undefined;
   #cancelled = false;
 
@@ -32,6 +45,9 @@ export class PairModel {
 
   set(side: Side, state: Process['state']): void {
     this.processes[side].state = state;
+    if (side === 'source' && state === 'running') this.ran++;
+    if (side === 'target' && state === 'running' && this.loaded !== undefined && this.loaded !== this.ran)
+      this.breaches.push('older than the disks');
     if (side === 'target' && state === 'running') this.ranOnTarget = true;
     const { source, target } = this.processes;
     if (source.state === 'running' && target.state === 'running') this.breaches.push('both run');
@@ -77,6 +93,24 @@ export class PairModel {
         this.#cancelled = true;
         await this.#migration;
       },
+      suspend: async (vmId, request) => {
+        if (known(vmId).state !== 'running') throw new HypervisorError('hypervisor.not_ready', me.state);
+        if (this.#migration) throw new HypervisorError('hypervisor.migrating', 'in flight');
+        const suspending = this.#suspend(request).finally(() => (this.#migration = undefined));
+        this.#migration = suspending;
+        return suspending;
+      },
+      restore: async (vmId, { digest }) => {
+        if (known(vmId).state === 'paused') return;
+        if (me.state !== 'inmigrate') throw new HypervisorError('hypervisor.not_ready', me.state);
+        await this.pause();
+        if (this.file !== digest) throw new HypervisorError('hypervisor.save_corrupt', 'another');
+        await this.pause();
+        if ((me.state as string) !== 'inmigrate') throw new HypervisorError('hypervisor.qemu_exited', me.state);
+        this.loaded = this.#written;
+        this.set(side, 'paused');
+      },
+      dropState: async () => void (this.file = undefined),
       resume: async () => {
         if (me.state === 'running') return { resumedAtUs: Date.now() * 1000 };
         if (me.state === 'prepared' && this.refusesStart) throw new HypervisorError('hypervisor.not_ready', 'it does not start');
@@ -111,6 +145,27 @@ export class PairModel {
       onLifecycle: () => () => undefined,
     };
     return driver as HypervisorDriver;
+  }
+
+  async #suspend({ signal }: SuspendRequest): Promise<Suspended> {
+    this.#cancelled = false;
+    signal?.addEventListener('abort', () => (this.#cancelled = true));
+    const { source } = this.processes;
+    const stoppedAtUs = Date.now() * 1000;
+    this.set('source', 'paused');
+    for (const _ of ['written', 'synced']) {
+      await this.pause();
+      if ((source.state as string) === 'gone') throw new HypervisorError('hypervisor.qemu_exited', 'the source ended');
+      if (!this.#cancelled) continue;
+      this.set('source', 'running');
+      return { outcome: 'failed', cause: new HypervisorError('hypervisor.migration_cancelled', 'cancelled'), running: true };
+    }
+    const digest = `sha256:${'5'.repeat(64)}`;
+    this.file = this.corrupt ? 'another' : digest;
+    this.#written = this.ran;
+    source.state = 'postmigrate';
+    const statistics = Promise.resolve({ totalMs: 1, qemuDowntimeMs: 1, transferredBytes: 1, iterations: 1 });
+    return { outcome: 'completed', stoppedAtUs, completedAtUs: Date.now() * 1000, statistics, saved: { digest, bytes: 1 } };
   }
 
   async #migrate({ signal }: MigrateRequest): Promise<MigrateOutcome> {

@@ -42,6 +42,7 @@ export const makeStarts = async (
         ...{ migrationId, moveId, template, vm, target: { hostId: planned.toHost, spec: target.spec } },
         offlines: offlining.has(vm.hostId),
         copied: planned.copies,
+        mapped: planned.standsStill?.mapped,
       },
       guests.get(vm.vmId) ?? unknownGuest,
       ctx.now,

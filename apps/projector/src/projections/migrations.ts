@@ -39,7 +39,8 @@ export const migrations: readonly Handler[] = [
       of: plan.of && { migrationId: plan.of.migrationId, as: plan.of.as },
       select: plan.select,
       vmIds: plan.moves.map((m) => m.vmId),
-      planned: plan.moves.map(({ vmId, fromHost, toHost, fromType, toType }) => ({
+      planned: plan.moves.map(({ vmId, fromHost, toHost, fromType, toType, standsStill }) => ({
+        ...(standsStill ? { standsStillSeconds: standsStill.seconds } : {}),
         vmId,
         fromHost,
         toHost,

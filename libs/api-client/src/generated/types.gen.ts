@@ -93,6 +93,7 @@ export type HostDecided = {
     networks: Array<string>;
     cpuHotUnplug?: boolean;
     methods?: Array<'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart'>;
+    mappedRam?: true;
     segments?: {
         mtu: number;
         lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
@@ -231,6 +232,12 @@ export type PlanMade = {
             stoppedMs: number;
             unannouncedMs: number;
             stopped: Array<string>;
+        };
+        standsStill?: {
+            pool: string;
+            sizeMiB: number;
+            seconds: number;
+            mapped?: true;
         };
         without?: Array<{
             code: string;
@@ -1047,6 +1054,7 @@ export type Host = {
         networks: Array<string>;
         cpuHotUnplug?: boolean;
         methods?: Array<'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart'>;
+        mappedRam?: true;
         segments?: {
             mtu: number;
             lacking: Array<'root' | 'nft' | 'dnsmasq' | 'underlay' | 'vxlan'>;
@@ -2026,6 +2034,12 @@ export type Plan = {
             unannouncedMs: number;
             stopped: Array<string>;
         };
+        standsStill?: {
+            pool: string;
+            sizeMiB: number;
+            seconds: number;
+            mapped?: true;
+        };
         without?: Array<{
             code: string;
             message: string;
@@ -2150,6 +2164,7 @@ export type MigrationSummary = {
         toHost: string;
         fromType: string;
         toType: string;
+        standsStillSeconds?: number;
     }>;
     concurrency: number;
     startedAt: string;
@@ -2263,6 +2278,7 @@ export type Migration = {
         toHost: string;
         fromType: string;
         toType: string;
+        standsStillSeconds?: number;
     }>;
     concurrency: number;
     startedAt: string;
@@ -10594,6 +10610,12 @@ export type PostV1MigrationTemplatesTryResponses = {
                 stoppedMs: number;
                 unannouncedMs: number;
                 stopped: Array<string>;
+            };
+            standsStill?: {
+                pool: string;
+                sizeMiB: number;
+                seconds: number;
+                mapped?: true;
             };
             without?: Array<{
                 code: string;

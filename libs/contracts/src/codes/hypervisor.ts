@@ -75,6 +75,10 @@ export const hypervisorCodes = {
     title: 'The state could not be written to its file; the VM runs on',
     next: 'make room on the host, and try again',
   },
+  'hypervisor.save_corrupt': {
+    title: 'What is in the file of a saved state is not what was written to it; nothing of it was taken, and the VM runs on where it was',
+    next: 'see the storage pool that both hosts share, and try again',
+  },
   'hypervisor.save_timeout': { title: 'The save, or the guest’s pause, took too long; the VM runs on', next: 'give it more time' },
   'hypervisor.not_ready': {
     title: 'The hypervisor cannot do this in the state that the VM is in',

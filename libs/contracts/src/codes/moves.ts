@@ -22,6 +22,10 @@ export const movesCodes = {
     title: 'Disks that hosts do not share are copied by pre-copy alone',
     next: 'choose pre-copy, or move the disks to a shared pool',
   },
+  'option.no_pool_for_state': {
+    title: 'The VM has no disk of its own in a pool that its state could be saved to',
+    next: 'choose pre-copy or restart',
+  },
   'option.capability_absent': { title: 'The guest cannot do what this takes', next: 'choose another option, or add what the guest lacks' },
   'option.capability_unknown': {
     title: 'It is not known whether the guest can do what this takes',

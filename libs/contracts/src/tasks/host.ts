@@ -164,6 +164,8 @@ export const hostTasks = {
       topologyHash: Sha256,
       /** It is to begin anew: that this host can start it is seen, and nothing waits. */
       cold: z.literal(true).optional(),
+      /** Its state comes as a file, within that time: nothing is listened for. */
+      restores: z.object({ withinMs: Positive }).optional(),
       /** Made anew at the target and filled by the source while the guest runs, for at most so long. */
       copies: z
         .object({ volumes: z.array(VolumeName).min(1).max(32), allocation: PoolAllocation.optional(), withinMs: Positive })
@@ -204,6 +206,8 @@ export const hostTasks = {
       stoppedWithinMs: Positive.max(30_000).optional(),
       downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
       maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
+      /** Of save-and-restore: the pool, which both ends see, that its state is written to; `mapped`: both have `mapped-ram`. */
+      saveTo: z.object({ pool: Name, mapped: z.literal(true).optional() }).optional(),
       /** Of a restart: how the guest is brought to shut down, as in `host.stop-vm`. */
       shutDown: z
         .object({ modes: z.array(ActionHow.extract(['guest-agent', 'acpi', 'power-off'])).min(1), timeoutMs: Positive })

@@ -125,7 +125,13 @@ const Migration = Row.extend({
   planId: z.string(),
   template: z.string(),
   vmIds: z.array(z.string()),
-  planned: z.array(z.object({ vmId: z.string(), fromHost: z.string(), toHost: z.string(), fromType: z.string(), toType: z.string() })),
+  planned: z.array(
+    z.object({
+      ...{ vmId: z.string(), fromHost: z.string(), toHost: z.string(), fromType: z.string(), toType: z.string() },
+      /** Of save-and-restore, what was forecast: to be compared with `downtimeMs` of its figures. */
+      standsStillSeconds: z.number().optional(),
+    }),
+  ),
   concurrency: Count,
   startedAt: z.string(),
   endedAt: z.string().optional(),

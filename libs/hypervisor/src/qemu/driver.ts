@@ -23,6 +23,7 @@ import { progressOf } from './progress.ts';
 import { quirksOf } from './quirks.ts';
 import { screenOf } from './screen.ts';
 import { noLongerSaving, saveState } from './save.ts';
+import { awaitState, restore, suspend } from './suspend.ts';
 import type { Vm } from './vm.ts';
 import { ownsVolumes } from './owns-volumes.ts';
 
@@ -188,8 +189,9 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       return this.withCopies(topology, copies, async () => {
         let prepared: port.TargetPrepared | undefined;
         await this.fleet.create(vmId, 'incoming', topology, how, async (vm) => {
-          prepared = { migrationAddress: await listen(vm.qmp, this.config.address, quiet) };
-          if (copies) prepared = { ...prepared, copyAddress: await openCopies(vm, this.config.address, copies) };
+          const { address } = this.config;
+          prepared = { migrationAddress: await (request.restores ? awaitState(vm.qmp, quiet) : listen(vm.qmp, address, quiet)) };
+          if (copies) prepared = { ...prepared, copyAddress: await openCopies(vm, address, copies) };
           await vm.save({ ...prepared, ...(quiet ? { quiet } : {}) });
         });
         return prepared!;
@@ -237,6 +239,35 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         vm.migrating = undefined;
       }
     });
+  }
+
+  async suspend(vmId: string, request: port.SuspendRequest): Promise<port.Suspended> {
+    const vm = this.fleet.get(vmId);
+    const path = this.volumes.path(request.pool, request.file);
+    return vm.exclusive(async () => {
+      await noLongerSaving(vm);
+      const suspending = suspend(vm, request, path);
+      vm.migrating = suspending.catch(() => undefined);
+      try {
+        const outcome = await suspending;
+        if (outcome.outcome === 'completed') void vm.mutex.runExclusive(() => vm.save({ givenAway: true })).catch(() => undefined);
+        return outcome;
+      } finally {
+        vm.migrating = undefined;
+      }
+    });
+  }
+  async restore(vmId: string, state: port.StatePlace & port.SavedState): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    const path = this.volumes.path(state.pool, state.file);
+    await vm.exclusive(async () => {
+      const restoring = restore(vm, path, state);
+      vm.migrating = restoring.catch(() => undefined); // so that whoever ends the VM does not wait for it
+      await restoring.finally(() => (vm.migrating = undefined));
+    });
+  }
+  dropState(pool: string, file: string): Promise<void> {
+    return this.volumes.delete(pool, file);
   }
 
   /** Also of a migration that an earlier driver began. */

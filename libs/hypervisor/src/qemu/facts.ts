@@ -9,6 +9,7 @@ export type QemuFacts = {
   /** Models this host cannot give, and the features it lacks for each. */
   readonly cpuBlockers: Record<string, string[]>;
   readonly machineTypes: string[];
+  readonly mappedRam: boolean;
 };
 
 /** The commands work without a machine. Only models and machines that keep their meaning elsewhere are named. */
@@ -16,6 +17,7 @@ export const readFacts = (qemu: string, accelerator: 'kvm' | 'tcg'): Promise<Qem
   withToolQemu(qemu, accelerator, async (qmp) => {
     const definitions = await qmp.execute<CpuDefinition[]>('query-cpu-definitions');
     const machines = await qmp.execute<Machine[]>('query-machines');
+    const capabilities = await qmp.execute<{ capability: string }[]>('query-migrate-capabilities');
     const safe = definitions.filter(
       (d) => d['migration-safe'] === true && d.name !== 'base' && /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(d.name),
     );
@@ -31,5 +33,6 @@ export const readFacts = (qemu: string, accelerator: 'kvm' | 'tcg'): Promise<Qem
         .map((m) => m.name)
         .filter((name) => /^pc-q35-[0-9.]+$/.test(name))
         .sort(),
+      mappedRam: capabilities.some((c) => c.capability === 'mapped-ram'),
     };
   });

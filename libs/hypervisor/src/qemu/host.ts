@@ -62,7 +62,7 @@ export class QemuHost {
 
   protected async readFacts(): Promise<port.DriverFacts> {
     const accelerator = this.config.accelerator ?? (await chooseAccelerator(this.qemu));
-    const { version, cpuModels, cpuBlockers, machineTypes } = await readFacts(this.qemu, accelerator);
+    const { version, cpuModels, cpuBlockers, machineTypes, mappedRam } = await readFacts(this.qemu, accelerator);
     const { names: storagePools } = this.volumes;
     return {
       driver: 'qemu',
@@ -71,7 +71,8 @@ export class QemuHost {
       cpuModels,
       cpuBlockers,
       cpuHotUnplug: quirksOf(accelerator).cpuHotUnplug,
-      methods: ['pre-copy', 'restart'],
+      methods: ['pre-copy', 'save-and-restore', 'restart'],
+      ...(mappedRam ? { mappedRam } : {}),
       machineTypes,
       storagePools,
       networks: this.networks.names,

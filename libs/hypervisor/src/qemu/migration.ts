@@ -30,21 +30,23 @@ export const statusOf = (event: QmpEvent): string => String(event.data['status']
  * Without `return-path` a source says `completed` while its target dies in loading the devices. `late-block-activate`: the
  * target takes the disks when it is continued, not before, so that a source may be taken back as long as no one runs.
  */
-export const setCapabilities = (qmp: QmpClient, target: boolean, { pauses = false } = {}): Promise<unknown> => {
-  const on = ['events', 'return-path', 'validate-uuid', ...(target ? ['late-block-activate'] : [])];
-  const all = on.map((capability) => ({ capability, state: true }));
-  // Said also where it is off: an earlier move that copied disks, and failed, had it on.
-  return qmp.execute('migrate-set-capabilities', { capabilities: [...all, { capability: 'pause-before-switchover', state: pauses }] });
-};
+export const setCapabilities = (qmp: QmpClient, target: boolean, { pauses = false } = {}): Promise<void> =>
+  onlyCapabilities(qmp, [
+    ...['events', 'return-path', 'validate-uuid'],
+    ...(target ? ['late-block-activate'] : []),
+    ...(pauses ? ['pause-before-switchover'] : []),
+  ]);
 
 /** Nobody at the other end talks back: with `return-path` QEMU would wait for it for ever. */
-export const setSaveCapabilities = (qmp: QmpClient): Promise<unknown> =>
-  qmp.execute('migrate-set-capabilities', {
-    capabilities: [
-      { capability: 'events', state: true },
-      { capability: 'return-path', state: false },
-    ],
-  });
+export const setSaveCapabilities = (qmp: QmpClient): Promise<void> => onlyCapabilities(qmp, ['events']);
+
+/** These and no others: what an earlier migration of the same process had on is on still. */
+export const onlyCapabilities = async (qmp: QmpClient, wanted: readonly string[]): Promise<void> => {
+  const known = await qmp.execute<{ capability: string; state: boolean }[]>('query-migrate-capabilities');
+  const over = known.filter((c) => c.state && !wanted.includes(c.capability)).map(({ capability }) => ({ capability, state: false }));
+  const on = wanted.map((capability) => ({ capability, state: true }));
+  await qmp.execute('migrate-set-capabilities', { capabilities: [...over, ...on] });
+};
 
 export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutgoing): Promise<MigrateOutcome> => {
   const { qmp } = vm;

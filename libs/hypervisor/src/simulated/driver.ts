@@ -12,6 +12,7 @@ import { SIMULATED_SCREEN, SimulatedConsole } from './console.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
 import type { SimulatedVm } from './state.ts';
+import { keptState, STATE_ADDRESS } from './suspend.ts';
 import { eraseOf, tracesOf } from './traces.ts';
 import type { SimulatedVolumes } from './volumes.ts';
 
@@ -55,7 +56,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     for (const vm of this.store.vms.values()) {
       this.held.add(vm.vmId);
       if (vm.saving) this.change(vm.vmId, { state: 'running', saving: false });
-      if (vm.state === 'inmigrate') await this.open(vm);
+      if (vm.state === 'inmigrate' && vm.migrationAddress !== STATE_ADDRESS) await this.open(vm);
     }
     return Promise.all(this.list().map((vmId) => this.status(vmId)));
   }
@@ -206,7 +207,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     return guest !== undefined && topology.serialPorts.some((p) => p.id === id) && guest.listening?.[id] === guest.bootId;
   }
 
-  prepareTarget({ vmId, topology, topologyHash: hash, copies, cold }: port.PrepareTarget): Promise<port.TargetPrepared> {
+  prepareTarget({ vmId, topology, topologyHash: hash, copies, cold, restores }: port.PrepareTarget): Promise<port.TargetPrepared> {
     return this.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -220,6 +221,12 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       if (cold) {
         this.keep({ vmId, role: 'incoming', state: 'prepared', cold, topology, topologyHash: hash, guest: undefined, console: '' });
         return { migrationAddress: 'cold:' };
+      }
+      if (restores) {
+        const migrationAddress = STATE_ADDRESS;
+        const waits = { state: 'inmigrate', migrationAddress } as const;
+        this.keep({ vmId, role: 'incoming', ...waits, topology, topologyHash: hash, guest: undefined, console: '' });
+        return { migrationAddress };
       }
       makeCopies(this.volumes, topology, copies);
       const vm: SimulatedVm = {
@@ -254,6 +261,27 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
     if (vm.role !== 'runner' || vm.state !== 'running')
       throw new HypervisorError('hypervisor.not_ready', `A VM in state ${vm.state} is not saved`, { state: vm.state, role: vm.role });
     return this.flying(vmId, request.signal, (cancelled) => this.writeState(vm, request, cancelled));
+  }
+
+  async suspend(vmId: string, request: port.SuspendRequest): Promise<port.Suspended> {
+    const vm = this.alive(vmId);
+    this.assertPool(request.pool);
+    this.refuseWhileMigrating(vmId);
+    if (vm.role !== 'runner' || vm.state !== 'running')
+      throw new HypervisorError('hypervisor.not_ready', `A VM in state ${vm.state} is not saved`, { state: vm.state, role: vm.role });
+    return this.flying(vmId, request.signal, (cancelled) => this.toFile(vm, request, cancelled));
+  }
+  restore(vmId: string, state: port.StatePlace & port.SavedState): Promise<void> {
+    return this.gate(vmId, async () => {
+      const vm = this.alive(vmId);
+      if (vm.state === 'paused') return;
+      if (vm.role !== 'incoming' || vm.state !== 'inmigrate')
+        throw new HypervisorError('hypervisor.not_ready', `The target is ${vm.state}`, { state: vm.state });
+      await this.load(vmId, keptState(this.volumes, state));
+    });
+  }
+  async dropState(pool: string, file: string): Promise<void> {
+    this.volumes.delete(pool, file);
   }
 
   private async flying<T>(vmId: string, signal: AbortSignal | undefined, begin: (cancelled: () => boolean) => Promise<T>): Promise<T> {

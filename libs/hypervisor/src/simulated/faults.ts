@@ -12,6 +12,8 @@ export type Operation =
   | 'migrate'
   | 'migrate-load'
   | 'save'
+  | 'suspend'
+  | 'restore'
   | 'resume'
   | 'reclaim'
   | 'halt'

@@ -16,6 +16,7 @@ import { SimulatedStore } from './state.ts';
 import type { SimulatedVm } from './state.ts';
 import { SimulatedVolumes } from './volumes.ts';
 import { SimulatedWorld } from './world.ts';
+import { keepState, writeMemory } from './suspend.ts';
 import type { SimulatedConfig } from './world.ts';
 
 const states: Partial<Record<SimulatedVm['state'], GuestState>> = {
@@ -57,7 +58,7 @@ export class SimulatedHost {
       cpuModels: [...(cpuModels ?? ['Nehalem', 'Westmere', 'SandyBridge', 'Haswell-noTSX'])],
       cpuBlockers: {},
       cpuHotUnplug: true,
-      methods: ['pre-copy', 'restart'],
+      methods: ['pre-copy', 'save-and-restore', 'restart'],
       machineTypes: [...(machineTypes ?? [shape.DEFAULT_MACHINE])],
       storagePools: [...(pools ?? ['shared', 'packages'])],
       networks: [...(networks ?? ['lan'])],
@@ -167,6 +168,27 @@ export class SimulatedHost {
     throw new HypervisorError('hypervisor.migration_failed', `The guest is ${vm.state} in the middle of its migration`, {
       state: vm.state,
     });
+  }
+
+  protected async toFile(vm: SimulatedVm, request: port.SuspendRequest, cancelled: () => boolean): Promise<port.Suspended> {
+    const { clock } = this.world;
+    const begun = clock.now();
+    try {
+      await this.pass('suspend', vm.vmId);
+      this.change(vm.vmId, { state: 'paused' });
+      const alive = async (): Promise<void> => void this.stillFlying(vm.vmId, 'paused');
+      const bytes = await writeMemory(vm, request, { linkMiBps: this.world.bandwidthMiBps, clock, cancelled, alive });
+      const saved = keepState(this.volumes, this.stillFlying(vm.vmId, 'paused'), request);
+      this.change(vm.vmId, { state: 'postmigrate' });
+      const [stoppedAtUs, completedAtUs] = [begun * 1000, clock.now() * 1000];
+      const qemuDowntimeMs = (completedAtUs - stoppedAtUs) / 1000;
+      const statistics = { totalMs: qemuDowntimeMs, qemuDowntimeMs, transferredBytes: bytes, iterations: 1 };
+      return { outcome: 'completed', stoppedAtUs, completedAtUs, statistics: Promise.resolve(statistics), saved };
+    } catch (error) {
+      if (!(error instanceof HypervisorError) || !this.held.has(vm.vmId)) throw error;
+      if (this.alive(vm.vmId).state === 'paused') this.change(vm.vmId, { state: 'running' });
+      return { outcome: 'failed', cause: error, running: this.get(vm.vmId).state === 'running' };
+    }
   }
 
   protected async writeState(vm: SimulatedVm, request: port.SaveRequest, cancelled: () => boolean): Promise<port.Saved> {

@@ -1,4 +1,4 @@
-import { isAgentVolume, type Erased, type Trace } from '@chrysalis/contracts';
+import { isAgentVolume, isStateFile, type Erased, type Trace } from '@chrysalis/contracts';
 import { HypervisorError } from '../errors.ts';
 import { otherwise, ownerOfFile, removed, stays } from '../traces.ts';
 import type { SimulatedVm } from './state.ts';
@@ -13,6 +13,7 @@ export const tracesOf = (vms: Iterable<SimulatedVm>, volumes: SimulatedVolumes, 
   ...volumes.all().map(([pool, volume]): Trace => ({
     ...{ kind: 'disk', id: `${pool}/${volume}`, pool, shared: sharedPools(pool), bytes: 0, print: 'simulated' },
     ...ownerOfFile(volume),
+    ...(isStateFile(volume) ? { savedState: true } : {}),
     ...(isAgentVolume(volume) ? { agentPackage: true } : {}),
   })),
 ];

@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isVolumeFile } from '@chrysalis/contracts';
+import { isStateFile, isVolumeFile } from '@chrysalis/contracts';
 
 type Kept = {
   readonly sizeMiB: number;
@@ -8,6 +8,8 @@ type Kept = {
   readonly holder?: string;
   /** Made for a copy, of which nothing has come yet. */
   readonly blank?: boolean;
+  /** Of a saved state: all that is in it. */
+  readonly state?: string;
 };
 /** Pools that one host alone sees. */
 type Own = { readonly host: string; readonly pools: readonly string[] };
@@ -36,7 +38,9 @@ export class SimulatedVolumes {
 
   all(): [pool: string, volume: string][] {
     const files = Object.entries(this.directories).flatMap(([pool, directory]) =>
-      (existsSync(directory) ? readdirSync(directory) : []).filter(isVolumeFile).map((file): [string, string] => [pool, file]),
+      (existsSync(directory) ? readdirSync(directory) : [])
+        .filter((f) => isVolumeFile(f) || isStateFile(f))
+        .map((file): [string, string] => [pool, file]),
     );
     const kept = [...this.kept.keys()].map((key): [string, string] => [key.slice(0, key.indexOf('/')), key.slice(key.indexOf('/') + 1)]);
     const seen = kept.flatMap(([place, volume]): [string, string][] => {
@@ -66,6 +70,6 @@ export class SimulatedVolumes {
 
   private file(pool: string, volume: string): string | undefined {
     const directory = this.directories[pool];
-    return directory !== undefined && isVolumeFile(volume) ? join(directory, volume) : undefined;
+    return directory !== undefined && (isVolumeFile(volume) || isStateFile(volume)) ? join(directory, volume) : undefined;
   }
 }

@@ -13,7 +13,10 @@ export class SimulatedWorld {
   readonly faults: Faults;
   readonly link: Link;
   /** Volumes by `pool/name`, or `pool@host/name` where no other host sees the pool. */
-  readonly volumes = new Map<string, { readonly sizeMiB: number; readonly holder?: string; readonly blank?: boolean }>();
+  readonly volumes = new Map<
+    string,
+    { readonly sizeMiB: number; readonly holder?: string; readonly blank?: boolean; readonly state?: string }
+  >();
   readonly bandwidthMiBps: number;
   readonly newBootId: () => string;
 

@@ -13,6 +13,7 @@ import {
 import { partedDisks, reachesDisks } from './copied-disks.ts';
 import { blocker } from './blockers.ts';
 import type { KnownHost, KnownVm } from './known.ts';
+import { withState } from './save-and-restore.ts';
 
 /** A VM that is to be of this type, with the hardware it has when it gets there: on another host, or where it is. */
 export type Wish = Readonly<{
@@ -78,7 +79,7 @@ export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   const only = moves ? wish.toHost : vm.hostId;
   const source = hosts.get(vm.hostId);
   const asked = moveRequest(vm.vmId, wish.moved, wish.target, (pool) => source?.facts.pools?.find((p) => p.name === pool)?.poolId);
-  const request: PlacementRequest = { ...asked, ...(only === undefined ? {} : { host: only }) };
+  const request: PlacementRequest = { ...onTheWay(wish, asked), ...(only === undefined ? {} : { host: only }) };
   const { candidates, refused } = place(
     only === undefined ? others(wish, hosts) : [hosts.get(only) ?? []].flat(),
     request,
@@ -91,6 +92,10 @@ export const fitOf = (wish: Wish, hosts: KnownHosts): Fit => {
   const copied = moves ? copiedOnTheWay(source, candidates[0] && hosts.get(candidates[0].hostId), wish.moved) : [];
   return { hosts: candidates.map((c) => c.hostId), blockers, request, copied };
 };
+
+/** Beside what it holds for good. */
+const onTheWay = ({ moves, method, moved }: Wish, asked: PlacementRequest): PlacementRequest =>
+  moves && method === 'save-and-restore' ? withState(asked, moved) : asked;
 
 const copiedOnTheWay = (source: KnownHost | undefined, target: KnownHost | undefined, moved: Topology): readonly CopiedDisk[] =>
   source && target ? partedDisks({ source: source.facts, target: target.facts }, moved).copied : [];

@@ -15,12 +15,13 @@ import { type Fit } from './fit.ts';
 import { dimmsGoing, nicToCome } from './going.ts';
 import type { KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
+import { statePoolBlockers } from './save-and-restore.ts';
 
 export type Verdict = Readonly<{ blockers: Blocker[]; needs: CapabilityName[] }>;
 type Choice = Pick<MigrationOption, 'move' | 'method' | 'newResources'>;
 
 /** What the host agents can carry out today; the others are refused by name, not left out. */
-export const supportedMethods: readonly MigrationOption['method'][] = ['pre-copy', 'restart'];
+export const supportedMethods: readonly MigrationOption['method'][] = ['pre-copy', 'save-and-restore', 'restart'];
 
 /** One VM, one option: every reason against it, and what it needs of the guest. `fit` is what the engine says of the hosts. */
 export const optionVerdict = (
@@ -85,7 +86,7 @@ const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference
 export const shapeBlockers = (vm: KnownVm, d: Difference, c: Choice): Blocker[] => {
   if (c.move && c.method === 'restart') return restartBlockers(vm, d, c);
   const { topology: t, vmId } = vm;
-  const out: Blocker[] = [];
+  const out: Blocker[] = c.move && c.method === 'save-and-restore' ? statePoolBlockers(vmId, t) : [];
   const add = (code: Code, message: string, remedy: string): void => void out.push(blocker(code, vmId, message, remedy));
   const restart = 'provision a VM of that type, or choose a type at least as large';
   if (d.memoryMiB.to < t.memory.bootMiB)

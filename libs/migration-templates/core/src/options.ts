@@ -108,6 +108,7 @@ const union = (lists: readonly (readonly string[])[]): string[] => [...new Set(l
 
 const wayOf = ({ move, method }: Choice): string => {
   if (!move) return 'Change on its present host';
+  if (method === 'save-and-restore') return 'Stand still, be saved to a file, and go on on another host';
   return method === 'restart' ? 'Shut down, and start on another host' : `Move live (${method}) to another host`;
 };
 

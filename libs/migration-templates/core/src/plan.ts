@@ -22,6 +22,7 @@ import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
 import { interruptionOf } from './restart.ts';
+import { mapsRam, standsStillOf } from './save-and-restore.ts';
 import { copyBlockers, guestBlockers, needsOf, shapeBlockers, stateBlockers } from './option-verdict.ts';
 
 export type PlanInput = Readonly<{
@@ -71,6 +72,7 @@ export const plan = (input: PlanInput): Plan => {
 const planMove = (input: PlanInput, vm: KnownVm, hosts: KnownHosts, chosen: Chosen): PlannedMove => {
   const { template, target } = input;
   const guest = input.guests.get(vm.vmId) ?? unknownGuest;
+  const mapped = mapsRam(hosts.get(vm.hostId)?.facts, hosts.get(chosen.hostId)?.facts);
   const { compiled, access } = compileFor(
     {
       migrationId: input.planId,
@@ -80,6 +82,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: KnownHosts, chosen: Chos
       target: { hostId: chosen.hostId, spec: target.spec },
       offlines: offlinesCpus(hosts.get(vm.hostId)),
       copied: chosen.copied,
+      mapped,
     },
     guest,
     input.at,
@@ -100,6 +103,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: KnownHosts, chosen: Chos
     ...copiesOf(chosen.copied, template.spec.options.maxBandwidthMiBps),
     interruption: interruptionOf(template.spec.migration.length > 0, template.spec.options.method),
     ...pausesOf(vm, template.spec, target),
+    ...standsStillOf(template.spec, wishOf(vm, template, target, hosts).moved, mapped),
     ...(access.without.length > 0 ? { without: [...access.without] } : {}),
     ...keepsOf(vm, template.spec, target, offlinesCpus(hosts.get(vm.hostId))),
   };

@@ -3,7 +3,7 @@ import { createReadStream, type Stats } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { agentVolume, isAgentVolume, type Trace } from '@chrysalis/contracts';
+import { agentVolume, isAgentVolume, isStateFile, type Trace } from '@chrysalis/contracts';
 import { ownerOfFile, young } from '../../traces.ts';
 import type { Pool } from '../volumes.ts';
 import { vmOfFolder } from './processes.ts';
@@ -46,7 +46,8 @@ export const diskTrace = async (pool: string, { directory, shared }: Pool, file:
   if (!stats.isFile() || stats.nlink !== 1) return trace;
   if (isAgentVolume(file)) return (await isPackage(join(directory, file), file)) ? { ...trace, agentPackage: true } : trace;
   const owner = ownerOfFile(file);
-  return owner ? { ...trace, ...owner, ...young(Date.now() - stats.birthtimeMs, minAgeMs) } : trace;
+  const saved = isStateFile(file) ? { savedState: true as const } : {};
+  return owner ? { ...trace, ...owner, ...saved, ...young(Date.now() - stats.birthtimeMs, minAgeMs) } : trace;
 };
 
 /** Read to its end: there is one of each version of the agent, and a file that has the name alone is nobody's that we know. */

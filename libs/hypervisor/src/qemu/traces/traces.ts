@@ -103,9 +103,10 @@ export class Traces {
   }
 
   /** Why a file is to stay. Of a VM's seed and its firmware's variables no lock is asked for: they stay while it could be run here. */
-  private async heldBack({ vmId, volumeId }: Trace, pool: string, file: string): Promise<string | undefined> {
+  private async heldBack({ vmId, volumeId, savedState }: Trace, pool: string, file: string): Promise<string | undefined> {
     const { fleet, volumes, stateDir } = this.parts;
     if (vmId === undefined && volumeId === undefined) return 'its name says not whose it is';
+    if (savedState) return undefined; // of a move that is over, by its name: none begins again, and its VM needs it nowhere
     if (vmId !== undefined && fleet.find(vmId)) return 'its VM is on this host';
     if (qemusOf(stateDir).some((q) => q.vmId === vmId)) return 'its QEMU runs';
     try {

@@ -13,6 +13,7 @@ import { moves } from './move.ts';
 import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
 import { saves } from './save.ts';
+import { suspends } from './suspend.ts';
 import type { Story } from './story.ts';
 import { leavesTraces } from './traces.ts';
 import { hasVolumes } from './volumes.ts';
@@ -36,6 +37,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     powersOff(story);
     goesOffAndOn(story);
     saves(story);
+    suspends(story);
     beginsElsewhere(story);
     moves(story);
     movesItsDisks(story);

@@ -12,6 +12,8 @@ export type MoveInput = Readonly<{
   target: Readonly<{ hostId: string; spec: VmTypeSpec }>;
   /** Disks that the target does not see where they are. */
   copied?: readonly CopiedDisk[] | undefined;
+  /** Of save-and-restore: both hosts have `mapped-ram`. */
+  mapped?: boolean | undefined;
   /** CPUs that the type lacks stay, offline in the guest: `offlinesCpus`. */
   offlines: boolean;
   /** An agent in the guest answers: facts before, verification after. Without one, nothing is asked of the guest. */

@@ -1,5 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
-import { guestTasks, hostTasks, migrationTemplatesTasks, WorkflowDefinition, type TaskDefinition } from '@chrysalis/contracts';
+import {
+  guestTasks,
+  hostTasks,
+  migrationTemplatesTasks,
+  stateMiBOf,
+  WorkflowDefinition,
+  type TaskDefinition,
+  type Topology,
+} from '@chrysalis/contracts';
 import { validateRequest } from '@chrysalis/workflow-core';
 import { everyShape, inputOf, type MoveShape } from '../test/shapes.ts';
 import { compileMove } from './compile-move.ts';
@@ -101,6 +109,19 @@ const rules: Record<string, (g: Graph) => string[]> = {
           ),
         )
       : [],
+  'what is saved is saved to a pool, within a time that its target waits for as well, and has room held there for it': (g) => {
+    if (!g.shape.saves) return names(g.tasks.filter((t) => t.input['saveTo'] !== undefined || t.input['restores'] !== undefined));
+    const [hold, ready, transfer] = ['hold-target', 'prepare-target', 'transfer'].map((n) => g.task(n)!);
+    const { pool } = transfer!.input['saveTo'] as { pool: string };
+    const roomOf = (t: TaskDefinition): number =>
+      (t.input['room'] as { pool: string; sizeMiB: number }[]).find((r) => r.pool === pool)!.sizeMiB;
+    const { saves: _, ...live } = g.shape;
+    const { definition, params } = compileMove(inputOf(live));
+    const plain = definition.tasks.find((t) => t.name === 'hold-target')!;
+    const held = roomOf(hold!) - roomOf(plain) === stateMiBOf(params['moved'] as Topology);
+    const waits = (ready!.input['restores'] as { withinMs: number }).withinMs > transfer!.deadlineMs!;
+    return [...(held ? [] : ['hold-target']), ...(waits ? [] : ['prepare-target'])];
+  },
   'a morph stays where it is': (g) =>
     g.shape.move ? [] : names(g.tasks.filter((t) => targetOnly.includes(t.name) || (hostOf(t) ?? 'host:h1') !== 'host:h1')),
 

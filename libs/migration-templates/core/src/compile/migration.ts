@@ -5,6 +5,7 @@ import { announced, running, stoppedWithin, toTarget } from './mid-migration.ts'
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, undoing } from './task-list.ts';
 import { shutDownOf } from '../restart.ts';
+import { saveDeadlineMs, saves, statePoolOf } from '../save-and-restore.ts';
 import { deadlines, retries, shutDownDeadlineMs, transferDeadlineMs } from './timings.ts';
 
 const section = 'migration';
@@ -39,6 +40,7 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
       ...toTarget(m),
       ...copiesAt(m),
       ...(m.restarts ? { cold: true as const } : {}),
+      ...(saves(m.input.template.spec) ? { restores: { withinMs: transferDeadline(m) + deadlines.prepare } } : {}),
     },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
@@ -53,20 +55,22 @@ const copiesAt = (m: MoveContext) => {
 };
 
 /** For the memory, and the disks that go with it. */
-export const transferDeadline = ({ input, shape }: Pick<MoveContext, 'input' | 'shape'>): number =>
-  transferDeadlineMs(memoryMiBOf(shape.moved) + copiedMiB(input.copied ?? []), input.template.spec.options.maxBandwidthMiBps);
+export const transferDeadline = ({ input, shape }: Pick<MoveContext, 'input' | 'shape'>): number => {
+  const { spec } = input.template;
+  const { maxBandwidthMiBps } = spec.options;
+  if (saves(spec)) return saveDeadlineMs(shape.moved, maxBandwidthMiBps);
+  return transferDeadlineMs(memoryMiBOf(shape.moved) + copiedMiB(input.copied ?? []), maxBandwidthMiBps);
+};
 
 const transfer = (m: MoveContext, after: readonly string[]): string => {
   const { input, tasks, newEpoch, restarts } = m;
-  const { vm, target, moveId, copied = [] } = input;
+  const { vm, moveId, copied = [] } = input;
   const { options } = input.template.spec;
   const { method, downtimeLimitMs, maxBandwidthMiBps } = options;
   const shutDown = shutDownOf(options);
   return tasks.add(hostTasks.transfer, {
     name: 'transfer',
-    summary: restarts
-      ? `Shut it down on ${vm.hostId}, and start it on ${target.hostId}`
-      : `Move the running state${copied.length > 0 ? `, and ${diskNames(copied)},` : ''} from ${vm.hostId} to ${target.hostId}`,
+    summary: wayOf(m),
     section,
     route: onHost(vm.hostId),
     after,
@@ -86,9 +90,22 @@ const transfer = (m: MoveContext, after: readonly string[]): string => {
       downtimeLimitMs,
       maxBandwidthMiBps,
       ...(restarts ? { shutDown } : {}),
+      ...saveTo(m),
       ...(copied.length > 0 ? { copies: { volumes: copied.map((d) => d.volume), address: output('prepare-target', 'copyAddress') } } : {}),
     },
   });
+};
+
+const wayOf = ({ input: { vm, target, template, copied = [] }, restarts }: MoveContext): string => {
+  if (restarts) return `Shut it down on ${vm.hostId}, and start it on ${target.hostId}`;
+  if (saves(template.spec)) return `Stop it on ${vm.hostId}, save it to a file, and restore it on ${target.hostId}`;
+  return `Move the running state${copied.length > 0 ? `, and ${diskNames(copied)},` : ''} from ${vm.hostId} to ${target.hostId}`;
+};
+
+/** Where a plan has found no pool for it, it has said so. */
+const saveTo = ({ input, shape }: MoveContext) => {
+  const pool = saves(input.template.spec) ? statePoolOf(shape.moved) : undefined;
+  return pool === undefined ? {} : { saveTo: { pool, ...(input.mapped ? { mapped: true as const } : {}) } };
 };
 
 const diskNames = (copied: readonly CopiedDisk[]): string =>

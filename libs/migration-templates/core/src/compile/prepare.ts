@@ -1,5 +1,6 @@
 import { guestTasks, hostTasks, literal, migrationTemplatesTasks, provisioningTasks, resourceAllocationTasks } from '@chrysalis/contracts';
 import { moveRequest } from '@chrysalis/placement';
+import { saves, withState } from '../save-and-restore.ts';
 import { shaped, type MoveContext } from './context.ts';
 import { onHost, onService, output, param, undoing } from './task-list.ts';
 import { deadlines, patience, retries } from './timings.ts';
@@ -68,7 +69,8 @@ const holdTarget = ({ input, tasks, shape }: MoveContext): string => {
   const { vm, target, moveId, template, copied = [] } = input;
   const consumer = { kind: 'move' as const, id: moveId };
   const from = (pool: string): string | undefined => copied.find((d) => d.pool === pool)?.from;
-  const asked = moveRequest(vm.vmId, shape.moved, target.spec, from); // the plan's own question: what fitted there is what is held
+  const whole = moveRequest(vm.vmId, shape.moved, target.spec, from); // the plan's own question: what fitted there is what is held
+  const asked = saves(template.spec) ? withState(whole, shape.moved) : whole;
   return tasks.add(resourceAllocationTasks.place, {
     name: 'hold-target',
     summary: `Hold what ${template.spec.options.targetType.name} takes on ${target.hostId}`,

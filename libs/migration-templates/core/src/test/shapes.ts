@@ -24,13 +24,15 @@ export type MoveShape = Readonly<{
   already: boolean;
   /** It begins anew at the target. */
   restarts: boolean;
+  /** It goes by a file. */
+  saves?: true;
 }>;
 
 const subsets = <T>(all: readonly T[]): T[][] => all.reduce<T[][]>((sets, x) => [...sets, ...sets.map((s) => [...s, x])], [[]]);
 const both = [false, true] as const;
 const words = (s: Omit<MoveShape, 'name'>): string =>
   [
-    s.restarts ? 'restart' : s.move ? 'move' : 'morph',
+    s.restarts ? 'restart' : s.saves ? 'save and restore' : s.move ? 'move' : 'morph',
     s.guest ? 'with an agent' : 'without an agent',
     s.hide ? 'hide' : 'expose',
     s.unplugs ? 'unplug' : '',
@@ -80,7 +82,12 @@ const anew: readonly MoveShape[] = running
   .filter((s) => s.move && !s.already && !s.offlines && !s.scripts.some((w) => w !== 'before'))
   .map((s) => ({ ...s, restarts: true }))
   .map((s) => ({ ...s, name: words(s) }));
-export const everyShape: readonly MoveShape[] = [...running, ...anew];
+/** In between nothing is other than of a move that is live. */
+const byFile: readonly MoveShape[] = running
+  .filter((s) => s.move && !s.already && s.scripts.length !== 1)
+  .map((s): MoveShape => ({ ...s, saves: true }))
+  .map((s) => ({ ...s, name: words(s) }));
+export const everyShape: readonly MoveShape[] = [...running, ...anew, ...byFile];
 
 /** The type a shape comes from: what shrinks was plugged, beside what was there at boot. */
 export const sourceOf = ({ shrinks }: Pick<MoveShape, 'shrinks'>): VmTypeSpec => ({
@@ -122,7 +129,7 @@ export const templateOf = (
     {
       targetType: types.to,
       move: s.move,
-      method: s.restarts ? 'restart' : 'pre-copy',
+      method: s.restarts ? 'restart' : s.saves ? 'save-and-restore' : 'pre-copy',
       newResources: s.hide ? 'hide' : 'expose',
       augmentation: [],
     },

@@ -101,6 +101,13 @@ describe('what a host has and is not to have', () => {
     ['of one that a move left', { vmId: 'vm-1' }, { hostId: 'there' }, 'orphan'],
     ['its disk in a pool that both see', { vmId: 'vm-1', kind: 'disk', shared: true }, { hostId: 'there' }, 'expected'],
     ['its disk in a pool of this host alone', { vmId: 'vm-1', kind: 'disk', shared: false }, { hostId: 'there' }, 'orphan'],
+    ['a state that was saved for a move that is over', { vmId: 'vm-1', kind: 'disk', shared: true, savedState: true }, {}, 'orphan'],
+    [
+      'one of a move that goes on',
+      { vmId: 'vm-1', kind: 'disk', savedState: true },
+      { move: { fromHost: 'here', toHost: 'there' } },
+      'busy',
+    ],
     ['of one that is moved in', { vmId: 'vm-1' }, { hostId: 'there', move: { fromHost: 'there', toHost: 'here' } }, 'busy'],
     ['of one that is being made', { vmId: 'vm-1' }, { status: 'placed' }, 'busy'],
     ['the package of the migration agent', { kind: 'disk', agentPackage: true }, undefined, 'expected'],

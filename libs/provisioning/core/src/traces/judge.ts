@@ -62,11 +62,12 @@ export const underWay = ({ status, move, action }: VmSaid): string | undefined =
   return status === 'requested' || status === 'placed' || status === 'deleting' ? `its VM is ${status}` : undefined;
 };
 
-const ofVm = (hostId: string, { kind, shared }: Trace, vm: VmSaid | undefined): Judgement => {
+const ofVm = (hostId: string, { kind, shared, savedState }: Trace, vm: VmSaid | undefined): Judgement => {
   if (!vm) return unheard;
   const doing = underWay(vm);
   if (doing !== undefined) return busy(doing);
   if (vm.status === 'deleted' || vm.status === 'failed') return orphan(`its VM is ${vm.status}`);
+  if (savedState) return orphan('its VM was saved to it for a move that is over');
   // The files of a VM in a pool that several hosts see are the VM's, wherever it runs.
   if (vm.hostId === undefined || vm.hostId === hostId || (kind === 'disk' && shared !== false)) return expected;
   return orphan(`its VM is on ${vm.hostId}`);
