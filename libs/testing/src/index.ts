@@ -3,7 +3,6 @@ export * from './decider.ts';
 export * from './faulty-bus.ts';
 export * from './kafka.ts';
 export * from './postgres.ts';
-export * from './qcow2.ts';
 export * from './qemu.ts';
 export * from './read-all.ts';
 export * from './service.ts';

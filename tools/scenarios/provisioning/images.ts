@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { createQcow2, sealed } from '@chrysalis/testing';
+import { createQcow2, sealed } from '@chrysalis/testing/qcow2';
 import { settles, type Claim } from '../claim.ts';
 import { digestOf, upload } from './guests.ts';
 import type { VmView } from '../../fleet/story.ts';
