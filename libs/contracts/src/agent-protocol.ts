@@ -61,7 +61,15 @@ const segmentParts = z.array(SegmentPart).max(4_096);
 
 const moveRequests = [
   /** Is the target there and waiting? Asked before a byte is sent. */
-  z.object({ type: z.literal('probe'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
+  z.object({
+    type: z.literal('probe'),
+    moveId: Id,
+    vmId: Id,
+    newEpoch: Positive,
+    peerToken: z.string().max(256),
+    /** Of a post-copy: the source's QEMU has ended, and what the target lacks of the memory never comes. */
+    gone: z.literal(true).optional(),
+  }),
   /** The source wrote and synced its fence for `epoch`: the target may run `newEpoch`. Repeated until answered. */
   z.object({
     type: z.literal('receipt'),
@@ -94,6 +102,8 @@ const moveRequests = [
     digest: Sha256,
     bytes: Positive,
   }),
+  /** Of a post-copy whose way is cut: the target listens once more for what is left. Answered with `reopened`, `whole` or `gone`. */
+  z.object({ type: z.literal('reopen'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
   /** What the guest wrote to its console before it came: the log at the target goes on from it. After `resumed`, and in nobody's way. */
   z.object({
     type: z.literal('console'),
@@ -139,6 +149,9 @@ export const PeerAnswer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('changed'), newEpoch: Positive, ms: z.number().nonnegative() }),
   /** Of a `restore`: the guest is whole here, and stands still. */
   z.object({ type: z.literal('restored'), newEpoch: Positive, ms: z.number().nonnegative() }),
+  /** Of a `reopen`. `whole`: nothing is missing any more. */
+  z.object({ type: z.literal('reopened'), migrationAddress: z.string().max(255) }),
+  z.object({ type: z.literal('whole') }),
   /** Of a `console`. */
   z.object({ type: z.literal('console-kept') }),
   z.object({ type: z.literal('refused'), cause: Cause }),

@@ -59,7 +59,7 @@ export type Interruption = z.infer<typeof Interruption>;
 export const TemplateOptions = z.object({
   targetType: Ref.describe('what the VM becomes; its present type where it only moves'),
   method: MigrationMethod.describe(
-    'how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet',
+    'how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot',
   ),
   newResources: z
     .enum(['expose', 'hide'])
@@ -68,6 +68,19 @@ export const TemplateOptions = z.object({
   augmentation: z.array(z.string().max(64)).max(32).describe('packages that its agent may add for the move: none yet'),
   downtimeLimitMs: Positive.max(60_000).describe('for how long the guest may stand still at the switch-over'),
   maxBandwidthMiBps: Positive.max(100_000).describe('how fast memory and disks are sent, each at most'),
+  /** `afterPasses` is 1 and `recoverWithinMs` 5 minutes unless told. */
+  postCopy: z
+    .object({
+      afterPasses: Positive.max(100).describe(
+        'the guest goes to the target after so many passes over its memory, if it does not fit before',
+      ),
+      recoverWithinMs: Positive.max(3_600_000).describe(
+        'for how long the two hosts may be cut off from each other then, until the move has failed',
+      ),
+    })
+    .partial()
+    .optional()
+    .describe('of a post-copy: from when on there is no way back, and for how long a cut way is taken up again'),
   /** Of a restart: how long the guest is given for each way of asking it to shut down (60 s unless told), and whether its power goes where it does not. */
   shutDown: z
     .object({ timeoutMs: Positive.max(600_000), force: z.boolean() })
@@ -167,6 +180,8 @@ export const PlannedMove = z.object({
   steps: z.array(z.object({ section: Section, name: Name, kind: z.string(), summary: z.string() })),
   blockers: z.array(Blocker),
   interruption: Interruption.optional(),
+  /** Of a post-copy: from when on there is no way back, for how long the hosts may be cut off from each other then, and what is lost otherwise. */
+  noWayBack: z.object({ afterPasses: Positive, recoverWithinMs: Positive, text: z.string().max(512) }).optional(),
   /** How much longer users may wait: while the guest stands still, and before its new place is announced; each at most. */
   pauses: z.object({ stoppedMs: Count, unannouncedMs: Count, stopped: z.array(z.string()) }).optional(),
   /** Of save-and-restore: what is written to which pool, and a forecast of how long the guest stands still for that; `mapped`: both ends have `mapped-ram`. */

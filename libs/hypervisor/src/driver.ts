@@ -126,10 +126,20 @@ export type MigrateRequest = {
   readonly signal?: AbortSignal;
   /** Disks that are copied first, while the guest runs, to where the target said; phase `disks`. */
   readonly copies?: DiskCopies & { readonly address: string };
+  /** After so many passes over its memory the guest is the target's, and what is left of it follows (`restOf`); phase `post-copy`. */
+  readonly postCopy?: { readonly afterPasses: number };
 };
 
 /**
+ * Where the rest of a memory is that goes, or came, by post-copy. `none`: there is no post-copy, or not yet. `switching`: it has begun, and may
+ * fail yet, with its source running on. From then on the source never runs again by itself. `sending`: the target's guest needs what is still at
+ * the source. `cut`: so it does, and nothing goes over. `whole`: the target has all of it.
+ */
+export type Rest = { readonly is: 'none' | 'switching' | 'sending' | 'cut' | 'whole'; readonly progress?: MigrationProgress };
+
+/**
  * `completed`: this end is paused for good (`finish-migrate`, and a moment later `postmigrate`) and the stream was loaded at the other end, which waits for `resume`.
+ * Of a post-copy: the other end has, or is about to have, all but the rest of the memory, and `rest` ends when that has gone over, or never will.
  * `failed`: this end was seen running again. Times are QEMU's, microseconds since 1970; downtime = RESUME(target) - STOP(source).
  */
 export type MigrateOutcome =
@@ -139,6 +149,7 @@ export type MigrateOutcome =
       readonly completedAtUs: number;
       /** Read after the event, so that nothing stands between the event and the caller. */
       readonly statistics: Promise<MigrationStatistics>;
+      readonly rest?: Promise<unknown>;
     }
   | { readonly outcome: 'failed'; readonly cause: import('./errors.ts').HypervisorError; readonly running: boolean };
 export type MigrationStatistics = {
@@ -197,6 +208,8 @@ export type PrepareTarget = {
   readonly copies?: (DiskCopies & { readonly allocation?: PoolAllocation | undefined }) | undefined;
   /** Its place is not announced when the guest goes on, but by `announce`. */
   readonly quiet?: boolean | undefined;
+  /** Its guest may run here before all of its memory is. */
+  readonly postCopy?: boolean | undefined;
 };
 /** `copyAddress`: where disks are copied to; absent where none are. */
 export type TargetPrepared = { readonly migrationAddress: string; readonly copyAddress?: string };
@@ -238,7 +251,14 @@ export interface HypervisorDriver {
 
   prepareTarget(request: PrepareTarget): Promise<TargetPrepared>;
   migrate(vmId: string, request: MigrateRequest): Promise<MigrateOutcome>;
+  /** Refused (`hypervisor.not_ready`) once a post-copy has begun. */
   cancelMigration(vmId: string): Promise<void>;
+  /** At either end. */
+  restOf(vmId: string): Promise<Rest>;
+  /** Of a target whose rest is missing: it listens for its source once more. */
+  reopen(vmId: string): Promise<{ readonly migrationAddress: string }>;
+  /** Of a source: what is left goes on, to where the target listens now. The way that it went by before is given up, also one that only seems cut. */
+  resend(vmId: string, address: string): Promise<void>;
   /**
    * Continues a target whose stream is in, or starts one that was prepared cold. Only after the fence of the source is on its disk. Refused by `not_ready`, `vm_unknown`,
    * `qmp_refused` or `volume_locked` the guest did certainly not run by this call; after any other error it may have.

@@ -81,7 +81,8 @@ export class QmpClient {
       throw failure;
     }
     this.greeting = got;
-    await this.execute('qmp_capabilities', {}, timeoutMs);
+    // `oob`: what is carried out beside QEMU's main loop, which a guest can hold up whose memory is not all there.
+    await this.execute('qmp_capabilities', { enable: ['oob'] }, timeoutMs);
     return this;
   }
 
@@ -89,7 +90,8 @@ export class QmpClient {
     return this.failure !== undefined;
   }
 
-  execute<T = unknown>(command: string, args: Record<string, unknown> = {}, timeoutMs = DEFAULT_TIMEOUT_MS): Promise<T> {
+  /** `beside`: without a turn, before commands that wait; few commands let themselves be carried out so. */
+  execute<T = unknown>(command: string, args: Record<string, unknown> = {}, timeoutMs = DEFAULT_TIMEOUT_MS, beside = false): Promise<T> {
     if (this.failure) return Promise.reject(this.failure);
     const id = this.nextId++;
     return new Promise<T>((resolve, reject) => {
@@ -98,7 +100,7 @@ export class QmpClient {
         reject(new HypervisorError('hypervisor.qmp_timeout', `QEMU did not answer ${command} in ${timeoutMs} ms`, { command }));
       }, timeoutMs);
       this.pending.set(id, { command, resolve: resolve as (value: unknown) => void, reject, timer });
-      this.socket.write(`${JSON.stringify({ execute: command, arguments: args, id })}\n`);
+      this.socket.write(`${JSON.stringify({ [beside ? 'exec-oob' : 'execute']: command, arguments: args, id })}\n`);
     });
   }
 

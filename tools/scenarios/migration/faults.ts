@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import type { MigrationOption } from '@chrysalis/api-client';
 import type { QemuProcess } from '../../fleet/processes.ts';
 import type { VmView } from '../../fleet/story.ts';
 import type { Claim, Seen } from '../claim.ts';
@@ -10,6 +11,13 @@ import { wellbeing } from './shapes.ts';
 const exec = promisify(execFile);
 /** Slow enough that something can happen in its middle: the small guest has about 100 MiB that are not zero. */
 const SLOW_MIBPS = 16;
+
+/** In a guest: about three times what is let through, so that no pass over its memory is ever smaller than the one before. */
+export const writer = `mkdir -p /tmp/dirty && mount -t tmpfs none /tmp/dirty
+cat > /tmp/dirty/run <<'X'
+while :; do for i in 1 2 3; do dd if=/dev/urandom of=/tmp/dirty/$i bs=1M count=24 conv=notrunc; done; done
+X
+setsid sh /tmp/dirty/run < /dev/null > /dev/null 2>&1 & echo $! > /tmp/dirty/pid`;
 
 type Ended = { readonly state: string; readonly cause?: string | undefined };
 const interrupted: Ended = { state: 'undone', cause: 'host.transfer_interrupted' };
@@ -34,8 +42,13 @@ export const after = (moves: MoveLab, vm: VmView, trip: Trip, expected: Ended, g
 };
 
 /** A move of the same type to the other host, at a pace that leaves time. */
-export const slowly = async (moves: MoveLab, t: Traveller, options: object = {}): Promise<string> => {
-  const ref = await moves.byOption(t, { to: (await moves.shown(t.vmId)).type.name, move: true });
+export const slowly = async (
+  moves: MoveLab,
+  t: Traveller,
+  options: object = {},
+  method: MigrationOption['method'] = 'pre-copy',
+): Promise<string> => {
+  const ref = await moves.byOption(t, { to: (await moves.shown(t.vmId)).type.name, move: true, method });
   const { spec } = await moves.lab.api.get('/v1/migration-templates/{name}', { path: { name: ref.split('@')[0]! } });
   return moves.template({ spec: { ...spec, options: { ...spec.options, maxBandwidthMiBps: SLOW_MIBPS, ...options } } });
 };

@@ -1,14 +1,7 @@
 import type { Claim, Seen } from '../claim.ts';
 import { openShell } from '../provisioning/in-guest.ts';
 import type { MoveLab, Traveller } from './lab.ts';
-import { sending, slowly } from './faults.ts';
-
-/** About three times what is let through: no pass over the memory is ever smaller than the one before. */
-const WRITER = `mkdir -p /tmp/dirty && mount -t tmpfs none /tmp/dirty
-cat > /tmp/dirty/run <<'X'
-while :; do for i in 1 2 3; do dd if=/dev/urandom of=/tmp/dirty/$i bs=1M count=24 conv=notrunc; done; done
-X
-setsid sh /tmp/dirty/run < /dev/null > /dev/null 2>&1 & echo $! > /tmp/dirty/pid`;
+import { sending, slowly, writer } from './faults.ts';
 
 type Does = {
   readonly name: string;
@@ -58,7 +51,7 @@ const then = async (moves: MoveLab, t: Traveller, first: { bootId: string; host:
 export const guestClaims: readonly Claim<MoveLab>[] = [
   guestDoes({
     name: 'writes its memory faster than the link: undone, and the cause is that',
-    script: WRITER,
+    script: writer,
     before: true,
     maxBandwidthMiBps: 8,
     expected: { qemus: 1, observed: 'running', moved: false, sameBoot: true, state: 'undone', cause: 'hypervisor.migration_stalled' },

@@ -5,6 +5,7 @@ import { guestClaims } from './guests.ts';
 import type { MoveLab } from './lab.ts';
 import { methodClaims } from './methods.ts';
 import { midMigrationClaims } from './mid-migration.ts';
+import { postCopyClaims } from './post-copy.ts';
 import { progressClaims } from './progress.ts';
 import { saveClaims } from './save-and-restore.ts';
 import { setClaims } from './sets.ts';
@@ -21,4 +22,5 @@ export const claims: readonly Claim<MoveLab>[] = [
   ...setClaims,
   ...methodClaims,
   ...saveClaims,
+  ...postCopyClaims,
 ];

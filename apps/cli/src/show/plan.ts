@@ -31,11 +31,18 @@ const moveText = (move: Move): string => {
     lines.push(`    ${String(++nr).padStart(2)}. ${s['name'].padEnd(24)} ${s['summary']}`);
   }
   if (move['blockers'].length > 0) lines.push('', '  Blocked:', ...move['blockers'].flatMap(blockerLines));
+  return [...lines, ...asideLines(move)].join('\n');
+};
+
+/** What there is to know of it besides its steps. */
+const asideLines = (move: Move): string[] => {
+  const lines: string[] = [];
   if (move.copies?.length) lines.push('', '  Copies, while the guest runs:', ...move.copies.map((c) => `    ${copiedText(c)}`));
+  if (move.noWayBack) lines.push('', '  No way back:', `    ${move.noWayBack.text}`);
   lines.push(...waitLines(move));
   if (move.without?.length) lines.push('', '  Goes without:', ...move.without.flatMap(blockerLines));
   if (move.keeps?.length) lines.push('', '  Keeps, and holds:', ...move.keeps.map((k) => `    ${keptText(k)}`));
-  return lines.join('\n');
+  return lines;
 };
 
 const copiedText = ({ disk, sizeMiB, pool, seconds }: NonNullable<Move['copies']>[number]): string =>
@@ -106,8 +113,8 @@ const copiesText = (copies: Copies): string => {
   return more.length === 0 ? `disk ${first.disk}, ${sizeText(mib)}` : `${copies.length} disks, ${sizeText(mib)}`;
 };
 
-/** No choice of anybody's: what hosts cannot carry out at all, and options that would be no other than one that is offered. */
-const idle = new Set(['option.method_unsupported', 'option.nothing_to_hide', 'option.no_change']);
+/** No choice of anybody's: options that would be no other than one that is offered. */
+const idle = new Set(['option.nothing_to_hide', 'option.no_change']);
 
 /** By reason, as many options have the same: each reason once, with its remedy and the options it rules out. */
 export const refusedLines = (all: NonNullable<OptionsQuery['refused']>): string[] => {

@@ -18,6 +18,8 @@ const SourceMove = z.object({
   /** Of save-and-restore: where to. `saved`: it is, and the guest has not run since; the file is all of it. */
   saveTo: z.object({ pool: z.string(), mapped: z.literal(true).optional() }).optional(),
   saved: z.object({ digest: Sha256, bytes: Positive }).optional(),
+  /** Of a post-copy: its guest is the target's after so many passes. */
+  postCopy: z.object({ afterPasses: Positive }).optional(),
   /** Before the fence the target is asked to do its work, and has so long. */
   stoppedWithinMs: Positive.optional(),
   startedAt: Timestamp,
@@ -25,16 +27,17 @@ const SourceMove = z.object({
   deadlineAt: Timestamp,
   /**
    * transferring: the guest is this host's. fenced: it may never run here at this epoch again. resumed: the target was seen to run it.
-   * reclaimed: the target said it never will, and it runs here again. returned: the transfer failed before the fence.
+   * reclaimed: the target said it never will, and it runs here again. returned: the transfer failed before the fence. sending: the target was
+   * seen to run it, and memory of it is here still. lost: the guest is nowhere, as its memory was at two places and one is gone.
    */
-  phase: z.enum(['transferring', 'fenced', 'resumed', 'reclaimed', 'returned']),
+  phase: z.enum(['transferring', 'fenced', 'sending', 'resumed', 'reclaimed', 'returned', 'lost']),
   fence: z.object({ epoch: Positive, fencedAt: Timestamp, stoppedAt: Timestamp, totalMs: z.number(), transferredBytes: Count }).optional(),
   /** The guest restarted itself while the stream ran. */
   restarted: z.boolean().optional(),
   resumed: z.object({ resumedAt: Timestamp, downtimeMs: z.number() }).optional(),
   /** Of a cold move: until then a guest that runs may go off, as it was asked to. */
   offBy: Timestamp.optional(),
-  /** Why a phase of `reclaimed` or `returned` came. */
+  /** Why a phase of `reclaimed`, `returned` or `lost` came. */
   cause: z.object({ code: z.string(), message: z.string() }).optional(),
 });
 const TargetMove = z.object({
@@ -45,6 +48,8 @@ const TargetMove = z.object({
   migrationAddress: z.string().optional(),
   /** Its guest begins anew here: nothing waits for it. */
   cold: z.boolean().optional(),
+  /** Its guest runs here before all of its memory is: from when it is on its way there is no other one. */
+  postCopy: z.boolean().optional(),
   copyAddress: z.string().optional(),
   /** Files that were made for this move, or were about to be: nobody's until the guest runs here. */
   made: z.array(z.object({ pool: z.string(), volume: z.string() })).optional(),

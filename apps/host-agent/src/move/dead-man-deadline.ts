@@ -45,6 +45,7 @@ export const migrateUntilDeadline = async (
       limits: { downtimeLimitMs: move.downtimeLimitMs, maxBandwidthMiBps: move.maxBandwidthMiBps },
       stallMs: deps.stallMs,
       ...(move.copies ? { copies: { ...move.copies, secret: copySecret(move.peerToken) } } : {}),
+      ...(move.postCopy ? { postCopy: move.postCopy } : {}),
       signal: abort.signal,
       onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
     });
@@ -57,7 +58,7 @@ export const migrateUntilDeadline = async (
   }
 };
 
-const cancelledBy = (reason: unknown): TaskFailure =>
+export const cancelledBy = (reason: unknown): TaskFailure =>
   reason instanceof TaskFailure ? reason : new TaskFailure('task.cancelled', 'it was cancelled');
 
 /** In these phases the guest is stopped already. */

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HypervisorDriver } from '@chrysalis/hypervisor';
+import type { HypervisorDriver, MigrationProgress } from '@chrysalis/hypervisor';
 import { failpoint } from '@chrysalis/service-kit/failpoint';
 import type { Logger as Log } from '@chrysalis/service-kit/log';
 import type { HostAgentConfig } from '../config.ts';
@@ -52,7 +52,9 @@ export const openMoves = async (config: HostAgentConfig, { driver, states, line,
     history.send(vmId, move);
     moved(vmId, move.targetHost);
   };
-  const source = new SourceMoves({ ...deps, askPeer, maxPauseMs: config.maxPauseMs, stallMs: config.stallMs, gaveAway });
+  const sends = (vmId: string, { moveId }: SourceMove, progress: MigrationProgress): void =>
+    void line.send({ type: 'progress', vmId, moveId, ...progress });
+  const source = new SourceMoves({ ...deps, askPeer, maxPauseMs: config.maxPauseMs, stallMs: config.stallMs, gaveAway, sends });
   const target = new TargetMoves({
     ...deps,
     hostId,
@@ -79,10 +81,12 @@ export const openMoves = async (config: HostAgentConfig, { driver, states, line,
 
 const SWEEP_MS = 1_000;
 
+const ended: ReadonlySet<SourceMove['phase']> = new Set(['resumed', 'returned', 'lost']);
+
 const settle = (states: VmStates, source: SourceMoves, target: TargetMoves, log: Log): void => {
   for (const { vmId, move } of states.all()) {
     const failed = (err: unknown): void => log.error({ vmId, err }, 'a move could not be settled');
-    if (move?.side === 'source' && move.phase !== 'resumed' && move.phase !== 'returned') source.settle(vmId).catch(failed);
+    if (move?.side === 'source' && !ended.has(move.phase)) source.settle(vmId).catch(failed);
     if (move?.side === 'target') target.settle(vmId).catch(failed);
   }
 };

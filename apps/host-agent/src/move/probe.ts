@@ -2,12 +2,13 @@ import type { PeerAnswer } from '@chrysalis/contracts';
 import type { SourceMove } from '../durable/vm-state.ts';
 import type { Cause } from './bring-back.ts';
 import type { AskPeer, MoveDeps } from './deps.ts';
+import { isPostCopy } from './post-copy.ts';
 
 type Deps = MoveDeps & { readonly askPeer: AskPeer };
 
-const ask = ({ askPeer }: Deps, vmId: string, move: SourceMove): Promise<PeerAnswer> => {
+const ask = ({ askPeer }: Deps, vmId: string, move: SourceMove, more: { gone?: true } = {}): Promise<PeerAnswer> => {
   const { moveId, newEpoch, peerToken, peerAddress, targetHost: host } = move;
-  return askPeer({ peerAddress, host }, { type: 'probe', moveId, vmId, newEpoch, peerToken }, 3_000);
+  return askPeer({ peerAddress, host }, { type: 'probe', moveId, vmId, newEpoch, peerToken, ...more }, 3_000);
 };
 
 /** Why the target can't take the guest, or nothing. */
@@ -40,7 +41,7 @@ export const wholeAtTarget = async (deps: Deps, vmId: string, move: SourceMove):
   const until = Math.max(Date.parse(move.deadlineAt), now() + LAST_COPY_MS);
   let waits: number | undefined;
   for (let attempt = 0; now() < until; attempt++) {
-    const answer = await ask(deps, vmId, move).catch(() => undefined);
+    const answer = await ask(deps, vmId, move, isPostCopy(move) ? { gone: true } : {}).catch(() => undefined);
     const whole = answer && saysWhole(answer);
     if (whole !== undefined) return whole;
     if (answer?.type === 'waiting') waits ??= now() + STREAM_END_MS;

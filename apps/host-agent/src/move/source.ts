@@ -1,14 +1,15 @@
-import type { MigrateOutcome } from '@chrysalis/hypervisor';
+import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
 import { causeOf } from '../execution/cause.ts';
 import { bringBack, causeWith, type Cause, type Place } from './bring-back.ts';
 import { isCold, shutDownUntilDeadline, startAgain, type ColdOptions } from './cold.ts';
 import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
+import { cancelledBy, migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
 import { probe, wholeAtTarget } from './probe.ts';
 import { dropSaved, isSaved, saveUntilDeadline, wentByFile } from './saved.ts';
 import { askStopped } from './mid-migration.ts';
+import { hasSwitched, isPostCopy, sendRest } from './post-copy.ts';
 import { deliverReceipt } from './receipt.ts';
 
 export type TransferResult =
@@ -27,6 +28,8 @@ type SourceDeps = MoveDeps & {
   readonly stallMs: number;
   /** The guest was seen to run at the target. Waits for nothing. */
   readonly gaveAway?: (vmId: string, move: SourceMove) => void;
+  /** Of a post-copy, as its rest goes over. */
+  readonly sends?: (vmId: string, move: SourceMove, progress: MigrationProgress) => void;
 };
 type Moving = VmState & { readonly move: SourceMove };
 
@@ -117,6 +120,9 @@ export class SourceMoves {
         return this.#giveAway(vmId);
       case 'transferring':
         return this.#takeBack(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer' });
+      case 'sending':
+        void this.#follow(vmId);
+        return resultOf(move);
       case 'reclaimed': {
         const place = await this.#back(vmId, move);
         await dropSaved(this.deps, vmId, move);
@@ -134,7 +140,8 @@ export class SourceMoves {
     const { move } = this.#moving(vmId);
     const answer = await deliverReceipt(this.deps, vmId, move);
     await this.#at('transfer:answered', vmId, move);
-    if (answer.type === 'gone') return this.#reclaim(vmId, answer.reason);
+    if (answer.type === 'gone')
+      return isPostCopy(move) ? this.#lose(vmId, onlyThere(move, answer.reason)) : this.#reclaim(vmId, answer.reason);
     this.deps.gaveAway?.(vmId, move);
     await dropSaved(this.deps, vmId, move);
     const figures = await this.#statistics.get(vmId)?.catch(() => undefined);
@@ -143,12 +150,56 @@ export class SourceMoves {
       ...s,
       move: {
         ...s.move,
-        phase: 'resumed',
+        phase: isPostCopy(move) ? 'sending' : 'resumed',
         resumed: { resumedAt: answer.resumedAt, downtimeMs: answer.downtimeMs },
         fence: { ...s.move.fence!, ...(figures ? { totalMs: figures.totalMs, transferredBytes: figures.transferredBytes } : {}) },
       },
     }));
+    if (isPostCopy(move)) void this.#follow(vmId);
     return resultOf(ended);
+  }
+
+  readonly #following = new Map<string, { done: Promise<void>; cutSince: number | undefined }>();
+
+  /** Sends what is left of a post-copy until the target has it, also with nobody to ask for it; once at a time. */
+  #follow(vmId: string): { done: Promise<void>; cutSince: number | undefined } {
+    const known = this.#following.get(vmId);
+    if (known) return known;
+    const { move } = this.#moving(vmId);
+    const following = { done: Promise.resolve(), cutSince: undefined as number | undefined };
+    const onProgress = (p: MigrationProgress): void => this.deps.sends?.(vmId, move, p);
+    const sent = sendRest(this.deps, vmId, move, { onProgress, onCut: (since) => (following.cutSince = since) });
+    following.done = sent
+      .then(async (cause) => {
+        await this.#at('transfer:sent', vmId, move);
+        if (cause) await this.#lose(vmId, cause);
+        else await this.#insist(vmId, (s) => ({ ...s, move: { ...s.move, phase: 'resumed' } }));
+      })
+      .finally(() => this.#following.delete(vmId));
+    following.done.catch((err: unknown) => this.deps.log.error({ vmId, err }, 'the rest of a memory is not sent'));
+    this.#following.set(vmId, following);
+    return following;
+  }
+
+  /** Resolves when the target of a post-copy has all of the memory. Rejects where it never will, and where it was cut off for so long; what can be sent then goes on. */
+  async awaitMemory(vmId: string, moveId: string, recoverWithinMs: number, signal?: AbortSignal): Promise<void> {
+    const asked = this.deps.now();
+    for (;;) {
+      if (signal?.aborted) throw cancelledBy(signal.reason);
+      const { move } = this.#moving(vmId);
+      if (move.moveId !== moveId) throw new TaskFailure('host.move_unknown', `${vmId} did not go by move ${moveId}`);
+      if (move.phase === 'lost') throw TaskFailure.told(move.cause!, {});
+      if (move.phase !== 'sending') return;
+      const { done, cutSince } = this.#follow(vmId);
+      if (cutSince !== undefined && this.deps.now() - Math.max(asked, cutSince) > recoverWithinMs) throw cutOff(move, recoverWithinMs);
+      await Promise.race([done, this.deps.sleep(200)]);
+    }
+  }
+
+  async #lose(vmId: string, cause: Cause): Promise<TransferResult> {
+    this.deps.log.error({ vmId, cause }, 'a guest is lost');
+    const { move } = await this.#insist(vmId, (s) => ({ ...s, move: { ...s.move, phase: 'lost', cause } }));
+    return resultOf(move);
   }
 
   /** The target durably said that it will never run the new epoch: the guest continues here, above both. */
@@ -170,14 +221,20 @@ export class SourceMoves {
    */
   async #takeBack(vmId: string, cause: Cause): Promise<TransferResult> {
     const { move } = await this.#insist(vmId, unfenced);
+    if (isPostCopy(move) && (await hasSwitched(this.deps, vmId))) return this.#goneAlready(vmId, move, cause);
     const byFile = await wentByFile(this.deps, vmId, move);
     // From here on the guest may run: what is in a file is past, and no later life of this agent may take it for the guest.
     if (move.saved && !byFile) await this.#insist(vmId, withoutFile);
     const place: Place = byFile ? { is: 'gone', lastWords: 'its state was saved before' } : await this.#back(vmId, move);
     const whole = byFile || (place.is === 'gone' && !isSaved(move) && (await wholeAtTarget(this.deps, vmId, move)));
     if (!whole) return this.#returned(vmId, cause, place);
+    return this.#goneAlready(vmId, move, cause);
+  }
+
+  /** It is at the target, and nowhere else: since when is not known, now is the latest. */
+  async #goneAlready(vmId: string, move: SourceMove, cause: Cause): Promise<TransferResult> {
     const now = this.deps.now();
-    this.deps.log.warn({ vmId, moveId: move.moveId, cause, place }, 'this end is gone; the target has the whole guest');
+    this.deps.log.warn({ vmId, moveId: move.moveId, cause }, 'the guest is the target’s already');
     await this.#insist(vmId, fenced(iso(now), { stoppedAtUs: now * 1000, completedAtUs: now * 1000 }));
     return this.#giveAway(vmId);
   }
@@ -267,6 +324,16 @@ const began = (vmId: string, before: VmState | undefined, move: SourceMove): VmS
     throw new TaskFailure('host.epoch_stale', `epoch ${move.newEpoch} is not above ${before.floor}`, false, { epoch: before.epoch });
   return { ...before, move };
 };
+
+const onlyThere = ({ targetHost }: SourceMove, reason: string): Cause => ({
+  code: 'host.post_copy_lost',
+  message: `it had gone to ${targetHost} by post-copy, and its QEMU ended there: ${reason}`.slice(0, 2_000),
+});
+const cutOff = ({ targetHost }: SourceMove, ms: number): TaskFailure =>
+  new TaskFailure(
+    'host.post_copy_cut',
+    `${targetHost} could not be sent the rest of its memory for ${Math.round(ms / 1000)} s; its guest stands still where it needs that, and it is sent when the way is there again`,
+  );
 
 const resultOf = ({ fence, resumed, cause }: SourceMove): TransferResult =>
   fence && resumed

@@ -100,6 +100,8 @@ type Story = {
   readonly cold?: boolean;
   /** The guest goes by a file; `corrupt`: which is another than was written. */
   readonly saved?: 'whole' | 'corrupt';
+  /** It goes before all of its memory, whose way is cut so often. */
+  readonly late?: { readonly cuts: number };
   /** Of a cold move: the target cannot start it, or the guest ignores that it is asked, or goes off late. */
   readonly refuses?: 'start' | 'shut-down';
 };
@@ -131,7 +133,7 @@ class Run {
     this.#writes = { source: [...story.writes.source], target: [...story.writes.target] };
     this.#power = new Set(story.power);
     this.#middle =
-      story.middle === 'none' || story.cold
+      story.middle === 'none' || story.cold || story.late
         ? {}
         : { stopped: { devices: [{ kind: 'cpu', id: 'cpu1', coreId: 1 }], withinMs: 200 }, announceWithinMs: 5 };
     this.model = new PairModel(async () => {
@@ -146,10 +148,11 @@ class Run {
     const first = await VmStates.open(join(this.dir, 'source'));
     await first.update('vm-1', () => ({ ...newVmState('vm-1', 't', 1), role: 'runner' }));
     await this.#begin('target');
-    const { cold = false, saved } = this.story;
-    const method = cold ? 'restart' : saved ? 'save-and-restore' : 'pre-copy';
+    const { cold = false, saved, late } = this.story;
+    const method = cold ? 'restart' : late ? 'post-copy' : saved ? 'save-and-restore' : 'pre-copy';
     this.model.corrupt = saved === 'corrupt';
     this.model.refusesStart = this.story.refuses === 'start';
+    this.model.cuts = late?.cuts ?? 0;
     const prepared = await this.#insist(() =>
       this.#target.prepare({
         vmId: 'vm-1',
@@ -160,6 +163,7 @@ class Run {
         topologyHash: topologyHash(topology),
         cold,
         ...(this.story.saved ? { restores: { withinMs: 20_000 } } : {}),
+        postCopy: late !== undefined,
         ...this.#middle,
       }),
     ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
@@ -171,6 +175,7 @@ class Run {
       ...(saved ? { saveTo: { pool: 'shared' } } : {}),
       ...(cold ? { offBy: new Date(hasted() + 200).toISOString() } : {}),
       ...(this.#middle.stopped ? { stoppedWithinMs: 200 } : {}),
+      ...(late ? { postCopy: { afterPasses: 1 } } : {}),
     }; // prettier-ignore
     await this.#begin('source');
     const discarded = this.story.discards.map((ms) =>
@@ -180,9 +185,37 @@ class Run {
     );
     // The gateway delivers the task to each life of the agent until one of them reports.
     this.result = await this.#insist(() => this.#source.transfer('vm-1', move, cold ? { shutDown: () => this.#shutDown() } : {}));
+    if (late && this.result.ok) await this.#followed();
     if (!this.result.ok) await this.#insist(() => this.#target.discard('vm-1', 'mov-1'));
     await Promise.race([Promise.all(discarded), nap(60)]); // one that a life took with it never ends
     await nap(5);
+  }
+
+  toldOfCut: string | undefined;
+  /** Its source has sent the rest, or knows that nobody can. */
+  async #followed(): Promise<void> {
+    if (this.model.cuts === Infinity) {
+      const cut = this.#source.awaitMemory('vm-1', 'mov-1', 5_000);
+      this.toldOfCut = await cut.then(() => undefined, (error: unknown) => (error as TaskFailure).code); // prettier-ignore
+      this.model.cuts = 0;
+      await this.#source.awaitMemory('vm-1', 'mov-1', 5_000);
+    }
+    const ended = (): boolean => ['resumed', 'lost'].includes(this.#states.source?.get('vm-1')?.move?.phase ?? '');
+    for (let i = 0; i < 2_000 && !ended(); i++) await nap(3);
+    if (!ended()) throw new Error(`limbo: the rest is ${this.model.rest}: ${JSON.stringify(this.story)}`);
+  }
+
+  /** Of a post-copy: one of its two processes ended with its memory at both. */
+  get lostOnItsWay(): boolean {
+    const { source, target } = this.model.processes;
+    const rest = ['switching', 'sending', 'cut'].includes(this.model.rest);
+    return rest && [source.state, target.state].some((s) => s === 'gone' || s === 'none');
+  }
+  get #endedHere(): boolean {
+    const { source, target } = this.model.processes;
+    const gone = ['gone', 'none', 'prepared'].includes(target.state);
+    const lostPower = this.story.power.includes('source') && source.state === 'gone' && gone;
+    return this.lostOnItsWay || (lostPower && (!this.story.cold || this.#overAtSource()));
   }
 
   /** As the guest does it, at its own time; its process ends in the driver of the life that asked. */
@@ -291,9 +324,8 @@ class Run {
     const move = this.#states.target?.get('vm-1')?.move;
     const wentThere = this.model.ranOnTarget || (move?.side === 'target' && move.phase === 'running');
     if (wentThere && source.state === 'running') faults.push('on the source after it may have run on the target');
-    const gone = ['gone', 'none', 'prepared'].includes(target.state);
     const endedThere = wentThere && this.#overAtTarget();
-    const endedHere = this.story.power.includes('source') && source.state === 'gone' && gone && (!this.story.cold || this.#overAtSource());
+    const endedHere = this.#endedHere;
     const running = [source, target].filter((p) => p.state === 'running').length;
     if (running !== 1 && !endedThere && !endedHere) faults.push(`${running} run: ${source.state}, ${target.state}`);
     if (this.#middle.stopped && this.story.middle === 'done' && this.model.ranOnTarget && !this.model.plugged)
@@ -318,10 +350,14 @@ class Run {
     const { source, target } = this.model.processes;
     if (!this.result) return [];
     if (this.result.ok) return target.state === 'running' || endedThere ? [] : [`said to have moved, but ${target.state}`];
+    if (this.lostOnItsWay && source.state !== 'running' && !isTold(this.result.cause.code))
+      return [`lost, and told as ${this.result.cause.code}`];
     return source.state === 'running' || endedHere ? [] : [`said to have stayed, but ${source.state}`];
   }
 }
 
+/** That the guest is nowhere. */
+const isTold = (code: string): boolean => code === 'host.post_copy_lost' || code === 'host.guest_lost';
 const deaths = fc.array(fc.integer({ min: 1, max: 24 }), { maxLength: 3 });
 const writes = fc.array(fc.constantFrom<Write>('done', 'done', 'half', 'failed'), { maxLength: 8 });
 const stories: fc.Arbitrary<Story> = fc.record({
@@ -446,6 +482,50 @@ test('any number of deaths, lost messages and a lost target', async () => {
     }),
     { numRuns: 120, endOnFailure: true },
   );
+});
+
+describe('a post-copy', () => {
+  const late: Story = { ...calm, late: { cuts: 0 } };
+
+  test('nothing goes wrong: the guest moves, and all of its memory follows, over every cut', async () => {
+    for (const cuts of [0, 1, 4]) {
+      const run = await play({ ...late, late: { cuts } });
+      expect([cuts, run.result, run.model.rest]).toMatchObject([cuts, { ok: true }, 'whole']);
+      expect(run.verdict()).toEqual([]);
+    }
+  });
+
+  test('one that is cut off for longer than it may is told so, and what is sent then goes on', async () => {
+    const run = await play({ ...late, late: { cuts: Infinity } });
+    expect([run.toldOfCut, run.model.rest, run.verdict()]).toEqual(['host.post_copy_cut', 'whole', []]);
+  });
+
+  test('an agent that dies at any one step, of either side: the guest is never called back once it has gone, and all of it arrives', async () => {
+    for (let step = 1; step <= 36; step++)
+      for (const side of ['source', 'target'] as const)
+        for (const lost of LOST) {
+          const run = await play({ ...late, ...dies(side, step), lost, late: { cuts: 1 } });
+          expect([side, step, lost, run.verdict()]).toEqual([side, step, lost, []]);
+          if (run.result?.ok) expect([side, step, lost, run.model.rest]).toEqual([side, step, lost, 'whole']);
+        }
+  });
+
+  test('a host that loses power at any one step: never two, and a guest that is nowhere is told as lost', async () => {
+    for (let step = 1; step <= 36; step++)
+      for (const side of ['source', 'target'] as const) {
+        const run = await play({ ...late, ...dies(side, step), power: [side], late: { cuts: 1 } });
+        expect([side, step, run.verdict()]).toEqual([side, step, []]);
+      }
+  });
+
+  test('any number of deaths, cuts, lost messages, disks that refuse, discards and a lost target', async () => {
+    await fc.assert(
+      fc.asyncProperty(stories, fc.integer({ min: 0, max: 3 }), async (story, cuts) => {
+        expect((await play({ ...story, late: { cuts } })).verdict()).toEqual([]);
+      }),
+      { numRuns: 120, endOnFailure: true },
+    );
+  });
 });
 
 describe('a cold move', () => {

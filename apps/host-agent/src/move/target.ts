@@ -20,6 +20,8 @@ export type Prepare = {
   /** Its guest begins anew here. */
   readonly cold?: boolean | undefined;
   readonly restores?: { readonly withinMs: number } | undefined;
+  /** Its guest may run here before all of its memory is. */
+  readonly postCopy?: boolean | undefined;
   readonly copies?:
     { readonly volumes: readonly string[]; readonly allocation?: PoolAllocation | undefined; readonly withinMs: number } | undefined;
   readonly stopped?: StoppedWork | undefined;
@@ -47,7 +49,7 @@ export class TargetMoves {
 
   /** Starts the paused QEMU; again for the same move: the same answer. */
   prepare(request: Prepare): Promise<Prepared> {
-    const { vmId, moveId, topology, topologyHash, cold, copies, restores } = request;
+    const { vmId, moveId, topology, topologyHash, cold, copies, restores, postCopy } = request;
     const quiet = request.announceWithinMs !== undefined;
     return this.#locked(vmId, async () => {
       const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
@@ -60,7 +62,7 @@ export class TargetMoves {
           ...(quiet ? { quiet } : {}),
           ...(restores ? { restores: true } : {}),
         };
-        const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, ...asked });
+        const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, postCopy, ...asked });
         await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', ...ways } }));
         return { ...ways, peerToken };
       } catch (error) {
@@ -94,6 +96,7 @@ export class TargetMoves {
       deadlineAt: iso(this.deps.now() + Math.max(this.deps.patienceMs, copies?.withinMs ?? 0, restores?.withinMs ?? 0)),
       phase: 'preparing',
       cold: request.cold === true,
+      postCopy: request.postCopy === true,
       ...workOf(request),
     };
   }
@@ -106,13 +109,19 @@ export class TargetMoves {
       if (!isOfMove(state, request)) return refusal('host.receipt_invalid', 'no such move here, or another token');
       if (request.type === 'console') return this.#console(state, request);
       if (state.move.phase === 'never') return this.#gone(state);
+      if (request.type === 'reopen') return this.#reopen(state);
       if (state.move.phase === 'running' && state.move.resumedAt) return this.#resumed(state.move.newEpoch, state.move.resumedAt);
-      if (request.type === 'stopped' && state.move.phase !== 'running') return this.#stopped(state);
-      // A receipt is acted on at once, without a look first: the guest stands still while it waits.
-      const acts = request.type === 'receipt' || state.move.phase === 'running';
-      const restarted = request.type === 'receipt' && request.restarted === true;
-      return (acts ? await this.#run(state, restarted) : undefined) ?? this.#asSeen(request.vmId);
+      const said = state.move.phase === 'running' ? undefined : await this.#beforeItRuns(state, request);
+      if (said) return said;
+      return (await this.#acted(state, request)) ?? this.#asSeen(request.vmId);
     });
+  }
+
+  /** A receipt is acted on at once, without a look first: the guest stands still while it waits. */
+  async #acted(state: Waiting, request: MoveRequest): Promise<PeerAnswer | undefined> {
+    const acts = request.type === 'receipt' || state.move.phase === 'running';
+    const restarted = request.type === 'receipt' && request.restarted === true;
+    return acts ? this.#run(state, restarted) : undefined;
   }
 
   /**
@@ -122,9 +131,9 @@ export class TargetMoves {
   async #asSeen(vmId: string): Promise<PeerAnswer> {
     const seen = await look(this.deps.driver, vmId);
     if (seen === 'unclear') return refusal('host.fault', 'the hypervisor does not answer');
-    if (seen.state !== 'gone') return { type: 'waiting', whole: seen.state === 'paused' };
-    const reason = `its QEMU ended: ${seen.lastWords ?? 'no last words'}`;
     const { move } = this.deps.states.get(vmId) as Waiting;
+    if (seen.state !== 'gone') return { type: 'waiting', whole: seen.state === 'paused' && (await this.#isWhole(vmId, move)) };
+    const reason = `its QEMU ended: ${seen.lastWords ?? 'no last words'}`;
     return move.phase === 'running' ? this.#endedHere(vmId, reason) : this.#gone(await this.#never(vmId, reason));
   }
 
@@ -166,6 +175,39 @@ export class TargetMoves {
         const over = await this.#never(vmId, message);
         return hasCode(error, 'hypervisor.qemu_exited') ? this.#gone(over) : refusal(code as Code, message);
       });
+    }
+  }
+
+  async #beforeItRuns(state: Waiting, request: MoveRequest): Promise<PeerAnswer | undefined> {
+    if (request.type === 'stopped') return this.#stopped(state);
+    if (request.type !== 'probe' || !request.gone || (await this.#isWhole(state.vmId, state.move))) return undefined;
+    return this.#gone(await this.#never(state.vmId, 'its source ended before all of its memory was here'));
+  }
+
+  async #isWhole(vmId: string, { postCopy }: TargetMove): Promise<boolean> {
+    return !postCopy || (await this.deps.driver.restOf(vmId).catch(() => undefined))?.is === 'whole';
+  }
+
+  /** Of a post-copy: is, or may be, the only whole guest on its way to here? */
+  async #onItsWay(vmId: string, { postCopy }: TargetMove): Promise<boolean> {
+    if (!postCopy) return false;
+    const seen = await look(this.deps.driver, vmId);
+    if (seen !== 'unclear' && seen.state === 'gone') return false;
+    const rest = await this.deps.driver.restOf(vmId).catch(() => undefined);
+    return rest?.is !== 'none';
+  }
+
+  /** A guest whose memory is missing may hold up its hypervisor: what does not answer is listened for all the same. */
+  async #reopen({ vmId, move }: Waiting): Promise<PeerAnswer> {
+    try {
+      const rest = await this.deps.driver.restOf(vmId).catch((error: unknown) => {
+        if (hasCode(error, 'hypervisor.vm_unknown', 'hypervisor.qemu_exited')) return undefined;
+        return { is: 'cut' as const };
+      });
+      if (!rest) return { type: 'gone', newEpoch: move.newEpoch, reason: 'its QEMU ended at the target' };
+      return rest.is === 'whole' ? { type: 'whole' } : { type: 'reopened', ...(await this.deps.driver.reopen(vmId)) };
+    } catch (error) {
+      return refusal('host.fault', `it does not listen again: ${(error as Error).message}`);
     }
   }
 
@@ -268,7 +310,8 @@ export class TargetMoves {
     return this.#locked(vmId, async () => {
       const move = this.deps.states.get(vmId)?.move;
       if (move?.side !== 'target' || move.moveId !== moveId) return; // never prepared here, or another move's by now
-      if (move.phase === 'running') throw new TaskFailure('host.target_runs', `${vmId} was switched over to this host`);
+      if (move.phase === 'running' || (await this.#onItsWay(vmId, move)))
+        throw new TaskFailure('host.target_runs', `${vmId} was switched over to this host`);
       await this.#never(vmId, 'the move was given up');
     });
   }
@@ -287,10 +330,12 @@ export class TargetMoves {
   }
 
   /** Before the switch-over: one whose QEMU ended, or that nobody came for. */
-  async #endLost(vmId: string, { phase, deadlineAt }: TargetMove): Promise<void> {
+  async #endLost(vmId: string, move: TargetMove): Promise<void> {
+    const { phase, deadlineAt } = move;
     const seen = await look(this.deps.driver, vmId);
     if (phase === 'waiting' && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
-    else if (this.deps.now() > Date.parse(deadlineAt)) await this.#never(vmId, 'no receipt came in time');
+    else if (this.deps.now() > Date.parse(deadlineAt) && !(await this.#onItsWay(vmId, move)))
+      await this.#never(vmId, 'no receipt came in time');
   }
 
   /** The promise never to run this move is on disk before anything of it is taken down, and before anyone is told. */

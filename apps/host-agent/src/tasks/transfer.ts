@@ -18,7 +18,7 @@ const admitTransfer: Admit = (state, input) => {
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps, copies } = input;
-    const { stoppedWithinMs, saveTo } = input;
+    const { stoppedWithinMs, saveTo, postCopy } = input;
     if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
@@ -37,6 +37,7 @@ export const transfer = (context: HandlerContext): Handler =>
         maxBandwidthMiBps,
         ...(copies ? { copies } : {}),
         ...(saveTo ? { saveTo } : {}),
+        ...(postCopy ? { postCopy } : {}),
         ...(stoppedWithinMs === undefined ? {} : { stoppedWithinMs }),
         startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
@@ -54,7 +55,7 @@ export const transfer = (context: HandlerContext): Handler =>
     return figures;
   });
 
-const carriedOut: ReadonlySet<string> = new Set(['pre-copy', 'save-and-restore', 'restart']);
+const carriedOut: ReadonlySet<string> = new Set(['pre-copy', 'post-copy', 'save-and-restore', 'restart']);
 
 /** So long a guest takes to go off that has begun to. */
 const GOING_OFF_MS = 15_000;
@@ -72,6 +73,13 @@ const admitRelease: Admit = (state, input) => {
   if (input.epoch > state.epoch) throw stale(state, input.epoch, `was given away from epoch ${state.epoch}`);
   notBelow(state, input);
 };
+
+/** Of a post-copy. What is sent is not sent by this task, but by the move itself: it goes on, whoever asks for it or not. */
+export const awaitMemory = (context: HandlerContext): Handler =>
+  handler(hostTasks.awaitMemory, admitRelease, async ({ vmId, moveId, recoverWithinMs }, run) => {
+    if (context.states.get(vmId)?.role === 'fenced') await context.source.awaitMemory(vmId, moveId, recoverWithinMs, run.signal);
+    return { wholeAt: iso(context.now()) };
+  });
 
 /** Only a source whose guest was seen to run elsewhere is ended. */
 export const releaseSource = (context: HandlerContext): Handler =>

@@ -38,6 +38,12 @@ export class PairModel {
   loaded: number | undefined;
   #written = 0;
   corrupt = false;
+  /** Of a post-copy: what became of the memory that was left at the source. */
+  rest: 'none' | 'switching' | 'sending' | 'cut' | 'whole' = 'none';
+  /** So often the way is cut as it goes over. */
+  cuts = 0;
+  #left = 3;
+  #listens = 0;
   #migration: Promise<MigrateOutcome> | undefined;
   #cancelled = false;
 
@@ -55,6 +61,7 @@ export class PairModel {
 
   /** The process ends by itself. */
   kill(side: Side): void {
+    if (this.rest === 'switching' || this.rest === 'sending') this.rest = 'cut';
     if (!['none', 'prepared', 'halted'].includes(this.processes[side].state)) this.set(side, 'gone');
   }
 
@@ -89,7 +96,22 @@ export class PairModel {
         this.#migration = this.#migrate(request).finally(() => (this.#migration = undefined));
         return this.#migration;
       },
+      restOf: async (vmId) => {
+        if (known(vmId).state === 'gone') throw new HypervisorError('hypervisor.qemu_exited', 'it ended');
+        if (this.rest === 'sending' && side === 'source') this.#send();
+        return { is: this.rest };
+      },
+      reopen: async (vmId) => {
+        if (!['running', 'paused'].includes(known(vmId).state)) throw new HypervisorError('hypervisor.not_ready', me.state);
+        if (this.rest === 'sending') this.rest = 'cut';
+        return { migrationAddress: `tcp:target:${++this.#listens}` };
+      },
+      resend: async (vmId, address) => {
+        if (known(vmId).state !== 'postmigrate' || this.rest !== 'cut') throw new HypervisorError('hypervisor.not_ready', me.state);
+        if (address === `tcp:target:${this.#listens}` && ['running', 'paused'].includes(this.processes.target.state)) this.rest = 'sending';
+      },
       cancelMigration: async () => {
+        if (this.rest !== 'none') throw new HypervisorError('hypervisor.not_ready', 'it has gone');
         this.#cancelled = true;
         await this.#migration;
       },
@@ -131,6 +153,7 @@ export class PairModel {
         this.announced = true;
       },
       reclaim: async () => {
+        if (this.rest !== 'none') throw new HypervisorError('hypervisor.not_ready', 'it has gone');
         if (me.state !== 'postmigrate' && me.state !== 'paused') throw new HypervisorError('hypervisor.not_ready', me.state);
         this.set(side, 'running');
         return { resumedAtUs: Date.now() * 1000 };
@@ -168,7 +191,12 @@ export class PairModel {
     return { outcome: 'completed', stoppedAtUs, completedAtUs: Date.now() * 1000, statistics, saved: { digest, bytes: 1 } };
   }
 
-  async #migrate({ signal }: MigrateRequest): Promise<MigrateOutcome> {
+  #send(): void {
+    if (this.cuts-- > 0) this.rest = 'cut';
+    else if (--this.#left === 0) this.rest = 'whole';
+  }
+
+  async #migrate({ signal, postCopy }: MigrateRequest): Promise<MigrateOutcome> {
     this.#cancelled = false;
     signal?.addEventListener('abort', () => (this.#cancelled = true));
     const { source, target } = this.processes;
@@ -186,10 +214,16 @@ export class PairModel {
     if (fails()) return failed();
     this.set('source', 'finish-migrate');
     const stoppedAtUs = Date.now() * 1000;
+    if (postCopy) this.rest = 'switching';
     await this.pause();
-    if (fails()) return failed();
+    // From here on it may fail yet where it never left; where it left, only its target can have it.
+    if (fails()) {
+      if (postCopy) this.rest = 'none';
+      return failed();
+    }
     this.set('target', 'paused');
     source.state = 'postmigrate';
+    if (postCopy) this.rest = 'sending';
     await this.pause();
     if (source.state !== 'postmigrate') return failed();
     const statistics = Promise.resolve({ totalMs: 1, qemuDowntimeMs: 1, transferredBytes: 1, iterations: 1 });

@@ -228,6 +228,11 @@ export type PlanMade = {
             remedy?: string;
         }>;
         interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+        noWayBack?: {
+            afterPasses: number;
+            recoverWithinMs: number;
+            text: string;
+        };
         pauses?: {
             stoppedMs: number;
             unannouncedMs: number;
@@ -1452,7 +1457,7 @@ export type MigrationTemplate = {
                 version: number;
             };
             /**
-             * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+             * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
              */
             method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
             /**
@@ -1475,6 +1480,19 @@ export type MigrationTemplate = {
              * how fast memory and disks are sent, each at most
              */
             maxBandwidthMiBps: number;
+            /**
+             * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+             */
+            postCopy?: {
+                /**
+                 * the guest goes to the target after so many passes over its memory, if it does not fit before
+                 */
+                afterPasses?: number;
+                /**
+                 * for how long the two hosts may be cut off from each other then, until the move has failed
+                 */
+                recoverWithinMs?: number;
+            };
             /**
              * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
              */
@@ -2029,6 +2047,11 @@ export type Plan = {
             remedy?: string;
         }>;
         interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+        noWayBack?: {
+            afterPasses: number;
+            recoverWithinMs: number;
+            text: string;
+        };
         pauses?: {
             stoppedMs: number;
             unannouncedMs: number;
@@ -4301,7 +4324,7 @@ export type PostV1MigrationTemplatesData = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -4324,6 +4347,19 @@ export type PostV1MigrationTemplatesData = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -4959,7 +4995,7 @@ export type PostV1MigrationTemplatesResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -4982,6 +5018,19 @@ export type PostV1MigrationTemplatesResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -5459,7 +5508,7 @@ export type PostV1MigrationTemplatesResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -5482,6 +5531,19 @@ export type PostV1MigrationTemplatesResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -6026,7 +6088,7 @@ export type PutV1MigrationTemplatesNameData = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -6049,6 +6111,19 @@ export type PutV1MigrationTemplatesNameData = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -6566,7 +6641,7 @@ export type PutV1MigrationTemplatesNameResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -6589,6 +6664,19 @@ export type PutV1MigrationTemplatesNameResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -9552,7 +9640,7 @@ export type PostV1MigrationTemplatesValidateData = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -9575,6 +9663,19 @@ export type PostV1MigrationTemplatesValidateData = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -10079,7 +10180,7 @@ export type PostV1MigrationTemplatesTryData = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -10102,6 +10203,19 @@ export type PostV1MigrationTemplatesTryData = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -10606,6 +10720,11 @@ export type PostV1MigrationTemplatesTryResponses = {
                 remedy?: string;
             }>;
             interruption?: 'none' | 'under-a-second' | 'save-and-restore' | 'restart';
+            noWayBack?: {
+                afterPasses: number;
+                recoverWithinMs: number;
+                text: string;
+            };
             pauses?: {
                 stoppedMs: number;
                 unannouncedMs: number;
@@ -10698,7 +10817,7 @@ export type PostV1MigrationTemplatesImportResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -10721,6 +10840,19 @@ export type PostV1MigrationTemplatesImportResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -11198,7 +11330,7 @@ export type PostV1MigrationTemplatesImportResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -11221,6 +11353,19 @@ export type PostV1MigrationTemplatesImportResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -11739,7 +11884,7 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -11762,6 +11907,19 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */
@@ -12239,7 +12397,7 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                     version: number;
                 };
                 /**
-                 * how it moves: pre-copy while it runs on, restart by an end and a new boot; the others no host can carry out yet
+                 * how it moves: pre-copy while it runs on, post-copy before all of its memory has gone, save-and-restore by a file while it stands still, restart by an end and a new boot
                  */
                 method: 'pre-copy' | 'post-copy' | 'save-and-restore' | 'restart';
                 /**
@@ -12262,6 +12420,19 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
+                 */
+                postCopy?: {
+                    /**
+                     * the guest goes to the target after so many passes over its memory, if it does not fit before
+                     */
+                    afterPasses?: number;
+                    /**
+                     * for how long the two hosts may be cut off from each other then, until the move has failed
+                     */
+                    recoverWithinMs?: number;
+                };
                 /**
                  * of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not
                  */

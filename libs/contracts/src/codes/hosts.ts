@@ -84,6 +84,14 @@ export const hostsCodes = {
   },
   'host.guest_ended': { title: 'The guest ended while it was to go on', next: 'see its console; it ended by itself' },
   'host.guest_lost': { title: 'The source’s QEMU ended', next: 'see its last words on the host' },
+  'host.post_copy_lost': {
+    title: 'The guest was on its way by post-copy, and one of its two hosts lost its part of it',
+    next: 'its disks are there as they stood: take its power at the target, and start it',
+  },
+  'host.post_copy_cut': {
+    title: 'The target could not be sent the rest of the memory for longer than the template allows',
+    next: 'mend the way between the two hosts: what is left is sent then; after that, retry the move from this step',
+  },
   'host.guest_panicked': {
     title: 'The guest panicked after the switch-over',
     next: 'see its console; reset it on its host where it did not restart by itself, then chrysalis workflow retry-from, at confirm-target; or delete it',

@@ -166,6 +166,8 @@ export const hostTasks = {
       cold: z.literal(true).optional(),
       /** Its state comes as a file, within that time: nothing is listened for. */
       restores: z.object({ withinMs: Positive }).optional(),
+      /** It may run here before all of its memory is. */
+      postCopy: z.literal(true).optional(),
       /** Made anew at the target and filled by the source while the guest runs, for at most so long. */
       copies: z
         .object({ volumes: z.array(VolumeName).min(1).max(32), allocation: PoolAllocation.optional(), withinMs: Positive })
@@ -212,10 +214,19 @@ export const hostTasks = {
       shutDown: z
         .object({ modes: z.array(ActionHow.extract(['guest-agent', 'acpi', 'power-off'])).min(1), timeoutMs: Positive })
         .optional(),
+      /** Of a post-copy: after how many passes over its memory the guest is the target's. There is no way back from there. */
+      postCopy: z.object({ afterPasses: Positive.max(100) }).optional(),
       /** Volumes that are copied first: they are where the target does not see them. */
       copies: z.object({ volumes: z.array(VolumeName).min(1).max(32), address: z.string() }).optional(),
     }),
     z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, stoppedAt: Timestamp, resumedAt: Timestamp }),
+  ),
+  awaitMemory: task(
+    'agent-gateway',
+    'host.await-memory',
+    'Of a post-copy: done when the target has all of the memory, which the source sends over every cut; epoch is the old one',
+    z.object({ ...onVm, moveId: Id, /** For longer it may not be cut off. What is sent then goes on. */ recoverWithinMs: Positive }),
+    z.object({ wholeAt: Timestamp }),
   ),
   confirmTarget: task(
     'agent-gateway',

@@ -126,6 +126,14 @@ const rig = async (): Promise<Rig & { strandInPrepare(vmId: string): Promise<voi
     fill: (driver, vmId, sizeMiB) =>
       withGuest(driver, vmId, async (qga) => void (await qga.shell(`dd if=/dev/urandom of=/data/fill bs=1M count=${sizeMiB} && sync`))),
     mark: (driver, vmId) => withGuest(driver, vmId, async (qga) => (await qga.shell('cat /data/mark')).trim()),
+    slowMiBps: 16,
+    writes: (driver, vmId) =>
+      withGuest(driver, vmId, async (qga) => {
+        const forever = 'while :; do dd if=/dev/urandom of=/tmp/w/run bs=1M count=40 conv=notrunc; done';
+        await qga.shell('mkdir -p /tmp/w && mount -t tmpfs none /tmp/w && dd if=/dev/urandom of=/tmp/w/run bs=1M count=40');
+        await qga.start('/bin/sh', ['-c', forever], false);
+      }),
+    cut: (vmId) => monitor('a', vmId, async (qmp) => void (await qmp.execute('migrate-pause'))),
     strandInSave: async (vmId) => {
       await drivers.a.close();
       const files = new VmFiles(join(dir, 'a'), vmId);

@@ -16,6 +16,7 @@ import { closeCopies, openCopies } from './copy/target.ts';
 import { announceSelf, continueVm, listen, paused } from './incoming.ts';
 import { readingOf } from './lifecycle.ts';
 import { migrate, queryStatus } from './migration.ts';
+import * as postCopy from './post-copy.ts';
 import { isOff, plugOff, resizeOff, unplugOff } from './off.ts';
 import * as power from './power.ts';
 import { lastWords } from './process.ts';
@@ -171,7 +172,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
 
   prepareTarget(request: port.PrepareTarget): Promise<port.TargetPrepared> {
-    const { vmId, topology, topologyHash: hash, copies, quiet = false } = request;
+    const { vmId, topology, topologyHash: hash, copies, quiet = false, postCopy: late = false } = request;
     return this.fleet.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -190,7 +191,9 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         let prepared: port.TargetPrepared | undefined;
         await this.fleet.create(vmId, 'incoming', topology, how, async (vm) => {
           const { address } = this.config;
-          prepared = { migrationAddress: await (request.restores ? awaitState(vm.qmp, quiet) : listen(vm.qmp, address, quiet)) };
+          prepared = {
+            migrationAddress: await (request.restores ? awaitState(vm.qmp, quiet) : listen(vm.qmp, address, { quiet, postCopy: late })),
+          };
           if (copies) prepared = { ...prepared, copyAddress: await openCopies(vm, address, copies) };
           await vm.save({ ...prepared, ...(quiet ? { quiet } : {}) });
         });
@@ -216,16 +219,31 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
       await noLongerSaving(vm);
       const { copies } = request;
       const running = copies ? copying(vm, { ...request, copies }) : migrate(vm, request);
+      let flying: Promise<unknown> | undefined;
       vm.migrating = running.catch(() => undefined);
       try {
         const outcome = await running;
+        if (outcome.outcome === 'completed' && outcome.rest) flying = outcome.rest;
         // After this returned, so that the host agent's fence does not wait for our disk. Till then `postmigrate` says the same.
         if (outcome.outcome === 'completed') void vm.mutex.runExclusive(() => vm.save({ givenAway: true })).catch(() => undefined);
         return outcome;
       } finally {
-        vm.migrating = undefined;
+        vm.migrating = flying?.finally(() => (vm.migrating = undefined));
       }
     });
+  }
+
+  restOf(vmId: string): Promise<port.Rest> {
+    const vm = this.fleet.get(vmId);
+    return vm.explained(() => postCopy.restOf(vm.qmp));
+  }
+  async reopen(vmId: string): Promise<{ migrationAddress: string }> {
+    const vm = this.fleet.get(vmId);
+    return { migrationAddress: await vm.explained(() => postCopy.reopen(vm.qmp, this.config.address)) };
+  }
+  async resend(vmId: string, address: string): Promise<void> {
+    const vm = this.fleet.get(vmId);
+    await vm.explained(() => postCopy.resend(vm.qmp, address));
   }
 
   async saveState(vmId: string, request: port.SaveRequest): Promise<port.Saved> {
@@ -275,6 +293,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
     const vm = this.fleet.get(vmId);
     if (!vm.migrating) return;
     vm.endCopy?.();
+    await vm.explained(() => postCopy.assertNotUnderWay(vm.qmp));
     await vm.explained(() => vm.qmp.execute('migrate_cancel'));
     await vm.migrating;
   }

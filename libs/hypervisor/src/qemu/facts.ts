@@ -1,3 +1,4 @@
+import { hasCode } from '../errors.ts';
 import { withToolQemu } from './tool.ts';
 
 type CpuDefinition = { name: string; 'migration-safe'?: boolean; 'unavailable-features'?: string[]; deprecated?: boolean };
@@ -36,3 +37,20 @@ export const readFacts = (qemu: string, accelerator: 'kvm' | 'tcg'): Promise<Qem
       mappedRam: capabilities.some((c) => c.capability === 'mapped-ram'),
     };
   });
+
+/** Whether a guest may run here before all of its memory is: QEMU asks the kernel for that (userfaultfd, and the right to it), as a target would. */
+export const takesPostCopy = (qemu: string, accelerator: 'kvm' | 'tcg'): Promise<boolean> =>
+  withToolQemu(
+    qemu,
+    accelerator,
+    async (qmp) => {
+      try {
+        await qmp.execute('migrate-set-capabilities', { capabilities: [{ capability: 'postcopy-ram', state: true }] });
+        return true;
+      } catch (error) {
+        if (hasCode(error, 'hypervisor.qmp_refused')) return false;
+        throw error;
+      }
+    },
+    ['-incoming', 'defer'],
+  );

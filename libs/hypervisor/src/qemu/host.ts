@@ -3,7 +3,7 @@ import type * as port from '../driver.ts';
 import { HypervisorError, noUefi } from '../errors.ts';
 import { assertMigratableCpu, assertVersionedMachine } from '../shape.ts';
 import { chooseAccelerator } from './accelerator.ts';
-import { readFacts } from './facts.ts';
+import { readFacts, takesPostCopy } from './facts.ts';
 import { Fleet } from './fleet.ts';
 import type { KernelFiles } from './command-line.ts';
 import type { Launch } from './launch.ts';
@@ -71,7 +71,12 @@ export class QemuHost {
       cpuModels,
       cpuBlockers,
       cpuHotUnplug: quirksOf(accelerator).cpuHotUnplug,
-      methods: ['pre-copy', 'save-and-restore', 'restart'],
+      methods: [
+        'pre-copy',
+        ...((await takesPostCopy(this.qemu, accelerator)) ? (['post-copy'] as const) : []),
+        'save-and-restore',
+        'restart',
+      ],
       ...(mappedRam ? { mappedRam } : {}),
       machineTypes,
       storagePools,

@@ -1,13 +1,14 @@
-import { HypervisorError, hasCode } from '../errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
 import { locked } from './devices.ts';
-import { ENDS, queryStatus, setCapabilities, statusOf } from './migration.ts';
-import type { MigrationInfo } from './migration.ts';
+import { queryStatus, setCapabilities } from './migration.ts';
+import type { MigrationInfo } from './migration-info.ts';
 import type { Vm } from './vm.ts';
 
 /** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
-export const listen = async (qmp: QmpClient, host: string, quiet = false): Promise<string> => {
-  await setCapabilities(qmp, true);
+export const listen = async (qmp: QmpClient, host: string, { quiet = false, postCopy = false } = {}): Promise<string> => {
+  await setCapabilities(qmp, true, { postCopy });
   // QEMU, and the guest's own driver, would announce its place with the first instruction.
   if (quiet) await qmp.execute('migrate-set-parameters', { 'announce-rounds': 0 });
   const bracketed = host.includes(':') ? `[${host}]` : host;
@@ -33,22 +34,18 @@ export const continueVm = async (qmp: QmpClient): Promise<number> => {
   }
 };
 
-/** The stream is in: `inmigrate` turns to `paused`. A `cont` before that would run the VM at the stream's end, fence or no fence. */
+/**
+ * The stream is in: `inmigrate` turns to `paused`. A `cont` before that would run the VM at the stream's end, fence or no fence. Asked and not
+ * waited for: of a post-copy, whose devices are in and whose memory is not, QEMU says nothing.
+ */
 const awaitIncoming = async (qmp: QmpClient, deadlineMs: number): Promise<void> => {
-  const arrived = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), deadlineMs);
-  try {
+  const until = performance.now() + deadlineMs;
+  for (;;) {
     const { status: state } = await qmp.execute<{ status: string }>('query-status');
     if (state === 'paused') return;
     if (state !== 'inmigrate') throw new HypervisorError('hypervisor.not_ready', `The target is ${state}`, { state });
-    await arrived.promise.catch((error: unknown) => {
-      if (hasCode(error, 'hypervisor.qmp_timeout')) throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state });
-      throw error;
-    });
-    const after = await qmp.execute<{ status: string }>('query-status');
-    if (after.status !== 'paused')
-      throw new HypervisorError('hypervisor.not_ready', `The target is ${after.status}`, { state: after.status });
-  } finally {
-    arrived.cancel();
+    if (performance.now() > until) throw new HypervisorError('hypervisor.not_ready', 'The stream is not in', { state });
+    await sleep(3);
   }
 };
 

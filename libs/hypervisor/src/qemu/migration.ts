@@ -2,24 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { MigrateOutcome, MigrateRequest, MigrationProgress, MigrationStatistics } from '../driver.ts';
 import { HypervisorError, hasCode } from '../errors.ts';
 import type { QmpClient, QmpEvent } from '../qmp.ts';
-import { StallDetector, stallMessage } from '../stall.ts';
+import { StallDetector, stallMessage, type Stall } from '../stall.ts';
+import { toProgress, type MigrationInfo } from './migration-info.ts';
+import { keepStanding, switchOver } from './post-copy.ts';
 import type { Vm } from './vm.ts';
-
-export type MigrationInfo = {
-  status?: string;
-  'error-desc'?: string;
-  'total-time'?: number;
-  downtime?: number;
-  ram?: {
-    total: number;
-    remaining: number;
-    transferred: number;
-    'dirty-pages-rate': number;
-    mbps: number;
-    'dirty-sync-count': number;
-  };
-  'socket-address'?: { type: string; host: string; port: string }[];
-};
 
 const MiB = 1024 * 1024;
 const NO_DEADLINE_MS = 2_000_000_000;
@@ -30,10 +16,11 @@ export const statusOf = (event: QmpEvent): string => String(event.data['status']
  * Without `return-path` a source says `completed` while its target dies in loading the devices. `late-block-activate`: the
  * target takes the disks when it is continued, not before, so that a source may be taken back as long as no one runs.
  */
-export const setCapabilities = (qmp: QmpClient, target: boolean, { pauses = false } = {}): Promise<void> =>
+export const setCapabilities = (qmp: QmpClient, target: boolean, { pauses = false, postCopy = false } = {}): Promise<void> =>
   onlyCapabilities(qmp, [
     ...['events', 'return-path', 'validate-uuid'],
     ...(target ? ['late-block-activate'] : []),
+    ...(postCopy ? ['postcopy-ram'] : []),
     ...(pauses ? ['pause-before-switchover'] : []),
   ]);
 
@@ -48,7 +35,7 @@ export const onlyCapabilities = async (qmp: QmpClient, wanted: readonly string[]
   await qmp.execute('migrate-set-capabilities', { capabilities: [...over, ...on] });
 };
 
-export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutgoing): Promise<MigrateOutcome> => {
+export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutgoing(request)): Promise<MigrateOutcome> => {
   const { qmp } = vm;
   const before = await qmp.execute<{ status: string; running: boolean }>('query-status');
   if (!['running', 'paused'].includes(before.status))
@@ -64,19 +51,30 @@ export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutg
     const refused = await start(qmp, request, prepare);
     if (refused) return { outcome: 'failed', cause: refused, running: before.running };
     watch.begin();
-    const event = await Promise.race([end.promise, watch.end]);
+    const event = await Promise.race([end.promise, watch.end, watch.switched]);
+    if (event === 'switched') return switched(vm, stoppedAtUs, end.promise);
     watch.stop();
     if (statusOf(event) === 'completed')
       return { outcome: 'completed', stoppedAtUs, completedAtUs: event.atUs, statistics: statistics(qmp) };
     return { outcome: 'failed', cause: await cause(qmp, statusOf(event), watch.reason), running: await runsAgain(qmp, before.running) };
   } finally {
     watch.stop();
-    end.cancel();
+    if (!watch.hasSwitched) end.cancel();
     off();
   }
 };
 
-const setOutgoing = (qmp: QmpClient): Promise<unknown> => setCapabilities(qmp, false);
+/** This end is over, but for what the other needs of it. */
+const switched = ({ qmp }: Vm, stoppedAtUs: number, end: Promise<unknown>): MigrateOutcome => {
+  const off = keepStanding(qmp);
+  const rest = end.catch(() => undefined).finally(off);
+  return { outcome: 'completed', stoppedAtUs, completedAtUs: Date.now() * 1000, statistics: statistics(qmp), rest };
+};
+
+const setOutgoing =
+  ({ postCopy }: MigrateRequest) =>
+  (qmp: QmpClient): Promise<unknown> =>
+    setCapabilities(qmp, false, { postCopy: postCopy !== undefined });
 
 /** A refusal before anything was sent, or nothing. */
 const start = async (
@@ -90,6 +88,7 @@ const start = async (
     await qmp.execute('migrate-set-parameters', {
       'downtime-limit': limits.downtimeLimitMs,
       'max-bandwidth': limits.maxBandwidthMiBps * MiB,
+      'max-postcopy-bandwidth': limits.maxBandwidthMiBps * MiB,
     });
     await qmp.execute('migrate', { uri: address });
     return undefined;
@@ -156,6 +155,11 @@ class Watch {
   private readonly aborted = (): void =>
     void this.cancel(new HypervisorError('hypervisor.migration_cancelled', `Cancelled on request${this.last()}`));
   private progress: MigrationProgress | undefined;
+  /** Told to switch: from then on its end is QEMU's alone to say. */
+  private going = false;
+  private over = false;
+  hasSwitched = false;
+  private readonly gone = Promise.withResolvers<'switched'>();
 
   constructor(qmp: QmpClient, request: MigrateRequest) {
     this.qmp = qmp;
@@ -166,6 +170,9 @@ class Watch {
   get end(): Promise<QmpEvent> {
     return this.unsaid.promise;
   }
+  get switched(): Promise<'switched'> {
+    return this.gone.promise;
+  }
 
   begin(): void {
     this.request.signal?.addEventListener('abort', this.aborted, { once: true });
@@ -174,6 +181,7 @@ class Watch {
   }
 
   stop(): void {
+    this.over = true;
     clearInterval(this.timer);
     this.request.signal?.removeEventListener('abort', this.aborted);
   }
@@ -182,13 +190,36 @@ class Watch {
     const info = await this.qmp.execute<MigrationInfo>('query-migrate').catch(() => undefined);
     if (!info?.status) return;
     if (ENDS.has(info.status)) return this.shows(info.status);
+    if (this.going) return;
     this.progress = toProgress(info);
     this.request.onProgress?.(this.progress);
     const { bytesRemaining: remaining, bytesTransferred: transferred } = this.progress;
-    const stall = this.stall.see({ remaining, transferred, pass: info.ram?.['dirty-sync-count'] ?? 0 }, performance.now());
-    if (!stall || standing.has(info.status)) return;
+    const pass = info.ram?.['dirty-sync-count'] ?? 0;
+    if (info.status === 'active' && pass > this.passes) return this.go();
+    const stall = this.stall.see({ remaining, transferred, pass }, performance.now());
+    if (stall && !standing.has(info.status)) await this.stalled(stall);
+  }
+
+  private async stalled(stall: Stall): Promise<void> {
     const detail = { ...this.progress, why: stall.why, stalledMs: stall.ms };
     await this.cancel(new HypervisorError('hypervisor.migration_stalled', `${stallMessage(stall)}${this.last()}`, detail));
+  }
+
+  /** So many, and then its guest goes before its memory. */
+  private get passes(): number {
+    return this.request.postCopy?.afterPasses ?? Infinity;
+  }
+
+  private async go(): Promise<void> {
+    if (this.reason || this.over) return;
+    this.going = true;
+    // What QEMU does not answer it may have begun: looked at again until it has, or has ended.
+    while (!this.over && !this.hasSwitched)
+      await switchOver(this.qmp, () => this.over).then(
+        () => (this.hasSwitched = !this.over),
+        () => sleep(50),
+      );
+    if (this.hasSwitched) this.gone.resolve('switched');
   }
 
   private shows(status: string): void {
@@ -205,7 +236,7 @@ class Watch {
   }
 
   private async cancel(reason: HypervisorError): Promise<void> {
-    if (this.reason) return;
+    if (this.reason || this.going) return;
     this.reason = reason;
     await this.qmp.execute('migrate_cancel').catch(() => undefined);
   }
@@ -213,20 +244,6 @@ class Watch {
 
 /** The guest is stopped, and what is left is sent: how long that may take is the caller's to say. */
 const standing = new Set(['pre-switchover', 'device', 'cancelling']);
-
-const toProgress = ({ status = 'unknown', ram }: MigrationInfo): MigrationProgress => {
-  const { total = 0, remaining = 0, transferred = 0, mbps = 0, 'dirty-pages-rate': dirtyPagesPerSecond = 0 } = ram ?? {};
-  return {
-    phase: status,
-    bytesTotal: total,
-    // Before the first pass QEMU has not counted yet and says 0.
-    bytesRemaining: remaining || (transferred ? 0 : total),
-    bytesTransferred: transferred,
-    dirtyPagesPerSecond,
-    mbps,
-    at: new Date().toISOString(),
-  };
-};
 
 export const queryStatus = (qmp: QmpClient): Promise<{ status: string; running: boolean } | undefined> =>
   qmp.execute<{ status: string; running: boolean }>('query-status').catch(() => undefined);
@@ -236,6 +253,8 @@ export const FLYING = new Set([
   'active',
   'postcopy-active',
   'postcopy-paused',
+  'postcopy-recover',
+  'postcopy-recover-setup',
   'pre-switchover',
   'device',
   'wait-unplug',
@@ -249,7 +268,11 @@ export const FLYING = new Set([
 export const inFlight = async (qmp: QmpClient): Promise<{ ended: Promise<unknown> } | undefined> => {
   const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), NO_DEADLINE_MS); // first, so that no end is missed
   const info = await qmp.execute<MigrationInfo>('query-migrate').catch((): MigrationInfo => ({}));
-  if (info.status && FLYING.has(info.status)) return { ended: end.promise.catch(() => undefined) };
+  const comes = info.status?.startsWith('postcopy') && !info.ram; // to here: that is no migration of this VM's
+  if (info.status && FLYING.has(info.status) && !comes) {
+    const off = info.status.startsWith('postcopy') ? keepStanding(qmp) : (): void => undefined;
+    return { ended: end.promise.catch(() => undefined).finally(off) };
+  }
   end.cancel();
   return undefined;
 };

@@ -4,7 +4,7 @@ import type { MigrateOutcome, Saved, SaveRequest } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
 import { continueVm } from './incoming.ts';
 import { FLYING, migrate, queryStatus, setSaveCapabilities } from './migration.ts';
-import type { MigrationInfo } from './migration.ts';
+import type { MigrationInfo } from './migration-info.ts';
 import { SaveSink } from './save-sink.ts';
 import type { Vm } from './vm.ts';
 

@@ -9,7 +9,8 @@ import type { MigrateOutcome, SavedState, Suspended, SuspendRequest } from '../d
 import { HypervisorError } from '../errors.ts';
 import type { QmpClient } from '../qmp.ts';
 import { continueVm } from './incoming.ts';
-import { ENDS, FLYING, migrate, onlyCapabilities, queryStatus, statusOf, type MigrationInfo } from './migration.ts';
+import type { MigrationInfo } from './migration-info.ts';
+import { ENDS, FLYING, migrate, onlyCapabilities, queryStatus, statusOf } from './migration.ts';
 import { SaveSink } from './save-sink.ts';
 import type { Vm } from './vm.ts';
 

@@ -6,10 +6,15 @@ import { QmpClient } from '../qmp.ts';
 import { isAlive, kill, lastWords, spawnDetached, waitGone } from './process.ts';
 
 /** A QEMU without a machine, for questions and for making images: 0.1 s. There may be no qemu-img on a host. */
-export const withToolQemu = async <T>(qemu: string, accelerator: 'kvm' | 'tcg', work: (qmp: QmpClient) => Promise<T>): Promise<T> => {
+export const withToolQemu = async <T>(
+  qemu: string,
+  accelerator: 'kvm' | 'tcg',
+  work: (qmp: QmpClient) => Promise<T>,
+  more: readonly string[] = [],
+): Promise<T> => {
   const dir = await mkdtemp(join(tmpdir(), 'chy-tool-'));
   const socket = join(dir, 'qmp.sock');
-  const argv = ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'none', '-accel', accelerator];
+  const argv = ['-nodefaults', '-no-user-config', '-display', 'none', '-machine', 'none', '-accel', accelerator, ...more];
   // `timeout`: a host agent that is killed in here leaves it behind for two minutes and not for ever.
   const id = await spawnDetached(
     ['timeout', '-k', '5', '120', qemu, ...argv, '-qmp', `unix:${socket},server=on,wait=off`],

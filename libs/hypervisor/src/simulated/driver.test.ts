@@ -32,6 +32,12 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
     },
     fill: async () => undefined,
     mark: async (driver, vmId) => marks.get(`${vmId}/${guest(vmId)(driver).facts().fileSystems[0]!.bytes}`) ?? '',
+    slowMiBps: 160,
+    writes: async (driver, vmId) => guest(vmId)(driver).behave({ dirtyMiBps: 640 }),
+    cut: async (vmId) => {
+      const { rest } = stores.a.vms.get(vmId)!;
+      stores.a.save({ ...stores.a.vms.get(vmId)!, rest: { ...rest!, is: 'cut' } });
+    },
     strandInSave: async (vmId) => {
       await drivers.a.close();
       stores.a.save({ ...stores.a.vms.get(vmId)!, state: 'paused', saving: true });

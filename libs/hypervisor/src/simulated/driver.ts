@@ -11,6 +11,7 @@ import { makeCopies } from './copy.ts';
 import { SIMULATED_SCREEN, SimulatedConsole } from './console.ts';
 import { fileSystemBytes, SimulatedGuest } from './guest.ts';
 import { SimulatedHost } from './host.ts';
+import { goneByPostCopy, restOf } from './post-copy.ts';
 import type { SimulatedVm } from './state.ts';
 import { keptState, STATE_ADDRESS } from './suspend.ts';
 import { eraseOf, tracesOf } from './traces.ts';
@@ -57,6 +58,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
       this.held.add(vm.vmId);
       if (vm.saving) this.change(vm.vmId, { state: 'running', saving: false });
       if (vm.state === 'inmigrate' && vm.migrationAddress !== STATE_ADDRESS) await this.open(vm);
+      if (vm.rest?.from) void this.sendRest(vm.vmId);
     }
     return Promise.all(this.list().map((vmId) => this.status(vmId)));
   }
@@ -300,10 +302,34 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   }
 
   async cancelMigration(vmId: string): Promise<void> {
+    if (this.find(vmId)?.rest?.from) throw goneByPostCopy(vmId);
     const flight = this.migrating.get(vmId);
     if (!flight) return;
     flight.cancelled = true;
     await flight.done;
+  }
+
+  async restOf(vmId: string): Promise<port.Rest> {
+    return restOf(this.alive(vmId), this.world.clock.now());
+  }
+  reopen(vmId: string): Promise<{ migrationAddress: string }> {
+    return this.gate(vmId, async () => {
+      const vm = this.alive(vmId);
+      if (!vm.rest || vm.rest.from || vm.rest.is === 'whole')
+        throw new HypervisorError('hypervisor.not_ready', `${vmId} waits for no rest of its memory`, { rest: vm.rest?.is });
+      this.shut(vmId);
+      const next: SimulatedVm = { ...vm, rest: { is: 'sending' } };
+      await this.open(next);
+      return { migrationAddress: next.migrationAddress! };
+    });
+  }
+  async resend(vmId: string, address: string): Promise<void> {
+    const { rest } = this.alive(vmId);
+    if (!rest?.from || rest.is === 'whole')
+      throw new HypervisorError('hypervisor.not_ready', `${vmId} has no rest to send`, { rest: rest?.is });
+    await this.world.link.reachable(address);
+    this.change(vmId, { rest: { is: 'sending', from: { ...rest.from, address } } });
+    void this.sendRest(vmId);
   }
 
   async resume(vmId: string): Promise<{ resumedAtUs: number }> {
@@ -338,6 +364,7 @@ export class SimulatedDriver extends SimulatedHost implements port.HypervisorDri
   async reclaim(vmId: string): Promise<{ resumedAtUs: number }> {
     return this.gate(vmId, async () => {
       const vm = this.alive(vmId);
+      if (vm.rest?.from) throw goneByPostCopy(vmId);
       if (vm.role !== 'runner' || !['postmigrate', 'paused'].includes(vm.state))
         throw new HypervisorError('hypervisor.not_ready', `${vmId} was not given away: it is ${vm.state}`, { state: vm.state });
       await this.pass('reclaim', vmId);

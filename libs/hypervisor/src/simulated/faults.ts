@@ -11,6 +11,7 @@ export type Operation =
   | 'prepare-target'
   | 'migrate'
   | 'migrate-load'
+  | 'migrate-rest'
   | 'save'
   | 'suspend'
   | 'restore'

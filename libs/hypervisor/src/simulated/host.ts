@@ -1,4 +1,4 @@
-import { topologyHash } from '@chrysalis/contracts';
+import { memoryMiBOf, topologyHash } from '@chrysalis/contracts';
 import type { Topology } from '@chrysalis/contracts';
 import type * as port from '../driver.ts';
 import { HypervisorError, noUefi } from '../errors.ts';
@@ -9,7 +9,8 @@ import type { SimulatedConsole } from './console.ts';
 import type { Operation } from './faults.ts';
 import type { Door, Stream } from './link.ts';
 import { copyDisks, filled } from './copy.ts';
-import { preCopy } from './migration.ts';
+import { preCopy, type PreCopy } from './migration.ts';
+import { sentFor, type SimulatedRest } from './post-copy.ts';
 import { beforeSave, writeSave } from './save.ts';
 import { SimulatedSegments } from './segments.ts';
 import { SimulatedStore } from './state.ts';
@@ -58,7 +59,7 @@ export class SimulatedHost {
       cpuModels: [...(cpuModels ?? ['Nehalem', 'Westmere', 'SandyBridge', 'Haswell-noTSX'])],
       cpuBlockers: {},
       cpuHotUnplug: true,
-      methods: ['pre-copy', 'save-and-restore', 'restart'],
+      methods: ['pre-copy', 'post-copy', 'save-and-restore', 'restart'],
       machineTypes: [...(machineTypes ?? [shape.DEFAULT_MACHINE])],
       storagePools: [...(pools ?? ['shared', 'packages'])],
       networks: [...(networks ?? ['lan'])],
@@ -100,14 +101,43 @@ export class SimulatedHost {
   protected async load(vmId: string, stream: Stream): Promise<void> {
     const vm = this.get(vmId);
     await this.pass('migrate-load', vmId);
+    if (stream.rest === 'there' && stream.vmId === vmId && vm.rest) {
+      this.shut(vmId);
+      return this.change(vmId, { rest: { is: 'whole' } });
+    }
     if (stream.vmId !== vmId || stream.topologyHash !== vm.topologyHash || vm.state !== 'inmigrate')
       throw new HypervisorError('hypervisor.topology_mismatch', 'The stream is of another machine', {
         expected: vm.topologyHash,
         came: stream.topologyHash,
       });
     filled(this.volumes, vm.topology, stream.copied ?? []);
-    this.shut(vmId);
-    this.keep({ ...vm, guest: stream.guest, state: 'paused' });
+    if (!stream.rest) this.shut(vmId);
+    this.keep({ ...vm, guest: stream.guest, state: 'paused', ...(stream.rest ? { rest: { is: 'sending' } } : {}) });
+  }
+
+  /** What is left of a memory, as long as its target can be reached. */
+  protected async sendRest(vmId: string): Promise<void> {
+    const { clock, link } = this.world;
+    for (let before = this.sending(vmId); before; before = this.sending(vmId)) {
+      await clock.sleep(REST_TICK_MS);
+      if (this.sending(vmId) !== before) return; // another sends it, or it ended
+      const { topologyHash: hash, guest } = this.get(vmId);
+      let after: SimulatedRest;
+      try {
+        await this.pass('migrate-rest', vmId);
+        after = sentFor(before, REST_TICK_MS);
+        const { address } = before.from!;
+        const stream = { vmId, topologyHash: hash, guest: guest!, rest: 'there' as const };
+        await (after.is === 'whole' ? link.send(address, stream) : link.reachable(address));
+      } catch {
+        after = { ...before, is: 'cut' };
+      }
+      if (this.sending(vmId) === before) this.change(vmId, { rest: after });
+    }
+  }
+  private sending(vmId: string): SimulatedRest | undefined {
+    const vm = this.find(vmId);
+    return vm && vm.state !== 'gone' && vm.rest?.is === 'sending' && vm.rest.from ? vm.rest : undefined;
   }
 
   protected shut(vmId: string): void {
@@ -142,9 +172,12 @@ export class SimulatedHost {
         topologyHash: vm.topologyHash,
         guest: guest!,
         copied: request.copies?.volumes ?? [],
+        ...(sent.left === undefined ? {} : { rest: 'follows' as const }),
       });
       this.stillFlying(vm.vmId, 'paused');
-      this.change(vm.vmId, { state: 'postmigrate' });
+      const rest = restAfter(vm, request, sent, this.world.bandwidthMiBps);
+      this.change(vm.vmId, { state: 'postmigrate', ...rest });
+      if (rest.rest) void this.sendRest(vm.vmId);
       const completedAtUs = clock.now() * 1000;
       const statistics = {
         totalMs: clock.now() - begun,
@@ -329,3 +362,16 @@ export class SimulatedHost {
     return { topology, topologyHash: hash };
   }
 }
+
+const REST_TICK_MS = 20;
+const MiB = 1024 * 1024;
+const restAfter = (
+  { topology }: SimulatedVm,
+  { address, limits }: port.MigrateRequest,
+  { left, transferredBytes: sent }: PreCopy,
+  linkMiBps: number,
+): { rest?: SimulatedRest } => {
+  if (left === undefined) return {};
+  const rate = Math.min(linkMiBps, limits.maxBandwidthMiBps) * MiB;
+  return { rest: { is: 'sending', from: { total: memoryMiBOf(topology) * MiB, left, sent, rate, address } } };
+};

@@ -8,6 +8,7 @@ export type Stream = {
   readonly topologyHash: string;
   readonly guest: GuestState;
   /** Volumes whose content came before. */ readonly copied?: readonly string[];
+  /** Of a post-copy: it follows, and then it is all there. */ readonly rest?: 'follows' | 'there';
 };
 export type Receiver = (stream: Stream) => Promise<void>;
 export type Door = { readonly address: string; close(): void };

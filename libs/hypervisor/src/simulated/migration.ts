@@ -8,7 +8,13 @@ import type { SimulatedVm } from './state.ts';
 const MiB = 1024 * 1024;
 const PAGE = 4096;
 
-export type PreCopy = { readonly transferredBytes: number; readonly iterations: number; readonly lastPassMs: number };
+/** `left`: of a post-copy, what has not gone. */
+export type PreCopy = {
+  readonly transferredBytes: number;
+  readonly iterations: number;
+  readonly lastPassMs: number;
+  readonly left?: number;
+};
 
 /** What the transfer runs on, and what ends it from outside. `alive` throws when the target is gone. */
 export type Way = {
@@ -30,6 +36,7 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
   const tick = request.progressEveryMs ?? 200;
   const stall = new StallDetector(request.stallMs);
   const begun = clock.now();
+  const passes = passesOf(request);
   let transferred = 0;
   let remaining = total;
   let iterations = 1;
@@ -54,9 +61,14 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
     }
     remaining = Math.min(total, (dirty * pass) / 1000);
     iterations++;
+    if (remaining > limit && iterations > passes)
+      return { transferredBytes: Math.round(transferred), iterations, lastPassMs: 1, left: Math.round(remaining) };
   }
   return { transferredBytes: Math.round(transferred + remaining), iterations, lastPassMs: Math.max(1, (remaining / rate) * 1000) };
 };
+
+/** So many, and then its guest goes before its memory. */
+const passesOf = ({ postCopy }: MigrateRequest): number => postCopy?.afterPasses ?? Infinity;
 
 type Figures = {
   readonly total: number;

@@ -2,6 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import type { Topology } from '@chrysalis/contracts';
 import type { Happening } from '../lifecycle.ts';
+import type { SimulatedRest } from './post-copy.ts';
 
 /** What a guest keeps of its own: it moves along with the VM. */
 export type GuestState = {
@@ -43,6 +44,7 @@ export type SimulatedVm = {
   saving?: boolean;
   /** A target that nothing comes to: `resume` starts it. */
   cold?: boolean;
+  rest?: SimulatedRest;
   console: string;
   /** The move whose source told what the console begins with. */
   consoleCameBy?: string;

@@ -16,7 +16,6 @@ export * from './run.ts';
 export * from './sets/again.ts';
 export { deadlineOf } from './sets/windows.ts';
 export { nothingAround, type Around, type Route } from './sets/caps.ts';
-export { supportedMethods } from './option-verdict.ts';
 export * from './options.ts';
 export * from './options-query.ts';
 export * from './plan.ts';

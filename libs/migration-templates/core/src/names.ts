@@ -28,6 +28,7 @@ export const reservedNames: readonly string[] = [
   'record-plugged',
   'verify-guest',
   'release-source',
+  'await-memory',
   'swap-holds',
   'change-type',
   'end-move',

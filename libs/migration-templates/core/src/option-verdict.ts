@@ -20,9 +20,6 @@ import { statePoolBlockers } from './save-and-restore.ts';
 export type Verdict = Readonly<{ blockers: Blocker[]; needs: CapabilityName[] }>;
 type Choice = Pick<MigrationOption, 'move' | 'method' | 'newResources'>;
 
-/** What the host agents can carry out today; the others are refused by name, not left out. */
-export const supportedMethods: readonly MigrationOption['method'][] = ['pre-copy', 'save-and-restore', 'restart'];
-
 /** One VM, one option: every reason against it, and what it needs of the guest. `fit` is what the engine says of the hosts. */
 export const optionVerdict = (
   vm: KnownVm,
@@ -71,10 +68,6 @@ const runBlockers = (vm: KnownVm): Blocker[] => {
 
 const choiceBlockers = (vm: KnownVm, target: KnownType, c: Choice, d: Difference): Blocker[] => {
   const out: Blocker[] = [];
-  if (!supportedMethods.includes(c.method))
-    out.push(
-      blocker('option.method_unsupported', c.method, `hosts cannot carry out ${c.method} yet`, `use ${supportedMethods.join(' or ')}`),
-    );
   if (c.newResources === 'hide' && !grows(d))
     out.push(blocker('option.nothing_to_hide', vm.vmId, `${refText(target.ref)} has nothing that ${vm.vmId} lacks`, 'use expose'));
   if (!c.move && refText(vm.type) === refText(target.ref) && !grows(d) && !removesDevices(d) && !shrinks(d))

@@ -26,7 +26,7 @@ describe('without authorisation', () => {
   test('each missing option has its reasons, with a remedy', () => {
     expect(codes(answer, 'large@1/move/pre-copy/expose')).toEqual(Array(5).fill('option.capability_unknown'));
     expect(codes(answer, 'small@1/move/restart/expose')).toContain('host.method_unsupported');
-    expect(codes(answer, 'small@1/move/post-copy/expose')).toContain('option.method_unsupported');
+    expect(codes(answer, 'small@1/move/post-copy/expose')).toContain('host.method_unsupported');
     expect(codes(answer, 'small@1/morph/expose')).toContain('option.no_change');
     for (const r of answer.refused) for (const b of r.blockers) expect(b.remedy).toBeTruthy();
   });

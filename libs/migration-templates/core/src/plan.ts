@@ -21,6 +21,7 @@ import { byId, fitOf, offlinesCpus, type KnownHosts, type Wish } from './fit.ts'
 import { guestAccess, unknownGuest, type GuestAccess, type KnownGuest } from './guest-access.ts';
 import type { KnownHost, KnownType, KnownVm } from './known.ts';
 import { observedBlockers } from './observed.ts';
+import { noWayBackOf } from './post-copy.ts';
 import { interruptionOf } from './restart.ts';
 import { mapsRam, standsStillOf } from './save-and-restore.ts';
 import { copyBlockers, guestBlockers, needsOf, shapeBlockers, stateBlockers } from './option-verdict.ts';
@@ -102,6 +103,7 @@ const planMove = (input: PlanInput, vm: KnownVm, hosts: KnownHosts, chosen: Chos
     ]),
     ...copiesOf(chosen.copied, template.spec.options.maxBandwidthMiBps),
     interruption: interruptionOf(template.spec.migration.length > 0, template.spec.options.method),
+    ...noWayBackOf(template.spec, vm.hostId, chosen.hostId),
     ...pausesOf(vm, template.spec, target),
     ...standsStillOf(template.spec, wishOf(vm, template, target, hosts).moved, mapped),
     ...(access.without.length > 0 ? { without: [...access.without] } : {}),

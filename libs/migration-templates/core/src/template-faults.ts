@@ -1,8 +1,8 @@
 import { type Code, refText, type TemplateSpec, type TemplateStep, type VmTypeSpec } from '@chrysalis/contracts';
 import { MEMORY_STEP_MIB } from './difference.ts';
 import { reservedNames } from './names.ts';
+import { isPostCopy } from './post-copy.ts';
 import { restarts } from './restart.ts';
-import { supportedMethods } from './option-verdict.ts';
 
 /** One fault of a template: where it is (`hotPlug.0`), a stable code, and words. */
 export type TemplateFault = Readonly<{ path: string; code: Code; message: string }>;
@@ -59,14 +59,13 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   const target = types(refText(spec.options.targetType));
   if (!source) add('sourceType', 'vm-type.unknown', `there is no type ${refText(spec.sourceType)}`);
   if (!target) add('options.targetType', 'vm-type.unknown', `there is no type ${refText(spec.options.targetType)}`);
-  if (spec.migration.length > 0 && !supportedMethods.includes(spec.options.method))
-    add('options.method', 'option.method_unsupported', `hosts cannot carry out ${spec.options.method} yet`);
   if (spec.options.emulateIncompatible)
     add('options.emulateIncompatible', 'template.emulation_unsupported', 'hosts cannot emulate incompatible resources yet');
   if (spec.options.augmentation.length > 0)
     add('options.augmentation', 'template.augmentation_unsupported', 'packages cannot be deployed by a template yet');
   placeFaults(steps, add);
   if (restarts(spec)) restartFaults(steps, add);
+  if (isPostCopy(spec)) postCopyFaults(steps, add);
   middleFaults(spec, add);
   partnerFaults(steps, add);
   if (source && target) {
@@ -94,6 +93,13 @@ const restartFaults = (steps: readonly Placed[], add: Add): void => {
     if (section === 'postMigration')
       add(path, 'template.not_with_restart', `${step.kind} needs an agent in the guest, and none is in it after a restart`);
   }
+};
+
+/** The move could not be undone any more where it failed. */
+const postCopyFaults = (steps: readonly Placed[], add: Add): void => {
+  for (const { path, section, step } of steps)
+    if (section === 'midMigration.stopped' && step.kind !== 'rewire-nic')
+      add(path, 'template.not_with_post_copy', `${step.kind} before the guest runs at the target would have to be undone where it fails`);
 };
 
 /** Bounded as a whole: the host announces the guest's place after that time, whatever its scripts do. */

@@ -83,17 +83,15 @@ describe('faults', () => {
       'preMigration.2 template.name_reserved',
     ]);
   });
-  test('types nobody knows, methods nobody has', () => {
+  test('types nobody knows, and what no host does yet', () => {
     const options = {
       ...spec.options,
       targetType: { name: 'huge', version: 9 },
-      method: 'post-copy' as const,
       emulateIncompatible: true,
       augmentation: ['x'],
     };
     expect(codesOf({ options })).toEqual([
       'options.targetType vm-type.unknown',
-      'options.method option.method_unsupported',
       'options.emulateIncompatible template.emulation_unsupported',
       'options.augmentation template.augmentation_unsupported',
     ]);

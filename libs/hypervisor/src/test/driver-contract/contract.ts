@@ -10,6 +10,7 @@ import { isToldAndEnds, powersOff } from './lifecycle.ts';
 import { movesItsDisks } from './disk-copy.ts';
 import { beginsElsewhere } from './cold.ts';
 import { moves } from './move.ts';
+import { goesBeforeItsMemory } from './post-copy.ts';
 import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
 import { saves } from './save.ts';
@@ -39,6 +40,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     saves(story);
     suspends(story);
     beginsElsewhere(story);
+    goesBeforeItsMemory(story);
     moves(story);
     movesItsDisks(story);
     isToldAndEnds(story);

@@ -17,6 +17,11 @@ export type Rig = {
   /** So many MiB of the data disk are written, and no two alike. */
   fill(driver: HypervisorDriver, vmId: string, sizeMiB: number): Promise<void>;
   mark(driver: HypervisorDriver, vmId: string): Promise<string>;
+  /** The guest writes its memory over and over, faster than this. */
+  readonly slowMiBps: number;
+  writes(driver: HypervisorDriver, vmId: string): Promise<void>;
+  /** The way that the rest of a memory goes, from `a`, is lost. */
+  cut(vmId: string): Promise<void>;
   /** What a guest does to its own machine, also while no driver holds it. */
   powerOff(host: 'a' | 'b', vmId: string): Promise<void>;
   reset(host: 'a' | 'b', vmId: string): Promise<void>;

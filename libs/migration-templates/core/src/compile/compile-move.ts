@@ -5,7 +5,7 @@ import { output, taskList } from './task-list.ts';
 import { hasMiddle, type MoveContext, type MoveInput } from './context.ts';
 import { hotPlug } from './hot-plug.ts';
 import { hotUnplug } from './hot-unplug.ts';
-import { handOver, migration, transferDeadline } from './migration.ts';
+import { handOver, memoryDeadline, migration, transferDeadline } from './migration.ts';
 import { postMigration } from './post-migration.ts';
 import { preMigration } from './pre-migration.ts';
 import { prepare } from './prepare.ts';
@@ -63,7 +63,7 @@ export const compileMove = (input: MoveInput): CompiledMove => {
       summary: `${moves ? 'Move' : 'Morph'} ${input.vm.vmId} by ${input.template.ref.name}@${input.template.ref.version}`.slice(0, 255),
       params: Object.fromEntries(Object.keys(params).map((p) => [p, { type: 'object' as const, required: true }])),
       tasks: [...context.tasks.all],
-      deadlineMs: Math.max(deadlines.workflow, moves ? deadlines.workflow / 2 + transferDeadline(context) : 0),
+      deadlineMs: Math.max(deadlines.workflow, moves ? deadlines.workflow / 2 + transferDeadline(context) + memoryDeadline(context) : 0),
       output: final,
     },
     params,

@@ -83,10 +83,31 @@ const rules: Record<string, (g: Graph) => string[]> = {
     g.shape.move
       ? names(g.tasks.filter((t) => t.name !== 'transfer' && !g.before('transfer').has(t.name) && !g.before(t.name).has('transfer')))
       : [],
-  'at the source only the release comes after the transfer': (g) =>
+  'at the source only the release comes after the transfer, and what sends the rest of a memory': (g) =>
     g.shape.move
-      ? names(g.tasks.filter((t) => hostOf(t) === 'host:h1' && g.before(t.name).has('transfer') && t.name !== 'release-source'))
+      ? names(
+          g.tasks.filter(
+            (t) =>
+              hostOf(t) === 'host:h1' &&
+              g.before(t.name).has('transfer') &&
+              t.name !== 'release-source' &&
+              (t.name !== 'await-memory' || !g.shape.postCopy),
+          ),
+        )
       : [],
+  'of a post-copy the source stays, and nothing is plugged or asked, until the target has all of the memory': (g) =>
+    g.shape.postCopy
+      ? [
+          ...early(g, [g.task('await-memory')!], 'switch-over'),
+          ...early(g, [g.task('release-source')!], 'await-memory'),
+          ...early(
+            g,
+            g.tasks.filter((t) => (changesGuest(t) || t.kind === 'guest.verify') && raised(t)),
+            'await-memory',
+          ),
+          ...names(g.tasks.filter((t) => ['host.prepare-target', 'host.transfer'].includes(t.kind) && !t.input['postCopy'])),
+        ]
+      : names(g.tasks.filter((t) => t.name === 'await-memory')),
   'the source goes when the target was seen to run and that is recorded, its hold after it': (g) =>
     g.shape.move ? [...early(g, [g.task('release-source')!], 'switch-over'), ...early(g, [g.task('swap-holds')!], 'release-source')] : [],
   'the switch-over is recorded when the target was seen to run': (g) =>

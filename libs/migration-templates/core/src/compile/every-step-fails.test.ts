@@ -32,6 +32,7 @@ const outputs: Record<string, Record<string, unknown>> = {
   'host.prepare-target': { migrationAddress: 'tcp:10.0.0.2:4444', peerAddress: '10.0.0.2:7000', peerToken: 'secret' },
   'host.transfer': { downtimeMs: 20, totalMs: 900, transferredBytes: 1000, stoppedAt: AT, resumedAt: AT },
   'host.confirm-target': shaped(),
+  'host.await-memory': { wholeAt: AT },
   'host.announce': { announcedAt: AT, late: false },
   'host.add-agent': { ...shaped(), agentVersion: '0.1.0' },
   'host.remove-agent': shaped(),

@@ -4,6 +4,7 @@ import { shaped, type MoveContext } from './context.ts';
 import { announced, running, stoppedWithin, toTarget } from './mid-migration.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, undoing } from './task-list.ts';
+import { awaitMemory, isPostCopy, postCopyOf } from '../post-copy.ts';
 import { shutDownOf } from '../restart.ts';
 import { saveDeadlineMs, saves, statePoolOf } from '../save-and-restore.ts';
 import { deadlines, retries, shutDownDeadlineMs, transferDeadlineMs } from './timings.ts';
@@ -17,7 +18,7 @@ const section = 'migration';
 export const migration = (m: MoveContext, gate: readonly string[], atSource: readonly string[]): string[] => {
   const prepared = prepareTarget(m, gate);
   const transferred = transfer(m, [prepared, ...atSource, ...(m.input.guest && !m.restarts ? ['guest-facts'] : [])]);
-  return [switchOver(m, transferred), ...announced(m, running(m, transferred))];
+  return [switchOver(m, transferred), ...awaitMemory(m, memoryDeadline(m)), ...announced(m, running(m, transferred))];
 };
 
 const onTargetOf = ({ input: { vm, moveId }, newEpoch }: MoveContext) => ({ vmId: vm.vmId, epoch: newEpoch, moveId });
@@ -41,6 +42,7 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
       ...copiesAt(m),
       ...(m.restarts ? { cold: true as const } : {}),
       ...(saves(m.input.template.spec) ? { restores: { withinMs: transferDeadline(m) + deadlines.prepare } } : {}),
+      ...(isPostCopy(m.input.template.spec) ? { postCopy: true as const } : {}),
     },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
@@ -60,6 +62,12 @@ export const transferDeadline = ({ input, shape }: Pick<MoveContext, 'input' | '
   const { maxBandwidthMiBps } = spec.options;
   if (saves(spec)) return saveDeadlineMs(shape.moved, maxBandwidthMiBps);
   return transferDeadlineMs(memoryMiBOf(shape.moved) + copiedMiB(input.copied ?? []), maxBandwidthMiBps);
+};
+
+/** For what is left of it after a post-copy, and a way that is cut meanwhile. */
+export const memoryDeadline = (m: Pick<MoveContext, 'input' | 'shape'>): number => {
+  const { spec } = m.input.template;
+  return isPostCopy(spec) ? transferDeadline(m) + postCopyOf(spec.options).recoverWithinMs : 0;
 };
 
 const transfer = (m: MoveContext, after: readonly string[]): string => {
@@ -91,6 +99,7 @@ const transfer = (m: MoveContext, after: readonly string[]): string => {
       maxBandwidthMiBps,
       ...(restarts ? { shutDown } : {}),
       ...saveTo(m),
+      ...(isPostCopy(input.template.spec) ? { postCopy: { afterPasses: postCopyOf(options).afterPasses } } : {}),
       ...(copied.length > 0 ? { copies: { volumes: copied.map((d) => d.volume), address: output('prepare-target', 'copyAddress') } } : {}),
     },
   });
@@ -155,7 +164,7 @@ export const handOver = (m: MoveContext): string[] => {
     summary: `End the fenced VM on ${vm.hostId}`,
     section,
     route: onHost(vm.hostId),
-    after: ['switch-over'],
+    after: ['switch-over', ...(isPostCopy(m.input.template.spec) ? ['await-memory'] : [])],
     deadlineMs: deadlines.host,
     retry: retries.forward,
     input: { vmId: vm.vmId, epoch: vm.epoch, moveId },

@@ -26,13 +26,15 @@ export type MoveShape = Readonly<{
   restarts: boolean;
   /** It goes by a file. */
   saves?: true;
+  /** It goes before all of its memory. */
+  postCopy?: true;
 }>;
 
 const subsets = <T>(all: readonly T[]): T[][] => all.reduce<T[][]>((sets, x) => [...sets, ...sets.map((s) => [...s, x])], [[]]);
 const both = [false, true] as const;
 const words = (s: Omit<MoveShape, 'name'>): string =>
   [
-    s.restarts ? 'restart' : s.saves ? 'save and restore' : s.move ? 'move' : 'morph',
+    s.restarts ? 'restart' : s.saves ? 'save and restore' : s.postCopy ? 'post-copy' : s.move ? 'move' : 'morph',
     s.guest ? 'with an agent' : 'without an agent',
     s.hide ? 'hide' : 'expose',
     s.unplugs ? 'unplug' : '',
@@ -87,7 +89,11 @@ const byFile: readonly MoveShape[] = running
   .filter((s) => s.move && !s.already && s.scripts.length !== 1)
   .map((s): MoveShape => ({ ...s, saves: true }))
   .map((s) => ({ ...s, name: words(s) }));
-export const everyShape: readonly MoveShape[] = [...running, ...anew, ...byFile];
+const late: readonly MoveShape[] = running
+  .filter((s) => s.move && !s.already && s.scripts.length !== 1)
+  .map((s) => ({ ...s, postCopy: true as const }))
+  .map((s) => ({ ...s, name: words(s) }));
+export const everyShape: readonly MoveShape[] = [...running, ...anew, ...byFile, ...late];
 
 /** The type a shape comes from: what shrinks was plugged, beside what was there at boot. */
 export const sourceOf = ({ shrinks }: Pick<MoveShape, 'shrinks'>): VmTypeSpec => ({
@@ -129,7 +135,7 @@ export const templateOf = (
     {
       targetType: types.to,
       move: s.move,
-      method: s.restarts ? 'restart' : s.saves ? 'save-and-restore' : 'pre-copy',
+      method: s.restarts ? 'restart' : s.saves ? 'save-and-restore' : s.postCopy ? 'post-copy' : 'pre-copy',
       newResources: s.hide ? 'hide' : 'expose',
       augmentation: [],
     },
