@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { diskSerial, volumeFile } from '@chrysalis/contracts';
+import { diskSerial, stateFile, volumeFile } from '@chrysalis/contracts';
 import { onQemu, until } from '@chrysalis/testing';
 import { MissingTool } from '../../../../infra/guest/debian.ts';
 import { ensureGuestImage } from '../../../../infra/guest/image.ts';
@@ -82,8 +82,8 @@ const secondQemu = async (): Promise<string | undefined> => {
   }
 };
 
-/** `strandInPrepare`: loses the driver of `b`, and leaves the VM as one that is killed between the start of a target's QEMU and its record does. */
-const rig = async (): Promise<Rig & { strandInPrepare(vmId: string): Promise<void> }> => {
+/** `alike`: both hosts have the newer QEMU. `strandInPrepare`: loses the driver of `b`, and leaves the VM as one that is killed between the start of a target's QEMU and its record does. */
+const rig = async ({ alike = false } = {}): Promise<Rig & { strandInPrepare(vmId: string): Promise<void> }> => {
   const dir = mkdtempSync(join(tmpdir(), 'chy-driver-'));
   const { kernel, initrd } = await ensureGuestImage({ cacheDir });
   const second = await secondQemu();
@@ -95,7 +95,7 @@ const rig = async (): Promise<Rig & { strandInPrepare(vmId: string): Promise<voi
       networks: { lan: { kind: 'isolated' } },
       resolveImage: async () => ({ kernel, initrd }),
       copyDisk: copyBootDisk,
-      ...(host === 'b' && second ? { qemu: second } : {}),
+      ...((host === 'b' || alike) && second ? { qemu: second } : {}),
     });
   const drivers = { a: make('a'), b: make('b') };
   const monitor = async (host: 'a' | 'b', vmId: string, work: (qmp: QmpClient) => Promise<void>): Promise<void> => {
@@ -319,6 +319,40 @@ onQemu('the hypervisor driver on real QEMU', () => {
       expect(result.running).toBe(true);
       await withGuest(two.a(), vmId, (qga) => qga.ping());
       await two.b().destroy(vmId, { deleteVolumes: false });
+    });
+
+    test('between two QEMUs that give memory its place in a file a saved guest goes by that, and one that was written in part is not loaded', async () => {
+      const alike = await rig({ alike: true });
+      const id = 'vm-mapped';
+      try {
+        const { cmdline, digest } = await ensureGuestImage({ cacheDir });
+        const spec = bootSpec(id, { image: { name: 'linux', version: 1, digest, cmdline }, nics: [], uuid: randomUUID() });
+        await alike.a().boot(spec);
+        await alike.guestUp(alike.a(), id);
+        const bootId = await alike.bootId(alike.a(), id);
+        for (const [from, to] of [['a', 'b'], ['b', 'a']] as const) {
+          const file = stateFile(id, `mov-${from}`);
+          const { topology, topologyHash } = await alike[from]().status(id);
+          await alike[to]().prepareTarget({ vmId: id, topology, topologyHash, restores: true });
+          const result = await alike[from]().suspend(id, { pool: 'shared', file, maxBandwidthMiBps: 1024, mapped: true, stallMs: 20_000 });
+          if (result.outcome === 'failed') throw result.cause;
+          const state = { pool: 'shared', file, ...result.saved, mapped: true };
+          const short = { ...state, bytes: state.bytes - 1 };
+          await expect(alike[to]().restore(id, short)).rejects.toMatchObject({ code: 'hypervisor.save_corrupt' });
+          await alike[to]().restore(id, state);
+          await alike.lose(to);
+          await alike[to]().adopt();
+          await alike[to]().restore(id, state);
+          await alike[to]().resume(id);
+          expect(await alike.bootId(alike[to](), id)).toBe(bootId);
+          await alike[from]().dropState('shared', file);
+          await alike[from]().destroy(id, { deleteVolumes: false });
+        } // prettier-ignore
+        await alike.a().destroy(id, { deleteVolumes: true });
+        expect(alike.volumes()).toEqual([]);
+      } finally {
+        await alike.close();
+      }
     });
 
     test('a binary that is not there is named, with how to get it', async () => {
