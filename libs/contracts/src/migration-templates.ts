@@ -68,6 +68,11 @@ export const TemplateOptions = z.object({
   augmentation: z.array(z.string().max(64)).max(32).describe('packages that its agent may add for the move: none yet'),
   downtimeLimitMs: Positive.max(60_000).describe('for how long the guest may stand still at the switch-over'),
   maxBandwidthMiBps: Positive.max(100_000).describe('how fast memory and disks are sent, each at most'),
+  streams: Positive.max(16).optional().describe('of a pre-copy: over how many connections memory is sent at once; one unless told'),
+  throttle: z
+    .boolean()
+    .optional()
+    .describe('of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent'),
   /** `afterPasses` is 1 and `recoverWithinMs` 5 minutes unless told. */
   postCopy: z
     .object({

@@ -128,6 +128,10 @@ export type MigrateRequest = {
   readonly copies?: DiskCopies & { readonly address: string };
   /** After so many passes over its memory the guest is the target's, and what is left of it follows (`restOf`); phase `post-copy`. */
   readonly postCopy?: { readonly afterPasses: number };
+  /** Over so many connections at once, which the target was told as well; one unless told. */
+  readonly streams?: number;
+  /** A guest that writes about as fast as is sent has its CPUs slowed, more with each pass. */
+  readonly throttle?: boolean;
 };
 
 /**
@@ -210,6 +214,8 @@ export type PrepareTarget = {
   readonly quiet?: boolean | undefined;
   /** Its guest may run here before all of its memory is. */
   readonly postCopy?: boolean | undefined;
+  /** As the source's `MigrateRequest` says. */
+  readonly streams?: number | undefined;
 };
 /** `copyAddress`: where disks are copied to; absent where none are. */
 export type TargetPrepared = { readonly migrationAddress: string; readonly copyAddress?: string };

@@ -6,6 +6,7 @@ import type { MoveLab } from './lab.ts';
 import { methodClaims } from './methods.ts';
 import { midMigrationClaims } from './mid-migration.ts';
 import { postCopyClaims } from './post-copy.ts';
+import { preCopyClaims } from './pre-copy.ts';
 import { progressClaims } from './progress.ts';
 import { saveClaims } from './save-and-restore.ts';
 import { setClaims } from './sets.ts';
@@ -21,6 +22,7 @@ export const claims: readonly Claim<MoveLab>[] = [
   ...progressClaims,
   ...setClaims,
   ...methodClaims,
+  ...preCopyClaims,
   ...saveClaims,
   ...postCopyClaims,
 ];

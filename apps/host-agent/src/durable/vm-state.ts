@@ -14,6 +14,8 @@ const SourceMove = z.object({
   method: z.enum(['pre-copy', 'post-copy', 'save-and-restore', 'restart']),
   downtimeLimitMs: Positive,
   maxBandwidthMiBps: Positive,
+  streams: Positive.optional(),
+  throttle: z.boolean().optional(),
   copies: z.object({ volumes: z.array(z.string()), address: z.string() }).optional(),
   /** Of save-and-restore: where to. `saved`: it is, and the guest has not run since; the file is all of it. */
   saveTo: z.object({ pool: z.string(), mapped: z.literal(true).optional() }).optional(),

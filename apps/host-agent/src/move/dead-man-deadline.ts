@@ -46,6 +46,8 @@ export const migrateUntilDeadline = async (
       stallMs: deps.stallMs,
       ...(move.copies ? { copies: { ...move.copies, secret: copySecret(move.peerToken) } } : {}),
       ...(move.postCopy ? { postCopy: move.postCopy } : {}),
+      ...(move.streams ? { streams: move.streams } : {}),
+      ...(move.throttle ? { throttle: true } : {}),
       signal: abort.signal,
       onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
     });

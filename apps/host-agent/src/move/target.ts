@@ -22,6 +22,7 @@ export type Prepare = {
   readonly restores?: { readonly withinMs: number } | undefined;
   /** Its guest may run here before all of its memory is. */
   readonly postCopy?: boolean | undefined;
+  readonly streams?: number | undefined;
   readonly copies?:
     { readonly volumes: readonly string[]; readonly allocation?: PoolAllocation | undefined; readonly withinMs: number } | undefined;
   readonly stopped?: StoppedWork | undefined;
@@ -49,7 +50,7 @@ export class TargetMoves {
 
   /** Starts the paused QEMU; again for the same move: the same answer. */
   prepare(request: Prepare): Promise<Prepared> {
-    const { vmId, moveId, topology, topologyHash, cold, copies, restores, postCopy } = request;
+    const { vmId, moveId, topology, topologyHash, cold, copies, restores, postCopy, streams } = request;
     const quiet = request.announceWithinMs !== undefined;
     return this.#locked(vmId, async () => {
       const state = (await this.deps.states.update(vmId, (before) => this.#prepared(before, request))) as Waiting;
@@ -62,7 +63,7 @@ export class TargetMoves {
           ...(quiet ? { quiet } : {}),
           ...(restores ? { restores: true } : {}),
         };
-        const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, postCopy, ...asked });
+        const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, cold, postCopy, streams, ...asked });
         await this.#change(vmId, (s) => ({ ...s, topology, topologyHash, move: { ...s.move, phase: 'waiting', ...ways } }));
         return { ...ways, peerToken };
       } catch (error) {

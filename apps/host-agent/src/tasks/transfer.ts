@@ -18,7 +18,7 @@ const admitTransfer: Admit = (state, input) => {
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps, copies } = input;
-    const { stoppedWithinMs, saveTo, postCopy } = input;
+    const { stoppedWithinMs, saveTo, postCopy, streams, throttle } = input;
     if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
@@ -35,6 +35,8 @@ export const transfer = (context: HandlerContext): Handler =>
         method,
         downtimeLimitMs,
         maxBandwidthMiBps,
+        ...(streams ? { streams } : {}),
+        ...(throttle ? { throttle } : {}),
         ...(copies ? { copies } : {}),
         ...(saveTo ? { saveTo } : {}),
         ...(postCopy ? { postCopy } : {}),

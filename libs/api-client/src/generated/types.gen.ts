@@ -1481,6 +1481,14 @@ export type MigrationTemplate = {
              */
             maxBandwidthMiBps: number;
             /**
+             * of a pre-copy: over how many connections memory is sent at once; one unless told
+             */
+            streams?: number;
+            /**
+             * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+             */
+            throttle?: boolean;
+            /**
              * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
              */
             postCopy?: {
@@ -4348,6 +4356,14 @@ export type PostV1MigrationTemplatesData = {
                  */
                 maxBandwidthMiBps: number;
                 /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
+                /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
                 postCopy?: {
@@ -5019,6 +5035,14 @@ export type PostV1MigrationTemplatesResponses = {
                  */
                 maxBandwidthMiBps: number;
                 /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
+                /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
                 postCopy?: {
@@ -5531,6 +5555,14 @@ export type PostV1MigrationTemplatesResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
                 /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
@@ -6112,6 +6144,14 @@ export type PutV1MigrationTemplatesNameData = {
                  */
                 maxBandwidthMiBps: number;
                 /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
+                /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
                 postCopy?: {
@@ -6664,6 +6704,14 @@ export type PutV1MigrationTemplatesNameResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
                 /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
@@ -9664,6 +9712,14 @@ export type PostV1MigrationTemplatesValidateData = {
                  */
                 maxBandwidthMiBps: number;
                 /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
+                /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
                 postCopy?: {
@@ -10203,6 +10259,14 @@ export type PostV1MigrationTemplatesTryData = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
                 /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
@@ -10841,6 +10905,14 @@ export type PostV1MigrationTemplatesImportResponses = {
                  */
                 maxBandwidthMiBps: number;
                 /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
+                /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
                 postCopy?: {
@@ -11353,6 +11425,14 @@ export type PostV1MigrationTemplatesImportResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
                 /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
@@ -11908,6 +11988,14 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                  */
                 maxBandwidthMiBps: number;
                 /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
+                /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */
                 postCopy?: {
@@ -12420,6 +12508,14 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                  * how fast memory and disks are sent, each at most
                  */
                 maxBandwidthMiBps: number;
+                /**
+                 * of a pre-copy: over how many connections memory is sent at once; one unless told
+                 */
+                streams?: number;
+                /**
+                 * of a pre-copy: whether the guest’s CPUs are slowed, more with each pass, where it writes about as fast as is sent
+                 */
+                throttle?: boolean;
                 /**
                  * of a post-copy: from when on there is no way back, and for how long a cut way is taken up again
                  */

@@ -168,6 +168,8 @@ export const hostTasks = {
       restores: z.object({ withinMs: Positive }).optional(),
       /** It may run here before all of its memory is. */
       postCopy: z.literal(true).optional(),
+      /** Over so many connections its memory comes, as the source sends it. */
+      streams: TemplateOptions.shape.streams,
       /** Made anew at the target and filled by the source while the guest runs, for at most so long. */
       copies: z
         .object({ volumes: z.array(VolumeName).min(1).max(32), allocation: PoolAllocation.optional(), withinMs: Positive })
@@ -208,6 +210,8 @@ export const hostTasks = {
       stoppedWithinMs: Positive.max(30_000).optional(),
       downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
       maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
+      streams: TemplateOptions.shape.streams,
+      throttle: TemplateOptions.shape.throttle,
       /** Of save-and-restore: the pool, which both ends see, that its state is written to; `mapped`: both have `mapped-ram`. */
       saveTo: z.object({ pool: Name, mapped: z.literal(true).optional() }).optional(),
       /** Of a restart: how the guest is brought to shut down, as in `host.stop-vm`. */

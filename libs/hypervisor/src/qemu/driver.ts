@@ -172,7 +172,7 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
   }
 
   prepareTarget(request: port.PrepareTarget): Promise<port.TargetPrepared> {
-    const { vmId, topology, topologyHash: hash, copies, quiet = false, postCopy: late = false } = request;
+    const { vmId, topology, topologyHash: hash, copies, quiet = false, postCopy: late = false, streams } = request;
     return this.fleet.gate(vmId, async () => {
       if (topologyHash(topology) !== hash)
         throw new HypervisorError('hypervisor.topology_mismatch', 'The topology is not the one that was hashed', {
@@ -192,7 +192,9 @@ export class QemuDriver extends QemuHost implements port.HypervisorDriver {
         await this.fleet.create(vmId, 'incoming', topology, how, async (vm) => {
           const { address } = this.config;
           prepared = {
-            migrationAddress: await (request.restores ? awaitState(vm.qmp, quiet) : listen(vm.qmp, address, { quiet, postCopy: late })),
+            migrationAddress: await (request.restores
+              ? awaitState(vm.qmp, quiet)
+              : listen(vm.qmp, address, { quiet, postCopy: late, streams })),
           };
           if (copies) prepared = { ...prepared, copyAddress: await openCopies(vm, address, copies) };
           await vm.save({ ...prepared, ...(quiet ? { quiet } : {}) });

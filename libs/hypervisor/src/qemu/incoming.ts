@@ -6,9 +6,15 @@ import { queryStatus, setCapabilities } from './migration.ts';
 import type { MigrationInfo } from './migration-info.ts';
 import type { Vm } from './vm.ts';
 
+type Listening = { readonly quiet?: boolean; readonly postCopy?: boolean; readonly streams?: number | undefined };
+
 /** Opens the target's door and says where it is. Port 0: the system chooses a free one. */
-export const listen = async (qmp: QmpClient, host: string, { quiet = false, postCopy = false } = {}): Promise<string> => {
-  await setCapabilities(qmp, true, { postCopy });
+export const listen = async (
+  qmp: QmpClient,
+  host: string,
+  { quiet = false, postCopy = false, streams }: Listening = {},
+): Promise<string> => {
+  await setCapabilities(qmp, true, { postCopy, streams });
   // QEMU, and the guest's own driver, would announce its place with the first instruction.
   if (quiet) await qmp.execute('migrate-set-parameters', { 'announce-rounds': 0 });
   const bracketed = host.includes(':') ? `[${host}]` : host;

@@ -16,13 +16,24 @@ export const statusOf = (event: QmpEvent): string => String(event.data['status']
  * Without `return-path` a source says `completed` while its target dies in loading the devices. `late-block-activate`: the
  * target takes the disks when it is continued, not before, so that a source may be taken back as long as no one runs.
  */
-export const setCapabilities = (qmp: QmpClient, target: boolean, { pauses = false, postCopy = false } = {}): Promise<void> =>
-  onlyCapabilities(qmp, [
+export const setCapabilities = async (qmp: QmpClient, target: boolean, { pauses, postCopy, streams, throttle }: Ways): Promise<void> => {
+  await onlyCapabilities(qmp, [
     ...['events', 'return-path', 'validate-uuid'],
     ...(target ? ['late-block-activate'] : []),
     ...(postCopy ? ['postcopy-ram'] : []),
     ...(pauses ? ['pause-before-switchover'] : []),
+    ...(streams ? ['multifd'] : []),
+    ...(throttle ? ['auto-converge'] : []),
   ]);
+  if (streams) await qmp.execute('migrate-set-parameters', { 'multifd-channels': streams });
+};
+/** `pauses`: before it switches over. `streams` has to be the same at both ends, by capability and by number. */
+type Ways = {
+  readonly pauses?: boolean;
+  readonly postCopy?: boolean;
+  readonly streams?: number | undefined;
+  readonly throttle?: boolean | undefined;
+};
 
 /** Nobody at the other end talks back: with `return-path` QEMU would wait for it for ever. */
 export const setSaveCapabilities = (qmp: QmpClient): Promise<void> => onlyCapabilities(qmp, ['events']);
@@ -72,9 +83,9 @@ const switched = ({ qmp }: Vm, stoppedAtUs: number, end: Promise<unknown>): Migr
 };
 
 const setOutgoing =
-  ({ postCopy }: MigrateRequest) =>
+  ({ postCopy, streams, throttle }: MigrateRequest) =>
   (qmp: QmpClient): Promise<unknown> =>
-    setCapabilities(qmp, false, { postCopy: postCopy !== undefined });
+    setCapabilities(qmp, false, { postCopy: postCopy !== undefined, streams, throttle });
 
 /** A refusal before anything was sent, or nothing. */
 const start = async (

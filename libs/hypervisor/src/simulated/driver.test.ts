@@ -32,7 +32,7 @@ const rig = (link: MemoryLink | TcpLink, nowhere: string): Rig => {
     },
     fill: async () => undefined,
     mark: async (driver, vmId) => marks.get(`${vmId}/${guest(vmId)(driver).facts().fileSystems[0]!.bytes}`) ?? '',
-    slowMiBps: 160,
+    slowMiBps: 320,
     writes: async (driver, vmId) => guest(vmId)(driver).behave({ dirtyMiBps: 640 }),
     cut: async (vmId) => {
       const { rest } = stores.a.vms.get(vmId)!;

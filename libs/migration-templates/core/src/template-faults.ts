@@ -66,6 +66,7 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   placeFaults(steps, add);
   if (restarts(spec)) restartFaults(steps, add);
   if (isPostCopy(spec)) postCopyFaults(steps, add);
+  if (spec.options.method !== 'pre-copy') preCopyFaults(spec.options, add);
   middleFaults(spec, add);
   partnerFaults(steps, add);
   if (source && target) {
@@ -100,6 +101,13 @@ const postCopyFaults = (steps: readonly Placed[], add: Add): void => {
   for (const { path, section, step } of steps)
     if (section === 'midMigration.stopped' && step.kind !== 'rewire-nic')
       add(path, 'template.not_with_post_copy', `${step.kind} before the guest runs at the target would have to be undone where it fails`);
+};
+
+/** What the other methods could not do, or have no use for. */
+const preCopyFaults = (options: TemplateSpec['options'], add: Add): void => {
+  for (const option of ['streams', 'throttle'] as const)
+    if (options[option])
+      add(`options.${option}`, 'template.only_with_pre_copy', `${option} is of pre-copy, and the method is ${options.method}`);
 };
 
 /** Bounded as a whole: the host announces the guest's place after that time, whatever its scripts do. */

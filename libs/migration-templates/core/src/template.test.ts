@@ -56,6 +56,12 @@ describe('publishing', () => {
 
 describe('faults', () => {
   test('what an option leads to has none', () => expect(codesOf({})).toEqual([]));
+  test('what is of pre-copy alone, with another method', () => {
+    const how = { ...spec.options, streams: 4, throttle: true };
+    expect(codesOf({ options: how })).toEqual([]);
+    const faults = ['options.streams template.only_with_pre_copy', 'options.throttle template.only_with_pre_copy'];
+    expect(codesOf({ options: { ...how, method: 'post-copy' } })).toEqual(faults);
+  });
   test('an empty migration section is a morphing template, and no fault', () => expect(codesOf({ migration: [] })).toEqual([]));
   test('steps in the wrong section', () => {
     expect(codesOf({ preMigration: [{ kind: 'online-cpus', name: 'x', vcpus: 2 }] })).toEqual(['preMigration.0 template.wrong_section']);

@@ -67,7 +67,7 @@ class Copy {
     const refused = await this.made();
     if (refused) return { outcome: 'failed', cause: refused, running };
     const outcome = await migrate(this.vm, { ...this.request, onProgress: this.beside }, (qmp) =>
-      setCapabilities(qmp, false, { pauses: true }),
+      setCapabilities(qmp, false, { pauses: true, streams: this.request.streams, throttle: this.request.throttle }),
     );
     if (outcome.outcome === 'completed') return this.counted(outcome);
     return this.failure ? { ...outcome, cause: this.failure } : outcome;

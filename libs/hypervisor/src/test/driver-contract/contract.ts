@@ -11,6 +11,7 @@ import { movesItsDisks } from './disk-copy.ts';
 import { beginsElsewhere } from './cold.ts';
 import { moves } from './move.ts';
 import { goesBeforeItsMemory } from './post-copy.ts';
+import { goesByOtherWays } from './pre-copy-ways.ts';
 import { goesOffAndOn } from './power.ts';
 import { bootSpec, MOVED, type Rig } from './rig.ts';
 import { saves } from './save.ts';
@@ -40,6 +41,7 @@ export const driverContract = (kind: string, open: () => Promise<Rig>, image?: (
     saves(story);
     suspends(story);
     beginsElsewhere(story);
+    goesByOtherWays(story);
     goesBeforeItsMemory(story);
     moves(story);
     movesItsDisks(story);

@@ -130,6 +130,13 @@ test('topologies: without the NIC on the way, with all that is new in the end', 
   expect(final.memory.dimms).toEqual([{ id: 'dimm0', sizeMiB: 512 }]);
 });
 
+test('how many streams carry the memory is told to both ends, and that its guest may be slowed to the source', () => {
+  const told = { ...spec(), options: { ...spec().options, streams: 4, throttle: true } };
+  const { task } = graph(input({ template: { ref: { name: 'grow', version: 1 }, spec: told } }));
+  expect(task('prepare-target').input).toMatchObject({ streams: 4 });
+  expect(task('transfer').input).toMatchObject({ streams: 4, throttle: true });
+});
+
 describe('a morph', () => {
   const { definition, waitsFor, task } = graph(
     input({ template: { ref: { name: 'grow', version: 2 }, spec: spec({ move: false }) }, target: { hostId: 'h1', spec: large } }),

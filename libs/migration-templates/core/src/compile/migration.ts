@@ -43,6 +43,7 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
       ...(m.restarts ? { cold: true as const } : {}),
       ...(saves(m.input.template.spec) ? { restores: { withinMs: transferDeadline(m) + deadlines.prepare } } : {}),
       ...(isPostCopy(m.input.template.spec) ? { postCopy: true as const } : {}),
+      ...(m.input.template.spec.options.streams ? { streams: m.input.template.spec.options.streams } : {}),
     },
     compensation: undoing(hostTasks.discardTarget, onTarget, onHost(target.hostId), deadlines.host),
   });
@@ -74,7 +75,7 @@ const transfer = (m: MoveContext, after: readonly string[]): string => {
   const { input, tasks, newEpoch, restarts } = m;
   const { vm, moveId, copied = [] } = input;
   const { options } = input.template.spec;
-  const { method, downtimeLimitMs, maxBandwidthMiBps } = options;
+  const { method, downtimeLimitMs, maxBandwidthMiBps, streams, throttle } = options;
   const shutDown = shutDownOf(options);
   return tasks.add(hostTasks.transfer, {
     name: 'transfer',
@@ -97,6 +98,8 @@ const transfer = (m: MoveContext, after: readonly string[]): string => {
       ...stoppedWithin(m),
       downtimeLimitMs,
       maxBandwidthMiBps,
+      ...(streams ? { streams } : {}),
+      ...(throttle ? { throttle } : {}),
       ...(restarts ? { shutDown } : {}),
       ...saveTo(m),
       ...(isPostCopy(input.template.spec) ? { postCopy: { afterPasses: postCopyOf(options).afterPasses } } : {}),
