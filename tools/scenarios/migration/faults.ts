@@ -98,7 +98,7 @@ const service = (name: 'agent-gateway' | 'workflow' | 'provisioning'): Claim<Mov
   midTransfer(`kill -9 of ${name}: the move goes on`, { state: 'succeeded' }, async ({ lab }) => kill(lab.run.platform.pids()[name]));
 
 /** What the target's host sends, or all, is lost for a while; its agent's line to the control plane as well. */
-const cut = async ({ lab }: MoveLab, netns: string, how: 'both ways' | 'one way', ms: number): Promise<void> => {
+export const cut = async ({ lab }: MoveLab, netns: string, how: 'both ways' | 'one way', ms: number): Promise<void> => {
   const host = lab.run.fabric.hosts.find((h) => h.netns === netns)!;
   const inHost = ([command, ...args]: readonly string[]) => {
     const [c, ...a] = host.inside([command!, ...args]);

@@ -83,12 +83,12 @@ export const awaitMemory = (context: HandlerContext): Handler =>
     return { wholeAt: iso(context.now()) };
   });
 
-/** Only a source whose guest was seen to run elsewhere is ended. */
+/** Only a source whose guest was seen to run elsewhere is ended, or is lost for good: nothing lets that one run here again. */
 export const releaseSource = (context: HandlerContext): Handler =>
   handler(hostTasks.releaseSource, admitRelease, async ({ vmId, moveId }) => {
     const state = context.states.get(vmId)!;
     if (state.role === 'none') return {};
-    if (state.move?.side !== 'source' || state.move.moveId !== moveId || state.move.phase !== 'resumed')
+    if (state.move?.side !== 'source' || state.move.moveId !== moveId || !givenAway.has(state.move.phase))
       throw new TaskFailure('host.not_fenced', `the target of move ${moveId} was not seen to run ${vmId}`);
     context.guests.forget(vmId);
     await context.history.sent(vmId);
@@ -98,6 +98,8 @@ export const releaseSource = (context: HandlerContext): Handler =>
     await forgetVm(context, vmId);
     return {};
   });
+
+const givenAway: ReadonlySet<string> = new Set(['resumed', 'lost']);
 
 /** What began anew has had its first boot: the seed of it, with what may be secret in it, is of no use any more. */
 const seedsOf = async ({ driver }: HandlerContext, vmId: string) =>

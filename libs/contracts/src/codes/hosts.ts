@@ -86,7 +86,10 @@ export const hostsCodes = {
   'host.guest_lost': { title: 'The source’s QEMU ended', next: 'see its last words on the host' },
   'host.post_copy_lost': {
     title: 'The guest was on its way by post-copy, and one of its two hosts lost its part of it',
-    next: 'its disks are there as they stood: take its power at the target, and start it',
+    next: [
+      'chrysalis vm get shows whether its move has it still: then chrysalis workflow skip, of verify-guest and await-memory, lets go of it',
+      'chrysalis vm stop --force, then chrysalis vm start: its disks are as they stood',
+    ],
   },
   'host.post_copy_cut': {
     title: 'The target could not be sent the rest of the memory for longer than the template allows',
