@@ -8,12 +8,18 @@ import type { Run } from './run.ts';
 import type { ServiceSeen } from './service-client.ts';
 
 /** The client outside both hosts, in its own namespace and process. Takes the guest's address, or every URL that leads to its service. */
-export const startServiceClient = async (run: Run, service: string | readonly string[]): Promise<{ stop(): Promise<ServiceSeen> }> => {
+/** `patienceMs`: how long it waits for an answer; longer for a guest that is to stand still, whose connection is to outlast that. */
+export const startServiceClient = async (
+  run: Run,
+  service: string | readonly string[],
+  patienceMs = 15_000,
+): Promise<{ stop(): Promise<ServiceSeen> }> => {
   const [command, ...args] = run.fabric.client.inside([
     process.execPath,
     '--import',
     path.join(root, 'tools/node/register.mjs'),
     path.join(root, 'tools/fleet/service-client.ts'),
+    String(patienceMs),
     ...(typeof service === 'string' ? [`http://${service}/`] : service),
   ]);
   const child = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -1,6 +1,6 @@
 // One keep-alive client outside both hosts, as a process of its own so that nothing else on this machine's event loop counts
-// as the service's gap. Usage: service-client.ts URL... (each leads to the one service; who
-// answers 421 doesn't have it now, and the next one is asked). Asks until SIGTERM or a closed stdin, then prints what it saw.
+// as the service's gap. Usage: service-client.ts PATIENCE_MS URL... (each leads to the one service;
+// who answers 421 doesn't have it now, and the next one is asked). Asks until SIGTERM or a closed stdin, then prints what it saw.
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Samples, type Sample } from './samples.ts';
@@ -17,10 +17,11 @@ export type ServiceSeen = {
   samples: readonly Sample[];
 };
 
-const urls = process.argv.slice(2);
+const [patience, ...urls] = process.argv.slice(2);
 const PAUSE_MS = 5;
-const PATIENCE_MS = 15_000;
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1, keepAliveMsecs: 1000 });
+const PATIENCE_MS = Number(patience);
+// A guest that stands still answers no probe of TCP either: ten of them, a second apart, would end its connection before our patience does.
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1, keepAliveMsecs: PATIENCE_MS });
 const sockets = new Set<unknown>();
 const latencies: number[] = [];
 const samples = new Samples();

@@ -8,6 +8,8 @@ import { Lab } from '../provisioning/lab.ts';
 
 /** Of one migration; the deadline of a move in which something died is among them. */
 const MIGRATION_MS = 240_000;
+/** So long a client waits for the answer of a guest that is to stand still: TCP asks again at 13 s and 25 s. */
+const STANDS_STILL_MS = 60_000;
 
 export type Traveller = { readonly vmId: string; readonly grantId: string; readonly uuid: string };
 /** What a guest is, where, and under what boot: what a move is to change, or not. */
@@ -119,10 +121,19 @@ export class MoveLab {
     ) as Promise<MigrationView>;
   }
 
-  /** By the template, while a client outside of both hosts asks the guest's service; `meanwhile` begins with the migration. */
-  async trip(t: Traveller, template: string, meanwhile?: (migrationId: string) => Promise<unknown>): Promise<Trip> {
+  /** By the template, while a client outside of both hosts asks the guest's service; `meanwhile` begins with the migration. `standsStill`: nobody is to be served for a while. */
+  async trip(
+    t: Traveller,
+    template: string,
+    meanwhile?: (migrationId: string) => Promise<unknown>,
+    { standsStill = false }: { standsStill?: boolean } = {},
+  ): Promise<Trip> {
     const before = await this.shape(t);
-    const client = await startServiceClient(this.lab.run, addressOf((await this.shown(t.vmId)).topology));
+    const client = await startServiceClient(
+      this.lab.run,
+      addressOf((await this.shown(t.vmId)).topology),
+      standsStill ? STANDS_STILL_MS : undefined,
+    );
     const travelled = async (): Promise<Omit<Trip, 'service'>> => {
       const migrationId = await this.begin(template, [t.vmId]);
       await meanwhile?.(migrationId);

@@ -49,7 +49,7 @@ const saved = (name: string, to: Type): Claim<MoveLab> => ({
     const template = await byFile(moves, t, to);
     const plan = await moves.lab.api.post('/v1/migration-plans', { body: { template, vmIds: [t.vmId] } });
     const { interruption, standsStill } = plan.moves[0]!;
-    const trip = await moves.trip(t, template);
+    const trip = await moves.trip(t, template, undefined, { standsStill: true });
     const seen = await judged(moves, after(moves, vm, trip, went, false));
     const downtimeMs = trip.ended.moves[0]!.figures?.downtimeMs ?? 0;
     const [forecast] = trip.ended.planned;
@@ -84,7 +84,7 @@ const fault = (name: string, expected: Ended, during: During, { options = {}, tr
     const t = await moves.traveller(traveller, pool === 'shared' ? {} : { pool });
     const vm = await moves.shown(t.vmId);
     const template = await byFile(moves, t, vm.type.name as Type, options);
-    const trip = await during(moves, vm, () => moves.trip(t, template));
+    const trip = await during(moves, vm, () => moves.trip(t, template, undefined, { standsStill: true }));
     return judged(moves, after(moves, vm, trip, expected, false), pool);
   },
 }); // prettier-ignore
