@@ -52,7 +52,7 @@ export const areas: readonly Area[] = [
     title: 'May a set begin, and go on',
     about: 'What is refused when it is asked for, and what ends a set before each of its VMs has gone.',
     severity: asked,
-    files: ['migration.ts', 'sets/pace.ts', 'select.ts'].map((f) => `${CORE}/${f}`),
+    files: ['migration.ts', 'approval.ts', 'sets/pace.ts', 'select.ts'].map((f) => `${CORE}/${f}`),
   },
   {
     title: 'What an agent found',

@@ -139,6 +139,8 @@ const lines: Readonly<Record<string, string>> = {
   migrate: '--vm web --to large --grant g',
   'migration start': 'plan-1',
   'migration cancel': 'mig-1',
+  'migration approve': 'mig-1 --vm web',
+  'migration reject': 'mig-1 --reason x',
   'migration pause': 'mig-1 --for 2h',
   'migration resume': 'mig-1',
   'migration retry': 'mig-1',

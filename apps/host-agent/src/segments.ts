@@ -13,6 +13,7 @@ const LOOK_MS = 10;
  */
 export const peersKnown = async (driver: HypervisorDriver, { nics }: Pick<Topology, 'nics'>, withinMs = HEARD_WITHIN_MS): Promise<void> => {
   const vnis = nics.flatMap((n) => n.segment?.vni ?? []);
+  if (vnis.length === 0) return;
   const unheard = (): boolean => driver.segments().some((s) => vnis.includes(s.vni) && s.peersVersion === 0);
   const until = performance.now() + withinMs;
   while (unheard() && performance.now() < until) await sleep(LOOK_MS);

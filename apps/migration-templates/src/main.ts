@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { migrationsIn } from '@chrysalis/event-store';
 import { runAsProcess, startService, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
+import { AwaitApproval, startApprovalRounds } from './approvals/approvals.ts';
 import { controllers } from './http/controllers.ts';
 import { KnownAgents } from './known/agents.ts';
 import { KnownGrants } from './known/grants.ts';
@@ -20,8 +21,10 @@ export const start = (config: ServiceConfig): Promise<RunningService> =>
     schema: 'migration_templates',
     migrations: migrationsIn(path.join(import.meta.dirname, 'migrations')),
     controllers,
-    handlers: [PlanningTasks, RunTask, KnownVms, KnownObserved, KnownHosts, KnownPools, KnownAgents, KnownGrants, Moves],
-    parts: (service) => ({ background: [async () => startRounds(service), async () => startSetRounds(service)] }),
+    handlers: [PlanningTasks, RunTask, AwaitApproval, KnownVms, KnownObserved, KnownHosts, KnownPools, KnownAgents, KnownGrants, Moves],
+    parts: (service) => ({
+      background: [async () => startRounds(service), async () => startSetRounds(service), async () => startApprovalRounds(service)],
+    }),
   });
 
 if (import.meta.main) await runAsProcess(start);

@@ -104,6 +104,11 @@ const moveRequests = [
   }),
   /** Of a post-copy whose way is cut: the target listens once more for what is left. Answered with `reopened`, `whole` or `gone`. */
   z.object({ type: z.literal('reopen'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256) }),
+  /**
+   * The stream was called off before a fence was written, as nobody had approved of the switch-over yet: it comes anew. Answered with
+   * `again`; the same round again has the same answer.
+   */
+  z.object({ type: z.literal('again'), moveId: Id, vmId: Id, newEpoch: Positive, peerToken: z.string().max(256), round: Positive }),
   /** What the guest wrote to its console before it came: the log at the target goes on from it. After `resumed`, and in nobody's way. */
   z.object({
     type: z.literal('console'),
@@ -152,6 +157,8 @@ export const PeerAnswer = z.discriminatedUnion('type', [
   /** Of a `reopen`. `whole`: nothing is missing any more. */
   z.object({ type: z.literal('reopened'), migrationAddress: z.string().max(255) }),
   z.object({ type: z.literal('whole') }),
+  /** Of an `again`: it waits for the stream there. */
+  z.object({ type: z.literal('again'), newEpoch: Positive, migrationAddress: z.string().max(255) }),
   /** Of a `console`. */
   z.object({ type: z.literal('console-kept') }),
   z.object({ type: z.literal('refused'), cause: Cause }),

@@ -56,6 +56,9 @@ export type MigrationMethod = z.infer<typeof MigrationMethod>;
 /** What the guest goes through: nothing, a pause of under a second, or an end and a new boot. */
 export const Interruption = z.enum(['none', 'under-a-second', 'save-and-restore', 'restart']);
 export type Interruption = z.infer<typeof Interruption>;
+/** Somebody is asked before the switch-over, and nobody answers: after so long the move is undone, or goes on. */
+export const Approval = z.object({ withinMs: Positive.max(43_200_000), onTimeout: z.enum(['abort', 'switch']) });
+export type Approval = z.infer<typeof Approval>;
 export const TemplateOptions = z.object({
   targetType: Ref.describe('what the VM becomes; its present type where it only moves'),
   method: MigrationMethod.describe(
@@ -94,6 +97,7 @@ export const TemplateOptions = z.object({
     .describe(
       'of a restart: how long the guest is given for each way of asking it to shut down, and whether its power goes where it does not',
     ),
+  approval: Approval.optional().describe('somebody has to approve of the switch-over; absent: nobody is asked'),
 });
 export type TemplateOptions = z.infer<typeof TemplateOptions>;
 /**
@@ -221,6 +225,18 @@ export type PlannedMove = z.infer<typeof PlannedMove>;
 
 export const MoveFigures = z.object({ downtimeMs: z.number(), totalMs: z.number(), transferredBytes: Count, controlPlaneMs: z.number() });
 
+/** What became of the question. `moot`: the move failed or was cancelled before anybody answered. */
+export const ApprovalVerdict = z.enum(['approved', 'rejected', 'timed-out', 'moot']);
+export type ApprovalVerdict = z.infer<typeof ApprovalVerdict>;
+/** `meanwhile`: the transfer goes on while it waits; else nothing was begun. `attempt`: of its task. */
+export const ApprovalAsked = z.object({
+  attempt: Positive,
+  until: Timestamp,
+  onTimeout: Approval.shape.onTimeout,
+  meanwhile: z.boolean(),
+});
+export type ApprovalAsked = z.infer<typeof ApprovalAsked>;
+
 /** Streams: `template-<name>`, `options-query-<id>`, `characterisation-<vmId>`, `plan-<id>`, `migration-<id>`. */
 export const migrationTemplatesEvents = {
   templatePublished: event(
@@ -302,6 +318,24 @@ export const migrationTemplatesEvents = {
     'chrysalis.migration-templates.move.resumed.v1',
     'A move that had ended goes on: an operator repaired its workflow, or has it undone',
     z.object({ migrationId: Id, moveId: Id, vmId: Id, reason: z.string().max(255), by: z.string().max(255).optional() }),
+  ),
+  approvalAsked: event(
+    'chrysalis.migration-templates.move.approval-asked.v1',
+    'A move is ready for its switch-over, and waits until somebody approves it, or until its time is up',
+    z.object({ migrationId: Id, moveId: Id, vmId: Id, ...ApprovalAsked.shape }),
+  ),
+  approvalSettled: event(
+    'chrysalis.migration-templates.move.approval-settled.v1',
+    'Nobody waits for the approval of a move any more',
+    z.object({
+      migrationId: Id,
+      moveId: Id,
+      vmId: Id,
+      verdict: ApprovalVerdict,
+      /** Who approved or rejected it; absent: nobody did. */
+      by: z.string().max(255).optional(),
+      reason: z.string().max(255).optional(),
+    }),
   ),
   migrationCancelRequested: event(
     'chrysalis.migration-templates.migration.cancel-requested.v1',

@@ -124,6 +124,11 @@ export type MigrateRequest = {
   /** With nothing sent for so long, or no pass smaller than those before, it is cancelled (`hypervisor.migration_stalled`). */
   readonly stallMs?: number;
   readonly signal?: AbortSignal;
+  /**
+   * Before this resolves nothing is switched over: passes go on, and a guest that has nothing more to be sent runs on here, its migration
+   * called off (`hypervisor.migration_held`). Not with `copies`.
+   */
+  readonly released?: Promise<void>;
   /** Disks that are copied first, while the guest runs, to where the target said; phase `disks`. */
   readonly copies?: DiskCopies & { readonly address: string };
   /** After so many passes over its memory the guest is the target's, and what is left of it follows (`restOf`); phase `post-copy`. */

@@ -1,4 +1,5 @@
 import type { Claim } from '../claim.ts';
+import { approvalClaims } from './approval.ts';
 import { diskClaims } from './disks.ts';
 import { faultClaims } from './faults.ts';
 import { guestClaims } from './guests.ts';
@@ -16,6 +17,7 @@ import { shapeClaims } from './shapes.ts';
 export const claims: readonly Claim<MoveLab>[] = [
   ...shapeClaims,
   ...midMigrationClaims,
+  ...approvalClaims,
   ...faultClaims,
   ...diskClaims,
   ...guestClaims,

@@ -42,6 +42,12 @@ const tellers: Readonly<Record<string, (d: Data, e: FeedEntry) => Told | undefin
   'migration-templates.move.resumed': (d) => ({
     message: `the move goes on${d['by'] ? `, by ${String(d['by'])}` : ''}: ${String(d['reason'])}`,
   }),
+  'migration-templates.move.approval-asked': (d) => ({
+    message: `waits until ${String(d['until'])} for somebody to approve of the switch-over`,
+  }),
+  'migration-templates.move.approval-settled': (d) => ({
+    message: `approval: ${String(d['verdict'])}${d['by'] ? ` by ${String(d['by'])}` : ''}${d['reason'] ? `: ${String(d['reason'])}` : ''}`,
+  }),
   'migration-templates.move.ended': (d) => ended('the move', d),
   'provisioning.vm.move-begun': (d) => ({ message: `${d.vmId} is locked for the move ${String(d['fromHost'])} -> ${String(d['toHost'])}` }),
   'provisioning.vm.switched-over': (d) => ({ message: `${d.vmId} runs on ${String(d['toHost'])} now, at epoch ${String(d['epoch'])}` }),

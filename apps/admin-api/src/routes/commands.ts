@@ -192,6 +192,20 @@ const passed: readonly Passed[] = [
   ),
   route('resumeMigration', 'post /v1/migrations/:id/resume', 'migration-templates', 'operator', 'Go on with a migration that is paused'),
   route(
+    'approveMigration',
+    'post /v1/migrations/:id/approve',
+    'migration-templates',
+    'operator',
+    'Approve of the switch-over of the moves of a migration that wait for it',
+  ),
+  route(
+    'rejectMigration',
+    'post /v1/migrations/:id/reject',
+    'migration-templates',
+    'operator',
+    'Reject the switch-over of the moves of a migration that wait for an approval: they are undone',
+  ),
+  route(
     'cancelWorkflow',
     'post /v1/workflows/:id/cancel',
     'workflow',

@@ -82,6 +82,8 @@ export const lines: Readonly<Record<string, Line>> = {
   'POST /v1/migrations': { body: ({ planId }) => ({ planId }), foreign: 'hidden' },
   'GET /v1/migrations/{}': hidden((t) => `/v1/migrations/${t.migrationId}`),
   'GET /v1/migrations/{}/logs': hidden((t) => `/v1/migrations/${t.migrationId}/logs`),
+  'POST /v1/migrations/{}/approve': hidden((t) => `/v1/migrations/${t.migrationId}/approve`, { body: () => why }),
+  'POST /v1/migrations/{}/reject': hidden((t) => `/v1/migrations/${t.migrationId}/reject`, { body: () => why }),
   'POST /v1/migrations/{}/pause': hidden((t) => `/v1/migrations/${t.migrationId}/pause`, { body: () => why }),
   'POST /v1/migrations/{}/resume': hidden((t) => `/v1/migrations/${t.migrationId}/resume`, { body: () => ({}) }),
   'POST /v1/migrations/{}/cancel': hidden((t) => `/v1/migrations/${t.migrationId}/cancel`, { body: () => why, last: true }),

@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander';
 import { exits } from '../exit.ts';
+import { vmIdOf } from '../named.ts';
 import { action, changing, duration, examples, finish, listCommand, waits, type Run } from '../command.ts';
 import { migrationText } from '../show/migration.ts';
 import { age, print, took } from '../show/output.ts';
@@ -46,6 +47,7 @@ export const runCommands = (program: Command): void => {
   migrationLogCommand(migration);
   startCommands(migration);
   pauseCommands(migration);
+  approvalCommands(migration);
   againCommands(migration);
 };
 
@@ -111,6 +113,32 @@ const pauseCommands = (migration: Command): void => {
     const answer = await run.client.post('/v1/migrations/{id}/resume', { path: { id: run.args[0]! }, body: {} });
     return finish(run, answer, 'goes on');
   });
+};
+
+const approvalCommands = (migration: Command): void => {
+  const word = (verb: 'approve' | 'reject', what: string, said: string): void => {
+    const command = waits(migration.command(verb).argument('<migration>').description(what))
+      .option('--vm <vm>', 'the move of this VM alone; every move that waits now unless told')
+      .option('--reason <text>', 'why');
+    examples(
+      changing(command, async (run) => {
+        const { vm, reason } = run.options;
+        const body = {
+          ...(vm === undefined ? {} : { vmId: await vmIdOf(run.client, vm) }),
+          ...(reason === undefined ? {} : { reason }),
+        };
+        const path = { id: run.args[0]! };
+        const answer =
+          verb === 'approve'
+            ? await run.client.post('/v1/migrations/{id}/approve', { path, body })
+            : await run.client.post('/v1/migrations/{id}/reject', { path, body });
+        return finish(run, answer, said);
+      }),
+      `migration ${verb} mig-0199c0de-… --vm web --reason "seen by both of us"`,
+    );
+  };
+  word('approve', 'let the moves that wait for it switch over', 'approved');
+  word('reject', 'undo the moves that wait for an approval; their VMs run on where they are', 'rejected');
 };
 
 const againCommands = (migration: Command): void => {

@@ -66,6 +66,8 @@ const verbs: Readonly<Record<string, readonly [verb: string, about: 'task' | 'vm
   'move.started': ['move', 'vmId'],
   'move.ended': ['move ended', 'vmId'],
   'move.resumed': ['move goes on', 'vmId'],
+  'move.approval-asked': ['wait for approval', 'vmId'],
+  'move.approval-settled': ['approval', 'vmId'],
 };
 
 /** A line for a step of an operation, or nothing where it says nothing new. */

@@ -48,11 +48,20 @@ const countsText = (m: Migration): string => {
   return all.flatMap(([n, what]) => (n > 0 ? [`${n} ${what}`] : [])).join(', ');
 };
 
+const verdicts = { approved: 'approved', rejected: 'rejected', 'timed-out': 'answered by nobody', moot: 'needed no more' };
+const approvalText = (a: NonNullable<MoveInFull['approval']>, migrationId: string): string => {
+  if (a.verdict) return `approval: ${verdicts[a.verdict]}${a.by ? ` by ${a.by}` : ''}, ${a.at}${a.reason ? `: ${a.reason}` : ''}`;
+  const then = a.onTimeout === 'abort' ? 'it is undone' : 'it switches over';
+  const waits = `waits since ${a.since} for ${a.waitsFor}, until ${a.until}: then ${then}`;
+  return `${waits}\n  next: chrysalis migration approve ${migrationId}, or reject`;
+};
+
 const moveText = (move: MoveInFull, forecast?: number): string => {
   const f = move['figures'];
   return [
     `${move['vmId']}: ${move['state']}${move['cause'] ? `, ${move['cause'].code}: ${move['cause'].message}` : ''}  (workflow ${move['workflowId']})`,
     ...(move['standing'] ? [`  ${move['standing'].summary}`, ...move['standing'].next.map((command) => `  next: ${command}`)] : []),
+    ...(move['approval'] ? [`  ${approvalText(move['approval'], move['migrationId'])}`] : []),
     ...(f
       ? [
           `  downtime ${f.downtimeMs.toFixed(1)} ms${forecast === undefined ? '' : ` (forecast about ${forecast} s)`}, in all ${Math.round(f.totalMs)} ms, ${mib(f.transferredBytes)} transferred, control plane ${Math.round(f.controlPlaneMs)} ms`,

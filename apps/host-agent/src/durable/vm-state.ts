@@ -24,6 +24,10 @@ const SourceMove = z.object({
   postCopy: z.object({ afterPasses: Positive }).optional(),
   /** Before the fence the target is asked to do its work, and has so long. */
   stoppedWithinMs: Positive.optional(),
+  /** Somebody has to approve of its switch-over: see `verdict`. */
+  held: z.boolean().optional(),
+  /** How often the target was prepared anew for it. */
+  round: Positive.optional(),
   startedAt: Timestamp,
   /** The dead-man deadline: without a fence the guest is back by then, whatever the control plane says or does not say. */
   deadlineAt: Timestamp,
@@ -56,6 +60,10 @@ const TargetMove = z.object({
   /** Files that were made for this move, or were about to be: nobody's until the guest runs here. */
   made: z.array(z.object({ pool: z.string(), volume: z.string() })).optional(),
   deadlineAt: Timestamp,
+  /** Its stream may be called off, and come anew: `round` is the last one that it was prepared for. */
+  held: z.boolean().optional(),
+  round: Positive.optional(),
+  streams: Positive.optional(),
   /** waiting: paused, for the receipt. running: the receipt came. never: this host will not run this move, whatever comes. */
   phase: z.enum(['preparing', 'waiting', 'running', 'never']),
   resumedAt: Timestamp.optional(),
@@ -70,6 +78,13 @@ const TargetMove = z.object({
   toldTo: Count.optional(),
   reason: z.string().optional(),
 });
+/** Of the last move from here whose switch-over somebody had to approve. */
+const Verdict = z.object({
+  moveId: Id,
+  approved: z.boolean(),
+  cause: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+export type Verdict = z.infer<typeof Verdict>;
 export type SourceMove = z.infer<typeof SourceMove>;
 export type TargetMove = z.infer<typeof TargetMove>;
 
@@ -95,6 +110,7 @@ export const VmState = z.object({
   /** Of these the awards that were begun: they are this host's to the end, though the time to begin them is over. */
   begun: z.array(z.string()).optional(),
   move: z.discriminatedUnion('side', [SourceMove, TargetMove]).optional(),
+  verdict: Verdict.optional(),
   /** The last task that was to restart its guest, and the boot that the guest was in before it was asked: another one now means that it has. */
   restart: z.object({ task: z.string(), bootId: z.string() }).optional(),
 });

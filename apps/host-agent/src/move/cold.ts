@@ -10,7 +10,7 @@ import { look } from './look.ts';
 
 /** Has the guest shut down and its process ended: by the ways, and in the time, that the move says. */
 export type ShutDown = (signal: AbortSignal) => Promise<unknown>;
-export type ColdOptions = { readonly shutDown?: ShutDown; readonly signal?: AbortSignal };
+export type ColdOptions = { readonly shutDown?: ShutDown | undefined; readonly signal?: AbortSignal };
 
 export const isCold = ({ method }: Pick<SourceMove, 'method'>): boolean => method === 'restart';
 

@@ -1,10 +1,12 @@
-import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
+import type { MigrateOutcome, MigrateRequest, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove } from '../durable/vm-state.ts';
 import type { MoveDeps } from './deps.ts';
 import { copySecret } from './copies.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 
 export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => void; readonly signal?: AbortSignal };
+/** `approved`: before it resolves nothing is switched over; where it rejects, nothing is at all. */
+type Held = { readonly approved?: Promise<void> };
 type Deps = Pick<MoveDeps, 'driver' | 'now'> & { readonly maxPauseMs: number; readonly stallMs: number };
 
 /** What a timer can hold. */
@@ -20,7 +22,7 @@ export const migrateUntilDeadline = async (
   deps: Deps,
   vmId: string,
   move: SourceMove,
-  { onProgress, signal }: TransferOptions,
+  { onProgress, signal, approved }: TransferOptions & Held,
 ): Promise<MigrateOutcome> => {
   const abort = new AbortController();
   let why: TaskFailure | undefined;
@@ -31,6 +33,7 @@ export const migrateUntilDeadline = async (
   const cancelled = (): void => stop(cancelledBy(signal!.reason));
   signal?.addEventListener('abort', cancelled, { once: true });
   if (signal?.aborted) cancelled();
+  approved?.catch((error: unknown) => stop(error instanceof TaskFailure ? error : cancelledBy(error)));
   const left = Math.max(0, Date.parse(move.deadlineAt) - deps.now());
   const wholeS = Math.round((Date.parse(move.deadlineAt) - Date.parse(move.startedAt)) / 1000);
   const late = new TaskFailure('host.transfer_deadline', `it had not ended ${wholeS} s after it began, at its deadline`);
@@ -44,10 +47,8 @@ export const migrateUntilDeadline = async (
       address: move.migrationAddress,
       limits: { downtimeLimitMs: move.downtimeLimitMs, maxBandwidthMiBps: move.maxBandwidthMiBps },
       stallMs: deps.stallMs,
-      ...(move.copies ? { copies: { ...move.copies, secret: copySecret(move.peerToken) } } : {}),
-      ...(move.postCopy ? { postCopy: move.postCopy } : {}),
-      ...(move.streams ? { streams: move.streams } : {}),
-      ...(move.throttle ? { throttle: true } : {}),
+      ...(approved ? { released: approved } : {}),
+      ...howOf(move),
       signal: abort.signal,
       onProgress: (p) => (pause.saw(p.phase), onProgress?.(p)),
     });
@@ -59,6 +60,14 @@ export const migrateUntilDeadline = async (
     signal?.removeEventListener('abort', cancelled);
   }
 };
+
+/** As its template says. */
+const howOf = ({ copies, peerToken, postCopy, streams, throttle }: SourceMove): Partial<MigrateRequest> => ({
+  ...(copies ? { copies: { ...copies, secret: copySecret(peerToken) } } : {}),
+  ...(postCopy ? { postCopy } : {}),
+  ...(streams ? { streams } : {}),
+  ...(throttle ? { throttle: true } : {}),
+});
 
 export const cancelledBy = (reason: unknown): TaskFailure =>
   reason instanceof TaskFailure ? reason : new TaskFailure('task.cancelled', 'it was cancelled');

@@ -1,6 +1,7 @@
 import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState } from '../durable/vm-state.ts';
 import { causeOf } from '../execution/cause.ts';
+import { migrateWhenApproved, Verdicts } from './approval.ts';
 import { bringBack, causeWith, type Cause, type Place } from './bring-back.ts';
 import { isCold, shutDownUntilDeadline, startAgain, type ColdOptions } from './cold.ts';
 import { iso, isoUs, type AskPeer, type MoveDeps } from './deps.ts';
@@ -22,6 +23,7 @@ export type TransferResult =
       resumedAt: string;
     }
   | { readonly ok: false; readonly cause: Cause };
+type Options = TransferOptions & ColdOptions;
 type SourceDeps = MoveDeps & {
   readonly askPeer: AskPeer;
   readonly maxPauseMs: number;
@@ -38,47 +40,67 @@ type Moving = VmState & { readonly move: SourceMove };
  * anywhere goes on from its state file: without a fence the guest is taken back, with one the receipt is repeated until answered.
  */
 export class SourceMoves {
-  readonly #running = new Map<string, Promise<TransferResult>>();
+  readonly verdicts: Verdicts;
+  readonly #running = new Map<string, Running>();
 
-  constructor(private readonly deps: SourceDeps) {}
+  constructor(private readonly deps: SourceDeps) {
+    this.verdicts = new Verdicts(deps.states);
+  }
 
   /** Begins the move, or joins the one that runs, or answers as the one that ended did. */
-  async transfer(vmId: string, begin: SourceMove, options: TransferOptions & ColdOptions = {}): Promise<TransferResult> {
+  async transfer(vmId: string, begin: SourceMove, options: Options = {}): Promise<TransferResult> {
     const state = await this.deps.states.update(vmId, (before) => began(vmId, before, begin));
     if (state?.move?.side !== 'source') throw new TaskFailure('host.vm_unknown', `no ${vmId} here`);
-    return this.#once(vmId, () => this.#drive(vmId, options));
+    return this.#once(vmId, (asker) => this.#drive(vmId, asker), options);
   }
 
   /** After a restart of the agent: what the state file says was going on. Resolves when the guest's place is decided. */
   async settle(vmId: string): Promise<TransferResult | undefined> {
     const move = this.deps.states.get(vmId)?.move;
     if (move?.side !== 'source') return undefined;
-    return this.#once(vmId, () => this.#recover(vmId));
+    return this.#once(vmId, (asker) => this.#recover(vmId, asker));
   }
 
-  #once(vmId: string, work: () => Promise<TransferResult>): Promise<TransferResult> {
-    const running = this.#running.get(vmId);
-    if (running) return running;
-    const started = work().finally(() => this.#running.delete(vmId));
-    this.#running.set(vmId, started);
-    return started;
+  #once(vmId: string, work: (asker: Asker) => Promise<TransferResult>, options: Options = {}): Promise<TransferResult> {
+    const { asker, result } = this.#running.get(vmId) ?? this.#begun(vmId, work);
+    asker.asks(options);
+    return result;
   }
 
-  async #drive(vmId: string, options: TransferOptions & ColdOptions): Promise<TransferResult> {
+  #begun(vmId: string, work: (asker: Asker) => Promise<TransferResult>): Running {
+    const asker = new Asker();
+    const running = { asker, result: work(asker).finally(() => this.#running.delete(vmId)) };
+    this.#running.set(vmId, running);
+    return running;
+  }
+
+  async #drive(vmId: string, asker: Asker): Promise<TransferResult> {
     const { move } = this.#moving(vmId);
-    if (move.phase !== 'transferring') return this.#recover(vmId);
+    if (move.phase !== 'transferring') return this.#recover(vmId, asker);
     const unready = await probe(this.deps, vmId, move);
     if (unready) return this.#returned(vmId, unready, await this.#back(vmId, move));
-    const stays = await this.#sent(vmId, move, options).catch(causeOf);
+    return this.#send(vmId, move, asker);
+  }
+
+  async #send(vmId: string, move: SourceMove, asker: Asker, begun = false): Promise<TransferResult> {
+    const stays = await this.#sent(vmId, move, asker, begun).catch(causeOf);
     return stays ? this.#takeBack(vmId, stays) : this.#giveAway(vmId);
   }
 
+  /** Nobody has approved of it yet, or it was not fenced yet when this agent ended: the stream of then is called off, and the move goes on. */
+  async #sendAgain(vmId: string, move: SourceMove, asker: Asker): Promise<TransferResult> {
+    const place = await bringBack(this.deps, vmId);
+    this.deps.log.info({ vmId, moveId: move.moveId, place: place.is }, 'a move that waits for an approval goes on after this agent ended');
+    if (place.is !== 'running') return this.#takeBack(vmId, interrupted);
+    return this.#send(vmId, move, asker, true);
+  }
+
   /** Why it was not given away, or nothing: then the fence is on the disk. */
-  async #sent(vmId: string, move: SourceMove, options: TransferOptions & ColdOptions): Promise<Cause | undefined> {
+  async #sent(vmId: string, move: SourceMove, asker: Asker, begun: boolean): Promise<Cause | undefined> {
     await this.#at('transfer:probed', vmId, move);
     const restarts = new Restarts(this.deps.driver, vmId);
     try {
-      const outcome = await this.#gone(vmId, move, options);
+      const outcome = await this.#outcome(vmId, move, asker, begun);
       if (outcome.outcome === 'failed') return outcome.cause;
       const undone = await askStopped(this.deps, vmId, move);
       if (undone) return undone;
@@ -90,11 +112,17 @@ export class SourceMoves {
   }
 
   /** By the move's method. */
-  #gone(vmId: string, move: SourceMove, options: TransferOptions & ColdOptions): Promise<MigrateOutcome> {
-    if (isCold(move)) return shutDownUntilDeadline(this.deps, vmId, move, options);
-    if (!isSaved(move)) return migrateUntilDeadline(this.deps, vmId, move, options);
-    const onSaved = (saved: NonNullable<SourceMove['saved']>) => this.#change(vmId, (s) => ({ ...s, move: { ...s.move, saved } }));
-    return saveUntilDeadline(this.deps, vmId, move, { ...options, onSaved });
+  #outcome(vmId: string, move: SourceMove, asker: Asker, begun: boolean): Promise<MigrateOutcome> {
+    if (isCold(move)) return shutDownUntilDeadline(this.deps, vmId, move, asker);
+    if (isSaved(move)) {
+      const onSaved = (saved: NonNullable<SourceMove['saved']>) => this.#change(vmId, (s) => ({ ...s, move: { ...s.move, saved } }));
+      return saveUntilDeadline(this.deps, vmId, move, { signal: asker.signal, onProgress: asker.onProgress, onSaved });
+    }
+    if (!move.held) return migrateUntilDeadline(this.deps, vmId, move, asker);
+    const nextRound = async (): Promise<SourceMove> =>
+      (await this.#change(vmId, (s) => ({ ...s, move: { ...s.move, round: (s.move.round ?? 0) + 1 } }))).move;
+    const { signal, onProgress } = asker;
+    return migrateWhenApproved({ ...this.deps, verdicts: this.verdicts, nextRound }, vmId, move, { signal, onProgress, begun });
   }
 
   async #handOver(vmId: string, move: SourceMove, outcome: Completed, restarts: Restarts): Promise<void> {
@@ -113,13 +141,13 @@ export class SourceMoves {
   }
 
   /** A fenced guest is given away; every other one is brought to run here, whatever an earlier life of this agent was about to do. */
-  async #recover(vmId: string): Promise<TransferResult> {
+  async #recover(vmId: string, asker: Asker): Promise<TransferResult> {
     const { move } = this.#moving(vmId);
     switch (move.phase) {
       case 'fenced':
         return this.#giveAway(vmId);
       case 'transferring':
-        return this.#takeBack(vmId, { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer' });
+        return move.held ? this.#sendAgain(vmId, move, asker) : this.#takeBack(vmId, interrupted);
       case 'sending':
         void this.#follow(vmId);
         return resultOf(move);
@@ -212,7 +240,7 @@ export class SourceMoves {
       move: { ...s.move, phase: 'reclaimed', cause },
     }));
     await this.#at('transfer:reclaiming', vmId, state.move);
-    return this.#recover(vmId);
+    return this.#recover(vmId, new Asker());
   }
 
   /**
@@ -276,6 +304,33 @@ export class SourceMoves {
     return this.deps.at(point, { vmId, moveId });
   }
 }
+
+const interrupted: Cause = { code: 'host.transfer_interrupted', message: 'the source agent ended in mid-transfer' };
+
+/** Who wants a transfer now: its task, also where it comes again to an agent that went on with the transfer by itself. */
+class Asker {
+  readonly #over = new AbortController();
+  #options: Options = {};
+
+  readonly onProgress = (p: MigrationProgress): void => this.#options.onProgress?.(p);
+
+  get signal(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  get shutDown(): ColdOptions['shutDown'] {
+    return this.#options.shutDown;
+  }
+
+  asks(options: Options): void {
+    this.#options = { ...this.#options, ...options };
+    const { signal } = options;
+    const ended = (): void => this.#over.abort(signal!.reason);
+    if (signal?.aborted) ended();
+    else signal?.addEventListener('abort', ended, { once: true });
+  }
+}
+type Running = { readonly asker: Asker; readonly result: Promise<TransferResult> };
 
 type Completed = Extract<MigrateOutcome, { outcome: 'completed' }>;
 

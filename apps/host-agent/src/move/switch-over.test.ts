@@ -104,6 +104,8 @@ type Story = {
   readonly late?: { readonly cuts: number };
   /** Of a cold move: the target cannot start it, or the guest ignores that it is asked, or goes off late. */
   readonly refuses?: 'start' | 'shut-down';
+  /** Somebody has to approve of it, and says so after some milliseconds; of an idle guest the stream is called off before. */
+  readonly asked?: { readonly approved: boolean; readonly afterMs: number; readonly idle: boolean };
 };
 
 class Run {
@@ -165,6 +167,7 @@ class Run {
         ...(this.story.saved ? { restores: { withinMs: 20_000 } } : {}),
         postCopy: late !== undefined,
         ...this.#middle,
+        ...(this.story.asked ? { approvalWithinMs: 1_000_000 } : {}),
       }),
     ).catch((error: unknown) => (error instanceof TaskFailure ? undefined : Promise.reject(error as Error)));
     if (!prepared) return; // the target gave up before the source was asked
@@ -176,6 +179,7 @@ class Run {
       ...(cold ? { offBy: new Date(hasted() + 200).toISOString() } : {}),
       ...(this.#middle.stopped ? { stoppedWithinMs: 4_000 } : {}),
       ...(late ? { postCopy: { afterPasses: 1 } } : {}),
+      ...(this.story.asked ? { held: true } : {}),
     }; // prettier-ignore
     await this.#begin('source');
     const discarded = this.story.discards.map((ms) =>
@@ -183,8 +187,13 @@ class Run {
         .then(() => this.#target.discard('vm-1', 'mov-1'))
         .catch(() => undefined),
     );
+    const { asked } = this.story;
+    this.model.idle = asked?.idle === true;
+    // Told until it is on the disk, as a task is that has no report.
+    const told = asked && nap(asked.afterMs).then(() => this.#insist(() => this.#source.verdicts.settle('vm-1', verdictOf(asked))));
     // The gateway delivers the task to each life of the agent until one of them reports.
     this.result = await this.#insist(() => this.#source.transfer('vm-1', move, cold ? { shutDown: () => this.#shutDown() } : {}));
+    await told;
     if (late && this.result.ok) await this.#followed();
     if (!this.result.ok) await this.#insist(() => this.#target.discard('vm-1', 'mov-1'));
     await Promise.race([Promise.all(discarded), nap(60)]); // one that a life took with it never ends
@@ -249,6 +258,7 @@ class Run {
   /** Who dies from now on stays dead, and who is about to live again has its folder until then. */
   async end(): Promise<void> {
     this.#over = true;
+    this.model.over = true;
     await Promise.all(this.#nextLives);
   }
 
@@ -358,6 +368,9 @@ class Run {
 
 /** That the guest is nowhere. */
 const isTold = (code: string): boolean => code === 'host.post_copy_lost' || code === 'host.guest_lost';
+const rejected = { code: 'migration.approval_rejected', message: 'no' };
+const verdictOf = ({ approved }: NonNullable<Story['asked']>) => ({ moveId: 'mov-1', approved, ...(approved ? {} : { cause: rejected }) });
+
 const deaths = fc.array(fc.integer({ min: 1, max: 24 }), { maxLength: 3 });
 const writes = fc.array(fc.constantFrom<Write>('done', 'done', 'half', 'failed'), { maxLength: 8 });
 const stories: fc.Arbitrary<Story> = fc.record({
@@ -617,6 +630,44 @@ describe('a move by a file', () => {
     await fc.assert(
       fc.asyncProperty(any, async ([story, is]) => {
         expect((await play({ ...story, saved: is })).verdict()).toEqual([]);
+      }),
+      { numRuns: 120, endOnFailure: true },
+    );
+  });
+});
+
+describe('a move that somebody has to approve of', () => {
+  const asked = (approved: boolean, idle: boolean, afterMs = 20): Story => ({ ...calm, asked: { approved, idle, afterMs } });
+  const both = [true, false] as const;
+
+  test('approved, it moves, and its target was prepared anew where the guest had nothing to send; rejected, it stays', async () => {
+    for (const idle of both)
+      for (const afterMs of [0, 2, 20]) {
+        const moved = await play(asked(true, idle, afterMs));
+        expect([idle, afterMs, moved.result, moved.verdict()]).toEqual([idle, afterMs, expect.objectContaining({ ok: true }), []]);
+        const stayed = await play(asked(false, idle, afterMs));
+        expect([idle, afterMs, stayed.result]).toMatchObject([idle, afterMs, { ok: false, cause: { code: rejected.code } }]);
+        expect([stayed.verdict(), stayed.model.processes.source.state]).toEqual([[], 'running']);
+      }
+  });
+
+  test('an agent that dies at any one step, of either side: it is approved all the same, and exactly one runs', async () => {
+    for (const idle of both)
+      for (let step = 1; step <= 40; step++)
+        for (const side of ['source', 'target'] as const) {
+          const run = await play({ ...asked(true, idle, 12), ...dies(side, step) });
+          // A target that is away when it is asked whether it waits, before anything is sent, is the end of any move.
+          const away = run.result?.ok === false && run.result.cause.code === 'host.peer_unreachable' && side === 'target';
+          const [ok, because] = [run.result?.ok, run.result?.ok === false ? run.result.cause : undefined];
+          expect([idle, side, step, run.verdict(), ok, because]).toEqual([idle, side, step, [], !away, away ? because : undefined]);
+        }
+  });
+
+  test('any number of deaths, lost messages, disks that refuse, and a lost target', async () => {
+    const any = fc.tuple(stories, fc.boolean(), fc.boolean(), fc.integer({ min: 0, max: 40 }));
+    await fc.assert(
+      fc.asyncProperty(any, async ([story, approved, idle, afterMs]) => {
+        expect((await play({ ...story, asked: { approved, idle, afterMs } })).verdict()).toEqual([]);
       }),
       { numRuns: 120, endOnFailure: true },
     );

@@ -9,6 +9,7 @@ import { midCause, plugStopped } from './mid-migration.ts';
 import { causeOf } from '../execution/cause.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import { takeSaved } from './saved.ts';
+import { peersKnown } from '../segments.ts';
 
 export type Prepare = {
   readonly vmId: string;
@@ -27,6 +28,8 @@ export type Prepare = {
     { readonly volumes: readonly string[]; readonly allocation?: PoolAllocation | undefined; readonly withinMs: number } | undefined;
   readonly stopped?: StoppedWork | undefined;
   readonly announceWithinMs?: number | undefined;
+  /** Its stream may be called off, and come anew, for so long. */
+  readonly approvalWithinMs?: number | undefined;
 };
 export type Prepared = { readonly migrationAddress: string; readonly peerToken: string; readonly copyAddress?: string };
 type TargetDeps = MoveDeps & {
@@ -88,13 +91,15 @@ export class TargetMoves {
   }
 
   #begun(request: Prepare): TargetMove {
-    const { epoch, moveId, copies, restores } = request;
+    const { epoch, moveId, copies, restores, approvalWithinMs, streams } = request;
+    const patienceMs = Math.max(this.deps.patienceMs, copies?.withinMs ?? 0, restores?.withinMs ?? 0) + (approvalWithinMs ?? 0);
     return {
       side: 'target',
       moveId,
       newEpoch: epoch,
       peerToken: `${this.deps.hostId}.${randomBytes(24).toString('base64url')}`,
-      deadlineAt: iso(this.deps.now() + Math.max(this.deps.patienceMs, copies?.withinMs ?? 0, restores?.withinMs ?? 0)),
+      deadlineAt: iso(this.deps.now() + patienceMs),
+      ...(approvalWithinMs === undefined ? {} : { held: true, ...(streams ? { streams } : {}) }),
       phase: 'preparing',
       cold: request.cold === true,
       postCopy: request.postCopy === true,
@@ -181,6 +186,7 @@ export class TargetMoves {
 
   async #beforeItRuns(state: Waiting, request: MoveRequest): Promise<PeerAnswer | undefined> {
     if (request.type === 'stopped') return this.#stopped(state);
+    if (request.type === 'again') return this.#again(state, request.round);
     if (request.type !== 'probe' || !request.gone || (await this.#isWhole(state.vmId, state.move))) return undefined;
     return this.#gone(await this.#never(state.vmId, 'its source ended before all of its memory was here'));
   }
@@ -223,6 +229,27 @@ export class TargetMoves {
     } catch (error) {
       const { code, message } = midCause(error);
       await this.#never(vmId, message);
+      return refusal(code as Code, message);
+    }
+  }
+
+  /** The source's guest runs there, and its stream comes anew: to a QEMU that is as the first one was. Once for each round. */
+  async #again({ vmId, topology, topologyHash, move }: Waiting, round: number): Promise<PeerAnswer> {
+    const { newEpoch, moveId, held, migrationAddress, announceWithinMs, streams } = move;
+    if (!held || !topology || topologyHash === undefined || move.phase !== 'waiting')
+      return refusal('host.receipt_invalid', 'nothing waits here for an approval');
+    if (move.round === round && migrationAddress !== undefined) return { type: 'again', newEpoch, migrationAddress };
+    try {
+      await this.deps.at('target:again', { vmId, moveId });
+      await this.deps.removeFromHost(vmId, []);
+      const quiet = announceWithinMs === undefined ? {} : { quiet: true };
+      const ways = await this.deps.driver.prepareTarget({ vmId, topology, topologyHash, streams, ...quiet });
+      await peersKnown(this.deps.driver, topology);
+      await this.#change(vmId, (s) => ({ ...s, move: { ...s.move, ...ways, round } }));
+      return { type: 'again', newEpoch, migrationAddress: ways.migrationAddress };
+    } catch (error) {
+      await this.#never(vmId, `it could not be started again: ${(error as Error).message}`);
+      const { code, message } = causeOf(error);
       return refusal(code as Code, message);
     }
   }
@@ -332,9 +359,10 @@ export class TargetMoves {
 
   /** Before the switch-over: one whose QEMU ended, or that nobody came for. */
   async #endLost(vmId: string, move: TargetMove): Promise<void> {
-    const { phase, deadlineAt } = move;
+    const { phase, deadlineAt, held } = move;
     const seen = await look(this.deps.driver, vmId);
-    if (phase === 'waiting' && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
+    // The QEMU of one that waits for an approval goes with a stream that is called off.
+    if (phase === 'waiting' && !held && seen !== 'unclear' && seen.state === 'gone') await this.#never(vmId, 'its QEMU ended');
     else if (this.deps.now() > Date.parse(deadlineAt) && !(await this.#onItsWay(vmId, move)))
       await this.#never(vmId, 'no receipt came in time');
   }

@@ -11,7 +11,7 @@ import { preflight } from './preflight.ts';
 import { saveVm } from './save-vm.ts';
 import { announce, confirmTarget, discardTarget, prepareTarget } from './target.ts';
 import { traceHandlers } from './traces.ts';
-import { awaitMemory, releaseSource, transfer } from './transfer.ts';
+import { awaitMemory, releaseSource, settleApproval, transfer } from './transfer.ts';
 import { nicHandlers } from '../nics.ts';
 import { addressHandlers, setFilter } from '../segments.ts';
 import { volumeHandlers } from '../volumes/tasks.ts';
@@ -30,6 +30,7 @@ const handlersBy = (context: HandlerContext & ImageContext, ensure: EnsureDisk):
   discardTarget(context),
   transfer(context),
   awaitMemory(context),
+  settleApproval(context),
   confirmTarget(context),
   announce(context),
   releaseSource(context),

@@ -18,7 +18,7 @@ const admitTransfer: Admit = (state, input) => {
 export const transfer = (context: HandlerContext): Handler =>
   handler(hostTasks.transfer, admitTransfer, async (input, run) => {
     const { vmId, moveId, method, newEpoch, migrationAddress, peerAddress, peerToken, downtimeLimitMs, maxBandwidthMiBps, copies } = input;
-    const { stoppedWithinMs, saveTo, postCopy, streams, throttle } = input;
+    const { stoppedWithinMs, awaitsApproval, saveTo, postCopy, streams, throttle } = input;
     if (!carriedOut.has(method)) throw new TaskFailure('host.method_unsupported', `this host agent has no ${method}`);
     const result = await context.source.transfer(
       vmId,
@@ -41,6 +41,7 @@ export const transfer = (context: HandlerContext): Handler =>
         ...(saveTo ? { saveTo } : {}),
         ...(postCopy ? { postCopy } : {}),
         ...(stoppedWithinMs === undefined ? {} : { stoppedWithinMs }),
+        ...(awaitsApproval ? { held: true } : {}),
         startedAt: iso(context.now()),
         deadlineAt: iso(run.deadlineAt),
         ...offByOf(input, context.now()),
@@ -56,6 +57,23 @@ export const transfer = (context: HandlerContext): Handler =>
     const { ok: _, ...figures } = result;
     return figures;
   });
+
+/** In a lane of its own: the transfer that it is for has the VM to itself. */
+export const settleApproval = (context: HandlerContext): Handler => ({
+  ...handler(
+    hostTasks.settleApproval,
+    () => undefined,
+    async ({ vmId, moveId, approved, cause }) => {
+      await context.source.verdicts.settle(vmId, {
+        moveId,
+        approved,
+        ...(cause ? { cause: { code: cause.code, message: cause.message } } : {}),
+      });
+      return {};
+    },
+  ),
+  lane: ({ vmId }: { vmId: string }) => `approval-${vmId}`,
+});
 
 const carriedOut: ReadonlySet<string> = new Set(['pre-copy', 'post-copy', 'save-and-restore', 'restart']);
 

@@ -10,6 +10,7 @@ import { topologyHash, type Topology } from '@chrysalis/contracts';
 import { bareTopology } from '@chrysalis/testing';
 
 const topology = bareTopology();
+const held = () => new HypervisorError('hypervisor.migration_held', 'nothing more to send');
 export type Side = 'source' | 'target';
 type Process = {
   state: 'running' | 'paused' | 'finish-migrate' | 'postmigrate' | 'inmigrate' | 'prepared' | 'halted' | 'gone' | 'none';
@@ -31,6 +32,10 @@ export class PairModel {
   /** What was to be done in the middle. */
   refusesPlugs = false;
   plugged = false;
+  /** It has nothing more to be sent after the first pass. */
+  idle = false;
+  /** Nobody looks any more. */
+  over = false;
   announced = false;
   /** Of a move by a file: what is in it, how often the source's guest went on, and how often it had in what the target took. */
   file: string | undefined;
@@ -196,7 +201,19 @@ export class PairModel {
     else if (--this.#left === 0) this.rest = 'whole';
   }
 
-  async #migrate({ signal, postCopy }: MigrateRequest): Promise<MigrateOutcome> {
+  /** Passes go on until it may; an idle guest has none to make. */
+  async #mayGo(released: Promise<void>, fails: () => boolean): Promise<boolean> {
+    let may = false;
+    released.then(
+      () => (may = true),
+      () => undefined,
+    );
+    await this.pause();
+    while (!may && !fails() && !this.idle && !this.over) await this.pause();
+    return may;
+  }
+
+  async #migrate({ signal, released, postCopy }: MigrateRequest): Promise<MigrateOutcome> {
     this.#cancelled = false;
     signal?.addEventListener('abort', () => (this.#cancelled = true));
     const { source, target } = this.processes;
@@ -211,6 +228,8 @@ export class PairModel {
       return { outcome: 'failed', cause: new HypervisorError('hypervisor.migration_failed', 'the stream broke'), running: true };
     };
     await this.pause();
+    if (fails()) return failed();
+    if (released && !(await this.#mayGo(released, fails))) return this.#cancelled || !this.idle ? failed() : { ...failed(), cause: held() } as MigrateOutcome; // prettier-ignore
     if (fails()) return failed();
     this.set('source', 'finish-migrate');
     const stoppedAtUs = Date.now() * 1000;

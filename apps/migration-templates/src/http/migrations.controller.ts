@@ -25,6 +25,7 @@ import {
   type ServiceContext,
 } from '@chrysalis/service-kit';
 import { z } from 'zod';
+import { judgeApproval } from '../approvals/approvals.ts';
 import { beginMigration } from '../moves/begin-migration.ts';
 import { knownHosts } from '../known/hosts.ts';
 import { knownType } from '../known/types.ts';
@@ -46,6 +47,10 @@ const PauseBody = z.strictObject({
   replace: z.boolean().default(false).describe('in place of the pause that there is'),
 });
 const Resume = z.strictObject({});
+const Word = z.strictObject({
+  vmId: Id.optional().describe('the move of this VM alone; absent: every move that waits now'),
+  reason: z.string().min(1).max(255).optional(),
+});
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
 
 @Controller()
@@ -139,6 +144,49 @@ export class MigrationsController {
     return this.commands.run(request, Resume, async (_, ctx) => {
       const own = await this.#own(request, migrationId, ctx);
       const decided = await setOn(own, migrationId, { kind: 'resume', migrationId, by: ctx.meta.actor }, own.meta.tenant);
+      if (!decided.ok) throw ProblemError.of(decided.rejection);
+      return { status: 202, body: { migrationId, operation: migrationId } };
+    });
+  }
+
+  @Post('/v1/migrations/:id/approve')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Approve of the switch-over of the moves that wait for it; the same word again is no news',
+    body: Word,
+    query: dryRunQuery,
+    answers: {
+      202: views.MigrationAccepted,
+      404: '`migration.unknown`',
+      409: '`migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`',
+    },
+  })
+  approve(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
+    return this.#judged(request, migrationId, 'approved');
+  }
+
+  @Post('/v1/migrations/:id/reject')
+  @HttpCode(202)
+  @Allow('operator')
+  @Doc({
+    summary: 'Reject the switch-over of the moves that wait for an approval: each is undone, and its VM runs on where it was',
+    body: Word,
+    query: dryRunQuery,
+    answers: {
+      202: views.MigrationAccepted,
+      404: '`migration.unknown`',
+      409: '`migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`',
+    },
+  })
+  reject(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
+    return this.#judged(request, migrationId, 'rejected');
+  }
+
+  #judged(request: ApiRequest, migrationId: string, verdict: 'approved' | 'rejected'): Promise<Answer> {
+    return this.commands.run(request, Word, async (word, ctx) => {
+      const own = await this.#own(request, migrationId, ctx);
+      const decided = await judgeApproval(own, { migrationId, verdict, by: own.meta.actor, ...word });
       if (!decided.ok) throw ProblemError.of(decided.rejection);
       return { status: 202, body: { migrationId, operation: migrationId } };
     });

@@ -1,6 +1,7 @@
 import { migrationTemplatesTasks, workflowEvents as events, type DataOf } from '@chrysalis/contracts';
 import { controlPlaneMs, figuresOf, moveState, optionsQueryDecider } from '@chrysalis/migration-templates-core';
 import { Consumer, OnEvent, type EventContext } from '@chrysalis/service-kit';
+import { noMoreApproval } from '../approvals/approvals.ts';
 import { beginMove, endMove, moveOf, tasksOf, updateTask, type MoveRow, type TaskState } from '../sql/moves.ts';
 import { runGivenOut } from '../runs/run-task.ts';
 import { runsCancelled } from '../runs/step.ts';
@@ -66,18 +67,21 @@ export class Moves {
   }
 
   @OnEvent(events.compensationStarted)
-  undone({ workflowId, cause }: Told<'compensationStarted'>, ctx: EventContext): Promise<void> {
-    return goesOn(workflowId, { reason: cause.message }, ctx);
+  async undone({ workflowId, cause }: Told<'compensationStarted'>, ctx: EventContext): Promise<void> {
+    await noMoreApproval(workflowId, cause.message, ctx);
+    await goesOn(workflowId, { reason: cause.message }, ctx);
   }
 
   @OnEvent(events.cancelRequested)
-  cancelled({ workflowId, reason }: Told<'cancelRequested'>, ctx: EventContext): Promise<void> {
-    return runsCancelled(workflowId, { code: CANCELLED, message: reason }, ctx);
+  async cancelled({ workflowId, reason }: Told<'cancelRequested'>, ctx: EventContext): Promise<void> {
+    await noMoreApproval(workflowId, reason, ctx);
+    await runsCancelled(workflowId, { code: CANCELLED, message: reason }, ctx);
   }
 
   @OnEvent(events.instanceEnded)
   async ended(data: Told<'instanceEnded'>, ctx: EventContext): Promise<void> {
     await runsCancelled(data.workflowId, { code: OVER, message: `its workflow has ended: ${data.state}` }, ctx);
+    await noMoreApproval(data.workflowId, `its move has ended: ${data.state}`, ctx);
     const move = await moveOf(ctx.tx, ctx.store.schema, data.workflowId);
     if (move) await moveEnded(data, move, ctx);
     else if (data.name === 'options-query' && data.state !== 'succeeded') await queryFailed(data, ctx);

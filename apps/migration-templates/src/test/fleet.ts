@@ -17,6 +17,7 @@ import {
   type Topology,
   type VmTypeSpec,
   workflowEvents,
+  type Cause,
 } from '@chrysalis/contracts';
 import { found } from '@chrysalis/migration-templates-core/testing';
 import { issueToken, newSigningKey, type RunningService, type ServiceConfig } from '@chrysalis/service-kit';
@@ -173,6 +174,14 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     }
   };
   const done = new Set<string>();
+  /** Transfers that may not switch over yet, by their moves. */
+  const held = new Map<string, (verdict: { approved: boolean; cause?: Cause }) => Promise<void>>();
+  const answer = (dispatch: TaskDispatch, startedAt: string, outcome: Outcome) =>
+    tell(
+      `task-${dispatch.workflowId}`,
+      agentGatewayEvents.taskReported.type,
+      reportOf(dispatch, outcome, startedAt, new Date().toISOString()),
+    );
   await bus.ensureTopics([{ name: tasksTopic('agent-gateway'), partitions: 6 }]);
   const agents = await bus.subscribe({
     group: 'fleet',
@@ -186,11 +195,18 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
         seen.push(`${dispatch.action} ${dispatch.task}`);
         const code = dispatch.action === 'run' ? fail.get(dispatch.task) : undefined;
         const startedAt = new Date().toISOString();
+        const { moveId, awaitsApproval } = dispatch.input as { moveId: string; awaitsApproval?: true };
+        if (dispatch.kind === 'host.settle-approval') await held.get(moveId)?.(dispatch.input as never);
+        if (awaitsApproval && !code) {
+          held.set(moveId, ({ approved, cause }) =>
+            answer(dispatch, startedAt, approved ? { ok: true, output: perform(dispatch) } : { ok: false, cause: cause! }),
+          );
+          continue;
+        }
         const outcome: Outcome = code
           ? { ok: false, cause: { code, message: 'as the test wants', retriable: false } }
           : { ok: true, output: perform(dispatch) };
-        const report = reportOf(dispatch, outcome, startedAt, new Date().toISOString());
-        await tell(`task-${dispatch.workflowId}`, agentGatewayEvents.taskReported.type, report);
+        await answer(dispatch, startedAt, outcome);
       }
     },
   });
@@ -234,6 +250,10 @@ export const openFleet = async (hosts: readonly HostFacts[], { without = [] }: {
     grant,
     fail,
     seen,
+    /** Every transfer that waits for an approval ends so. */
+    endHeld: async (code: string) => {
+      for (const end of held.values()) await end({ approved: false, cause: { code, message: 'as the test wants', retriable: false } });
+    },
     hardware: (vmId: string) => vms.get(vmId)!,
     close: async () => {
       await agents.stop();

@@ -81,6 +81,16 @@ export const migrations: readonly Handler[] = [
       return { state: 'running', ...goesOn, progress: { ...progress, done: Math.max(0, (progress?.done ?? 0) - 1) } };
     }),
   ]),
+  on(e.approvalAsked, ({ moveId, until, onTimeout, meanwhile }, { at, tenant }) => [
+    merge('moves', moveId, {
+      approval: { since: at, until, onTimeout, meanwhile, waitsFor: `an operator of ${tenant}, or of the fleet` },
+    }),
+  ]),
+  on(e.approvalSettled, ({ moveId, verdict, by, reason }, { at }) => [
+    merge('moves', moveId, (before) => ({
+      approval: { ...(before['approval'] as object), waitsFor: undefined, verdict, by, reason, at },
+    })),
+  ]),
   on(e.migrationCancelRequested, ({ migrationId, reason }) => [
     merge('migrations', migrationId, { cancelRequested: reason }),
     merge('operations', migrationId, { cancelRequested: reason }),

@@ -98,6 +98,8 @@ export type Routes = {
     '/v1/migrations/{id}/cancel': { data: t.PostV1MigrationsIdCancelData; answers: t.PostV1MigrationsIdCancelResponses };
     '/v1/migrations/{id}/pause': { data: t.PostV1MigrationsIdPauseData; answers: t.PostV1MigrationsIdPauseResponses };
     '/v1/migrations/{id}/resume': { data: t.PostV1MigrationsIdResumeData; answers: t.PostV1MigrationsIdResumeResponses };
+    '/v1/migrations/{id}/approve': { data: t.PostV1MigrationsIdApproveData; answers: t.PostV1MigrationsIdApproveResponses };
+    '/v1/migrations/{id}/reject': { data: t.PostV1MigrationsIdRejectData; answers: t.PostV1MigrationsIdRejectResponses };
     '/v1/workflows/{id}/cancel': { data: t.PostV1WorkflowsIdCancelData; answers: t.PostV1WorkflowsIdCancelResponses };
     '/v1/workflow-policies': { data: t.PostV1WorkflowPoliciesData; answers: t.PostV1WorkflowPoliciesResponses };
     '/v1/workflow-policies/{name}/enable': { data: t.PostV1WorkflowPoliciesNameEnableData; answers: t.PostV1WorkflowPoliciesNameEnableResponses };

@@ -1508,6 +1508,13 @@ export type MigrationTemplate = {
                 timeoutMs?: number;
                 force?: boolean;
             };
+            /**
+             * somebody has to approve of the switch-over; absent: nobody is asked
+             */
+            approval?: {
+                withinMs: number;
+                onTimeout: 'abort' | 'switch';
+            };
         };
         preMigration: Array<{
             kind: 'guest-script';
@@ -2463,6 +2470,17 @@ export type MoveInFull = {
         transferredBytes: number;
         controlPlaneMs: number;
     };
+    approval?: {
+        since: string;
+        until: string;
+        onTimeout: 'abort' | 'switch';
+        meanwhile: boolean;
+        waitsFor?: string;
+        verdict?: 'approved' | 'rejected' | 'timed-out' | 'moot';
+        by?: string;
+        reason?: string;
+        at?: string;
+    };
     lastRepair?: {
         reason: string;
         by?: string;
@@ -2513,6 +2531,17 @@ export type Move = {
         totalMs: number;
         transferredBytes: number;
         controlPlaneMs: number;
+    };
+    approval?: {
+        since: string;
+        until: string;
+        onTimeout: 'abort' | 'switch';
+        meanwhile: boolean;
+        waitsFor?: string;
+        verdict?: 'approved' | 'rejected' | 'timed-out' | 'moot';
+        by?: string;
+        reason?: string;
+        at?: string;
     };
     lastRepair?: {
         reason: string;
@@ -4383,6 +4412,13 @@ export type PostV1MigrationTemplatesData = {
                     timeoutMs?: number;
                     force?: boolean;
                 };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -5062,6 +5098,13 @@ export type PostV1MigrationTemplatesResponses = {
                     timeoutMs?: number;
                     force?: boolean;
                 };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -5582,6 +5625,13 @@ export type PostV1MigrationTemplatesResponses = {
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
+                };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
                 };
             };
             preMigration: Array<{
@@ -6171,6 +6221,13 @@ export type PutV1MigrationTemplatesNameData = {
                     timeoutMs?: number;
                     force?: boolean;
                 };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -6731,6 +6788,13 @@ export type PutV1MigrationTemplatesNameResponses = {
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
+                };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
                 };
             };
             preMigration: Array<{
@@ -9739,6 +9803,13 @@ export type PostV1MigrationTemplatesValidateData = {
                     timeoutMs?: number;
                     force?: boolean;
                 };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -10286,6 +10357,13 @@ export type PostV1MigrationTemplatesTryData = {
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
+                };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
                 };
             };
             preMigration: Array<{
@@ -10932,6 +11010,13 @@ export type PostV1MigrationTemplatesImportResponses = {
                     timeoutMs?: number;
                     force?: boolean;
                 };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -11452,6 +11537,13 @@ export type PostV1MigrationTemplatesImportResponses = {
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
+                };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
                 };
             };
             preMigration: Array<{
@@ -12015,6 +12107,13 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                     timeoutMs?: number;
                     force?: boolean;
                 };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
+                };
             };
             preMigration: Array<{
                 kind: 'guest-script';
@@ -12535,6 +12634,13 @@ export type PostV1MigrationTemplatesNameCloneResponses = {
                 shutDown?: {
                     timeoutMs?: number;
                     force?: boolean;
+                };
+                /**
+                 * somebody has to approve of the switch-over; absent: nobody is asked
+                 */
+                approval?: {
+                    withinMs: number;
+                    onTimeout: 'abort' | 'switch';
                 };
             };
             preMigration: Array<{
@@ -13819,6 +13925,122 @@ export type PostV1MigrationsIdResumeResponses = {
 };
 
 export type PostV1MigrationsIdResumeResponse = PostV1MigrationsIdResumeResponses[keyof PostV1MigrationsIdResumeResponses];
+
+export type PostV1MigrationsIdApproveData = {
+    body: {
+        /**
+         * the move of this VM alone; absent: every move that waits now
+         */
+        vmId?: string;
+        reason?: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migrations/{id}/approve';
+};
+
+export type PostV1MigrationsIdApproveErrors = {
+    /**
+     * `migration.unknown`
+     */
+    404: Problem;
+    /**
+     * `migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationsIdApproveError = PostV1MigrationsIdApproveErrors[keyof PostV1MigrationsIdApproveErrors];
+
+export type PostV1MigrationsIdApproveResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        migrationId: string;
+        operation: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        migrationId: string;
+        operation: string;
+    };
+};
+
+export type PostV1MigrationsIdApproveResponse = PostV1MigrationsIdApproveResponses[keyof PostV1MigrationsIdApproveResponses];
+
+export type PostV1MigrationsIdRejectData = {
+    body: {
+        /**
+         * the move of this VM alone; absent: every move that waits now
+         */
+        vmId?: string;
+        reason?: string;
+    };
+    path: {
+        id: string;
+    };
+    query?: {
+        /**
+         * true: all checks, the same refusals, and nothing is done
+         */
+        dryRun?: 'true' | 'false';
+    };
+    url: '/v1/migrations/{id}/reject';
+};
+
+export type PostV1MigrationsIdRejectErrors = {
+    /**
+     * `migration.unknown`
+     */
+    404: Problem;
+    /**
+     * `migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`
+     */
+    409: Problem;
+    /**
+     * A problem
+     */
+    default: Problem;
+};
+
+export type PostV1MigrationsIdRejectError = PostV1MigrationsIdRejectErrors[keyof PostV1MigrationsIdRejectErrors];
+
+export type PostV1MigrationsIdRejectResponses = {
+    /**
+     * A dry run: what would be answered
+     */
+    200: {
+        migrationId: string;
+        operation: string;
+    } & {
+        dryRun: true;
+    };
+    /**
+     * The answer
+     */
+    202: {
+        migrationId: string;
+        operation: string;
+    };
+};
+
+export type PostV1MigrationsIdRejectResponse = PostV1MigrationsIdRejectResponses[keyof PostV1MigrationsIdRejectResponses];
 
 export type PostV1WorkflowsIdCancelData = {
     body: {

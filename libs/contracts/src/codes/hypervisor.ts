@@ -66,6 +66,10 @@ export const hypervisorCodes = {
   'hypervisor.migrating': { title: 'The VM is in a migration', next: 'wait for its end' },
   'hypervisor.migration_failed': { title: 'The migration failed', next: 'read QEMU’s words, and try again' },
   'hypervisor.migration_stalled': { title: 'The migration did not go on', next: 'see the network between the hosts, and try again' },
+  'hypervisor.migration_held': {
+    title: 'The transfer had nothing more to send before its switch-over was approved, and was called off',
+    next: 'nothing: it comes anew with the approval',
+  },
   'hypervisor.disk_copy_failed': {
     title: 'A disk could not be copied to the target; the guest runs on with its own',
     next: 'read the words of QEMU, see the network between the hosts and the pool at the target, and try again',

@@ -112,6 +112,10 @@ export const movesCodes = {
   'template.result_differs': { title: 'The steps do not lead to the target type', next: 'add the steps that are missing' },
   'template.step_missing': { title: 'A step lacks the one it builds on', next: 'add the step' },
   'template.wrong_section': { title: 'The step belongs in another section', next: 'move it there' },
+  'template.approval_without_move': {
+    title: 'Somebody is to approve of the switch-over, and nothing moves',
+    next: 'take `options.approval` out, or add a live migration',
+  },
   'template.mid_migration_without_move': {
     title: 'Something is to be done in the middle of a move, and nothing moves',
     next: 'take `midMigration` out, or add a live migration',
@@ -155,6 +159,27 @@ export const movesCodes = {
       'leave it so; or chrysalis migration resume {migrationId}; or pause it anew, in place of that: chrysalis migration pause {migrationId} --replace',
       'leave it so, resume it, or pause it anew with `replace`',
     ],
+  },
+  'migration.approval_not_asked': {
+    status: 409,
+    title: 'No move of the migration waits for an approval',
+    next: [
+      'chrysalis migration get {migrationId} shows what it waits for',
+      'chrysalis migration get shows what it waits for: a move asks when it is ready for its switch-over',
+    ],
+  },
+  'migration.approval_settled': {
+    status: 409,
+    title: 'It was decided otherwise already',
+    next: ['chrysalis migration get {migrationId} shows by whom', 'chrysalis migration get shows by whom'],
+  },
+  'migration.approval_rejected': {
+    title: 'The switch-over was rejected; the VM runs on where it was',
+    next: 'see the reason, and begin it again for that VM',
+  },
+  'migration.approval_timed_out': {
+    title: 'Nobody approved of the switch-over in time; the VM runs on where it was',
+    next: 'begin it again, and approve it in time: chrysalis migration approve; or raise `options.approval.withinMs` of its template',
   },
   'migration.running': {
     status: 409,

@@ -5,6 +5,7 @@ import { PoolAllocation } from '../pools.ts';
 import { ActionHow } from '../provisioning.ts';
 import {
   BootOrder,
+  Cause,
   Count,
   Device,
   HostFacts,
@@ -178,6 +179,8 @@ export const hostTasks = {
       stopped: StoppedWork.optional(),
       /** Its place is announced by `host.announce`, and after so long in any case; absent: at once. */
       announceWithinMs: Positive.max(60_000).optional(),
+      /** Its transfer may wait for so long until somebody approves it, and then come anew. */
+      approvalWithinMs: Positive.max(43_200_000).optional(),
     }),
     z.object({
       migrationAddress: z.string(),
@@ -208,6 +211,8 @@ export const hostTasks = {
       peerToken: z.string(),
       /** The target has work to do while the guest stands still: it is asked for that before the fence, and waited for so long. */
       stoppedWithinMs: Positive.max(30_000).optional(),
+      /** It does not switch over before `host.settle-approval` says that it may. */
+      awaitsApproval: z.literal(true).optional(),
       downtimeLimitMs: TemplateOptions.shape.downtimeLimitMs,
       maxBandwidthMiBps: TemplateOptions.shape.maxBandwidthMiBps,
       streams: TemplateOptions.shape.streams,
@@ -231,6 +236,18 @@ export const hostTasks = {
     'Of a post-copy: done when the target has all of the memory, which the source sends over every cut; epoch is the old one',
     z.object({ ...onVm, moveId: Id, /** For longer it may not be cut off. What is sent then goes on. */ recoverWithinMs: Positive }),
     z.object({ wholeAt: Timestamp }),
+  ),
+  settleApproval: task(
+    'agent-gateway',
+    'host.settle-approval',
+    'Tell the transfer of a move whether it may switch over, once and for all; one that may not fails with that cause',
+    z.object({
+      ...onVm,
+      moveId: Id,
+      approved: z.boolean(),
+      cause: Cause.optional(),
+    }),
+    none,
   ),
   confirmTarget: task(
     'agent-gateway',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { task } from '../define.ts';
-import { Blocker } from '../migration-templates.ts';
+import { Approval, Blocker } from '../migration-templates.ts';
 import { Cause, Characterisation, Count, Id, Name, Positive, RefText } from '../shapes.ts';
 import { none } from './common.ts';
 
@@ -45,6 +45,14 @@ export const migrationTemplatesTasks = {
     'Fail with every blocker that the preflights of a move found; without any, let the move go on',
     z.object({ vmId: Id, ends: z.array(z.object({ role: z.enum(['source', 'target']), blockers: z.array(Blocker) })).max(2) }),
     none,
+  ),
+  /** `meanwhile`: the transfer goes on until then, and its host is told what was decided; else a move that is not approved fails by this. */
+  awaitApproval: task(
+    'migration-templates',
+    'migration.await-approval',
+    'Ask for the approval of a switch-over, and wait until somebody approves or rejects it, or until its time is up',
+    z.object({ migrationId: Id, vmId: Id, moveId: Id, ...Approval.shape, meanwhile: z.boolean() }),
+    z.object({ approved: z.boolean(), by: z.string().max(255).optional(), cause: Cause.optional() }),
   ),
   /**
    * What it is about: the VMs named in `vmIds`, or whoever there is as long as it goes on: all that hold on the host `hostId` (its drain),

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { Pause, SetCounts, SetPolicy, Window } from '../migration-sets.ts';
 import {
+  Approval,
+  ApprovalVerdict,
   DocumentFormat,
   MigrationOption,
   MoveFigures,
@@ -108,6 +110,20 @@ const moveShape = {
   endedAt: z.string().optional(),
   cause: Cause.optional(),
   figures: MoveFigures.optional(),
+  /** Of a move that somebody had, or has, to approve of; without a verdict it waits for an operator of its tenant, or of the fleet. */
+  approval: z
+    .object({
+      since: z.string(),
+      until: z.string(),
+      onTimeout: Approval.shape.onTimeout,
+      meanwhile: z.boolean(),
+      waitsFor: z.string().optional(),
+      verdict: ApprovalVerdict.optional(),
+      by: z.string().optional(),
+      reason: z.string().optional(),
+      at: z.string().optional(),
+    })
+    .optional(),
   lastRepair: z.object({ reason: z.string(), by: z.string().optional(), at: z.string() }).optional(),
 };
 export const Move = Row.extend(moveShape).meta({ id: 'Move' });

@@ -8,6 +8,8 @@ import { keepStanding, switchOver } from './post-copy.ts';
 import type { Vm } from './vm.ts';
 
 const MiB = 1024 * 1024;
+/** While it may not be switched over. Not 0: QEMU would not look for what was written meanwhile, and be done with the first pass. */
+const HELD_DOWNTIME_MS = 1;
 const NO_DEADLINE_MS = 2_000_000_000;
 export const ENDS = new Set(['completed', 'failed', 'cancelled']);
 export const statusOf = (event: QmpEvent): string => String(event.data['status']);
@@ -55,6 +57,7 @@ export const migrate = async (vm: Vm, request: MigrateRequest, prepare = setOutg
   let stoppedAtUs = 0;
   const off = qmp.on((event) => {
     if (event.event === 'STOP') stoppedAtUs = event.atUs;
+    if (event.event === 'MIGRATION' && statusOf(event) === 'pre-switchover') watch.standsReady();
   });
   const end = qmp.waitFor('MIGRATION', (e) => ENDS.has(statusOf(e)), NO_DEADLINE_MS);
   const watch = new Watch(qmp, request);
@@ -83,21 +86,21 @@ const switched = ({ qmp }: Vm, stoppedAtUs: number, end: Promise<unknown>): Migr
 };
 
 const setOutgoing =
-  ({ postCopy, streams, throttle }: MigrateRequest) =>
+  ({ postCopy, streams, throttle, released }: MigrateRequest) =>
   (qmp: QmpClient): Promise<unknown> =>
-    setCapabilities(qmp, false, { postCopy: postCopy !== undefined, streams, throttle });
+    setCapabilities(qmp, false, { postCopy: postCopy !== undefined, streams, throttle, pauses: released !== undefined });
 
 /** A refusal before anything was sent, or nothing. */
 const start = async (
   qmp: QmpClient,
-  { address, limits, signal }: MigrateRequest,
+  { address, limits, signal, released }: MigrateRequest,
   prepare: (qmp: QmpClient) => Promise<unknown>,
 ): Promise<HypervisorError | undefined> => {
   if (signal?.aborted) return new HypervisorError('hypervisor.migration_cancelled', 'Cancelled before it began');
   try {
     await prepare(qmp);
     await qmp.execute('migrate-set-parameters', {
-      'downtime-limit': limits.downtimeLimitMs,
+      'downtime-limit': released ? HELD_DOWNTIME_MS : limits.downtimeLimitMs,
       'max-bandwidth': limits.maxBandwidthMiBps * MiB,
       'max-postcopy-bandwidth': limits.maxBandwidthMiBps * MiB,
     });
@@ -159,7 +162,8 @@ class Watch {
   reason: HypervisorError | undefined;
   private readonly qmp: QmpClient;
   private readonly request: MigrateRequest;
-  private readonly stall: StallDetector;
+  private stall: StallDetector;
+  private held: boolean;
   private timer: NodeJS.Timeout | undefined;
   private endedAt: number | undefined;
   private readonly unsaid = Promise.withResolvers<QmpEvent>();
@@ -176,6 +180,7 @@ class Watch {
     this.qmp = qmp;
     this.request = request;
     this.stall = new StallDetector(request.stallMs);
+    this.held = request.released !== undefined;
   }
 
   get end(): Promise<QmpEvent> {
@@ -189,6 +194,27 @@ class Watch {
     this.request.signal?.addEventListener('abort', this.aborted, { once: true });
     if (this.request.signal?.aborted) this.aborted();
     this.timer = setInterval(() => void this.look(), this.request.progressEveryMs ?? 200);
+    this.request.released?.then(
+      () => void this.release(),
+      () => undefined, // whoever holds it back for good ends it by its signal
+    );
+  }
+
+  /** From here on it may converge, and whether it does is judged anew. */
+  private async release(): Promise<void> {
+    this.held = false;
+    this.stall = new StallDetector(this.request.stallMs);
+    const { downtimeLimitMs } = this.request.limits;
+    await this.qmp.execute('migrate-set-parameters', { 'downtime-limit': downtimeLimitMs }).catch(() => undefined);
+  }
+
+  /** The guest stands still for its last pages, and QEMU waits for a word. Where the disks are copied, whoever copies them says it. */
+  standsReady(): void {
+    if (!this.request.released) return;
+    if (this.held) return void this.cancel(heldBack());
+    const refused = (error: Error): Promise<void> =>
+      this.cancel(new HypervisorError('hypervisor.migration_failed', `QEMU does not go on: ${error.message}`));
+    this.qmp.execute('migrate-continue', { state: 'pre-switchover' }).catch(refused);
   }
 
   stop(): void {
@@ -208,7 +234,12 @@ class Watch {
     const pass = info.ram?.['dirty-sync-count'] ?? 0;
     if (info.status === 'active' && pass > this.passes) return this.go();
     const stall = this.stall.see({ remaining, transferred, pass }, performance.now());
-    if (stall && !standing.has(info.status)) await this.stalled(stall);
+    if (stall && this.isEnd(stall, info.status)) await this.stalled(stall);
+  }
+
+  /** Passes that get no smaller are just what one that is held back is to make. */
+  private isEnd({ why }: Stall, status: string): boolean {
+    return !standing.has(status) && !(this.held && why === 'diverging');
   }
 
   private async stalled(stall: Stall): Promise<void> {
@@ -252,6 +283,9 @@ class Watch {
     await this.qmp.execute('migrate_cancel').catch(() => undefined);
   }
 }
+
+const heldBack = (): HypervisorError =>
+  new HypervisorError('hypervisor.migration_held', 'There was nothing more to send, and the switch-over is not approved yet');
 
 /** The guest is stopped, and what is left is sent: how long that may take is the caller's to say. */
 const standing = new Set(['pre-switchover', 'device', 'cancelling']);

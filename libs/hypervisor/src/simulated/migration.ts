@@ -1,12 +1,13 @@
 import { memoryMiBOf } from '@chrysalis/contracts';
 import type { MigrateRequest, MigrationProgress } from '../driver.ts';
 import { HypervisorError } from '../errors.ts';
-import { StallDetector, stallMessage } from '../stall.ts';
+import { StallDetector, stallMessage, type Stall } from '../stall.ts';
 import type { Clock } from './clock.ts';
 import type { SimulatedVm } from './state.ts';
 
 const MiB = 1024 * 1024;
 const PAGE = 4096;
+const HELD_DOWNTIME_MS = 1;
 
 /** `left`: of a post-copy, what has not gone. */
 export type PreCopy = {
@@ -32,7 +33,8 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
   const rate = Math.min(linkMiBps, request.limits.maxBandwidthMiBps) * MiB;
   const total = memoryMiBOf(vm.topology) * MiB;
   const dirty = (vm.guest?.dirtyMiBps ?? 0) * MiB;
-  const limit = (rate * request.limits.downtimeLimitMs) / 1000;
+  const held = heldBack(request);
+  const limit = (): number => (rate * (held() ? HELD_DOWNTIME_MS : request.limits.downtimeLimitMs)) / 1000;
   const tick = request.progressEveryMs ?? 200;
   const stall = new StallDetector(request.stallMs);
   const begun = clock.now();
@@ -40,7 +42,7 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
   let transferred = 0;
   let remaining = total;
   let iterations = 1;
-  while (remaining > limit) {
+  while (remaining > limit()) {
     const pass = (remaining / rate) * 1000;
     for (let left = pass; left > 0; left -= tick) {
       await clock.sleep(Math.min(tick, left));
@@ -51,7 +53,7 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
       remaining = Math.max(0, remaining - sent);
       const progress = report({ total, remaining, transferred, dirty, rate }, clock);
       request.onProgress?.(progress);
-      const stalled = stall.see({ remaining, transferred, pass: iterations }, clock.now() - begun);
+      const stalled = endsIt(stall.see({ remaining, transferred, pass: iterations }, clock.now() - begun), held());
       if (stalled)
         throw new HypervisorError('hypervisor.migration_stalled', stallMessage(stalled), {
           ...progress,
@@ -61,9 +63,11 @@ export const preCopy = async (vm: SimulatedVm, request: MigrateRequest, { linkMi
     }
     remaining = Math.min(total, (dirty * slowedTo(request, iterations) * pass) / 1000);
     iterations++;
-    if (remaining > limit && iterations > passes)
+    if (remaining > limit() && iterations > passes)
       return { transferredBytes: Math.round(transferred), iterations, lastPassMs: 1, left: Math.round(remaining) };
   }
+  if (held())
+    throw new HypervisorError('hypervisor.migration_held', 'There was nothing more to send, and the switch-over is not approved yet');
   return { transferredBytes: Math.round(transferred + remaining), iterations, lastPassMs: Math.max(1, (remaining / rate) * 1000) };
 };
 
@@ -72,6 +76,17 @@ const slowedTo = ({ throttle }: MigrateRequest, pass: number): number => (thrott
 
 /** So many, and then its guest goes before its memory. */
 const passesOf = ({ postCopy }: MigrateRequest): number => postCopy?.afterPasses ?? Infinity;
+/** May it still not be switched over? */
+const heldBack = ({ released }: MigrateRequest): (() => boolean) => {
+  let held = released !== undefined;
+  released?.then(
+    () => (held = false),
+    () => undefined,
+  );
+  return () => held;
+};
+/** That passes get no smaller is what one that is held back is to do. */
+const endsIt = (stall: Stall | undefined, held: boolean): Stall | undefined => (held && stall?.why === 'diverging' ? undefined : stall);
 
 type Figures = {
   readonly total: number;

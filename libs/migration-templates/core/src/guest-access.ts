@@ -47,17 +47,23 @@ export const guestAccess = (
 ): GuestAccess => {
   const asks = byAction(tasks);
   if (asks.length === 0) return { ask: false, blockers: [], without: [] };
-  const scripts = [...spec.preMigration, ...(spec.midMigration?.running ?? []), ...spec.postMigration].reduce(
-    (ms, s) => ms + (s.kind === 'guest-script' ? s.timeoutMs : 0),
-    0,
-  );
-  const sent = spec.migration.length > 0 ? (2_000 * memoryMiBOf(topology)) / spec.options.maxBandwidthMiBps : 0;
-  const until = Date.parse(at) + MARGIN_MS + scripts + sent;
+  const until = Date.parse(at) + MARGIN_MS + longest(topology, spec);
   const unknown = guest.characterisation === undefined || guest.characterisation.source === 'failsafe';
   const reasons = [...agentReasons(vmId, guest), ...(unknown ? [] : grantReasons(vmId, asks, guest.grants, { at: Date.parse(at), until }))];
   if (needsAgent(spec) && unknown) return { ask: false, blockers: [], without: [] }; // nobody knows what it can do: that says it all
   if (!needsAgent(spec)) return { ask: reasons.length === 0, blockers: [], without: reasons.map(goesWithout) };
   return { ask: guest.characterisation?.source === 'agent', blockers: reasons, without: [] };
+};
+
+/** Memory sent twice, every script to its limit, and an approval that comes at the last moment. */
+const longest = (topology: KnownVm['topology'], spec: TemplateSpec): number => {
+  const { preMigration, midMigration, postMigration, migration, options } = spec;
+  const scripts = [...preMigration, ...(midMigration?.running ?? []), ...postMigration].reduce(
+    (ms, s) => ms + (s.kind === 'guest-script' ? s.timeoutMs : 0),
+    0,
+  );
+  if (migration.length === 0) return scripts;
+  return scripts + (2_000 * memoryMiBOf(topology)) / options.maxBandwidthMiBps + (options.approval?.withinMs ?? 0);
 };
 
 const goesWithout = (b: Blocker): Blocker => ({ ...b, message: `what the guest shows is not compared: ${b.message}` });

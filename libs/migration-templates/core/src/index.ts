@@ -1,3 +1,4 @@
+export { outcomeOf, type CloseApproval, type JudgeApproval } from './approval.ts';
 export * from './characterisation.ts';
 export { compileMove, type CompiledMove } from './compile/compile-move.ts';
 export type { MoveInput } from './compile/context.ts';

@@ -9,6 +9,14 @@ import {
   type SetPolicy,
   type WorkflowRequest,
 } from '@chrysalis/contracts';
+import {
+  decideApproval,
+  withApproval,
+  type ApprovalCommand,
+  type ApprovalEvent,
+  type ApprovalRejection,
+  type ApprovalState,
+} from './approval.ts';
 import type { Figures } from './figures.ts';
 import { nothingAround, type Around } from './sets/caps.ts';
 import { orderOf } from './sets/order.ts';
@@ -61,7 +69,7 @@ export type CancelMigration = Readonly<{ kind: 'cancel'; migrationId: string; re
 type Bare<C> = C extends Ready ? Omit<C, keyof Ready> : never;
 /** Those by which more of a set may begin, before anything is made ready for them. */
 export type SetCommand = Bare<EndMove> | Bare<Advance> | Bare<ResumeSet>;
-export type MigrationCommand = RequestMigration | EndMove | ResumeMove | CancelMigration | Advance | PauseSet | ResumeSet;
+export type MigrationCommand = RequestMigration | EndMove | ResumeMove | CancelMigration | Advance | PauseSet | ResumeSet | ApprovalCommand;
 
 export type MigrationEvent =
   | EventOf<typeof events.migrationRequested>
@@ -71,7 +79,8 @@ export type MigrationEvent =
   | EventOf<typeof events.migrationCancelRequested>
   | EventOf<typeof events.migrationPaused>
   | EventOf<typeof events.migrationResumed>
-  | EventOf<typeof events.migrationEnded>;
+  | EventOf<typeof events.migrationEnded>
+  | ApprovalEvent;
 
 export type MoveState = Readonly<{
   moveId: string;
@@ -79,6 +88,7 @@ export type MoveState = Readonly<{
   state: 'running' | 'succeeded' | 'undone' | 'failed';
   cause?: Cause | undefined;
   figures?: Figures | undefined;
+  approval?: ApprovalState | undefined;
 }>;
 export type MigrationState =
   | Readonly<{ status: 'none' }>
@@ -109,6 +119,7 @@ export type MigrationRejection = Coded<
   | { readonly code: 'migration.order_cyclic'; readonly vmIds: readonly string[] }
   | { readonly code: 'migration.windows_past'; readonly now: string }
   | { readonly code: 'move.unknown'; readonly moveId: string }
+  | ApprovalRejection
 >;
 type Answer = Decision<MigrationEvent, MigrationRejection>;
 
@@ -137,6 +148,10 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
         return pause(command, state);
       case 'resume':
         return resume(command, state);
+      case 'ask-approval':
+      case 'close-approval':
+      case 'judge-approval':
+        return state.status === 'none' ? reject({ code: 'migration.unknown' }) : decideApproval(command, state);
     }
   },
   evolve: (state, event) => {
@@ -156,8 +171,13 @@ export const migrationDecider: Decider<MigrationCommand, MigrationState, Migrati
         return {
           ...state,
           status: 'running',
-          moves: state.moves.map((m) => (m.moveId === event.data.moveId ? { moveId: m.moveId, vmId: m.vmId, state: 'running' } : m)),
+          moves: state.moves.map((m) =>
+            m.moveId === event.data.moveId ? { moveId: m.moveId, vmId: m.vmId, state: 'running', approval: m.approval } : m,
+          ),
         };
+      case events.approvalAsked.type:
+      case events.approvalSettled.type:
+        return { ...state, moves: state.moves.map((m) => withApproval(m, event)) };
       case events.migrationCancelRequested.type:
         return { ...state, cancelled: event.data.reason, cancelCause: event.data.cause };
       case events.migrationPaused.type: {

@@ -22,6 +22,8 @@ export const reservedNames: readonly string[] = [
   'guest-facts',
   'record-unplugged',
   'prepare-target',
+  'await-approval',
+  'settle-approval',
   'transfer',
   'confirm-target',
   'switch-over',

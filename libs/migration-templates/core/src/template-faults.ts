@@ -111,7 +111,9 @@ const preCopyFaults = (options: TemplateSpec['options'], add: Add): void => {
 };
 
 /** Bounded as a whole: the host announces the guest's place after that time, whatever its scripts do. */
-const middleFaults = ({ midMigration, migration }: TemplateSpec, add: Add): void => {
+const middleFaults = ({ midMigration, migration, options }: TemplateSpec, add: Add): void => {
+  if (options.approval && migration.length === 0)
+    add('options.approval', 'template.approval_without_move', 'nothing moves: there is no switch-over to be approved');
   if (!midMigration) return;
   const { withinMs, stopped, running } = midMigration;
   if (migration.length === 0 && stopped.length + running.length > 0)

@@ -46,9 +46,14 @@ const raised = ({ input }: TaskDefinition): boolean => input['epoch'] === '${tas
 /** It asks or changes the VM itself. A preflight looks at its host. */
 const touches = (t: TaskDefinition): boolean => hostOf(t) !== undefined && t.kind !== 'host.preflight';
 const looking: ReadonlySet<string> = new Set(
-  [hostTasks.preflight, hostTasks.confirmTarget, migrationTemplatesTasks.checkBlockers, guestTasks.facts, guestTasks.verify].map(
-    (c) => c.kind,
-  ),
+  [
+    hostTasks.preflight,
+    hostTasks.confirmTarget,
+    migrationTemplatesTasks.checkBlockers,
+    migrationTemplatesTasks.awaitApproval,
+    guestTasks.facts,
+    guestTasks.verify,
+  ].map((c) => c.kind),
 );
 const looks = (t: TaskDefinition): boolean => looking.has(t.kind);
 const plugging: readonly string[] = [hostTasks.plug.kind, hostTasks.unplug.kind, hostTasks.resizeDisk.kind];
@@ -58,6 +63,9 @@ const names = (tasks: readonly TaskDefinition[]): string[] => tasks.map((t) => t
 const early = (g: Graph, tasks: readonly TaskDefinition[], gate: string): string[] =>
   names(tasks.filter((t) => !g.before(t.name).has(gate)));
 const targetOnly = ['preflight-target', 'prepare-target', 'transfer', 'confirm-target', 'switch-over', 'release-source'];
+
+const approvals = ['await-approval', 'settle-approval'];
+const held = (g: Graph): boolean => g.shape.asks && !g.shape.restarts && !g.shape.saves && !g.shape.postCopy;
 
 /** Each answers the tasks that break it. */
 const rules: Record<string, (g: Graph) => string[]> = {
@@ -79,9 +87,16 @@ const rules: Record<string, (g: Graph) => string[]> = {
     early(g, g.tasks.filter((t) => touches(t) && raised(t) && t.name !== 'prepare-target'), 'prepare-target'), // prettier-ignore
   'old epoch at the source, new epoch at the target': (g) =>
     names(g.tasks.filter((t) => hostOf(t) !== undefined && raised(t) !== (g.shape.move && hostOf(t) === 'host:h2'))),
-  'nothing runs beside the transfer: each task is before it or after it': (g) =>
+  'nothing runs beside the transfer but what it waits for: each task is before it or after it': (g) =>
     g.shape.move
-      ? names(g.tasks.filter((t) => t.name !== 'transfer' && !g.before('transfer').has(t.name) && !g.before(t.name).has('transfer')))
+      ? names(
+          g.tasks.filter(
+            (t) =>
+              !['transfer', ...(held(g) ? approvals : [])].includes(t.name) &&
+              !g.before('transfer').has(t.name) &&
+              !g.before(t.name).has('transfer'),
+          ),
+        )
       : [],
   'at the source only the release comes after the transfer, and what sends the rest of a memory': (g) =>
     g.shape.move
@@ -143,6 +158,18 @@ const rules: Record<string, (g: Graph) => string[]> = {
     const waits = (ready!.input['restores'] as { withinMs: number }).withinMs > transfer!.deadlineMs!;
     return [...(held ? [] : ['hold-target']), ...(waits ? [] : ['prepare-target'])];
   },
+  'somebody is asked when all is ready: while the memory is sent, where it is, and its host is told; before a guest is stopped, where it is not':
+    (g) => {
+      const asked = approvals.filter((n) => g.task(n));
+      if (!g.shape.asks) return asked;
+      const [transfer, before] = [g.task('transfer')!, g.before('transfer').has('await-approval')];
+      const ready = [...g.before('transfer')].filter((n) => !approvals.includes(n) && !g.before('await-approval').has(n));
+      return [
+        ...ready,
+        ...(held(g) === (transfer.input['awaitsApproval'] === true) && held(g) !== before ? [] : ['transfer']),
+        ...(asked.length === (held(g) ? 2 : 1) ? [] : asked),
+      ];
+    },
   'a morph stays where it is': (g) =>
     g.shape.move ? [] : names(g.tasks.filter((t) => targetOnly.includes(t.name) || (hostOf(t) ?? 'host:h1') !== 'host:h1')),
 

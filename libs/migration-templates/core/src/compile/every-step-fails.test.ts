@@ -36,6 +36,7 @@ const outputs: Record<string, Record<string, unknown>> = {
   'host.announce': { announcedAt: AT, late: false },
   'host.add-agent': { ...shaped(), agentVersion: '0.1.0' },
   'host.remove-agent': shaped(),
+  'migration.await-approval': { approved: true, by: 'user:anna' },
   'guest.facts': { facts: guestFacts },
   'guest.verify': { facts: guestFacts },
   'guest.run-script': { exitCode: 0, stdout: '', stderr: '', truncated: false, ms: 1 },
@@ -102,8 +103,9 @@ const inTheMiddle = (): MoveInput => {
 /** A move with an agent that does this and no more. */
 const moveThat = (does: { shrinks?: string[]; offlines?: boolean }) =>
   everyShape.find(
-    ({ move, guest, already, unplugs, grows, scripts, shrinks, offlines }) =>
+    ({ move, guest, already, unplugs, grows, scripts, shrinks, offlines, asks }) =>
       move &&
+      !asks &&
       guest &&
       !already &&
       !unplugs &&
@@ -117,6 +119,8 @@ describe('every step fails', () => {
     ['a move', compileMove(input(true))],
     ['a morph', compileMove(input(false))],
     ['a move with work in its middle', compileMove(inTheMiddle())],
+    ['a move that somebody approves of', compileMove(inputOf(everyShape.find((s) => s.asks && s.guest && s.grows.length === 0)!))],
+    ['a restart that somebody approves of', compileMove(inputOf(everyShape.find((s) => s.asks && s.restarts)!))],
     ['a move that changes nothing', compileMove(inputOf(moveThat({})))],
     ['a move that gives CPUs back', compileMove(inputOf(moveThat({ shrinks: ['cpus'] })))],
     ['a move that offlines CPUs', compileMove(inputOf(moveThat({ shrinks: ['cpus'], offlines: true })))],

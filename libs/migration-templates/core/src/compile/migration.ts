@@ -1,6 +1,7 @@
 import { hostTasks, memoryMiBOf, provisioningTasks, type CopiedDisk } from '@chrysalis/contracts';
 import { copiedMiB } from '../copied-disks.ts';
 import { shaped, type MoveContext } from './context.ts';
+import { approval, approvalIs, heldFor } from './approval.ts';
 import { announced, running, stoppedWithin, toTarget } from './mid-migration.ts';
 import { swapHolds } from './hold-swap.ts';
 import { onHost, onService, output, undoing } from './task-list.ts';
@@ -17,7 +18,8 @@ const section = 'migration';
  */
 export const migration = (m: MoveContext, gate: readonly string[], atSource: readonly string[]): string[] => {
   const prepared = prepareTarget(m, gate);
-  const transferred = transfer(m, [prepared, ...atSource, ...(m.input.guest && !m.restarts ? ['guest-facts'] : [])]);
+  const ready = [prepared, ...atSource, ...(m.input.guest && !m.restarts ? ['guest-facts'] : [])];
+  const transferred = transfer(m, approval(m, ready));
   return [switchOver(m, transferred), ...awaitMemory(m, memoryDeadline(m)), ...announced(m, running(m, transferred))];
 };
 
@@ -40,6 +42,7 @@ const prepareTarget = (m: MoveContext, after: readonly string[]): string => {
       ...shaped(m, 'arriving'),
       ...toTarget(m),
       ...copiesAt(m),
+      ...heldFor(m),
       ...(m.restarts ? { cold: true as const } : {}),
       ...(saves(m.input.template.spec) ? { restores: { withinMs: transferDeadline(m) + deadlines.prepare } } : {}),
       ...(isPostCopy(m.input.template.spec) ? { postCopy: true as const } : {}),
@@ -58,17 +61,21 @@ const copiesAt = (m: MoveContext) => {
 };
 
 /** For the memory, and the disks that go with it. */
-export const transferDeadline = ({ input, shape }: Pick<MoveContext, 'input' | 'shape'>): number => {
+const sendDeadline = ({ input, shape }: Pick<MoveContext, 'input' | 'shape'>): number => {
   const { spec } = input.template;
   const { maxBandwidthMiBps } = spec.options;
   if (saves(spec)) return saveDeadlineMs(shape.moved, maxBandwidthMiBps);
   return transferDeadlineMs(memoryMiBOf(shape.moved) + copiedMiB(input.copied ?? []), maxBandwidthMiBps);
 };
 
+/** And until somebody approves of it. */
+export const transferDeadline = (m: Pick<MoveContext, 'input' | 'shape'>): number =>
+  sendDeadline(m) + (m.input.template.spec.options.approval?.withinMs ?? 0);
+
 /** For what is left of it after a post-copy, and a way that is cut meanwhile. */
 export const memoryDeadline = (m: Pick<MoveContext, 'input' | 'shape'>): number => {
   const { spec } = m.input.template;
-  return isPostCopy(spec) ? transferDeadline(m) + postCopyOf(spec.options).recoverWithinMs : 0;
+  return isPostCopy(spec) ? sendDeadline(m) + postCopyOf(spec.options).recoverWithinMs : 0;
 };
 
 const transfer = (m: MoveContext, after: readonly string[]): string => {
@@ -96,6 +103,7 @@ const transfer = (m: MoveContext, after: readonly string[]): string => {
       peerAddress: output('prepare-target', 'peerAddress'),
       peerToken: output('prepare-target', 'peerToken'),
       ...stoppedWithin(m),
+      ...(approvalIs(m) === 'meanwhile' ? { awaitsApproval: true as const } : {}),
       downtimeLimitMs,
       maxBandwidthMiBps,
       ...(streams ? { streams } : {}),

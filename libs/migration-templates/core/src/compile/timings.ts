@@ -28,6 +28,8 @@ export const deadlines = {
   boot: 600_000,
   /** The executor's own limit ends a script; this is for the way there and back. */
   scriptMargin: 30_000,
+  /** Whoever asks for an approval knows the time that it has; this is for it to be looked at, also after a restart. */
+  approvalMargin: 60_000,
   workflow: 3_600_000,
 } as const;
 

@@ -28,6 +28,8 @@ export type MoveShape = Readonly<{
   saves?: true;
   /** It goes before all of its memory. */
   postCopy?: true;
+  /** Somebody has to approve of its switch-over. */
+  asks: boolean;
 }>;
 
 const subsets = <T>(all: readonly T[]): T[][] => all.reduce<T[][]>((sets, x) => [...sets, ...sets.map((s) => [...s, x])], [[]]);
@@ -42,6 +44,7 @@ const words = (s: Omit<MoveShape, 'name'>): string =>
     s.shrinks.length > 0 ? `shrink ${s.shrinks.join('+')}${s.offlines ? ' by offlining' : ''}` : '',
     s.scripts.length > 0 ? `scripts ${s.scripts.join('+')}` : '',
     s.already ? 'as it is already' : '',
+    s.asks ? 'with an approval' : '',
   ]
     .filter((w) => w !== '')
     .join(', ');
@@ -69,7 +72,7 @@ const running: readonly MoveShape[] = both.flatMap((move) =>
             subsets(['before', 'between', 'after'] as const)
               .filter(() => !hide || change.grows.length > 0)
               .map((scripts) => {
-                const shape = { move, guest, hide, unplugs, offlines: false, ...change, scripts, already, restarts: false };
+                const shape = { move, guest, hide, unplugs, offlines: false, ...change, scripts, already, restarts: false, asks: false };
                 return { ...shape, name: words(shape) };
               }),
           ),
@@ -93,7 +96,11 @@ const late: readonly MoveShape[] = running
   .filter((s) => s.move && !s.already && s.scripts.length !== 1)
   .map((s) => ({ ...s, postCopy: true as const }))
   .map((s) => ({ ...s, name: words(s) }));
-export const everyShape: readonly MoveShape[] = [...running, ...anew, ...byFile, ...late];
+const asked: readonly MoveShape[] = [...running, ...anew, ...byFile, ...late]
+  .filter((s) => s.move && !s.already && s.scripts.length === 0)
+  .map((s) => ({ ...s, asks: true }))
+  .map((s) => ({ ...s, name: words(s) }));
+export const everyShape: readonly MoveShape[] = [...running, ...anew, ...byFile, ...late, ...asked];
 
 /** The type a shape comes from: what shrinks was plugged, beside what was there at boot. */
 export const sourceOf = ({ shrinks }: Pick<MoveShape, 'shrinks'>): VmTypeSpec => ({
@@ -145,7 +152,8 @@ export const templateOf = (
     { preMigration: script('before') },
   );
   const guest = made.postMigration.filter((step) => step.kind !== 'guest-script');
-  return { ...made, postMigration: [...guest.slice(0, 1), ...script('between'), ...guest.slice(1), ...script('after')] };
+  const options = { ...made.options, ...(s.asks ? { approval: { withinMs: 60_000, onTimeout: 'abort' as const } } : {}) };
+  return { ...made, options, postMigration: [...guest.slice(0, 1), ...script('between'), ...guest.slice(1), ...script('after')] };
 };
 
 const pluggedOnce = ({ shrinks }: MoveShape): Topology => {
