@@ -17,9 +17,9 @@ export const movesCodes = {
   'option.refused': { status: 409, title: 'The option was refused', next: 'take one without blockers, or remove what `blockers` names' },
   'option.no_change': { title: 'The VM is of this type already', next: 'choose another type, or a move' },
   'option.nothing_to_hide': { title: 'The type has nothing that the VM lacks', next: 'use expose' },
-  'template.only_with_pre_copy': {
-    title: 'The option is one of pre-copy, and the template has another method',
-    next: 'leave it out, or use pre-copy',
+  'template.not_with_method': {
+    title: 'The option is one of another method than the template has',
+    next: 'leave it out, or use the method that it is of',
   },
   'template.not_with_post_copy': {
     title: 'A post-copy cannot be undone once its guest has gone, and the step would have to be',

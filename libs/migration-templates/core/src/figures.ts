@@ -25,9 +25,11 @@ export type Figures = { downtimeMs: number; totalMs: number; transferredBytes: n
 /** From a move's output; a morph transfers nothing, and its total is the time its steps took. */
 export const figuresOf = (output: Readonly<Record<string, unknown>>, controlPlane: number, tookMs: number): Figures => {
   const number = (key: string, otherwise: number): number => (typeof output[key] === 'number' ? output[key] : otherwise);
+  const downtimeMs = number('downtimeMs', 0);
   return {
-    downtimeMs: number('downtimeMs', 0),
-    totalMs: number('totalMs', tookMs),
+    downtimeMs,
+    // What a host counts of a save or a restart is its own part of it.
+    totalMs: Math.max(downtimeMs, number('totalMs', tookMs)),
     transferredBytes: number('transferredBytes', 0),
     controlPlaneMs: controlPlane,
   };

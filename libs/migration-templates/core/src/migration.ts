@@ -280,13 +280,14 @@ const after = (m: Known, ready: Ready): MigrationEvent[] => {
 const outOfTime = (m: Known, now: string): MigrationEvent[] | undefined => {
   const { deadlineAt } = m;
   if (m.cancelled !== undefined || m.closed || waiting(m).length === 0) return undefined;
-  if (deadlineAt !== undefined && Date.parse(deadlineAt) <= Date.parse(now)) {
-    const message = `it had until ${deadlineAt}, and began nothing more then`;
-    return stopped(m, message, { code: 'migration.time_is_up', message });
+  // First, as a set that is given no deadline has that of its last window.
+  if (areOver(m, now)) {
+    const message = 'its last window has closed, and nothing more begins';
+    return stopped(m, message, { code: 'migration.window_closed', message });
   }
-  if (!areOver(m, now)) return undefined;
-  const message = 'its last window has closed, and nothing more begins';
-  return stopped(m, message, { code: 'migration.window_closed', message });
+  if (deadlineAt === undefined || Date.parse(deadlineAt) > Date.parse(now)) return undefined;
+  const message = `it had until ${deadlineAt}, and began nothing more then`;
+  return stopped(m, message, { code: 'migration.time_is_up', message });
 };
 
 /** With nothing under way: whether nothing will ever begin. What is paused, waits for a window, or is held by others' moves alone, goes on later. */

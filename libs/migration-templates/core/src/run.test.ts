@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { Name, type RunResult } from '@chrysalis/contracts';
-import { madeTemplate, mayGoOn, outputOf, parted, plan, templateFaults, unneeded, type RunResults } from './index.ts';
+import { inverseOf, madeTemplate, mayGoOn, outputOf, parted, plan, templateFaults, unneeded, type RunResults } from './index.ts';
 import { AT, guest, host, large, largeType, small, smallType, vm } from './test/fixtures.ts';
 
 const input = { vmIds: ['vm-1', 'vm-2', 'vm-1'], concurrency: 1 };
@@ -51,6 +51,21 @@ describe('a run', () => {
     const names = [madeTemplate(long(1), long(1), false).name, madeTemplate(long(2), long(2), false).name];
     expect(names.every((n) => Name.safeParse(n).success && n.length <= 63)).toBe(true);
     expect(names[0]).not.toBe(names[1]);
+  });
+
+  test('takes a set back by the method and at the pace by which it went', () => {
+    const { spec } = madeTemplate(smallType, largeType, true);
+    expect(inverseOf(spec, smallType, largeType)).toEqual(madeTemplate(largeType, smallType, true));
+    for (const how of [
+      { method: 'restart' as const, shutDown: { force: true } },
+      { throttle: true, downtimeLimitMs: 300 },
+    ]) {
+      const inverse = inverseOf({ ...spec, options: { ...spec.options, ...how } }, smallType, largeType);
+      expect(inverse.spec.options).toMatchObject({ ...how, targetType: smallType.ref });
+      expect(templateFaults(inverse.spec, (ref) => ({ 'small@1': small, 'large@1': large })[ref])).toEqual([]);
+      expect(inverse.name).not.toBe(madeTemplate(largeType, smallType, true).name);
+      expect(Name.parse(inverse.name)).toMatch(/^become-large-1-small-1/);
+    }
   });
 
   test('passes over a VM that is where or what it should be', () => {

@@ -66,7 +66,7 @@ export const templateFaults = (spec: TemplateSpec, types: (ref: string) => VmTyp
   placeFaults(steps, add);
   if (restarts(spec)) restartFaults(steps, add);
   if (isPostCopy(spec)) postCopyFaults(steps, add);
-  if (spec.options.method !== 'pre-copy') preCopyFaults(spec.options, add);
+  optionFaults(spec.options, add);
   middleFaults(spec, add);
   partnerFaults(steps, add);
   if (source && target) {
@@ -103,11 +103,14 @@ const postCopyFaults = (steps: readonly Placed[], add: Add): void => {
       add(path, 'template.not_with_post_copy', `${step.kind} before the guest runs at the target would have to be undone where it fails`);
 };
 
-/** What the other methods could not do, or have no use for. */
-const preCopyFaults = (options: TemplateSpec['options'], add: Add): void => {
+/** What other methods could not do, or have no use for. */
+const optionFaults = (options: TemplateSpec['options'], add: Add): void => {
+  const { method, postCopy } = options;
   for (const option of ['streams', 'throttle'] as const)
-    if (options[option])
-      add(`options.${option}`, 'template.only_with_pre_copy', `${option} is of pre-copy, and the method is ${options.method}`);
+    if (options[option] && method !== 'pre-copy')
+      add(`options.${option}`, 'template.not_with_method', `${option} is of pre-copy, and the method is ${method}`);
+  if (postCopy && method !== 'post-copy')
+    add('options.postCopy', 'template.not_with_method', `it says how a post-copy goes, and the method is ${method}`);
 };
 
 /** Bounded as a whole: the host announces the guest's place after that time, whatever its scripts do. */

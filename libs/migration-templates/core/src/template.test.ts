@@ -56,11 +56,12 @@ describe('publishing', () => {
 
 describe('faults', () => {
   test('what an option leads to has none', () => expect(codesOf({})).toEqual([]));
-  test('what is of pre-copy alone, with another method', () => {
+  test('what is of one method alone, with another', () => {
     const how = { ...spec.options, streams: 4, throttle: true };
     expect(codesOf({ options: how })).toEqual([]);
-    const faults = ['options.streams template.only_with_pre_copy', 'options.throttle template.only_with_pre_copy'];
+    const faults = ['options.streams template.not_with_method', 'options.throttle template.not_with_method'];
     expect(codesOf({ options: { ...how, method: 'post-copy' } })).toEqual(faults);
+    expect(codesOf({ options: { ...spec.options, postCopy: { afterPasses: 2 } } })).toEqual(['options.postCopy template.not_with_method']);
   });
   test('an empty migration section is a morphing template, and no fault', () => expect(codesOf({ migration: [] })).toEqual([]));
   test('steps in the wrong section', () => {

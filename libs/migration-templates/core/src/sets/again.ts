@@ -1,7 +1,10 @@
 // What is left of a set that has ended, and what it would take to have it back as it was.
 import { refText, type PlannedMove, type TemplateSpec } from '@chrysalis/contracts';
+import { canonicalJson } from '@chrysalis/kernel';
+import { templateFromOption } from '../from-option.ts';
 import type { KnownType, KnownVm } from '../known.ts';
 import type { MigrationState } from '../migration.ts';
+import { contentName } from '../made-names.ts';
 import { madeTemplate } from '../run.ts';
 
 type Ended = Exclude<MigrationState, { status: 'none' }>;
@@ -42,6 +45,16 @@ export const doneSince = (
   });
 };
 
-/** By which those VMs are of the type that they were: what its types say, without what an author added to the template that it undoes. */
-export const inverseOf = (spec: TemplateSpec, source: KnownType, target: KnownType): { name: string; spec: TemplateSpec } =>
-  madeTemplate(target, source, spec.migration.length > 0);
+/**
+ * By which those VMs are of the type that they were, by the method and at the pace by which they went: what its types say, without what an
+ * author added to the template that it undoes.
+ */
+export const inverseOf = (spec: TemplateSpec, source: KnownType, target: KnownType): { name: string; spec: TemplateSpec } => {
+  const move = spec.migration.length > 0;
+  const usual = madeTemplate(target, source, move);
+  const { targetType: _, newResources: __, ...how } = spec.options;
+  const option = { targetType: source.ref, move: usual.spec.migration.length > 0, method: how.method, newResources: 'expose' as const };
+  const made = templateFromOption({ ...option, augmentation: how.augmentation }, target.ref, target.spec, source.spec);
+  const inverse = { ...made, options: { ...made.options, ...how } };
+  return canonicalJson(inverse) === canonicalJson(usual.spec) ? usual : { name: contentName(inverse), spec: inverse };
+};

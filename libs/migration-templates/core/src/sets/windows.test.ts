@@ -90,6 +90,15 @@ describe('windows', () => {
       data: { state: 'failed', cause: { code: 'migration.window_closed' }, counts: { succeeded: 1, notBegun: 1 } },
     });
   });
+
+  test('also where its deadline is that of its last window, as it is unless told: it is the window that closed', () => {
+    const unlessTold = { ...requested, data: { ...requested.data, deadlineAt: minute(40) } };
+    const decision = migrationDecider.decide(
+      look(40),
+      fold(migrationDecider.evolve, migrationDecider.initial, [unlessTold, started, moved]),
+    );
+    expect(decision.ok && decision.events[0]).toMatchObject({ data: { cause: { code: 'migration.window_closed' } } });
+  });
 });
 
 type Known = Exclude<MigrationState, { status: 'none' }>;
