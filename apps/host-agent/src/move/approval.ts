@@ -2,7 +2,8 @@ import type { MigrateOutcome, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove, VmState, Verdict } from '../durable/vm-state.ts';
 import type { VmStates } from '../durable/vm-states.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
-import { cancelledBy, migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
+import { migrateUntilDeadline, type TransferOptions } from './dead-man-deadline.ts';
+import { cancelledBy, deadlineAt } from './deadline.ts';
 import type { AskPeer, MoveDeps } from './deps.ts';
 
 /**
@@ -62,11 +63,9 @@ export const migrateWhenApproved = async (
   move: SourceMove,
   options: TransferOptions & { readonly begun: boolean },
 ): Promise<MigrateOutcome> => {
-  const over = new AbortController();
   const late = new TaskFailure('host.transfer_deadline', 'it had not ended at the deadline of its move');
-  const deadline = setTimeout(() => over.abort(late), Math.min(MAX_TIMER_MS, Date.parse(move.deadlineAt) - deps.now()));
-  deadline.unref();
-  const signal = AbortSignal.any([over.signal, ...(options.signal ? [options.signal] : [])]);
+  const deadline = deadlineAt(move.deadlineAt, deps.now, late);
+  const signal = AbortSignal.any([deadline.signal, ...(options.signal ? [options.signal] : [])]);
   const approved = deps.verdicts.approved(vmId, move, signal);
   approved.catch(() => undefined);
   const told = new Told(options.onProgress);
@@ -86,11 +85,9 @@ export const migrateWhenApproved = async (
     await approved;
     return await go({ ...move, migrationAddress: await preparedAgain(deps, vmId, await deps.nextRound()) }, {});
   } finally {
-    clearTimeout(deadline);
+    deadline.end();
   }
 };
-
-const MAX_TIMER_MS = 2_147_483_647;
 
 /** One transfer in the eyes of who looks, however often it was sent. */
 class Told {

@@ -1,5 +1,6 @@
 import type { MigrateOutcome, MigrateRequest, MigrationProgress } from '@chrysalis/hypervisor';
 import type { SourceMove } from '../durable/vm-state.ts';
+import { cancelledBy, deadlineAt } from './deadline.ts';
 import type { MoveDeps } from './deps.ts';
 import { copySecret } from './copies.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
@@ -8,9 +9,6 @@ export type TransferOptions = { readonly onProgress?: (p: MigrationProgress) => 
 /** `approved`: before it resolves nothing is switched over; where it rejects, nothing is at all. */
 type Held = { readonly approved?: Promise<void> };
 type Deps = Pick<MoveDeps, 'driver' | 'now'> & { readonly maxPauseMs: number; readonly stallMs: number };
-
-/** What a timer can hold. */
-const MAX_TIMER_MS = 2_147_483_647;
 
 /**
  * Under the dead-man deadline, which is the agent's own: the guest is back by then, with no word from the control plane. Ends the attempt
@@ -34,11 +32,10 @@ export const migrateUntilDeadline = async (
   signal?.addEventListener('abort', cancelled, { once: true });
   if (signal?.aborted) cancelled();
   approved?.catch((error: unknown) => stop(error instanceof TaskFailure ? error : cancelledBy(error)));
-  const left = Math.max(0, Date.parse(move.deadlineAt) - deps.now());
   const wholeS = Math.round((Date.parse(move.deadlineAt) - Date.parse(move.startedAt)) / 1000);
   const late = new TaskFailure('host.transfer_deadline', `it had not ended ${wholeS} s after it began, at its deadline`);
-  const deadline = setTimeout(() => stop(late), Math.min(MAX_TIMER_MS, left));
-  deadline.unref();
+  const deadline = deadlineAt(move.deadlineAt, deps.now, late);
+  deadline.signal.addEventListener('abort', () => stop(late));
   const pause = watchPause(deps.maxPauseMs, () =>
     stop(new TaskFailure('host.pause_exceeded', `the guest stood still for more than ${deps.maxPauseMs} ms`)),
   );
@@ -55,7 +52,7 @@ export const migrateUntilDeadline = async (
     if (outcome.outcome === 'completed' || !why) return outcome;
     throw new TaskFailure(why.code, `${why.message} (${outcome.cause.message})`);
   } finally {
-    clearTimeout(deadline);
+    deadline.end();
     pause.end();
     signal?.removeEventListener('abort', cancelled);
   }
@@ -68,9 +65,6 @@ const howOf = ({ copies, peerToken, postCopy, streams, throttle }: SourceMove): 
   ...(streams ? { streams } : {}),
   ...(throttle ? { throttle: true } : {}),
 });
-
-export const cancelledBy = (reason: unknown): TaskFailure =>
-  reason instanceof TaskFailure ? reason : new TaskFailure('task.cancelled', 'it was cancelled');
 
 /** In these phases the guest is stopped already. */
 const standing: ReadonlySet<string> = new Set(['pre-switchover', 'device']);

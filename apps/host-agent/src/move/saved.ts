@@ -4,6 +4,7 @@ import type { SourceMove } from '../durable/vm-state.ts';
 import { causeOf } from '../execution/cause.ts';
 import { TaskFailure } from '../execution/task-failure.ts';
 import type { Cause } from './bring-back.ts';
+import { cancelledBy, deadlineAt, rejectsWhen } from './deadline.ts';
 import type { AskPeer, MoveDeps } from './deps.ts';
 import { look } from './look.ts';
 
@@ -33,15 +34,13 @@ export const saveUntilDeadline = async (
   options: Options,
 ): Promise<MigrateOutcome> => {
   const late = new TaskFailure('host.transfer_deadline', `it was not saved and restored by ${move.deadlineAt}, its deadline`);
-  const deadline = new AbortController();
-  const timer = setTimeout(() => deadline.abort(late), Math.min(MAX_TIMER_MS, Math.max(0, Date.parse(move.deadlineAt) - deps.now())));
-  timer.unref();
+  const deadline = deadlineAt(move.deadlineAt, deps.now, late);
   const over = AbortSignal.any([deadline.signal, ...(options.signal ? [options.signal] : [])]);
   try {
     const { onProgress } = options;
     const request = { ...placeOf(vmId, move), maxBandwidthMiBps: move.maxBandwidthMiBps, stallMs: deps.stallMs, signal: over };
     const outcome = await deps.driver.suspend(vmId, { ...request, ...(onProgress ? { onProgress } : {}) });
-    if (outcome.outcome === 'failed') throw over.aborted ? endedBy(over) : outcome.cause;
+    if (outcome.outcome === 'failed') throw over.aborted ? cancelledBy(over.reason) : outcome.cause;
     await deps.at('transfer:saved', { vmId, moveId: move.moveId });
     await options.onSaved(outcome.saved);
     await deps.at('transfer:restoring', { vmId, moveId: move.moveId });
@@ -49,21 +48,17 @@ export const saveUntilDeadline = async (
     if (undone) throw TaskFailure.told(undone, {});
     return outcome;
   } finally {
-    clearTimeout(timer);
+    deadline.end();
   }
 };
-const MAX_TIMER_MS = 2_147_483_647;
-const endedBy = ({ reason }: AbortSignal): TaskFailure =>
-  reason instanceof TaskFailure ? reason : new TaskFailure('task.cancelled', 'it was cancelled');
 
 /** Asked again where nobody answers: its agent may have been killed, and finds its QEMU as it left it. Why it will not take the guest, or nothing. */
 const askRestore = async (deps: Deps, vmId: string, move: SourceMove, over: AbortSignal): Promise<Cause | undefined> => {
   const { moveId, newEpoch, peerToken, peerAddress, targetHost: host, saved, saveTo } = move;
   const request: MoveRequest = { type: 'restore', moveId, vmId, newEpoch, peerToken, ...saveTo!, ...saved! };
-  const ended = new Promise<never>((_, fail) => over.addEventListener('abort', () => fail(endedBy(over)), { once: true }));
-  ended.catch(() => undefined);
+  const ended = rejectsWhen(over);
   for (let attempt = 0; ; attempt++) {
-    if (over.aborted) throw endedBy(over);
+    if (over.aborted) throw cancelledBy(over.reason);
     const asked = deps.askPeer({ peerAddress, host }, request, ASK_MS).then(verdictOf, (error: unknown) => {
       deps.log.warn({ vmId, moveId, attempt, err: error }, 'no answer from the target that is to take the saved guest');
       return 'again' as const;
@@ -127,18 +122,13 @@ type Restore = Extract<MoveRequest, { type: 'restore' }>;
 export const takeSaved = async (
   { driver, now }: Pick<MoveDeps, 'driver' | 'now'>,
   { vmId, moveId, pool, mapped, digest, bytes }: Restore,
-  deadlineAt: string,
+  until: string,
 ): Promise<void> => {
   const state = { pool, file: stateFile(vmId, moveId), digest, bytes, ...(mapped ? { mapped } : {}) };
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, fail) => {
-    const why = new TaskFailure('host.transfer_deadline', `the saved guest was not loaded by ${deadlineAt}`);
-    timer = setTimeout(() => fail(why), Math.min(MAX_TIMER_MS, Math.max(0, Date.parse(deadlineAt) - now())));
-    timer.unref();
-  });
+  const late = deadlineAt(until, now, new TaskFailure('host.transfer_deadline', `the saved guest was not loaded by ${until}`));
   try {
-    await Promise.race([driver.restore(vmId, state), late]);
+    await Promise.race([driver.restore(vmId, state), rejectsWhen(late.signal)]);
   } finally {
-    clearTimeout(timer);
+    late.end();
   }
 };

@@ -53,6 +53,17 @@ const Word = z.strictObject({
 });
 const Cancel = z.strictObject({ reason: z.string().min(1).max(255).default('asked to') });
 
+/** What an approval's answer is told by and answered with, whichever it is. */
+const judging = {
+  body: Word,
+  query: dryRunQuery,
+  answers: {
+    202: views.MigrationAccepted,
+    404: '`migration.unknown`',
+    409: '`migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`',
+  },
+};
+
 @Controller()
 export class MigrationsController {
   constructor(
@@ -152,16 +163,7 @@ export class MigrationsController {
   @Post('/v1/migrations/:id/approve')
   @HttpCode(202)
   @Allow('operator')
-  @Doc({
-    summary: 'Approve of the switch-over of the moves that wait for it; the same word again is no news',
-    body: Word,
-    query: dryRunQuery,
-    answers: {
-      202: views.MigrationAccepted,
-      404: '`migration.unknown`',
-      409: '`migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`',
-    },
-  })
+  @Doc({ summary: 'Approve of the switch-over of the moves that wait for it; the same word again is no news', ...judging })
   approve(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.#judged(request, migrationId, 'approved');
   }
@@ -171,13 +173,7 @@ export class MigrationsController {
   @Allow('operator')
   @Doc({
     summary: 'Reject the switch-over of the moves that wait for an approval: each is undone, and its VM runs on where it was',
-    body: Word,
-    query: dryRunQuery,
-    answers: {
-      202: views.MigrationAccepted,
-      404: '`migration.unknown`',
-      409: '`migration.ended`, `migration.approval_not_asked`, `migration.approval_settled`',
-    },
+    ...judging,
   })
   reject(@Req() request: ApiRequest, @Param('id') migrationId: string): Promise<Answer> {
     return this.#judged(request, migrationId, 'rejected');
